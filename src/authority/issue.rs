@@ -1,0 +1,269 @@
+//! Issuing a token.
+
+use std::{error, fmt};
+
+use time::Duration;
+
+use super::{Authority, builder::BindingMode, record::Record};
+use crate::{
+    application::{self, ClaimsError},
+    claims::{Audience, Bytes16, Counts, MAX_NUMERIC_DATE, Payload},
+    context::Context,
+    derivation::{self, Scope},
+    environment::EntropyError,
+    jws,
+    purpose::Purpose,
+    secret::MasterKey,
+    token::Token,
+    user::{RecordError, User},
+};
+
+/// The longest life of a token: 366 days.
+pub const MAX_LIFETIME: Duration = Duration::days(366);
+
+/// A token in the making: see [`Authority::issue`].
+#[must_use = "nothing is issued before `sign`"]
+pub struct Issue<'a, P: Purpose> {
+    authority: &'a Authority,
+    user: &'a dyn User,
+    claims: &'a P::Claims,
+    lifetime: Option<Duration>,
+    audience: Vec<String>,
+    context: Context,
+}
+
+impl<'a, P: Purpose> Issue<'a, P> {
+    pub(super) const fn new(
+        authority: &'a Authority,
+        user: &'a dyn User,
+        claims: &'a P::Claims,
+    ) -> Self {
+        let context = Context::new();
+        Self { authority, user, claims, lifetime: None, audience: Vec::new(), context }
+    }
+
+    /// Sets how long the token lives: 1 second to [`MAX_LIFETIME`]. A fraction of a second is
+    /// dropped.
+    pub const fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Addresses the token to this audience in place of the authority's own. Each further call
+    /// adds one. The authority itself then accepts the token only if its own is among them.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience.push(audience.into());
+        self
+    }
+
+    /// Binds the token to a context, which it does not carry.
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Makes the token.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`]: nothing was issued.
+    pub fn sign(self) -> Result<Token<P>, IssueError> {
+        if !self.user.is_active() {
+            return Err(IssueError::InactiveUser);
+        }
+        if !self.context.is_sound() {
+            return Err(IssueError::Context);
+        }
+        let settings = &self.authority.settings;
+        let record = Record::of::<P>(settings, self.user)?;
+        let key = self.authority.keys.current();
+        let scope = self.authority.scope::<P>();
+        let own = application::members(self.claims)?;
+        let (iat, exp) = self.validity()?;
+        let jti = self.token_id(key, scope, exp)?;
+        let body = record.body(self.user.id(), &self.context);
+        let stamp = match settings.mode {
+            BindingMode::Key => None,
+            _ => Some(derivation::stamp(key.mac(), scope, &body, &jws::encode(&jti), exp)),
+        };
+        let payload = Payload {
+            issuer: settings.issuer.clone(),
+            subject: self.user.id().to_owned(),
+            audience: self.addressees()?,
+            exp,
+            iat,
+            jti: Bytes16(jti),
+            ver: record.version,
+            epochs: Counts(record.outer.clone()),
+            lane: record.lane,
+            stamp: stamp.map(Bytes16),
+        };
+        let header = settings.pinned_header(key, P::TYP).ok_or(IssueError::Signing)?;
+        let mut token = format!("{header}.{}", jws::encode(payload.join(&own)?.as_bytes()));
+        let signature = match settings.mode {
+            BindingMode::Key => {
+                let key = derivation::user_key(key.mac(), scope, &body);
+                jws::encode(&derivation::hs256(&key, token.as_bytes()))
+            }
+            BindingMode::StampHs256 => {
+                let key = derivation::server_key(key.mac(), scope);
+                jws::encode(&derivation::hs256(&key, token.as_bytes()))
+            }
+            #[cfg(feature = "asymmetric")]
+            BindingMode::StampAsymmetric => {
+                let key = key.signing_key().ok_or(IssueError::Signing)?;
+                jws::encode(&key.sign(token.as_bytes()).ok_or(IssueError::Signing)?)
+            }
+        };
+        token.push('.');
+        token.push_str(&signature);
+        match token.len() <= settings.max_token_bytes {
+            true => Ok(Token::new(token)),
+            false => Err(IssueError::TooLong { bytes: token.len(), max: settings.max_token_bytes }),
+        }
+    }
+
+    /// `iat` and `exp`.
+    fn validity(&self) -> Result<(u64, u64), IssueError> {
+        let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.authority.settings.lifetime);
+        if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
+            return Err(IssueError::Lifetime);
+        }
+        let iat =
+            u64::try_from(self.authority.now().unix_timestamp()).map_err(|_| IssueError::Clock)?;
+        match iat + lifetime.whole_seconds().unsigned_abs() {
+            exp @ ..=MAX_NUMERIC_DATE => Ok((iat, exp)),
+            _ => Err(IssueError::Clock),
+        }
+    }
+
+    /// Eight random bytes and the guard over them in key mode; sixteen random bytes otherwise.
+    fn token_id(
+        &self,
+        key: &MasterKey,
+        scope: Scope<'_>,
+        exp: u64,
+    ) -> Result<[u8; 16], IssueError> {
+        let settings = &self.authority.settings;
+        let mut jti = [0; 16];
+        if settings.mode != BindingMode::Key {
+            settings.entropy.fill(&mut jti)?;
+            return Ok(jti);
+        }
+        let mut nonce = [0; 8];
+        settings.entropy.fill(&mut nonce)?;
+        let guard = derivation::guard(key.mac(), scope, self.user.id(), exp, &nonce);
+        jti[..8].copy_from_slice(&nonce);
+        jti[8..].copy_from_slice(&guard);
+        Ok(jti)
+    }
+
+    fn addressees(&self) -> Result<Audience, IssueError> {
+        if self.audience.is_empty() {
+            return Ok(Audience(vec![self.authority.settings.audience.clone()]));
+        }
+        match self.audience.iter().any(String::is_empty) {
+            true => Err(IssueError::Audience),
+            false => Ok(Audience(self.audience.clone())),
+        }
+    }
+}
+
+impl<P: Purpose> fmt::Debug for Issue<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issue")
+            .field("typ", &P::TYP)
+            .field("user", &self.user.id())
+            .field("lifetime", &self.lifetime)
+            .field("audience", &self.audience)
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a token could not be issued.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The user is not active.
+    InactiveUser,
+    /// The user's record is not fit to be bound to.
+    Record(RecordError),
+    /// The application's claims are not fit for a token.
+    Claims(ClaimsError),
+    /// The lifetime is not 1 second to [`MAX_LIFETIME`].
+    Lifetime,
+    /// An audience is empty.
+    Audience,
+    /// A kind or a value of the context is empty or too long.
+    Context,
+    /// The token would be longer than the authority's cap, and so rejected.
+    TooLong {
+        /// The token's length, in bytes.
+        bytes: usize,
+        /// The cap, in bytes.
+        max: usize,
+    },
+    /// The clock stands before 1970 or after 9999.
+    Clock,
+    /// The source of randomness failed.
+    Entropy(EntropyError),
+    /// The asymmetric key did not sign.
+    Signing,
+}
+
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InactiveUser => f.write_str("the user is not active"),
+            Self::Record(error) => error.fmt(f),
+            Self::Claims(error) => error.fmt(f),
+            Self::Lifetime => {
+                write!(f, "the lifetime takes 1 second to {} days", MAX_LIFETIME.whole_days())
+            }
+            Self::Audience => f.write_str("an audience is empty"),
+            Self::Context => write!(
+                f,
+                "kinds and values of a context take 1 to {} bytes each",
+                Context::MAX_BYTES
+            ),
+            Self::TooLong { bytes, max } => write!(
+                f,
+                "the token takes {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
+                 `AuthorityBuilder::max_token_bytes`"
+            ),
+            Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
+            Self::Entropy(error) => error.fmt(f),
+            Self::Signing => f.write_str("the asymmetric key did not sign"),
+        }
+    }
+}
+
+impl error::Error for IssueError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Record(error) => Some(error),
+            Self::Claims(error) => Some(error),
+            Self::Entropy(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<RecordError> for IssueError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+impl From<ClaimsError> for IssueError {
+    fn from(error: ClaimsError) -> Self {
+        Self::Claims(error)
+    }
+}
+
+impl From<EntropyError> for IssueError {
+    fn from(error: EntropyError) -> Self {
+        Self::Entropy(error)
+    }
+}

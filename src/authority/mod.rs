@@ -1,0 +1,305 @@
+//! The authority: issues tokens, and makes sessions of them.
+
+mod builder;
+mod issue;
+mod record;
+mod verify;
+
+use std::{fmt, future::Future, sync::Arc};
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+pub(crate) use self::verify::check_validity;
+use self::{builder::Settings, record::Record};
+pub use self::{
+    builder::{AuthorityBuilder, BindingMode, ConfigError},
+    issue::{Issue, IssueError, MAX_LIFETIME},
+    verify::Opened,
+};
+use crate::{
+    claims,
+    context::Context,
+    derivation::{self, Scope},
+    jws,
+    key_ring::KeyRing,
+    purpose::{Access, NoClaims, Purpose},
+    rejection::{Rejection, VerifyError},
+    session::Session,
+    token::Token,
+    user::{RecordError, User},
+};
+
+/// Issues tokens for users, and verifies them against users' records.
+///
+/// It does no I/O and keeps no state: the application looks its users up, and a clone is cheap and
+/// the same. It can be shared between threads.
+///
+/// # Example
+///
+/// ```
+/// use std::{collections::HashMap, convert::Infallible};
+///
+/// use relatch::{Authority, Binding, MasterKey, User};
+///
+/// #[derive(Clone)]
+/// struct Account {
+///     id: String,
+///     password_hash: String,
+///     token_version: i64,
+/// }
+///
+/// impl User for Account {
+///     fn id(&self) -> &str {
+///         &self.id
+///     }
+///     fn binding(&self) -> Binding<'_> {
+///         Binding::password_hash(&self.password_hash).version(self.token_version)
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = MasterKey::generate("2026-11")?;
+/// let authority = Authority::new(key, "https://login.example.com", "https://api.example.com")?;
+/// let mut users = HashMap::from([(
+///     "alice".to_owned(),
+///     Account { id: "alice".into(), password_hash: "$argon2id$…".into(), token_version: 0 },
+/// )]);
+///
+/// let token = authority.issue_for_user(&users["alice"])?;
+/// let lookup = |id: &str| Ok::<_, Infallible>(users.get(id).cloned());
+/// assert_eq!(authority.verify(&token, lookup)?.user().id, "alice");
+///
+/// users.get_mut("alice").unwrap().token_version += 1;
+/// let lookup = |id: &str| Ok::<_, Infallible>(users.get(id).cloned());
+/// assert!(authority.verify(&token, lookup).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Authority {
+    settings: Arc<Settings>,
+    keys: Arc<KeyRing>,
+}
+
+impl Authority {
+    /// An authority with the default settings: see [`builder`](Self::builder) for the others.
+    ///
+    /// `issuer` is the `iss` of its tokens, `audience` the `aud` that they carry and that it
+    /// accepts: 1 to 512 bytes each, by custom URLs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for an issuer or an audience out of bounds.
+    pub fn new(
+        keys: impl Into<KeyRing>,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+    ) -> Result<Self, ConfigError> {
+        Self::builder(keys, issuer, audience).build()
+    }
+
+    /// Starts an authority with settings of its own.
+    pub fn builder(
+        keys: impl Into<KeyRing>,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+    ) -> AuthorityBuilder {
+        AuthorityBuilder::new(keys.into(), issuer.into(), audience.into())
+    }
+
+    /// The same authority with another key ring: for a rotation while the process runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoSigningKey`] and [`ConfigError::LegacySecret`], as at the start.
+    pub fn with_keys(&self, keys: impl Into<KeyRing>) -> Result<Self, ConfigError> {
+        let keys = keys.into();
+        self.settings.check_keys(&keys)?;
+        Ok(Self { settings: Arc::clone(&self.settings), keys: Arc::new(keys) })
+    }
+
+    /// The key ring.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// The `iss` of its tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// The `aud` that it accepts.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.settings.audience
+    }
+
+    /// Issues an access token: at login.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`] if the user is not active or has no credential, or if the source of
+    /// randomness fails.
+    pub fn issue_for_user(&self, user: &dyn User) -> Result<Token<Access>, IssueError> {
+        self.issue::<Access>(user, &NoClaims {}).sign()
+    }
+
+    /// Starts a token for the purpose `P` with the application's own claims: lifetime, audience
+    /// and context can be set before [`Issue::sign`] makes it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use relatch::{Access, Authority, IssueError, Token, User};
+    /// use serde::{Deserialize, Serialize};
+    /// use time::Duration;
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Role {
+    ///     role: String,
+    /// }
+    ///
+    /// fn admin(authority: &Authority, user: &dyn User) -> Result<Token<Access<Role>>, IssueError> {
+    ///     let claims = Role { role: "admin".into() };
+    ///     authority.issue::<Access<Role>>(user, &claims).lifetime(Duration::minutes(5)).sign()
+    /// }
+    /// ```
+    pub fn issue<'a, P: Purpose>(
+        &'a self,
+        user: &'a dyn User,
+        claims: &'a P::Claims,
+    ) -> Issue<'a, P> {
+        Issue::new(self, user, claims)
+    }
+
+    /// Verifies a token: on each request.
+    ///
+    /// `lookup` takes the user's id and gives the user's record, `None` if there is no such user,
+    /// or its own error. It is called only for a token that this server issued for that very user
+    /// and that has not expired.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError::Rejected`] if the token is not accepted, [`VerifyError::Lookup`] if the
+    /// lookup failed, and [`VerifyError::Record`] if the record cannot be used.
+    pub fn verify<P: Purpose, U: User, E>(
+        &self,
+        token: &Token<P>,
+        lookup: impl FnOnce(&str) -> Result<Option<U>, E>,
+    ) -> Result<Session<U, P::Claims>, VerifyError<E>> {
+        let opened = self.open(token)?;
+        let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
+        opened.verify(user).map_err(VerifyError::widen)
+    }
+
+    /// [`verify`](Self::verify) with a lookup that is awaited.
+    ///
+    /// The future is [`Send`] if the lookup's is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # use relatch::{AccessToken, Authority, User, VerifyError};
+    /// # struct Db;
+    /// # impl Db { async fn find<U>(&self, id: &str) -> Result<Option<U>, Infallible> { Ok(None) } }
+    /// # async fn f<U: User>(authority: Authority, token: AccessToken, db: Db) -> Result<U, VerifyError<Infallible>> {
+    /// let session = authority.verify_async(&token, async |id| db.find(&id).await).await?;
+    /// # Ok(session.into_user())
+    /// # }
+    /// ```
+    pub async fn verify_async<P, U, E, F>(
+        &self,
+        token: &Token<P>,
+        lookup: impl FnOnce(String) -> F,
+    ) -> Result<Session<U, P::Claims>, VerifyError<E>>
+    where
+        P: Purpose,
+        U: User,
+        F: Future<Output = Result<Option<U>, E>>,
+    {
+        let opened = self.open(token)?;
+        let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
+        opened.verify(user).map_err(VerifyError::widen)
+    }
+
+    /// The first of two steps: all that can be checked before the user's record is known.
+    ///
+    /// Look up [`Opened::user_id`] in whatever way, then go on with [`Opened::verify`].
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    pub fn open<'a, P: Purpose>(&'a self, token: &'a Token<P>) -> Result<Opened<'a, P>, Rejection> {
+        Opened::new(self, token)
+    }
+
+    /// The HS256 key of this user's tokens of purpose `P` under the current master key: for a
+    /// JWT library in another language that is to verify or sign key-mode tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the record cannot be used.
+    ///
+    /// # Security
+    ///
+    /// Whoever has it makes tokens for this user until the user's record changes.
+    pub fn danger_expose_key<P: Purpose>(
+        &self,
+        user: &dyn User,
+        context: &Context,
+    ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
+        let record = Record::of::<P>(&self.settings, user)?;
+        let key = self.keys.current().mac();
+        Ok(derivation::user_key(key, self.scope::<P>(), &record.body(user.id(), context)))
+    }
+
+    /// The claim `stamp` that a stamp-mode token of this user and purpose carries under the
+    /// current master key, for its `jti` and `exp`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the record cannot be used.
+    ///
+    /// # Security
+    ///
+    /// With the server's signing key it makes one token for this user.
+    pub fn danger_expose_stamp<P: Purpose>(
+        &self,
+        user: &dyn User,
+        context: &Context,
+        jti: &str,
+        exp: OffsetDateTime,
+    ) -> Result<String, RecordError> {
+        let record = Record::of::<P>(&self.settings, user)?;
+        let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(claims::MAX_NUMERIC_DATE);
+        let body = record.body(user.id(), context);
+        let key = self.keys.current().mac();
+        Ok(jws::encode(&derivation::stamp(key, self.scope::<P>(), &body, jti, exp)))
+    }
+
+    fn scope<P: Purpose>(&self) -> Scope<'_> {
+        const { assert!(crate::purpose::is_typ(P::TYP), "Purpose::TYP is not a media type's name") };
+        Scope { typ: P::TYP, issuer: &self.settings.issuer }
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.settings.clock.now()
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority")
+            .field("settings", &self.settings)
+            .field("keys", &self.keys)
+            .finish()
+    }
+}

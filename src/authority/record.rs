@@ -1,0 +1,64 @@
+//! What a user's record comes to once it is checked against the authority's settings.
+
+use super::builder::Settings;
+use crate::{
+    context::Context,
+    counter::Counter,
+    credential::Credential,
+    derivation::Body,
+    purpose::Purpose,
+    user::{MAX_ID_BYTES, RecordError, User},
+};
+
+/// The record's part of a derivation's body.
+pub(super) struct Record {
+    credential: Credential,
+    pub(super) outer: Vec<(String, u64)>,
+    pub(super) version: u64,
+    pub(super) lane: Option<u64>,
+}
+
+impl Record {
+    pub(super) fn of<P: Purpose>(
+        settings: &Settings,
+        user: &dyn User,
+    ) -> Result<Self, RecordError> {
+        if !(1..=MAX_ID_BYTES).contains(&user.id().len()) {
+            return Err(RecordError::Id);
+        }
+        let binding = user.binding();
+        let credential = binding.effective(user.carried()).map_err(RecordError::Credential)?;
+        Ok(Self {
+            credential: credential.clone(),
+            outer: outer(settings, user)?,
+            version: count(binding.current_version())?,
+            lane: if P::LANE { Some(count(user.lane(P::TYP))?) } else { None },
+        })
+    }
+
+    pub(super) fn body<'a>(&'a self, user_id: &'a str, context: &'a Context) -> Body<'a> {
+        Body {
+            user_id,
+            credential: &self.credential,
+            outer: &self.outer,
+            version: self.version,
+            lane: self.lane,
+            context,
+        }
+    }
+}
+
+/// Those of the configuration, then the user's, which must be of the kinds that were announced.
+fn outer(settings: &Settings, user: &dyn User) -> Result<Vec<(String, u64)>, RecordError> {
+    let epochs = user.epochs();
+    if !epochs.iter().map(|epoch| epoch.kind).eq(settings.user_epochs.iter().map(String::as_str)) {
+        return Err(RecordError::Epochs);
+    }
+    let fixed = settings.fixed_epochs.iter().map(|(kind, counter)| (kind.clone(), *counter));
+    let own = epochs.iter().map(|epoch| (epoch.name(), epoch.counter));
+    fixed.chain(own).map(|(name, counter)| Ok((name, count(counter)?))).collect()
+}
+
+fn count(counter: Counter) -> Result<u64, RecordError> {
+    counter.checked().ok_or(RecordError::NegativeCounter)
+}

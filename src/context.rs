@@ -1,0 +1,81 @@
+//! Context: what a token is additionally bound to and does not carry.
+
+use std::{collections::BTreeMap, fmt};
+
+use zeroize::Zeroizing;
+
+/// What a token is additionally bound to and does not carry, each value under its kind: a
+/// hardened cookie's fingerprint, a client address, a new e-mail address.
+///
+/// Whoever presents the token must present the same context with it
+/// ([`Token::in_context`](crate::Token::in_context)); a missing, added or changed value rejects
+/// it, and the rejection does not tell which. Setting a kind again replaces its value.
+///
+/// # Example
+///
+/// ```
+/// use relatch::Context;
+///
+/// let context = Context::new().with("email", "new@example.com");
+/// # let _ = context;
+/// ```
+#[derive(Clone, Default)]
+pub struct Context(BTreeMap<String, Zeroizing<Vec<u8>>>);
+
+impl Context {
+    /// The greatest length of a kind or of a value, in bytes. A longer one, or an empty one, is
+    /// an error at issue and matches nothing at verification.
+    pub const MAX_BYTES: usize = 4096;
+
+    /// No context.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Adds `value` under `kind`.
+    #[must_use]
+    pub fn with(mut self, kind: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.0.insert(kind.into(), Zeroizing::new(value.as_ref().to_vec()));
+        self
+    }
+
+    /// Kinds and values, sorted by kind.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(kind, value)| (kind.as_str(), value.as_slice()))
+    }
+
+    /// Whether each kind and value is neither empty nor too long.
+    pub(crate) fn is_sound(&self) -> bool {
+        let fits = |bytes: &[u8]| (1..=Self::MAX_BYTES).contains(&bytes.len());
+        self.iter().all(|(kind, value)| fits(kind.as_bytes()) && fits(value))
+    }
+}
+
+impl fmt::Debug for Context {
+    /// Kinds without their values: a fingerprint is a secret, an e-mail address is private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Context").field(&self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_sorted_and_unique() {
+        let context = Context::new().with("b", "1").with("a", "2").with("b", "3");
+        let pairs: Vec<_> = context.iter().collect();
+        assert_eq!(pairs, [("a", &b"2"[..]), ("b", b"3")]);
+    }
+
+    #[test]
+    fn an_empty_or_a_huge_value_is_unsound() {
+        assert!(Context::new().is_sound());
+        assert!(Context::new().with("k", "v").is_sound());
+        assert!(!Context::new().with("k", "").is_sound());
+        assert!(!Context::new().with("", "v").is_sound());
+        assert!(!Context::new().with("k", [0; Context::MAX_BYTES + 1]).is_sound());
+    }
+}

@@ -1,0 +1,167 @@
+//! The strict codec: JWS compact serialisation (RFC 7515 §7.1) with a pinned header.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde::Serialize;
+
+/// base64url without padding (RFC 7515 §2).
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Takes canonical text alone: no padding, no white space, no stray bits at the end.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// [`decode`], for text of exactly `N` bytes.
+pub(crate) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != encoded_len(N) {
+        return None;
+    }
+    decode(text)?.try_into().ok()
+}
+
+/// How many characters `bytes` bytes take.
+pub(crate) const fn encoded_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
+/// A token's three parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Compact<'a> {
+    pub(crate) header: &'a str,
+    pub(crate) payload: &'a str,
+    pub(crate) signature: &'a str,
+    /// `header.payload`, which is what is signed.
+    pub(crate) signing_input: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    /// Exactly two dots.
+    pub(crate) fn split(token: &'a str) -> Option<Self> {
+        let (signing_input, signature) = token.rsplit_once('.')?;
+        let (header, payload) = signing_input.split_once('.')?;
+        if payload.contains('.') {
+            return None;
+        }
+        Some(Self { header, payload, signature, signing_input })
+    }
+}
+
+/// The one header, encoded, under which a token of this algorithm, key and type is issued.
+pub(crate) fn pinned_header(alg: Algorithm, kid: &str, typ: &str) -> Option<String> {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        alg: Algorithm,
+        kid: &'a str,
+        typ: &'a str,
+    }
+
+    serde_json::to_vec(&Header { alg, kid, typ }).ok().map(|json| encode(&json))
+}
+
+/// What a header that is not the pinned one says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UntrustedHeader {
+    pub(crate) alg: String,
+    pub(crate) kid: String,
+    pub(crate) typ: String,
+}
+
+impl UntrustedHeader {
+    /// Reads a header of relatch's own form, to tell in a log what is wrong with it; `None` for
+    /// every other form.
+    pub(crate) fn read(header: &str) -> Option<Self> {
+        // What `{"alg":"` begins with in base64url: a foreign header is not even decoded.
+        const START: &str = "eyJhbGciOi";
+        const MAX_HEADER: usize = encoded_len(512);
+        if !header.starts_with(START) || header.len() > MAX_HEADER {
+            return None;
+        }
+        let text = String::from_utf8(decode(header)?).ok()?;
+        let (alg, rest) = text.strip_prefix(r#"{"alg":""#)?.split_once(r#"","kid":""#)?;
+        let (kid, typ) = rest.strip_suffix(r#""}"#)?.split_once(r#"","typ":""#)?;
+        let plain = |s: &str| !s.contains(['"', '\\']);
+        (plain(alg) && plain(kid) && plain(typ)).then(|| Self {
+            alg: alg.to_owned(),
+            kid: kid.to_owned(),
+            typ: typ.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    #[test]
+    fn base64url_is_canonical() {
+        assert_eq!(decode("QQ").as_deref(), Some(&b"A"[..]));
+        for stray in ["QR", "QQ=", "QQ==", "Q", " QQ", "QQ\n", "Q+", "Q/", "Qé"] {
+            assert_eq!(decode(stray), None, "{stray}");
+        }
+        assert_eq!(decode_array::<2>("QQ"), None);
+        assert_eq!(decode_array::<1>("QQ"), Some([b'A']));
+    }
+
+    #[test]
+    fn a_token_has_three_parts() {
+        let split =
+            |t| Compact::split(t).map(|c| (c.header, c.payload, c.signature, c.signing_input));
+        assert_eq!(split("a.b.c"), Some(("a", "b", "c", "a.b")));
+        assert_eq!(split(".."), Some(("", "", "", ".")));
+        for other in ["", ".", "a", "a.b", "a.b.c.d", "...", "a.b.c."] {
+            assert_eq!(split(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_pinned_header_is_in_one_form() {
+        let header = pinned_header(Algorithm::HS256, "k", "at+jwt").unwrap();
+        assert_eq!(decode(&header).unwrap(), br#"{"alg":"HS256","kid":"k","typ":"at+jwt"}"#);
+        let read = UntrustedHeader::read(&header).unwrap();
+        assert_eq!((&*read.alg, &*read.kid, &*read.typ), ("HS256", "k", "at+jwt"));
+    }
+
+    #[test]
+    fn a_header_of_our_form_is_read_and_no_other() {
+        let read = |text: &str| UntrustedHeader::read(&encode(text.as_bytes()));
+        let header = read(r#"{"alg":"none","kid":"k","typ":"at+jwt"}"#).unwrap();
+        assert_eq!((&*header.alg, &*header.kid, &*header.typ), ("none", "k", "at+jwt"));
+        for other in [
+            r#"{"alg":"HS256","typ":"at+jwt","kid":"k"}"#,
+            r#"{"alg":"HS256","kid":"k","typ":"at+jwt","crit":["x"]}"#,
+            r#"{"alg":"HS256","kid":"k","kid":"l","typ":"at+jwt"}"#,
+            r#"{"alg":"HS256","kid":"\u006b","typ":"at+jwt"}"#,
+            r#"{"alg": "HS256","kid":"k","typ":"at+jwt"}"#,
+            r#"{"alg":"HS256","kid":"k","typ":"at+jwt"} "#,
+            r#"{"typ":"JWT","alg":"HS256"}"#,
+            r#"{"alg":"HS256"}"#,
+            "{}",
+            "",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        let long = format!(r#"{{"alg":"HS256","kid":"{}","typ":"at+jwt"}}"#, "k".repeat(600));
+        assert_eq!(read(&long), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_and_has_one_form(bytes in vec(any::<u8>(), 0..80), flip in any::<(usize, u8)>()) {
+            let text = encode(&bytes);
+            prop_assert_eq!(text.len(), encoded_len(bytes.len()));
+            prop_assert_eq!(decode(&text), Some(bytes.clone()));
+            if !text.is_empty() {
+                let mut other = text.clone().into_bytes();
+                let at = flip.0 % other.len();
+                other[at] ^= 1 << (flip.1 % 7);
+                let other = String::from_utf8(other).unwrap();
+                prop_assert_ne!(decode(&other), Some(bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Password hashing with argon2id (RFC 9106), at OWASP's parameters or stronger ones.
+//!
+//! What is stored is a PHC string; bind it whole with
+//! [`Binding::password_hash`](crate::Binding::password_hash).
+//!
+//! # Example
+//!
+//! ```
+//! use relatch::password::PasswordHasher;
+//!
+//! # fn main() -> Result<(), relatch::password::PasswordError> {
+//! let hasher = PasswordHasher::new();
+//! let stored = hasher.hash("correct horse battery staple")?;
+//!
+//! // At login, with the hash of the user of that name, or `None` if there is no such user: both
+//! // cost the same.
+//! let matched = hasher.verify("correct horse battery staple", Some(&stored))?;
+//! assert!(matched.is_some_and(|matched| !matched.needs_rehash()));
+//! assert!(hasher.verify("wrong", Some(&stored))?.is_none());
+//! assert!(hasher.verify("correct horse battery staple", None)?.is_none());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Hashing takes tens of milliseconds and tens of megabytes: in an async application, run it on a
+//! thread of its own (`spawn_blocking`) and bound how many run at once.
+
+use std::{error, fmt, hint, sync::Arc};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::environment::{Entropy, EntropyError, SystemEntropy};
+
+/// Hashes and verifies passwords.
+#[derive(Clone)]
+pub struct PasswordHasher {
+    params: Params,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// The longest password that is hashed, in bytes; a longer one matches nothing.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// OWASP's equivalent minimum settings for argon2id: memory in KiB, iterations. Source: OWASP
+/// Password Storage Cheat Sheet, section "Argon2id".
+const OWASP_MINIMA: [(u32, u32); 5] =
+    [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
+
+/// What a stored hash may cost at the most: memory in KiB, iterations, lanes. Whoever can write
+/// the users' table must not be able to exhaust the server with one login.
+const MAX_COST: (u32, u32, u32) = (1 << 20, 100, 64);
+
+const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+impl PasswordHasher {
+    /// With OWASP's minimum: 19 MiB, 2 iterations, 1 lane.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { params: Params::DEFAULT, entropy: Arc::new(SystemEntropy) }
+    }
+
+    /// With another cost: memory in KiB, iterations, and lanes of parallelism.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Cost`] if it is weaker than each of OWASP's minimum settings (47 104 KiB
+    /// and 1 iteration, 19 456 and 2, 12 288 and 3, 9 216 and 4, 7 168 and 5), or above 1 GiB, 100
+    /// iterations or 64 lanes.
+    pub fn with_cost(memory: u32, iterations: u32, lanes: u32) -> Result<Self, PasswordError> {
+        let strong = OWASP_MINIMA.iter().any(|&(m, t)| memory >= m && iterations >= t);
+        let params = Params::new(memory, iterations, lanes, Some(HASH_BYTES));
+        match params {
+            Ok(params) if strong && is_affordable(&params) => {
+                Ok(Self { params, entropy: Arc::new(SystemEntropy) })
+            }
+            _ => Err(PasswordError::Cost),
+        }
+    }
+
+    /// Takes salts from another source of randomness than the operating system's.
+    #[must_use]
+    pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
+        self.entropy = Arc::new(entropy);
+        self
+    }
+
+    /// Hashes a password, with a new random salt, into the PHC string to be stored.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Length`] for an empty password or one above [`MAX_PASSWORD_BYTES`], and
+    /// those of the system ([`PasswordError::Entropy`], [`PasswordError::Memory`]).
+    pub fn hash(&self, password: &str) -> Result<String, PasswordError> {
+        if !is_hashable(password) {
+            return Err(PasswordError::Length);
+        }
+        let mut salt = [0; SALT_BYTES];
+        self.entropy.fill(&mut salt).map_err(PasswordError::Entropy)?;
+        let hash = compute(&self.argon2(), password, &salt, HASH_BYTES)?;
+        let phc = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&self.params).map_err(|_| PasswordError::Cost)?,
+            salt: Some(Salt::new(&salt).map_err(|_| PasswordError::Memory)?),
+            hash: Some(Output::new(&hash).map_err(|_| PasswordError::Memory)?),
+        };
+        Ok(phc.to_string())
+    }
+
+    /// Verifies a password against the stored hash: `None` if it does not match.
+    ///
+    /// Argon2 hashes of all kinds and parameters are taken. Give `None` for the hash if there is no
+    /// such user: the answer is then `None` too, at the cost of a hash with this hasher's
+    /// parameters, so that names cannot be told by the time it takes. (Hashes with other
+    /// parameters take another time, until each is rehashed at its user's next login.)
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::UnsupportedHash`] if the stored text is not an argon2 PHC string or asks
+    /// for an absurd cost, and [`PasswordError::Memory`].
+    pub fn verify(
+        &self,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<Option<PasswordMatch>, PasswordError> {
+        if !is_hashable(password) {
+            return Ok(None);
+        }
+        let Some(stored) = stored else {
+            let dummy = compute(&self.argon2(), password, &[0; SALT_BYTES], HASH_BYTES)?;
+            hint::black_box(dummy);
+            return Ok(None);
+        };
+        let stored = StoredHash::parse(stored).ok_or(PasswordError::UnsupportedHash)?;
+        let hash = compute(&stored.argon2, password, &stored.salt, stored.hash.len())?;
+        if !bool::from(hash.ct_eq(&stored.hash)) {
+            return Ok(None);
+        }
+        Ok(Some(PasswordMatch { needs_rehash: !self.would_make(&stored) }))
+    }
+
+    /// Whether a stored hash is other than what [`hash`](Self::hash) would make today: another
+    /// variant, version or cost, or a shorter salt or output.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::UnsupportedHash`], as [`verify`](Self::verify).
+    pub fn needs_rehash(&self, stored: &str) -> Result<bool, PasswordError> {
+        let stored = StoredHash::parse(stored).ok_or(PasswordError::UnsupportedHash)?;
+        Ok(!self.would_make(&stored))
+    }
+
+    fn would_make(&self, stored: &StoredHash) -> bool {
+        let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        stored.is_argon2id_v19
+            && cost(stored.argon2.params()) == cost(&self.params)
+            && stored.salt.len() >= SALT_BYTES
+            && stored.hash.len() >= HASH_BYTES
+    }
+
+    fn argon2(&self) -> Argon2<'static> {
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
+    }
+}
+
+impl Default for PasswordHasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for PasswordHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHasher")
+            .field("memory_kib", &self.params.m_cost())
+            .field("iterations", &self.params.t_cost())
+            .field("lanes", &self.params.p_cost())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The password matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct PasswordMatch {
+    needs_rehash: bool,
+}
+
+impl PasswordMatch {
+    /// Whether the stored hash is to be replaced by one with today's parameters. Store the new one
+    /// together with a [`Carried`](crate::Carried) credential, or everybody is logged out, and
+    /// only `WHERE password_hash = :old`, or a password changed meanwhile is overwritten.
+    #[must_use]
+    pub const fn needs_rehash(self) -> bool {
+        self.needs_rehash
+    }
+}
+
+/// A stored PHC string, taken apart.
+struct StoredHash {
+    argon2: Argon2<'static>,
+    is_argon2id_v19: bool,
+    salt: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl StoredHash {
+    fn parse(phc: &str) -> Option<Self> {
+        let phc = PasswordHash::new(phc).ok()?;
+        let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
+        // Strings of before version 19 do not name their version, which is 16.
+        let version = Version::try_from(phc.version.unwrap_or(16)).ok()?;
+        let params = Params::try_from(&phc).ok().filter(is_affordable)?;
+        Some(Self {
+            is_argon2id_v19: algorithm == Algorithm::Argon2id && version == Version::V0x13,
+            argon2: Argon2::new(algorithm, version, params),
+            salt: phc.salt?.as_ref().to_vec(),
+            hash: phc.hash?.as_bytes().to_vec(),
+        })
+    }
+}
+
+fn compute(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+    len: usize,
+) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
+    let mut out = Zeroizing::new(vec![0; len]);
+    match argon2.hash_password_into(password.as_bytes(), salt, &mut out) {
+        Ok(()) => Ok(out),
+        Err(argon2::Error::OutOfMemory) => Err(PasswordError::Memory),
+        Err(_) => Err(PasswordError::UnsupportedHash),
+    }
+}
+
+fn is_affordable(params: &Params) -> bool {
+    let (memory, iterations, lanes) = MAX_COST;
+    params.m_cost() <= memory && params.t_cost() <= iterations && params.p_cost() <= lanes
+}
+
+fn is_hashable(password: &str) -> bool {
+    (1..=MAX_PASSWORD_BYTES).contains(&password.len())
+}
+
+/// Why a password could not be hashed or verified: never that it is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PasswordError {
+    /// The password is empty or longer than [`MAX_PASSWORD_BYTES`].
+    Length,
+    /// The cost is below OWASP's minimum or above the bounds.
+    Cost,
+    /// The stored text is not an argon2 PHC string, or asks for an absurd cost.
+    UnsupportedHash,
+    /// There is not enough memory.
+    Memory,
+    /// The source of randomness failed.
+    Entropy(EntropyError),
+}
+
+impl fmt::Display for PasswordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length => write!(f, "a password takes 1 to {MAX_PASSWORD_BYTES} bytes"),
+            Self::Cost => f.write_str(
+                "the cost is below OWASP's minimum for argon2id (such as 19456 KiB and 2 \
+                 iterations), or above 1 GiB, 100 iterations or 64 lanes",
+            ),
+            Self::UnsupportedHash => f.write_str(
+                "the stored password hash is not an argon2 PHC string of a sane cost: verify it \
+                 with the library that made it, then store a new hash",
+            ),
+            Self::Memory => f.write_str("there is not enough memory to hash a password"),
+            Self::Entropy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for PasswordError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Entropy(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Rejections: one text for the client, a reason for the log.
+
+use std::{convert::Infallible, error, fmt};
+
+use crate::user::RecordError;
+
+/// A token was not accepted.
+///
+/// To a client all rejections are one: the text is always `invalid token`. For a log there are
+/// the [`Reason`] and the [`Stage`] at which it was found.
+///
+/// # Security
+///
+/// Do not answer a client with the reason: it tells an attacker which part of a forgery to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    reason: Reason,
+    stage: Stage,
+}
+
+impl Rejection {
+    pub(crate) const fn new(stage: Stage, reason: Reason) -> Self {
+        Self { reason, stage }
+    }
+
+    /// Why, for a log and for counters.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// How far the token got.
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid token")
+    }
+}
+
+impl error::Error for Rejection {}
+
+/// Why a token was rejected.
+///
+/// In key mode all that is found before the signature is checked, up to and including
+/// [`RevokedByLane`](Self::RevokedByLane), rests on what the token claims: true of a genuine
+/// token, but whoever holds one can provoke most of these with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Longer than the authority's cap.
+    TooLong,
+    /// Not in the form in which relatch writes tokens.
+    Malformed,
+    /// The header's `alg` is not the one that this authority issues under this `kid`.
+    WrongAlgorithm,
+    /// The header's `kid` is of no key in the ring.
+    UnknownKey,
+    /// The header's `kid` is of a key whose deadline has passed.
+    RetiredKey,
+    /// The header's `typ` is of another purpose.
+    WrongType,
+    /// The guard (key mode) or the server's signature (stamp mode) is wrong: not a token that
+    /// this server issued for this user, expiry and purpose.
+    Forged,
+    /// `exp` has come.
+    Expired,
+    /// `iat` is still to come: the clock of the machine that issued it is ahead of this one's.
+    NotYetValid,
+    /// `iss` is not this authority.
+    WrongIssuer,
+    /// `aud` does not name this authority's audience.
+    WrongAudience,
+    /// The lookup found nobody.
+    UnknownUser,
+    /// The lookup returned another user than it was asked for.
+    UserMismatch,
+    /// The user is not active.
+    InactiveUser,
+    /// The user's record has no credential: the password hash is empty.
+    NoCredential,
+    /// The user's version has moved on.
+    RevokedByVersion,
+    /// The token's version is ahead of the record's: the record is stale, or was restored from a
+    /// backup.
+    AheadOfRecord,
+    /// The user's counter for this purpose is another one: the token was used, or is void.
+    RevokedByLane,
+    /// Stamp mode: the credential, an epoch or the context is another one.
+    RevokedByStamp,
+    /// Key mode: the signature is wrong behind a valid guard. The payload was tampered with, or
+    /// the credential, an epoch or the context is another one; which of them cannot be told.
+    BadSignature,
+    /// A genuine token, whose claims of the application's own do not deserialise into the type
+    /// that was asked for.
+    ApplicationClaims,
+    /// A plain token of before the adoption, after the adoption's deadline.
+    AdoptionOver,
+}
+
+impl Reason {
+    /// A short name in snake case, for a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Malformed => "malformed",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::RetiredKey => "retired_key",
+            Self::WrongType => "wrong_type",
+            Self::Forged => "forged",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::UnknownUser => "unknown_user",
+            Self::UserMismatch => "user_mismatch",
+            Self::InactiveUser => "inactive_user",
+            Self::NoCredential => "no_credential",
+            Self::RevokedByVersion => "revoked_by_version",
+            Self::AheadOfRecord => "ahead_of_record",
+            Self::RevokedByLane => "revoked_by_lane",
+            Self::RevokedByStamp => "revoked_by_stamp",
+            Self::BadSignature => "bad_signature",
+            Self::ApplicationClaims => "application_claims",
+            Self::AdoptionOver => "adoption_over",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How far a token got before it was rejected, in the order of verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The cap on its length.
+    Length,
+    /// Three parts of canonical base64url.
+    Shape,
+    /// The pinned header.
+    Header,
+    /// The registered claims, as JSON.
+    Claims,
+    /// The guard, or the server's signature.
+    Guard,
+    /// Expiry, issuer and audience. All that comes before the lookup ends here.
+    Validity,
+    /// The user's record.
+    Lookup,
+    /// What binds the token to the record, and the signature in key mode.
+    Binding,
+    /// The application's own claims.
+    Application,
+}
+
+impl Stage {
+    /// A short name in snake case, for a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Shape => "shape",
+            Self::Header => "header",
+            Self::Claims => "claims",
+            Self::Guard => "guard",
+            Self::Validity => "validity",
+            Self::Lookup => "lookup",
+            Self::Binding => "binding",
+            Self::Application => "application",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a verification gave no session.
+///
+/// Only [`Rejected`](Self::Rejected) says something of the token (401 on the web). The other two
+/// are neither "invalid" nor "valid": the server could not tell (503, 500), and the client should
+/// keep its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyError<E = Infallible> {
+    /// The token is not accepted.
+    Rejected(Rejection),
+    /// The lookup failed: its own error.
+    Lookup(E),
+    /// The record that the lookup returned is not fit to be used.
+    Record(RecordError),
+}
+
+impl<E> VerifyError<E> {
+    /// The reason, if it is a rejection.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection.reason),
+            _ => None,
+        }
+    }
+}
+
+impl VerifyError<Infallible> {
+    /// Widens the error of a verification without a lookup.
+    pub(crate) fn widen<E>(self) -> VerifyError<E> {
+        match self {
+            Self::Rejected(rejection) => VerifyError::Rejected(rejection),
+            Self::Record(error) => VerifyError::Record(error),
+            Self::Lookup(never) => match never {},
+        }
+    }
+}
+
+impl<E> From<Rejection> for VerifyError<E> {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl<E> fmt::Display for VerifyError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::Lookup(_) => f.write_str("the lookup of the user's record failed"),
+            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
+        }
+    }
+}
+
+impl<E: error::Error + 'static> error::Error for VerifyError<E> {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Rejected(_) => None,
+            Self::Lookup(error) => Some(error),
+            Self::Record(error) => Some(error),
+        }
+    }
+}

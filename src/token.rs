@@ -1,0 +1,93 @@
+//! Tokens: untrusted text with a purpose.
+
+use std::{fmt, marker::PhantomData};
+
+use zeroize::Zeroizing;
+
+use crate::{
+    claims,
+    context::Context,
+    jws,
+    purpose::{Access, NoClaims, Purpose},
+};
+
+/// The greatest length of a token in bytes that can be configured: longer text is never looked at.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+/// The text of a token for the purpose `P`, and the context in which it is presented.
+///
+/// Nothing about it is known to be true: only [`Authority::verify`](crate::Authority::verify)
+/// makes a [`Session`](crate::Session) of it. It is a bearer secret, so it prints as redacted and
+/// is zeroized on drop.
+///
+/// # Example
+///
+/// ```
+/// use relatch::AccessToken;
+///
+/// # let header_value = "Bearer eyJhbGciOi…";
+/// let text = header_value.strip_prefix("Bearer ").unwrap_or_default();
+/// let token: AccessToken = AccessToken::new(text);
+/// ```
+pub struct Token<P> {
+    text: Zeroizing<String>,
+    context: Context,
+    purpose: PhantomData<fn() -> P>,
+}
+
+/// An access token whose claims of the application's own are `C`.
+pub type AccessToken<C = NoClaims> = Token<Access<C>>;
+
+impl<P> Token<P> {
+    /// Takes text as it arrived, whatever it is: it is checked when it is verified.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: Zeroizing::new(text.into()), context: Context::new(), purpose: PhantomData }
+    }
+
+    /// Presents the token in this context, which must be the one that it was issued in.
+    #[must_use]
+    pub fn in_context(mut self, context: Context) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// The text, to be handed to its user.
+    ///
+    /// # Security
+    ///
+    /// Whoever has it is the user until it expires or is revoked: it belongs into an
+    /// `Authorization` header or an `HttpOnly` cookie, never into a URL, a log or an error.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) const fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl<P: Purpose> Token<P> {
+    /// The subject that the token claims, unverified: for routing, or for choosing a log's
+    /// destination.
+    ///
+    /// # Security
+    ///
+    /// Anyone can write any subject here. Never decide by it what a caller may do or see.
+    /// `None` if the text is not even in the form of a token.
+    #[must_use]
+    pub fn danger_unverified_subject(&self) -> Option<String> {
+        if self.text.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        let payload = jws::decode(jws::Compact::split(&self.text)?.payload)?;
+        Some(claims::Payload::read(std::str::from_utf8(&payload).ok()?)?.subject)
+    }
+}
+
+impl<P> fmt::Debug for Token<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("context", &self.context).finish_non_exhaustive()
+    }
+}

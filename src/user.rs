@@ -1,0 +1,237 @@
+//! Users: what the application's record tells of them.
+
+use std::{error, fmt, sync::Arc};
+
+use crate::{
+    counter::Counter,
+    credential::{Carried, Credential, CredentialError, effective},
+};
+
+/// A user's record, as far as tokens are concerned.
+///
+/// Two methods are required. The others are provided; each is for a feature of its own.
+///
+/// # Example
+///
+/// ```
+/// use relatch::{Binding, User};
+///
+/// struct Account {
+///     id: String,
+///     password_hash: String,
+///     token_version: i64,
+/// }
+///
+/// impl User for Account {
+///     fn id(&self) -> &str {
+///         &self.id
+///     }
+///     fn binding(&self) -> Binding<'_> {
+///         Binding::password_hash(&self.password_hash).version(self.token_version)
+///     }
+/// }
+/// ```
+pub trait User {
+    /// The user's stable identifier: the token's `sub`, 1 to [`MAX_ID_BYTES`] bytes.
+    ///
+    /// Not an e-mail address or anything else that another user may hold one day.
+    fn id(&self) -> &str;
+
+    /// What this user's tokens are bound to.
+    fn binding(&self) -> Binding<'_>;
+
+    /// Whether tokens may be issued to this user and are accepted of them. Disabling a user
+    /// should bump the version as well, so that enabling again revives nothing.
+    fn is_active(&self) -> bool {
+        true
+    }
+
+    /// The credential carried over a rehash, as stored by the login that rehashed.
+    fn carried(&self) -> Option<&Carried> {
+        None
+    }
+
+    /// The epochs of the groups that this user is in, in the order in which
+    /// [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch) named them.
+    fn epochs(&self) -> Vec<Epoch<'_>> {
+        Vec::new()
+    }
+
+    /// The user's counter for the purpose of this JOSE `typ`, where the purpose has a lane.
+    fn lane(&self, typ: &str) -> Counter {
+        let _ = typ;
+        Counter::INITIAL
+    }
+}
+
+/// The greatest length of a [`User::id`], in bytes.
+pub const MAX_ID_BYTES: usize = 255;
+
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        impl<U: User + ?Sized> User for $pointer {
+            fn id(&self) -> &str {
+                (**self).id()
+            }
+            fn binding(&self) -> Binding<'_> {
+                (**self).binding()
+            }
+            fn is_active(&self) -> bool {
+                (**self).is_active()
+            }
+            fn carried(&self) -> Option<&Carried> {
+                (**self).carried()
+            }
+            fn epochs(&self) -> Vec<Epoch<'_>> {
+                (**self).epochs()
+            }
+            fn lane(&self, typ: &str) -> Counter {
+                (**self).lane(typ)
+            }
+        }
+    )+};
+}
+
+forward!(&U, Box<U>, Arc<U>);
+
+/// What a user's tokens are bound to: a credential and the version counter.
+///
+/// A change of either kills every token issued before.
+#[derive(Clone, Debug)]
+pub struct Binding<'a> {
+    credential: Source<'a>,
+    version: Counter,
+}
+
+#[derive(Clone, Debug)]
+enum Source<'a> {
+    Made(Result<Credential, CredentialError>),
+    Given(&'a Credential),
+}
+
+impl<'a> Binding<'a> {
+    /// To the whole stored password hash. An empty one is refused at issue, and no token of such
+    /// a user is accepted.
+    #[must_use]
+    pub fn password_hash(hash: &str) -> Self {
+        Self::made(Credential::from_password_hash(hash))
+    }
+
+    /// To the random secret of a user without a password
+    /// ([`Credential::generate_secret`]), as it was stored.
+    #[must_use]
+    pub fn secret(secret: impl AsRef<[u8]>) -> Self {
+        Self::made(Credential::from_secrets([secret]))
+    }
+
+    /// To several secrets together (password hash, then TOTP secret…), where a change of any is
+    /// to log out. Their order counts; leave out what the user does not have.
+    #[must_use]
+    pub fn secrets<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Self {
+        Self::made(Credential::from_secrets(secrets))
+    }
+
+    /// To a digest taken before: for a cached record, which never holds the hash.
+    #[must_use]
+    pub const fn credential(credential: &'a Credential) -> Self {
+        Self { credential: Source::Given(credential), version: Counter::INITIAL }
+    }
+
+    /// Sets the version counter, which is [`Counter::INITIAL`] otherwise. A `NULL` column is
+    /// `None` and means the same.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<Counter>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    const fn made(credential: Result<Credential, CredentialError>) -> Self {
+        Self { credential: Source::Made(credential), version: Counter::INITIAL }
+    }
+
+    pub(crate) const fn current_version(&self) -> Counter {
+        self.version
+    }
+
+    /// What tokens are bound to, given what the record carries.
+    pub(crate) fn effective<'b>(
+        &'b self,
+        carried: Option<&'b Carried>,
+    ) -> Result<&'b Credential, CredentialError> {
+        let present = match &self.credential {
+            Source::Made(made) => made.as_ref().map_err(|error| *error)?,
+            Source::Given(given) => given,
+        };
+        Ok(effective(present, carried))
+    }
+}
+
+/// The counter of a group of users: bumping it logs all of them out.
+///
+/// Groups of one kind, such as tenants, are told apart by their own names, so that a user who
+/// moves from one to another never matches by coincidence.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) instance: Option<&'a str>,
+    pub(crate) counter: Counter,
+}
+
+impl<'a> Epoch<'a> {
+    /// The epoch of the one group of this kind.
+    #[must_use]
+    pub fn new(kind: &'a str, counter: impl Into<Counter>) -> Self {
+        Self { kind, instance: None, counter: counter.into() }
+    }
+
+    /// The epoch of the group `instance` (a tenant's identifier, say) among those of this kind.
+    #[must_use]
+    pub fn of(kind: &'a str, instance: &'a str, counter: impl Into<Counter>) -> Self {
+        Self { kind, instance: Some(instance), counter: counter.into() }
+    }
+
+    /// The name that is bound: `kind`, or `kind:instance`. A kind has no colon.
+    pub(crate) fn name(&self) -> String {
+        match self.instance {
+            Some(instance) => format!("{}:{instance}", self.kind),
+            None => self.kind.to_owned(),
+        }
+    }
+}
+
+/// What is wrong with a user's record: a fault of the server or of its data, not of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// [`User::id`] is empty or longer than [`MAX_ID_BYTES`].
+    Id,
+    /// The credential is empty or too long.
+    Credential(CredentialError),
+    /// A counter is negative.
+    NegativeCounter,
+    /// [`User::epochs`] are not those that the authority was built with, in kind and order.
+    Epochs,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id => write!(f, "a user's id takes 1 to {MAX_ID_BYTES} bytes"),
+            Self::Credential(error) => error.fmt(f),
+            Self::NegativeCounter => f.write_str("a counter in the user's record is negative"),
+            Self::Epochs => f.write_str(
+                "the epochs of the user's record are not those that the authority was built with \
+                 (`AuthorityBuilder::user_epoch`), in kind and order",
+            ),
+        }
+    }
+}
+
+impl error::Error for RecordError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Credential(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The library through its public API alone, as an application uses it.
