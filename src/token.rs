@@ -8,7 +8,7 @@ use crate::{
     claims,
     context::Context,
     jws,
-    purpose::{Access, NoClaims, Purpose},
+    purpose::{Access, Purpose},
 };
 
 /// The greatest length of a token in bytes that can be configured: longer text is never looked at.
@@ -27,7 +27,7 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 ///
 /// # let header_value = "Bearer eyJhbGciOi…";
 /// let text = header_value.strip_prefix("Bearer ").unwrap_or_default();
-/// let token: AccessToken = AccessToken::new(text);
+/// let token = AccessToken::new(text);
 /// ```
 pub struct Token<P> {
     text: Zeroizing<String>,
@@ -35,8 +35,9 @@ pub struct Token<P> {
     purpose: PhantomData<fn() -> P>,
 }
 
-/// An access token whose claims of the application's own are `C`.
-pub type AccessToken<C = NoClaims> = Token<Access<C>>;
+/// An access token without claims of the application's own. With claims `C` it is
+/// `Token<Access<C>>`.
+pub type AccessToken = Token<Access>;
 
 impl<P> Token<P> {
     /// Takes text as it arrived, whatever it is: it is checked when it is verified.

@@ -48,6 +48,15 @@ impl BindingMode {
             Self::StampAsymmetric => key.signing_key().map(SigningKey::algorithm),
         }
     }
+
+    /// The length of a signature, in bytes.
+    pub(crate) const fn signature_bytes(self) -> usize {
+        match self {
+            Self::Key | Self::StampHs256 => 32,
+            #[cfg(feature = "asymmetric")]
+            Self::StampAsymmetric => 64,
+        }
+    }
 }
 
 /// What an authority is built with.

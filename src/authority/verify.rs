@@ -140,7 +140,9 @@ impl<'a> Ours<'a> {
         let settings = &*authority.settings;
         let malformed = |stage| Rejection::new(stage, Reason::Malformed);
         check_deadline(until, now)?;
-        let signature = jws::decode(compact.signature).ok_or(malformed(Stage::Shape))?;
+        let signature = jws::decode(compact.signature)
+            .filter(|signature| signature.len() == settings.mode.signature_bytes())
+            .ok_or(malformed(Stage::Shape))?;
         let payload = jws::decode(compact.payload).ok_or(malformed(Stage::Shape))?;
         let json = String::from_utf8(payload).map_err(|_| malformed(Stage::Claims))?;
         let payload = Payload::read(&json).ok_or(malformed(Stage::Claims))?;

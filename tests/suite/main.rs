@@ -1,1 +1,15 @@
 //! The library through its public API alone, as an application uses it.
+
+mod adoption;
+#[cfg(feature = "asymmetric")]
+mod asymmetric;
+mod bad_input;
+mod common;
+mod differential;
+mod issue_and_verify;
+#[cfg(feature = "password")]
+mod password;
+mod properties;
+mod redaction;
+mod spawn;
+mod traps;

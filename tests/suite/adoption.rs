@@ -1,0 +1,244 @@
+//! Plain tokens of before relatch, made by `jsonwebtoken` as their authors would.
+
+use std::convert::Infallible;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use relatch::{
+    Access, Adoption, AuthorityBuilder, BindingMode, ConfigError, NoClaims, Purpose, Reason,
+    Session, Stage, Token, VerifyError,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::Duration;
+
+use crate::common::{
+    Account, Refresh, Role, START, TestClock, account, builder, key, reason, verify,
+};
+
+const SECRET: &[u8] = b"the old secret";
+const DEADLINE: i64 = 3600;
+
+fn adopting(clock: &TestClock) -> Adoption {
+    Adoption::hs256(SECRET, 0, clock.at(DEADLINE))
+}
+
+fn legacy(header: &Header, claims: &Value) -> Token<Access> {
+    Token::new(encode(header, claims, &EncodingKey::from_secret(SECRET)).unwrap())
+}
+
+fn plain(claims: &Value) -> Token<Access> {
+    legacy(&Header::default(), claims)
+}
+
+fn claims() -> Value {
+    json!({ "sub": "alice", "exp": START + 600 })
+}
+
+fn with(name: &str, value: impl Into<Value>) -> Value {
+    let mut claims = claims();
+    claims[name] = value.into();
+    claims
+}
+
+fn authority(adoption: Adoption, clock: &TestClock) -> relatch::Authority {
+    builder(clock).adopt(adoption).build().unwrap()
+}
+
+#[test]
+fn a_plain_token_is_accepted_and_marked() {
+    for mode in [BindingMode::Key, BindingMode::StampHs256] {
+        let clock = TestClock::new();
+        let authority = builder(&clock).mode(mode).adopt(adopting(&clock)).build().unwrap();
+        let alice = account("alice");
+        let claims = json!({
+            "sub": "alice", "exp": START + 600, "iat": START - 60, "jti": "old", "role": "admin",
+        });
+        let token = Token::<Access<Role>>::new(plain(&claims).expose());
+        let session: Session<Account, Role> = verify(&authority, &token, &alice).unwrap();
+        assert!(session.is_legacy());
+        assert_eq!(session.claims().role, "admin");
+        let registered = session.registered();
+        assert_eq!(registered.subject(), "alice");
+        assert_eq!(registered.issued_at(), Some(clock.at(-60)));
+        assert_eq!(registered.expires_at(), clock.at(600));
+        assert_eq!(registered.token_id(), Some("old"));
+        assert_eq!(registered.issuer(), None);
+
+        let own = authority.issue_for_user(&alice).unwrap();
+        assert!(!verify(&authority, &own, &alice).unwrap().is_legacy());
+    }
+}
+
+#[test]
+fn without_an_adoption_a_plain_token_is_malformed() {
+    let (authority, _) = crate::common::authority();
+    let refused = reason(verify(&authority, &plain(&claims()), &account("alice")));
+    assert_eq!(refused, Reason::Malformed);
+}
+
+#[test]
+fn a_bump_kills_plain_tokens_and_a_changed_hash_alone_does_not() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let token = plain(&claims());
+    let changed = Account { password_hash: "changed".into(), ..account("alice") };
+    assert!(verify(&authority, &token, &changed).is_ok(), "as the documentation warns");
+    for version in [1, -1] {
+        let bumped = Account { version, ..account("alice") };
+        assert_eq!(reason(verify(&authority, &token, &bumped)), Reason::RevokedByVersion);
+    }
+}
+
+#[test]
+fn the_deadline_ends_it_and_caps_the_session() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let alice = account("alice");
+    let long = plain(&with("exp", START + 86_400));
+    let session = verify(&authority, &long, &alice).unwrap();
+    assert_eq!(session.registered().expires_at(), clock.at(DEADLINE));
+    let opened = authority.open(&long).unwrap();
+    assert_eq!(opened.expires_at(), clock.at(DEADLINE));
+    clock.set(DEADLINE);
+    assert_eq!(reason(verify(&authority, &long, &alice)), Reason::AdoptionOver);
+    assert_eq!(reason(opened.verify(Some(alice))), Reason::AdoptionOver, "between the two steps");
+}
+
+#[test]
+fn times_of_plain_tokens_are_checked() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let alice = account("alice");
+    let refused = |claims| reason(verify(&authority, &plain(&claims), &alice));
+    assert_eq!(refused(with("exp", START)), Reason::Expired);
+    assert_eq!(refused(with("nbf", START + 1)), Reason::NotYetValid);
+    for bad in [json!("1"), json!(null), json!(-1), json!(1e300), json!([1])] {
+        assert_eq!(refused(with("exp", bad.clone())), Reason::Malformed, "{bad}");
+        assert_eq!(refused(with("nbf", bad.clone())), Reason::Malformed, "{bad}");
+    }
+    assert_eq!(refused(json!({ "sub": "alice" })), Reason::Malformed, "an exp is required");
+    let half = with("exp", (START + 5) as f64 + 0.5);
+    let session = verify(&authority, &plain(&half), &alice).unwrap();
+    assert_eq!(session.registered().expires_at(), clock.at(5), "the fraction is dropped");
+}
+
+#[test]
+fn issuer_and_audience_are_required_where_they_are_set() {
+    let clock = TestClock::new();
+    let alice = account("alice");
+    let strict = authority(adopting(&clock).issuer("old").audience("app"), &clock);
+    let accepts = |claims: Value| verify(&strict, &plain(&claims), &alice).is_ok();
+    let full = |iss: &str, aud: Value| json!({ "sub": "alice", "exp": START + 600, "iss": iss, "aud": aud });
+    assert!(accepts(full("old", json!("app"))));
+    assert!(accepts(full("old", json!(["x", "app"]))));
+    let refused = |claims: Value| reason(verify(&strict, &plain(&claims), &alice));
+    assert_eq!(refused(full("new", json!("app"))), Reason::WrongIssuer);
+    assert_eq!(refused(full("old", json!("x"))), Reason::WrongAudience);
+    assert_eq!(refused(with("iss", "old")), Reason::WrongAudience);
+    assert_eq!(refused(claims()), Reason::WrongIssuer);
+
+    let lax = authority(adopting(&clock), &clock);
+    let for_another = plain(&with("aud", "app"));
+    assert_eq!(reason(verify(&lax, &for_another, &alice)), Reason::WrongAudience);
+}
+
+#[test]
+fn subject_and_claims_are_mapped() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Scope {
+        scope: String,
+    }
+    let clock = TestClock::new();
+    let adoption = adopting(&clock).subject_claim("uid").map_claims(|old| {
+        let admin = old.get("admin")?.as_bool()?;
+        let scope = if admin { "all" } else { "own" };
+        json!({ "scope": scope }).as_object().cloned()
+    });
+    let authority = authority(adoption, &clock);
+    let session = |claims: &Value| {
+        let token = Token::<Access<Scope>>::new(plain(claims).expose());
+        authority.verify(&token, |id| Ok::<_, Infallible>(Some(account(id))))
+    };
+    let exp = START + 600;
+    let mapped = session(&json!({ "uid": 42, "admin": true, "exp": exp })).unwrap();
+    assert_eq!(mapped.user().id, "42");
+    assert_eq!(mapped.claims().scope, "all");
+    let unmapped = session(&json!({ "uid": "42", "exp": exp })).unwrap_err();
+    assert_eq!(unmapped.reason(), Some(Reason::ApplicationClaims));
+    for bad in [json!({ "exp": exp }), json!({ "uid": 4.5, "exp": exp }), json!({ "uid": null })] {
+        assert_eq!(session(&bad).unwrap_err().reason(), Some(Reason::Malformed), "{bad}");
+    }
+}
+
+#[test]
+fn a_forged_plain_token_reaches_no_lookup() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let forged = encode(&Header::default(), &claims(), &EncodingKey::from_secret(b"guess"));
+    let genuine = plain(&claims());
+    let stripped = genuine.expose().rsplit_once('.').unwrap().0;
+    for text in [forged.unwrap(), format!("{stripped}."), format!("{stripped}.AAAA")] {
+        let error = authority
+            .verify(&Token::<Access>::new(text), |_| -> Result<Option<Account>, Infallible> {
+                panic!("looked up")
+            })
+            .unwrap_err();
+        let VerifyError::Rejected(rejection) = error else { panic!("not a rejection") };
+        assert_eq!((rejection.stage(), rejection.reason()), (Stage::Guard, Reason::Forged));
+    }
+}
+
+#[test]
+fn only_plain_hs256_headers_of_access_tokens_are_recognised() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let alice = account("alice");
+    let mut no_typ = Header::default();
+    no_typ.typ = None;
+    assert!(verify(&authority, &legacy(&no_typ, &claims()), &alice).is_ok());
+    let mut kid = Header::default();
+    kid.kid = Some("old".into());
+    assert!(verify(&authority, &legacy(&kid, &claims()), &alice).is_ok());
+
+    let mut typ = Header::default();
+    typ.typ = Some("rt+jwt".into());
+    let mut crit = Header::default();
+    crit.crit = Some(vec!["b64".into()]);
+    for header in [typ, crit, Header::new(Algorithm::HS384)] {
+        let refused = reason(verify(&authority, &legacy(&header, &claims()), &alice));
+        assert_eq!(refused, Reason::Malformed, "{header:?}");
+    }
+    let as_refresh = Token::<Refresh>::new(plain(&claims()).expose());
+    assert_eq!(reason(verify(&authority, &as_refresh, &alice)), Reason::Malformed);
+}
+
+/// The legacy secret signs whatever its holder likes, but nothing that looks like relatch's own.
+#[test]
+fn the_legacy_secret_makes_none_of_relatch_s_tokens() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let alice = account("alice");
+    let genuine = authority.issue::<Access>(&alice, &NoClaims {}).sign().unwrap();
+    let payload = genuine.danger_unverified_subject().unwrap();
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some("k1".into());
+    header.typ = Some(<Access as Purpose>::TYP.into());
+    let forged = legacy(&header, &with("sub", payload));
+    assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::Malformed);
+}
+
+#[test]
+fn a_legacy_secret_that_is_empty_or_a_master_key_is_refused() {
+    let clock = TestClock::new();
+    let with_secret = |builder: AuthorityBuilder, secret: &[u8]| {
+        builder.adopt(Adoption::hs256(secret, 0, clock.at(DEADLINE))).build()
+    };
+    let refused = Some(ConfigError::LegacySecret);
+    assert_eq!(with_secret(builder(&clock), b"").err(), refused);
+    assert_eq!(with_secret(builder(&clock), &[1; 32]).err(), refused);
+    let authority = with_secret(builder(&clock), &[2; 32]).unwrap();
+    assert_eq!(authority.with_keys(key("k2", 2)).err(), refused);
+    let ring = authority.keys().clone();
+    let ring = ring.retiring(key("k2", 2), clock.at(0) + Duration::HOUR).unwrap();
+    assert_eq!(authority.with_keys(ring).err(), refused);
+}

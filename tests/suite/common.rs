@@ -1,0 +1,189 @@
+//! An application in small: accounts, a clock that is set by hand, and a lookup that is counted.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use relatch::{
+    Access, Authority, AuthorityBuilder, Binding, Carried, Counter, Entropy, EntropyError, Epoch,
+    MasterKey, NoClaims, Purpose, Reason, Session, Stage, Token, User, VerifyError,
+};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+pub(crate) const ISSUER: &str = "https://login.example.com";
+pub(crate) const AUDIENCE: &str = "https://api.example.com";
+pub(crate) const START: i64 = 4_000_000_000;
+pub(crate) const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Zm9ydHktdGhyZWUgY2hhcmFjdGVycyBvZiBiYXNlNjQ";
+
+/// A row of a users' table.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) id: String,
+    pub(crate) password_hash: String,
+    pub(crate) version: i64,
+    pub(crate) active: bool,
+    pub(crate) carried: Option<Carried>,
+    pub(crate) tenant: Option<(String, i64)>,
+    pub(crate) lane: i64,
+}
+
+pub(crate) fn account(id: &str) -> Account {
+    Account {
+        id: id.to_owned(),
+        password_hash: HASH.to_owned(),
+        version: 0,
+        active: true,
+        carried: None,
+        tenant: None,
+        lane: 0,
+    }
+}
+
+impl User for Account {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn binding(&self) -> Binding<'_> {
+        Binding::password_hash(&self.password_hash).version(self.version)
+    }
+    fn is_active(&self) -> bool {
+        self.active
+    }
+    fn carried(&self) -> Option<&Carried> {
+        self.carried.as_ref()
+    }
+    fn epochs(&self) -> Vec<Epoch<'_>> {
+        self.tenant.iter().map(|(name, epoch)| Epoch::of("tenant", name, *epoch)).collect()
+    }
+    fn lane(&self, _typ: &str) -> Counter {
+        self.lane.into()
+    }
+}
+
+/// A clock that stands until it is moved.
+#[derive(Clone)]
+pub(crate) struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(START)))
+    }
+    pub(crate) fn at(&self, seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(START + seconds).unwrap()
+    }
+    pub(crate) fn set(&self, seconds: i64) {
+        self.0.store(START + seconds, Ordering::SeqCst);
+    }
+}
+
+impl relatch::Clock for TestClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Bytes that never repeat and are the same in each run.
+#[derive(Default)]
+pub(crate) struct TestEntropy(AtomicU64);
+
+impl Entropy for TestEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        let n = self.0.fetch_add(1, Ordering::SeqCst);
+        bytes.iter_mut().zip(n.to_be_bytes().into_iter().cycle()).for_each(|(b, n)| *b = n);
+        Ok(())
+    }
+}
+
+pub(crate) fn key(kid: &str, byte: u8) -> MasterKey {
+    MasterKey::from_bytes(kid, &[byte; 32]).unwrap()
+}
+
+pub(crate) fn builder(clock: &TestClock) -> AuthorityBuilder {
+    Authority::builder(key("k1", 1), ISSUER, AUDIENCE)
+        .clock(clock.clone())
+        .entropy(TestEntropy::default())
+}
+
+pub(crate) fn authority() -> (Authority, TestClock) {
+    let clock = TestClock::new();
+    (builder(&clock).build().unwrap(), clock)
+}
+
+/// Claims of an application's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Role {
+    pub(crate) role: String,
+}
+
+pub(crate) fn role(role: &str) -> Role {
+    Role { role: role.to_owned() }
+}
+
+/// A purpose that is single-use by its lane.
+#[derive(Debug)]
+pub(crate) struct MagicLink;
+
+impl Purpose for MagicLink {
+    type Claims = NoClaims;
+    const TYP: &'static str = "magic+jwt";
+    const LIFETIME: Option<Duration> = Some(Duration::minutes(10));
+    const LANE: bool = true;
+}
+
+/// A purpose that has the same claims as access tokens, and nothing else in common.
+#[derive(Debug)]
+pub(crate) struct Refresh;
+
+impl Purpose for Refresh {
+    type Claims = NoClaims;
+    const TYP: &'static str = "rt+jwt";
+}
+
+pub(crate) type Verified<P> =
+    Result<Session<Account, <P as Purpose>::Claims>, VerifyError<Infallible>>;
+
+/// Verifies against this record, whatever its id.
+pub(crate) fn verify<P: Purpose>(
+    authority: &Authority,
+    token: &Token<P>,
+    user: &Account,
+) -> Verified<P> {
+    authority.verify(token, |_| Ok(Some(user.clone())))
+}
+
+/// The stage and reason of a rejection, and whether the lookup was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) stage: Stage,
+    pub(crate) reason: Reason,
+    pub(crate) looked_up: bool,
+}
+
+/// How this text is refused as an access token of this user; `None` if it is accepted.
+pub(crate) fn refusal(authority: &Authority, text: &str, user: &Account) -> Option<Refusal> {
+    let looked_up = Cell::new(false);
+    let token = Token::<Access>::new(text);
+    let outcome = authority.verify(&token, |_| {
+        looked_up.set(true);
+        Ok::<_, Infallible>(Some(user.clone()))
+    });
+    match outcome {
+        Ok(_) => None,
+        Err(VerifyError::Rejected(rejection)) => Some(Refusal {
+            stage: rejection.stage(),
+            reason: rejection.reason(),
+            looked_up: looked_up.get(),
+        }),
+        Err(other) => panic!("not a rejection: {other:?}"),
+    }
+}
+
+pub(crate) fn reason<S, E>(outcome: Result<S, VerifyError<E>>) -> Reason {
+    outcome.err().and_then(|error| error.reason()).expect("a rejection")
+}

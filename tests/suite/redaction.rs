@@ -1,0 +1,174 @@
+//! No secret, hash or token text is in any `Debug` or `Display`, of any public type.
+
+use std::{fmt::Debug, fs, path::Path};
+
+use relatch::{
+    Access, Adoption, Authority, Binding, Carried, Context, Credential, Epoch, KeyRing, MasterKey,
+    Reason, Session, Stage, Token,
+};
+use zeroize::Zeroizing;
+
+use crate::common::{Account, Role, TestClock, builder, key, role, verify};
+
+const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$SECRETsalt$SECREThash";
+const SECRET: [u8; 32] = *b"SECRET-SECRET-SECRET-SECRET-SECR";
+
+/// The secrets of one application, in every form in which they might be printed.
+struct Secrets(Vec<Zeroizing<String>>);
+
+impl Secrets {
+    fn add(&mut self, text: &str) {
+        self.0.push(Zeroizing::new(text.to_owned()));
+    }
+
+    fn add_bytes(&mut self, bytes: &[u8]) {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        self.add(&URL_SAFE_NO_PAD.encode(bytes));
+        self.add(&bytes.iter().map(|b| format!("{b:02x}")).collect::<String>());
+        self.add(format!("{bytes:?}").trim_matches(['[', ']']));
+        self.add(&format!("{bytes:#?}").lines().nth(1).unwrap_or("").repeat(3));
+    }
+
+    fn are_absent_from(&self, what: &str, text: &str) {
+        assert!(!text.contains("SECRET"), "{what}: {text}");
+        for secret in &self.0 {
+            let start: String = secret.chars().take(24).collect();
+            assert!(!text.contains(&start), "{what}: {text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_secret_is_printed_by_any_public_type() {
+    let clock = TestClock::new();
+    let user = Account { password_hash: PASSWORD_HASH.into(), ..crate::common::account("alice") };
+    let master = MasterKey::from_bytes("k1", &SECRET).unwrap();
+    let credential = Credential::from_password_hash(PASSWORD_HASH).unwrap();
+    let carried = Carried::rehash(None, &credential, &credential);
+    let context = Context::new().with("fingerprint", "SECRET fingerprint");
+    let adoption = Adoption::hs256(b"SECRET legacy", 0, clock.at(60));
+    let adopting = builder(&clock).adopt(adoption.clone());
+    let authority = builder(&clock).build().unwrap().with_keys(master.clone()).unwrap();
+    let claims = role("SECRET claim");
+    let issue = authority.issue::<Access<Role>>(&user, &claims).context(context.clone());
+    let mut printed = vec![("Issue", format!("{issue:?}"))];
+    let token = issue.sign().unwrap().in_context(context.clone());
+    let opened = authority.open(&token).unwrap();
+    printed.push(("Opened", format!("{opened:?}")));
+    let session: Session<Account, Role> = opened.verify(Some(user.clone())).unwrap();
+    let other = Account { version: 9, ..user.clone() };
+    let error = verify(&authority, &token, &other).unwrap_err();
+
+    let mut secrets = Secrets(Vec::new());
+    secrets.add(PASSWORD_HASH);
+    secrets.add(token.expose());
+    token.expose().split('.').skip(1).for_each(|part| secrets.add(part));
+    secrets.add_bytes(&SECRET);
+    secrets.add_bytes(&*authority.danger_expose_key::<Access<Role>>(&user, &context).unwrap());
+    secrets.add(&carried.expose_text());
+    secrets.add(&master.expose_base64());
+
+    let mut print = |name, value: &dyn Debug| {
+        printed.push((name, format!("{value:?}")));
+        printed.push((name, format!("{value:#?}")));
+    };
+    print("MasterKey", &master);
+    print("KeyRing", &KeyRing::new(master.clone()).rotate(key("k2", 2), clock.at(9)).unwrap());
+    print("KeyRingError", &KeyRing::new(master.clone()).remove("k1").unwrap_err());
+    print("SecretError", &MasterKey::from_bytes("k1", &SECRET[..31]).unwrap_err());
+    print("SecretError", &MasterKey::from_base64("k1", "SECRET!").unwrap_err());
+    print("Credential", &credential);
+    print("CredentialError", &"SECRET".parse::<Carried>().unwrap_err());
+    print("Carried", &carried);
+    print("Binding", &Binding::password_hash(PASSWORD_HASH));
+    print("Binding", &Binding::credential(&credential));
+    print("Binding", &Binding::secrets(["SECRET", ""]));
+    print("Context", &context);
+    print("Counter", &relatch::Counter::INITIAL);
+    print("Epoch", &Epoch::new("realm", 1));
+    print("RecordError", &relatch::RecordError::Epochs);
+    print("Adoption", &adoption);
+    print("AuthorityBuilder", &adopting);
+    print("Authority", &adopting.build().unwrap());
+    print("Authority", &authority);
+    print("BindingMode", &relatch::BindingMode::Key);
+    print("ConfigError", &Authority::new(master.clone(), "", "").unwrap_err());
+    print("IssueError", &authority.issue_for_user(&crate::common::account("")).unwrap_err());
+    print("ClaimsError", &relatch::ClaimsError::NotAnObject);
+    print("Token", &token);
+    print("Access", &None::<Access>);
+    print("NoClaims", &relatch::NoClaims {});
+    print("Session", &session);
+    print("Registered", session.registered());
+    print("VerifyError", &error);
+    print("Rejection", &authority.open(&Token::<Access>::new("SECRET")).unwrap_err());
+    print("Reason", &Reason::Forged);
+    print("Stage", &Stage::Guard);
+    print("SystemClock", &relatch::SystemClock);
+    print("SystemEntropy", &relatch::SystemEntropy);
+    print("EntropyError", &relatch::EntropyError::new());
+    #[cfg(feature = "password")]
+    {
+        use relatch::password::PasswordHasher;
+        let hasher = PasswordHasher::new();
+        print("PasswordHasher", &hasher);
+        print("PasswordError", &hasher.verify("SECRET", Some("SECRET")).unwrap_err());
+        let stored = hasher.hash("SECRET").unwrap();
+        print("PasswordMatch", &hasher.verify("SECRET", Some(&stored)).unwrap());
+    }
+    #[cfg(feature = "asymmetric")]
+    {
+        use relatch::asymmetric::{Algorithm, SigningKey};
+        let signing = SigningKey::generate(Algorithm::EdDSA).unwrap();
+        secrets.add_bytes(&signing.expose_pkcs8_der().unwrap()[16..48]);
+        print("SigningKey", &signing);
+        print("VerifyingKey", signing.verifying_key());
+        print("KeyError", &SigningKey::from_pem("SECRET").unwrap_err());
+        print("MasterKey", &master.with_signing_key(signing));
+    }
+
+    for (name, text) in &printed {
+        secrets.are_absent_from(name, text);
+    }
+    for display in [
+        error.to_string(),
+        authority.open(&token).map(drop).map_or_else(|e| e.to_string(), |()| String::new()),
+    ] {
+        secrets.are_absent_from("Display", &display);
+    }
+    for name in public_types() {
+        assert!(printed.iter().any(|(covered, _)| *covered == name), "{name} is not in this test");
+    }
+}
+
+/// The names of all public types, read from the source.
+fn public_types() -> Vec<String> {
+    fn visit(folder: &Path, names: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                visit(&path, names);
+                continue;
+            }
+            let skip = ["password.rs", "asymmetric.rs"].into_iter().filter(|file| {
+                !cfg!(feature = "password") && *file == "password.rs"
+                    || !cfg!(feature = "asymmetric") && *file == "asymmetric.rs"
+            });
+            if skip.into_iter().any(|file| path.ends_with(file)) {
+                continue;
+            }
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let declared =
+                    ["pub struct ", "pub enum "].iter().find_map(|d| line.strip_prefix(d));
+                let name = declared.map(|rest| {
+                    rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
+                });
+                names.extend(name.map(str::to_owned));
+            }
+        }
+    }
+    let mut names = Vec::new();
+    visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
+    assert!(names.len() > 30, "{names:?}");
+    names
+}

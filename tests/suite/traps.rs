@@ -1,0 +1,263 @@
+//! What others fell into, one test for each trap that this part of the library can meet. The
+//! stories, by row, are in `SECURITY.md`.
+
+use std::{convert::Infallible, sync::Mutex};
+
+use relatch::{
+    Access, Carried, Credential, CredentialError, IssueError, NoClaims, Reason, RecordError, Token,
+    VerifyError,
+};
+use sha2::{Digest, Sha256};
+
+use crate::common::{
+    Account, HASH, MagicLink, Refresh, TestClock, account, authority, builder, key, reason, verify,
+};
+
+/// ASP.NET Core, django-sesame and Laravel: the login that raises the hash's cost logs out.
+#[test]
+fn trap_rehash_at_login_logs_nobody_out() {
+    let (authority, _) = authority();
+    let before = account("alice");
+    let token = authority.issue_for_user(&before).unwrap();
+    let old = Credential::from_password_hash(&before.password_hash).unwrap();
+    let rehashed = "$argon2id$v=19$m=65536,t=3,p=1$other$other";
+    let new = Credential::from_password_hash(rehashed).unwrap();
+    let after = Account {
+        password_hash: rehashed.to_owned(),
+        carried: Some(Carried::rehash(None, &old, &new)),
+        ..before
+    };
+    assert!(verify(&authority, &token, &after).is_ok());
+    let since = authority.issue_for_user(&after).unwrap();
+    assert!(verify(&authority, &since, &after).is_ok());
+
+    // A password that is changed with the carry left behind kills both.
+    let changed = Account { password_hash: "$argon2id$changed".into(), ..after };
+    assert_eq!(reason(verify(&authority, &token, &changed)), Reason::BadSignature);
+    assert_eq!(reason(verify(&authority, &since, &changed)), Reason::BadSignature);
+}
+
+/// The rehash is a compare-and-set on the old hash: a reset that came between wins.
+#[tokio::test]
+async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
+    let db = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
+    let run = |sql: &'static str| sqlx::query(sql).execute(&db);
+    run("CREATE TABLE users (id TEXT, password_hash TEXT, carried TEXT)").await.unwrap();
+    run("INSERT INTO users VALUES ('alice', 'old', NULL)").await.unwrap();
+
+    // A login has read 'old' and is hashing when the reset is written.
+    run("UPDATE users SET password_hash = 'reset'").await.unwrap();
+    let of = |hash| Credential::from_password_hash(hash).unwrap();
+    let carried = Carried::rehash(None, &of("old"), &of("rehashed"));
+    let rehash = sqlx::query(
+        "UPDATE users SET password_hash = ?, carried = ? WHERE id = ? AND password_hash = ?",
+    );
+    let rehash = rehash.bind("rehashed").bind(carried.expose_text().as_str());
+    let done = rehash.bind("alice").bind("old").execute(&db).await.unwrap();
+    assert_eq!(done.rows_affected(), 0);
+    let row: (String, Option<String>) =
+        sqlx::query_as("SELECT password_hash, carried FROM users").fetch_one(&db).await.unwrap();
+    assert_eq!(row, ("reset".to_owned(), None));
+}
+
+/// simplejwt: the access token was checked against the hash, the refresh token was not.
+#[test]
+fn trap_every_purpose_dies_with_the_password() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let changed = Account { password_hash: "changed".into(), ..alice.clone() };
+    let access = authority.issue::<Access>(&alice, &NoClaims {}).sign().unwrap();
+    let refresh = authority.issue::<Refresh>(&alice, &NoClaims {}).sign().unwrap();
+    let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
+    assert_eq!(reason(verify(&authority, &access, &changed)), Reason::BadSignature);
+    assert_eq!(reason(verify(&authority, &refresh, &changed)), Reason::BadSignature);
+    assert_eq!(reason(verify(&authority, &link, &changed)), Reason::BadSignature);
+}
+
+/// Devise: a prefix of the hash was bound, which with argon2 is nothing but parameters.
+#[test]
+fn trap_the_whole_hash_is_bound_to_its_last_character() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let token = authority.issue_for_user(&alice).unwrap();
+    for at in 0..HASH.len() {
+        let mut other = HASH.as_bytes().to_vec();
+        other[at] = if other[at] == b'x' { b'y' } else { b'x' };
+        let other = String::from_utf8(other).unwrap();
+        let changed = Account { password_hash: other, ..alice.clone() };
+        assert_eq!(reason(verify(&authority, &token, &changed)), Reason::BadSignature, "{at}");
+    }
+}
+
+/// Django and Spring: fields joined without their lengths run into each other.
+#[test]
+fn trap_fields_do_not_run_into_each_other() {
+    let authority = builder(&TestClock::new()).user_epoch("tenant").build().unwrap();
+    let member =
+        |id: &str, tenant: &str| Account { tenant: Some((tenant.to_owned(), 1)), ..account(id) };
+    let no_context = relatch::Context::new();
+    let key_of =
+        |user: &Account| *authority.danger_expose_key::<Access>(user, &no_context).unwrap();
+    assert_ne!(key_of(&member("alice1", "acme")), key_of(&member("alice", "1acme")));
+    let hash =
+        |hash: &str, id: &str| Account { password_hash: hash.to_owned(), ..member(id, "acme") };
+    assert_ne!(key_of(&hash("bhash", "a")), key_of(&hash("hash", "ab")));
+}
+
+/// simplejwt carried an MD5 of the hash: an offline oracle for the password.
+#[test]
+fn trap_a_token_is_no_oracle_for_the_password_hash() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+    for mode in [relatch::BindingMode::Key, relatch::BindingMode::StampHs256] {
+        let authority = builder(&TestClock::new()).mode(mode).build().unwrap();
+        let other = authority.with_keys(key("k1", 2)).unwrap();
+        let alice = account("alice");
+        let mut bytes = Vec::new();
+        for part in authority.issue_for_user(&alice).unwrap().expose().split('.') {
+            bytes.extend(B64.decode(part).unwrap());
+        }
+        let contains = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        let framed = |label: &[u8]| {
+            let mut hash = Sha256::new();
+            for piece in [label, HASH.as_bytes()] {
+                hash.update(u32::try_from(piece.len()).unwrap().to_be_bytes());
+                hash.update(piece);
+            }
+            hash.finalize()
+        };
+        for digest in [Sha256::digest(HASH), framed(b"relatch/1 credential")] {
+            assert!(!contains(&digest[..8]));
+            assert!(!contains(B64.encode(digest).get(..10).unwrap().as_bytes()));
+        }
+        // What is in it depends on a key that whoever guesses passwords does not have.
+        let exp = authority.open(&authority.issue_for_user(&alice).unwrap()).unwrap().expires_at();
+        let no_context = relatch::Context::new();
+        let stamp = |authority: &relatch::Authority| {
+            authority.danger_expose_stamp::<Access>(&alice, &no_context, "jti", exp).unwrap()
+        };
+        assert_ne!(stamp(&authority), stamp(&other));
+    }
+}
+
+/// Firebase and Keycloak: times were compared, so a token of the same second survived, or a
+/// fresh login died.
+#[test]
+fn trap_within_one_second_the_old_token_dies_and_the_new_one_lives() {
+    let (authority, clock) = authority();
+    let mut alice = account("alice");
+    let old = authority.issue_for_user(&alice).unwrap();
+    alice.version = relatch::Counter::from(alice.version).next(clock.at(0)).unwrap().get();
+    let new = authority.issue_for_user(&alice).unwrap();
+    assert_eq!(reason(verify(&authority, &old, &alice)), Reason::RevokedByVersion);
+    assert!(verify(&authority, &new, &alice).is_ok());
+    let before = alice.version;
+    alice.version = relatch::Counter::from(before).next(clock.at(0)).unwrap().get();
+    assert!(alice.version > before, "a second bump in the same millisecond");
+    assert_eq!(reason(verify(&authority, &new, &alice)), Reason::RevokedByVersion);
+}
+
+/// Django: changing the secret logged everybody out.
+#[test]
+fn trap_rotating_the_server_s_key_logs_nobody_out_before_the_deadline() {
+    let (authority, clock) = authority();
+    let alice = account("alice");
+    let token = authority.issue_for_user(&alice).unwrap();
+    let ring = authority.keys().clone().rotate(key("k2", 2), clock.at(900)).unwrap();
+    let authority = authority.with_keys(ring).unwrap();
+    clock.set(899);
+    assert!(verify(&authority, &token, &alice).is_ok());
+}
+
+/// freeframe: enabling the feature logged everybody out. A column that is still NULL is the
+/// initial counter; tokens of before are a matter of adoption, tested there.
+#[test]
+fn trap_a_counter_that_is_not_there_yet_is_the_initial_one() {
+    #[derive(Clone)]
+    struct Row(Option<i64>);
+    impl relatch::User for Row {
+        fn id(&self) -> &str {
+            "alice"
+        }
+        fn binding(&self) -> relatch::Binding<'_> {
+            relatch::Binding::password_hash(HASH).version(self.0)
+        }
+    }
+    let (authority, _) = authority();
+    let token = authority.issue_for_user(&Row(None)).unwrap();
+    let with = |row| authority.verify(&token, |_| Ok::<_, Infallible>(Some(row)));
+    assert!(with(Row(None)).is_ok());
+    assert!(with(Row(Some(0))).is_ok(), "the column was back-filled");
+    assert!(with(Row(Some(1))).is_err());
+}
+
+/// django-sesame: a mail scanner's GET used the link up. Verification consumes nothing; only the
+/// application's own move of the counter does.
+#[test]
+fn trap_looking_at_a_one_time_link_does_not_use_it() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
+    for _ in 0..3 {
+        assert!(verify(&authority, &link, &alice).is_ok());
+    }
+    assert!(verify(&authority, &link, &Account { lane: 1, ..alice }).is_err());
+}
+
+/// Laravel: social users shared an empty hash, which binds nothing.
+#[test]
+fn trap_an_empty_hash_is_refused_and_a_random_one_is_each_user_s_own() {
+    let (authority, _) = authority();
+    let social = Account { password_hash: String::new(), ..account("alice") };
+    let Err(IssueError::Record(error)) = authority.issue_for_user(&social) else {
+        panic!("issued for an empty hash")
+    };
+    assert_eq!(error, RecordError::Credential(CredentialError::Empty));
+    let secrets = [Credential::generate_secret(), Credential::generate_secret()];
+    let [one, two] = secrets.map(|secret| secret.unwrap().to_string());
+    let with = |secret: &str| Account { password_hash: secret.to_owned(), ..account("alice") };
+    let token = authority.issue_for_user(&with(&one)).unwrap();
+    assert!(verify(&authority, &token, &with(&one)).is_ok());
+    assert!(verify(&authority, &token, &with(&two)).is_err());
+}
+
+/// A case-insensitive collation finds another user than was asked for.
+#[test]
+fn trap_a_lookup_that_returns_somebody_else_is_no_session() {
+    let (authority, _) = authority();
+    let token = authority.issue_for_user(&account("alice")).unwrap();
+    let asked = Mutex::new(Vec::new());
+    let error = authority
+        .verify(&token, |id| {
+            asked.lock().unwrap().push(id.to_owned());
+            Ok::<_, Infallible>(Some(account("ALICE")))
+        })
+        .unwrap_err();
+    assert_eq!(*asked.lock().unwrap(), ["alice"]);
+    assert!(matches!(error, VerifyError::Rejected(_)));
+    assert_eq!(error.reason(), Some(Reason::UserMismatch));
+}
+
+/// Attackers of every JWT library: the token's own header chooses the algorithm or the key.
+#[test]
+fn trap_nothing_in_a_header_chooses_an_algorithm_or_a_key() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let genuine = authority.issue_for_user(&alice).unwrap();
+    let (_, rest) = genuine.expose().split_once('.').unwrap();
+    for header in [
+        r#"{"alg":"none","kid":"k1","typ":"at+jwt"}"#,
+        r#"{"alg":"HS384","kid":"k1","typ":"at+jwt"}"#,
+        r#"{"alg":"HS256","jku":"https://evil.example/","kid":"k1","typ":"at+jwt"}"#,
+        r#"{"alg":"HS256","jwk":{"kty":"oct","k":"AA"},"kid":"k1","typ":"at+jwt"}"#,
+        r#"{"alg":"HS256","kid":"../../dev/null","typ":"at+jwt"}"#,
+        r#"{"alg":"HS256","crit":["b64"],"b64":false,"kid":"k1","typ":"at+jwt"}"#,
+    ] {
+        let token = Token::<Access>::new(format!("{}.{rest}", B64.encode(header)));
+        let refused = reason(verify(&authority, &token, &alice));
+        assert!(
+            matches!(refused, Reason::Malformed | Reason::WrongAlgorithm | Reason::UnknownKey),
+            "{header}: {refused}"
+        );
+    }
+}
