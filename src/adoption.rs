@@ -33,6 +33,9 @@ type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 ///
 /// # Security
 ///
+/// - **Whatever the legacy secret has signed is taken for an access token**: refresh tokens, reset
+///   links and confirmations too, if they were signed with the same secret. Tell them apart in
+///   [`map_claims`](Self::map_claims), which rejects a token by giving `None`.
 /// - A version bump kills these tokens. **A password change alone does not**, nor does the bump of
 ///   an epoch: they are bound to neither. Bump the version as well until the deadline has passed.
 /// - They are as strong as the legacy secret: whoever has it forges them, for any user whose
@@ -47,7 +50,9 @@ type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let legacy_secret = b"secret";
 /// let until = OffsetDateTime::now_utc() + Duration::hours(24);
-/// let adoption = Adoption::hs256(legacy_secret, 0, until).issuer("https://old.example.com");
+/// let adoption = Adoption::hs256(legacy_secret, 0, until)
+///     .issuer("https://old.example.com")
+///     .map_claims(|old| (old.get("token_type")? == "access").then(|| old.clone()));
 /// let authority = Authority::builder(MasterKey::generate("2026-11")?, "issuer", "audience")
 ///     .adopt(adoption)
 ///     .build()?;
@@ -113,9 +118,16 @@ impl Adoption {
         self
     }
 
-    /// Whether the secret is one that must not be adopted: empty, or this master key.
+    /// Whether the secret is one that must not be adopted: empty, or this master key, be it as
+    /// bytes or as the text that those were read from.
     pub(crate) fn is_unfit_beside(&self, key: &MasterKey) -> bool {
-        self.secret.is_empty() || key.is(&self.secret)
+        let as_text = || {
+            let text = str::from_utf8(&self.secret).ok()?;
+            MasterKey::from_base64(key.kid(), text).ok()
+        };
+        self.secret.is_empty()
+            || key.is(&self.secret)
+            || as_text().is_some_and(|decoded| decoded.same_as(key))
     }
 
     /// Whether this is the header of a plain HS256 token.

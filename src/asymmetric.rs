@@ -7,6 +7,12 @@
 //! verification still compares the stamp, for which the thief also lacks the master key and the
 //! users' table.
 //!
+//! # Security
+//!
+//! The stamp covers the user, the `jti` and the `exp`, not the other claims: a thief of the signing
+//! key who also holds a live token can change *that token's* other claims, and the issuer accepts
+//! them. In stamp mode take roles and rights from the user's record, never from the token.
+//!
 //! # Example
 //!
 //! ```
@@ -113,7 +119,9 @@ impl SigningKey {
     ///
     /// [`KeyError::Pem`], and those of [`from_pkcs8_der`](Self::from_pkcs8_der).
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Pem)?;
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| KeyError::Pem)?;
         Self::from_pkcs8_der(der.secret_pkcs8_der())
     }
 
@@ -301,6 +309,14 @@ impl JwtVerifier for Public {
         self.algorithm
     }
 }
+
+impl PartialEq for VerifyingKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key.as_ref() == other.0.key.as_ref()
+    }
+}
+
+impl Eq for VerifyingKey {}
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

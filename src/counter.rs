@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 /// It has the range of the database column that holds it, a signed 64-bit integer. A negative
 /// value is carried as it was read and refused with a [`RecordError`](crate::RecordError) where
 /// the counter is used. `NULL` is the initial value, 0, so that a column added to a live table
-/// needs no back-fill.
+/// needs no back-fill. Let the column be a `BIGINT`: [`next`](Self::next) gives milliseconds, which
+/// 32 bits do not hold.
 ///
 /// # Example
 ///

@@ -16,10 +16,9 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// [`decode`], for text of exactly `N` bytes.
 pub(crate) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != encoded_len(N) {
-        return None;
-    }
-    decode(text)?.try_into().ok()
+    let mut bytes = [0; N];
+    let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    (len == N).then_some(bytes)
 }
 
 /// How many characters `bytes` bytes take.

@@ -32,6 +32,7 @@ use crate::secret::MasterKey;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "a changed ring is a new value, which is to replace the old one"]
 pub struct KeyRing {
     current: MasterKey,
     retiring: Vec<Retiring>,
@@ -45,7 +46,6 @@ struct Retiring {
 
 impl KeyRing {
     /// A ring of one key.
-    #[must_use]
     pub const fn new(current: MasterKey) -> Self {
         Self { current, retiring: Vec::new() }
     }
@@ -54,7 +54,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Duplicate`] if the `kid` or the key itself is in the ring already.
+    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
+    /// already.
     pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
         self.check_new(&key)?;
         self.retiring.push(Retiring { key, until });
@@ -65,7 +66,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Duplicate`] if the `kid` or the key itself is in the ring already.
+    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
+    /// already: under a new name it would be the old secret still.
     pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
         self.check_new(&new)?;
         let key = std::mem::replace(&mut self.current, new);
@@ -120,7 +122,7 @@ impl From<MasterKey> for KeyRing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRingError {
-    /// The `kid` or the key itself is in the ring already.
+    /// The `kid`, the key or its asymmetric half is in the ring already.
     Duplicate,
     /// No key of that `kid` is in the ring.
     Unknown,
@@ -131,7 +133,7 @@ pub enum KeyRingError {
 impl fmt::Display for KeyRingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Duplicate => "this kid or this key is in the ring already",
+            Self::Duplicate => "this kid, this key or its asymmetric half is in the ring already",
             Self::Unknown => "no key of this kid is in the ring",
             Self::Current => "the current key cannot be removed: rotate to a new one first",
         })

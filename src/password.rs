@@ -51,9 +51,9 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 const OWASP_MINIMA: [(u32, u32); 5] =
     [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
-/// What a stored hash may cost at the most: memory in KiB, iterations, lanes. Whoever can write
-/// the users' table must not be able to exhaust the server with one login.
-const MAX_COST: (u32, u32, u32) = (1 << 20, 100, 64);
+/// What a hash may cost at the most: memory in KiB, that times iterations, and lanes. Whoever can
+/// write the users' table must not be able to take the server down with one login.
+const MAX_COST: (u32, u64, u32) = (1 << 20, 1 << 22, 64);
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
@@ -70,8 +70,8 @@ impl PasswordHasher {
     /// # Errors
     ///
     /// [`PasswordError::Cost`] if it is weaker than each of OWASP's minimum settings (47 104 KiB
-    /// and 1 iteration, 19 456 and 2, 12 288 and 3, 9 216 and 4, 7 168 and 5), or above 1 GiB, 100
-    /// iterations or 64 lanes.
+    /// and 1 iteration, 19 456 and 2, 12 288 and 3, 9 216 and 4, 7 168 and 5), or above 1 GiB of
+    /// memory, 4 GiB of memory times iterations, or 64 lanes.
     pub fn with_cost(memory: u32, iterations: u32, lanes: u32) -> Result<Self, PasswordError> {
         let strong = OWASP_MINIMA.iter().any(|&(m, t)| memory >= m && iterations >= t);
         let params = Params::new(memory, iterations, lanes, Some(HASH_BYTES));
@@ -117,8 +117,9 @@ impl PasswordHasher {
     ///
     /// Argon2 hashes of all kinds and parameters are taken. Give `None` for the hash if there is no
     /// such user: the answer is then `None` too, at the cost of a hash with this hasher's
-    /// parameters, so that names cannot be told by the time it takes. (Hashes with other
-    /// parameters take another time, until each is rehashed at its user's next login.)
+    /// parameters, so that names cannot be told by the time it takes. Give `None` as well for a
+    /// user who has no password. (Hashes with other parameters take another time, until each is
+    /// rehashed at its user's next login.)
     ///
     /// # Errors
     ///
@@ -241,8 +242,10 @@ fn compute(
 }
 
 fn is_affordable(params: &Params) -> bool {
-    let (memory, iterations, lanes) = MAX_COST;
-    params.m_cost() <= memory && params.t_cost() <= iterations && params.p_cost() <= lanes
+    let (memory, work, lanes) = MAX_COST;
+    params.m_cost() <= memory
+        && u64::from(params.m_cost()) * u64::from(params.t_cost()) <= work
+        && params.p_cost() <= lanes
 }
 
 fn is_hashable(password: &str) -> bool {
@@ -271,7 +274,8 @@ impl fmt::Display for PasswordError {
             Self::Length => write!(f, "a password takes 1 to {MAX_PASSWORD_BYTES} bytes"),
             Self::Cost => f.write_str(
                 "the cost is below OWASP's minimum for argon2id (such as 19456 KiB and 2 \
-                 iterations), or above 1 GiB, 100 iterations or 64 lanes",
+                 iterations), or above 1 GiB of memory, 4 GiB of memory times iterations, or 64 \
+                 lanes",
             ),
             Self::UnsupportedHash => f.write_str(
                 "the stored password hash is not an argon2 PHC string of a sane cost: verify it \

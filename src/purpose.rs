@@ -25,11 +25,16 @@ use time::Duration;
 /// ```
 pub trait Purpose {
     /// The application's own claims in tokens of this purpose: a type that serialises to a JSON
-    /// object.
+    /// object, nested 100 levels deep at the most.
     type Claims: Serialize + DeserializeOwned;
 
     /// The JOSE `typ` (RFC 7515 §4.1.9), by custom ending in `+jwt`: 1 to 64 of
-    /// `A–Z a–z 0–9 ! # $ & - ^ _ . +` (RFC 6838 §4.2). Each purpose has its own.
+    /// `A–Z a–z 0–9 ! # $ & - ^ _ . +` (RFC 6838 §4.2).
+    ///
+    /// # Security
+    ///
+    /// Each purpose has its own: with the `typ` of another, above all with the `at+jwt` of
+    /// [`Access`], its tokens *are* those of the other.
     const TYP: &'static str;
 
     /// How long a token lives where the call that issues it does not say; the authority's own
@@ -38,7 +43,13 @@ pub trait Purpose {
 
     /// Whether tokens are also bound to the user's counter for this purpose
     /// ([`User::lane`](crate::User::lane)), which makes them single-use: using one moves the
-    /// counter, and with it void all of the user's tokens of this purpose.
+    /// counter, and makes all of the user's tokens of this purpose void.
+    ///
+    /// # Security
+    ///
+    /// Verification uses nothing up. Whoever acts on such a token must first move the counter from
+    /// the value that the record had (`UPDATE … SET lane = :next WHERE id = :id AND lane = :old`)
+    /// and go on only if that changed a row: of two requests at once, one wins.
     const LANE: bool = false;
 }
 

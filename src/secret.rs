@@ -24,8 +24,8 @@ use crate::{
 /// A server master key, named by its `kid` (RFC 7515 §4.1.4).
 ///
 /// At least 32 bytes that nobody can guess. With a user's record it derives that user's keys; on
-/// its own it forges nothing that relatch accepts. It is kept outside the database, is zeroized
-/// on drop, prints as redacted and cannot be serialised.
+/// its own it makes no token for anyone (`SECURITY.md` says what it does let its thief do). It is
+/// kept outside the database, is zeroized on drop, prints as redacted and cannot be serialised.
 ///
 /// # Example
 ///
@@ -167,7 +167,14 @@ impl MasterKey {
             .is_ok_and(|other| probe(self.mac.clone()).ct_eq(&probe(other)).into())
     }
 
+    /// Whether the two share a secret: that of the master key, or the asymmetric one.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
+        #[cfg(feature = "asymmetric")]
+        if let (Some(ours), Some(theirs)) = (&self.signing, &other.signing)
+            && ours.verifying_key() == theirs.verifying_key()
+        {
+            return true;
+        }
         self.is(&other.bytes)
     }
 

@@ -97,6 +97,11 @@ forward!(&U, Box<U>, Arc<U>);
 /// What a user's tokens are bound to: a credential and the version counter.
 ///
 /// A change of either kills every token issued before.
+///
+/// # Security
+///
+/// Without [`version`](Self::version) the counter is 0 for ever, and bumping a column that is not
+/// handed over here logs nobody out.
 #[derive(Clone, Debug)]
 pub struct Binding<'a> {
     credential: Source<'a>,

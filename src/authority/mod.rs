@@ -77,6 +77,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "a changed authority is a new value, which is to replace the old one"]
 pub struct Authority {
     settings: Arc<Settings>,
     keys: Arc<KeyRing>,
@@ -109,6 +110,9 @@ impl Authority {
     }
 
     /// The same authority with another key ring: for a rotation while the process runs.
+    ///
+    /// This authority and its other clones keep the ring that they have: replace them all by the
+    /// new one.
     ///
     /// # Errors
     ///

@@ -99,8 +99,8 @@ impl<'a, P: Purpose> Opened<'a, P> {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Rejected`] from [`Stage::Validity`](crate::Stage::Validity) on (the token
-    /// may have expired meanwhile), and [`VerifyError::Record`] if the record cannot be used.
+    /// [`VerifyError::Rejected`], also because the token has expired or its key has retired since
+    /// the first step, and [`VerifyError::Record`] if the record cannot be used.
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Session<U, P::Claims>, VerifyError> {
         let user = check_user(user, self.user_id())?;
         let now = self.authority.now();

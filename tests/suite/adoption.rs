@@ -193,17 +193,13 @@ fn only_plain_hs256_headers_of_access_tokens_are_recognised() {
     let clock = TestClock::new();
     let authority = authority(adopting(&clock), &clock);
     let alice = account("alice");
-    let mut no_typ = Header::default();
-    no_typ.typ = None;
+    let no_typ = Header { typ: None, ..Header::default() };
     assert!(verify(&authority, &legacy(&no_typ, &claims()), &alice).is_ok());
-    let mut kid = Header::default();
-    kid.kid = Some("old".into());
+    let kid = Header { kid: Some("old".into()), ..Header::default() };
     assert!(verify(&authority, &legacy(&kid, &claims()), &alice).is_ok());
 
-    let mut typ = Header::default();
-    typ.typ = Some("rt+jwt".into());
-    let mut crit = Header::default();
-    crit.crit = Some(vec!["b64".into()]);
+    let typ = Header { typ: Some("rt+jwt".into()), ..Header::default() };
+    let crit = Header { crit: Some(vec!["b64".into()]), ..Header::default() };
     for header in [typ, crit, Header::new(Algorithm::HS384)] {
         let refused = reason(verify(&authority, &legacy(&header, &claims()), &alice));
         assert_eq!(refused, Reason::Malformed, "{header:?}");
@@ -220,9 +216,11 @@ fn the_legacy_secret_makes_none_of_relatch_s_tokens() {
     let alice = account("alice");
     let genuine = authority.issue::<Access>(&alice, &NoClaims {}).sign().unwrap();
     let payload = genuine.danger_unverified_subject().unwrap();
-    let mut header = Header::new(Algorithm::HS256);
-    header.kid = Some("k1".into());
-    header.typ = Some(<Access as Purpose>::TYP.into());
+    let header = Header {
+        kid: Some("k1".into()),
+        typ: Some(<Access as Purpose>::TYP.into()),
+        ..Header::default()
+    };
     let forged = legacy(&header, &with("sub", payload));
     assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::Malformed);
 }
