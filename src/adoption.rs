@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::{
     authority::check_validity,
     claims::{MAX_NUMERIC_DATE, Registered, is_registered, numeric_date},
+    context::Context,
     counter::Counter,
     derivation::HmacSha256,
     jws::{self, Compact},
@@ -237,11 +238,16 @@ impl<'a> LegacyToken<'a> {
         }
     }
 
-    pub(crate) fn check_version(&self, version: Counter) -> Result<(), Rejection> {
-        match version == self.adoption.version {
-            true => Ok(()),
-            false => Err(Rejection::new(Stage::Binding, Reason::RevokedByVersion)),
+    /// The version alone binds a plain token; it fits no context, for it was bound to none.
+    pub(crate) fn check_binding(&self, version: u64, context: &Context) -> Result<(), Rejection> {
+        let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
+        if self.adoption.version.checked() != Some(version) {
+            return reject(Reason::RevokedByVersion);
         }
+        if !context.is_empty() {
+            return reject(Reason::BadSignature);
+        }
+        Ok(())
     }
 
     /// The application's claims, by the adoption's mapping, and the registered ones.

@@ -45,6 +45,10 @@ impl Context {
         self.0.iter().map(|(kind, value)| (kind.as_str(), value.as_slice()))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether each kind and value is neither empty nor too long.
     pub(crate) fn is_sound(&self) -> bool {
         let fits = |bytes: &[u8]| (1..=Self::MAX_BYTES).contains(&bytes.len());

@@ -93,7 +93,8 @@ pub enum Reason {
     /// Stamp mode: the credential, an epoch or the context is another one.
     RevokedByStamp,
     /// Key mode: the signature is wrong behind a valid guard. The payload was tampered with, or
-    /// the credential, an epoch or the context is another one; which of them cannot be told.
+    /// the credential, an epoch or the context is another one; which of them cannot be told. Also a
+    /// plain token of before the adoption that is presented in a context.
     BadSignature,
     /// A genuine token, whose claims of the application's own do not deserialise into the type
     /// that was asked for.
@@ -139,7 +140,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// How far a token got before it was rejected, in the order of verification.
+/// How far a token got before it was rejected, in the order of verification. Shape and header are
+/// one step: the header, which is only compared, is judged before the other parts are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Stage {

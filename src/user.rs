@@ -57,10 +57,12 @@ pub trait User {
         Vec::new()
     }
 
-    /// The user's counter for the purpose of this JOSE `typ`, where the purpose has a lane.
-    fn lane(&self, typ: &str) -> Counter {
+    /// The user's counter for the purpose of this JOSE `typ`, which each purpose with a lane
+    /// ([`Purpose::LANE`](crate::Purpose::LANE)) takes; `None` if the record has none for it, which
+    /// is an error where it is needed.
+    fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
-        Counter::INITIAL
+        None
     }
 }
 
@@ -85,7 +87,7 @@ macro_rules! forward {
             fn epochs(&self) -> Vec<Epoch<'_>> {
                 (**self).epochs()
             }
-            fn lane(&self, typ: &str) -> Counter {
+            fn lane(&self, typ: &str) -> Option<Counter> {
                 (**self).lane(typ)
             }
         }
@@ -216,6 +218,8 @@ pub enum RecordError {
     NegativeCounter,
     /// [`User::epochs`] are not those that the authority was built with, in kind and order.
     Epochs,
+    /// [`User::lane`] gives no counter for a purpose that has a lane.
+    Lane,
 }
 
 impl fmt::Display for RecordError {
@@ -227,6 +231,10 @@ impl fmt::Display for RecordError {
             Self::Epochs => f.write_str(
                 "the epochs of the user's record are not those that the authority was built with \
                  (`AuthorityBuilder::user_epoch`), in kind and order",
+            ),
+            Self::Lane => f.write_str(
+                "the user's record has no counter for this purpose, which has a lane: implement \
+                 `User::lane`",
             ),
         }
     }

@@ -124,7 +124,6 @@ impl Authority {
     }
 
     /// The key ring.
-    #[must_use]
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }

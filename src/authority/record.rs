@@ -32,7 +32,10 @@ impl Record {
             credential: credential.clone(),
             outer: outer(settings, user)?,
             version: count(binding.current_version())?,
-            lane: if P::LANE { Some(count(user.lane(P::TYP))?) } else { None },
+            lane: match P::LANE {
+                true => Some(count(user.lane(P::TYP).ok_or(RecordError::Lane)?)?),
+                false => None,
+            },
         })
     }
 

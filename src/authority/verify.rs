@@ -105,23 +105,25 @@ impl<'a, P: Purpose> Opened<'a, P> {
         let user = check_user(user, self.user_id())?;
         let now = self.authority.now();
         let settings = &*self.authority.settings;
+        match &self.inner {
+            Inner::Ours(ours) => ours.check_time(settings, now)?,
+            Inner::Legacy(legacy) => legacy.check_time(now, settings.leeway)?,
+        }
+        let record = match Record::of::<P>(settings, &user) {
+            Err(RecordError::Credential(CredentialError::Empty)) => {
+                return Err(Rejection::new(Stage::Binding, Reason::NoCredential).into());
+            }
+            other => other.map_err(VerifyError::Record)?,
+        };
         match self.inner {
             Inner::Ours(ours) => {
-                ours.check_time(settings, now)?;
-                let record = match Record::of::<P>(settings, &user) {
-                    Err(RecordError::Credential(CredentialError::Empty)) => {
-                        return Err(Rejection::new(Stage::Binding, Reason::NoCredential).into());
-                    }
-                    other => other.map_err(VerifyError::Record)?,
-                };
                 ours.check_binding::<P>(self.authority, self.token, &record)?;
                 let claims = application::read(&ours.json)
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 Ok(Session::new(user, claims, ours.payload.into_registered(), false))
             }
             Inner::Legacy(legacy) => {
-                legacy.check_time(now, settings.leeway)?;
-                legacy.check_version(user.binding().current_version())?;
+                legacy.check_binding(record.version, self.token.context())?;
                 let (claims, registered) = legacy.into_claims()?;
                 Ok(Session::new(user, claims, registered, true))
             }

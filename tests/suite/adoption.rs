@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use relatch::{
-    Access, Adoption, AuthorityBuilder, BindingMode, ConfigError, NoClaims, Purpose, Reason,
-    Session, Stage, Token, VerifyError,
+    Access, Adoption, AuthorityBuilder, BindingMode, ConfigError, Context, NoClaims, Purpose,
+    Reason, RecordError, Rejection, Session, Stage, Token, VerifyError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -83,10 +83,11 @@ fn a_bump_kills_plain_tokens_and_a_changed_hash_alone_does_not() {
     let token = plain(&claims());
     let changed = Account { password_hash: "changed".into(), ..account("alice") };
     assert!(verify(&authority, &token, &changed).is_ok(), "as the documentation warns");
-    for version in [1, -1] {
-        let bumped = Account { version, ..account("alice") };
-        assert_eq!(reason(verify(&authority, &token, &bumped)), Reason::RevokedByVersion);
-    }
+    let bumped = Account { version: 1, ..account("alice") };
+    assert_eq!(reason(verify(&authority, &token, &bumped)), Reason::RevokedByVersion);
+    let negative = Account { version: -1, ..account("alice") };
+    let error = verify(&authority, &token, &negative).unwrap_err();
+    assert_eq!(error, VerifyError::Record(RecordError::NegativeCounter));
 }
 
 #[test]
@@ -177,15 +178,72 @@ fn a_forged_plain_token_reaches_no_lookup() {
     let forged = encode(&Header::default(), &claims(), &EncodingKey::from_secret(b"guess"));
     let genuine = plain(&claims());
     let stripped = genuine.expose().rsplit_once('.').unwrap().0;
-    for text in [forged.unwrap(), format!("{stripped}."), format!("{stripped}.AAAA")] {
-        let error = authority
-            .verify(&Token::<Access>::new(text), |_| -> Result<Option<Account>, Infallible> {
-                panic!("looked up")
-            })
-            .unwrap_err();
-        let VerifyError::Rejected(rejection) = error else { panic!("not a rejection") };
+    let (header, _) = stripped.split_once('.').unwrap();
+    for text in [
+        forged.unwrap(),
+        format!("{stripped}."),
+        format!("{stripped}.AAAA"),
+        format!("{header}.bm90IGpzb24.AAAA"),
+    ] {
+        let rejection = refused_unseen(&authority, &Token::new(text));
         assert_eq!((rejection.stage(), rejection.reason()), (Stage::Guard, Reason::Forged));
     }
+}
+
+/// The rejection of a token for which nobody is looked up.
+fn refused_unseen(authority: &relatch::Authority, token: &Token<Access>) -> Rejection {
+    let lookup = |_: &str| -> Result<Option<Account>, Infallible> { panic!("looked up") };
+    match authority.verify(token, lookup) {
+        Err(VerifyError::Rejected(rejection)) => rejection,
+        other => panic!("not a rejection: {other:?}"),
+    }
+}
+
+#[test]
+fn a_plain_token_that_is_out_of_time_reaches_no_lookup() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let reason = |claims| refused_unseen(&authority, &plain(&claims)).reason();
+    assert_eq!(reason(with("exp", START)), Reason::Expired);
+    assert_eq!(reason(with("nbf", START + 1)), Reason::NotYetValid);
+    assert_eq!(reason(with("aud", "another")), Reason::WrongAudience);
+    clock.set(DEADLINE);
+    assert_eq!(reason(with("exp", START + 86_400)), Reason::AdoptionOver);
+}
+
+/// A plain token is bound to no context, so it passes no check of one.
+#[test]
+fn a_plain_token_fits_no_context() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let token = plain(&claims()).in_context(Context::new().with("fingerprint", "f"));
+    assert_eq!(reason(verify(&authority, &token, &account("alice"))), Reason::BadSignature);
+}
+
+#[test]
+fn the_record_is_checked_as_for_any_token() {
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let blank = Account { password_hash: String::new(), ..account("alice") };
+    assert_eq!(reason(verify(&authority, &plain(&claims()), &blank)), Reason::NoCredential);
+    let tenant = Account { tenant: Some(("acme".into(), 1)), ..account("alice") };
+    let error = verify(&authority, &plain(&claims()), &tenant).unwrap_err();
+    assert_eq!(error, VerifyError::Record(RecordError::Epochs));
+}
+
+#[test]
+fn the_application_does_not_see_registered_claims_of_a_plain_token() {
+    #[derive(Debug, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        role: String,
+    }
+    let clock = TestClock::new();
+    let authority = authority(adopting(&clock), &clock);
+    let mut claims = with("role", "admin");
+    claims["iat"] = START.into();
+    let token = Token::<Access<Strict>>::new(plain(&claims).expose());
+    assert_eq!(verify(&authority, &token, &account("alice")).unwrap().claims().role, "admin");
 }
 
 #[test]
@@ -200,7 +258,10 @@ fn only_plain_hs256_headers_of_access_tokens_are_recognised() {
 
     let typ = Header { typ: Some("rt+jwt".into()), ..Header::default() };
     let crit = Header { crit: Some(vec!["b64".into()]), ..Header::default() };
-    for header in [typ, crit, Header::new(Algorithm::HS384)] {
+    let from = |json| serde_json::from_value::<Header>(json).unwrap();
+    let enc = from(json!({ "alg": "HS256", "typ": "JWT", "enc": "A128GCM" }));
+    let zip = from(json!({ "alg": "HS256", "typ": "JWT", "zip": "DEF" }));
+    for header in [typ, crit, enc, zip, Header::new(Algorithm::HS384)] {
         let refused = reason(verify(&authority, &legacy(&header, &claims()), &alice));
         assert_eq!(refused, Reason::Malformed, "{header:?}");
     }
@@ -234,6 +295,8 @@ fn a_legacy_secret_that_is_empty_or_a_master_key_is_refused() {
     let refused = Some(ConfigError::LegacySecret);
     assert_eq!(with_secret(builder(&clock), b"").err(), refused);
     assert_eq!(with_secret(builder(&clock), &[1; 32]).err(), refused);
+    let text = key("k1", 1).expose_base64();
+    assert_eq!(with_secret(builder(&clock), text.as_bytes()).err(), refused, "the key's text");
     let authority = with_secret(builder(&clock), &[2; 32]).unwrap();
     assert_eq!(authority.with_keys(key("k2", 2)).err(), refused);
     let ring = authority.keys().clone();

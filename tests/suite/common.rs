@@ -61,8 +61,8 @@ impl User for Account {
     fn epochs(&self) -> Vec<Epoch<'_>> {
         self.tenant.iter().map(|(name, epoch)| Epoch::of("tenant", name, *epoch)).collect()
     }
-    fn lane(&self, _typ: &str) -> Counter {
-        self.lane.into()
+    fn lane(&self, typ: &str) -> Option<Counter> {
+        (typ == MagicLink::TYP).then(|| self.lane.into())
     }
 }
 

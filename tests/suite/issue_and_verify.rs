@@ -232,6 +232,26 @@ fn a_lane_makes_all_tokens_of_its_purpose_single_use_and_no_other() {
 }
 
 #[test]
+fn a_record_without_the_counter_of_a_lane_is_an_error_and_no_rejection() {
+    struct NoLanes;
+    impl User for NoLanes {
+        fn id(&self) -> &str {
+            "alice"
+        }
+        fn binding(&self) -> Binding<'_> {
+            Binding::password_hash(HASH)
+        }
+    }
+    let (authority, _) = authority();
+    let issued = authority.issue::<MagicLink>(&NoLanes, &NoClaims {}).sign();
+    assert!(matches!(issued, Err(IssueError::Record(RecordError::Lane))));
+    let link = authority.issue::<MagicLink>(&account("alice"), &NoClaims {}).sign().unwrap();
+    let error = authority.open(&link).unwrap().verify(Some(NoLanes)).unwrap_err();
+    assert_eq!(error, VerifyError::Record(RecordError::Lane));
+    assert!(error.source().unwrap().to_string().contains("User::lane"));
+}
+
+#[test]
 fn a_token_of_one_purpose_is_never_one_of_another() {
     for mode in MODES {
         let authority = builder(&TestClock::new()).mode(mode).build().unwrap();
@@ -345,6 +365,29 @@ fn claims_that_do_not_fit_are_an_error_at_issue() {
     let fine = json!({ "role": "admin", "deep": [{ "sub": 1 }], "é": null });
     let token = issue(fine.clone()).unwrap();
     assert_eq!(verify(&authority, &token, &alice).unwrap().claims(), &fine);
+}
+
+/// What an application's own deserialiser does with hostile input is met last, from authenticated
+/// bytes alone.
+#[test]
+fn the_application_s_claims_are_read_after_everything_else() {
+    #[derive(Debug, serde::Serialize)]
+    struct Untouchable {}
+    impl<'de> serde::Deserialize<'de> for Untouchable {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("the claims of a refused token were read")
+        }
+    }
+    let alice = account("alice");
+    let changed = Account { password_hash: "changed".into(), ..alice.clone() };
+    let bumped = Account { version: 1, ..alice.clone() };
+    for mode in MODES {
+        let authority = builder(&TestClock::new()).mode(mode).build().unwrap();
+        let token = authority.issue::<Access<Untouchable>>(&alice, &Untouchable {}).sign().unwrap();
+        assert!(verify(&authority, &token, &changed).is_err());
+        assert!(verify(&authority, &token, &bumped).is_err());
+        assert!(authority.open(&token).unwrap().verify::<Account>(None).is_err());
+    }
 }
 
 #[test]
@@ -490,7 +533,8 @@ fn the_dangerous_things_do_what_they_say() {
     let alice = account("alice");
     let token = authority.issue_for_user(&alice).unwrap();
     assert_eq!(token.danger_unverified_subject().as_deref(), Some("alice"));
-    for text in ["", "a.b.c", &"x".repeat(relatch::MAX_TOKEN_BYTES + 1)] {
+    let too_long = format!("{}{}", token.expose(), "A".repeat(relatch::MAX_TOKEN_BYTES));
+    for text in ["", "a.b.c", &too_long] {
         assert_eq!(AccessToken::new(text).danger_unverified_subject(), None);
     }
     let key_of = |user: &Account, context: &Context| {

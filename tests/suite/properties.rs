@@ -28,8 +28,8 @@ impl User for Record {
     fn epochs(&self) -> Vec<Epoch<'_>> {
         vec![Epoch::of("tenant", &self.tenant.0, self.tenant.1)]
     }
-    fn lane(&self, _typ: &str) -> Counter {
-        self.lane.into()
+    fn lane(&self, _typ: &str) -> Option<Counter> {
+        Some(self.lane.into())
     }
 }
 

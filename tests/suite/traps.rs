@@ -37,7 +37,8 @@ fn trap_rehash_at_login_logs_nobody_out() {
     assert_eq!(reason(verify(&authority, &since, &changed)), Reason::BadSignature);
 }
 
-/// The rehash is a compare-and-set on the old hash: a reset that came between wins.
+/// The rehash is a compare-and-set on the old hash: a reset that came between wins. The statement
+/// is the application's; this shows that the one which the quickstart recommends does it.
 #[tokio::test]
 async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
     let db = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
@@ -102,6 +103,12 @@ fn trap_fields_do_not_run_into_each_other() {
     let hash =
         |hash: &str, id: &str| Account { password_hash: hash.to_owned(), ..member(id, "acme") };
     assert_ne!(key_of(&hash("bhash", "a")), key_of(&hash("hash", "ab")));
+    // Neighbours of variable length, with nothing of a fixed one between them.
+    let in_context = |kind, value| {
+        let context = relatch::Context::new().with(kind, value);
+        *authority.danger_expose_key::<Access>(&member("alice", "acme"), &context).unwrap()
+    };
+    assert_ne!(in_context("ab", "c"), in_context("a", "bc"));
 }
 
 /// simplejwt carried an MD5 of the hash: an offline oracle for the password.
