@@ -1,5 +1,7 @@
 //! The library through its public API alone, as an application uses it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod adoption;
 #[cfg(feature = "asymmetric")]
 mod asymmetric;
@@ -13,3 +15,4 @@ mod properties;
 mod redaction;
 mod spawn;
 mod traps;
+mod vectors;

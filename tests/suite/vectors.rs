@@ -1,0 +1,185 @@
+//! The test vectors of tests/vectors, which another implementation made: tests/format1.py.
+
+mod scenario;
+
+use std::collections::BTreeSet;
+
+use relatch::{Access, Authority, Carried, Credential, Entropy, EntropyError, Purpose};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use self::scenario::{Invite, Own, Reset, Scenario, at, from_hex};
+
+const DERIVATIONS: &str = include_str!("../vectors/derivations.json");
+const TOKENS: &str = include_str!("../vectors/tokens.json");
+
+#[test]
+fn each_token_gets_the_verdict_of_its_vector() {
+    let cases = cases(TOKENS);
+    assert!(cases.len() >= 80, "{}", cases.len());
+    for case in &cases {
+        let said = scenario(case).verdict(text(&case["token"]));
+        assert_eq!(said, case["expect"], "{}", case["name"]);
+    }
+}
+
+/// Every rejection there is, but that of an adoption, which is no part of the format.
+#[test]
+fn the_vectors_reach_every_rejection() {
+    let rejection = |case: &Value| {
+        let expect = &case["expect"];
+        Some(format!("{} {}", expect["stage"].as_str()?, expect["reason"].as_str()?))
+    };
+    let reached: BTreeSet<_> = cases(TOKENS).iter().filter_map(rejection).collect();
+    let all = [
+        "length too_long",
+        "shape malformed",
+        "header malformed",
+        "header unknown_key",
+        "header wrong_algorithm",
+        "header wrong_type",
+        "header retired_key",
+        "claims malformed",
+        "guard forged",
+        "validity expired",
+        "validity not_yet_valid",
+        "validity wrong_issuer",
+        "validity wrong_audience",
+        "lookup unknown_user",
+        "lookup user_mismatch",
+        "lookup inactive_user",
+        "binding no_credential",
+        "binding revoked_by_version",
+        "binding ahead_of_record",
+        "binding revoked_by_lane",
+        "binding bad_signature",
+        "binding revoked_by_stamp",
+        "application application_claims",
+    ];
+    assert_eq!(reached, all.map(str::to_owned).into());
+}
+
+/// In key mode the token is made of the user's key, the guard and the claims; in stamp mode, of
+/// the server's key and the stamp.
+#[test]
+fn each_token_is_issued_byte_for_byte() {
+    for case in derivations() {
+        for (mode, expected) in [("key", "key_token"), ("stamp_hs256", "stamp_hs256_token")] {
+            let (scenario, authority) = issuing(&case, mode);
+            let own = case["claims"].as_object().unwrap();
+            let token = scenario.issue(&authority, lifetime(&case), &[], own);
+            assert_eq!(token, case["expect"][expected], "{}: {mode}", case["name"]);
+            assert_eq!(scenario.verdict(&token)["verdict"], "accepted", "{}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn each_key_and_each_stamp_is_derived() {
+    for case in derivations() {
+        let (scenario, authority) = issuing(&case, "stamp_hs256");
+        let token = text(&case["expect"]["stamp_hs256_token"]);
+        let jti = scenario.verdict(token)["claims"]["jti"].clone();
+        let expose = match scenario.typ() {
+            "at+jwt" => expose::<Access<Own>>,
+            "reset+jwt" => expose::<Reset>,
+            "invite+jwt" => expose::<Invite>,
+            other => panic!("no purpose {other}"),
+        };
+        let (key, stamp) = expose(&scenario, &authority, text(&jti), at(seconds(&case["exp"])));
+        assert_eq!(key, from_hex(text(&case["expect"]["user_key"])), "{}", case["name"]);
+        assert_eq!(stamp, case["expect"]["stamp"], "{}", case["name"]);
+    }
+}
+
+fn expose<P: Purpose>(
+    scenario: &Scenario,
+    authority: &Authority,
+    jti: &str,
+    exp: OffsetDateTime,
+) -> (Vec<u8>, String) {
+    let (user, context) = (scenario.record(), scenario.context());
+    let key = authority.danger_expose_key::<P>(user, &context).unwrap();
+    let stamp = authority.danger_expose_stamp::<P>(user, &context, jti, exp).unwrap();
+    (key.to_vec(), stamp)
+}
+
+#[test]
+fn each_rehash_stores_the_same_pair() {
+    let file: Value = serde_json::from_str(DERIVATIONS).unwrap();
+    let cases = file["rehashes"].as_array().unwrap();
+    assert!(cases.len() >= 3, "{}", cases.len());
+    for case in cases {
+        let of = |name: &str| {
+            let secrets = case[name].as_array().unwrap().iter().map(text);
+            Credential::from_secrets(secrets).unwrap()
+        };
+        let before: Option<Carried> =
+            case["carried_before"].as_str().map(|pair| pair.parse().unwrap());
+        let after = Carried::rehash(before.as_ref(), &of("secrets_before"), &of("secrets_after"));
+        assert_eq!(*after.expose_text(), text(&case["carried_after"]), "{}", case["name"]);
+    }
+}
+
+fn derivations() -> Vec<Value> {
+    let cases = cases(DERIVATIONS);
+    assert!(cases.len() >= 15, "{}", cases.len());
+    cases
+}
+
+/// The scenario of a derivation, and its authority at the moment of issuing.
+fn issuing(case: &Value, mode: &str) -> (Scenario, Authority) {
+    let mut case = case.clone();
+    case["authority"]["mode"] = json!(mode);
+    case["now"] = case["iat"].clone();
+    let scenario = scenario(&case);
+    let entropy = Fixed(from_hex(text(&case["entropy"])));
+    let authority = scenario.authority().entropy(entropy).build().unwrap();
+    (scenario, authority)
+}
+
+fn lifetime(case: &Value) -> Duration {
+    Duration::seconds(seconds(&case["exp"]) - seconds(&case["iat"]))
+}
+
+/// The beginning of the same bytes, whenever it is asked.
+struct Fixed(Vec<u8>);
+
+impl Entropy for Fixed {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        bytes.copy_from_slice(&self.0[..bytes.len()]);
+        Ok(())
+    }
+}
+
+/// The cases of a file, completed by its defaults.
+fn cases(file: &str) -> Vec<Value> {
+    let file: Value = serde_json::from_str(file).unwrap();
+    let complete = |case: &Value| {
+        let mut full = file["defaults"].clone();
+        for (name, value) in case.as_object().unwrap() {
+            match (&mut full[name], value) {
+                (Value::Object(settings), Value::Object(own))
+                    if ["authority", "purpose", "record"].contains(&&**name) =>
+                {
+                    settings.extend(own.clone());
+                }
+                (slot, value) => *slot = value.clone(),
+            }
+        }
+        full
+    };
+    file["cases"].as_array().unwrap().iter().map(complete).collect()
+}
+
+fn scenario(case: &Value) -> Scenario {
+    serde_json::from_value(case.clone()).unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+fn seconds(value: &Value) -> i64 {
+    value.as_i64().unwrap()
+}

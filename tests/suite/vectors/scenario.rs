@@ -1,0 +1,285 @@
+//! Scenarios in the form of tests/vectors/README.md, run through the library.
+
+use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
+
+use relatch::{
+    Access, Authority, AuthorityBuilder, Binding, BindingMode, Carried, Context, Counter, Epoch,
+    KeyRing, MasterKey, Purpose, Session, Token, User, VerifyError,
+};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Map, Value, json};
+use time::{Duration, OffsetDateTime};
+
+/// What a token is issued or verified under.
+#[derive(Deserialize)]
+pub(crate) struct Scenario {
+    authority: Settings,
+    purpose: PurposeName,
+    /// Seconds since 1970.
+    now: i64,
+    context: BTreeMap<String, String>,
+    record: Option<Record>,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    issuer: String,
+    audience: String,
+    mode: String,
+    leeway: i64,
+    max_token_bytes: usize,
+    keys: Vec<Key>,
+    epochs: Vec<FixedEpoch>,
+    user_epochs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    kid: String,
+    master: String,
+    until: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct FixedEpoch {
+    kind: String,
+    counter: i64,
+}
+
+#[derive(Deserialize)]
+struct PurposeName {
+    typ: String,
+}
+
+#[derive(Clone, Deserialize)]
+pub(crate) struct Record {
+    id: String,
+    secrets: Vec<String>,
+    version: i64,
+    active: bool,
+    #[serde(deserialize_with = "parsed")]
+    carried: Option<Carried>,
+    epochs: Vec<UserEpoch>,
+    lane: i64,
+}
+
+#[derive(Clone, Deserialize)]
+struct UserEpoch {
+    kind: String,
+    instance: Option<String>,
+    counter: i64,
+}
+
+impl Scenario {
+    /// The authority, whose clock stands at `now`.
+    pub(crate) fn authority(&self) -> AuthorityBuilder {
+        let Settings { issuer, audience, keys, .. } = &self.authority;
+        let mut ring: Option<KeyRing> = None;
+        for Key { kid, master, until } in keys {
+            let key = MasterKey::from_bytes(kid, &from_hex(master)).unwrap();
+            ring = Some(match ring {
+                None => KeyRing::new(key),
+                Some(ring) => ring.retiring(key, at(until.unwrap())).unwrap(),
+            });
+        }
+        let now = at(self.now);
+        let mode = match &*self.authority.mode {
+            "key" => BindingMode::Key,
+            "stamp_hs256" => BindingMode::StampHs256,
+            other => panic!("no mode {other}"),
+        };
+        let mut builder = Authority::builder(ring.unwrap(), issuer, audience)
+            .mode(mode)
+            .leeway(Duration::seconds(self.authority.leeway))
+            .max_token_bytes(self.authority.max_token_bytes)
+            .clock(move || now);
+        for FixedEpoch { kind, counter } in &self.authority.epochs {
+            builder = builder.epoch(kind, *counter);
+        }
+        for kind in &self.authority.user_epochs {
+            builder = builder.user_epoch(kind);
+        }
+        builder
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        self.record.as_ref().unwrap()
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        self.context.iter().fold(Context::new(), |context, (kind, value)| context.with(kind, value))
+    }
+
+    pub(crate) fn typ(&self) -> &str {
+        &self.purpose.typ
+    }
+
+    /// A token with these claims of the application's; `audience` may be empty, for the
+    /// authority's own.
+    pub(crate) fn issue(
+        &self,
+        authority: &Authority,
+        lifetime: Duration,
+        audience: &[String],
+        own: &Own,
+    ) -> String {
+        let issue = match self.typ() {
+            "at+jwt" => Self::issue_for::<Access<Own>>,
+            "reset+jwt" => Self::issue_for::<Reset>,
+            "invite+jwt" => Self::issue_for::<Invite>,
+            "admin+jwt" => Self::issue_for::<Admin>,
+            other => panic!("no purpose {other}"),
+        };
+        issue(self, authority, lifetime, audience, own)
+    }
+
+    /// What the library says of the token, in the form in which a case expects it.
+    pub(crate) fn verdict(&self, token: &str) -> Value {
+        match self.typ() {
+            "at+jwt" => self.verdict_for::<Access<Own>>(token),
+            "reset+jwt" => self.verdict_for::<Reset>(token),
+            "invite+jwt" => self.verdict_for::<Invite>(token),
+            "admin+jwt" => self.verdict_for::<Admin>(token),
+            other => panic!("no purpose {other}"),
+        }
+    }
+
+    fn issue_for<P: Purpose>(
+        &self,
+        authority: &Authority,
+        lifetime: Duration,
+        audience: &[String],
+        own: &Own,
+    ) -> String {
+        let own = serde_json::from_value(Value::Object(own.clone())).unwrap();
+        let mut issue =
+            authority.issue::<P>(self.record(), &own).lifetime(lifetime).context(self.context());
+        for audience in audience {
+            issue = issue.audience(audience);
+        }
+        issue.sign().unwrap().expose().to_owned()
+    }
+
+    fn verdict_for<P: Purpose>(&self, token: &str) -> Value {
+        let authority = self.authority().build().unwrap();
+        let token: Token<P> = Token::new(token).in_context(self.context());
+        let asked = Cell::new(false);
+        let verified = authority.verify(&token, |_| {
+            asked.set(true);
+            Ok::<_, Infallible>(self.record.clone())
+        });
+        let lookup = asked.get();
+        match verified {
+            Ok(session) => {
+                json!({ "verdict": "accepted", "claims": shown(&session), "lookup": lookup })
+            }
+            Err(VerifyError::Rejected(rejection)) => json!({
+                "verdict": "rejected",
+                "stage": rejection.stage().as_str(),
+                "reason": rejection.reason().as_str(),
+                "lookup": lookup,
+            }),
+            Err(VerifyError::Record(_)) => json!({ "verdict": "unfit_record", "lookup": lookup }),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The claims that a session shows, as the JSON object that they came from.
+fn shown<C: Serialize>(session: &Session<Record, C>) -> Value {
+    let registered = session.registered();
+    let audience: Vec<&str> = registered.audience().collect();
+    let mut claims = json!({
+        "iss": registered.issuer(),
+        "sub": registered.subject(),
+        "aud": match &*audience {
+            [one] => json!(one),
+            several => json!(several),
+        },
+        "exp": registered.expires_at().unix_timestamp(),
+        "iat": registered.issued_at().map(OffsetDateTime::unix_timestamp),
+        "jti": registered.token_id(),
+        "ver": registered.version().get(),
+    });
+    let own = serde_json::to_value(session.claims()).unwrap();
+    claims.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+    claims
+}
+
+impl User for Record {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn binding(&self) -> Binding<'_> {
+        Binding::secrets(&self.secrets).version(self.version)
+    }
+    fn is_active(&self) -> bool {
+        self.active
+    }
+    fn carried(&self) -> Option<&Carried> {
+        self.carried.as_ref()
+    }
+    fn epochs(&self) -> Vec<Epoch<'_>> {
+        self.epochs.iter().map(UserEpoch::epoch).collect()
+    }
+    fn lane(&self, _: &str) -> Option<Counter> {
+        Some(self.lane.into())
+    }
+}
+
+impl UserEpoch {
+    fn epoch(&self) -> Epoch<'_> {
+        match &self.instance {
+            Some(instance) => Epoch::of(&self.kind, instance, self.counter),
+            None => Epoch::new(&self.kind, self.counter),
+        }
+    }
+}
+
+/// Claims of the application, whatever they are.
+pub(crate) type Own = Map<String, Value>;
+
+pub(crate) struct Reset;
+
+impl Purpose for Reset {
+    type Claims = Own;
+    const TYP: &'static str = "reset+jwt";
+    const LANE: bool = true;
+}
+
+pub(crate) struct Invite;
+
+impl Purpose for Invite {
+    type Claims = Own;
+    const TYP: &'static str = "invite+jwt";
+}
+
+/// The purpose whose `strings` are not empty.
+struct Admin;
+
+impl Purpose for Admin {
+    type Claims = Role;
+    const TYP: &'static str = "admin+jwt";
+}
+
+#[derive(Serialize, Deserialize)]
+struct Role {
+    role: String,
+    #[serde(flatten)]
+    others: Own,
+}
+
+pub(crate) fn at(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap()
+}
+
+pub(crate) fn from_hex(text: &str) -> Vec<u8> {
+    assert!(text.len().is_multiple_of(2), "{text}");
+    let byte = |i| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Carried>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+}
