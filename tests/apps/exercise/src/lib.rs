@@ -1,0 +1,154 @@
+//! What the applications beside this package show, each with another crypto provider.
+//!
+//! `jsonwebtoken` takes its cryptography from a process-wide provider that panics where the
+//! application's features select two or none, and Cargo unifies features: so each application is a
+//! package of its own, and relatch must work in all of them without ever reaching that provider.
+
+use std::{convert::Infallible, env, error::Error, process, process::Command};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use relatch::{
+    Access, Authority, Binding, BindingMode, Context, MasterKey, Reason, User,
+    asymmetric::{JwkSet, SigningKey, read_jwk_set},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// A token of relatch's, and what another library is to verify it with.
+pub struct Sample {
+    algorithm: Algorithm,
+    token: String,
+    key: DecodingKey,
+}
+
+impl Sample {
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+/// Goes through every binding mode: what is issued verifies, and a bumped version rejects it.
+pub fn relatch_works(when: &str) -> Outcome<Vec<Sample>> {
+    let samples =
+        vec![key_mode()?, stamp_asymmetric(Algorithm::EdDSA)?, stamp_asymmetric(Algorithm::ES256)?];
+    issue_verify_revoke(&authority(master_key()?, BindingMode::StampHs256)?)?;
+    println!("relatch {when}: every binding mode issues, verifies and revokes");
+    Ok(samples)
+}
+
+/// `jsonwebtoken::decode` takes the token, through whichever provider the application has.
+pub fn jsonwebtoken_accepts(sample: &Sample) -> Outcome {
+    let Sample { algorithm, token, key } = sample;
+    let mut validation = Validation::new(*algorithm);
+    validation.leeway = 0;
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
+    let data = jsonwebtoken::decode::<Value>(token, key, &validation)?;
+    assert_eq!(data.claims["sub"], ALICE);
+    assert_eq!(data.header.kid.as_deref(), Some(KID));
+    println!("jsonwebtoken accepts relatch's {algorithm:?} token");
+    Ok(())
+}
+
+/// The application's own tokens, which have nothing to do with relatch.
+pub fn own_tokens_work(
+    algorithm: Algorithm,
+    signing: &EncodingKey,
+    verifying: &DecodingKey,
+) -> Outcome {
+    let claims = json!({ "sub": "bob", "exp": jsonwebtoken::get_current_timestamp() + 60 });
+    let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, signing)?;
+    let data = jsonwebtoken::decode::<Value>(&token, verifying, &Validation::new(algorithm))?;
+    assert_eq!(data.claims, claims);
+    println!("the application encodes and decodes its own {algorithm:?} token");
+    Ok(())
+}
+
+/// A pair for [`own_tokens_work`].
+pub fn ed25519_pair() -> Outcome<(EncodingKey, DecodingKey)> {
+    let key = SigningKey::generate(Algorithm::EdDSA)?;
+    let verifying = DecodingKey::from_jwk(&key.verifying_key().to_jwk("own"))?;
+    Ok((EncodingKey::from_ed_der(&key.expose_pkcs8_der()?), verifying))
+}
+
+/// The trap is there: before a provider is installed, whoever reaches the global panics.
+///
+/// This is seen in a child process, because the first use settles the global for good: nothing
+/// could be installed here afterwards. For the same reason an `install_default` that succeeds
+/// after [`relatch_works`] proves that relatch has not used it.
+pub fn the_global_panics() -> Outcome {
+    const CHILD: &str = "use-the-global";
+    if env::args().nth(1).as_deref() == Some(CHILD) {
+        jsonwebtoken::encode(&Header::default(), &json!({}), &EncodingKey::from_secret(b"own"))?;
+        process::exit(0);
+    }
+    let child = Command::new(env::current_exe()?).arg(CHILD).output()?;
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(!child.status.success(), "the global works without being installed");
+    assert!(said.contains("panicked") && said.contains("CryptoProvider"), "{said}");
+    println!("jsonwebtoken's global panics before a provider is installed");
+    Ok(())
+}
+
+fn key_mode() -> Outcome<Sample> {
+    let authority = authority(master_key()?, BindingMode::Key)?;
+    let token = issue_verify_revoke(&authority)?;
+    let key = authority.danger_expose_key::<Access>(&Account { version: 0 }, &Context::new())?;
+    Ok(Sample { algorithm: Algorithm::HS256, token, key: DecodingKey::from_secret(&*key) })
+}
+
+/// Also publishes the public key, and verifies the token as another service would.
+fn stamp_asymmetric(algorithm: Algorithm) -> Outcome<Sample> {
+    let key = master_key()?.with_signing_key(SigningKey::generate(algorithm)?);
+    let authority = authority(key, BindingMode::StampAsymmetric)?;
+    let token = issue_verify_revoke(&authority)?;
+
+    let document = serde_json::to_string(&authority.keys().jwk_set(OffsetDateTime::now_utc()))?;
+    let set: JwkSet = serde_json::from_str(&document)?;
+    let sample = Sample { algorithm, token, key: DecodingKey::from_jwk(&set.keys[0])? };
+    let (message, signature) = sample.token.rsplit_once('.').ok_or("no token")?;
+    let signature = URL_SAFE_NO_PAD.decode(signature)?;
+    assert!(read_jwk_set(&set)[KID].verify(message.as_bytes(), &signature));
+    assert!(!read_jwk_set(&set)[KID].verify(b"another message", &signature));
+    Ok(sample)
+}
+
+fn issue_verify_revoke(authority: &Authority) -> Outcome<String> {
+    let token = authority.issue_for_user(&Account { version: 0 })?;
+    let with_version =
+        |version| authority.verify(&token, |_| Ok::<_, Infallible>(Some(Account { version })));
+    assert_eq!(with_version(0)?.registered().subject(), ALICE);
+    let rejection = with_version(1).err().and_then(|error| error.reason());
+    assert_eq!(rejection, Some(Reason::RevokedByVersion));
+    Ok(token.expose().to_owned())
+}
+
+fn authority(key: MasterKey, mode: BindingMode) -> Outcome<Authority> {
+    Ok(Authority::builder(key, ISSUER, AUDIENCE).mode(mode).build()?)
+}
+
+fn master_key() -> Outcome<MasterKey> {
+    Ok(MasterKey::generate(KID)?)
+}
+
+struct Account {
+    version: i64,
+}
+
+impl User for Account {
+    fn id(&self) -> &str {
+        ALICE
+    }
+    fn binding(&self) -> Binding<'_> {
+        Binding::password_hash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA").version(self.version)
+    }
+}
+
+const KID: &str = "2026-11";
+const ISSUER: &str = "https://login.example.com";
+const AUDIENCE: &str = "https://api.example.com";
+const ALICE: &str = "alice";
