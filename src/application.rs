@@ -10,12 +10,17 @@ use serde::{
     },
 };
 
+use serde_json::Value;
+
 use crate::claims::is_registered;
 
 /// The claims as the members of a JSON object, without its braces.
 pub(crate) fn members<C: Serialize>(claims: &C) -> Result<String, ClaimsError> {
     let json = serde_json::to_string(claims).map_err(ClaimsError::Serialize)?;
-    let Names(names) = serde_json::from_str(&json).map_err(|_| ClaimsError::NotAnObject)?;
+    let Names(names) = serde_json::from_str(&json).map_err(|error| match error.is_data() {
+        true => ClaimsError::NotAnObject,
+        false => ClaimsError::Unreadable(error),
+    })?;
     if let Some(name) = names.iter().find(|name| is_registered(name)) {
         return Err(ClaimsError::Registered { name: name.clone() });
     }
@@ -24,8 +29,8 @@ pub(crate) fn members<C: Serialize>(claims: &C) -> Result<String, ClaimsError> {
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(ClaimsError::Twice { name: pair[0].clone() });
     }
-    let inner = json.strip_prefix('{').and_then(|json| json.strip_suffix('}'));
-    inner.map(str::to_owned).ok_or(ClaimsError::NotAnObject)
+    let inner = json.trim().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
+    inner.map(|inner| inner.trim().to_owned()).ok_or(ClaimsError::NotAnObject)
 }
 
 /// The application's claims out of a payload's text, which must be authenticated: whatever
@@ -92,7 +97,8 @@ impl<'de> Deserialize<'de> for Names {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
                 let mut names = Vec::new();
-                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                // Values are read too, so that what the parser would refuse later it refuses now.
+                while let Some((name, _)) = map.next_entry::<_, Value>()? {
                     names.push(name);
                 }
                 Ok(Names(names))
@@ -121,6 +127,9 @@ pub enum ClaimsError {
     },
     /// Serialising them failed.
     Serialize(serde_json::Error),
+    /// They serialise to JSON that no verification would read back, such as one that is nested
+    /// more than 127 levels deep.
+    Unreadable(serde_json::Error),
 }
 
 impl fmt::Display for ClaimsError {
@@ -132,6 +141,7 @@ impl fmt::Display for ClaimsError {
             }
             Self::Twice { name } => write!(f, "the claim {name:?} occurs twice"),
             Self::Serialize(_) => f.write_str("the claims could not be serialised"),
+            Self::Unreadable(_) => f.write_str("the claims are nested too deep to be read back"),
         }
     }
 }
@@ -139,7 +149,7 @@ impl fmt::Display for ClaimsError {
 impl error::Error for ClaimsError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Serialize(error) => Some(error),
+            Self::Serialize(error) | Self::Unreadable(error) => Some(error),
             _ => None,
         }
     }
@@ -149,7 +159,7 @@ impl error::Error for ClaimsError {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::purpose::NoClaims;
@@ -167,6 +177,18 @@ mod tests {
         }
         let failing: HashMap<Vec<u8>, u8> = HashMap::from([(vec![1], 1)]);
         assert!(matches!(members(&failing), Err(ClaimsError::Serialize(_))));
+    }
+
+    /// What is issued verifies: the parser that reads it refuses at the same depth.
+    #[test]
+    fn claims_that_would_not_read_back_are_refused() {
+        let nested =
+            |levels: usize| (1..levels).fold(json!({ "a": 1 }), |inner, _| json!({ "a": inner }));
+        let payload = |claims: &Value| Some(format!("{{\"iss\":\"i\",{}}}", members(claims).ok()?));
+        let deepest = payload(&nested(127)).unwrap();
+        assert!(read::<BTreeMap<String, Value>>(&deepest).is_ok());
+        assert!(matches!(members(&nested(128)), Err(ClaimsError::Unreadable(_))));
+        assert_eq!(payload(&nested(500)), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use time::Duration;
 /// ```
 pub trait Purpose {
     /// The application's own claims in tokens of this purpose: a type that serialises to a JSON
-    /// object, nested 100 levels deep at the most.
+    /// object.
     type Claims: Serialize + DeserializeOwned;
 
     /// The JOSE `typ` (RFC 7515 §4.1.9), by custom ending in `+jwt`: 1 to 64 of
