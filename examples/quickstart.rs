@@ -15,7 +15,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use relatch::{
-    AccessToken, Authority, Binding, Carried, Counter, Credential, KeyRing, MasterKey, Reason,
+    AccessToken, Authority, Binding, Carried, Counter, Credential, MasterKey, Reason, Session,
     User, VerifyError, password::PasswordHasher,
 };
 use sqlx::{
@@ -37,80 +37,142 @@ async fn main() -> Result {
 }
 
 async fn story(path: &Path) -> Result {
-    let db = Db::create(path).await?;
-    let hasher = PasswordHasher::new();
     let clock = Arc::new(AtomicI64::new(0));
     let offset = Arc::clone(&clock);
     let now = move || OffsetDateTime::now_utc() + Duration::seconds(offset.load(Ordering::SeqCst));
-    let ring = KeyRing::new(MasterKey::generate("2026-10")?);
-    let authority =
-        Authority::builder(ring, "https://login.example.com", "https://api.example.com")
-            .clock(now.clone())
-            .build()?;
-    let app = App { db: &db, authority };
+    // Yours is kept outside the database, `MasterKey::from_env`: this one is gone with the process.
+    let key = MasterKey::generate("2026-10")?;
+    let authority = Authority::builder(key, "https://login.example.com", "https://api.example.com")
+        .clock(now.clone())
+        .build()?;
+    let hasher = PasswordHasher::new();
+    let mut app = App { db: Db::create(path).await?, authority, hasher };
 
     title("Alice registers, and logs in on two devices");
-    db.register("alice", "correct horse", &hasher).await?;
-    let phone = app.log_in("alice", "correct horse", &hasher).await?;
-    let laptop = app.log_in("alice", "correct horse", &hasher).await?;
-    app.alive("her phone's token", &phone).await?;
-    app.alive("her laptop's token", &laptop).await?;
-    ensure("a wrong password", app.log_in("alice", "wrong", &hasher).await.is_err())?;
-    ensure("an unknown name, at the same cost", app.log_in("bob", "x", &hasher).await.is_err())?;
+    app.register("alice", "correct horse").await?;
+    let phone = log_in(&app, "alice", "correct horse").await?;
+    let laptop = log_in(&app, "alice", "correct horse").await?;
+    alive(&app, "her phone's token", &phone).await?;
+    alive(&app, "her laptop's token", &laptop).await?;
+    ensure("a wrong password gives none", app.log_in("alice", "wrong").await?.is_none())?;
+    ensure("an unknown name gives none", app.log_in("bob", "correct horse").await?.is_none())?;
 
     title("Somebody changes the token's text");
     let subject = tamper(&phone, "\"sub\":\"alice\"", "\"sub\":\"admin\"")?;
-    app.dead_without_lookup("another subject", &subject, Reason::Forged).await?;
+    dead_without_lookup(&app, "another subject", &subject, Reason::Forged).await?;
     let expiry = tamper(&phone, "\"exp\":1", "\"exp\":9")?;
-    app.dead_without_lookup("a later expiry", &expiry, Reason::Forged).await?;
+    dead_without_lookup(&app, "a later expiry", &expiry, Reason::Forged).await?;
     let role = tamper(&phone, "\"ver\":", "\"role\":\"admin\",\"ver\":")?;
-    app.dead("one more claim, looked up and refused", &role, Reason::BadSignature).await?;
+    dead(&app, "one more claim, looked up and refused", &role, Reason::BadSignature).await?;
 
     title("Alice changes her password: every token of hers is dead, with no counter moved");
-    db.change_password("alice", "battery staple", &hasher).await?;
-    app.dead("her phone's token", &phone, Reason::BadSignature).await?;
-    app.dead("her laptop's token", &laptop, Reason::BadSignature).await?;
+    app.change_password("alice", "battery staple").await?;
+    dead(&app, "her phone's token", &phone, Reason::BadSignature).await?;
+    dead(&app, "her laptop's token", &laptop, Reason::BadSignature).await?;
 
     title("She logs in again, then logs out everywhere: one counter is bumped");
-    let phone = app.log_in("alice", "battery staple", &hasher).await?;
-    app.alive("the new token", &phone).await?;
-    db.bump_version("alice").await?;
-    app.dead("the new token", &phone, Reason::RevokedByVersion).await?;
+    let phone = log_in(&app, "alice", "battery staple").await?;
+    alive(&app, "the new token", &phone).await?;
+    app.log_out_everywhere("alice").await?;
+    dead(&app, "the new token", &phone, Reason::RevokedByVersion).await?;
 
     title("The hash's cost is raised: her next login rehashes, and logs nobody out");
-    let phone = app.log_in("alice", "battery staple", &hasher).await?;
-    let stronger = PasswordHasher::with_cost(24 * 1024, 2, 1)?;
-    let laptop = app.log_in("alice", "battery staple", &stronger).await?;
-    ensure("her stored hash is a new one", db.hash_of("alice").await?.contains("m=24576"))?;
-    app.alive("her phone's token, of before", &phone).await?;
-    app.alive("her laptop's token, of since", &laptop).await?;
+    let phone = log_in(&app, "alice", "battery staple").await?;
+    app.hasher = PasswordHasher::with_cost(24 * 1024, 2, 1)?;
+    let laptop = log_in(&app, "alice", "battery staple").await?;
+    let tablet = log_in(&app, "alice", "battery staple").await?;
+    let account = app.db.find("alice").await?.ok_or("alice is gone")?;
+    ensure("her stored hash is a new one", account.password_hash.contains("m=24576"))?;
+    alive(&app, "her phone's token, of before", &phone).await?;
+    alive(&app, "her laptop's token, of the login that rehashed", &laptop).await?;
+    alive(&app, "her tablet's token, of since", &tablet).await?;
 
     title("The server's key is rotated; the old one retires in 5 minutes");
     let deadline = now() + Duration::minutes(5);
     let ring = app.authority.keys().clone().rotate(MasterKey::generate("2026-11")?, deadline)?;
-    let app = App { db: &db, authority: app.authority.with_keys(ring)? };
-    let tablet = app.log_in("alice", "battery staple", &stronger).await?;
-    app.alive("a token under the old key", &phone).await?;
-    app.alive("a token under the new key", &tablet).await?;
+    app.authority = app.authority.with_keys(ring)?;
+    let tablet = log_in(&app, "alice", "battery staple").await?;
+    alive(&app, "a token under the old key", &phone).await?;
+    alive(&app, "a token under the new key", &tablet).await?;
     clock.store(301, Ordering::SeqCst);
     println!("  … 301 seconds later");
-    app.dead("a token under the old key", &phone, Reason::RetiredKey).await?;
-    app.alive("a token under the new key", &tablet).await?;
+    dead(&app, "a token under the old key", &phone, Reason::RetiredKey).await?;
+    alive(&app, "a token under the new key", &tablet).await?;
 
     title("Alice's account is deleted");
-    db.delete("alice").await?;
-    app.dead("her last token", &tablet, Reason::UnknownUser).await?;
+    app.db.delete("alice").await?;
+    dead(&app, "her last token", &tablet, Reason::UnknownUser).await?;
 
     title("The database fails: an error of its own, and nobody is told \"invalid token\"");
-    db.register("carol", "hunter22", &stronger).await?;
-    let carol = app.log_in("carol", "hunter22", &stronger).await?;
-    db.pool.close().await;
-    match app.verify(&carol).await {
+    app.register("carol", "hunter22").await?;
+    let carol = log_in(&app, "carol", "hunter22").await?;
+    app.db.pool.close().await;
+    match app.authenticate(&carol).await {
         Err(VerifyError::Lookup(error)) => println!("  ✓ carol's token: store error: {error}"),
-        other => return Err(format!("expected a store error, got {other:?}").into()),
+        Err(other) => return Err(format!("expected a store error, got {other:?}").into()),
+        Ok(_) => return Err("expected a store error, got a session".into()),
     }
     println!("\nAll as promised.");
     Ok(())
+}
+
+// ---- The application: logins and requests --------------------------------------------------
+
+struct App {
+    db: Db,
+    authority: Authority,
+    hasher: PasswordHasher,
+}
+
+impl App {
+    async fn register(&self, id: &str, password: &str) -> Result {
+        let hash = self.hash(password).await?;
+        Ok(self.db.insert(id, &hash).await?)
+    }
+
+    /// A token, or `None` if there is no such user or the password is wrong.
+    async fn log_in(&self, id: &str, password: &str) -> Result<Option<AccessToken>> {
+        let account = self.db.find(id).await?;
+        let stored = account.as_ref().map(|account| account.password_hash.clone());
+        let (hasher, text) = (self.hasher.clone(), password.to_owned());
+        let check = move || hasher.verify(&text, stored.as_deref());
+        let matched = tokio::task::spawn_blocking(check).await??;
+        let (Some(account), Some(matched)) = (account, matched) else { return Ok(None) };
+        if matched.needs_rehash() {
+            let new = self.hash(password).await?;
+            let carried = Carried::rehash(
+                account.carried(),
+                &Credential::from_password_hash(&account.password_hash)?,
+                &Credential::from_password_hash(&new)?,
+            );
+            self.db.rehash(&account, &new, &carried).await?;
+        }
+        // For the very record whose password was verified, never for one that is read again: if
+        // the password was changed meanwhile, this token is dead from the start.
+        Ok(Some(self.authority.issue_for_user(&account)?))
+    }
+
+    async fn authenticate(
+        &self,
+        token: &AccessToken,
+    ) -> std::result::Result<Session<Account>, VerifyError<sqlx::Error>> {
+        self.authority.verify_async(token, async |id| self.db.find(&id).await).await
+    }
+
+    async fn change_password(&self, id: &str, new: &str) -> Result {
+        let hash = self.hash(new).await?;
+        Ok(self.db.change_password(id, &hash).await?)
+    }
+
+    async fn log_out_everywhere(&self, id: &str) -> Result {
+        Ok(self.db.bump_version(id).await?)
+    }
+
+    /// argon2 takes its time and memory on purpose, so it runs off the async threads.
+    async fn hash(&self, password: &str) -> Result<String> {
+        let (hasher, password) = (self.hasher.clone(), password.to_owned());
+        Ok(tokio::task::spawn_blocking(move || hasher.hash(&password)).await??)
+    }
 }
 
 // ---- The application: its users ------------------------------------------------------------
@@ -143,14 +205,14 @@ struct Db {
 }
 
 impl Db {
-    async fn create(path: &Path) -> Result<Self> {
+    async fn create(path: &Path) -> sqlx::Result<Self> {
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let pool = SqlitePoolOptions::new().connect_with(options).await?;
         sqlx::query(
             "CREATE TABLE users (
                  id TEXT PRIMARY KEY,
                  password_hash TEXT NOT NULL,
-                 token_version INTEGER NOT NULL,
+                 token_version BIGINT NOT NULL,
                  carried TEXT
              )",
         )
@@ -159,7 +221,7 @@ impl Db {
         Ok(Self { pool, lookups: AtomicUsize::new(0) })
     }
 
-    async fn find(&self, id: &str) -> std::result::Result<Option<Account>, sqlx::Error> {
+    async fn find(&self, id: &str) -> sqlx::Result<Option<Account>> {
         self.lookups.fetch_add(1, Ordering::SeqCst);
         let sql = "SELECT password_hash, token_version, carried FROM users WHERE id = ?";
         let row: Option<(String, i64, Option<String>)> =
@@ -173,142 +235,44 @@ impl Db {
         }))
     }
 
-    async fn register(&self, id: &str, password: &str, hasher: &PasswordHasher) -> Result {
-        sqlx::query("INSERT INTO users (id, password_hash, token_version) VALUES (?, ?, ?)")
-            .bind(id)
-            .bind(hash(hasher, password).await?)
-            .bind(version_now()?)
-            .execute(&self.pool)
-            .await?;
+    /// A new user's version starts at the time, so that a re-created id repeats no value.
+    async fn insert(&self, id: &str, hash: &str) -> sqlx::Result<()> {
+        let sql = "INSERT INTO users (id, password_hash, token_version) VALUES (?, ?, ?)";
+        sqlx::query(sql).bind(id).bind(hash).bind(now_ms()).execute(&self.pool).await?;
         Ok(())
     }
 
     /// The carried credential goes with the old password.
-    async fn change_password(&self, id: &str, new: &str, hasher: &PasswordHasher) -> Result {
-        sqlx::query("UPDATE users SET password_hash = ?, carried = NULL WHERE id = ?")
-            .bind(hash(hasher, new).await?)
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
+    async fn change_password(&self, id: &str, hash: &str) -> sqlx::Result<()> {
+        let sql = "UPDATE users SET password_hash = ?, carried = NULL WHERE id = ?";
+        sqlx::query(sql).bind(hash).bind(id).execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Replaces the hash of the same password, unless it was changed meanwhile, and carries the
-    /// credential over so that nobody is logged out.
-    async fn rehash(&self, account: &Account, password: &str, hasher: &PasswordHasher) -> Result {
-        let new = hash(hasher, password).await?;
-        let carried = Carried::rehash(
-            account.carried(),
-            &Credential::from_password_hash(&account.password_hash)?,
-            &Credential::from_password_hash(&new)?,
-        );
-        sqlx::query(
-            "UPDATE users SET password_hash = ?, carried = ? WHERE id = ? AND password_hash = ?",
-        )
-        .bind(new)
-        .bind(carried.expose_text().as_str())
-        .bind(&account.id)
-        .bind(&account.password_hash)
-        .execute(&self.pool)
-        .await?;
+    /// Replaces the hash of the same password, unless it was changed meanwhile: then no row is,
+    /// and nothing is lost.
+    async fn rehash(&self, old: &Account, new: &str, carried: &Carried) -> sqlx::Result<()> {
+        let sql =
+            "UPDATE users SET password_hash = ?, carried = ? WHERE id = ? AND password_hash = ?";
+        let query = sqlx::query(sql).bind(new).bind(carried.expose_text().to_string());
+        query.bind(&old.id).bind(&old.password_hash).execute(&self.pool).await?;
         Ok(())
     }
 
-    async fn bump_version(&self, id: &str) -> Result {
-        sqlx::query("UPDATE users SET token_version = max(token_version + 1, ?) WHERE id = ?")
-            .bind(version_now()?)
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
+    async fn bump_version(&self, id: &str) -> sqlx::Result<()> {
+        let sql = "UPDATE users SET token_version = max(token_version + 1, ?) WHERE id = ?";
+        sqlx::query(sql).bind(now_ms()).bind(id).execute(&self.pool).await?;
         Ok(())
     }
 
-    async fn delete(&self, id: &str) -> Result {
+    async fn delete(&self, id: &str) -> sqlx::Result<()> {
         sqlx::query("DELETE FROM users WHERE id = ?").bind(id).execute(&self.pool).await?;
         Ok(())
     }
-
-    async fn hash_of(&self, id: &str) -> Result<String> {
-        let query = sqlx::query_scalar("SELECT password_hash FROM users WHERE id = ?").bind(id);
-        Ok(query.fetch_one(&self.pool).await?)
-    }
 }
 
-/// The time in milliseconds, from which a new user's version starts: so a re-created id repeats
-/// no value. A bump takes it too, where it is above the present version and one.
-fn version_now() -> Result<i64> {
-    let version = Counter::INITIAL.next(OffsetDateTime::now_utc());
-    Ok(version.ok_or("the clock is beyond the counter's range")?.get())
-}
-
-/// argon2 takes its time and memory on purpose, so it runs off the async threads.
-async fn hash(hasher: &PasswordHasher, password: &str) -> Result<String> {
-    let (hasher, password) = (hasher.clone(), password.to_owned());
-    Ok(tokio::task::spawn_blocking(move || hasher.hash(&password)).await??)
-}
-
-// ---- The application: login and requests ---------------------------------------------------
-
-struct App<'a> {
-    db: &'a Db,
-    authority: Authority,
-}
-
-impl App<'_> {
-    async fn log_in(
-        &self,
-        id: &str,
-        password: &str,
-        hasher: &PasswordHasher,
-    ) -> Result<AccessToken> {
-        let account = self.db.find(id).await?;
-        let stored = account.as_ref().map(|account| account.password_hash.clone());
-        let (worker, text) = (hasher.clone(), password.to_owned());
-        let check = move || worker.verify(&text, stored.as_deref());
-        let matched = tokio::task::spawn_blocking(check).await??;
-        let (Some(account), Some(matched)) = (account, matched) else {
-            return Err("the name or the password is wrong".into());
-        };
-        if matched.needs_rehash() {
-            self.db.rehash(&account, password, hasher).await?;
-        }
-        let account = self.db.find(id).await?.ok_or("the user is gone")?;
-        Ok(self.authority.issue_for_user(&account)?)
-    }
-
-    async fn verify(
-        &self,
-        token: &AccessToken,
-    ) -> std::result::Result<String, VerifyError<sqlx::Error>> {
-        let lookup = async |id: String| self.db.find(&id).await;
-        let session = self.authority.verify_async(token, lookup).await?;
-        Ok(session.into_user().id)
-    }
-
-    async fn alive(&self, what: &str, token: &AccessToken) -> Result {
-        match self.verify(token).await {
-            Ok(id) => println!("  ✓ {what}: alive, it is {id}"),
-            Err(error) => return Err(format!("{what}: expected alive, got {error:?}").into()),
-        }
-        Ok(())
-    }
-
-    async fn dead(&self, what: &str, token: &AccessToken, reason: Reason) -> Result {
-        match self.verify(token).await {
-            Err(error) if error.reason() == Some(reason) => println!("  ✓ {what}: dead ({reason})"),
-            other => return Err(format!("{what}: expected {reason}, got {other:?}").into()),
-        }
-        Ok(())
-    }
-
-    async fn dead_without_lookup(&self, what: &str, token: &AccessToken, reason: Reason) -> Result {
-        let before = self.db.lookups.load(Ordering::SeqCst);
-        self.dead(&format!("{what}, no lookup"), token, reason).await?;
-        match self.db.lookups.load(Ordering::SeqCst) == before {
-            true => Ok(()),
-            false => Err(format!("{what}: the user was looked up").into()),
-        }
-    }
+fn now_ms() -> i64 {
+    Counter::INITIAL.next(OffsetDateTime::now_utc()).unwrap_or_default().get()
 }
 
 // ---- The story's own -----------------------------------------------------------------------
@@ -325,19 +289,44 @@ fn ensure(what: &str, holds: bool) -> Result {
     Ok(())
 }
 
+async fn log_in(app: &App, id: &str, password: &str) -> Result<AccessToken> {
+    Ok(app.log_in(id, password).await?.ok_or("the login of a genuine user failed")?)
+}
+
+async fn alive(app: &App, what: &str, token: &AccessToken) -> Result {
+    match app.authenticate(token).await {
+        Ok(session) => println!("  ✓ {what}: alive, it is {}", session.user().id),
+        Err(error) => return Err(format!("{what}: expected alive, got {error:?}").into()),
+    }
+    Ok(())
+}
+
+async fn dead(app: &App, what: &str, token: &AccessToken, reason: Reason) -> Result {
+    match app.authenticate(token).await {
+        Err(error) if error.reason() == Some(reason) => println!("  ✓ {what}: dead ({reason})"),
+        Err(other) => return Err(format!("{what}: expected {reason}, got {other:?}").into()),
+        Ok(_) => return Err(format!("{what}: expected {reason}, and it is alive").into()),
+    }
+    Ok(())
+}
+
+async fn dead_without_lookup(app: &App, what: &str, token: &AccessToken, reason: Reason) -> Result {
+    let before = app.db.lookups.load(Ordering::SeqCst);
+    dead(app, &format!("{what}, no lookup"), token, reason).await?;
+    match app.db.lookups.load(Ordering::SeqCst) == before {
+        true => Ok(()),
+        false => Err(format!("{what}: the user was looked up").into()),
+    }
+}
+
 /// The token with one text of its payload replaced.
 fn tamper(token: &AccessToken, from: &str, to: &str) -> Result<AccessToken> {
     let [header, payload, signature] =
         token.expose().split('.').collect::<Vec<_>>().try_into().map_err(|_| "not a token")?;
     let json = String::from_utf8(URL_SAFE_NO_PAD.decode(payload)?)?;
-    ensure_contains(&json, from)?;
+    if !json.contains(from) {
+        return Err(format!("{from} is not in the token").into());
+    }
     let payload = URL_SAFE_NO_PAD.encode(json.replacen(from, to, 1));
     Ok(AccessToken::new(format!("{header}.{payload}.{signature}")))
-}
-
-fn ensure_contains(json: &str, text: &str) -> Result {
-    match json.contains(text) {
-        true => Ok(()),
-        false => Err(format!("{text} is not in the token").into()),
-    }
 }

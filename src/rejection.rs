@@ -214,15 +214,13 @@ impl<E> VerifyError<E> {
             _ => None,
         }
     }
-}
 
-impl VerifyError<Infallible> {
-    /// Widens the error of a verification without a lookup.
-    pub(crate) fn widen<E>(self) -> VerifyError<E> {
+    /// Turns the lookup's error into another one, and leaves the rest as it is.
+    pub fn map_lookup<F>(self, map: impl FnOnce(E) -> F) -> VerifyError<F> {
         match self {
             Self::Rejected(rejection) => VerifyError::Rejected(rejection),
+            Self::Lookup(error) => VerifyError::Lookup(map(error)),
             Self::Record(error) => VerifyError::Record(error),
-            Self::Lookup(never) => match never {},
         }
     }
 }

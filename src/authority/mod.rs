@@ -87,7 +87,7 @@ impl Authority {
     /// An authority with the default settings: see [`builder`](Self::builder) for the others.
     ///
     /// `issuer` is the `iss` of its tokens, `audience` the `aud` that they carry and that it
-    /// accepts: 1 to 512 bytes each, by custom URLs.
+    /// accepts: 1 to 512 bytes each, by custom URLs. Changing either kills every live token.
     ///
     /// # Errors
     ///
@@ -142,6 +142,11 @@ impl Authority {
 
     /// Issues an access token: at login.
     ///
+    /// # Security
+    ///
+    /// Pass the very record whose password was verified, never one that was read again: the
+    /// password may have changed in between, and the token would outlive that change.
+    ///
     /// # Errors
     ///
     /// [`IssueError`] if the user is not active or has no credential, or if the source of
@@ -187,7 +192,10 @@ impl Authority {
     /// # Errors
     ///
     /// [`VerifyError::Rejected`] if the token is not accepted, [`VerifyError::Lookup`] if the
-    /// lookup failed, and [`VerifyError::Record`] if the record cannot be used.
+    /// lookup failed, and [`VerifyError::Record`] if the record cannot be used. For `?`, the
+    /// lookup's error must implement [`Error`](std::error::Error); another (`anyhow`'s, a boxed
+    /// one) goes through [`VerifyError::map_lookup`], and a lookup that cannot fail says so:
+    /// `Ok::<_, Infallible>(user)`.
     pub fn verify<P: Purpose, U: User, E>(
         &self,
         token: &Token<P>,
@@ -195,12 +203,12 @@ impl Authority {
     ) -> Result<Session<U, P::Claims>, VerifyError<E>> {
         let opened = self.open(token)?;
         let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
-        opened.verify(user).map_err(VerifyError::widen)
+        opened.verify(user).map_err(|error| error.map_lookup(|never| match never {}))
     }
 
     /// [`verify`](Self::verify) with a lookup that is awaited.
     ///
-    /// The future is [`Send`] if the lookup's is.
+    /// The future is [`Send`] if the lookup's is, for which the lookup is handed the id as its own.
     ///
     /// # Errors
     ///
@@ -230,7 +238,7 @@ impl Authority {
     {
         let opened = self.open(token)?;
         let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
-        opened.verify(user).map_err(VerifyError::widen)
+        opened.verify(user).map_err(|error| error.map_lookup(|never| match never {}))
     }
 
     /// The first of two steps: all that can be checked before the user's record is known.
@@ -289,7 +297,12 @@ impl Authority {
     }
 
     fn scope<P: Purpose>(&self) -> Scope<'_> {
-        const { assert!(crate::purpose::is_typ(P::TYP), "Purpose::TYP is not a media type's name") };
+        const {
+            assert!(
+                crate::purpose::is_typ(P::TYP),
+                "Purpose::TYP takes 1 to 64 of A-Z a-z 0-9 ! # $ & - ^ _ . +"
+            );
+        };
         Scope { typ: P::TYP, issuer: &self.settings.issuer }
     }
 

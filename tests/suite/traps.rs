@@ -61,6 +61,17 @@ async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
     assert_eq!(row, ("reset".to_owned(), None));
 }
 
+/// A login with the old password is hashing when the password is changed. A token for the record
+/// that it verified is dead from the start; one for a record read again would live.
+#[test]
+fn trap_a_login_that_a_password_change_overtakes_gives_a_dead_token() {
+    let (authority, _) = authority();
+    let verified = account("alice");
+    let present = Account { password_hash: "changed meanwhile".into(), ..verified.clone() };
+    let token = authority.issue_for_user(&verified).unwrap();
+    assert_eq!(reason(verify(&authority, &token, &present)), Reason::BadSignature);
+}
+
 /// simplejwt: the access token was checked against the hash, the refresh token was not.
 #[test]
 fn trap_every_purpose_dies_with_the_password() {
