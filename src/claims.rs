@@ -80,6 +80,7 @@ impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registered")
             .field("subject", &self.subject)
+            .field("token_id", &self.token_id)
             .field("expires_at", &self.expires_at)
             .field("version", &self.version)
             .finish_non_exhaustive()

@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 /// value is carried as it was read and refused with a [`RecordError`](crate::RecordError) where
 /// the counter is used. `NULL` is the initial value, 0, so that a column added to a live table
 /// needs no back-fill. Let the column be a `BIGINT`: [`next`](Self::next) gives milliseconds, which
-/// 32 bits do not hold.
+/// 32 bits do not hold. There is no conversion from `u64`, half of whose range a `BIGINT` cannot
+/// hold either.
 ///
 /// # Example
 ///
@@ -52,6 +53,12 @@ impl Counter {
 impl From<i64> for Counter {
     fn from(value: i64) -> Self {
         Self(value)
+    }
+}
+
+impl From<Counter> for i64 {
+    fn from(counter: Counter) -> Self {
+        counter.0
     }
 }
 

@@ -29,7 +29,7 @@ pub trait Purpose {
     type Claims: Serialize + DeserializeOwned;
 
     /// The JOSE `typ` (RFC 7515 §4.1.9), by custom ending in `+jwt`: 1 to 64 of
-    /// `A–Z a–z 0–9 ! # $ & - ^ _ . +` (RFC 6838 §4.2).
+    /// `A–Z a–z 0–9 ! # $ & - ^ _ . +` (RFC 6838 §4.2). Another one fails the build.
     ///
     /// # Security
     ///
@@ -37,8 +37,8 @@ pub trait Purpose {
     /// [`Access`], its tokens *are* those of the other.
     const TYP: &'static str;
 
-    /// How long a token lives where the call that issues it does not say; the authority's own
-    /// default if this is `None`.
+    /// How long a token lives where the call that issues it does not say, 1 second to
+    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME); the authority's own default if this is `None`.
     const LIFETIME: Option<Duration> = None;
 
     /// Whether tokens are also bound to the user's counter for this purpose

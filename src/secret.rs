@@ -112,7 +112,7 @@ impl MasterKey {
     pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, SecretError> {
         match env::var(variable) {
             Ok(text) => Self::from_base64(kid, &Zeroizing::new(text)),
-            Err(_) => Err(SecretError::Variable { name: variable.to_owned() }),
+            Err(error) => Err(SecretError::Variable { name: variable.to_owned(), error }),
         }
     }
 
@@ -211,6 +211,8 @@ pub enum SecretError {
     Variable {
         /// Its name.
         name: String,
+        /// Which of the two.
+        error: env::VarError,
     },
     /// The `kid` is empty, too long, or has a character that is not allowed.
     Kid,
@@ -234,16 +236,17 @@ impl fmt::Display for SecretError {
                 MasterKey::MIN_BYTES
             ),
             Self::Base64 => f.write_str("the master key is not valid base64"),
-            Self::Variable { name } => write!(
+            Self::Variable { name, .. } => write!(
                 f,
-                "the environment variable {name} is not set: put the base64 of a master key there"
+                "the environment variable {name} cannot be read: put the base64 of a master key \
+                 there"
             ),
             Self::Kid => write!(
                 f,
                 "a kid takes 1 to {} characters out of A–Z a–z 0–9 - . _ ~",
                 MasterKey::MAX_KID_BYTES
             ),
-            Self::Entropy(error) => error.fmt(f),
+            Self::Entropy(_) => f.write_str("no master key could be generated"),
         }
     }
 }
@@ -252,6 +255,7 @@ impl error::Error for SecretError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Entropy(error) => Some(error),
+            Self::Variable { error, .. } => Some(error),
             _ => None,
         }
     }

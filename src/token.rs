@@ -17,8 +17,9 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 /// The text of a token for the purpose `P`, and the context in which it is presented.
 ///
 /// Nothing about it is known to be true: only [`Authority::verify`](crate::Authority::verify)
-/// makes a [`Session`](crate::Session) of it. It is a bearer secret, so it prints as redacted and
-/// is zeroized on drop.
+/// makes a [`Session`](crate::Session) of it. It is a bearer secret, so it prints as redacted, is
+/// zeroized on drop and is not cloned by accident: for a second one, take
+/// [`expose`](Self::expose).
 ///
 /// # Example
 ///
@@ -71,12 +72,11 @@ impl<P> Token<P> {
 
 impl<P: Purpose> Token<P> {
     /// The subject that the token claims, unverified: for routing, or for choosing a log's
-    /// destination.
+    /// destination. `None` if the text is not even in the form of a token.
     ///
     /// # Security
     ///
     /// Anyone can write any subject here. Never decide by it what a caller may do or see.
-    /// `None` if the text is not even in the form of a token.
     #[must_use]
     pub fn danger_unverified_subject(&self) -> Option<String> {
         if self.text.len() > MAX_TOKEN_BYTES {

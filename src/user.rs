@@ -57,9 +57,9 @@ pub trait User {
         Vec::new()
     }
 
-    /// The user's counter for the purpose of this JOSE `typ`, which each purpose with a lane
-    /// ([`Purpose::LANE`](crate::Purpose::LANE)) takes; `None` if the record has none for it, which
-    /// is an error where it is needed.
+    /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where
+    /// [`Purpose::LANE`](crate::Purpose::LANE) is `true`; `None`, as for a record that has no such
+    /// counter, is an error then.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
         None
@@ -226,7 +226,7 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id => write!(f, "a user's id takes 1 to {MAX_ID_BYTES} bytes"),
-            Self::Credential(error) => error.fmt(f),
+            Self::Credential(_) => f.write_str("the user has no usable credential"),
             Self::NegativeCounter => f.write_str("a counter in the user's record is negative"),
             Self::Epochs => f.write_str(
                 "the epochs of the user's record are not those that the authority was built with \

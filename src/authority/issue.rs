@@ -56,7 +56,8 @@ impl<'a, P: Purpose> Issue<'a, P> {
         self
     }
 
-    /// Binds the token to a context, which it does not carry.
+    /// Binds the token to a context, which it does not carry: the token that is returned is not in
+    /// it, and whoever presents it puts it there with [`Token::in_context`].
     pub fn context(mut self, context: Context) -> Self {
         self.context = context;
         self
@@ -216,10 +217,14 @@ impl fmt::Display for IssueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InactiveUser => f.write_str("the user is not active"),
-            Self::Record(error) => error.fmt(f),
-            Self::Claims(error) => error.fmt(f),
+            Self::Record(_) => f.write_str("the user's record is not fit to be bound to"),
+            Self::Claims(_) => f.write_str("the application's claims are not fit for a token"),
             Self::Lifetime => {
-                write!(f, "the lifetime takes 1 second to {} days", MAX_LIFETIME.whole_days())
+                write!(
+                    f,
+                    "the lifetime, of the call or of the purpose, takes 1 second to {} days",
+                    MAX_LIFETIME.whole_days()
+                )
             }
             Self::Audience => f.write_str("an audience is empty"),
             Self::Context => write!(
@@ -233,7 +238,7 @@ impl fmt::Display for IssueError {
                  `AuthorityBuilder::max_token_bytes`"
             ),
             Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
-            Self::Entropy(error) => error.fmt(f),
+            Self::Entropy(_) => f.write_str("the token got no random id"),
             Self::Signing => f.write_str("the asymmetric key did not sign"),
         }
     }

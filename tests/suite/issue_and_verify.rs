@@ -1,6 +1,6 @@
 //! The three calls, in either binding mode, and what can be set around them.
 
-use std::{convert::Infallible, error::Error, fmt, io, sync::Arc};
+use std::{convert::Infallible, error::Error, io, sync::Arc};
 
 use relatch::{
     Access, AccessToken, Authority, Binding, BindingMode, ClaimsError, ConfigError, Context,
@@ -354,7 +354,7 @@ fn claims_that_do_not_fit_are_an_error_at_issue() {
     for name in relatch::REGISTERED_CLAIMS {
         let error = issue(json!({ "role": "x", name: 1 })).unwrap_err();
         assert!(matches!(&error, IssueError::Claims(ClaimsError::Registered { .. })));
-        assert!(error.to_string().contains(name));
+        assert!(error.source().unwrap().to_string().contains(name));
     }
     for other in [json!(null), json!([1]), json!("text")] {
         assert!(matches!(issue(other), Err(IssueError::Claims(ClaimsError::NotAnObject))));
@@ -547,12 +547,37 @@ fn the_dangerous_things_do_what_they_say() {
     assert_ne!(key_of(&alice, &here), refresh);
 }
 
+/// One rule for all errors: the text says what failed, the source says why, neither says both.
+#[test]
+fn no_error_repeats_its_source() {
+    let (authority, _) = authority();
+    let negative = Account { version: -1, ..account("alice") };
+    let blank = Account { password_hash: String::new(), ..account("alice") };
+    let token = authority.issue_for_user(&account("alice")).unwrap();
+    let errors: [Box<dyn Error>; 4] = [
+        Box::new(authority.issue_for_user(&negative).unwrap_err()),
+        Box::new(authority.issue_for_user(&blank).unwrap_err()),
+        Box::new(verify(&authority, &token, &negative).unwrap_err()),
+        Box::new(relatch::MasterKey::from_env("k", "RELATCH_NO_SUCH_VARIABLE").unwrap_err()),
+    ];
+    for error in errors {
+        let mut chain = Vec::new();
+        let mut next = Some(&*error);
+        while let Some(error) = next {
+            chain.push(error.to_string());
+            next = error.source();
+        }
+        assert!(chain.len() > 1, "{chain:?}");
+        assert!(chain.windows(2).all(|pair| !pair[0].contains(&pair[1])), "{chain:?}");
+    }
+}
+
 #[test]
 fn all_rejections_read_the_same_to_a_client() {
     let (authority, clock) = authority();
     let alice = account("alice");
     let genuine = authority.issue_for_user(&alice).unwrap().expose().to_owned();
-    let text = |error: &dyn fmt::Display| error.to_string();
+    let text = |error: &dyn Error| error.to_string();
     let mut texts = Vec::new();
     for bad in ["", "a.b.c", &genuine[1..], &genuine[..genuine.len() - 1]] {
         let token = AccessToken::new(bad);
