@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "password", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "password"), doc = "Revocable JSON Web Tokens with no denylist.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod adoption;
