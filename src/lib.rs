@@ -17,6 +17,7 @@ mod jws;
 mod key_ring;
 #[cfg(feature = "password")]
 pub mod password;
+mod payload;
 mod purpose;
 mod rejection;
 mod secret;

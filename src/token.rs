@@ -5,9 +5,9 @@ use std::{fmt, marker::PhantomData};
 use zeroize::Zeroizing;
 
 use crate::{
-    claims,
     context::Context,
     jws,
+    payload::Payload,
     purpose::{Access, Purpose},
 };
 
@@ -83,7 +83,7 @@ impl<P: Purpose> Token<P> {
             return None;
         }
         let payload = jws::decode(jws::Compact::split(&self.text)?.payload)?;
-        Some(claims::Payload::read(std::str::from_utf8(&payload).ok()?)?.subject)
+        Some(Payload::read(std::str::from_utf8(&payload).ok()?)?.subject)
     }
 }
 

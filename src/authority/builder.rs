@@ -10,11 +10,11 @@ use super::{Authority, issue::MAX_LIFETIME};
 use crate::asymmetric::SigningKey;
 use crate::{
     adoption::Adoption,
-    claims::MAX_EPOCHS,
     counter::Counter,
     environment::{Clock, Entropy, SystemClock, SystemEntropy},
     jws,
     key_ring::KeyRing,
+    payload::MAX_EPOCHS,
     secret::MasterKey,
     token::MAX_TOKEN_BYTES,
 };

@@ -7,11 +7,12 @@ use time::Duration;
 use super::{Authority, builder::BindingMode, record::Record};
 use crate::{
     application::{self, ClaimsError},
-    claims::{Audience, Bytes16, Counts, MAX_NUMERIC_DATE, Payload},
+    claims::MAX_NUMERIC_DATE,
     context::Context,
     derivation::{self, Scope},
     environment::EntropyError,
     jws,
+    payload::{Audience, Bytes16, Counts, Payload},
     purpose::Purpose,
     secret::MasterKey,
     token::Token,

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     adoption::LegacyToken,
-    application,
-    claims::{self, Bytes16, Payload},
+    application, claims,
     credential::CredentialError,
     derivation,
     jws::{self, Compact, UntrustedHeader},
+    payload::{Bytes16, Payload},
     purpose::{ACCESS_TYP, Purpose},
     rejection::{Reason, Rejection, Stage, VerifyError},
     secret::MasterKey,
