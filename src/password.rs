@@ -24,7 +24,7 @@
 //!
 //! Hashing takes tens of milliseconds and tens of megabytes: in an async application, run it on a
 //! thread of its own (`spawn_blocking`) and bound how many run at once. Without optimisation it
-//! takes ten times as long; for debug builds, put this into the application's `Cargo.toml`:
+//! takes over ten times as long; for debug builds, put this into the application's `Cargo.toml`:
 //!
 //! ```toml
 //! [profile.dev.package.argon2]
