@@ -2,8 +2,8 @@
 
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use relatch::{
-    Access, Authority, BindingMode, ConfigError, KeyRing, MasterKey, Reason, Stage, Token,
-    VerifyError,
+    Access, Authority, BindingMode, ConfigError, KeyRing, KeyRingError, MasterKey, Reason, Stage,
+    Token, VerifyError,
     asymmetric::{Algorithm, JwkSet, KeyError, SigningKey, VerifyingKey, read_jwk_set},
 };
 use serde_json::{Value, json};
@@ -123,6 +123,20 @@ fn keys_rotate_between_algorithms() {
     assert_eq!(kids(60), ["k2"]);
     clock.set(60);
     assert_eq!(reason(verify(&new, &token, &alice)), Reason::RetiredKey);
+}
+
+/// After a leak, a rotation that brings the old signing key along under a new name is none.
+#[test]
+fn an_old_signing_key_does_not_come_back_under_a_new_name() {
+    for algorithm in ALGORITHMS {
+        let leaked = SigningKey::generate(algorithm).unwrap();
+        let again = SigningKey::from_pkcs8_der(&leaked.expose_pkcs8_der().unwrap()).unwrap();
+        let ring = KeyRing::new(key("k1", 1).with_signing_key(leaked));
+        let at = TestClock::new().at(60);
+        let renamed = key("k2", 2).with_signing_key(again);
+        assert_eq!(ring.clone().rotate(renamed, at).unwrap_err(), KeyRingError::Duplicate);
+        assert!(ring.rotate(signing("k2", 2, algorithm), at).is_ok());
+    }
 }
 
 #[test]

@@ -67,4 +67,6 @@ async fn the_awaited_lookup_s_failure_is_its_own_error() {
     let failing = async |_| Err::<Option<Account>, _>(std::io::Error::other("gone"));
     let error = authority.verify_async(&token, failing).await.unwrap_err();
     assert!(matches!(error, relatch::VerifyError::Lookup(_)));
+    let mapped = error.map_lookup(|error| error.to_string());
+    assert_eq!(mapped, relatch::VerifyError::Lookup("gone".to_owned()));
 }
