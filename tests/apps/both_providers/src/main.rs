@@ -1,9 +1,10 @@
 //! An application whose features select both of `jsonwebtoken`'s providers.
 
 use exercise::{
-    Outcome, ed25519_pair, jsonwebtoken_accepts, own_tokens_work, relatch_works, the_global_panics,
+    Outcome, jsonwebtoken_accepts, own_eddsa_works, own_hs256_works, relatch_works,
+    the_global_panics,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto::rust_crypto::DEFAULT_PROVIDER};
+use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 
 fn main() -> Outcome {
     the_global_panics()?;
@@ -11,14 +12,8 @@ fn main() -> Outcome {
 
     DEFAULT_PROVIDER.install_default().map_err(|_| "the global was used before")?;
     println!("the application installs its provider");
-    let secret = b"the application's own";
-    own_tokens_work(
-        Algorithm::HS256,
-        &EncodingKey::from_secret(secret),
-        &DecodingKey::from_secret(secret),
-    )?;
-    let (signing, verifying) = ed25519_pair()?;
-    own_tokens_work(Algorithm::EdDSA, &signing, &verifying)?;
+    own_hs256_works()?;
+    own_eddsa_works()?;
 
     let after = relatch_works("after a provider is installed")?;
     before.iter().chain(&after).try_for_each(jsonwebtoken_accepts)?;

@@ -54,8 +54,22 @@ pub fn jsonwebtoken_accepts(sample: &Sample) -> Outcome {
     Ok(())
 }
 
-/// The application's own tokens, which have nothing to do with relatch.
-pub fn own_tokens_work(
+/// The application's own HS256 tokens, which have nothing to do with relatch.
+pub fn own_hs256_works() -> Outcome {
+    let secret = b"the application's own";
+    let (signing, verifying) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+    own_tokens_work(Algorithm::HS256, &signing, &verifying)
+}
+
+/// The application's own EdDSA tokens.
+pub fn own_eddsa_works() -> Outcome {
+    let key = SigningKey::generate(Algorithm::EdDSA)?;
+    let verifying = DecodingKey::from_jwk(&key.verifying_key().to_jwk("own"))?;
+    let signing = EncodingKey::from_ed_der(&key.expose_pkcs8_der()?);
+    own_tokens_work(Algorithm::EdDSA, &signing, &verifying)
+}
+
+fn own_tokens_work(
     algorithm: Algorithm,
     signing: &EncodingKey,
     verifying: &DecodingKey,
@@ -66,13 +80,6 @@ pub fn own_tokens_work(
     assert_eq!(data.claims, claims);
     println!("the application encodes and decodes its own {algorithm:?} token");
     Ok(())
-}
-
-/// A pair for [`own_tokens_work`].
-pub fn ed25519_pair() -> Outcome<(EncodingKey, DecodingKey)> {
-    let key = SigningKey::generate(Algorithm::EdDSA)?;
-    let verifying = DecodingKey::from_jwk(&key.verifying_key().to_jwk("own"))?;
-    Ok((EncodingKey::from_ed_der(&key.expose_pkcs8_der()?), verifying))
 }
 
 /// The trap is there: before a provider is installed, whoever reaches the global panics.
