@@ -65,6 +65,11 @@ impl<P> Token<P> {
         &self.text
     }
 
+    /// The text and the context, as they arrived.
+    pub(crate) fn presented(&self) -> (&str, &Context) {
+        (&self.text, &self.context)
+    }
+
     pub(crate) const fn context(&self) -> &Context {
         &self.context
     }

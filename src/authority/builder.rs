@@ -12,7 +12,6 @@ use crate::{
     adoption::Adoption,
     counter::Counter,
     environment::{Clock, Entropy, SystemClock, SystemEntropy},
-    jws,
     key_ring::KeyRing,
     payload::MAX_EPOCHS,
     secret::MasterKey,
@@ -76,11 +75,6 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The header of tokens of this type under this key.
-    pub(crate) fn pinned_header(&self, key: &MasterKey, typ: &str) -> Option<String> {
-        jws::pinned_header(self.mode.algorithm(key)?, key.kid(), typ)
-    }
-
     pub(crate) fn check_keys(&self, keys: &KeyRing) -> Result<(), ConfigError> {
         for (key, _) in keys.iter() {
             if self.mode.algorithm(key).is_none() {

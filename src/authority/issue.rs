@@ -4,17 +4,13 @@ use std::{error, fmt};
 
 use time::Duration;
 
-use super::{Authority, builder::BindingMode, record::Record};
+use super::{Authority, kind::Kind, mint::Draft, record::Record};
 use crate::{
     application::{self, ClaimsError},
     claims::MAX_NUMERIC_DATE,
     context::Context,
-    derivation::{self, Scope},
     environment::EntropyError,
-    jws,
-    payload::{Audience, Bytes16, Counts, Payload},
     purpose::Purpose,
-    secret::MasterKey,
     token::Token,
     user::{RecordError, User},
 };
@@ -76,53 +72,20 @@ impl<'a, P: Purpose> Issue<'a, P> {
         if !self.context.is_sound() {
             return Err(IssueError::Context);
         }
-        let settings = &self.authority.settings;
-        let record = Record::of::<P>(settings, self.user)?;
-        let key = self.authority.keys.current();
-        let scope = self.authority.scope::<P>();
+        let kind = Kind::of::<P>(&self.authority.settings);
+        let record = Record::of(&self.authority.settings, kind, self.user)?;
         let own = application::members(self.claims)?;
         let (iat, exp) = self.validity()?;
-        let jti = self.token_id(key, scope, exp)?;
-        let body = record.body(self.user.id(), &self.context);
-        let stamp = match settings.mode {
-            BindingMode::Key => None,
-            _ => Some(derivation::stamp(key.mac(), scope, &body, &jws::encode(&jti), exp)),
-        };
-        let payload = Payload {
-            issuer: settings.issuer.clone(),
-            subject: self.user.id().to_owned(),
+        self.authority.mint(Draft {
+            kind,
+            user_id: self.user.id(),
+            record: &record,
+            context: &self.context,
             audience: self.addressees()?,
-            exp,
             iat,
-            jti: Bytes16(jti),
-            ver: record.version,
-            epochs: Counts(record.outer.clone()),
-            lane: record.lane,
-            stamp: stamp.map(Bytes16),
-        };
-        let header = settings.pinned_header(key, P::TYP).ok_or(IssueError::Signing)?;
-        let mut token = format!("{header}.{}", jws::encode(payload.join(&own)?.as_bytes()));
-        let signature = match settings.mode {
-            BindingMode::Key => {
-                let key = derivation::user_key(key.mac(), scope, &body);
-                jws::encode(&derivation::hs256(&key, token.as_bytes()))
-            }
-            BindingMode::StampHs256 => {
-                let key = derivation::server_key(key.mac(), scope);
-                jws::encode(&derivation::hs256(&key, token.as_bytes()))
-            }
-            #[cfg(feature = "asymmetric")]
-            BindingMode::StampAsymmetric => {
-                let key = key.signing_key().ok_or(IssueError::Signing)?;
-                jws::encode(&key.sign(token.as_bytes()).ok_or(IssueError::Signing)?)
-            }
-        };
-        token.push('.');
-        token.push_str(&signature);
-        match token.len() <= settings.max_token_bytes {
-            true => Ok(Token::new(token)),
-            false => Err(IssueError::TooLong { bytes: token.len(), max: settings.max_token_bytes }),
-        }
+            exp,
+            own: &own,
+        })
     }
 
     /// `iat` and `exp`.
@@ -139,34 +102,13 @@ impl<'a, P: Purpose> Issue<'a, P> {
         }
     }
 
-    /// Eight random bytes and the guard over them in key mode; sixteen random bytes otherwise.
-    fn token_id(
-        &self,
-        key: &MasterKey,
-        scope: Scope<'_>,
-        exp: u64,
-    ) -> Result<[u8; 16], IssueError> {
-        let settings = &self.authority.settings;
-        let mut jti = [0; 16];
-        if settings.mode != BindingMode::Key {
-            settings.entropy.fill(&mut jti)?;
-            return Ok(jti);
-        }
-        let mut nonce = [0; 8];
-        settings.entropy.fill(&mut nonce)?;
-        let guard = derivation::guard(key.mac(), scope, self.user.id(), exp, &nonce);
-        jti[..8].copy_from_slice(&nonce);
-        jti[8..].copy_from_slice(&guard);
-        Ok(jti)
-    }
-
-    fn addressees(&self) -> Result<Audience, IssueError> {
+    fn addressees(&self) -> Result<Vec<String>, IssueError> {
         if self.audience.is_empty() {
-            return Ok(Audience(vec![self.authority.settings.audience.clone()]));
+            return Ok(vec![self.authority.settings.audience.clone()]);
         }
         match self.audience.iter().any(String::is_empty) {
             true => Err(IssueError::Audience),
-            false => Ok(Audience(self.audience.clone())),
+            false => Ok(self.audience.clone()),
         }
     }
 }

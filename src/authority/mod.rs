@@ -2,6 +2,9 @@
 
 mod builder;
 mod issue;
+mod kernel;
+mod kind;
+mod mint;
 mod record;
 mod verify;
 
@@ -10,8 +13,8 @@ use std::{fmt, future::Future, sync::Arc};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-pub(crate) use self::verify::check_validity;
-use self::{builder::Settings, record::Record};
+pub(crate) use self::kernel::check_validity;
+use self::{builder::Settings, kind::Kind, record::Record};
 pub use self::{
     builder::{AuthorityBuilder, BindingMode, ConfigError},
     issue::{Issue, IssueError, MAX_LIFETIME},
@@ -267,9 +270,10 @@ impl Authority {
         user: &dyn User,
         context: &Context,
     ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
-        let record = Record::of::<P>(&self.settings, user)?;
+        let kind = Kind::of::<P>(&self.settings);
+        let record = Record::of(&self.settings, kind, user)?;
         let key = self.keys.current().mac();
-        Ok(derivation::user_key(key, self.scope::<P>(), &record.body(user.id(), context)))
+        Ok(derivation::user_key(key, self.scope(kind), &record.body(user.id(), context)))
     }
 
     /// The claim `stamp` that a stamp-mode token of this user and purpose carries under the
@@ -289,21 +293,16 @@ impl Authority {
         jti: &str,
         exp: OffsetDateTime,
     ) -> Result<String, RecordError> {
-        let record = Record::of::<P>(&self.settings, user)?;
+        let kind = Kind::of::<P>(&self.settings);
+        let record = Record::of(&self.settings, kind, user)?;
         let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(claims::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
         let key = self.keys.current().mac();
-        Ok(jws::encode(&derivation::stamp(key, self.scope::<P>(), &body, jti, exp)))
+        Ok(jws::encode(&derivation::stamp(key, self.scope(kind), &body, jti, exp)))
     }
 
-    fn scope<P: Purpose>(&self) -> Scope<'_> {
-        const {
-            assert!(
-                crate::purpose::is_typ(P::TYP),
-                "Purpose::TYP takes 1 to 64 of A-Z a-z 0-9 ! # $ & - ^ _ . +"
-            );
-        };
-        Scope { typ: P::TYP, issuer: &self.settings.issuer }
+    fn scope(&self, kind: Kind) -> Scope<'_> {
+        Scope { typ: kind.typ, issuer: &self.settings.issuer }
     }
 
     fn now(&self) -> OffsetDateTime {

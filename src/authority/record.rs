@@ -1,12 +1,11 @@
 //! What a user's record comes to once it is checked against the authority's settings.
 
-use super::builder::Settings;
+use super::{builder::Settings, kind::Kind};
 use crate::{
     context::Context,
     counter::Counter,
     credential::Credential,
     derivation::Body,
-    purpose::Purpose,
     user::{MAX_ID_BYTES, RecordError, User},
 };
 
@@ -19,8 +18,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn of<P: Purpose>(
+    pub(super) fn of(
         settings: &Settings,
+        kind: Kind,
         user: &dyn User,
     ) -> Result<Self, RecordError> {
         if !(1..=MAX_ID_BYTES).contains(&user.id().len()) {
@@ -32,8 +32,8 @@ impl Record {
             credential: credential.clone(),
             outer: outer(settings, user)?,
             version: count(binding.current_version())?,
-            lane: match P::LANE {
-                true => Some(count(user.lane(P::TYP).ok_or(RecordError::Lane)?)?),
+            lane: match kind.has_lane {
+                true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
             },
         })
