@@ -263,6 +263,7 @@ impl<'a> LegacyToken<'a> {
             issued_at: self.claims.get("iat").and_then(numeric_date_of).map(numeric_date),
             token_id: self.text("jti").map(str::to_owned),
             version: self.adoption.version,
+            session_id: None,
             subject: self.user_id,
         };
         Ok((claims, registered))

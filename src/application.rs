@@ -1,6 +1,6 @@
 //! The application's own claims, beside the registered ones in the same JSON object.
 
-use std::{error, fmt, marker::PhantomData};
+use std::{collections::BTreeMap, error, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -40,6 +40,11 @@ pub(crate) fn read<C: DeserializeOwned>(payload: &str) -> Result<C, serde_json::
     let claims = deserializer.deserialize_map(Unregistered(PhantomData))?;
     deserializer.end()?;
     Ok(claims)
+}
+
+/// Whether there is any claim of the application's own.
+pub(crate) fn has_any(payload: &str) -> bool {
+    read::<BTreeMap<String, IgnoredAny>>(payload).map_or(true, |own| !own.is_empty())
 }
 
 /// Hands all members but the registered ones to `C`, so that `deny_unknown_fields` and maps see
@@ -157,7 +162,7 @@ impl error::Error for ClaimsError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::HashMap;
 
     use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::counter::Counter;
+use crate::{counter::Counter, slots::SessionId};
 
 /// The names that an application's claims may not use: those of RFC 7519 §4.1 and relatch's own.
 pub const REGISTERED_CLAIMS: [&str; 13] = [
@@ -27,6 +27,7 @@ pub struct Registered {
     pub(crate) issued_at: Option<OffsetDateTime>,
     pub(crate) token_id: Option<String>,
     pub(crate) version: Counter,
+    pub(crate) session_id: Option<SessionId>,
 }
 
 impl Registered {
@@ -70,6 +71,12 @@ impl Registered {
     pub const fn version(&self) -> Counter {
         self.version
     }
+
+    /// `sid`: the user's session that the token belongs to, if it is of one.
+    #[must_use]
+    pub const fn session_id(&self) -> Option<SessionId> {
+        self.session_id
+    }
 }
 
 impl fmt::Debug for Registered {
@@ -79,6 +86,7 @@ impl fmt::Debug for Registered {
             .field("token_id", &self.token_id)
             .field("expires_at", &self.expires_at)
             .field("version", &self.version)
+            .field("session_id", &self.session_id)
             .finish_non_exhaustive()
     }
 }

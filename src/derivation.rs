@@ -11,7 +11,7 @@ use sha2::{
 };
 use zeroize::Zeroizing;
 
-use crate::{context::Context, credential::Credential};
+use crate::{context::Context, credential::Credential, slots::SessionId};
 
 pub(crate) type HmacSha256 = Hmac<Sha256>;
 
@@ -65,6 +65,22 @@ pub(crate) fn guard(
     piece(&mut mac, user_id.as_bytes());
     piece(&mut mac, &exp.to_be_bytes());
     piece(&mut mac, nonce);
+    first(&mac.finalize().into_bytes())
+}
+
+/// The nonce of a refresh token: derived, so that its successor is the same for whoever asks again.
+pub(crate) fn refresh_nonce(
+    master: &HmacSha256,
+    scope: Scope<'_>,
+    user_id: &str,
+    session: SessionId,
+    seq: u64,
+) -> [u8; 8] {
+    let mut mac = start(master, b"relatch/1 nonce", scope);
+    piece(&mut mac, user_id.as_bytes());
+    piece(&mut mac, &session.slot.to_be_bytes());
+    piece(&mut mac, &session.generation.to_be_bytes());
+    piece(&mut mac, &seq.to_be_bytes());
     first(&mac.finalize().into_bytes())
 }
 

@@ -11,8 +11,10 @@ mod claims;
 mod context;
 mod counter;
 mod credential;
+mod decision;
 mod derivation;
 mod environment;
+mod event;
 mod jws;
 mod key_ring;
 #[cfg(feature = "password")]
@@ -22,6 +24,7 @@ mod purpose;
 mod rejection;
 mod secret;
 mod session;
+mod slots;
 mod token;
 mod user;
 
@@ -29,16 +32,23 @@ pub use adoption::Adoption;
 pub use application::ClaimsError;
 pub use authority::{
     Authority, AuthorityBuilder, BindingMode, ConfigError, Issue, IssueError, MAX_LIFETIME, Opened,
+    OpenedOnce, Peeked, RefreshError, Refreshed, SessionTokens, Used,
 };
 pub use claims::{REGISTERED_CLAIMS, Registered};
 pub use context::Context;
 pub use counter::Counter;
 pub use credential::{Carried, Credential, CredentialError};
+pub use decision::{Change, Decision};
 pub use environment::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
+pub use event::{EventKind, SessionEvent};
 pub use key_ring::{KeyRing, KeyRingError};
-pub use purpose::{Access, NoClaims, Purpose};
+pub use purpose::{Access, NoClaims, Purpose, Refresh, Use};
 pub use rejection::{Reason, Rejection, Stage, VerifyError};
 pub use secret::{MasterKey, SecretError};
 pub use session::Session;
-pub use token::{AccessToken, MAX_TOKEN_BYTES, Token};
+pub use slots::{
+    OnReuse, PolicyError, SessionId, SessionIdError, SessionInfo, SessionPolicy, SessionTable,
+    TableError, WhenFull,
+};
+pub use token::{AccessToken, MAX_TOKEN_BYTES, RefreshToken, Token};
 pub use user::{Binding, Epoch, MAX_ID_BYTES, RecordError, User};

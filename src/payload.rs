@@ -12,12 +12,13 @@ use crate::{
     claims::{MAX_NUMERIC_DATE, Registered, is_registered, numeric_date},
     counter::Counter,
     jws,
+    slots::SessionId,
 };
 
 /// The registered claims as they stand in a payload, in the order in which they are written.
 ///
 /// Reading checks their form alone; nothing of it is to be believed before the signature is.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Payload {
     #[serde(rename = "iss")]
     pub(crate) issuer: String,
@@ -31,6 +32,10 @@ pub(crate) struct Payload {
     pub(crate) ver: u64,
     #[serde(skip_serializing_if = "Counts::is_empty")]
     pub(crate) epochs: Counts,
+    #[serde(rename = "sid", skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lane: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +69,7 @@ impl Payload {
             expires_at: numeric_date(self.exp),
             issued_at: Some(numeric_date(self.iat)),
             version: i64::try_from(self.ver).map_or(Counter::INITIAL, Counter::from),
+            session_id: self.session,
         }
     }
 }
@@ -123,7 +129,7 @@ impl<'de> Deserialize<'de> for Payload {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload, A::Error> {
                 let (mut iss, mut sub, mut aud, mut exp, mut iat) = (None, None, None, None, None);
                 let (mut jti, mut ver, mut epochs) = (None, None, None);
-                let (mut lane, mut stamp) = (None, None);
+                let (mut sid, mut seq, mut lane, mut stamp) = (None, None, None, None);
                 let mut own = Vec::new();
                 while let Some(Text(name)) = map.next_key()? {
                     match &*name {
@@ -135,6 +141,8 @@ impl<'de> Deserialize<'de> for Payload {
                         "jti" => once(&mut jti, &mut map)?,
                         "ver" => once(&mut ver, &mut map)?,
                         "epochs" => once(&mut epochs, &mut map)?,
+                        "sid" => once(&mut sid, &mut map)?,
+                        "seq" => once(&mut seq, &mut map)?,
                         "lane" => once(&mut lane, &mut map)?,
                         "stamp" => once(&mut stamp, &mut map)?,
                         other if is_registered(other) => {
@@ -161,6 +169,8 @@ impl<'de> Deserialize<'de> for Payload {
                     jti: required(jti)?,
                     ver: required(ver.map(|Count(count)| count))?,
                     epochs: epochs.unwrap_or_default(),
+                    session: sid,
+                    seq: seq.map(|Count(count)| count),
                     lane: lane.map(|Count(count)| count),
                     stamp,
                 })
@@ -236,7 +246,7 @@ impl<'de> Deserialize<'de> for Count {
 }
 
 /// An object of counters, each name once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Counts(pub(crate) Vec<(String, u64)>);
 
 impl Counts {
@@ -322,11 +332,13 @@ mod tests {
         assert_eq!(serde_json::to_string(&payload).unwrap(), PLAIN);
         payload.audience.0.push("b".to_owned());
         payload.epochs = Counts(vec![("realm".to_owned(), 1), ("tenant:acme".to_owned(), 2)]);
+        payload.session = Some("3.17".parse().unwrap());
+        payload.seq = Some(5);
         payload.lane = Some(4);
         payload.stamp = Some(Bytes16([0xff; 16]));
         let json = serde_json::to_string(&payload).unwrap();
         assert!(json.contains(
-            r#""ver":3,"epochs":{"realm":1,"tenant:acme":2},"lane":4,"stamp":"_____________________w"}"#
+            r#""ver":3,"epochs":{"realm":1,"tenant:acme":2},"sid":"3.17","seq":5,"lane":4,"stamp":"_____________________w"}"#
         ));
         assert_eq!(serde_json::to_string(&Payload::read(&json).unwrap()).unwrap(), json);
     }
@@ -378,8 +390,26 @@ mod tests {
 
     #[test]
     fn a_claim_that_this_version_cannot_check_is_refused() {
-        for claim in [r#""nbf":1"#, r#""sid":"0.1""#, r#""seq":1"#] {
-            assert!(Payload::read(&with("}", &format!(",{claim}}}"))).is_none(), "{claim}");
+        assert!(Payload::read(&with("}", r#","nbf":1}"#)).is_none());
+    }
+
+    #[test]
+    fn a_session_is_named_in_one_way() {
+        for good in [r#""sid":"0.1""#, r#""seq":0"#, r#""sid":"63.9","seq":9223372036854775807"#] {
+            assert!(Payload::read(&with("}", &format!(",{good}}}"))).is_some(), "{good}");
+        }
+        for bad in [
+            r#""sid":"0.01""#,
+            r#""sid":0.1"#,
+            r#""sid":null"#,
+            r#""sid":["0.1"]"#,
+            r#""seq":-1"#,
+            r#""seq":"1""#,
+            r#""seq":null"#,
+            r#""seq":9223372036854775808"#,
+            r#""sid":"0.1","sid":"0.1""#,
+        ] {
+            assert!(Payload::read(&with("}", &format!(",{bad}}}"))).is_none(), "{bad}");
         }
     }
 
@@ -400,7 +430,7 @@ mod tests {
         fn any_text_survives_the_payload(issuer in ".*", subject in ".*", audience in ".*") {
             let payload = Payload {
                 issuer: issuer.clone(), subject: subject.clone(), audience: Audience(vec![audience]),
-                exp: 2, iat: 1, jti: Bytes16([9; 16]), ver: 0, epochs: Counts::default(), lane: None, stamp: None,
+                exp: 2, iat: 1, jti: Bytes16([9; 16]), ver: 0, epochs: Counts::default(), session: None, seq: None, lane: None, stamp: None,
             };
             let back = Payload::read(&serde_json::to_string(&payload).unwrap()).unwrap();
             prop_assert_eq!((back.issuer, back.subject, back.audience), (issuer, subject, payload.audience));

@@ -34,23 +34,34 @@ pub trait Purpose {
     /// # Security
     ///
     /// Each purpose has its own: with the `typ` of another, above all with the `at+jwt` of
-    /// [`Access`], its tokens *are* those of the other.
+    /// [`Access`], its tokens *are* those of the other. The `rt+jwt` of refresh tokens fails the
+    /// build.
     const TYP: &'static str;
 
     /// How long a token lives where the call that issues it does not say, 1 second to
     /// [`MAX_LIFETIME`](crate::MAX_LIFETIME); the authority's own default if this is `None`.
     const LIFETIME: Option<Duration> = None;
 
-    /// Whether tokens are also bound to the user's counter for this purpose
-    /// ([`User::lane`](crate::User::lane)), which makes them single-use: using one moves the
-    /// counter, and makes all of the user's tokens of this purpose void.
-    ///
-    /// # Security
-    ///
-    /// Verification uses nothing up. Whoever acts on such a token must first move the counter from
-    /// the value that the record had (`UPDATE … SET lane = :next WHERE id = :id AND lane = :old`)
-    /// and go on only if that changed a row: of two requests at once, one wins.
-    const LANE: bool = false;
+    /// How often a token can be used. What is used once is looked at with
+    /// [`Authority::peek`](crate::Authority::peek) and used with
+    /// [`Authority::open_once`](crate::Authority::open_once);
+    /// [`verify`](crate::Authority::verify) of it does not build.
+    const USE: Use = Use::Many;
+}
+
+/// How often a token of a [`Purpose`] can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Use {
+    /// Again and again, until it expires or is revoked.
+    Many,
+    /// Once, because its use changes the user's credential, which it is bound to: a password reset
+    /// is dead as soon as the new hash is stored.
+    OnceByCredential,
+    /// Once, by the user's counter for this purpose ([`User::lane`](crate::User::lane)), which its
+    /// use moves. There is one counter per user and purpose, so using one token makes void all
+    /// others of that user and purpose, and of no other.
+    OnceByLane,
 }
 
 /// Access tokens (RFC 9068 `at+jwt`), with the application's claims `C`.
@@ -68,9 +79,36 @@ impl<C: Serialize + DeserializeOwned> Purpose for Access<C> {
 /// The JOSE `typ` of access tokens (RFC 9068 §2.1).
 pub(crate) const ACCESS_TYP: &str = "at+jwt";
 
+/// Refresh tokens (RFC 6749 §1.5): what [`RefreshToken`](crate::RefreshToken) is for.
+///
+/// It is no [`Purpose`]: a refresh token is made with a session and used up by
+/// [`OpenedOnce::refresh`](crate::OpenedOnce::refresh), and nothing else can be done with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refresh(());
+
+/// The JOSE `typ` of refresh tokens.
+pub(crate) const REFRESH_TYP: &str = "rt+jwt";
+
 /// No claims of the application's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoClaims {}
+
+/// What is wrong with a purpose fails the build.
+pub(crate) const fn check<P: Purpose>() {
+    assert!(is_typ(P::TYP), "Purpose::TYP takes 1 to 64 of A-Z a-z 0-9 ! # $ & - ^ _ . +");
+    assert!(!is_same(P::TYP, REFRESH_TYP), "rt+jwt is the typ of relatch's own refresh tokens");
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let ([x, rest_a @ ..], [y, rest_b @ ..]) = (a, b) {
+        if *x != *y {
+            return false;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+    a.is_empty() && b.is_empty()
+}
 
 /// A `typ` needs no escape in JSON (RFC 6838 §4.2 restricted names).
 pub(crate) const fn is_typ(typ: &str) -> bool {
@@ -97,6 +135,10 @@ mod tests {
     fn a_typ_is_a_media_types_name() {
         assert!(is_typ(ACCESS_TYP));
         assert!(is_typ(&"a".repeat(64)));
+        assert!(is_same("rt+jwt", REFRESH_TYP));
+        for other in ["", "rt+jw", "rt+jwtx", "RT+jwt"] {
+            assert!(!is_same(other, REFRESH_TYP), "{other}");
+        }
         for other in ["", "a b", "a\"b", "a/b", "тип", &"a".repeat(65)] {
             assert!(!is_typ(other), "{other}");
         }

@@ -96,6 +96,23 @@ pub enum Reason {
     /// the credential, an epoch or the context is another one; which of them cannot be told. Also a
     /// plain token of before the adoption that is presented in a context.
     BadSignature,
+    /// The token's session is over: logged out, evicted by a login, or ended by the reuse of a
+    /// refresh token.
+    SessionEnded,
+    /// The token's session is over by the policy's idle or absolute lifetime.
+    SessionExpired,
+    /// The token's session is one that the record does not have yet: the record is stale, lost or
+    /// was restored from a backup.
+    SessionAhead,
+    /// The token's session is in a slot beyond the policy's number of sessions.
+    SlotOutOfRange,
+    /// The refresh token had been used up before, and what the policy says was ended.
+    RefreshReused,
+    /// The refresh token is one that the record has not come to yet: the record was restored from
+    /// a backup.
+    RefreshAhead,
+    /// The session was refreshed as often as 63 bits can count.
+    SequenceExhausted,
     /// A genuine token, whose claims of the application's own do not deserialise into the type
     /// that was asked for.
     ApplicationClaims,
@@ -128,6 +145,13 @@ impl Reason {
             Self::RevokedByLane => "revoked_by_lane",
             Self::RevokedByStamp => "revoked_by_stamp",
             Self::BadSignature => "bad_signature",
+            Self::SessionEnded => "session_ended",
+            Self::SessionExpired => "session_expired",
+            Self::SessionAhead => "session_ahead",
+            Self::SlotOutOfRange => "slot_out_of_range",
+            Self::RefreshReused => "refresh_reused",
+            Self::RefreshAhead => "refresh_ahead",
+            Self::SequenceExhausted => "sequence_exhausted",
             Self::ApplicationClaims => "application_claims",
             Self::AdoptionOver => "adoption_over",
         }
@@ -161,6 +185,8 @@ pub enum Stage {
     Lookup,
     /// What binds the token to the record, and the signature in key mode.
     Binding,
+    /// The user's session that the token is of.
+    Session,
     /// The application's own claims.
     Application,
 }
@@ -178,6 +204,7 @@ impl Stage {
             Self::Validity => "validity",
             Self::Lookup => "lookup",
             Self::Binding => "binding",
+            Self::Session => "session",
             Self::Application => "application",
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     context::Context,
     jws,
     payload::Payload,
-    purpose::{Access, Purpose},
+    purpose::{Access, Refresh},
 };
 
 /// The greatest length of a token in bytes that can be configured: longer text is never looked at.
@@ -39,6 +39,10 @@ pub struct Token<P> {
 /// An access token without claims of the application's own. With claims `C` it is
 /// `Token<Access<C>>`.
 pub type AccessToken = Token<Access>;
+
+/// A refresh token. Presenting it to
+/// [`Authority::open_refresh`](crate::Authority::open_refresh) gives it away.
+pub type RefreshToken = Token<Refresh>;
 
 impl<P> Token<P> {
     /// Takes text as it arrived, whatever it is: it is checked when it is verified.
@@ -73,9 +77,7 @@ impl<P> Token<P> {
     pub(crate) const fn context(&self) -> &Context {
         &self.context
     }
-}
 
-impl<P: Purpose> Token<P> {
     /// The subject that the token claims, unverified: for routing, or for choosing a log's
     /// destination. `None` if the text is not even in the form of a token.
     ///

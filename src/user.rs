@@ -5,6 +5,7 @@ use std::{error, fmt, sync::Arc};
 use crate::{
     counter::Counter,
     credential::{Carried, Credential, CredentialError, effective},
+    slots::SessionTable,
 };
 
 /// A user's record, as far as tokens are concerned.
@@ -57,9 +58,15 @@ pub trait User {
         Vec::new()
     }
 
-    /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where
-    /// [`Purpose::LANE`](crate::Purpose::LANE) is `true`; `None`, as for a record that has no such
-    /// counter, is an error then.
+    /// The user's sessions, as [`SessionTable::from_column`] read them. `None` is for a record
+    /// that keeps none: then only tokens without a session can be issued and are accepted.
+    fn sessions(&self) -> Option<&SessionTable> {
+        None
+    }
+
+    /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where the
+    /// purpose is [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, as for a record that has no
+    /// such counter, is an error then.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
         None
@@ -86,6 +93,9 @@ macro_rules! forward {
             }
             fn epochs(&self) -> Vec<Epoch<'_>> {
                 (**self).epochs()
+            }
+            fn sessions(&self) -> Option<&SessionTable> {
+                (**self).sessions()
             }
             fn lane(&self, typ: &str) -> Option<Counter> {
                 (**self).lane(typ)
@@ -220,6 +230,10 @@ pub enum RecordError {
     Epochs,
     /// [`User::lane`] gives no counter for a purpose that has a lane.
     Lane,
+    /// [`User::sessions`] gives no table, and one is needed.
+    Sessions,
+    /// A counter that was to move stands at the end of its range.
+    Exhausted,
 }
 
 impl fmt::Display for RecordError {
@@ -236,6 +250,13 @@ impl fmt::Display for RecordError {
                 "the user's record has no counter for this purpose, which has a lane: implement \
                  `User::lane`",
             ),
+            Self::Sessions => f.write_str(
+                "the user's record has no sessions, and the token is of one: implement \
+                 `User::sessions`",
+            ),
+            Self::Exhausted => {
+                f.write_str("a counter in the user's record has used up the range of 64 bits")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use libfuzzer_sys::{
 use relatch::{
     Access, Authority, BindingMode, Carried, Context, Credential, IssueError, MAX_ID_BYTES,
     MAX_LIFETIME, MAX_TOKEN_BYTES, Purpose, REGISTERED_CLAIMS, Reason, RecordError, Registered,
-    Token, VerifyError,
+    Token, Use, VerifyError,
 };
 use relatch_fuzz::{Account, Claims, Fixed, TENANT, master_key};
 use serde_json::Value;
@@ -371,7 +371,7 @@ struct SingleUse;
 impl Purpose for SingleUse {
     type Claims = Claims;
     const TYP: &'static str = "single-use+jwt";
-    const LANE: bool = true;
+    const USE: Use = Use::OnceByLane;
 }
 
 /// Calls a method for the world's purpose, which is a type.
@@ -411,9 +411,8 @@ impl World {
     fn verify_for<P: Purpose<Claims = Claims>>(&self, text: &str) -> Verified {
         let token = Token::<P>::new(text).in_context(self.context());
         let account = (!self.is_gone).then(|| self.account());
-        let session = self.authority().verify(&token, |_| Ok(account))?;
-        let (_, claims, registered) = session.into_parts();
-        Ok((claims, registered))
+        let peeked = self.authority().peek(&token, |_| Ok(account))?;
+        Ok((peeked.claims().clone(), peeked.registered().clone()))
     }
 
     fn derive_for<P: Purpose>(&self) -> Derived {

@@ -15,6 +15,7 @@ use crate::{
     key_ring::KeyRing,
     payload::MAX_EPOCHS,
     secret::MasterKey,
+    slots::{PolicyError, SessionPolicy},
     token::MAX_TOKEN_BYTES,
 };
 
@@ -71,6 +72,7 @@ pub(crate) struct Settings {
     pub(crate) user_epochs: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) sessions: SessionPolicy,
     pub(crate) adoption: Option<Adoption>,
 }
 
@@ -104,6 +106,7 @@ impl Settings {
         if !(AuthorityBuilder::MIN_TOKEN_CAP..=MAX_TOKEN_BYTES).contains(&self.max_token_bytes) {
             return Err(ConfigError::MaxTokenBytes);
         }
+        self.sessions.check().map_err(ConfigError::Sessions)?;
         self.check_epochs()
     }
 
@@ -168,6 +171,7 @@ impl AuthorityBuilder {
             user_epochs: Vec::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            sessions: SessionPolicy::new(),
             adoption: None,
         };
         Self { keys, settings, leeway: Duration::ZERO }
@@ -234,6 +238,13 @@ impl AuthorityBuilder {
         self
     }
 
+    /// Sets how many sessions a user can have and how long they last: [`SessionPolicy::new`]
+    /// otherwise.
+    pub const fn sessions(mut self, policy: SessionPolicy) -> Self {
+        self.settings.sessions = policy;
+        self
+    }
+
     /// Also accepts plain access tokens of before relatch, for a time.
     pub fn adopt(mut self, adoption: Adoption) -> Self {
         self.settings.adoption = Some(adoption);
@@ -277,6 +288,8 @@ pub enum ConfigError {
     Leeway,
     /// The cap on a token's length is out of bounds.
     MaxTokenBytes,
+    /// The policy of sessions is out of bounds.
+    Sessions(PolicyError),
     /// The kind of an epoch has a character that is not allowed, occurs twice or is one too many,
     /// or its counter is negative.
     Epoch {
@@ -312,6 +325,7 @@ impl fmt::Display for ConfigError {
                 "the cap on a token's length takes {} to {MAX_TOKEN_BYTES} bytes",
                 AuthorityBuilder::MIN_TOKEN_CAP
             ),
+            Self::Sessions(_) => f.write_str("the policy of sessions is out of bounds"),
             Self::Epoch { kind } => write!(
                 f,
                 "the epoch {kind:?} is not allowed: 1 to 64 characters out of A–Z a–z 0–9 - _ ., \
@@ -330,4 +344,11 @@ impl fmt::Display for ConfigError {
     }
 }
 
-impl error::Error for ConfigError {}
+impl error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Sessions(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -2,15 +2,18 @@
 
 use std::{error, fmt};
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
-use super::{Authority, kind::Kind, mint::Draft, record::Record};
+use super::{Authority, kind::Kind, mint::Draft, once::next_lane, record::Record};
 use crate::{
     application::{self, ClaimsError},
     claims::MAX_NUMERIC_DATE,
     context::Context,
+    decision::{Change, Decision},
     environment::EntropyError,
-    purpose::Purpose,
+    purpose::{Purpose, Use},
+    rejection::Reason,
+    slots::{NoSlot, SessionInfo},
     token::Token,
     user::{RecordError, User},
 };
@@ -21,12 +24,12 @@ pub const MAX_LIFETIME: Duration = Duration::days(366);
 /// A token in the making: see [`Authority::issue`].
 #[must_use = "nothing is issued before `sign`"]
 pub struct Issue<'a, P: Purpose> {
-    authority: &'a Authority,
-    user: &'a dyn User,
+    pub(super) authority: &'a Authority,
+    pub(super) user: &'a dyn User,
     claims: &'a P::Claims,
     lifetime: Option<Duration>,
     audience: Vec<String>,
-    context: Context,
+    pub(super) context: Context,
 }
 
 impl<'a, P: Purpose> Issue<'a, P> {
@@ -40,7 +43,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
     }
 
     /// Sets how long the token lives: 1 second to [`MAX_LIFETIME`]. A fraction of a second is
-    /// dropped.
+    /// dropped. An access token never outlives its session.
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
@@ -66,37 +69,82 @@ impl<'a, P: Purpose> Issue<'a, P> {
     ///
     /// [`IssueError`]: nothing was issued.
     pub fn sign(self) -> Result<Token<P>, IssueError> {
+        let record = self.record()?;
+        self.mint(&record, &self.context, self.authority.now(), None)
+    }
+
+    /// Makes the token, and all older ones of this user and purpose void: the user's counter for
+    /// the purpose moves. For a purpose that is [`Use::OnceByLane`]; of another it does not build.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`]: nothing was issued.
+    pub fn supersede(self) -> Result<Decision<Token<P>>, IssueError> {
+        const {
+            assert!(
+                matches!(P::USE, Use::OnceByLane),
+                "only a purpose that is used once by its lane can make older tokens void"
+            );
+        };
+        let mut record = self.record()?;
+        let now = self.authority.now();
+        let lane = next_lane::<P>(self.user, now)?;
+        record.move_lane(lane)?;
+        let token = self.mint(&record, &self.context, now, None)?;
+        Ok(Decision::new(Some(Change::none(self.user).with_lane(P::TYP, lane)), token))
+    }
+
+    /// The user's record, if a token can be issued for it.
+    pub(super) fn record(&self) -> Result<Record, IssueError> {
         if !self.user.is_active() {
             return Err(IssueError::InactiveUser);
         }
         if !self.context.is_sound() {
             return Err(IssueError::Context);
         }
-        let kind = Kind::of::<P>(&self.authority.settings);
-        let record = Record::of(&self.authority.settings, kind, self.user)?;
+        let settings = &self.authority.settings;
+        Ok(Record::of(settings, Kind::of::<P>(settings), self.user)?)
+    }
+
+    /// The token for this record, and for a session, which it does not outlive.
+    pub(super) fn mint(
+        &self,
+        record: &Record,
+        context: &Context,
+        now: OffsetDateTime,
+        session: Option<&SessionInfo>,
+    ) -> Result<Token<P>, IssueError> {
         let own = application::members(self.claims)?;
-        let (iat, exp) = self.validity()?;
+        let (iat, exp) = self.validity(now, session)?;
         self.authority.mint(Draft {
-            kind,
+            kind: Kind::of::<P>(&self.authority.settings),
             user_id: self.user.id(),
-            record: &record,
-            context: &self.context,
+            record,
+            context,
             audience: self.addressees()?,
             iat,
             exp,
+            session: session.map(SessionInfo::id),
+            seq: None,
             own: &own,
         })
     }
 
     /// `iat` and `exp`.
-    fn validity(&self) -> Result<(u64, u64), IssueError> {
+    fn validity(
+        &self,
+        now: OffsetDateTime,
+        session: Option<&SessionInfo>,
+    ) -> Result<(u64, u64), IssueError> {
         let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.authority.settings.lifetime);
         if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
             return Err(IssueError::Lifetime);
         }
-        let iat =
-            u64::try_from(self.authority.now().unix_timestamp()).map_err(|_| IssueError::Clock)?;
-        match iat + lifetime.whole_seconds().unsigned_abs() {
+        let iat = issued_at(now)?;
+        let exp = iat + lifetime.whole_seconds().unsigned_abs();
+        let session_end =
+            session.map_or(exp, |info| info.expires_at().unix_timestamp().unsigned_abs());
+        match exp.min(session_end) {
             exp @ ..=MAX_NUMERIC_DATE => Ok((iat, exp)),
             _ => Err(IssueError::Clock),
         }
@@ -111,6 +159,12 @@ impl<'a, P: Purpose> Issue<'a, P> {
             false => Ok(self.audience.clone()),
         }
     }
+}
+
+/// The instant as a NumericDate, within the years 1970 to 9999.
+pub(super) fn issued_at(now: OffsetDateTime) -> Result<u64, IssueError> {
+    let seconds = u64::try_from(now.unix_timestamp()).ok();
+    seconds.filter(|seconds| *seconds <= MAX_NUMERIC_DATE).ok_or(IssueError::Clock)
 }
 
 impl<P: Purpose> fmt::Debug for Issue<'_, P> {
@@ -148,6 +202,14 @@ pub enum IssueError {
         /// The cap, in bytes.
         max: usize,
     },
+    /// All of the user's session slots are taken, and the policy refuses a login then
+    /// ([`WhenFull::Refuse`](crate::WhenFull::Refuse)).
+    SessionsFull,
+    /// The session that was to be kept is not alive.
+    SessionOver(Reason),
+    /// A refresh takes the context in which the refresh token was presented, and another one was
+    /// set.
+    RefreshContext,
     /// The clock stands before 1970 or after 9999.
     Clock,
     /// The source of randomness failed.
@@ -180,6 +242,14 @@ impl fmt::Display for IssueError {
                 "the token takes {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
                  `AuthorityBuilder::max_token_bytes`"
             ),
+            Self::SessionsFull => f.write_str(
+                "all of the user's sessions are taken: let the user log another device out first, \
+                 or evict (`SessionPolicy::when_full`)",
+            ),
+            Self::SessionOver(reason) => write!(f, "the session to keep is over: {reason}"),
+            Self::RefreshContext => f.write_str(
+                "a refresh takes the context of the refresh token: leave `Issue::context` out",
+            ),
             Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
             Self::Entropy(_) => f.write_str("the token got no random id"),
             Self::Signing => f.write_str("the asymmetric key did not sign"),
@@ -194,6 +264,15 @@ impl error::Error for IssueError {
             Self::Claims(error) => Some(error),
             Self::Entropy(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<NoSlot> for IssueError {
+    fn from(error: NoSlot) -> Self {
+        match error {
+            NoSlot::Full => Self::SessionsFull,
+            NoSlot::Exhausted => Self::Record(RecordError::Exhausted),
         }
     }
 }

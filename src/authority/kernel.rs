@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::{
     Authority,
     builder::{BindingMode, Settings},
-    kind::Kind,
+    kind::{Kind, OfSession},
     record::Record,
 };
 use crate::{
@@ -89,6 +89,21 @@ impl<'a> Ours<'a> {
         Ok(record)
     }
 
+    /// The session that the token is of, if any, must be alive.
+    pub(super) fn check_session(
+        &self,
+        authority: &Authority,
+        user: &dyn User,
+        now: OffsetDateTime,
+    ) -> Result<(), VerifyError> {
+        let Some(id) = self.payload.session else { return Ok(()) };
+        let table = user.sessions().ok_or(VerifyError::Record(RecordError::Sessions))?;
+        match table.admit(id, &authority.settings.sessions, now) {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(Rejection::new(Stage::Session, reason).into()),
+        }
+    }
+
     /// What a token must pass before anything is looked up for it: the guard in key mode, the
     /// server's signature in stamp mode.
     fn passes_guard(&self, authority: &Authority, signing_input: &str) -> bool {
@@ -165,7 +180,14 @@ impl Kind {
     /// Whether the claims that depend on the kind are there, and no others of them.
     const fn has_claims_of(self, payload: &Payload) -> bool {
         let has_stamp = !matches!(self.mode, BindingMode::Key);
-        payload.stamp.is_some() == has_stamp && payload.lane.is_some() == self.has_lane
+        let is_of_session = match self.session {
+            OfSession::Never => payload.session.is_none() && payload.seq.is_none(),
+            OfSession::Perhaps => payload.seq.is_none(),
+            OfSession::Always => payload.session.is_some() && payload.seq.is_some(),
+        };
+        payload.stamp.is_some() == has_stamp
+            && payload.lane.is_some() == self.has_lane
+            && is_of_session
     }
 }
 

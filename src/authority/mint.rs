@@ -6,6 +6,7 @@ use crate::{
     derivation, jws,
     payload::{Audience, Bytes16, Counts, Payload},
     secret::MasterKey,
+    slots::SessionId,
     token::Token,
 };
 
@@ -18,6 +19,9 @@ pub(super) struct Draft<'a> {
     pub(super) audience: Vec<String>,
     pub(super) iat: u64,
     pub(super) exp: u64,
+    pub(super) session: Option<SessionId>,
+    /// Of refresh tokens alone.
+    pub(super) seq: Option<u64>,
     /// The application's claims, as members of a JSON object.
     pub(super) own: &'a str,
 }
@@ -42,6 +46,8 @@ impl Authority {
             jti: Bytes16(jti),
             ver: draft.record.version,
             epochs: Counts(draft.record.outer.clone()),
+            session: draft.session,
+            seq: draft.seq,
             lane: draft.record.lane,
             stamp: stamp.map(Bytes16),
         };
@@ -71,16 +77,22 @@ impl Authority {
         }
     }
 
-    /// A nonce of eight bytes and the guard over it in key mode; sixteen random bytes otherwise.
+    /// Eight bytes and the guard over them in key mode, sixteen random ones otherwise. The eight
+    /// are random too, but for a refresh token's.
     fn token_id(&self, key: &MasterKey, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
         let mut jti = [0; 16];
         if draft.kind.mode != BindingMode::Key {
             self.settings.entropy.fill(&mut jti)?;
             return Ok(jti);
         }
-        let mut nonce = [0; 8];
-        self.settings.entropy.fill(&mut nonce)?;
         let scope = self.scope(draft.kind);
+        let mut nonce = [0; 8];
+        match (draft.session, draft.seq) {
+            (Some(id), Some(seq)) => {
+                nonce = derivation::refresh_nonce(key.mac(), scope, draft.user_id, id, seq);
+            }
+            _ => self.settings.entropy.fill(&mut nonce)?,
+        }
         let guard = derivation::guard(key.mac(), scope, draft.user_id, draft.exp, &nonce);
         jti[..8].copy_from_slice(&nonce);
         jti[8..].copy_from_slice(&guard);

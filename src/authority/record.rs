@@ -1,5 +1,7 @@
 //! What a user's record comes to once it is checked against the authority's settings.
 
+use time::OffsetDateTime;
+
 use super::{builder::Settings, kind::Kind};
 use crate::{
     context::Context,
@@ -39,6 +41,17 @@ impl Record {
         })
     }
 
+    /// For tokens of the record as it will be.
+    pub(super) fn move_version(&mut self, version: Counter) -> Result<(), RecordError> {
+        self.version = count(version)?;
+        Ok(())
+    }
+
+    pub(super) fn move_lane(&mut self, lane: Counter) -> Result<(), RecordError> {
+        self.lane = Some(count(lane)?);
+        Ok(())
+    }
+
     pub(super) fn body<'a>(&'a self, user_id: &'a str, context: &'a Context) -> Body<'a> {
         Body {
             user_id,
@@ -60,6 +73,12 @@ fn outer(settings: &Settings, user: &dyn User) -> Result<Vec<(String, u64)>, Rec
     let fixed = settings.fixed_epochs.iter().map(|(kind, counter)| (kind.clone(), *counter));
     let own = epochs.iter().map(|epoch| (epoch.name(), epoch.counter));
     fixed.chain(own).map(|(name, counter)| Ok((name, count(counter)?))).collect()
+}
+
+/// The value that follows, of a counter that is not negative.
+pub(super) fn next(counter: Counter, now: OffsetDateTime) -> Result<Counter, RecordError> {
+    count(counter)?;
+    counter.next(now).ok_or(RecordError::Exhausted)
 }
 
 fn count(counter: Counter) -> Result<u64, RecordError> {

@@ -8,6 +8,7 @@ use super::{
     Authority,
     kernel::{Ours, check_user, unusable},
     kind::Kind,
+    once::Peeked,
     record::Record,
 };
 use crate::{
@@ -31,6 +32,7 @@ pub struct Opened<'a, P> {
     inner: Inner<'a>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Inner<'a> {
     Ours(Ours<'a>),
     Legacy(LegacyToken<'a>),
@@ -86,6 +88,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
         match self.inner {
             Inner::Ours(ours) => {
                 ours.confirm(self.authority, self.token.presented(), &user, now)?;
+                ours.check_session(self.authority, &user, now)?;
                 let claims = application::read(&ours.json)
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 Ok(Session::new(user, claims, ours.payload.into_registered(), false))
@@ -99,6 +102,15 @@ impl<'a, P: Purpose> Opened<'a, P> {
                 Ok(Session::new(user, claims, registered, true))
             }
         }
+    }
+
+    /// [`verify`](Self::verify), for a token that can be used once.
+    pub(super) fn peek<U: User>(
+        self,
+        user: Option<U>,
+    ) -> Result<Peeked<U, P::Claims>, VerifyError> {
+        let (user, claims, registered) = self.verify(user)?.into_parts();
+        Ok(Peeked::new(user, claims, registered))
     }
 }
 

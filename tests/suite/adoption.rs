@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use time::Duration;
 
 use crate::common::{
-    Account, Refresh, Role, START, TestClock, account, builder, key, reason, verify,
+    Account, Download, Role, START, TestClock, account, builder, key, reason, verify,
 };
 
 const SECRET: &[u8] = b"the old secret";
@@ -265,7 +265,7 @@ fn only_plain_hs256_headers_of_access_tokens_are_recognised() {
         let refused = reason(verify(&authority, &legacy(&header, &claims()), &alice));
         assert_eq!(refused, Reason::Malformed, "{header:?}");
     }
-    let as_refresh = Token::<Refresh>::new(plain(&claims()).expose());
+    let as_refresh = Token::<Download>::new(plain(&claims()).expose());
     assert_eq!(reason(verify(&authority, &as_refresh, &alice)), Reason::Malformed);
 }
 

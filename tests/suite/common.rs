@@ -10,8 +10,9 @@ use std::{
 };
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Binding, Carried, Counter, Entropy, EntropyError, Epoch,
-    MasterKey, NoClaims, Purpose, Reason, Session, Stage, Token, User, VerifyError,
+    Access, Authority, AuthorityBuilder, Binding, Carried, Change, Counter, Decision, Entropy,
+    EntropyError, Epoch, MasterKey, NoClaims, Peeked, Purpose, Reason, Session, SessionTable,
+    Stage, Token, Use, User, VerifyError,
 };
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -31,6 +32,7 @@ pub(crate) struct Account {
     pub(crate) carried: Option<Carried>,
     pub(crate) tenant: Option<(String, i64)>,
     pub(crate) lane: i64,
+    pub(crate) sessions: SessionTable,
 }
 
 pub(crate) fn account(id: &str) -> Account {
@@ -42,6 +44,7 @@ pub(crate) fn account(id: &str) -> Account {
         carried: None,
         tenant: None,
         lane: 0,
+        sessions: SessionTable::default(),
     }
 }
 
@@ -61,8 +64,33 @@ impl User for Account {
     fn epochs(&self) -> Vec<Epoch<'_>> {
         self.tenant.iter().map(|(name, epoch)| Epoch::of("tenant", name, *epoch)).collect()
     }
+    fn sessions(&self) -> Option<&SessionTable> {
+        Some(&self.sessions)
+    }
     fn lane(&self, typ: &str) -> Option<Counter> {
         (typ == MagicLink::TYP).then(|| self.lane.into())
+    }
+}
+
+impl Account {
+    /// The row after a change, which goes through the column's text as in a database.
+    pub(crate) fn after(&self, change: &Change) -> Self {
+        let column = change.sessions().and_then(SessionTable::to_column);
+        Self {
+            version: change.version().get(),
+            sessions: SessionTable::from_column(column.as_deref()).unwrap(),
+            lane: change.lane().map_or(self.lane, |(_, lane)| lane.get()),
+            ..self.clone()
+        }
+    }
+
+    /// Stores a decision, which nobody races.
+    pub(crate) fn commit<T>(&mut self, decision: Decision<T>) -> T {
+        let committed = decision.commit(|change| {
+            *self = self.after(change);
+            Ok::<_, Infallible>(true)
+        });
+        committed.unwrap().unwrap()
     }
 }
 
@@ -133,16 +161,16 @@ impl Purpose for MagicLink {
     type Claims = NoClaims;
     const TYP: &'static str = "magic+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::minutes(10));
-    const LANE: bool = true;
+    const USE: Use = Use::OnceByLane;
 }
 
 /// A purpose that has the same claims as access tokens, and nothing else in common.
 #[derive(Debug)]
-pub(crate) struct Refresh;
+pub(crate) struct Download;
 
-impl Purpose for Refresh {
+impl Purpose for Download {
     type Claims = NoClaims;
-    const TYP: &'static str = "rt+jwt";
+    const TYP: &'static str = "download+jwt";
 }
 
 pub(crate) type Verified<P> =
@@ -155,6 +183,15 @@ pub(crate) fn verify<P: Purpose>(
     user: &Account,
 ) -> Verified<P> {
     authority.verify(token, |_| Ok(Some(user.clone())))
+}
+
+/// Looks at a token that can be used once, against this record.
+pub(crate) fn peek<P: Purpose>(
+    authority: &Authority,
+    token: &Token<P>,
+    user: &Account,
+) -> Result<Peeked<Account, P::Claims>, VerifyError<Infallible>> {
+    authority.peek(token, |_| Ok(Some(user.clone())))
 }
 
 /// The stage and reason of a rejection, and whether the lookup was called.

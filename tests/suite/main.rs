@@ -13,6 +13,7 @@ mod issue_and_verify;
 mod password;
 mod properties;
 mod redaction;
+mod sessions;
 mod spawn;
 mod traps;
 mod vectors;

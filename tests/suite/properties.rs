@@ -69,7 +69,7 @@ fn authority(mode: BindingMode, master: &[u8], issuer: &str) -> Authority {
 
 fn accepts(authority: &Authority, text: &str, record: &Record) -> bool {
     let token = Token::<MagicLink>::new(text).in_context(record.context());
-    authority.verify(&token, |_| Ok::<_, Infallible>(Some(record.clone()))).is_ok()
+    authority.peek(&token, |_| Ok::<_, Infallible>(Some(record.clone()))).is_ok()
 }
 
 fn issue(authority: &Authority, record: &Record) -> String {

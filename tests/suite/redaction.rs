@@ -4,11 +4,11 @@ use std::{fmt::Debug, fs, path::Path};
 
 use relatch::{
     Access, Adoption, Authority, Binding, Carried, Context, Credential, Epoch, KeyRing, MasterKey,
-    Reason, Session, Stage, Token,
+    NoClaims, Reason, RefreshToken, Session, SessionTable, Stage, Token,
 };
 use zeroize::Zeroizing;
 
-use crate::common::{Account, Role, TestClock, builder, key, role, verify};
+use crate::common::{Account, MagicLink, Role, TestClock, builder, key, role, verify};
 
 const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$SECRETsalt$SECREThash";
 const SECRET: [u8; 32] = *b"SECRET-SECRET-SECRET-SECRET-SECR";
@@ -59,7 +59,26 @@ fn nothing_secret_is_printed_by_any_public_type() {
     let other = Account { version: 9, ..user.clone() };
     let error = verify(&authority, &token, &other).unwrap_err();
 
+    let started = authority.issue::<Access<Role>>(&user, &claims).start_session("phone").unwrap();
+    printed.push(("Decision", format!("{started:?}")));
+    printed.push(("Change", format!("{:?}", started.change())));
+    let mut with_session = user.clone();
+    let tokens = with_session.commit(started);
+    let refresh_text = tokens.refresh().expose().to_owned();
+    let open_refresh = || authority.open_refresh(RefreshToken::new(&*refresh_text)).unwrap();
+    let refreshed = open_refresh().refresh(&with_session).unwrap();
+    let refreshed = with_session.commit(refreshed);
+    let link = authority.issue::<MagicLink>(&user, &NoClaims {}).sign().unwrap();
+    let peeked = crate::common::peek(&authority, &link, &user).unwrap();
+    let link_text = link.expose().to_owned();
+    let opened_once = authority.open_once(link).unwrap();
+    let used = user.clone().commit(opened_once.consume(&user).unwrap());
+
     let mut secrets = Secrets(Vec::new());
+    for text in [&refresh_text, &link_text, tokens.access().expose()] {
+        secrets.add(text);
+        text.split('.').skip(1).for_each(|part| secrets.add(part));
+    }
     secrets.add(PASSWORD_HASH);
     secrets.add(token.expose());
     token.expose().split('.').skip(1).for_each(|part| secrets.add(part));
@@ -109,6 +128,34 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Rejection", &authority.open(&Token::<Access>::new("SECRET")).unwrap_err());
     print("Reason", &Reason::Forged);
     print("Stage", &Stage::Guard);
+    print("SessionTokens", &tokens);
+    print("SessionInfo", tokens.session());
+    print("SessionId", &tokens.session().id());
+    print("SessionIdError", &"SECRET".parse::<relatch::SessionId>().unwrap_err());
+    print("SessionTable", &with_session.sessions);
+    print("TableError", &SessionTable::from_column(Some("SECRET")).unwrap_err());
+    print("SessionPolicy", &relatch::SessionPolicy::new());
+    print("PolicyError", &relatch::PolicyError::Grace);
+    print("WhenFull", &relatch::WhenFull::Refuse);
+    print("OnReuse", &relatch::OnReuse::EndSession);
+    print("Refreshed", &refreshed);
+    print(
+        "Refreshed",
+        &with_session.clone().commit(open_refresh().refresh(&with_session).unwrap()),
+    );
+    clock.set(60);
+    let reused = open_refresh().refresh(&with_session).unwrap();
+    print("Refreshed", &with_session.clone().commit(reused));
+    print("RefreshError", &open_refresh().refresh(&other).unwrap_err());
+    let reused = with_session.clone().commit(open_refresh().refresh(&with_session).unwrap());
+    print("SessionEvent", &reused.event().unwrap());
+    print("EventKind", &relatch::EventKind::Reuse);
+    print("Refresh", &None::<relatch::Refresh>);
+    print("Use", &relatch::Use::Many);
+    print("OpenedOnce", &opened_once);
+    print("OpenedOnce", &open_refresh());
+    print("Peeked", &peeked);
+    print("Used", &used);
     print("SystemClock", &relatch::SystemClock);
     print("SystemEntropy", &relatch::SystemEntropy);
     print("EntropyError", &relatch::EntropyError::new());

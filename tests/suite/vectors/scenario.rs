@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
 
 use relatch::{
     Access, Authority, AuthorityBuilder, Binding, BindingMode, Carried, Context, Counter, Epoch,
-    KeyRing, MasterKey, Purpose, Session, Token, User, VerifyError,
+    KeyRing, MasterKey, Purpose, Registered, Token, Use, User, VerifyError,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, json};
@@ -164,14 +164,15 @@ impl Scenario {
         let authority = self.authority().build().unwrap();
         let token: Token<P> = Token::new(token).in_context(self.context());
         let asked = Cell::new(false);
-        let verified = authority.verify(&token, |_| {
+        let verified = authority.peek(&token, |_| {
             asked.set(true);
             Ok::<_, Infallible>(self.record.clone())
         });
         let lookup = asked.get();
         match verified {
-            Ok(session) => {
-                json!({ "verdict": "accepted", "claims": shown(&session), "lookup": lookup })
+            Ok(peeked) => {
+                let claims = shown(peeked.claims(), peeked.registered());
+                json!({ "verdict": "accepted", "claims": claims, "lookup": lookup })
             }
             Err(VerifyError::Rejected(rejection)) => json!({
                 "verdict": "rejected",
@@ -185,9 +186,8 @@ impl Scenario {
     }
 }
 
-/// The claims that a session shows, as the JSON object that they came from.
-fn shown<C: Serialize>(session: &Session<Record, C>) -> Value {
-    let registered = session.registered();
+/// The claims of a token, as the JSON object that they came from.
+fn shown<C: Serialize>(own: &C, registered: &Registered) -> Value {
     let audience: Vec<&str> = registered.audience().collect();
     let mut claims = json!({
         "iss": registered.issuer(),
@@ -201,7 +201,7 @@ fn shown<C: Serialize>(session: &Session<Record, C>) -> Value {
         "jti": registered.token_id(),
         "ver": registered.version().get(),
     });
-    let own = serde_json::to_value(session.claims()).unwrap();
+    let own = serde_json::to_value(own).unwrap();
     claims.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
     claims
 }
@@ -244,7 +244,7 @@ pub(crate) struct Reset;
 impl Purpose for Reset {
     type Claims = Own;
     const TYP: &'static str = "reset+jwt";
-    const LANE: bool = true;
+    const USE: Use = Use::OnceByLane;
 }
 
 pub(crate) struct Invite;

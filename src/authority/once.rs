@@ -1,0 +1,181 @@
+//! Tokens that are used once: looked at, and used up.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use super::{
+    Authority,
+    kernel::{Ours, check_user},
+    kind::Kind,
+    record::{Record, next},
+};
+use crate::{
+    application,
+    claims::{self, Registered},
+    counter::Counter,
+    decision::{Change, Decision},
+    purpose::{Purpose, Use},
+    rejection::{Reason, Rejection, Stage, VerifyError},
+    token::Token,
+    user::{RecordError, User},
+};
+
+/// A token that can be used once, taken out of its holder's hands: a genuine one that has not
+/// expired, before the user's record is known. See [`Authority::open_once`] and
+/// [`Authority::open_refresh`].
+///
+/// Look up [`user_id`](Self::user_id) on the primary database, then decide; where the store's
+/// compare-and-set finds that the record was changed meanwhile, look it up and decide again.
+#[must_use = "nothing is used up before the decision is committed"]
+pub struct OpenedOnce<'a, P> {
+    pub(super) authority: &'a Authority,
+    pub(super) token: Token<P>,
+    pub(super) ours: Ours<'a>,
+}
+
+impl<'a, P> OpenedOnce<'a, P> {
+    pub(super) fn new(
+        authority: &'a Authority,
+        kind: Kind,
+        token: Token<P>,
+    ) -> Result<Self, Rejection> {
+        let compact = authority.split(token.expose())?;
+        let found = authority
+            .find_key(compact.header, kind)
+            .ok_or_else(|| authority.explain_header(compact.header, kind))?;
+        let ours = Ours::open(authority, kind, found, compact, authority.now())?;
+        Ok(Self { authority, token, ours })
+    }
+
+    /// The id of the user whose record is to be looked up.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.ours.payload.subject
+    }
+
+    /// When the token expires.
+    #[must_use]
+    pub fn expires_at(&self) -> OffsetDateTime {
+        claims::numeric_date(self.ours.payload.exp)
+    }
+
+    /// What to answer if the lookup finds nobody.
+    pub const fn unknown_user(&self) -> Rejection {
+        Rejection::new(Stage::Lookup, Reason::UnknownUser)
+    }
+
+    /// Checks the token against the user's record, up to the signature.
+    pub(super) fn confirm(
+        &self,
+        user: &dyn User,
+        now: OffsetDateTime,
+    ) -> Result<Record, VerifyError> {
+        let user = check_user(Some(user), self.user_id())?;
+        self.ours.confirm(self.authority, self.token.presented(), user, now)
+    }
+}
+
+impl<P: Purpose> OpenedOnce<'_, P> {
+    /// Uses the token up.
+    ///
+    /// By the lane, the decision's change moves the user's counter for this purpose
+    /// ([`Change::lane`]), and of two requests at once one wins. By the credential
+    /// ([`Use::OnceByCredential`]) it is for the application to store another one in that very
+    /// statement: a password reset stores the new hash.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Opened::verify`](crate::Opened::verify), and a
+    /// [`RecordError::Exhausted`](crate::RecordError::Exhausted).
+    pub fn consume(&self, user: &dyn User) -> Result<Decision<Used<P::Claims>>, VerifyError> {
+        let now = self.authority.now();
+        self.confirm(user, now)?;
+        let claims = application::read(&self.ours.json)
+            .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
+        let mut change = Change::none(user);
+        if P::USE == Use::OnceByLane {
+            let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
+            change = change.with_lane(P::TYP, lane);
+        }
+        let registered = self.ours.payload.clone().into_registered();
+        Ok(Decision::new(Some(change), Used { claims, registered }))
+    }
+}
+
+/// The value after the present one of the user's counter for this purpose.
+pub(super) fn next_lane<P: Purpose>(
+    user: &dyn User,
+    now: OffsetDateTime,
+) -> Result<Counter, RecordError> {
+    next(user.lane(P::TYP).ok_or(RecordError::Lane)?, now)
+}
+
+/// What a token said that was used up: its claims are to be acted on once.
+#[must_use]
+pub struct Used<C> {
+    claims: C,
+    registered: Registered,
+}
+
+impl<C> Used<C> {
+    /// The application's own claims.
+    pub const fn claims(&self) -> &C {
+        &self.claims
+    }
+
+    /// The registered claims.
+    pub const fn registered(&self) -> &Registered {
+        &self.registered
+    }
+}
+
+/// What a token says that was looked at and not used up.
+///
+/// It is no [`Session`](crate::Session): it shows a page ("set a new password"), and whatever
+/// changes something takes the token again, to be used up.
+#[must_use]
+pub struct Peeked<U, C> {
+    user: U,
+    claims: C,
+    registered: Registered,
+}
+
+impl<U, C> Peeked<U, C> {
+    pub(super) const fn new(user: U, claims: C, registered: Registered) -> Self {
+        Self { user, claims, registered }
+    }
+
+    /// The user's record, as the lookup returned it.
+    pub const fn user(&self) -> &U {
+        &self.user
+    }
+
+    /// The application's own claims.
+    pub const fn claims(&self) -> &C {
+        &self.claims
+    }
+
+    /// The registered claims.
+    pub const fn registered(&self) -> &Registered {
+        &self.registered
+    }
+}
+
+impl<P> fmt::Debug for OpenedOnce<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedOnce").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Used<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Used").field("registered", &self.registered).finish_non_exhaustive()
+    }
+}
+
+impl<U, C> fmt::Debug for Peeked<U, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peeked").field("registered", &self.registered).finish_non_exhaustive()
+    }
+}

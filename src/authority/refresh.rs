@@ -1,0 +1,232 @@
+//! Refresh: one token for the next, and what a token that was used before tells.
+
+use std::{error, fmt};
+
+use serde::{Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
+
+use super::{
+    issue::{Issue, IssueError, issued_at},
+    once::OpenedOnce,
+    sessions::{SessionTokens, table},
+};
+use crate::{
+    application,
+    decision::{Change, Decision},
+    event::{EventKind, SessionEvent},
+    jws,
+    purpose::{Access, NoClaims, Refresh},
+    rejection::{Reason, Rejection, Stage, VerifyError},
+    slots::{Rotation, SessionId, Slot, instant},
+    user::{RecordError, User},
+};
+
+impl OpenedOnce<'_, Refresh> {
+    /// Refreshes: [`Issue::refresh`] for an access token without claims of the application's own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Issue::refresh`].
+    pub fn refresh(&self, user: &dyn User) -> Result<Decision<Refreshed>, RefreshError> {
+        self.authority.issue::<Access>(user, &NoClaims {}).refresh(self)
+    }
+
+    /// `sid` and `seq`, without which the kernel lets no refresh token pass.
+    fn session(&self) -> Result<(SessionId, u64), Rejection> {
+        let payload = &self.ours.payload;
+        payload.session.zip(payload.seq).ok_or(Rejection::new(Stage::Claims, Reason::Malformed))
+    }
+
+    fn event(
+        &self,
+        kind: EventKind,
+        (session_id, presented): (SessionId, u64),
+        slot: Option<&Slot>,
+        at: OffsetDateTime,
+    ) -> SessionEvent {
+        SessionEvent {
+            kind,
+            user_id: self.user_id().to_owned(),
+            session_id,
+            label: slot.map(|slot| slot.label.as_str().to_owned()),
+            token_id: jws::encode(&self.ours.payload.jti.0),
+            presented,
+            current: slot.map(|slot| slot.seq),
+            last_seen: slot.map(|slot| instant(slot.last_seen)),
+            at,
+            ended: 0,
+        }
+    }
+}
+
+impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
+    /// Exchanges a refresh token for its successor and a fresh access token, with the claims,
+    /// lifetime and audience that were set here, in the context in which the refresh token was
+    /// presented.
+    ///
+    /// - The token in force gives its successor, and is used up when that is stored.
+    /// - Its predecessor gives *the same* successor again within the policy's grace, byte for byte
+    ///   unless the key ring or the policy was changed in between, and nothing is stored: two tabs
+    ///   at once, or a response that was lost, log nobody out.
+    /// - Anything older, or later, is reuse: the session ends.
+    ///
+    /// # Security
+    ///
+    /// Read the record from the primary database: a replica's may be older than the token.
+    ///
+    /// # Errors
+    ///
+    /// [`RefreshError`]. Nothing was changed then.
+    pub fn refresh(
+        self,
+        opened: &OpenedOnce<'_, Refresh>,
+    ) -> Result<Decision<Refreshed<C>>, RefreshError> {
+        let now = self.authority.now();
+        opened.confirm(self.user, now)?;
+        if !self.context.is_empty() {
+            return Err(IssueError::RefreshContext.into());
+        }
+        let record = self.record()?;
+        issued_at(now).map_err(RefreshError::Issue)?;
+        let (session, seq) = opened.session()?;
+        let table = table(self.user).map_err(RefreshError::Record)?;
+        let rotation = table.rotate(session, seq, &self.authority.settings.sessions, now);
+        let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
+        if application::has_any(&opened.ours.json) {
+            return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
+        }
+        let context = opened.token.context();
+        let event = |kind, slot| opened.event(kind, (session, seq), slot, now);
+        Ok(match rotation {
+            Rotation::Advanced(table, slot) => Decision::new(
+                Some(Change::none(self.user).with_sessions(table)),
+                Refreshed::Rotated(self.tokens(&record, context, now, &slot)?),
+            ),
+            Rotation::Repeated(slot) => Decision::new(
+                None,
+                Refreshed::Repeated(
+                    self.tokens(&record, context, now, &slot)?,
+                    event(EventKind::GraceHit, Some(&slot)),
+                ),
+            ),
+            Rotation::Reused { table, slot, ended } => Decision::new(
+                Some(Change::none(self.user).with_sessions(table)),
+                Refreshed::Reused(SessionEvent { ended, ..event(EventKind::Reuse, Some(&slot)) }),
+            ),
+            Rotation::Ahead(reason, slot) => Decision::new(
+                None,
+                Refreshed::Ahead(reason, event(EventKind::RolledBack, slot.as_ref())),
+            ),
+        })
+    }
+}
+
+/// What presenting a genuine refresh token came to.
+#[non_exhaustive]
+#[must_use]
+pub enum Refreshed<C = NoClaims> {
+    /// The token was used, and here is its successor.
+    Rotated(SessionTokens<C>),
+    /// The token had just been used: the same successor again.
+    Repeated(SessionTokens<C>, SessionEvent),
+    /// The token had been used up before: what the policy says was ended.
+    Reused(SessionEvent),
+    /// The token is ahead of the record, for this reason: nothing was changed.
+    Ahead(Reason, SessionEvent),
+}
+
+impl<C> Refreshed<C> {
+    /// What a security team wants to hear of, if anything.
+    #[must_use]
+    pub const fn event(&self) -> Option<&SessionEvent> {
+        match self {
+            Self::Rotated(_) => None,
+            Self::Repeated(_, event) | Self::Reused(event) | Self::Ahead(_, event) => Some(event),
+        }
+    }
+
+    /// What the client is answered. Log the [`event`](Self::event) first.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] where there are no tokens.
+    pub fn into_tokens(self) -> Result<SessionTokens<C>, Rejection> {
+        match self {
+            Self::Rotated(tokens) | Self::Repeated(tokens, _) => Ok(tokens),
+            Self::Reused(_) => Err(Rejection::new(Stage::Session, Reason::RefreshReused)),
+            Self::Ahead(reason, _) => Err(Rejection::new(Stage::Session, reason)),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Refreshed<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rotated(tokens) => f.debug_tuple("Rotated").field(tokens).finish(),
+            Self::Repeated(tokens, event) => {
+                f.debug_tuple("Repeated").field(tokens).field(event).finish()
+            }
+            Self::Reused(event) => f.debug_tuple("Reused").field(event).finish(),
+            Self::Ahead(reason, event) => {
+                f.debug_tuple("Ahead").field(reason).field(event).finish()
+            }
+        }
+    }
+}
+
+/// Why a refresh came to no decision.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The token is not accepted.
+    Rejected(Rejection),
+    /// The user's record is not fit to be used.
+    Record(RecordError),
+    /// The token is right, and the new ones could not be issued.
+    Issue(IssueError),
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
+            Self::Issue(_) => f.write_str("the new tokens could not be issued"),
+        }
+    }
+}
+
+impl error::Error for RefreshError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Rejected(_) => None,
+            Self::Record(error) => Some(error),
+            Self::Issue(error) => Some(error),
+        }
+    }
+}
+
+impl From<Rejection> for RefreshError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<IssueError> for RefreshError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Record(error) => Self::Record(error),
+            other => Self::Issue(other),
+        }
+    }
+}
+
+impl From<VerifyError> for RefreshError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Rejected(rejection) => Self::Rejected(rejection),
+            VerifyError::Lookup(never) => match never {},
+            VerifyError::Record(error) => Self::Record(error),
+        }
+    }
+}

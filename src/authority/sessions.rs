@@ -1,0 +1,312 @@
+//! Sessions: starting, listing and ending them. Each is a decision, which the application stores.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
+
+use super::{
+    Authority,
+    issue::{Issue, IssueError, issued_at},
+    kind::Kind,
+    mint::Draft,
+    record::{Record, next},
+};
+use crate::{
+    context::Context,
+    decision::{Change, Decision},
+    purpose::{Access, NoClaims},
+    slots::{Label, SessionId, SessionInfo, SessionTable, Slot, Started},
+    token::{RefreshToken, Token},
+    user::{RecordError, User},
+};
+
+impl Authority {
+    /// Starts a session: at login, in place of [`issue_for_user`](Self::issue_for_user) where a
+    /// single device is to be logged out, or stays logged in for longer than an access token
+    /// lives.
+    ///
+    /// `label` is what the device is called in a list, such as the `User-Agent` tells: it is
+    /// cleaned of control and invisible characters, and cut at 64 bytes.
+    ///
+    /// # Security
+    ///
+    /// As with [`issue_for_user`](Self::issue_for_user), pass the very record whose password was
+    /// verified.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`], above all [`SessionsFull`](IssueError::SessionsFull) where the policy
+    /// refuses, and a [`RecordError::Sessions`] for a record that keeps no sessions.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{Authority, Change, SessionTokens, User};
+    ///
+    /// # fn store(_: &impl User, _: &Change) -> Result<bool, std::io::Error> { Ok(true) }
+    /// fn log_in(
+    ///     authority: &Authority,
+    ///     account: &impl User,
+    /// ) -> Result<Option<SessionTokens>, Box<dyn std::error::Error>> {
+    ///     let decision = authority.start_session(account, "Firefox on Linux")?;
+    ///     Ok(decision.commit(|change| store(account, change))?)
+    /// }
+    /// ```
+    pub fn start_session(
+        &self,
+        user: &dyn User,
+        label: &str,
+    ) -> Result<Decision<SessionTokens>, IssueError> {
+        self.issue::<Access>(user, &NoClaims {}).start_session(label)
+    }
+
+    /// The user's sessions that are alive, the one that was used last first.
+    ///
+    /// A password change or a bump of the version that was made past
+    /// [`log_out_everywhere`](Self::log_out_everywhere) makes their tokens void and leaves them in
+    /// this list until they run out.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    pub fn sessions(&self, user: &dyn User) -> Result<Vec<SessionInfo>, RecordError> {
+        let policy = &self.settings.sessions;
+        let mut sessions: Vec<_> = table(user)?.live(policy, self.now()).collect();
+        sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
+        Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
+    }
+
+    /// Logs one device out: this one, by its token's
+    /// [`session_id`](crate::Registered::session_id), or that one, by an id out of the list.
+    /// The outcome tells whether there was such a session.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    pub fn log_out(
+        &self,
+        user: &dyn User,
+        session: SessionId,
+    ) -> Result<Decision<bool>, RecordError> {
+        let ended = self.end(user, |slot| slot.id() == session)?;
+        Ok(ended.map(|ended| ended > 0))
+    }
+
+    /// Logs out every device for which `is_out` says so, out of those that are listed. The outcome
+    /// tells how many these are.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use relatch::{Authority, Decision, RecordError, User};
+    /// use time::{Duration, OffsetDateTime};
+    ///
+    /// fn log_out_the_old(authority: &Authority, user: &dyn User) -> Result<Decision<usize>, RecordError> {
+    ///     let start = OffsetDateTime::now_utc() - Duration::days(30);
+    ///     authority.revoke_where(user, |session| session.started_at() < start)
+    /// }
+    /// ```
+    pub fn revoke_where(
+        &self,
+        user: &dyn User,
+        mut is_out: impl FnMut(&SessionInfo) -> bool,
+    ) -> Result<Decision<usize>, RecordError> {
+        let (policy, now) = (self.settings.sessions, self.now());
+        self.end(user, |slot| {
+            slot.is_alive(&policy, now) && is_out(&SessionInfo::of(slot, &policy))
+        })
+    }
+
+    /// Logs all devices out but that of this session, which stays alive with fresh tokens.
+    ///
+    /// The version moves, and the kept session begins anew under its old label and start: **every
+    /// token of the user but those in the outcome is dead**, copies of the caller's own too, and
+    /// tokens without a session.
+    ///
+    /// After a password change, pass the record with the new hash, and store the hash with the
+    /// change.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`], above all [`SessionOver`](IssueError::SessionOver) if there is no such
+    /// session.
+    pub fn log_out_others(
+        &self,
+        user: &dyn User,
+        session: SessionId,
+    ) -> Result<Decision<SessionTokens>, IssueError> {
+        self.issue::<Access>(user, &NoClaims {}).log_out_others(session)
+    }
+
+    /// Logs the user out everywhere: the version moves, so every token is dead, and the list of
+    /// sessions is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Exhausted`] if the version has used up its range.
+    pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
+        let now = self.now();
+        let version = next(user.binding().current_version(), now)?;
+        let mut change = Change::none(user).with_version(version);
+        if let Some(table) = user.sessions() {
+            change = change.with_sessions(table.without(now, |_| true).0);
+        }
+        Ok(Decision::new(Some(change), ()))
+    }
+
+    fn end(
+        &self,
+        user: &dyn User,
+        is_out: impl FnMut(&Slot) -> bool,
+    ) -> Result<Decision<usize>, RecordError> {
+        let (next, ended) = table(user)?.without(self.now(), is_out);
+        let change = (ended > 0).then(|| Change::none(user).with_sessions(next));
+        Ok(Decision::new(change, ended))
+    }
+
+    /// The refresh token in force for this slot.
+    fn refresh_token(
+        &self,
+        user: &dyn User,
+        record: &Record,
+        context: &Context,
+        slot: &Slot,
+    ) -> Result<RefreshToken, IssueError> {
+        let seconds = |at: i64| u64::try_from(at).map_err(|_| IssueError::Clock);
+        self.mint(Draft {
+            kind: Kind::refresh(),
+            user_id: user.id(),
+            record,
+            context,
+            audience: vec![self.settings.audience.clone()],
+            iat: seconds(slot.last_seen)?,
+            exp: seconds(slot.ends_at(&self.settings.sessions))?,
+            session: Some(slot.id()),
+            seq: Some(slot.seq),
+            own: "",
+        })
+    }
+}
+
+impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
+    /// Starts a session: [`Authority::start_session`] with claims, a lifetime, an audience or a
+    /// context for its access token. The context binds the refresh token as well; the rest holds
+    /// for the first access token alone, and each refresh sets it anew.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Authority::start_session`].
+    pub fn start_session(self, label: &str) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        let record = self.record()?;
+        let now = self.authority.now();
+        issued_at(now)?;
+        let policy = &self.authority.settings.sessions;
+        let Started { table, slot, evicted } =
+            table(self.user)?.start(Label::clean(label), policy, now)?;
+        let mut tokens = self.tokens(&record, &self.context, now, &slot)?;
+        tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
+        Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
+    }
+
+    /// Logs all other devices out: [`Authority::log_out_others`] with claims, a lifetime, an
+    /// audience or a context for the tokens of the one that stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Authority::log_out_others`].
+    pub fn log_out_others(
+        self,
+        session: SessionId,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        let mut record = self.record()?;
+        let now = self.authority.now();
+        issued_at(now)?;
+        let table = table(self.user)?;
+        let own = table
+            .admit(session, &self.authority.settings.sessions, now)
+            .map_err(IssueError::SessionOver)?;
+        let (table, slot) = table.keep_only(own, now)?;
+        let version = next(self.user.binding().current_version(), now)?;
+        record.move_version(version)?;
+        let tokens = self.tokens(&record, &self.context, now, &slot)?;
+        let change = Change::none(self.user).with_version(version).with_sessions(table);
+        Ok(Decision::new(Some(change), tokens))
+    }
+
+    /// The access token and the refresh token of this slot.
+    pub(super) fn tokens(
+        &self,
+        record: &Record,
+        context: &Context,
+        now: OffsetDateTime,
+        slot: &Slot,
+    ) -> Result<SessionTokens<C>, IssueError> {
+        let session = SessionInfo::of(slot, &self.authority.settings.sessions);
+        let access = self.mint(record, context, now, Some(&session))?;
+        let refresh = self.authority.refresh_token(self.user, record, context, slot)?;
+        Ok(SessionTokens { access, refresh, session, evicted: None })
+    }
+}
+
+/// The table of a record that has one.
+pub(super) fn table(user: &dyn User) -> Result<&SessionTable, RecordError> {
+    user.sessions().ok_or(RecordError::Sessions)
+}
+
+/// What a device is handed at login and at each refresh.
+#[must_use]
+pub struct SessionTokens<C = NoClaims> {
+    access: Token<Access<C>>,
+    refresh: RefreshToken,
+    session: SessionInfo,
+    evicted: Option<SessionInfo>,
+}
+
+impl<C> SessionTokens<C> {
+    /// The access token, for each request.
+    pub const fn access(&self) -> &Token<Access<C>> {
+        &self.access
+    }
+
+    /// The refresh token, for the next refresh alone.
+    ///
+    /// # Security
+    ///
+    /// It is the session. Keep it where scripts cannot read it and where it is sent to the refresh
+    /// endpoint alone: an `HttpOnly` cookie with that path.
+    pub const fn refresh(&self) -> &RefreshToken {
+        &self.refresh
+    }
+
+    /// The session they are of.
+    #[must_use]
+    pub const fn session(&self) -> &SessionInfo {
+        &self.session
+    }
+
+    /// The session that this login put an end to, all slots being taken.
+    #[must_use]
+    pub const fn evicted(&self) -> Option<&SessionInfo> {
+        self.evicted.as_ref()
+    }
+
+    /// The two tokens as values of their own.
+    #[must_use]
+    pub fn into_parts(self) -> (Token<Access<C>>, RefreshToken) {
+        (self.access, self.refresh)
+    }
+}
+
+impl<C> fmt::Debug for SessionTokens<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTokens")
+            .field("session", &self.session)
+            .field("evicted", &self.evicted)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! Decisions: what is to be stored, and what may be handed out once it is.
+
+use std::{fmt, future::Future};
+
+use crate::{counter::Counter, slots::SessionTable, user::User};
+
+/// What a decision makes of the user's record: to be written in one statement, on condition that
+/// the record still is the one that was read.
+///
+/// The condition is over version, credential, sessions and lanes *together*, whichever of them
+/// changes: a refresh that races a password reset, a bump or a logout then never leaves a living
+/// token behind. In SQL, where the values `:old_…` are those of the record that the decision was
+/// made on, and `IS` is that of SQLite (PostgreSQL: `IS NOT DISTINCT FROM`):
+///
+/// ```sql
+/// UPDATE users
+///    SET token_version = :version, sessions = :sessions
+///  WHERE id = :id AND token_version IS :old_version AND password_hash IS :old_password_hash
+///    AND sessions IS :old_sessions
+/// ```
+///
+/// A user's lane is one more column, in both lists. It is stored if exactly one row was changed.
+/// [`SessionTable::to_column`] gives both `:sessions` and `:old_sessions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    version: Counter,
+    sessions: Option<SessionTable>,
+    lane: Option<(&'static str, Counter)>,
+}
+
+impl Change {
+    /// Nothing but what the record has.
+    pub(crate) fn none(user: &dyn User) -> Self {
+        let version = user.binding().current_version();
+        Self { version, sessions: user.sessions().cloned(), lane: None }
+    }
+
+    pub(crate) fn with_version(self, version: Counter) -> Self {
+        Self { version, ..self }
+    }
+
+    pub(crate) fn with_sessions(self, sessions: SessionTable) -> Self {
+        Self { sessions: Some(sessions), ..self }
+    }
+
+    pub(crate) fn with_lane(self, typ: &'static str, counter: Counter) -> Self {
+        Self { lane: Some((typ, counter)), ..self }
+    }
+
+    /// The user's version from now on; the same as before where the decision does not move it.
+    #[must_use]
+    pub const fn version(&self) -> Counter {
+        self.version
+    }
+
+    /// The user's sessions from now on; the same as before where the decision does not touch
+    /// them, and `None` where [`User::sessions`] gives none.
+    #[must_use]
+    pub const fn sessions(&self) -> Option<&SessionTable> {
+        self.sessions.as_ref()
+    }
+
+    /// The lane that moves, by its purpose's `typ`, and the counter's value from now on.
+    #[must_use]
+    pub const fn lane(&self) -> Option<(&'static str, Counter)> {
+        self.lane
+    }
+}
+
+/// What was decided on a user's record as it was read: a [`Change`] to store, and an outcome that
+/// is let go of only when it was stored.
+///
+/// Nothing has happened yet. Whoever drops a decision has changed nothing and handed out nothing.
+#[must_use = "nothing happens before `commit`"]
+pub struct Decision<T> {
+    change: Option<Change>,
+    outcome: T,
+}
+
+impl<T> Decision<T> {
+    pub(crate) const fn new(change: Option<Change>, outcome: T) -> Self {
+        Self { change, outcome }
+    }
+
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Decision<U> {
+        Decision { change: self.change, outcome: map(self.outcome) }
+    }
+
+    /// What is to be stored, if anything.
+    #[must_use]
+    pub const fn change(&self) -> Option<&Change> {
+        self.change.as_ref()
+    }
+
+    /// Stores the change and lets go of the outcome.
+    ///
+    /// `store` does the compare-and-set that [`Change`] describes, on the primary database, and
+    /// tells whether it changed the row. It is not called where there is nothing to store.
+    ///
+    /// `None` if it did not: the record was changed by somebody else meanwhile. Read it again and
+    /// decide again, a few times; nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// The store's own: whether the change was stored is not known then, and nothing was handed
+    /// out. A refresh may be tried again with the same token within the grace.
+    pub fn commit<E>(self, store: impl FnOnce(&Change) -> Result<bool, E>) -> Result<Option<T>, E> {
+        let is_stored = match &self.change {
+            Some(change) => store(change)?,
+            None => true,
+        };
+        Ok(is_stored.then_some(self.outcome))
+    }
+
+    /// [`commit`](Self::commit) with a store that is awaited.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`commit`](Self::commit).
+    pub async fn commit_async<E, F>(self, store: impl FnOnce(Change) -> F) -> Result<Option<T>, E>
+    where
+        F: Future<Output = Result<bool, E>>,
+    {
+        let is_stored = match self.change {
+            Some(change) => store(change).await?,
+            None => true,
+        };
+        Ok(is_stored.then_some(self.outcome))
+    }
+}
+
+impl<T> fmt::Debug for Decision<T> {
+    /// Without the outcome, which may hold tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision").field("change", &self.change).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! Session identifiers: the claim `sid`.
+
+use std::{error, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Names one session of a user: the claim `sid` (OpenID Connect Front-Channel Logout §3), in the
+/// form `slot.generation`.
+///
+/// It is no secret: it goes into a page that lists a user's devices and comes back in the form
+/// that logs one out. Nor is it proof of anything.
+///
+/// # Example
+///
+/// ```
+/// use relatch::SessionId;
+///
+/// let id: SessionId = "3.1800000000000".parse()?;
+/// assert_eq!(id.to_string(), "3.1800000000000");
+/// # Ok::<_, relatch::SessionIdError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    pub(crate) slot: u32,
+    /// Within the range of i64.
+    pub(crate) generation: u64,
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = SessionIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (slot, generation) = text.split_once('.').ok_or(SessionIdError)?;
+        let id = Self {
+            slot: slot.parse().map_err(|_| SessionIdError)?,
+            generation: generation.parse().map_err(|_| SessionIdError)?,
+        };
+        // Only what it would print: no sign, no zero in front.
+        let is_canonical = i64::try_from(id.generation).is_ok() && id.to_string() == text;
+        is_canonical.then_some(id).ok_or(SessionIdError)
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl de::Visitor<'_> for Text {
+            type Value = SessionId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a session's id, `slot.generation`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SessionId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The text is not a session's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionIdError;
+
+impl fmt::Display for SessionIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a session's id: it has the form `slot.generation`")
+    }
+}
+
+impl error::Error for SessionIdError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_text_is_an_id() {
+        for good in ["0.0", "15.1800000000000", "4294967295.9223372036854775807"] {
+            assert_eq!(good.parse::<SessionId>().unwrap().to_string(), good);
+        }
+        for bad in [
+            "",
+            ".",
+            "0",
+            "0.",
+            ".0",
+            "0.0.0",
+            "00.0",
+            "0.00",
+            "+0.0",
+            "0.+1",
+            "-1.0",
+            "0.-1",
+            " 0.0",
+            "0.0 ",
+            "4294967296.0",
+            "0.9223372036854775808",
+            "0,0",
+            "٠.0",
+            "0x1.0",
+            "1e1.0",
+        ] {
+            assert_eq!(bad.parse::<SessionId>(), Err(SessionIdError), "{bad}");
+        }
+    }
+}
