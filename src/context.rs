@@ -1,8 +1,14 @@
 //! Context: what a token is additionally bound to and does not carry.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use zeroize::Zeroizing;
+
+use crate::fingerprint::Fingerprint;
 
 /// What a token is additionally bound to and does not carry, each value under its kind: a
 /// hardened cookie's fingerprint, a client address, a new e-mail address.
@@ -16,7 +22,7 @@ use zeroize::Zeroizing;
 /// ```
 /// use relatch::Context;
 ///
-/// let context = Context::new().with("email", "new@example.com");
+/// let context = Context::new().with_email("new@example.com").with("tenant", "acme");
 /// # let _ = context;
 /// ```
 #[derive(Clone, Default)]
@@ -40,6 +46,39 @@ impl Context {
         self
     }
 
+    /// Binds to the value of a hardened cookie, under the kind `fingerprint`.
+    #[must_use]
+    pub fn with_fingerprint(self, fingerprint: &Fingerprint) -> Self {
+        self.with("fingerprint", fingerprint.as_bytes())
+    }
+
+    /// Binds to the network of the client's address, under the kind `client_address`: the first 24
+    /// bits of an IPv4 address, the first 64 of an IPv6 one.
+    ///
+    /// A client who changes networks, as a phone does all day, must log in again: for machines and
+    /// administrators rather than for everybody. Another width goes through [`with`](Self::with).
+    ///
+    /// # Security
+    ///
+    /// Behind a proxy, take the address that the proxy reports, and from nobody else: a client
+    /// writes any `X-Forwarded-For` it likes.
+    #[must_use]
+    pub fn with_client_address(self, address: IpAddr) -> Self {
+        self.with("client_address", network(address))
+    }
+
+    /// Binds to an e-mail address, under the kind `email`: byte for byte, so normalise it the same
+    /// way both times.
+    #[must_use]
+    pub fn with_email(self, address: &str) -> Self {
+        self.with(EMAIL, address)
+    }
+
+    /// The first of these kinds that is missing.
+    pub(crate) fn lacks(&self, kinds: &[&'static str]) -> Option<&'static str> {
+        kinds.iter().copied().find(|kind| !self.0.contains_key(*kind))
+    }
+
     /// Kinds and values, sorted by kind.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(kind, value)| (kind.as_str(), value.as_slice()))
@@ -53,6 +92,17 @@ impl Context {
     pub(crate) fn is_sound(&self) -> bool {
         let fits = |bytes: &[u8]| (1..=Self::MAX_BYTES).contains(&bytes.len());
         self.iter().all(|(kind, value)| fits(kind.as_bytes()) && fits(value))
+    }
+}
+
+/// The kind of [`Context::with_email`].
+pub(crate) const EMAIL: &str = "email";
+
+/// The address's network, as text: `203.0.113.0/24`, `2001:db8:0:1::/64`.
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => format!("{}/24", Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8))),
+        IpAddr::V6(v6) => format!("{}/64", Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
     }
 }
 
@@ -72,6 +122,18 @@ mod tests {
         let context = Context::new().with("b", "1").with("a", "2").with("b", "3");
         let pairs: Vec<_> = context.iter().collect();
         assert_eq!(pairs, [("a", &b"2"[..]), ("b", b"3")]);
+    }
+
+    #[test]
+    fn an_address_stands_for_its_network() {
+        for (address, expected) in [
+            ("203.0.113.77", "203.0.113.0/24"),
+            ("::ffff:203.0.113.77", "203.0.113.0/24"),
+            ("2001:db8:0:1:aaaa::1", "2001:db8:0:1::/64"),
+            ("::1", "::/64"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()), expected);
+        }
     }
 
     #[test]

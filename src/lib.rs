@@ -15,8 +15,10 @@ mod decision;
 mod derivation;
 mod environment;
 mod event;
+mod fingerprint;
 mod jws;
 mod key_ring;
+pub mod one_time;
 #[cfg(feature = "password")]
 pub mod password;
 mod payload;
@@ -41,6 +43,7 @@ pub use credential::{Carried, Credential, CredentialError};
 pub use decision::{Change, Decision};
 pub use environment::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use event::{EventKind, SessionEvent};
+pub use fingerprint::{Fingerprint, FingerprintError};
 pub use key_ring::{KeyRing, KeyRingError};
 pub use purpose::{Access, NoClaims, Purpose, Refresh, Use};
 pub use rejection::{Reason, Rejection, Stage, VerifyError};

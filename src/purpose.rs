@@ -47,6 +47,9 @@ pub trait Purpose {
     /// [`Authority::open_once`](crate::Authority::open_once);
     /// [`verify`](crate::Authority::verify) of it does not build.
     const USE: Use = Use::Many;
+
+    /// The kinds of [`Context`](crate::Context) without which no token of this purpose is issued.
+    const CONTEXT: &'static [&'static str] = &[];
 }
 
 /// How often a token of a [`Purpose`] can be used.

@@ -102,6 +102,9 @@ impl<'a, P: Purpose> Issue<'a, P> {
         if !self.context.is_sound() {
             return Err(IssueError::Context);
         }
+        if let Some(kind) = self.context.lacks(P::CONTEXT) {
+            return Err(IssueError::MissingContext { kind });
+        }
         let settings = &self.authority.settings;
         Ok(Record::of(settings, Kind::of::<P>(settings), self.user)?)
     }
@@ -195,6 +198,11 @@ pub enum IssueError {
     Audience,
     /// A kind or a value of the context is empty or too long.
     Context,
+    /// A kind of context that the purpose demands was not set.
+    MissingContext {
+        /// The kind.
+        kind: &'static str,
+    },
     /// The token would be longer than the authority's cap, and so rejected.
     TooLong {
         /// The token's length, in bytes.
@@ -236,6 +244,11 @@ impl fmt::Display for IssueError {
                 f,
                 "kinds and values of a context take 1 to {} bytes each",
                 Context::MAX_BYTES
+            ),
+            Self::MissingContext { kind } => write!(
+                f,
+                "a token of this purpose is bound to the context {kind:?}, which was not set \
+                 (`Issue::context`)"
             ),
             Self::TooLong { bytes, max } => write!(
                 f,

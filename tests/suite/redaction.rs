@@ -92,6 +92,9 @@ fn nothing_secret_is_printed_by_any_public_type() {
     }
     secrets.add(&master.expose_base64());
 
+    let fingerprint = relatch::Fingerprint::generate().unwrap();
+    secrets.add(&fingerprint.expose());
+
     let mut print = |name, value: &dyn Debug| {
         printed.push((name, format!("{value:?}")));
         printed.push((name, format!("{value:#?}")));
@@ -156,6 +159,12 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("OpenedOnce", &open_refresh());
     print("Peeked", &peeked);
     print("Used", &used);
+    print("PasswordReset", &None::<relatch::one_time::PasswordReset>);
+    print("EmailConfirmation", &None::<relatch::one_time::EmailConfirmation>);
+    print("MagicLink", &None::<relatch::one_time::MagicLink>);
+    print("Invitation", &None::<relatch::one_time::Invitation>);
+    print("Fingerprint", &fingerprint);
+    print("FingerprintError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
     print("SystemClock", &relatch::SystemClock);
     print("SystemEntropy", &relatch::SystemEntropy);
     print("EntropyError", &relatch::EntropyError::new());
