@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future};
 
+use time::OffsetDateTime;
+
 use crate::{counter::Counter, slots::SessionTable, user::User};
 
 /// What a decision makes of the user's record: to be written in one statement, on condition that
@@ -33,6 +35,12 @@ impl Change {
     pub(crate) fn none(user: &dyn User) -> Self {
         let version = user.binding().current_version();
         Self { version, sessions: user.sessions().cloned(), lane: None }
+    }
+
+    /// All sessions end, if the record has any.
+    pub(crate) fn logged_out(user: &dyn User, now: OffsetDateTime) -> Self {
+        let sessions = user.sessions().map(|table| table.without(now, |_| true).0);
+        Self { sessions, ..Self::none(user) }
     }
 
     pub(crate) fn with_version(self, version: Counter) -> Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{claims::Registered, purpose::NoClaims};
+use crate::{claims::Registered, context::Context, purpose::NoClaims};
 
 /// Proof that a token was verified: the user's record, the application's claims, and the
 /// registered ones.
@@ -15,11 +15,23 @@ pub struct Session<U, C = NoClaims> {
     claims: C,
     registered: Registered,
     legacy: bool,
+    /// In which the token was presented.
+    context: Context,
 }
 
 impl<U, C> Session<U, C> {
-    pub(crate) const fn new(user: U, claims: C, registered: Registered, legacy: bool) -> Self {
-        Self { user, claims, registered, legacy }
+    /// Of a token of relatch's own.
+    pub(crate) const fn new(user: U, claims: C, registered: Registered, context: Context) -> Self {
+        Self { user, claims, registered, legacy: false, context }
+    }
+
+    /// Of a plain token of before the adoption.
+    pub(crate) const fn legacy(user: U, claims: C, registered: Registered) -> Self {
+        Self { user, claims, registered, legacy: true, context: Context::new() }
+    }
+
+    pub(crate) const fn context(&self) -> &Context {
+        &self.context
     }
 
     /// The user's record, as the lookup returned it.

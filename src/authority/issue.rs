@@ -4,7 +4,12 @@ use std::{error, fmt};
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Authority, kind::Kind, mint::Draft, once::next_lane, record::Record};
+use super::{
+    Authority,
+    kind::Kind,
+    mint::Draft,
+    record::{Record, next_lane},
+};
 use crate::{
     application::{self, ClaimsError},
     claims::MAX_NUMERIC_DATE,
@@ -213,11 +218,13 @@ pub enum IssueError {
     /// All of the user's session slots are taken, and the policy refuses a login then
     /// ([`WhenFull::Refuse`](crate::WhenFull::Refuse)).
     SessionsFull,
-    /// The session that was to be kept is not alive.
+    /// The session that was to be kept is not alive, for this reason.
     SessionOver(Reason),
-    /// A refresh takes the context in which the refresh token was presented, and another one was
+    /// The session that was to be kept is that of a token that was issued without one.
+    NoSession,
+    /// The new tokens take the context in which the old one was presented, and another one was
     /// set.
-    RefreshContext,
+    ContextPresented,
     /// The clock stands before 1970 or after 9999.
     Clock,
     /// The source of randomness failed.
@@ -260,8 +267,13 @@ impl fmt::Display for IssueError {
                  or evict (`SessionPolicy::when_full`)",
             ),
             Self::SessionOver(reason) => write!(f, "the session to keep is over: {reason}"),
-            Self::RefreshContext => f.write_str(
-                "a refresh takes the context of the refresh token: leave `Issue::context` out",
+            Self::NoSession => f.write_str(
+                "the token was issued without a session: there is none to keep; log the user out \
+                 everywhere instead",
+            ),
+            Self::ContextPresented => f.write_str(
+                "the new tokens take the context in which the old one was presented: leave \
+                 `Issue::context` out",
             ),
             Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
             Self::Entropy(_) => f.write_str("the token got no random id"),

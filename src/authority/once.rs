@@ -8,17 +8,16 @@ use super::{
     Authority,
     kernel::{Ours, check_user},
     kind::Kind,
-    record::{Record, next},
+    record::{Record, next_lane},
 };
 use crate::{
     application,
     claims::{self, Registered},
-    counter::Counter,
     decision::{Change, Decision},
     purpose::{Purpose, Use},
     rejection::{Reason, Rejection, Stage, VerifyError},
     token::Token,
-    user::{RecordError, User},
+    user::User,
 };
 
 /// A token that can be used once, taken out of its holder's hands: a genuine one that has not
@@ -79,10 +78,11 @@ impl<'a, P> OpenedOnce<'a, P> {
 impl<P: Purpose> OpenedOnce<'_, P> {
     /// Uses the token up.
     ///
-    /// By the lane, the decision's change moves the user's counter for this purpose
-    /// ([`Change::lane`]), and of two requests at once one wins. By the credential
-    /// ([`Use::OnceByCredential`]) it is for the application to store another one in that very
-    /// statement: a password reset stores the new hash.
+    /// [`Use::OnceByLane`]: the decision's change moves the user's counter for this purpose
+    /// ([`Change::lane`]). [`Use::OnceByCredential`]: the change empties the list of sessions, all
+    /// of which die with the old credential, and the application stores the new one **in that very
+    /// statement**: a password reset stores the new hash. Of two requests at once one wins, either
+    /// way.
     ///
     /// # Errors
     ///
@@ -93,22 +93,16 @@ impl<P: Purpose> OpenedOnce<'_, P> {
         self.confirm(user, now)?;
         let claims = application::read(&self.ours.json)
             .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
-        let mut change = Change::none(user);
-        if P::USE == Use::OnceByLane {
-            let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
-            change = change.with_lane(P::TYP, lane);
-        }
+        let change = match P::USE {
+            Use::OnceByLane => {
+                let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
+                Change::none(user).with_lane(P::TYP, lane)
+            }
+            Use::OnceByCredential | Use::Many => Change::logged_out(user, now),
+        };
         let registered = self.ours.payload.clone().into_registered();
         Ok(Decision::new(Some(change), Used { claims, registered }))
     }
-}
-
-/// The value after the present one of the user's counter for this purpose.
-pub(super) fn next_lane<P: Purpose>(
-    user: &dyn User,
-    now: OffsetDateTime,
-) -> Result<Counter, RecordError> {
-    next(user.lane(P::TYP).ok_or(RecordError::Lane)?, now)
 }
 
 /// What a token said that was used up: its claims are to be acted on once.

@@ -8,6 +8,7 @@ use crate::{
     counter::Counter,
     credential::Credential,
     derivation::Body,
+    purpose::Purpose,
     user::{MAX_ID_BYTES, RecordError, User},
 };
 
@@ -79,6 +80,14 @@ fn outer(settings: &Settings, user: &dyn User) -> Result<Vec<(String, u64)>, Rec
 pub(super) fn next(counter: Counter, now: OffsetDateTime) -> Result<Counter, RecordError> {
     count(counter)?;
     counter.next(now).ok_or(RecordError::Exhausted)
+}
+
+/// The value after the present one of the user's counter for this purpose.
+pub(super) fn next_lane<P: Purpose>(
+    user: &dyn User,
+    now: OffsetDateTime,
+) -> Result<Counter, RecordError> {
+    next(user.lane(P::TYP).ok_or(RecordError::Lane)?, now)
 }
 
 fn count(counter: Counter) -> Result<u64, RecordError> {

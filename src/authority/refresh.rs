@@ -83,9 +83,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
     ) -> Result<Decision<Refreshed<C>>, RefreshError> {
         let now = self.authority.now();
         opened.confirm(self.user, now)?;
-        if !self.context.is_empty() {
-            return Err(IssueError::RefreshContext.into());
-        }
+        self.lacks_context()?;
         let record = self.record()?;
         issued_at(now).map_err(RefreshError::Issue)?;
         let (session, seq) = opened.session()?;

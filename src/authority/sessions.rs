@@ -16,6 +16,8 @@ use crate::{
     context::Context,
     decision::{Change, Decision},
     purpose::{Access, NoClaims},
+    rejection::Reason,
+    session::Session,
     slots::{Label, SessionId, SessionInfo, SessionTable, Slot, Started},
     token::{RefreshToken, Token},
     user::{RecordError, User},
@@ -124,21 +126,22 @@ impl Authority {
 
     /// Logs all devices out but that of this session, which stays alive with fresh tokens.
     ///
-    /// The version moves, and the kept session begins anew under its old label and start: **every
-    /// token of the user but those in the outcome is dead**, copies of the caller's own too, and
-    /// tokens without a session.
+    /// The version moves, and the kept session begins anew under its old label and start, in the
+    /// context in which its token was presented: **every token of the user but those in the
+    /// outcome is dead**, copies of the caller's own too, and tokens without a session.
     ///
     /// After a password change, pass the record with the new hash, and store the hash with the
     /// change.
     ///
     /// # Errors
     ///
-    /// [`IssueError`], above all [`SessionOver`](IssueError::SessionOver) if there is no such
-    /// session.
-    pub fn log_out_others(
+    /// [`IssueError`], above all [`SessionOver`](IssueError::SessionOver) if the session ended
+    /// since it was verified, and [`NoSession`](IssueError::NoSession) if its token was issued
+    /// without one.
+    pub fn log_out_others<U, C>(
         &self,
         user: &dyn User,
-        session: SessionId,
+        session: &Session<U, C>,
     ) -> Result<Decision<SessionTokens>, IssueError> {
         self.issue::<Access>(user, &NoClaims {}).log_out_others(session)
     }
@@ -152,11 +155,7 @@ impl Authority {
     pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
         let now = self.now();
         let version = next(user.binding().current_version(), now)?;
-        let mut change = Change::none(user).with_version(version);
-        if let Some(table) = user.sessions() {
-            change = change.with_sessions(table.without(now, |_| true).0);
-        }
-        Ok(Decision::new(Some(change), ()))
+        Ok(Decision::new(Some(Change::logged_out(user, now).with_version(version)), ()))
     }
 
     fn end(
@@ -213,29 +212,43 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
 
-    /// Logs all other devices out: [`Authority::log_out_others`] with claims, a lifetime, an
-    /// audience or a context for the tokens of the one that stays.
+    /// Logs all other devices out: [`Authority::log_out_others`] with claims, a lifetime or an
+    /// audience for the access token of the one that stays.
     ///
     /// # Errors
     ///
     /// Those of [`Authority::log_out_others`].
-    pub fn log_out_others(
+    pub fn log_out_others<U, D>(
         self,
-        session: SessionId,
+        session: &Session<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        self.lacks_context()?;
         let mut record = self.record()?;
         let now = self.authority.now();
         issued_at(now)?;
+        let registered = session.registered();
+        let id = registered.session_id().ok_or(IssueError::NoSession)?;
+        if registered.subject() != self.user.id() {
+            return Err(IssueError::SessionOver(Reason::UserMismatch));
+        }
         let table = table(self.user)?;
         let own = table
-            .admit(session, &self.authority.settings.sessions, now)
+            .admit(id, &self.authority.settings.sessions, now)
             .map_err(IssueError::SessionOver)?;
         let (table, slot) = table.keep_only(own, now)?;
         let version = next(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
-        let tokens = self.tokens(&record, &self.context, now, &slot)?;
+        let tokens = self.tokens(&record, session.context(), now, &slot)?;
         let change = Change::none(self.user).with_version(version).with_sessions(table);
         Ok(Decision::new(Some(change), tokens))
+    }
+
+    /// No other context can be set where one was presented.
+    pub(super) fn lacks_context(&self) -> Result<(), IssueError> {
+        match self.context.is_empty() {
+            true => Ok(()),
+            false => Err(IssueError::ContextPresented),
+        }
     }
 
     /// The access token and the refresh token of this slot.

@@ -91,7 +91,8 @@ impl<'a, P: Purpose> Opened<'a, P> {
                 ours.check_session(self.authority, &user, now)?;
                 let claims = application::read(&ours.json)
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
-                Ok(Session::new(user, claims, ours.payload.into_registered(), false))
+                let context = self.token.context().clone();
+                Ok(Session::new(user, claims, ours.payload.into_registered(), context))
             }
             Inner::Legacy(legacy) => {
                 legacy.check_time(now, settings.leeway)?;
@@ -99,7 +100,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
                 let version = record.map_err(unusable)?.version;
                 legacy.check_binding(version, self.token.context())?;
                 let (claims, registered) = legacy.into_claims()?;
-                Ok(Session::new(user, claims, registered, true))
+                Ok(Session::legacy(user, claims, registered))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Sessions: devices that are listed, limited and logged out, each alone or all together.
 
 use relatch::{
-    Access, Authority, BindingMode, Context, IssueError, Reason, RecordError, SessionId,
+    Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, RecordError, SessionId,
     SessionPolicy, SessionTable, SessionTokens, Stage, Token, User, VerifyError, WhenFull,
 };
 use time::Duration;
@@ -74,7 +74,8 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let laptop = start(&authority, &mut alice, "laptop");
     let plain = authority.issue_for_user(&alice).unwrap();
     clock.set(60);
-    let decision = authority.log_out_others(&alice, phone.session().id()).unwrap();
+    let session = verify(&authority, phone.access(), &alice).unwrap();
+    let decision = authority.log_out_others(&alice, &session).unwrap();
     let kept = alice.commit(decision);
     assert!(is_alive(&authority, &kept, &alice));
     for dead in [phone.access(), laptop.access(), &plain] {
@@ -89,8 +90,14 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let refreshed = alice.commit(opened.refresh(&alice.clone()).unwrap());
     assert!(is_alive(&authority, &refreshed.into_tokens().unwrap(), &alice));
 
-    let over = authority.log_out_others(&alice, laptop.session().id());
+    let over = authority.log_out_others(&alice, &session);
     assert!(matches!(over, Err(IssueError::SessionOver(Reason::SessionEnded))));
+    let bob = account("bob");
+    let over = authority.log_out_others(&bob, &session);
+    assert!(matches!(over, Err(IssueError::SessionOver(Reason::UserMismatch))));
+    let plain = authority.issue_for_user(&alice).unwrap();
+    let plain = verify(&authority, &plain, &alice).unwrap();
+    assert!(matches!(authority.log_out_others(&alice, &plain), Err(IssueError::NoSession)));
 }
 
 #[test]
@@ -100,7 +107,8 @@ fn a_password_change_keeps_the_device_it_was_made_on() {
     let phone = start(&authority, &mut alice, "phone");
     let laptop = start(&authority, &mut alice, "laptop");
     let mut changed = Account { password_hash: "$new".into(), ..alice.clone() };
-    let decision = authority.log_out_others(&changed, phone.session().id()).unwrap();
+    let session = verify(&authority, phone.access(), &alice).unwrap();
+    let decision = authority.log_out_others(&changed, &session).unwrap();
     let kept = changed.commit(decision);
     assert!(is_alive(&authority, &kept, &changed));
     assert!(!is_alive(&authority, &phone, &changed));
@@ -263,6 +271,26 @@ fn an_access_token_has_claims_a_context_and_a_session_at_once() {
         let access = tokens.into_parts().0.in_context(here);
         assert_eq!(verify(&authority, &access, &alice).unwrap().claims().role, "admin");
     }
+}
+
+#[test]
+fn the_device_that_stays_stays_in_its_context() {
+    let (authority, _) = authority();
+    let mut alice = account("alice");
+    let here = Context::new().with("fingerprint", "cookie");
+    let issue = authority.issue::<Access>(&alice, &NoClaims {}).context(here.clone());
+    let tokens = alice.commit(issue.start_session("phone").unwrap());
+    let access = tokens.into_parts().0.in_context(here.clone());
+    let session = verify(&authority, &access, &alice).unwrap();
+    let kept = alice.commit(authority.log_out_others(&alice.clone(), &session).unwrap());
+    assert!(!is_alive(&authority, &kept, &alice), "without the cookie");
+    let (access, refresh) = kept.into_parts();
+    assert!(verify(&authority, &access.in_context(here.clone()), &alice).is_ok());
+    let opened = authority.open_refresh(refresh.in_context(here.clone())).unwrap();
+    assert!(opened.refresh(&alice).is_ok());
+    let other = authority.issue::<Access>(&alice, &NoClaims {}).context(here);
+    let session = session.clone();
+    assert!(matches!(other.log_out_others(&session), Err(IssueError::ContextPresented)));
 }
 
 #[test]
