@@ -105,19 +105,22 @@ impl<T> Decision<T> {
     /// `store` does the compare-and-set that [`Change`] describes, on the primary database, and
     /// tells whether it changed the row. It is not called where there is nothing to store.
     ///
-    /// `None` if it did not: the record was changed by somebody else meanwhile. Read it again and
-    /// decide again, a few times; nothing is lost.
+    /// [`Committed::RecordChanged`] if it did not: somebody else was faster. Read the record again
+    /// and decide again, a few times; nothing is lost, and nothing has happened either.
     ///
     /// # Errors
     ///
     /// The store's own: whether the change was stored is not known then, and nothing was handed
     /// out. A refresh may be tried again with the same token within the grace.
-    pub fn commit<E>(self, store: impl FnOnce(&Change) -> Result<bool, E>) -> Result<Option<T>, E> {
+    pub fn commit<E>(
+        self,
+        store: impl FnOnce(&Change) -> Result<bool, E>,
+    ) -> Result<Committed<T>, E> {
         let is_stored = match &self.change {
             Some(change) => store(change)?,
             None => true,
         };
-        Ok(is_stored.then_some(self.outcome))
+        Ok(Committed::of(is_stored, self.outcome))
     }
 
     /// [`commit`](Self::commit) with a store that is awaited.
@@ -125,7 +128,10 @@ impl<T> Decision<T> {
     /// # Errors
     ///
     /// Those of [`commit`](Self::commit).
-    pub async fn commit_async<E, F>(self, store: impl FnOnce(Change) -> F) -> Result<Option<T>, E>
+    pub async fn commit_async<E, F>(
+        self,
+        store: impl FnOnce(Change) -> F,
+    ) -> Result<Committed<T>, E>
     where
         F: Future<Output = Result<bool, E>>,
     {
@@ -133,7 +139,36 @@ impl<T> Decision<T> {
             Some(change) => store(change).await?,
             None => true,
         };
-        Ok(is_stored.then_some(self.outcome))
+        Ok(Committed::of(is_stored, self.outcome))
+    }
+}
+
+/// What came of committing a [`Decision`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a compare-and-set has these two outcomes")]
+#[must_use = "where the record was changed meanwhile, nothing has happened yet: decide again"]
+pub enum Committed<T> {
+    /// The change was stored, or there was none to store.
+    Stored(T),
+    /// The record is no longer the one that was read: nothing was stored.
+    RecordChanged,
+}
+
+impl<T> Committed<T> {
+    fn of(is_stored: bool, outcome: T) -> Self {
+        match is_stored {
+            true => Self::Stored(outcome),
+            false => Self::RecordChanged,
+        }
+    }
+
+    /// The outcome, if the change was stored.
+    #[must_use]
+    pub fn stored(self) -> Option<T> {
+        match self {
+            Self::Stored(outcome) => Some(outcome),
+            Self::RecordChanged => None,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ use crate::{
 ///     let issue = issue.context(Context::new().with_fingerprint(&fingerprint));
 ///     let tokens = issue.start_session("Firefox on Linux")?.commit(store)?;
 ///     let cookie = fingerprint.expose_set_cookie(Duration::days(90));
-///     Ok(tokens.map(|tokens| (tokens, cookie.to_string())))
+///     Ok(tokens.stored().map(|tokens| (tokens, cookie.to_string())))
 /// }
 ///
 /// /// A token as it arrives, with the value of the cookie that arrived with it.

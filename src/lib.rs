@@ -40,7 +40,7 @@ pub use claims::{REGISTERED_CLAIMS, Registered};
 pub use context::Context;
 pub use counter::Counter;
 pub use credential::{Carried, Credential, CredentialError};
-pub use decision::{Change, Decision};
+pub use decision::{Change, Committed, Decision};
 pub use environment::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use event::{EventKind, SessionEvent};
 pub use fingerprint::{Fingerprint, FingerprintError};

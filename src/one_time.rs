@@ -52,7 +52,7 @@
 //!     let opened = authority.open_once(Token::<PasswordReset>::new(text))?;
 //!     let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
 //!     let decision = opened.consume(&user)?;
-//!     Ok(decision.commit(|change| users.set_password(&user, hash, change))?.is_some())
+//!     Ok(decision.commit(|change| users.set_password(&user, hash, change))?.stored().is_some())
 //! }
 //! ```
 //!

@@ -333,7 +333,7 @@ impl Authority {
     /// ```
     /// use std::error::Error;
     ///
-    /// use relatch::{Authority, Change, RefreshToken, SessionTokens, User};
+    /// use relatch::{Authority, Change, Committed, RefreshToken, SessionTokens, User};
     ///
     /// /// Your database.
     /// trait Users {
@@ -351,12 +351,12 @@ impl Authority {
     ///     for _ in 0..5 {
     ///         let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
     ///         let decision = opened.refresh(&user)?;
-    ///         if let Some(refreshed) = decision.commit(|change| users.compare_and_set(&user, change))? {
-    ///             if let Some(event) = refreshed.event() {
-    ///                 eprintln!("{}: {} of {}", event.kind(), event.session_id(), event.user_id());
-    ///             }
-    ///             return Ok(refreshed.into_tokens()?);
+    ///         let committed = decision.commit(|change| users.compare_and_set(&user, change))?;
+    ///         let Committed::Stored(refreshed) = committed else { continue };
+    ///         if let Some(event) = refreshed.event() {
+    ///             eprintln!("{}: {} of {}", event.kind(), event.session_id(), event.user_id());
     ///         }
+    ///         return Ok(refreshed.into_tokens()?);
     ///     }
     ///     Err("the record was changed again and again".into())
     /// }

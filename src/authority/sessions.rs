@@ -44,13 +44,13 @@ impl Authority {
     /// # Example
     ///
     /// ```
-    /// use relatch::{Authority, Change, SessionTokens, User};
+    /// use relatch::{Authority, Change, Committed, SessionTokens, User};
     ///
     /// # fn store(_: &impl User, _: &Change) -> Result<bool, std::io::Error> { Ok(true) }
     /// fn log_in(
     ///     authority: &Authority,
     ///     account: &impl User,
-    /// ) -> Result<Option<SessionTokens>, Box<dyn std::error::Error>> {
+    /// ) -> Result<Committed<SessionTokens>, Box<dyn std::error::Error>> {
     ///     let decision = authority.start_session(account, "Firefox on Linux")?;
     ///     Ok(decision.commit(|change| store(account, change))?)
     /// }

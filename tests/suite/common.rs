@@ -90,7 +90,7 @@ impl Account {
             *self = self.after(change);
             Ok::<_, Infallible>(true)
         });
-        committed.unwrap().unwrap()
+        committed.unwrap().stored().unwrap()
     }
 }
 

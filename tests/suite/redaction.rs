@@ -165,6 +165,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Invitation", &None::<relatch::one_time::Invitation>);
     print("Fingerprint", &fingerprint);
     print("FingerprintError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
+    print("Committed", &relatch::Committed::<()>::RecordChanged);
     print("SystemClock", &relatch::SystemClock);
     print("SystemEntropy", &relatch::SystemEntropy);
     print("EntropyError", &relatch::EntropyError::new());
