@@ -32,10 +32,10 @@ use crate::{
     derivation::{self, Scope},
     jws,
     key_ring::KeyRing,
-    purpose::{Access, NoClaims, Purpose, Refresh, Use},
+    purpose::{Access, NoClaims, Purpose, Use},
     rejection::{Rejection, VerifyError},
     session::Session,
-    token::{RefreshToken, Token},
+    token::Token,
     user::{RecordError, User},
 };
 
@@ -266,103 +266,6 @@ impl Authority {
             );
         };
         Opened::new(self, token)
-    }
-
-    /// Looks at a token, without using it up if it can be used once: for the page that a link
-    /// opens (`GET`). Mail scanners open links too.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`verify`](Self::verify).
-    pub fn peek<P: Purpose, U: User, E>(
-        &self,
-        token: &Token<P>,
-        lookup: impl FnOnce(&str) -> Result<Option<U>, E>,
-    ) -> Result<Peeked<U, P::Claims>, VerifyError<E>> {
-        let opened = Opened::new(self, token)?;
-        let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
-        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
-    }
-
-    /// [`peek`](Self::peek) with a lookup that is awaited.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`verify`](Self::verify).
-    pub async fn peek_async<P, U, E, F>(
-        &self,
-        token: &Token<P>,
-        lookup: impl FnOnce(String) -> F,
-    ) -> Result<Peeked<U, P::Claims>, VerifyError<E>>
-    where
-        P: Purpose,
-        U: User,
-        F: Future<Output = Result<Option<U>, E>>,
-    {
-        let opened = Opened::new(self, token)?;
-        let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
-        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
-    }
-
-    /// The first of two steps of using up a token that can be used once: when the form behind the
-    /// link is sent (`POST`). Look up [`OpenedOnce::user_id`], then go on with
-    /// [`OpenedOnce::consume`].
-    ///
-    /// # Errors
-    ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
-    pub fn open_once<P: Purpose>(&self, token: Token<P>) -> Result<OpenedOnce<'_, P>, Rejection> {
-        const {
-            assert!(
-                !matches!(P::USE, Use::Many),
-                "a token of this purpose can be used many times: `Authority::verify` is for it"
-            );
-        };
-        OpenedOnce::new(self, Kind::of::<P>(&self.settings), token)
-    }
-
-    /// The first of two steps of a refresh. Look up [`OpenedOnce::user_id`], then go on with
-    /// [`OpenedOnce::refresh`], or with [`Issue::refresh`] where the access token has claims.
-    ///
-    /// # Errors
-    ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::error::Error;
-    ///
-    /// use relatch::{Authority, Change, Committed, RefreshToken, SessionTokens, User};
-    ///
-    /// /// Your database.
-    /// trait Users {
-    ///     type User: User;
-    ///     fn find(&self, id: &str) -> Result<Option<Self::User>, std::io::Error>;
-    ///     fn compare_and_set(&self, read: &Self::User, change: &Change) -> Result<bool, std::io::Error>;
-    /// }
-    ///
-    /// fn refresh(
-    ///     authority: &Authority,
-    ///     users: &impl Users,
-    ///     token: RefreshToken,
-    /// ) -> Result<SessionTokens, Box<dyn Error>> {
-    ///     let opened = authority.open_refresh(token)?;
-    ///     for _ in 0..5 {
-    ///         let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
-    ///         let decision = opened.refresh(&user)?;
-    ///         let committed = decision.commit(|change| users.compare_and_set(&user, change))?;
-    ///         let Committed::Stored(refreshed) = committed else { continue };
-    ///         if let Some(event) = refreshed.event() {
-    ///             eprintln!("{}: {} of {}", event.kind(), event.session_id(), event.user_id());
-    ///         }
-    ///         return Ok(refreshed.into_tokens()?);
-    ///     }
-    ///     Err("the record was changed again and again".into())
-    /// }
-    /// ```
-    pub fn open_refresh(&self, token: RefreshToken) -> Result<OpenedOnce<'_, Refresh>, Rejection> {
-        OpenedOnce::new(self, Kind::refresh(), token)
     }
 
     /// The HS256 key of this user's tokens of purpose `P` under the current master key: for a

@@ -1,6 +1,6 @@
 //! Tokens that are used once: looked at, and used up.
 
-use std::fmt;
+use std::{fmt, future::Future};
 
 use time::OffsetDateTime;
 
@@ -9,6 +9,7 @@ use super::{
     kernel::{Ours, check_user},
     kind::Kind,
     record::{Record, next_lane},
+    verify::Opened,
 };
 use crate::{
     application,
@@ -19,6 +20,61 @@ use crate::{
     token::Token,
     user::User,
 };
+
+impl Authority {
+    /// Looks at a token, without using it up if it can be used once: for the page that a link
+    /// opens (`GET`). Mail scanners open links too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub fn peek<P: Purpose, U: User, E>(
+        &self,
+        token: &Token<P>,
+        lookup: impl FnOnce(&str) -> Result<Option<U>, E>,
+    ) -> Result<Peeked<U, P::Claims>, VerifyError<E>> {
+        let opened = Opened::new(self, token)?;
+        let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
+        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
+    }
+
+    /// [`peek`](Self::peek) with a lookup that is awaited.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub async fn peek_async<P, U, E, F>(
+        &self,
+        token: &Token<P>,
+        lookup: impl FnOnce(String) -> F,
+    ) -> Result<Peeked<U, P::Claims>, VerifyError<E>>
+    where
+        P: Purpose,
+        U: User,
+        F: Future<Output = Result<Option<U>, E>>,
+    {
+        let opened = Opened::new(self, token)?;
+        let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
+        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
+    }
+
+    /// The first of two steps of using up a token that can be used once: when the form behind the
+    /// link is sent (`POST`). Look up [`OpenedOnce::user_id`], then go on with
+    /// [`OpenedOnce::consume`].
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    pub fn open_once<P: Purpose>(&self, token: Token<P>) -> Result<OpenedOnce<'_, P>, Rejection> {
+        const {
+            assert!(
+                !matches!(P::USE, Use::Many),
+                "a token of this purpose can be used many times: `Authority::verify` is for it"
+            );
+        };
+        OpenedOnce::new(self, Kind::of::<P>(&self.settings), token)
+    }
+}
 
 /// A token that can be used once, taken out of its holder's hands: a genuine one that has not
 /// expired, before the user's record is known. See [`Authority::open_once`] and

@@ -6,7 +6,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::{
+    Authority,
     issue::{Issue, IssueError, issued_at},
+    kind::Kind,
     once::OpenedOnce,
     sessions::{SessionTokens, table},
 };
@@ -18,8 +20,55 @@ use crate::{
     purpose::{Access, NoClaims, Refresh},
     rejection::{Reason, Rejection, Stage, VerifyError},
     slots::{Rotation, SessionId, Slot, instant},
+    token::RefreshToken,
     user::{RecordError, User},
 };
+
+impl Authority {
+    /// The first of two steps of a refresh. Look up [`OpenedOnce::user_id`], then go on with
+    /// [`OpenedOnce::refresh`], or with [`Issue::refresh`] where the access token has claims.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::error::Error;
+    ///
+    /// use relatch::{Authority, Change, Committed, RefreshToken, SessionTokens, User};
+    ///
+    /// /// Your database.
+    /// trait Users {
+    ///     type User: User;
+    ///     fn find(&self, id: &str) -> Result<Option<Self::User>, std::io::Error>;
+    ///     fn compare_and_set(&self, read: &Self::User, change: &Change) -> Result<bool, std::io::Error>;
+    /// }
+    ///
+    /// fn refresh(
+    ///     authority: &Authority,
+    ///     users: &impl Users,
+    ///     token: RefreshToken,
+    /// ) -> Result<SessionTokens, Box<dyn Error>> {
+    ///     let opened = authority.open_refresh(token)?;
+    ///     for _ in 0..5 {
+    ///         let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
+    ///         let decision = opened.refresh(&user)?;
+    ///         let committed = decision.commit(|change| users.compare_and_set(&user, change))?;
+    ///         let Committed::Stored(refreshed) = committed else { continue };
+    ///         if let Some(event) = refreshed.event() {
+    ///             eprintln!("{}: {} of {}", event.kind(), event.session_id(), event.user_id());
+    ///         }
+    ///         return Ok(refreshed.into_tokens()?);
+    ///     }
+    ///     Err("the record was changed again and again".into())
+    /// }
+    /// ```
+    pub fn open_refresh(&self, token: RefreshToken) -> Result<OpenedOnce<'_, Refresh>, Rejection> {
+        OpenedOnce::new(self, Kind::refresh(), token)
+    }
+}
 
 impl OpenedOnce<'_, Refresh> {
     /// Refreshes: [`Issue::refresh`] for an access token without claims of the application's own.
