@@ -12,17 +12,20 @@ use crate::{counter::Counter, slots::SessionTable, user::User};
 /// The condition is over version, credential, sessions and lanes *together*, whichever of them
 /// changes: a refresh that races a password reset, a bump or a logout then never leaves a living
 /// token behind. In SQL, where the values `:old_…` are those of the record that the decision was
-/// made on, and `IS` is that of SQLite (PostgreSQL: `IS NOT DISTINCT FROM`):
+/// made on, and `IS` is SQLite's (PostgreSQL: `IS NOT DISTINCT FROM`):
 ///
 /// ```sql
 /// UPDATE users
-///    SET token_version = :version, sessions = :sessions
-///  WHERE id = :id AND token_version IS :old_version AND password_hash IS :old_password_hash
-///    AND sessions IS :old_sessions
+///    SET token_version = :version, sessions = :sessions, magic_links = :lane
+///  WHERE id = :id
+///    AND coalesce(token_version, 0) = :old_version AND password_hash IS :old_password_hash
+///    AND sessions IS :old_sessions AND coalesce(magic_links, 0) = :old_lane
 /// ```
 ///
-/// A user's lane is one more column, in both lists. It is stored if exactly one row was changed.
-/// [`SessionTable::to_column`] gives both `:sessions` and `:old_sessions`.
+/// The change is stored if this changed one row. [`SessionTable::to_column`] gives `:sessions` and
+/// `:old_sessions`; a lane is a column each, where the application has any, and keeps its value
+/// where [`lane`](Self::lane) names another one. The condition takes all that
+/// [`User::binding`] and [`User::carried`] are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     version: Counter,

@@ -131,9 +131,8 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         opened: &OpenedOnce<'_, Refresh>,
     ) -> Result<Decision<Refreshed<C>>, RefreshError> {
         let now = self.authority.now();
-        opened.confirm(self.user, now)?;
+        let record = opened.confirm(self.user, now)?;
         self.lacks_context()?;
-        let record = self.record()?;
         issued_at(now).map_err(RefreshError::Issue)?;
         let (session, seq) = opened.session()?;
         let table = table(self.user).map_err(RefreshError::Record)?;
