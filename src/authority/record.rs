@@ -90,6 +90,7 @@ pub(super) fn next_lane<P: Purpose>(
     next(user.lane(P::TYP).ok_or(RecordError::Lane)?, now)
 }
 
-fn count(counter: Counter) -> Result<u64, RecordError> {
+/// The value as it is bound.
+pub(super) fn count(counter: Counter) -> Result<u64, RecordError> {
     counter.checked().ok_or(RecordError::NegativeCounter)
 }

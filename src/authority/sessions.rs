@@ -10,7 +10,7 @@ use super::{
     issue::{Issue, IssueError, issued_at},
     kind::Kind,
     mint::Draft,
-    record::{Record, next},
+    record::{Record, count, next},
 };
 use crate::{
     context::Context,
@@ -65,16 +65,17 @@ impl Authority {
 
     /// The user's sessions that are alive, the one that was used last first.
     ///
-    /// A password change or a bump of the version that was made past
-    /// [`log_out_everywhere`](Self::log_out_everywhere) makes their tokens void and leaves them in
-    /// this list until they run out.
+    /// A bump of the version takes all of them out, also one that was made by the application's
+    /// own SQL. A password that is changed that way makes their tokens void and leaves them in this
+    /// list, and in their slots, until they run out: bump the version with it, set the column to
+    /// `NULL`, or commit [`log_out_everywhere`](Self::log_out_everywhere) with the new hash.
     ///
     /// # Errors
     ///
     /// [`RecordError::Sessions`] for a record that keeps no sessions.
     pub fn sessions(&self, user: &dyn User) -> Result<Vec<SessionInfo>, RecordError> {
         let policy = &self.settings.sessions;
-        let mut sessions: Vec<_> = table(user)?.live(policy, self.now()).collect();
+        let mut sessions: Vec<_> = table(user)?.live(version(user)?, policy, self.now()).collect();
         sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
         Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
     }
@@ -118,9 +119,9 @@ impl Authority {
         user: &dyn User,
         mut is_out: impl FnMut(&SessionInfo) -> bool,
     ) -> Result<Decision<usize>, RecordError> {
-        let (policy, now) = (self.settings.sessions, self.now());
+        let (version, policy, now) = (version(user)?, self.settings.sessions, self.now());
         self.end(user, |slot| {
-            slot.is_alive(&policy, now) && is_out(&SessionInfo::of(slot, &policy))
+            slot.is_alive(version, &policy, now) && is_out(&SessionInfo::of(slot, &policy))
         })
     }
 
@@ -206,7 +207,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         issued_at(now)?;
         let policy = &self.authority.settings.sessions;
         let Started { table, slot, evicted } =
-            table(self.user)?.start(Label::clean(label), policy, now)?;
+            table(self.user)?.start(Label::clean(label), record.version, policy, now)?;
         let mut tokens = self.tokens(&record, &self.context, now, &slot)?;
         tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
@@ -235,9 +236,9 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let own = table
             .admit(id, &self.authority.settings.sessions, now)
             .map_err(IssueError::SessionOver)?;
-        let (table, slot) = table.keep_only(own, now)?;
         let version = next(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
+        let (table, slot) = table.keep_only(own, record.version, now)?;
         let tokens = self.tokens(&record, session.context(), now, &slot)?;
         let change = Change::none(self.user).with_version(version).with_sessions(table);
         Ok(Decision::new(Some(change), tokens))
@@ -264,6 +265,10 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let refresh = self.authority.refresh_token(self.user, record, context, slot)?;
         Ok(SessionTokens { access, refresh, session, evicted: None })
     }
+}
+
+fn version(user: &dyn User) -> Result<u64, RecordError> {
+    count(user.binding().current_version())
 }
 
 /// The table of a record that has one.

@@ -176,7 +176,8 @@ pub enum WhenFull {
     /// The session that was not used for the longest time ends.
     #[default]
     EvictLeastRecentlyUsed,
-    /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)).
+    /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)), so a
+    /// user without a device in hand needs another way to free a slot: a password reset does.
     Refuse,
 }
 

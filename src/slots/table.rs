@@ -86,13 +86,14 @@ impl SessionTable {
         }
     }
 
-    /// The sessions that are alive.
+    /// The sessions that are alive under this version of the user's.
     pub(crate) fn live(
         &self,
+        version: u64,
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter(move |slot| slot.is_alive(policy, now))
+        self.slots.iter().filter(move |slot| slot.is_alive(version, policy, now))
     }
 
     /// A login: takes a slot that is free or whose session is over, or that of the session that
@@ -100,11 +101,12 @@ impl SessionTable {
     pub(crate) fn start(
         &self,
         label: Label,
+        version: u64,
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> Result<Started, NoSlot> {
-        let generation = next(self.generation, now).ok_or(NoSlot::Exhausted)?;
-        let mut slots: Vec<Slot> = self.live(policy, now).cloned().collect();
+        let generation = self.generation_under(version, now)?;
+        let mut slots: Vec<Slot> = self.live(version, policy, now).cloned().collect();
         let is_free = |number: &u32| slots.iter().all(|slot| slot.number != *number);
         let (number, evicted) = match (0..policy.slots()).find(is_free) {
             Some(number) => (number, None),
@@ -171,16 +173,23 @@ impl SessionTable {
         (table, ended)
     }
 
-    /// Logs all sessions out but this one, which begins a new generation.
+    /// Logs all sessions out but this one, which begins a new generation under a new version.
     pub(crate) fn keep_only(
         &self,
         slot: &Slot,
+        version: u64,
         now: OffsetDateTime,
     ) -> Result<(Self, Slot), NoSlot> {
-        let generation = next(self.generation, now).ok_or(NoSlot::Exhausted)?;
+        let generation = self.generation_under(version, now)?;
         let last_seen = now.unix_timestamp();
         let slot = Slot { generation, seq: 0, last_seen, ..slot.clone() };
         Ok((Self { generation, slots: vec![slot.clone()] }, slot))
+    }
+
+    /// A generation above all before it, and above the version: one that is not above a later
+    /// version is of before the bump, which may have been made past this table.
+    fn generation_under(&self, version: u64, now: OffsetDateTime) -> Result<u64, NoSlot> {
+        next(self.generation.max(version), now).ok_or(NoSlot::Exhausted)
     }
 
     fn with(&self, changed: Slot, generation: u64) -> Self {
@@ -206,8 +215,13 @@ impl Slot {
         now.unix_timestamp() >= self.ends_at(policy)
     }
 
-    pub(crate) fn is_alive(&self, policy: &SessionPolicy, now: OffsetDateTime) -> bool {
-        self.number < policy.slots() && !self.is_over(policy, now)
+    pub(crate) fn is_alive(
+        &self,
+        version: u64,
+        policy: &SessionPolicy,
+        now: OffsetDateTime,
+    ) -> bool {
+        self.number < policy.slots() && self.generation > version && !self.is_over(policy, now)
     }
 }
 

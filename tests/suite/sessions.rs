@@ -131,6 +131,25 @@ fn everyone_is_logged_out_everywhere() {
     assert!(again.session().id() != phone.session().id());
 }
 
+/// Under a policy that refuses, dead sessions in their slots would lock the user out.
+#[test]
+fn a_bump_past_the_table_frees_its_slots() {
+    let clock = TestClock::new();
+    let authority = limited(&clock, 1, WhenFull::Refuse);
+    for ahead in [0, 5] {
+        let mut alice = account("alice");
+        clock.set(0);
+        let phone = start(&authority, &mut alice, "phone");
+        let version = relatch::Counter::from(alice.version).next(clock.at(60 + ahead)).unwrap();
+        alice.version = version.get();
+        clock.set(60);
+        assert!(labels(&authority, &alice).is_empty());
+        let laptop = start(&authority, &mut alice, "laptop");
+        assert!(is_alive(&authority, &laptop, &alice) && !is_alive(&authority, &phone, &alice));
+        assert_eq!(labels(&authority, &alice), ["laptop"], "{ahead} s ahead");
+    }
+}
+
 #[test]
 fn sessions_are_revoked_by_a_predicate() {
     let (authority, _) = authority();
