@@ -4,7 +4,12 @@ use std::{fmt, future::Future};
 
 use time::OffsetDateTime;
 
-use crate::{counter::Counter, slots::SessionTable, user::User};
+use crate::{
+    counter::Counter,
+    credential::Carried,
+    slots::SessionTable,
+    user::{Binding, Epoch, User},
+};
 
 /// What a decision makes of the user's record: to be written in one statement, on condition that
 /// the record still is the one that was read.
@@ -16,28 +21,30 @@ use crate::{counter::Counter, slots::SessionTable, user::User};
 ///
 /// ```sql
 /// UPDATE users
-///    SET token_version = :version, sessions = :sessions, magic_links = :lane
+///    SET token_version = :version, sessions = :sessions, magic_links = :lane,
+///        password_hash = :password_hash, carried = :carried
 ///  WHERE id = :id
-///    AND coalesce(token_version, 0) = :old_version AND password_hash IS :old_password_hash
-///    AND sessions IS :old_sessions AND coalesce(magic_links, 0) = :old_lane
+///    AND coalesce(token_version, 0) = :old_version AND sessions IS :old_sessions
+///    AND coalesce(magic_links, 0) = :old_lane
+///    AND password_hash IS :old_password_hash AND carried IS :old_carried
 /// ```
 ///
 /// The change is stored if this changed one row. [`SessionTable::to_column`] gives `:sessions` and
-/// `:old_sessions`; a lane is a column each, where the application has any, and keeps its value
-/// where [`lane`](Self::lane) names another one. The condition takes all that
-/// [`User::binding`] and [`User::carried`] are made of.
+/// `:old_sessions`. A lane is a column each, where the application has any, and keeps its value
+/// where [`lane`](Self::lane) says nothing of it. The hash is the application's own to change: it
+/// writes the old one, or a new one along with the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     version: Counter,
     sessions: Option<SessionTable>,
-    lane: Option<(&'static str, Counter)>,
+    lanes: Vec<(&'static str, Counter)>,
 }
 
 impl Change {
     /// Nothing but what the record has.
     pub(crate) fn none(user: &dyn User) -> Self {
         let version = user.binding().current_version();
-        Self { version, sessions: user.sessions().cloned(), lane: None }
+        Self { version, sessions: user.sessions().cloned(), lanes: Vec::new() }
     }
 
     /// All sessions end, if the record has any.
@@ -54,8 +61,16 @@ impl Change {
         Self { sessions: Some(sessions), ..self }
     }
 
-    pub(crate) fn with_lane(self, typ: &'static str, counter: Counter) -> Self {
-        Self { lane: Some((typ, counter)), ..self }
+    pub(crate) fn with_lane(mut self, typ: &'static str, counter: Counter) -> Self {
+        self.lanes.push((typ, counter));
+        self
+    }
+
+    /// This one first, and then another that was decided on the record as this one leaves it.
+    fn then(mut self, other: Self) -> Self {
+        self.lanes.retain(|(typ, _)| other.lane(typ).is_none());
+        self.lanes.extend(other.lanes);
+        Self { lanes: self.lanes, ..other }
     }
 
     /// The user's version from now on; the same as before where the decision does not move it.
@@ -71,10 +86,40 @@ impl Change {
         self.sessions.as_ref()
     }
 
-    /// The lane that moves, by its purpose's `typ`, and the counter's value from now on.
+    /// The user's counter for the purpose of this JOSE `typ` from now on, if it moves.
     #[must_use]
-    pub const fn lane(&self) -> Option<(&'static str, Counter)> {
-        self.lane
+    pub fn lane(&self, typ: &str) -> Option<Counter> {
+        self.lanes.iter().find(|(moved, _)| *moved == typ).map(|(_, counter)| *counter)
+    }
+}
+
+/// A record as a change leaves it.
+struct Changed<'a> {
+    user: &'a dyn User,
+    change: &'a Change,
+}
+
+impl User for Changed<'_> {
+    fn id(&self) -> &str {
+        self.user.id()
+    }
+    fn binding(&self) -> Binding<'_> {
+        self.user.binding().version(self.change.version)
+    }
+    fn is_active(&self) -> bool {
+        self.user.is_active()
+    }
+    fn carried(&self) -> Option<&Carried> {
+        self.user.carried()
+    }
+    fn epochs(&self) -> Vec<Epoch<'_>> {
+        self.user.epochs()
+    }
+    fn sessions(&self) -> Option<&SessionTable> {
+        self.change.sessions()
+    }
+    fn lane(&self, typ: &str) -> Option<Counter> {
+        self.change.lane(typ).or_else(|| self.user.lane(typ))
     }
 }
 
@@ -93,7 +138,54 @@ impl<T> Decision<T> {
         Self { change, outcome }
     }
 
-    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Decision<U> {
+    /// Goes on with another decision, on the record as this one leaves it: both are stored as one
+    /// change, or neither is.
+    ///
+    /// `user` is the record that was read, with whatever the application itself changes in it
+    /// along with the decision, such as the hash of a new password; the function is handed that
+    /// record after this decision.
+    ///
+    /// # Errors
+    ///
+    /// Those of the other decision.
+    ///
+    /// # Example
+    ///
+    /// A magic link that is used up by the session it starts:
+    ///
+    /// ```
+    /// use std::error::Error;
+    ///
+    /// use relatch::{Authority, Decision, SessionTokens, Token, Used, User, one_time::MagicLink};
+    ///
+    /// fn log_in(
+    ///     authority: &Authority,
+    ///     link: Token<MagicLink>,
+    ///     user: &dyn User,
+    /// ) -> Result<Decision<SessionTokens>, Box<dyn Error>> {
+    ///     let used = authority.open_once(link)?.consume(user)?;
+    ///     let both = used.and_then(user, |user| authority.start_session(user, "Firefox"))?;
+    ///     Ok(both.map(|(_, tokens)| tokens))
+    /// }
+    /// ```
+    pub fn and_then<U, E>(
+        self,
+        user: &dyn User,
+        decide: impl FnOnce(&dyn User) -> Result<Decision<U>, E>,
+    ) -> Result<Decision<(T, U)>, E> {
+        let other = match &self.change {
+            Some(change) => decide(&Changed { user, change })?,
+            None => decide(user)?,
+        };
+        let change = match (self.change, other.change) {
+            (Some(first), Some(second)) => Some(first.then(second)),
+            (first, second) => first.or(second),
+        };
+        Ok(Decision { change, outcome: (self.outcome, other.outcome) })
+    }
+
+    /// The same decision with another outcome, made of this one when it is let go of.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Decision<U> {
         Decision { change: self.change, outcome: map(self.outcome) }
     }
 
@@ -126,7 +218,8 @@ impl<T> Decision<T> {
         Ok(Committed::of(is_stored, self.outcome))
     }
 
-    /// [`commit`](Self::commit) with a store that is awaited.
+    /// [`commit`](Self::commit) with a store that is awaited. The change is handed to it as its own,
+    /// so that the future is [`Send`] if the store's is.
     ///
     /// # Errors
     ///

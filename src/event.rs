@@ -84,6 +84,25 @@ impl SessionEvent {
     }
 }
 
+impl fmt::Display for SessionEvent {
+    /// One line for a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, user_id, session_id, token_id, presented, ended, .. } = self;
+        write!(f, "{kind}: user {user_id:?}, session {session_id}")?;
+        if let Some(label) = &self.label {
+            write!(f, " {label:?}")?;
+        }
+        write!(f, ", token {token_id} with seq {presented}")?;
+        if let Some(current) = self.current {
+            write!(f, " where {current} is in force")?;
+        }
+        match ended {
+            0 => Ok(()),
+            ended => write!(f, ", ended {ended}"),
+        }
+    }
+}
+
 /// What happened at a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -51,7 +51,7 @@
 //! fn reset(authority: &Authority, users: &impl Users, text: &str, hash: &str) -> Result<bool, Box<dyn Error>> {
 //!     let opened = authority.open_once(Token::<PasswordReset>::new(text))?;
 //!     let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
-//!     let decision = opened.consume(&user)?;
+//!     let decision = opened.consume(&user)?; // which logs all devices out
 //!     Ok(decision.commit(|change| users.set_password(&user, hash, change))?.stored().is_some())
 //! }
 //! ```
@@ -84,8 +84,9 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
 /// Confirms that an e-mail address is the user's: good for 24 hours, once, by a lane.
 ///
 /// It is bound to the address, which must be set at issue
-/// ([`Context::with_email`](crate::Context::with_email)) and presented with the token: what the
-/// record holds as the address to be confirmed. A link for one address confirms no other.
+/// ([`Context::with_email`](crate::Context::with_email)) and presented with the token
+/// ([`OpenedOnce::in_context`](crate::OpenedOnce::in_context)): what the record holds as the
+/// address to be confirmed. A link for one address confirms no other.
 #[derive(Clone, Copy, Debug)]
 pub struct EmailConfirmation<C = NoClaims>(PhantomData<fn() -> C>);
 

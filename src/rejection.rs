@@ -92,8 +92,8 @@ pub enum Reason {
     RevokedByLane,
     /// Stamp mode: the credential, an epoch or the context is another one.
     RevokedByStamp,
-    /// Key mode: the signature is wrong behind a valid guard. The payload was tampered with, or
-    /// the credential, an epoch or the context is another one; which of them cannot be told. Also a
+    /// Key mode: the signature is wrong behind a valid guard. The context, the credential or an
+    /// epoch is another one, or the payload was tampered with; which of them cannot be told. Also a
     /// plain token of before the adoption that is presented in a context.
     BadSignature,
     /// The token's session is over: logged out, evicted by a login, or ended by the reuse of a

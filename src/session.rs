@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{claims::Registered, context::Context, purpose::NoClaims};
+use crate::{claims::Registered, context::Context, purpose::NoClaims, slots::SessionId};
 
 /// Proof that a token was verified: the user's record, the application's claims, and the
 /// registered ones.
@@ -47,6 +47,12 @@ impl<U, C> Session<U, C> {
     /// The registered claims.
     pub const fn registered(&self) -> &Registered {
         &self.registered
+    }
+
+    /// Which of the user's sessions this is, if its token was issued with one.
+    #[must_use]
+    pub const fn id(&self) -> Option<SessionId> {
+        self.registered.session_id()
     }
 
     /// Whether the token is a plain one of before the adoption, accepted by

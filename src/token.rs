@@ -54,7 +54,7 @@ impl<P> Token<P> {
     /// Presents the token in this context, which must be the one that it was issued in.
     #[must_use]
     pub fn in_context(mut self, context: Context) -> Self {
-        self.context = context;
+        self.set_context(context);
         self
     }
 
@@ -67,6 +67,10 @@ impl<P> Token<P> {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text
+    }
+
+    pub(crate) fn set_context(&mut self, context: Context) {
+        self.context = context;
     }
 
     /// The text and the context, as they arrived.

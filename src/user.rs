@@ -66,7 +66,8 @@ pub trait User {
 
     /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where the
     /// purpose is [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, as for a record that has no
-    /// such counter, is an error then.
+    /// such counter, is an error then. A `NULL` column is a counter: `Some(column.into())`, where
+    /// the column is an `Option<i64>`.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
         None
@@ -248,7 +249,7 @@ impl fmt::Display for RecordError {
             ),
             Self::Lane => f.write_str(
                 "the user's record has no counter for this purpose, which has a lane: implement \
-                 `User::lane`",
+                 `User::lane`, in which a NULL column is `Some(Counter::INITIAL)`",
             ),
             Self::Sessions => f.write_str(
                 "the user's record has no sessions, and the token is of one: implement \

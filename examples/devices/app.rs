@@ -3,9 +3,10 @@
 use std::{convert::Infallible, error::Error, fmt, sync::mpsc::Sender};
 
 use relatch::{
-    Access, AccessToken, Authority, Carried, Context, Counter, Credential, CredentialError,
-    Decision, IssueError, NoClaims, Purpose, RecordError, RefreshError, RefreshToken, Rejection,
-    Session, SessionEvent, SessionId, SessionInfo, SessionTokens, Token, VerifyError,
+    Access, AccessToken, Authority, Carried, Committed, Context, Counter, Credential,
+    CredentialError, Decision, IssueError, NoClaims, Purpose, RecordError, RefreshError,
+    RefreshToken, Rejection, Session, SessionEvent, SessionId, SessionInfo, SessionTokens, Token,
+    VerifyError,
     one_time::{EmailConfirmation, MagicLink, PasswordReset},
     password::{PasswordError, PasswordHasher},
 };
@@ -54,7 +55,7 @@ impl App {
             let issue =
                 self.authority.issue::<Access>(&edited, &NoClaims {}).context(context.clone());
             let started = issue.start_session(device)?;
-            if let Some(tokens) = self.store(&read, started, &edited).await? {
+            if let Committed::Stored(tokens) = self.store(&read, started, &edited).await? {
                 return Ok(Some(tokens));
             }
         }
@@ -81,7 +82,7 @@ impl App {
 impl App {
     /// The user's sessions, and whether each is the present one.
     pub(crate) fn devices(&self, session: &Session<Account>) -> Result<Vec<(SessionInfo, bool)>> {
-        let own = session.registered().session_id();
+        let own = session.id();
         let sessions = self.authority.sessions(session.user())?.into_iter();
         Ok(sessions.map(|info| (info.clone(), Some(info.id()) == own)).collect())
     }
@@ -90,18 +91,9 @@ impl App {
         self.decide(&session.user().id, |read| Ok(self.authority.log_out(read, id)?)).await
     }
 
-    /// The context is that of the request: the new tokens are bound to what the old ones were.
-    pub(crate) async fn log_out_others(
-        &self,
-        session: &Session<Account>,
-        context: Context,
-    ) -> Result<SessionTokens> {
-        let own = session.registered().session_id().ok_or(Failure::NoSession)?;
-        self.decide(&session.user().id, |read| {
-            let issue = self.authority.issue::<Access>(read, &NoClaims {});
-            Ok(issue.context(context.clone()).log_out_others(own)?)
-        })
-        .await
+    pub(crate) async fn log_out_others(&self, session: &Session<Account>) -> Result<SessionTokens> {
+        self.decide(&session.user().id, |read| Ok(self.authority.log_out_others(read, session)?))
+            .await
     }
 
     pub(crate) async fn log_out_everywhere(&self, session: &Session<Account>) -> Result<()> {
@@ -135,11 +127,12 @@ impl App {
         let opened = self.authority.open_once(Token::<PasswordReset>::new(link))?;
         let hash = self.hash(password).await?;
         self.decide_and_edit(opened.user_id(), |read| {
-            let used = read.after(opened.consume(read)?.change());
-            let new = Account { password_hash: hash.clone(), carried: None, ..used };
-            Ok((self.authority.log_out_everywhere(&new)?, new))
+            let new = Account { password_hash: hash.clone(), carried: None, ..read.clone() };
+            let used = opened.consume(read)?;
+            Ok((used.and_then(&new, |new| self.authority.log_out_everywhere(new))?, new))
         })
         .await
+        .map(drop)
     }
 
     /// `POST`: the session is started in the statement that uses the link up, for the very record
@@ -147,8 +140,9 @@ impl App {
     pub(crate) async fn log_in_by_link(&self, link: &str, device: &str) -> Result<SessionTokens> {
         let opened = self.authority.open_once(Token::<MagicLink>::new(link))?;
         self.decide_and_edit(opened.user_id(), |read| {
-            let used = read.after(opened.consume(read)?.change());
-            Ok((self.authority.start_session(&used, device)?, used))
+            let used = opened.consume(read)?;
+            let started = used.and_then(read, |user| self.authority.start_session(user, device))?;
+            Ok((started.map(|(_, tokens)| tokens), read.clone()))
         })
         .await
     }
@@ -167,14 +161,12 @@ impl App {
 
     /// `POST`: the address that the record holds is the user's, if the link was made for it.
     pub(crate) async fn confirm_email(&self, link: &str) -> Result<()> {
-        let link = || Token::<EmailConfirmation>::new(link);
-        // Who it is comes first: the context to present the link in is in that user's record.
-        let opened = self.authority.open_once(link())?;
-        self.decide_and_edit(opened.user_id(), |read| {
-            let address = read.new_email.clone().unwrap_or_default();
-            let context = Context::new().with_email(&address);
-            let used = self.authority.open_once(link().in_context(context))?.consume(read)?;
-            Ok((used, Account { email: address, new_email: None, ..read.clone() }))
+        let mut opened = self.authority.open_once(Token::<EmailConfirmation>::new(link))?;
+        let id = opened.user_id().to_owned();
+        self.decide_and_edit(&id, |read| {
+            let email = read.new_email.clone().unwrap_or_default();
+            let used = opened.in_context(Context::new().with_email(&email)).consume(read)?;
+            Ok((used, Account { email, new_email: None, ..read.clone() }))
         })
         .await
         .map(drop)
@@ -197,12 +189,12 @@ impl App {
     async fn decide_and_edit<T>(
         &self,
         id: &str,
-        decide: impl Fn(&Account) -> Result<(Decision<T>, Account)>,
+        mut decide: impl FnMut(&Account) -> Result<(Decision<T>, Account)>,
     ) -> Result<T> {
         for _ in 0..ATTEMPTS {
             let read = self.db.find(id).await?.ok_or(Failure::NoSuchUser)?;
             let (decision, edited) = decide(&read)?;
-            if let Some(outcome) = self.store(&read, decision, &edited).await? {
+            if let Committed::Stored(outcome) = self.store(&read, decision, &edited).await? {
                 return Ok(outcome);
             }
         }
@@ -214,7 +206,7 @@ impl App {
         read: &Account,
         decision: Decision<T>,
         edited: &Account,
-    ) -> sqlx::Result<Option<T>> {
+    ) -> sqlx::Result<Committed<T>> {
         let store = async |change| self.db.compare_and_set(read, &change, edited).await;
         decision.commit_async(store).await
     }
@@ -313,7 +305,8 @@ impl From<RefreshError> for Failure {
 impl From<IssueError> for Failure {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::SessionOver(_) => Self::NoSession,
+            IssueError::SessionOver(rejection) => rejection.into(),
+            IssueError::NoSession => Self::NoSession,
             other => Self::Fault(other.into()),
         }
     }

@@ -59,18 +59,15 @@ impl User for Account {
 
 impl Account {
     /// The record as a decision's change makes it.
-    pub(crate) fn after(&self, change: Option<&Change>) -> Self {
-        let Some(change) = change else { return self.clone() };
-        let mut next = Self { token_version: change.version().get(), ..self.clone() };
-        if let Some(sessions) = change.sessions() {
-            next.sessions = sessions.clone();
+    fn after(&self, change: &Change) -> Self {
+        let lane = |typ, present| change.lane(typ).map(Counter::get).or(present);
+        Self {
+            token_version: change.version().get(),
+            sessions: change.sessions().cloned().unwrap_or_default(),
+            magic_lane: lane(<MagicLink>::TYP, self.magic_lane),
+            email_lane: lane(<EmailConfirmation>::TYP, self.email_lane),
+            ..self.clone()
         }
-        match change.lane() {
-            Some((<MagicLink>::TYP, counter)) => next.magic_lane = Some(counter.get()),
-            Some((<EmailConfirmation>::TYP, counter)) => next.email_lane = Some(counter.get()),
-            _ => {}
-        }
-        next
     }
 
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
@@ -141,7 +138,7 @@ impl Db {
         change: &Change,
         edited: &Account,
     ) -> sqlx::Result<bool> {
-        let next = edited.after(Some(change));
+        let next = edited.after(change);
         let stored = sqlx::query(
             "UPDATE users
                 SET email = ?, new_email = ?, password_hash = ?, carried = ?,

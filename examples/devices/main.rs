@@ -128,7 +128,7 @@ async fn story(file: &Path) -> Result {
     ensure("a second time there is none", !app.log_out(&session, old_phone.session().id()).await?)?;
 
     title("She logs all others out, and stays, with fresh tokens");
-    let kept = app.log_out_others(&session, Context::new()).await?;
+    let kept = app.log_out_others(&session).await?;
     alive(&app, "her laptop", kept.access()).await?;
     dead(&app, "her phone", phone.access(), Reason::RevokedByVersion).await?;
     dead(&app, "copies of her laptop's token", laptop.access(), Reason::RevokedByVersion).await?;
@@ -357,19 +357,7 @@ async fn no_devices(app: &App) -> Result {
 /// The one event that was reported since, with all that is known of it.
 fn heard(events: &Receiver<SessionEvent>, kind: EventKind, label: &str) -> Result {
     let event = events.try_recv().map_err(|_| format!("expected an event: {kind}"))?;
-    println!(
-        "  ! {}: {}'s {}, session {}, token {}, number {} where {} is in force, refreshed at {}; \
-         ended: {}",
-        event.kind(),
-        event.user_id(),
-        event.label().unwrap_or("unknown device"),
-        event.session_id(),
-        event.token_id(),
-        event.presented_seq(),
-        event.current_seq().map_or("none".into(), |seq| seq.to_string()),
-        event.last_seen().map_or("unknown".into(), |at| at.time().to_string()),
-        event.ended_sessions(),
-    );
+    println!("  ! {event}");
     let ended = usize::from(kind == EventKind::Reuse);
     let is_so = event.kind() == kind
         && event.label() == Some(label)

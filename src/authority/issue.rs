@@ -17,7 +17,7 @@ use crate::{
     decision::{Change, Decision},
     environment::EntropyError,
     purpose::{Purpose, Use},
-    rejection::Reason,
+    rejection::Rejection,
     slots::{NoSlot, SessionInfo},
     token::Token,
     user::{RecordError, User},
@@ -218,8 +218,8 @@ pub enum IssueError {
     /// All of the user's session slots are taken, and the policy refuses a login then
     /// ([`WhenFull::Refuse`](crate::WhenFull::Refuse)).
     SessionsFull,
-    /// The session that was to be kept is not alive, for this reason.
-    SessionOver(Reason),
+    /// The session that was to be kept is not alive: its token is as good as rejected.
+    SessionOver(Rejection),
     /// The session that was to be kept is that of a token that was issued without one.
     NoSession,
     /// The new tokens take the context in which the old one was presented, and another one was
@@ -266,7 +266,7 @@ impl fmt::Display for IssueError {
                 "all of the user's sessions are taken: let the user log another device out first, \
                  or evict (`SessionPolicy::when_full`)",
             ),
-            Self::SessionOver(reason) => write!(f, "the session to keep is over: {reason}"),
+            Self::SessionOver(_) => f.write_str("the session to keep is over"),
             Self::NoSession => f.write_str(
                 "the token was issued without a session: there is none to keep; log the user out \
                  everywhere instead",

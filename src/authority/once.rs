@@ -14,6 +14,7 @@ use super::{
 use crate::{
     application,
     claims::{self, Registered},
+    context::Context,
     decision::{Change, Decision},
     purpose::{Purpose, Use},
     rejection::{Reason, Rejection, Stage, VerifyError},
@@ -115,6 +116,13 @@ impl<'a, P> OpenedOnce<'a, P> {
         claims::numeric_date(self.ours.payload.exp)
     }
 
+    /// Presents the token in this context, in place of the one that it came with: for what is known
+    /// only when the user's record is, such as the address that is to be confirmed.
+    pub fn in_context(&mut self, context: Context) -> &mut Self {
+        self.token.set_context(context);
+        self
+    }
+
     /// What to answer if the lookup finds nobody.
     pub const fn unknown_user(&self) -> Rejection {
         Rejection::new(Stage::Lookup, Reason::UnknownUser)
@@ -132,6 +140,25 @@ impl<'a, P> OpenedOnce<'a, P> {
 }
 
 impl<P: Purpose> OpenedOnce<'_, P> {
+    /// Looks at the token without using it up, as [`Authority::peek`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Opened::verify`].
+    pub fn peek<U: User>(&self, user: U) -> Result<Peeked<U, P::Claims>, VerifyError> {
+        self.confirm(&user, self.authority.now())?;
+        Ok(Peeked { user, claims: self.claims()?, registered: self.registered() })
+    }
+
+    fn claims(&self) -> Result<P::Claims, Rejection> {
+        application::read(&self.ours.json)
+            .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))
+    }
+
+    fn registered(&self) -> Registered {
+        self.ours.payload.clone().into_registered()
+    }
+
     /// Uses the token up.
     ///
     /// [`Use::OnceByLane`]: the decision's change moves the user's counter for this purpose
@@ -142,13 +169,12 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     ///
     /// # Errors
     ///
-    /// Those of [`Opened::verify`](crate::Opened::verify), and a
+    /// Those of [`Opened::verify`], and a
     /// [`RecordError::Exhausted`](crate::RecordError::Exhausted).
     pub fn consume(&self, user: &dyn User) -> Result<Decision<Used<P::Claims>>, VerifyError> {
         let now = self.authority.now();
         self.confirm(user, now)?;
-        let claims = application::read(&self.ours.json)
-            .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
+        let claims = self.claims()?;
         let change = match P::USE {
             Use::OnceByLane => {
                 let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
@@ -156,8 +182,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
             }
             Use::OnceByCredential | Use::Many => Change::logged_out(user, now),
         };
-        let registered = self.ours.payload.clone().into_registered();
-        Ok(Decision::new(Some(change), Used { claims, registered }))
+        Ok(Decision::new(Some(change), Used { claims, registered: self.registered() }))
     }
 }
 

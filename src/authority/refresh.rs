@@ -58,7 +58,7 @@ impl Authority {
     ///         let committed = decision.commit(|change| users.compare_and_set(&user, change))?;
     ///         let Committed::Stored(refreshed) = committed else { continue };
     ///         if let Some(event) = refreshed.event() {
-    ///             eprintln!("{}: {} of {}", event.kind(), event.session_id(), event.user_id());
+    ///             eprintln!("{event}");
     ///         }
     ///         return Ok(refreshed.into_tokens()?);
     ///     }

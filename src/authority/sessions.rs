@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     decision::{Change, Decision},
     purpose::{Access, NoClaims},
-    rejection::Reason,
+    rejection::{Reason, Rejection, Stage},
     session::Session,
     slots::{Label, SessionId, SessionInfo, SessionTable, Slot, Started},
     token::{RefreshToken, Token},
@@ -34,7 +34,8 @@ impl Authority {
     /// # Security
     ///
     /// As with [`issue_for_user`](Self::issue_for_user), pass the very record whose password was
-    /// verified.
+    /// verified. Where the login rehashes, pass that record with the new hash and the carry, and
+    /// store them with the change.
     ///
     /// # Errors
     ///
@@ -230,12 +231,12 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let registered = session.registered();
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
         if registered.subject() != self.user.id() {
-            return Err(IssueError::SessionOver(Reason::UserMismatch));
+            return Err(IssueError::SessionOver(over(Reason::UserMismatch)));
         }
         let table = table(self.user)?;
         let own = table
             .admit(id, &self.authority.settings.sessions, now)
-            .map_err(IssueError::SessionOver)?;
+            .map_err(|reason| IssueError::SessionOver(over(reason)))?;
         let version = next(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
         let (table, slot) = table.keep_only(own, record.version, now)?;
@@ -265,6 +266,10 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let refresh = self.authority.refresh_token(self.user, record, context, slot)?;
         Ok(SessionTokens { access, refresh, session, evicted: None })
     }
+}
+
+const fn over(reason: Reason) -> Rejection {
+    Rejection::new(Stage::Session, reason)
 }
 
 fn version(user: &dyn User) -> Result<u64, RecordError> {

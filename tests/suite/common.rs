@@ -79,7 +79,7 @@ impl Account {
         Self {
             version: change.version().get(),
             sessions: SessionTable::from_column(column.as_deref()).unwrap(),
-            lane: change.lane().map_or(self.lane, |(_, lane)| lane.get()),
+            lane: change.lane(MagicLink::TYP).map_or(self.lane, Counter::get),
             ..self.clone()
         }
     }

@@ -7,6 +7,7 @@ mod adoption;
 mod asymmetric;
 mod bad_input;
 mod common;
+mod decisions;
 mod differential;
 mod issue_and_verify;
 #[cfg(feature = "password")]

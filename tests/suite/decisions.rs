@@ -1,0 +1,172 @@
+//! Decisions: stored whole or not at all, alone or several as one.
+
+use std::convert::Infallible;
+
+use relatch::{
+    Change, Committed, Counter, NoClaims, Purpose, Reason, Token, one_time, one_time::MagicLink,
+};
+
+use crate::common::{Account, account, authority, peek, reason, verify};
+
+type Lost = Result<bool, Infallible>;
+
+fn refused(_: &Change) -> Lost {
+    Ok(false)
+}
+
+#[test]
+fn nothing_is_handed_out_where_the_record_was_changed_meanwhile() {
+    let (authority, _) = authority();
+    let mut alice = account("alice");
+    let lost = authority.start_session(&alice, "phone").unwrap().commit(refused).unwrap();
+    assert!(matches!(lost, Committed::RecordChanged));
+    let phone = alice.commit(authority.start_session(&alice.clone(), "phone").unwrap());
+    let text = phone.refresh().expose().to_owned();
+    let opened = authority.open_refresh(phone.into_parts().1).unwrap();
+    assert!(opened.refresh(&alice).unwrap().commit(refused).unwrap().stored().is_none());
+    // The same token, not lost with its decision, is decided on again.
+    let refreshed = alice.commit(opened.refresh(&alice.clone()).unwrap()).into_tokens().unwrap();
+    assert_ne!(refreshed.refresh().expose(), text);
+}
+
+#[test]
+fn a_store_that_fails_is_its_own_error() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let decision = authority.start_session(&alice, "phone").unwrap();
+    assert_eq!(decision.commit(|_| Err("down")).unwrap_err(), "down");
+}
+
+#[test]
+fn a_store_is_not_asked_where_there_is_nothing_to_store() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let none = authority.log_out(&alice, "0.1".parse().unwrap()).unwrap();
+    let committed = none.commit(|_| -> Lost { panic!("nothing to store") }).unwrap();
+    assert_eq!(committed, Committed::Stored(false));
+}
+
+#[tokio::test]
+async fn a_store_may_be_awaited() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let decide = || authority.start_session(&alice, "phone").unwrap();
+    let stored = decide().commit_async(async |_| Ok::<_, Infallible>(true)).await.unwrap();
+    assert!(stored.stored().is_some());
+    let lost = decide().commit_async(async |_| Ok::<_, Infallible>(false)).await.unwrap();
+    assert!(lost.stored().is_none());
+    assert!(decide().commit_async(async |_| Err("down")).await.is_err());
+}
+
+#[test]
+fn a_link_is_used_up_by_the_session_that_it_starts() {
+    let (authority, _) = authority();
+    let mut alice = account("alice");
+    let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
+    let copy = Token::<MagicLink>::new(link.expose());
+    let used = authority.open_once(link).unwrap().consume(&alice).unwrap();
+    let both = used.and_then(&alice, |user| authority.start_session(user, "phone")).unwrap();
+    let change = both.change().unwrap();
+    assert!(change.lane(MagicLink::<NoClaims>::TYP).unwrap() > Counter::INITIAL);
+    let (used, tokens) = alice.commit(both);
+    assert_eq!(used.registered().subject(), "alice");
+    assert!(verify(&authority, tokens.access(), &alice).is_ok());
+    assert_eq!(reason(peek(&authority, &copy, &alice)), Reason::RevokedByLane);
+}
+
+/// The second decision is made on the record as the first one leaves it.
+#[test]
+fn several_decisions_are_one_change() {
+    let (authority, clock) = authority();
+    let mut alice = account("alice");
+    let phone = alice.commit(authority.start_session(&alice.clone(), "phone").unwrap());
+    clock.set(60);
+    let out = authority.log_out_everywhere(&alice).unwrap();
+    let both = out.and_then(&alice, |user| authority.start_session(user, "laptop")).unwrap();
+    let ((), laptop) = alice.commit(both);
+    assert!(verify(&authority, laptop.access(), &alice).is_ok());
+    assert_eq!(reason(verify(&authority, phone.access(), &alice)), Reason::RevokedByVersion);
+    let listed = authority.sessions(&alice).unwrap();
+    assert_eq!(listed.iter().map(|info| info.label()).collect::<Vec<_>>(), ["laptop"]);
+
+    let nothing = authority.log_out(&alice, "63.1".parse().unwrap()).unwrap();
+    let both = nothing.and_then(&alice, |user| authority.log_out_everywhere(user)).unwrap();
+    assert!(both.change().unwrap().version().get() > alice.version);
+    let nothing = || authority.log_out(&alice, "63.1".parse().unwrap());
+    let neither = nothing().unwrap().and_then(&alice, |_| nothing()).unwrap();
+    assert!(neither.change().is_none());
+    let failed = nothing().unwrap().and_then(&alice, |_| Err::<relatch::Decision<()>, _>("no"));
+    assert_eq!(failed.unwrap_err(), "no");
+}
+
+#[test]
+fn each_lane_that_moves_is_in_the_change() {
+    /// With a counter for each purpose.
+    struct Lanes(Account);
+    impl relatch::User for Lanes {
+        fn id(&self) -> &str {
+            &self.0.id
+        }
+        fn binding(&self) -> relatch::Binding<'_> {
+            self.0.binding()
+        }
+        fn lane(&self, _: &str) -> Option<Counter> {
+            Some(Counter::from(7))
+        }
+    }
+    let (authority, clock) = authority();
+    let alice = Lanes(account("alice"));
+    type Invitation = one_time::Invitation<NoClaims>;
+    let invitation = authority.issue::<Invitation>(&alice, &NoClaims {}).sign().unwrap();
+    let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
+    let first = authority.open_once(invitation).unwrap().consume(&alice).unwrap();
+    let link = authority.open_once(link).unwrap();
+    let both = first.and_then(&alice, |user| link.consume(user)).unwrap();
+    let change = both.change().unwrap();
+    let next = Counter::from(7).next(clock.at(0));
+    assert_eq!(change.lane(Invitation::TYP), next);
+    assert_eq!(change.lane(MagicLink::<NoClaims>::TYP), next);
+    assert_eq!(change.lane("other+jwt"), None);
+
+    // The same lane twice: the second move is from where the first one left it.
+    let supersede =
+        |user: &dyn relatch::User| authority.issue::<MagicLink>(user, &NoClaims {}).supersede();
+    let again = both.and_then(&alice, |user| {
+        assert_eq!(user.lane(MagicLink::<NoClaims>::TYP), next);
+        supersede(user)
+    });
+    let again = again.unwrap();
+    assert!(again.change().unwrap().lane(MagicLink::<NoClaims>::TYP) > next);
+    assert_eq!(again.change().unwrap().lane(Invitation::TYP), next);
+}
+
+/// What is to be confirmed is known from the record alone.
+#[test]
+fn a_context_may_come_after_the_lookup() {
+    use relatch::{Context, one_time::EmailConfirmation};
+    struct Pending(Account, &'static str);
+    impl relatch::User for Pending {
+        fn id(&self) -> &str {
+            &self.0.id
+        }
+        fn binding(&self) -> relatch::Binding<'_> {
+            self.0.binding()
+        }
+        fn lane(&self, _: &str) -> Option<Counter> {
+            Some(Counter::INITIAL)
+        }
+    }
+    let (authority, _) = authority();
+    let alice = Pending(account("alice"), "new@example.com");
+    let bare = authority.issue::<EmailConfirmation>(&alice, &NoClaims {}).sign();
+    assert!(matches!(bare, Err(relatch::IssueError::MissingContext { kind: "email" })));
+    let issue = authority.issue::<EmailConfirmation>(&alice, &NoClaims {});
+    let link = issue.context(Context::new().with_email(alice.1)).sign().unwrap();
+    let mut opened = authority.open_once(link).unwrap();
+    assert_eq!(reason(opened.peek(&alice)), Reason::BadSignature);
+    let other = Context::new().with_email("other@example.com");
+    assert_eq!(reason(opened.in_context(other).peek(&alice)), Reason::BadSignature);
+    let opened = opened.in_context(Context::new().with_email(alice.1));
+    assert_eq!(opened.peek(&alice).unwrap().user().1, "new@example.com");
+    assert!(opened.consume(&alice).is_ok());
+}
