@@ -306,7 +306,7 @@ impl Authority {
         Scope { typ: P::TYP, issuer: &self.settings.issuer }
     }
 
-    fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         self.settings.clock.now()
     }
 }
