@@ -15,6 +15,8 @@ mod derivation;
 mod environment;
 mod jws;
 mod key_ring;
+#[cfg(feature = "live")]
+pub mod live;
 #[cfg(feature = "password")]
 pub mod password;
 mod payload;

@@ -9,6 +9,8 @@ mod bad_input;
 mod common;
 mod differential;
 mod issue_and_verify;
+#[cfg(feature = "live")]
+mod live;
 #[cfg(feature = "password")]
 mod password;
 mod properties;
