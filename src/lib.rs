@@ -18,6 +18,8 @@ mod event;
 mod fingerprint;
 mod jws;
 mod key_ring;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod one_time;
 #[cfg(feature = "password")]
 pub mod password;

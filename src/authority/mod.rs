@@ -318,7 +318,7 @@ impl Authority {
         Scope { typ: kind.typ, issuer: &self.settings.issuer }
     }
 
-    fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         self.settings.clock.now()
     }
 }

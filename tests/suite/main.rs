@@ -10,6 +10,8 @@ mod common;
 mod decisions;
 mod differential;
 mod issue_and_verify;
+#[cfg(feature = "live")]
+mod live;
 #[cfg(feature = "password")]
 mod password;
 mod properties;

@@ -188,6 +188,30 @@ fn nothing_secret_is_printed_by_any_public_type() {
         print("KeyError", &SigningKey::from_pem("SECRET").unwrap_err());
         print("MasterKey", &master.with_signing_key(signing));
     }
+    #[cfg(feature = "live")]
+    {
+        use std::convert::Infallible;
+
+        use relatch::live::{Live, Revocations};
+        let (hub, minute) = (Revocations::new(), time::Duration::MINUTE);
+        let once = std::sync::Mutex::new(Some(user.clone()));
+        let lookup = move |_| std::future::ready(Ok::<_, Infallible>(once.lock().unwrap().take()));
+        let other = |_| std::future::ready(Ok::<Option<Account>, Infallible>(None));
+        print(
+            "BoundError",
+            &Live::new(authority.clone(), hub.clone(), -minute, other).unwrap_err(),
+        );
+        let live = Live::new(authority.clone(), hub.clone(), minute, lookup).unwrap();
+        let token = Token::<Access<Role>>::new(token.expose()).in_context(context.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (_, mut guard) = runtime.block_on(live.watch(token)).unwrap();
+        print("Revocations", &hub);
+        print("Live", &live);
+        print("LiveGuard", &guard);
+        hub.publish("alice");
+        print("Ended", &runtime.block_on(&mut guard));
+        print("LiveGuard", &guard);
+    }
 
     for (name, text) in &printed {
         secrets.are_absent_from(name, text);
@@ -208,15 +232,16 @@ fn public_types() -> Vec<String> {
     fn visit(folder: &Path, names: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
-            if path.is_dir() {
-                visit(&path, names);
+            let skip = [
+                ("password.rs", cfg!(feature = "password")),
+                ("asymmetric.rs", cfg!(feature = "asymmetric")),
+                ("live", cfg!(feature = "live")),
+            ];
+            if skip.iter().any(|(module, is_on)| !is_on && path.ends_with(module)) {
                 continue;
             }
-            let skip = ["password.rs", "asymmetric.rs"].into_iter().filter(|file| {
-                !cfg!(feature = "password") && *file == "password.rs"
-                    || !cfg!(feature = "asymmetric") && *file == "asymmetric.rs"
-            });
-            if skip.into_iter().any(|file| path.ends_with(file)) {
+            if path.is_dir() {
+                visit(&path, names);
                 continue;
             }
             for line in fs::read_to_string(&path).unwrap().lines() {
