@@ -10,12 +10,12 @@ use std::{
 };
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Binding, Carried, Change, Counter, Decision, Entropy,
-    EntropyError, Epoch, MasterKey, NoClaims, Peeked, Purpose, Reason, Session, SessionTable,
-    Stage, Token, Use, User, VerifyError,
+    Access, Authority, AuthorityBuilder, Binding, Carried, Change, Counter, Credential, Decision,
+    Entropy, EntropyError, Epoch, MasterKey, NoClaims, Peeked, Purpose, Reason, RefreshError,
+    RefreshToken, Refreshed, Session, SessionTable, Stage, Token, Use, User, VerifyError,
 };
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
 pub(crate) const AUDIENCE: &str = "https://api.example.com";
@@ -32,6 +32,7 @@ pub(crate) struct Account {
     pub(crate) carried: Option<Carried>,
     pub(crate) tenant: Option<(String, i64)>,
     pub(crate) lane: i64,
+    pub(crate) email_lane: i64,
     pub(crate) sessions: SessionTable,
 }
 
@@ -44,6 +45,7 @@ pub(crate) fn account(id: &str) -> Account {
         carried: None,
         tenant: None,
         lane: 0,
+        email_lane: 0,
         sessions: SessionTable::default(),
     }
 }
@@ -68,7 +70,11 @@ impl User for Account {
         Some(&self.sessions)
     }
     fn lane(&self, typ: &str) -> Option<Counter> {
-        (typ == MagicLink::TYP).then(|| self.lane.into())
+        match typ {
+            MagicLink::TYP => Some(self.lane.into()),
+            EmailChange::TYP => Some(self.email_lane.into()),
+            _ => None,
+        }
     }
 }
 
@@ -76,12 +82,27 @@ impl Account {
     /// The row after a change, which goes through the column's text as in a database.
     pub(crate) fn after(&self, change: &Change) -> Self {
         let column = change.sessions().and_then(SessionTable::to_column);
+        let lane = |typ, present| change.lane(typ).map_or(present, Counter::get);
         Self {
             version: change.version().get(),
             sessions: SessionTable::from_column(column.as_deref()).unwrap(),
-            lane: change.lane(MagicLink::TYP).map_or(self.lane, Counter::get),
+            lane: lane(MagicLink::TYP, self.lane),
+            email_lane: lane(EmailChange::TYP, self.email_lane),
             ..self.clone()
         }
+    }
+
+    /// The store's statement: stores the change if the row still is the one that was read.
+    pub(crate) fn compare_and_set(&mut self, read: &Self, change: &Change) -> bool {
+        let columns = |row: &Self| {
+            let lanes = (row.lane, row.email_lane);
+            (row.version, row.password_hash.clone(), row.sessions.to_column(), lanes)
+        };
+        let is_unchanged = columns(self) == columns(read);
+        if is_unchanged {
+            *self = self.after(change);
+        }
+        is_unchanged
     }
 
     /// Stores a decision, which nobody races.
@@ -153,14 +174,19 @@ pub(crate) fn role(role: &str) -> Role {
     Role { role: role.to_owned() }
 }
 
-/// A purpose that is single-use by its lane.
-#[derive(Debug)]
-pub(crate) struct MagicLink;
+/// Used once by its lane.
+pub(crate) type MagicLink = relatch::one_time::MagicLink;
 
-impl Purpose for MagicLink {
+/// Used once because its use changes the password.
+pub(crate) type Reset = relatch::one_time::PasswordReset;
+
+/// A purpose of the application's own, with a lane of its own.
+#[derive(Debug)]
+pub(crate) struct EmailChange;
+
+impl Purpose for EmailChange {
     type Claims = NoClaims;
-    const TYP: &'static str = "magic+jwt";
-    const LIFETIME: Option<Duration> = Some(Duration::minutes(10));
+    const TYP: &'static str = "email+jwt";
     const USE: Use = Use::OnceByLane;
 }
 
@@ -219,6 +245,38 @@ pub(crate) fn refusal(authority: &Authority, text: &str, user: &Account) -> Opti
         }),
         Err(other) => panic!("not a rejection: {other:?}"),
     }
+}
+
+/// The same text, as a thief or a second tab presents it.
+pub(crate) fn copy<P>(token: &Token<P>) -> Token<P> {
+    Token::new(token.expose())
+}
+
+/// What presenting this refresh token comes to, and stores it.
+pub(crate) fn present(
+    authority: &Authority,
+    user: &mut Account,
+    token: RefreshToken,
+) -> Result<Refreshed, RefreshError> {
+    let opened = authority.open_refresh(token)?;
+    Ok(user.commit(opened.refresh(&user.clone())?))
+}
+
+/// Why this refresh token is refused.
+pub(crate) fn refresh_reason(authority: &Authority, user: &Account, token: RefreshToken) -> Reason {
+    match present(authority, &mut user.clone(), token) {
+        Err(RefreshError::Rejected(rejection)) => rejection.reason(),
+        other => panic!("not a rejection: {other:?}"),
+    }
+}
+
+/// A rehash at login: another hash of the same password.
+pub(crate) fn rehashed(user: &Account) -> Account {
+    let new_hash = format!("{}+", user.password_hash);
+    let [old, new] =
+        [&user.password_hash, &new_hash].map(|hash| Credential::from_password_hash(hash).unwrap());
+    let carried = Some(Carried::rehash(user.carried.as_ref(), &old, &new));
+    Account { password_hash: new_hash, carried, ..user.clone() }
 }
 
 pub(crate) fn reason<S, E>(outcome: Result<S, VerifyError<E>>) -> Reason {

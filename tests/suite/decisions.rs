@@ -2,60 +2,18 @@
 
 use std::convert::Infallible;
 
-use relatch::{
-    Change, Committed, Counter, NoClaims, Purpose, Reason, Token, one_time, one_time::MagicLink,
-};
+use relatch::{Committed, Counter, NoClaims, Purpose, Reason, Token, one_time};
 
-use crate::common::{Account, account, authority, peek, reason, verify};
-
-type Lost = Result<bool, Infallible>;
-
-fn refused(_: &Change) -> Lost {
-    Ok(false)
-}
-
-#[test]
-fn nothing_is_handed_out_where_the_record_was_changed_meanwhile() {
-    let (authority, _) = authority();
-    let mut alice = account("alice");
-    let lost = authority.start_session(&alice, "phone").unwrap().commit(refused).unwrap();
-    assert!(matches!(lost, Committed::RecordChanged));
-    let phone = alice.commit(authority.start_session(&alice.clone(), "phone").unwrap());
-    let text = phone.refresh().expose().to_owned();
-    let opened = authority.open_refresh(phone.into_parts().1).unwrap();
-    assert!(opened.refresh(&alice).unwrap().commit(refused).unwrap().stored().is_none());
-    // The same token, not lost with its decision, is decided on again.
-    let refreshed = alice.commit(opened.refresh(&alice.clone()).unwrap()).into_tokens().unwrap();
-    assert_ne!(refreshed.refresh().expose(), text);
-}
-
-#[test]
-fn a_store_that_fails_is_its_own_error() {
-    let (authority, _) = authority();
-    let alice = account("alice");
-    let decision = authority.start_session(&alice, "phone").unwrap();
-    assert_eq!(decision.commit(|_| Err("down")).unwrap_err(), "down");
-}
+use crate::common::{Account, MagicLink, account, authority, peek, reason, verify};
 
 #[test]
 fn a_store_is_not_asked_where_there_is_nothing_to_store() {
     let (authority, _) = authority();
     let alice = account("alice");
     let none = authority.log_out(&alice, "0.1".parse().unwrap()).unwrap();
-    let committed = none.commit(|_| -> Lost { panic!("nothing to store") }).unwrap();
+    let committed =
+        none.commit(|_| -> Result<bool, Infallible> { panic!("nothing to store") }).unwrap();
     assert_eq!(committed, Committed::Stored(false));
-}
-
-#[tokio::test]
-async fn a_store_may_be_awaited() {
-    let (authority, _) = authority();
-    let alice = account("alice");
-    let decide = || authority.start_session(&alice, "phone").unwrap();
-    let stored = decide().commit_async(async |_| Ok::<_, Infallible>(true)).await.unwrap();
-    assert!(stored.stored().is_some());
-    let lost = decide().commit_async(async |_| Ok::<_, Infallible>(false)).await.unwrap();
-    assert!(lost.stored().is_none());
-    assert!(decide().commit_async(async |_| Err("down")).await.is_err());
 }
 
 #[test]
@@ -67,7 +25,7 @@ fn a_link_is_used_up_by_the_session_that_it_starts() {
     let used = authority.open_once(link).unwrap().consume(&alice).unwrap();
     let both = used.and_then(&alice, |user| authority.start_session(user, "phone")).unwrap();
     let change = both.change().unwrap();
-    assert!(change.lane(MagicLink::<NoClaims>::TYP).unwrap() > Counter::INITIAL);
+    assert!(change.lane(MagicLink::TYP).unwrap() > Counter::INITIAL);
     let (used, tokens) = alice.commit(both);
     assert_eq!(used.registered().subject(), "alice");
     assert!(verify(&authority, tokens.access(), &alice).is_ok());
@@ -125,18 +83,18 @@ fn each_lane_that_moves_is_in_the_change() {
     let change = both.change().unwrap();
     let next = Counter::from(7).next(clock.at(0));
     assert_eq!(change.lane(Invitation::TYP), next);
-    assert_eq!(change.lane(MagicLink::<NoClaims>::TYP), next);
+    assert_eq!(change.lane(MagicLink::TYP), next);
     assert_eq!(change.lane("other+jwt"), None);
 
     // The same lane twice: the second move is from where the first one left it.
     let supersede =
         |user: &dyn relatch::User| authority.issue::<MagicLink>(user, &NoClaims {}).supersede();
     let again = both.and_then(&alice, |user| {
-        assert_eq!(user.lane(MagicLink::<NoClaims>::TYP), next);
+        assert_eq!(user.lane(MagicLink::TYP), next);
         supersede(user)
     });
     let again = again.unwrap();
-    assert!(again.change().unwrap().lane(MagicLink::<NoClaims>::TYP) > next);
+    assert!(again.change().unwrap().lane(MagicLink::TYP) > next);
     assert_eq!(again.change().unwrap().lane(Invitation::TYP), next);
 }
 

@@ -9,13 +9,17 @@ mod bad_input;
 mod common;
 mod decisions;
 mod differential;
+mod forge;
 mod issue_and_verify;
 #[cfg(feature = "live")]
 mod live;
+mod one_time;
 #[cfg(feature = "password")]
 mod password;
 mod properties;
 mod redaction;
+mod rotation;
+mod rotation_failures;
 mod sessions;
 mod spawn;
 mod traps;
