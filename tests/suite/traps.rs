@@ -4,38 +4,46 @@
 use std::{convert::Infallible, sync::Mutex};
 
 use relatch::{
-    Access, Carried, Credential, CredentialError, IssueError, NoClaims, Reason, RecordError, Token,
-    VerifyError,
+    Access, Carried, Credential, CredentialError, EventKind, IssueError, NoClaims, Reason,
+    RecordError, Token, VerifyError,
 };
 use sha2::{Digest, Sha256};
 
 use crate::common::{
-    Account, Download, HASH, MagicLink, TestClock, account, authority, builder, key, peek, reason,
-    verify,
+    Account, Download, HASH, MagicLink, Reset, TestClock, account, authority, builder, copy, key,
+    peek, present, reason, refresh_reason, verify,
 };
 
 /// ASP.NET Core, django-sesame and Laravel: the login that raises the hash's cost logs out.
 #[test]
 fn trap_rehash_at_login_logs_nobody_out() {
     let (authority, _) = authority();
-    let before = account("alice");
+    let mut before = account("alice");
     let token = authority.issue_for_user(&before).unwrap();
+    let decision = authority.start_session(&before, "phone").unwrap();
+    let phone = before.commit(decision);
     let old = Credential::from_password_hash(&before.password_hash).unwrap();
     let rehashed = "$argon2id$v=19$m=65536,t=3,p=1$other$other";
     let new = Credential::from_password_hash(rehashed).unwrap();
-    let after = Account {
+    let mut after = Account {
         password_hash: rehashed.to_owned(),
         carried: Some(Carried::rehash(None, &old, &new)),
         ..before
     };
     assert!(verify(&authority, &token, &after).is_ok());
+    assert!(verify(&authority, phone.access(), &after).is_ok());
+    let refreshed = present(&authority, &mut after, copy(phone.refresh())).unwrap();
+    let phone = refreshed.into_tokens().unwrap();
     let since = authority.issue_for_user(&after).unwrap();
     assert!(verify(&authority, &since, &after).is_ok());
 
-    // A password that is changed with the carry left behind kills both.
+    // A password that is changed with the carry left behind kills all.
     let changed = Account { password_hash: "$argon2id$changed".into(), ..after };
-    assert_eq!(reason(verify(&authority, &token, &changed)), Reason::BadSignature);
-    assert_eq!(reason(verify(&authority, &since, &changed)), Reason::BadSignature);
+    for dead in [&token, &since, phone.access()] {
+        assert_eq!(reason(verify(&authority, dead, &changed)), Reason::BadSignature);
+    }
+    let dead = copy(phone.refresh());
+    assert_eq!(refresh_reason(&authority, &changed, dead), Reason::BadSignature);
 }
 
 /// The rehash is a compare-and-set on the old hash: a reset that came between wins. The statement
@@ -77,14 +85,21 @@ fn trap_a_login_that_a_password_change_overtakes_gives_a_dead_token() {
 #[test]
 fn trap_every_purpose_dies_with_the_password() {
     let (authority, _) = authority();
-    let alice = account("alice");
+    let mut alice = account("alice");
+    let decision = authority.start_session(&alice, "phone").unwrap();
+    let phone = alice.commit(decision);
     let changed = Account { password_hash: "changed".into(), ..alice.clone() };
+    let refresh = copy(phone.refresh());
+    assert_eq!(refresh_reason(&authority, &changed, refresh), Reason::BadSignature);
+    assert_eq!(reason(verify(&authority, phone.access(), &changed)), Reason::BadSignature);
     let access = authority.issue::<Access>(&alice, &NoClaims {}).sign().unwrap();
     let download = authority.issue::<Download>(&alice, &NoClaims {}).sign().unwrap();
     let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
     assert_eq!(reason(verify(&authority, &access, &changed)), Reason::BadSignature);
     assert_eq!(reason(verify(&authority, &download, &changed)), Reason::BadSignature);
     assert_eq!(reason(peek(&authority, &link, &changed)), Reason::BadSignature);
+    let reset = authority.issue::<Reset>(&alice, &NoClaims {}).sign().unwrap();
+    assert_eq!(reason(peek(&authority, &reset, &changed)), Reason::BadSignature);
 }
 
 /// Devise: a prefix of the hash was bound, which with argon2 is nothing but parameters.
@@ -209,17 +224,76 @@ fn trap_a_counter_that_is_not_there_yet_is_the_initial_one() {
     assert!(with(Row(Some(1))).is_err());
 }
 
-/// django-sesame: a mail scanner's GET used the link up. Verification consumes nothing; only the
-/// application's own move of the counter does.
+/// django-sesame: a mail scanner's GET used the link up. The page that it opens peeks; only the
+/// form behind it, sent by `POST`, consumes.
 #[test]
 fn trap_looking_at_a_one_time_link_does_not_use_it() {
     let (authority, _) = authority();
-    let alice = account("alice");
+    let mut alice = account("alice");
     let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
+    let before = alice.clone();
     for _ in 0..3 {
         assert!(peek(&authority, &link, &alice).is_ok());
     }
-    assert!(peek(&authority, &link, &Account { lane: 1, ..alice }).is_err());
+    assert_eq!(alice.lane, before.lane);
+    let opened = authority.open_once(copy(&link)).unwrap();
+    let _ = alice.commit(opened.consume(&before).unwrap());
+    assert_eq!(reason(peek(&authority, &link, &alice)), Reason::RevokedByLane);
+    assert_eq!(reason(opened.consume(&alice).map(drop)), Reason::RevokedByLane);
+}
+
+/// Auth0, Hydra and django-oauth-toolkit: two tabs that refresh at once, or a response that is
+/// lost, log out; and a grace against that accepts older generations too, or forks the chain.
+#[test]
+fn trap_rotation_races_log_nobody_out_and_only_the_predecessor_has_a_grace() {
+    let (authority, clock) = authority();
+    let mut alice = account("alice");
+    let decision = authority.start_session(&alice, "phone").unwrap();
+    let first = alice.commit(decision);
+    let mut refresh = |token: &Token<_>| present(&authority, &mut alice, copy(token)).unwrap();
+    let one_tab = refresh(first.refresh()).into_tokens().unwrap();
+    clock.set(10);
+    let other_tab = refresh(first.refresh()).into_tokens().unwrap();
+    let lost_response = refresh(first.refresh()).into_tokens().unwrap();
+    for again in [&other_tab, &lost_response] {
+        assert_eq!(again.refresh().expose(), one_tab.refresh().expose(), "the chain does not fork");
+    }
+    let third = refresh(one_tab.refresh()).into_tokens().unwrap();
+    assert!(refresh(one_tab.refresh()).into_tokens().is_ok());
+    // Ten seconds after its own use, and yet past any grace: it is two steps behind.
+    let reused = refresh(first.refresh());
+    assert_eq!(reused.event().unwrap().kind(), EventKind::Reuse);
+    assert_eq!(reason(verify(&authority, third.access(), &alice)), Reason::SessionEnded);
+}
+
+/// Version-counter apps: a refresh has read the record when a reset, a bump or a logout is stored,
+/// and then stores a successor that lives on.
+#[test]
+fn trap_a_refresh_that_races_a_revocation_leaves_no_living_token() {
+    let (authority, _) = authority();
+    let mut alice = account("alice");
+    let decision = authority.start_session(&alice, "phone").unwrap();
+    let phone = alice.commit(decision);
+    let reset = Account { password_hash: "reset".into(), ..alice.clone() };
+    let bumped = Account { version: alice.version + 1, ..alice.clone() };
+    let log_out = authority.log_out(&alice, phone.session().id()).unwrap();
+    let logged_out = alice.after(log_out.change().unwrap());
+    for mut row in [reset, bumped, logged_out] {
+        // The revocation comes between the refresh's read and its write.
+        let opened = authority.open_refresh(copy(phone.refresh())).unwrap();
+        let decision = opened.refresh(&alice).unwrap();
+        let revoked = row.clone();
+        let stored = decision.commit(|change| Ok::<_, ()>(row.compare_and_set(&alice, change)));
+        assert!(stored.unwrap().is_none());
+        assert_eq!(row.sessions, revoked.sessions);
+        assert!(opened.refresh(&row).is_err(), "nor does it succeed when it is tried again");
+
+        // The refresh comes first: the revocation is stored on what it left, and kills that.
+        let decision = opened.refresh(&alice).unwrap();
+        let refreshed = alice.clone().commit(decision).into_tokens().unwrap();
+        assert!(verify(&authority, refreshed.access(), &row).is_err());
+        assert!(present(&authority, &mut row, copy(refreshed.refresh())).is_err());
+    }
 }
 
 /// Laravel: social users shared an empty hash, which binds nothing.
