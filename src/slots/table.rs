@@ -150,7 +150,7 @@ impl SessionTable {
             return Ok(Rotation::Repeated(slot.clone()));
         }
         let (table, ended) = match policy.ends_all_on_reuse() {
-            true => self.without(now, |_| true),
+            true => (self.without(now, |_| true).0, self.live(policy, now).count()),
             false => self.without(now, |other| other.number == slot.number),
         };
         Ok(Rotation::Reused { table, slot: slot.clone(), ended })

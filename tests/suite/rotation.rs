@@ -202,15 +202,19 @@ fn reuse_ends_that_session_alone_and_tells_of_it() {
 #[test]
 fn reuse_ends_all_sessions_where_the_policy_says_so() {
     let clock = TestClock::new();
-    let policy = SessionPolicy::new().on_reuse(OnReuse::EndAllSessions);
+    let policy = SessionPolicy::new()
+        .idle_lifetime(Duration::seconds(500))
+        .on_reuse(OnReuse::EndAllSessions);
     let authority = builder(&clock).sessions(policy).build().unwrap();
     let mut alice = account("alice");
+    let _long_gone = start(&authority, &mut alice);
+    clock.set(450);
     let first = start(&authority, &mut alice);
     let other = start(&authority, &mut alice);
     let _ = rotate(&authority, &mut alice, first.refresh());
-    clock.set(50);
+    clock.set(500);
     let outcome = present(&authority, &mut alice, copy(first.refresh())).unwrap();
-    assert_eq!(outcome.event().unwrap().ended_sessions(), 2);
+    assert_eq!(outcome.event().unwrap().ended_sessions(), 2, "one had run out by itself");
     assert!(authority.sessions(&alice).unwrap().is_empty());
     assert_eq!(reason(verify(&authority, other.access(), &alice)), Reason::SessionEnded);
     assert_eq!(refresh_reason(&authority, &alice, copy(other.refresh())), Reason::SessionEnded);
