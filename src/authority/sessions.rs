@@ -13,6 +13,7 @@ use super::{
     record::{Record, count, next},
 };
 use crate::{
+    claims::MAX_NUMERIC_DATE,
     context::Context,
     decision::{Change, Decision},
     purpose::{Access, NoClaims},
@@ -178,7 +179,10 @@ impl Authority {
         context: &Context,
         slot: &Slot,
     ) -> Result<RefreshToken, IssueError> {
-        let seconds = |at: i64| u64::try_from(at).map_err(|_| IssueError::Clock);
+        let seconds = |at: i64| {
+            let at = u64::try_from(at).ok().filter(|at| *at <= MAX_NUMERIC_DATE);
+            at.ok_or(IssueError::Clock)
+        };
         self.mint(Draft {
             kind: Kind::refresh(),
             user_id: user.id(),

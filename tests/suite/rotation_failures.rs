@@ -348,6 +348,19 @@ fn a_damaged_column_is_a_failure_of_the_lookup_and_says_nothing_of_the_token() {
 }
 
 #[test]
+fn no_refresh_token_is_made_that_could_not_be_read() {
+    let (authority, clock) = authority();
+    let mut alice = account("alice");
+    let last = 253_402_300_799 - START;
+    clock.set(last - 14 * 86_400);
+    let tokens = start(&authority, &mut alice);
+    assert!(authority.open_refresh(copy(tokens.refresh())).is_ok());
+    clock.set(last - 14 * 86_400 + 1);
+    let error = authority.start_session(&alice, "phone").unwrap_err();
+    assert!(matches!(error, IssueError::Clock), "it would expire after the year 9999: {error:?}");
+}
+
+#[test]
 fn a_session_that_comes_back_by_a_clock_set_back_is_the_same_and_not_a_new_one() {
     let (authority, clock) = authority();
     let mut alice = account("alice");
