@@ -134,15 +134,16 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let record = opened.confirm(self.user, now)?;
         self.lacks_context()?;
         issued_at(now).map_err(RefreshError::Issue)?;
-        let (session, seq) = opened.session()?;
+        let session = opened.session()?;
         let table = table(self.user).map_err(RefreshError::Record)?;
-        let rotation = table.rotate(session, seq, &self.authority.settings.sessions, now);
+        let policy = &self.authority.settings.sessions;
+        let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
         if application::has_any(&opened.ours.json) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         let context = opened.token.context();
-        let event = |kind, slot| opened.event(kind, (session, seq), slot, now);
+        let event = |kind, slot| opened.event(kind, session, slot, now);
         Ok(match rotation {
             Rotation::Advanced(table, slot) => Decision::new(
                 Some(Change::none(self.user).with_sessions(table)),

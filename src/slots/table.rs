@@ -128,8 +128,8 @@ impl SessionTable {
     /// A refresh token of this session and sequence is presented.
     pub(crate) fn rotate(
         &self,
-        id: SessionId,
-        seq: u64,
+        (id, seq): (SessionId, u64),
+        version: u64,
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> Result<Rotation, Reason> {
@@ -150,7 +150,7 @@ impl SessionTable {
             return Ok(Rotation::Repeated(slot.clone()));
         }
         let (table, ended) = match policy.ends_all_on_reuse() {
-            true => (self.without(now, |_| true).0, self.live(policy, now).count()),
+            true => (self.without(now, |_| true).0, self.live(version, policy, now).count()),
             false => self.without(now, |other| other.number == slot.number),
         };
         Ok(Rotation::Reused { table, slot: slot.clone(), ended })

@@ -284,7 +284,7 @@ fn trap_a_refresh_that_races_a_revocation_leaves_no_living_token() {
         let decision = opened.refresh(&alice).unwrap();
         let revoked = row.clone();
         let stored = decision.commit(|change| Ok::<_, ()>(row.compare_and_set(&alice, change)));
-        assert!(stored.unwrap().is_none());
+        assert!(stored.unwrap().stored().is_none());
         assert_eq!(row.sessions, revoked.sessions);
         assert!(opened.refresh(&row).is_err(), "nor does it succeed when it is tried again");
 
