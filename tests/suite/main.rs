@@ -10,6 +10,7 @@ mod common;
 mod decisions;
 mod differential;
 mod forge;
+mod history;
 mod issue_and_verify;
 #[cfg(feature = "live")]
 mod live;

@@ -1,0 +1,290 @@
+//! What is decided, and then stored or not, by the library and by the reference.
+
+use std::convert::Infallible;
+
+use relatch::{
+    Authority, Decision, IssueError, NoClaims, Purpose, RefreshError, RefreshToken, Refreshed,
+    SessionTokens,
+};
+use time::OffsetDateTime;
+
+use super::{
+    World,
+    checks::agree,
+    reference::{Kind, Record, Refresh, Session, Token, without},
+    steps::{Act, Step, Which},
+};
+use crate::common::{Account, EmailChange, MagicLink, Reset};
+
+impl World {
+    /// Decides on the record as it is, lets somebody else change it, and then stores.
+    pub(super) fn act(&mut self, act: &Act, meanwhile: Option<&Step>) {
+        let authority = self.authority.clone();
+        let (row, record) = (self.row.clone(), self.reference.record.clone());
+        match act {
+            Act::LogIn(label) => {
+                let decision = match authority.start_session(&row, label) {
+                    Err(IssueError::InactiveUser) => return assert!(!record.is_active),
+                    Err(IssueError::SessionsFull) => {
+                        return assert!(self.reference.start(&record, label).is_none());
+                    }
+                    other => other.unwrap(),
+                };
+                assert!(record.is_active);
+                let (next, session, evicted) = self.reference.start(&record, label).unwrap();
+                let minted = self.mint(&next, &session);
+                let Some(tokens) = self.settle((&row, &record), decision, Some(next), meanwhile)
+                else {
+                    return;
+                };
+                assert_eq!(tokens.evicted().is_some(), evicted.is_some());
+                if let (Some(info), Some(evicted)) = (tokens.evicted(), evicted) {
+                    assert_eq!(info.id(), self.ids[&evicted.began]);
+                }
+                self.hand_out(&tokens, minted);
+            }
+            Act::Refresh(pick) => {
+                let Some(token) = self.pick(pick, |kind| kind == Kind::Refresh) else { return };
+                self.refresh(&token, (&row, &record), meanwhile);
+            }
+            Act::LogOut(pick) => {
+                let Some((began, _)) = self.pick_session(pick) else { return };
+                let decision = authority.log_out(&row, self.ids[&began]).unwrap();
+                let is_there = record.sessions.iter().any(|session| session.began == began);
+                let next = is_there.then(|| without(&record, |session| session.began == began));
+                let outcome = self.settle((&row, &record), decision, next, meanwhile);
+                assert!(outcome.is_none_or(|outcome| outcome == is_there));
+            }
+            Act::LogOutOthers { of, changes_password } => {
+                let Some(id) = self.pick_session(of) else { return };
+                let new = match changes_password {
+                    true => Account { password_hash: self.new_hash(), ..row.clone() },
+                    false => row.clone(),
+                };
+                let expected = self.reference.keep_only(&record, id);
+                let decision = match authority.log_out_others(&new, self.ids[&id.0]) {
+                    Err(IssueError::InactiveUser) => return assert!(!record.is_active),
+                    Err(IssueError::SessionOver(reason)) => {
+                        return assert_eq!(expected.unwrap_err(), reason);
+                    }
+                    other => other.unwrap(),
+                };
+                assert!(record.is_active);
+                let (mut next, session) = expected.unwrap();
+                if *changes_password {
+                    let tick = self.reference.next_tick();
+                    (next.password, next.credential) = (tick, tick);
+                }
+                let minted = self.mint(&next, &session);
+                let stored = self.settle((&row, &record), decision, Some(next), meanwhile);
+                if let Some(tokens) = stored {
+                    self.row.password_hash = new.password_hash;
+                    self.hand_out(&tokens, minted);
+                }
+            }
+            Act::LogOutEverywhere => {
+                let decision = authority.log_out_everywhere(&row).unwrap();
+                let next = without(&self.reference.bump(&record), |_| true);
+                self.settle((&row, &record), decision, Some(next), meanwhile);
+            }
+            Act::RevokeWhere(which) => {
+                let now = self.reference.now;
+                let is_out = |label: &str, started_at: i64, last_seen: i64| match which {
+                    Which::All => true,
+                    Which::None => false,
+                    Which::Labelled(it) => label == *it,
+                    Which::UnusedFor(seconds) => last_seen < now - seconds,
+                    Which::StartedBefore(seconds) => started_at < now - seconds,
+                };
+                let clock = self.clock.clone();
+                let since = |at: OffsetDateTime| (at - clock.at(0)).whole_seconds();
+                let decision = authority.revoke_where(&row, |info| {
+                    is_out(info.label(), since(info.started_at()), since(info.last_seen()))
+                });
+                let listed = self.reference.listed(&record);
+                let out = |session: &Session| {
+                    is_out(&session.label, session.started_at, session.last_seen)
+                        && listed.contains(session)
+                };
+                let ended = listed.iter().filter(|session| out(session)).count();
+                let next = (ended > 0).then(|| without(&record, out));
+                let stored = self.settle((&row, &record), decision.unwrap(), next, meanwhile);
+                assert!(stored.is_none_or(|stored| stored == ended));
+            }
+            Act::Supersede(kind) => match kind {
+                Kind::MagicLink => self.supersede::<MagicLink>(*kind, meanwhile),
+                _ => self.supersede::<EmailChange>(*kind, meanwhile),
+            },
+            Act::Consume(pick) => {
+                let is_link = |kind| !matches!(kind, Kind::Access | Kind::Refresh);
+                let Some(token) = self.pick(pick, is_link) else { return };
+                match token.kind {
+                    Kind::MagicLink => self.consume::<MagicLink>(&token, meanwhile),
+                    Kind::EmailChange => self.consume::<EmailChange>(&token, meanwhile),
+                    _ => self.consume::<Reset>(&token, meanwhile),
+                }
+            }
+        }
+    }
+
+    fn refresh(&mut self, token: &Token, read: (&Account, &Record), meanwhile: Option<&Step>) {
+        let expected = self.reference.refresh(token, read.1);
+        let authority = self.authority.clone();
+        let opened = authority.open_refresh(RefreshToken::new(&*token.text));
+        let decided = opened.map_err(RefreshError::from).and_then(|it| it.refresh(read.0));
+        let decision = match (decided, &expected) {
+            (Err(RefreshError::Rejected(rejection)), Refresh::No(no)) => {
+                return agree(Some(*no), Err(rejection), token);
+            }
+            (decided, _) => decided.unwrap(),
+        };
+        let (next, minted) = match &expected {
+            Refresh::No(no) => panic!("decided, in spite of {no:?}: {token:?}"),
+            Refresh::Rotated(record, session) => {
+                (Some(record.clone()), Some(self.mint(record, session)))
+            }
+            Refresh::Repeated(session) => (None, Some(self.mint(read.1, session))),
+            Refresh::Reused { record, .. } => (Some(record.clone()), None),
+            Refresh::Ahead(..) => (None, None),
+        };
+        let at = self.reference.now;
+        let Some(outcome) = self.settle(read, decision, next, meanwhile) else { return };
+        self.judge(token, &outcome, &expected, at);
+        if let Refreshed::Rotated(tokens) | Refreshed::Repeated(tokens, _) = &outcome {
+            self.hand_out(tokens, minted.unwrap());
+        }
+    }
+
+    fn supersede<P: Purpose<Claims = NoClaims>>(&mut self, kind: Kind, meanwhile: Option<&Step>) {
+        let (row, record) = (self.row.clone(), self.reference.record.clone());
+        let decision = match self.authority.issue::<P>(&row, &NoClaims {}).supersede() {
+            Err(IssueError::InactiveUser) => return assert!(!record.is_active),
+            other => other.unwrap(),
+        };
+        assert!(record.is_active);
+        let next = self.reference.use_up(&record, kind);
+        let minted = self.draft(&next, kind);
+        if let Some(token) = self.settle((&row, &record), decision, Some(next), meanwhile) {
+            self.reference.remember(Token { text: token.expose().to_owned(), ..minted });
+        }
+    }
+
+    fn consume<P: Purpose>(&mut self, token: &Token, meanwhile: Option<&Step>) {
+        let (row, record) = (self.row.clone(), self.reference.record.clone());
+        let authority = self.authority.clone();
+        let expected = self.reference.bind(token, &record);
+        let opened = match authority.open_once(relatch::Token::<P>::new(&*token.text)) {
+            Err(rejection) => return agree(expected, Err(rejection), token),
+            Ok(opened) => opened,
+        };
+        let decision = match opened.consume(&row) {
+            Err(relatch::VerifyError::Rejected(rejection)) => {
+                return agree(expected, Err(rejection), token);
+            }
+            other => other.unwrap(),
+        };
+        agree(expected, Ok(()), token);
+        let hash = self.new_hash();
+        let next = self.reference.use_up(&record, token.kind);
+        let stored = self.settle((&row, &record), decision, Some(next), meanwhile);
+        if stored.is_some() && token.kind == Kind::Reset {
+            self.row.password_hash = hash;
+        }
+    }
+
+    /// Stores what was decided on the record as it was read, after what somebody else does.
+    fn settle<T>(
+        &mut self,
+        (row, record): (&Account, &Record),
+        decision: Decision<T>,
+        next: Option<Record>,
+        meanwhile: Option<&Step>,
+    ) -> Option<T> {
+        assert_eq!(decision.change().is_some(), next.is_some(), "whether to store anything");
+        if let Some(step) = meanwhile {
+            self.step(step);
+        }
+        let is_stored = next.is_none() || self.reference.record.is_unchanged(record);
+        if let Some(next) = next.filter(|_| is_stored) {
+            let is_active = self.reference.record.is_active;
+            self.reference.record = Record { is_active, ..next };
+        }
+        let store = |change: &_| Ok::<_, Infallible>(self.row.compare_and_set(row, change));
+        let outcome = decision.commit(store).unwrap();
+        assert_eq!(outcome.is_some(), is_stored, "whether it was stored");
+        outcome
+    }
+
+    /// The access and the refresh token that are due, but for their texts.
+    fn mint(&self, record: &Record, session: &Session) -> [Token; 2] {
+        let end = session.end(&self.reference.policy);
+        let of_session = |kind| Token {
+            session: Some((session.began, session.slot)),
+            ..self.draft(record, kind)
+        };
+        let access = of_session(Kind::Access);
+        let link = session.links.last().copied();
+        [
+            Token { exp: access.exp.min(end), ..access },
+            Token { iat: session.last_seen, exp: end, link, ..of_session(Kind::Refresh) },
+        ]
+    }
+
+    fn draft(&self, record: &Record, kind: Kind) -> Token {
+        let now = self.reference.now;
+        let lifetime = match kind {
+            Kind::MagicLink => 600,
+            _ => self.reference.policy.lifetime,
+        };
+        Token {
+            text: String::new(),
+            kind,
+            key: self.reference.keys.len() - 1,
+            iat: now,
+            exp: now + lifetime,
+            bound_to: self.reference.bound(record, kind),
+            session: None,
+            link: None,
+        }
+    }
+
+    pub(super) fn issued(&mut self, text: Result<String, IssueError>, kind: Kind) {
+        let record = &self.reference.record;
+        match text {
+            Err(IssueError::InactiveUser) => assert!(!record.is_active),
+            text => {
+                assert!(record.is_active);
+                let token = Token { text: text.unwrap(), ..self.draft(record, kind) };
+                self.reference.remember(token);
+            }
+        }
+    }
+
+    /// The tokens are those that are due, and are remembered.
+    fn hand_out(&mut self, tokens: &SessionTokens, [access, refresh]: [Token; 2]) {
+        let info = tokens.session();
+        let (began, slot) = refresh.session.unwrap();
+        match self.ids.get(&began) {
+            Some(id) => assert_eq!(*id, info.id()),
+            None => {
+                assert!(!self.ids.values().any(|id| *id == info.id()), "an id was used again");
+                self.ids.insert(began, info.id());
+            }
+        }
+        assert!(info.id().to_string().starts_with(&format!("{slot}.")));
+        assert_eq!(info.last_seen(), self.clock.at(refresh.iat));
+        assert_eq!(info.expires_at(), self.clock.at(refresh.exp));
+        let text = tokens.access().expose().to_owned();
+        self.reference.remember(Token { text, ..access });
+        let text = tokens.refresh().expose().to_owned();
+        self.reference.remember(Token { text, ..refresh });
+    }
+}
+
+pub(super) fn issue<P: Purpose<Claims = NoClaims>>(
+    authority: &Authority,
+    user: &Account,
+) -> Result<String, IssueError> {
+    let token = authority.issue::<P>(user, &NoClaims {}).sign()?;
+    Ok(token.expose().to_owned())
+}

@@ -1,0 +1,161 @@
+//! The steps of a history, and how they are drawn.
+
+use proptest::{prelude::*, sample::Index};
+
+use super::reference::{Kind, Policy};
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// What is decided on the record as it was read, while somebody else does the other.
+    Late(Act, Box<Step>),
+    Act(Act),
+    IssueAccess,
+    IssueLink(Kind),
+    Verify(Pick),
+    /// Against an older record, as a replica has it.
+    VerifyStale(Pick),
+    Bump,
+    ChangePassword,
+    Rehash,
+    SetActive(bool),
+    SetPolicy(Policy),
+    RotateKey(i64),
+    RemoveKey(Index),
+    Wait(i64),
+    /// To a second before or after the end of a token, or of the grace after its issue.
+    WaitForEnd(Pick, i64),
+    WaitForGrace(Pick, i64),
+    WaitForKey(i64),
+    BackUp,
+    Restore,
+    CheckAll,
+}
+
+/// What the library decides and the store stores.
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    LogIn(&'static str),
+    Refresh(Pick),
+    LogOut(Pick),
+    LogOutOthers { of: Pick, changes_password: bool },
+    LogOutEverywhere,
+    RevokeWhere(Which),
+    Supersede(Kind),
+    Consume(Pick),
+}
+
+/// One of all the tokens ever seen.
+#[derive(Clone, Debug)]
+pub(super) enum Pick {
+    Any(Index),
+    /// Counted from the last one.
+    Recent(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    All,
+    None,
+    Labelled(&'static str),
+    UnusedFor(i64),
+    StartedBefore(i64),
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1440 => simple(),
+        // Neither while somebody else decides: that is of the history before, and stored after.
+        30 => Just(Step::BackUp),
+        1 => Just(Step::Restore),
+        96 => (act(), simple()).prop_map(|(act, meanwhile)| Step::Late(act, meanwhile.into())),
+    ]
+}
+
+fn simple() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        400 => act().prop_map(Step::Act),
+        10 => Just(Step::IssueAccess),
+        50 => link().prop_map(Step::IssueLink),
+        160 => pick(12).prop_map(Step::Verify),
+        40 => pick(6).prop_map(Step::VerifyStale),
+        200 => prop_oneof![
+            60 => (0_i64..4).prop_map(Step::Wait),
+            5 => (0_i64..70).prop_map(Step::Wait),
+            5 => (-12_i64..0).prop_map(Step::Wait),
+            1 => (-100_i64..1000).prop_map(Step::Wait),
+            4 => (pick(6), -1_i64..=1).prop_map(|(pick, off)| Step::WaitForEnd(pick, off)),
+            12 => (pick(6), -1_i64..=1).prop_map(|(pick, off)| Step::WaitForGrace(pick, off)),
+            1 => (-1_i64..=1).prop_map(Step::WaitForKey),
+        ],
+        4 => Just(Step::Bump),
+        4 => Just(Step::ChangePassword),
+        8 => Just(Step::Rehash),
+        12 => prop::bool::weighted(0.9).prop_map(Step::SetActive),
+        10 => policy().prop_map(Step::SetPolicy),
+        1 => (1_i64..2000).prop_map(Step::RotateKey),
+        1 => any::<Index>().prop_map(Step::RemoveKey),
+        1 => Just(Step::CheckAll),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        70 => label().prop_map(Act::LogIn),
+        220 => pick(6).prop_map(Act::Refresh),
+        15 => pick(12).prop_map(Act::LogOut),
+        8 => (pick(6), any::<bool>())
+            .prop_map(|(of, changes_password)| Act::LogOutOthers { of, changes_password }),
+        3 => Just(Act::LogOutEverywhere),
+        6 => which().prop_map(Act::RevokeWhere),
+        15 => prop_oneof![Just(Kind::MagicLink), Just(Kind::EmailChange)].prop_map(Act::Supersede),
+        30 => pick(4).prop_map(Act::Consume),
+    ]
+}
+
+fn pick(recent: usize) -> impl Strategy<Value = Pick> {
+    prop_oneof![
+        1 => any::<Index>().prop_map(Pick::Any),
+        4 => (0..recent).prop_map(Pick::Recent),
+        4 => (0..2_usize).prop_map(Pick::Recent),
+    ]
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![
+        1 => Just(Which::All),
+        1 => Just(Which::None),
+        3 => label().prop_map(Which::Labelled),
+        3 => (0_i64..60).prop_map(Which::UnusedFor),
+        3 => (0_i64..200).prop_map(Which::StartedBefore),
+    ]
+}
+
+fn label() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["phone", "laptop", "tablet", "", "a \"quote\" é"][..])
+}
+
+fn link() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        4 => Just(Kind::MagicLink),
+        4 => Just(Kind::EmailChange),
+        1 => Just(Kind::Reset),
+    ]
+}
+
+pub(super) fn policy() -> impl Strategy<Value = Policy> {
+    let max_sessions = prop_oneof![1 => Just(1_u32), 8 => 2_u32..6, 1 => Just(16), 1 => Just(64)];
+    let idle = prop_oneof![1 => 1_i64..30, 4 => 30_i64..300, 2 => Just(14 * 86_400)];
+    let absolute = prop_oneof![1 => 1_i64..100, 4 => 100_i64..1500, 2 => Just(90 * 86_400)];
+    let grace = prop_oneof![Just(0_i64), 1_i64..4, Just(10), Just(60)];
+    let lifetime = prop_oneof![1 => 1_i64..10, 3 => Just(60_i64), 3 => Just(900)];
+    (max_sessions, prop::bool::weighted(0.2), idle, absolute, grace, any::<bool>(), lifetime)
+        .prop_map(|(max_sessions, refuses, idle, absolute, grace, ends_all, lifetime)| Policy {
+            max_sessions,
+            refuses,
+            idle,
+            absolute,
+            grace,
+            ends_all,
+            lifetime,
+        })
+}
