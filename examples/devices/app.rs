@@ -91,9 +91,17 @@ impl App {
         self.decide(&session.user().id, |read| Ok(self.authority.log_out(read, id)?)).await
     }
 
-    pub(crate) async fn log_out_others(&self, session: &Session<Account>) -> Result<SessionTokens> {
-        self.decide(&session.user().id, |read| Ok(self.authority.log_out_others(read, session)?))
-            .await
+    pub(crate) async fn log_out_others(&self, token: &AccessToken) -> Result<SessionTokens> {
+        for _ in 0..ATTEMPTS {
+            // Verified anew each time: what was changed meanwhile may have been this session.
+            let session = self.authenticate(token).await?;
+            let kept = self.authority.log_out_others(&session)?;
+            let read = session.user();
+            if let Committed::Stored(tokens) = self.store(read, kept, read).await? {
+                return Ok(tokens);
+            }
+        }
+        Err(Failure::Busy)
     }
 
     pub(crate) async fn log_out_everywhere(&self, session: &Session<Account>) -> Result<()> {

@@ -128,7 +128,7 @@ async fn story(file: &Path) -> Result {
     ensure("a second time there is none", !app.log_out(&session, old_phone.session().id()).await?)?;
 
     title("She logs all others out, and stays, with fresh tokens");
-    let kept = app.log_out_others(&session).await?;
+    let kept = app.log_out_others(laptop.access()).await?;
     alive(&app, "her laptop", kept.access()).await?;
     dead(&app, "her phone", phone.access(), Reason::RevokedByVersion).await?;
     dead(&app, "copies of her laptop's token", laptop.access(), Reason::RevokedByVersion).await?;

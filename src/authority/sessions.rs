@@ -133,20 +133,23 @@ impl Authority {
     /// context in which its token was presented: **every token of the user but those in the
     /// outcome is dead**, copies of the caller's own too, and tokens without a session.
     ///
-    /// After a password change, pass the record with the new hash, and store the hash with the
-    /// change.
+    /// The decision is on the record that the session was verified on, [`Session::user`]. With a
+    /// password change it goes through [`Issue::log_out_others`].
+    ///
+    /// # Security
+    ///
+    /// Let the store compare with that very record. Where it was changed meanwhile, verify the
+    /// token again: what changed may have been a revocation of this session.
     ///
     /// # Errors
     ///
-    /// [`IssueError`], above all [`SessionOver`](IssueError::SessionOver) if the session ended
-    /// since it was verified, and [`NoSession`](IssueError::NoSession) if its token was issued
-    /// without one.
-    pub fn log_out_others<U, C>(
+    /// [`IssueError`], above all [`NoSession`](IssueError::NoSession) if the session's token was
+    /// issued without one.
+    pub fn log_out_others<U: User, C>(
         &self,
-        user: &dyn User,
         session: &Session<U, C>,
     ) -> Result<Decision<SessionTokens>, IssueError> {
-        self.issue::<Access>(user, &NoClaims {}).log_out_others(session)
+        self.issue::<Access>(session.user(), &NoClaims {}).log_out_others(session)
     }
 
     /// Logs the user out everywhere: the version moves, so every token is dead, and the list of
@@ -221,9 +224,14 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
     /// Logs all other devices out: [`Authority::log_out_others`] with claims, a lifetime or an
     /// audience for the access token of the one that stays.
     ///
+    /// The token must have been started for the record that the session was verified on
+    /// ([`Session::user`]), or for that record with the hash of a new password, which is then
+    /// stored with the change.
+    ///
     /// # Errors
     ///
-    /// Those of [`Authority::log_out_others`].
+    /// Those of [`Authority::log_out_others`], and [`SessionOver`](IssueError::SessionOver) for a
+    /// record of another user or version, or without the session.
     pub fn log_out_others<U, D>(
         self,
         session: &Session<U, D>,
@@ -236,6 +244,9 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
         if registered.subject() != self.user.id() {
             return Err(IssueError::SessionOver(over(Reason::UserMismatch)));
+        }
+        if registered.version() != self.user.binding().current_version() {
+            return Err(IssueError::SessionOver(over(Reason::RevokedByVersion)));
         }
         let table = table(self.user)?;
         let own = table

@@ -191,9 +191,12 @@ impl World {
         self.reference.now = now;
     }
 
+    /// Past the library, by a database whose clock is ahead of all sessions': they leave the list.
     fn bump(&mut self) {
         let now = self.clock.at(self.reference.now);
-        self.row.version = Counter::from(self.row.version).next(now).unwrap().get();
+        let generation = |id: &SessionId| id.to_string().split_once('.')?.1.parse().ok();
+        let last = self.ids.values().filter_map(generation).max().unwrap_or(0);
+        self.row.version = Counter::from(self.row.version.max(last)).next(now).unwrap().get();
         self.reference.record = self.reference.bump(&self.reference.record.clone());
     }
 

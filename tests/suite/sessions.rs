@@ -75,7 +75,7 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let plain = authority.issue_for_user(&alice).unwrap();
     clock.set(60);
     let session = verify(&authority, phone.access(), &alice).unwrap();
-    let decision = authority.log_out_others(&alice, &session).unwrap();
+    let decision = authority.log_out_others(&session).unwrap();
     let kept = alice.commit(decision);
     assert!(is_alive(&authority, &kept, &alice));
     for dead in [phone.access(), laptop.access(), &plain] {
@@ -90,14 +90,21 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let refreshed = alice.commit(opened.refresh(&alice.clone()).unwrap());
     assert!(is_alive(&authority, &refreshed.into_tokens().unwrap(), &alice));
 
-    let over = authority.log_out_others(&alice, &session);
-    assert!(matches!(over, Err(IssueError::SessionOver(r)) if r.reason() == Reason::SessionEnded));
-    let bob = account("bob");
-    let over = authority.log_out_others(&bob, &session);
-    assert!(matches!(over, Err(IssueError::SessionOver(r)) if r.reason() == Reason::UserMismatch));
+    let for_record = |user: &Account| match authority
+        .issue::<Access>(user, &NoClaims {})
+        .log_out_others(&session)
+        .unwrap_err()
+    {
+        IssueError::SessionOver(rejection) => rejection.reason(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(for_record(&alice), Reason::RevokedByVersion, "a session of before");
+    let ended = Account { sessions: alice.sessions.clone(), ..account("alice") };
+    assert_eq!(for_record(&ended), Reason::SessionEnded);
+    assert_eq!(for_record(&account("bob")), Reason::UserMismatch);
     let plain = authority.issue_for_user(&alice).unwrap();
     let plain = verify(&authority, &plain, &alice).unwrap();
-    assert!(matches!(authority.log_out_others(&alice, &plain), Err(IssueError::NoSession)));
+    assert!(matches!(authority.log_out_others(&plain), Err(IssueError::NoSession)));
 }
 
 #[test]
@@ -108,7 +115,8 @@ fn a_password_change_keeps_the_device_it_was_made_on() {
     let laptop = start(&authority, &mut alice, "laptop");
     let mut changed = Account { password_hash: "$new".into(), ..alice.clone() };
     let session = verify(&authority, phone.access(), &alice).unwrap();
-    let decision = authority.log_out_others(&changed, &session).unwrap();
+    let issue = authority.issue::<Access>(&changed, &NoClaims {});
+    let decision = issue.log_out_others(&session).unwrap();
     let kept = changed.commit(decision);
     assert!(is_alive(&authority, &kept, &changed));
     assert!(!is_alive(&authority, &phone, &changed));
@@ -301,7 +309,7 @@ fn the_device_that_stays_stays_in_its_context() {
     let tokens = alice.commit(issue.start_session("phone").unwrap());
     let access = tokens.into_parts().0.in_context(here.clone());
     let session = verify(&authority, &access, &alice).unwrap();
-    let kept = alice.commit(authority.log_out_others(&alice.clone(), &session).unwrap());
+    let kept = alice.commit(authority.log_out_others(&session).unwrap());
     assert!(!is_alive(&authority, &kept, &alice), "without the cookie");
     let (access, refresh) = kept.into_parts();
     assert!(verify(&authority, &access.in_context(here.clone()), &alice).is_ok());

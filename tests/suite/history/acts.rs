@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use relatch::{
-    Authority, Decision, IssueError, NoClaims, Purpose, RefreshError, RefreshToken, Refreshed,
-    SessionTokens,
+    Access, Authority, Decision, IssueError, NoClaims, Purpose, RefreshError, RefreshToken,
+    Refreshed, SessionTokens, VerifyError,
 };
 use time::OffsetDateTime;
 
@@ -56,21 +56,28 @@ impl World {
                 assert!(outcome.is_none_or(|outcome| outcome == is_there));
             }
             Act::LogOutOthers { of, changes_password } => {
-                let Some(id) = self.pick_session(of) else { return };
+                let Some(token) = self.pick(of, |kind| kind == Kind::Access) else { return };
+                let access = relatch::Token::<Access>::new(&*token.text);
+                let expected = self.reference.verify(&token, &record);
+                let verified = authority.verify(&access, |_| Ok::<_, Infallible>(Some(&row)));
+                let verified = match verified {
+                    Err(VerifyError::Rejected(rejection)) => {
+                        return agree(expected, Err(rejection), &token);
+                    }
+                    other => other.unwrap(),
+                };
+                agree(expected, Ok(()), &token);
                 let new = match changes_password {
                     true => Account { password_hash: self.new_hash(), ..row.clone() },
                     false => row.clone(),
                 };
-                let expected = self.reference.keep_only(&record, id);
-                let decision = match authority.log_out_others(&new, self.ids[&id.0]) {
-                    Err(IssueError::InactiveUser) => return assert!(!record.is_active),
-                    Err(IssueError::SessionOver(reason)) => {
-                        return assert_eq!(expected.unwrap_err(), reason);
-                    }
-                    other => other.unwrap(),
+                let issue = authority.issue::<Access>(&new, &NoClaims {});
+                let decided = issue.log_out_others(&verified);
+                let Some(id) = token.session else {
+                    return assert!(matches!(decided, Err(IssueError::NoSession)));
                 };
-                assert!(record.is_active);
-                let (mut next, session) = expected.unwrap();
+                let decision = decided.unwrap();
+                let (mut next, session) = self.reference.keep_only(&record, id).unwrap();
                 if *changes_password {
                     let tick = self.reference.next_tick();
                     (next.password, next.credential) = (tick, tick);
@@ -178,14 +185,17 @@ impl World {
             Ok(opened) => opened,
         };
         let decision = match opened.consume(&row) {
-            Err(relatch::VerifyError::Rejected(rejection)) => {
+            Err(VerifyError::Rejected(rejection)) => {
                 return agree(expected, Err(rejection), token);
             }
             other => other.unwrap(),
         };
         agree(expected, Ok(()), token);
         let hash = self.new_hash();
-        let next = self.reference.use_up(&record, token.kind);
+        let mut next = self.reference.use_up(&record, token.kind);
+        if token.kind == Kind::Reset {
+            next.sessions.clear();
+        }
         let stored = self.settle((&row, &record), decision, Some(next), meanwhile);
         if stored.is_some() && token.kind == Kind::Reset {
             self.row.password_hash = hash;
@@ -210,7 +220,7 @@ impl World {
             self.reference.record = Record { is_active, ..next };
         }
         let store = |change: &_| Ok::<_, Infallible>(self.row.compare_and_set(row, change));
-        let outcome = decision.commit(store).unwrap();
+        let outcome = decision.commit(store).unwrap().stored();
         assert_eq!(outcome.is_some(), is_stored, "whether it was stored");
         outcome
     }
@@ -234,6 +244,7 @@ impl World {
         let now = self.reference.now;
         let lifetime = match kind {
             Kind::MagicLink => 600,
+            Kind::Reset => 1200,
             _ => self.reference.policy.lifetime,
         };
         Token {

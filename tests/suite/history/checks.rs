@@ -91,8 +91,9 @@ impl World {
                 agree(Some(*no), Err(rejection), token);
             }
             (decided, _) => {
-                let outcome = decided.unwrap().commit(|_| Ok::<_, Infallible>(true));
-                self.judge(token, &outcome.unwrap().unwrap(), &expected, self.reference.now);
+                let committed = decided.unwrap().commit(|_| Ok::<_, Infallible>(true));
+                let outcome = committed.unwrap().stored().unwrap();
+                self.judge(token, &outcome, &expected, self.reference.now);
             }
         }
     }

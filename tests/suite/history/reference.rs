@@ -7,6 +7,7 @@
 //! - A session that runs out, or whose slot a smaller policy cuts off, is over only as long as
 //!   that lasts: a longer policy, or a clock that is set back, brings it back, until a login takes
 //!   its slot away for good ([`Reference::start`]).
+//! - A bump takes the sessions of before out of the list and of their slots.
 //! - Logging out a session of which nobody has taken the slot yet succeeds, though it had run out.
 //! - A rehash keeps the credential, a password change does not; the tick of the one is not that of
 //!   the other.
@@ -159,14 +160,16 @@ impl Reference {
         Bound { epoch: self.epoch, bumped: record.bumped, used, credential: record.credential }
     }
 
-    fn is_alive(&self, session: &Session) -> bool {
-        session.slot < self.policy.max_sessions && self.now < session.end(&self.policy)
+    fn is_alive(&self, session: &Session, record: &Record) -> bool {
+        session.slot < self.policy.max_sessions
+            && record.bumped <= session.began
+            && self.now < session.end(&self.policy)
     }
 
     /// The sessions that are listed, the one used last first.
     pub(super) fn listed(&self, record: &Record) -> Vec<Session> {
         let mut listed = record.sessions.clone();
-        listed.retain(|session| self.is_alive(session));
+        listed.retain(|session| self.is_alive(session, record));
         listed.sort_by_key(|session| (session.last_seen, session.began));
         listed.reverse();
         listed
@@ -210,7 +213,7 @@ impl Reference {
             return Err(Reason::SlotOutOfRange);
         }
         match record.sessions.iter().find(|session| session.began == began) {
-            Some(session) if self.is_alive(session) => Ok(session.clone()),
+            Some(session) if self.is_alive(session, record) => Ok(session.clone()),
             Some(_) => Err(Reason::SessionExpired),
             None if self.as_of.is_some_and(|as_of| began > as_of) => Err(Reason::SessionAhead),
             None => Err(Reason::SessionEnded),
