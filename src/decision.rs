@@ -49,7 +49,7 @@ impl Change {
 
     /// All sessions end, if the record has any.
     pub(crate) fn logged_out(user: &dyn User, now: OffsetDateTime) -> Self {
-        let sessions = user.sessions().map(|table| table.without(now, |_| true).0);
+        let sessions = user.sessions().map(|table| table.emptied(now));
         Self { sessions, ..Self::none(user) }
     }
 

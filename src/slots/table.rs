@@ -173,6 +173,16 @@ impl SessionTable {
         (table, ended)
     }
 
+    /// Logs all sessions out. The generation moves even if there is none, but for a user who never
+    /// had one.
+    pub(crate) fn emptied(&self, now: OffsetDateTime) -> Self {
+        let generation = match self.generation {
+            0 => 0,
+            used => next(used, now).unwrap_or(used),
+        };
+        Self { generation, slots: Vec::new() }
+    }
+
     /// Logs all sessions out but this one, which begins a new generation under a new version.
     pub(crate) fn keep_only(
         &self,

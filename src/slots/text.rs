@@ -94,7 +94,7 @@ impl SessionTable {
         }
         let table: Table = serde_json::from_str(text).map_err(|_| explain(text))?;
         if table.format != FORMAT {
-            return Err(TableError::UnknownFormat);
+            return Err(explain(text));
         }
         let generation = table.generation;
         let slots = table.sessions.into_iter().map(Session::into_slot).collect();
@@ -143,8 +143,10 @@ fn explain(text: &str) -> TableError {
     struct Numbered {
         format: u64,
     }
+    // A struct can also be read from an array of its members' values.
+    let is_object = text.trim_start().starts_with('{');
     match serde_json::from_str(text) {
-        Ok(Numbered { format }) if format != FORMAT => TableError::UnknownFormat,
+        Ok(Numbered { format }) if is_object && format != FORMAT => TableError::UnknownFormat,
         _ => TableError::Malformed,
     }
 }
