@@ -1,0 +1,39 @@
+"""Bytes and text."""
+
+import base64
+import hashlib
+import hmac
+import json
+
+
+def u64(number):
+    return number.to_bytes(8, "big")
+
+
+def frame(*pieces):
+    """Each piece behind its length, so that no two lists of pieces give the same bytes."""
+    raw = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
+    return b"".join(len(piece).to_bytes(4, "big") + piece for piece in raw)
+
+
+def encode(raw):
+    """base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def decode(text):
+    """The bytes of canonical base64url; `None` for every other text."""
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return None
+    # The decoder skips what is not of the alphabet and drops stray bits: encoding again shows it.
+    return raw if encode(raw) == text else None
+
+
+def compact_json(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def hs256(key, signing_input):
+    return hmac.new(key, signing_input.encode(), hashlib.sha256).digest()

@@ -1,0 +1,14 @@
+"""The scenarios of the test vectors, made with ../format1.
+
+The verdict that a token's case expects stands here, written by hand: `format1.py check` and the
+library's own tests compare it with what the two implementations say.
+"""
+
+from . import derivations, tokens
+
+
+def files():
+    return {
+        "derivations.json": derivations.content(),
+        "tokens.json": tokens.content(),
+    }
