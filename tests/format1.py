@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes and checks the test vectors, and exchanges tokens with the library.
 
-    format1.py generate    writes the test vectors of vectors/cases, always the same bytes
-    format1.py check       verifies every vector, and that the files are what `generate` writes
-    format1.py issue N     prints N random scenarios, one JSON object a line, each with its token
-    format1.py verify      verifies such lines, read from the standard input
+format1.py generate    writes the test vectors of vectors/cases, always the same bytes
+format1.py check       verifies every vector, and that the files are what `generate` writes
+format1.py issue N     prints N random scenarios, one JSON object a line, each with its token
+format1.py verify      verifies such lines, read from the standard input
 """
 
 import json
@@ -15,8 +15,16 @@ import sys
 # The modules beside this one leave no compiled files in the tree.
 sys.dont_write_bytecode = True
 
-from format1.derivation import rehash
-from format1.verdicts import derive, verdict, with_defaults
+from format1.verdicts import (
+    cleaning,
+    derive,
+    derive_refresh,
+    derive_rehash,
+    reading,
+    transition,
+    verdict,
+    with_defaults,
+)
 from vectors import cases
 from vectors.cases.scenarios import random_scenario
 
@@ -29,10 +37,17 @@ def same(a, b):
 
 
 def generated_files():
-    return {
-        VECTORS / name: json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-        for name, content in cases.files().items()
-    }
+    return {VECTORS / name: pretty_json(content) for name, content in cases.files().items()}
+
+
+def pretty_json(content):
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    # Characters that show nothing, or turn the direction of writing, are seen as escapes.
+    return "".join(char if char.isprintable() or char == "\n" else escape(char) for char in text)
+
+
+def escape(char):
+    return json.dumps(char)[1:-1]
 
 
 def generate():
@@ -45,18 +60,20 @@ def check():
         (f"{path.name} is what `generate` writes", path.read_bytes() == text.encode())
         for path, text in generated_files().items()
     ]
-    derivations = json.loads((VECTORS / "derivations.json").read_bytes())
-    for case in derivations["cases"]:
-        full = with_defaults(derivations["defaults"], case)
-        results.append((case["name"], same(derive(full), case["expect"])))
-    for case in derivations["rehashes"]:
-        pair = rehash(case["carried_before"], case["secrets_before"], case["secrets_after"])
-        results.append((case["name"], pair == case["carried_after"]))
-    tokens = json.loads((VECTORS / "tokens.json").read_bytes())
-    for case in tokens["cases"]:
-        full = with_defaults(tokens["defaults"], case)
-        results.append((case["name"], same(verdict(full), case["expect"])))
+    for file, members in JUDGES.items():
+        content = json.loads((VECTORS / file).read_bytes())
+        for member, judge in members.items():
+            for case in content[member]:
+                said = judge(with_defaults(content["defaults"], case))
+                results.append((f"{file}: {case['name']}", same(said, case["expect"])))
     return report(results)
+
+
+JUDGES = {
+    "derivations.json": {"cases": derive, "refreshes": derive_refresh, "rehashes": derive_rehash},
+    "tokens.json": {"cases": verdict},
+    "sessions.json": {"tables": reading, "labels": cleaning, "cases": transition},
+}
 
 
 def issue_scenarios(count):
@@ -69,9 +86,10 @@ def verify_scenarios(lines):
     results = []
     for number, line in enumerate(lines, 1):
         case = json.loads(line)
-        results.append((f"line {number} is accepted", same(verdict(case), case["expect"])))
+        judge = transition if "action" in case else verdict
+        results.append((f"line {number} is accepted", same(judge(case), case["expect"])))
         flipped = {**case, "token": flip(case["token"], choose)}
-        said = verdict(flipped)["verdict"]
+        said = judge(flipped)["verdict"]
         results.append((f"line {number} with another character", said == "rejected"))
     return report(results)
 

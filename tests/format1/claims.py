@@ -1,14 +1,15 @@
 """The form of a payload."""
 
-import json
 import re
 
 from .rejection import Rejected
-from .text import decode
+from .text import decode, read_json
 
 MAX_NUMERIC_DATE = 253402300799  # 9999-12-31T23:59:59Z
 MAX_COUNTER = 2**63 - 1
 MAX_EPOCHS = 16
+MAX_SLOT = 2**32 - 1
+MAX_SID_BYTES = 30
 
 
 class Members(dict):
@@ -40,6 +41,15 @@ def is_audience(value):
     return is_text(value) or (isinstance(value, list) and all(map(is_text, value)))
 
 
+def is_sid(value):
+    parts = re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", value) if is_text(value) else None
+    # No number of so many digits is looked at: it is out of bounds.
+    if parts is None or len(value) > MAX_SID_BYTES:
+        return False
+    slot, generation = map(int, parts.groups())
+    return slot <= MAX_SLOT and generation <= MAX_COUNTER
+
+
 def is_epochs(value):
     return (
         isinstance(value, Members)
@@ -58,34 +68,32 @@ REQUIRED = {
     "jti": is_16_bytes,
     "ver": is_counter,
 }
-OPTIONAL = {"epochs": is_epochs, "lane": is_counter, "stamp": is_16_bytes}
-# Registered for what this version does not check: accepting them unread would be unsafe.
-UNCHECKED = {"nbf", "sid", "seq"}
+OPTIONAL = {
+    "epochs": is_epochs,
+    "sid": is_sid,
+    "seq": is_counter,
+    "lane": is_counter,
+    "stamp": is_16_bytes,
+}
+# Registered for what this version does not check: accepting it unread would be unsafe.
+UNCHECKED = {"nbf"}
 
 
 def shown(claims):
     """Without what is carried to be checked alone."""
-    return {name: value for name, value in claims.items() if name not in OPTIONAL}
+    hidden = OPTIONAL.keys() - {"sid"}
+    return {name: value for name, value in claims.items() if name not in hidden}
 
 
-def parse_int(digits):
-    # JSON's -0 is no natural number, which int() would make of it.
-    return -0.0 if digits == "-0" else int(digits)
-
-
-def refuse_constant(name):
-    raise ValueError(f"{name} is not JSON")
+def own_claims(claims):
+    """Those of the application."""
+    return claims.keys() - REQUIRED.keys() - OPTIONAL.keys()
 
 
 def read_claims(payload):
     malformed = Rejected("claims", "malformed")
     try:
-        claims = json.loads(
-            payload.decode(),
-            object_pairs_hook=Members,
-            parse_int=parse_int,
-            parse_constant=refuse_constant,
-        )
+        claims = read_json(payload.decode(), Members)
     except (ValueError, RecursionError):
         raise malformed from None
     if not isinstance(claims, Members) or claims.repeats or not all(map(is_text, claims)):

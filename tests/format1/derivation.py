@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 
-from .text import decode, encode, frame, u64
+from .text import decode, encode, frame, u32, u64
 
 
 def credential(secrets):
@@ -65,6 +65,9 @@ class Derivation:
 
     def guard(self, subject, exp, nonce):
         return self._mac("guard", frame(subject, u64(exp), nonce))[:8]
+
+    def nonce(self, subject, slot, generation, seq):
+        return self._mac("nonce", frame(subject, u32(slot), u64(generation), u64(seq)))[:8]
 
     def stamp(self, bound, jti, exp):
         return self._mac("stamp", bound + frame(jti, u64(exp)))[:16]

@@ -6,6 +6,10 @@ import hmac
 import json
 
 
+def u32(number):
+    return number.to_bytes(4, "big")
+
+
 def u64(number):
     return number.to_bytes(8, "big")
 
@@ -13,7 +17,7 @@ def u64(number):
 def frame(*pieces):
     """Each piece behind its length, so that no two lists of pieces give the same bytes."""
     raw = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
-    return b"".join(len(piece).to_bytes(4, "big") + piece for piece in raw)
+    return b"".join(u32(len(piece)) + piece for piece in raw)
 
 
 def encode(raw):
@@ -33,6 +37,25 @@ def decode(text):
 
 def compact_json(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_json(text, members):
+    """JSON alone (RFC 8259); `members` makes an object of its names and values."""
+    return json.loads(
+        text,
+        object_pairs_hook=members,
+        parse_int=parse_int,
+        parse_constant=refuse_constant,
+    )
+
+
+def parse_int(digits):
+    # JSON's -0 is no natural number, which int() would make of it.
+    return -0.0 if digits == "-0" else int(digits)
+
+
+def refuse_constant(name):
+    raise ValueError(f"{name} is not JSON")
 
 
 def hs256(key, signing_input):

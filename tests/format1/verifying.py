@@ -3,22 +3,25 @@
 import hmac
 import re
 
-from .claims import read_claims, shown
+from . import sessions, table
+from .claims import own_claims, read_claims
 from .derivation import Derivation, body, outer_epochs
-from .issuing import pinned_header
+from .issuing import REFRESH, is_in_key_mode, pinned_header
 from .rejection import Rejected, UnfitRecord
 from .text import decode, hs256
 
 MAX_ID_BYTES = 255
 MAX_SECRET_BYTES = 2**20
 MAX_EXPLAINED_HEADER_BYTES = 512
+SESSION_TYPS = {REFRESH["typ"], "at+jwt"}
 
 
-def verify(authority, purpose, now, token, context, lookup):
-    """The claims that are shown, or the first thing that is wrong.
+def verify(inputs, token, lookup):
+    """The claims, or the first thing that is wrong.
 
     `lookup` takes a user's id and gives the record, `None` if there is no such user.
     """
+    authority, purpose, now = inputs["authority"], inputs["purpose"], inputs["now"]
     if len(token.encode()) > authority["max_token_bytes"]:
         raise Rejected("length", "too_long")
     parts = token.split(".")
@@ -32,8 +35,8 @@ def verify(authority, purpose, now, token, context, lookup):
         raise Rejected("shape", "malformed")
 
     claims = read_claims(payload)
-    in_key_mode = authority["mode"] == "key"
-    if ("stamp" in claims) == in_key_mode or ("lane" in claims) != purpose["lane"]:
+    in_key_mode = is_in_key_mode(authority, purpose)
+    if not belongs(claims, purpose, in_key_mode):
         raise Rejected("claims", "malformed")
 
     derivation = Derivation(key["master"], authority["issuer"], purpose["typ"])
@@ -71,16 +74,33 @@ def verify(authority, purpose, now, token, context, lookup):
         raise Rejected("binding", "revoked_by_version" if is_behind else "ahead_of_record")
     if purpose["lane"] and claims["lane"] != record["lane"]:
         raise Rejected("binding", "revoked_by_lane")
-    bound = body(authority, purpose, record, context)
+    bound = body(authority, purpose, record, inputs["context"])
     if in_key_mode:
         if not hmac.compare_digest(hs256(derivation.user_key(bound), signing_input), signature):
             raise Rejected("binding", "bad_signature")
     elif not hmac.compare_digest(derivation.stamp(bound, jti, exp), decode(claims["stamp"])):
         raise Rejected("binding", "revoked_by_stamp")
 
+    if "sid" in claims:
+        sessions.check(read_table(record), inputs["policy"], now, claims["sid"])
+
     if any(not isinstance(claims.get(name), str) for name in purpose["strings"]):
         raise Rejected("application", "application_claims")
-    return shown(claims)
+    if purpose["typ"] == REFRESH["typ"] and own_claims(claims):
+        raise Rejected("application", "application_claims")
+    return claims
+
+
+def belongs(claims, purpose, in_key_mode):
+    """Whether the optional claims are those of the purpose and the mode."""
+    is_refresh = purpose["typ"] == REFRESH["typ"]
+    return (
+        ("stamp" in claims) != in_key_mode
+        and ("lane" in claims) == purpose["lane"]
+        and ("seq" in claims) == is_refresh
+        and ("sid" in claims or not is_refresh)
+        and ("sid" not in claims or purpose["typ"] in SESSION_TYPS)
+    )
 
 
 def find_key(authority, purpose, header):
@@ -114,3 +134,12 @@ def check_record(authority, purpose, record):
         counters.append(record["lane"])
     if any(counter < 0 for counter in counters):
         raise UnfitRecord("negative counter")
+
+
+def read_table(record):
+    if "sessions" not in record:
+        raise UnfitRecord("no sessions")
+    try:
+        return table.read(record["sessions"])
+    except table.Unreadable as unreadable:
+        raise UnfitRecord("sessions") from unreadable

@@ -1,12 +1,16 @@
 """The inputs of most cases, and what makes a case of them."""
 
+import json
+
 from format1.claims import shown
-from format1.issuing import claims_for, issue, sign
+from format1.issuing import issue, sign
+from format1.table import Table
 from format1.text import decode, encode
 from format1.verdicts import with_defaults
 
 ISSUED = 1800000000
 EXPIRES = ISSUED + 900
+DAY = 86400
 ENTROPY = bytes(range(16))
 MASTER = bytes(range(32)).hex()
 OTHER_MASTER = bytes(range(100, 132)).hex()
@@ -33,6 +37,14 @@ DEFAULTS = {
         "user_epochs": [],
     },
     "purpose": ACCESS,
+    "policy": {
+        "max_sessions": 16,
+        "idle": 14 * DAY,
+        "absolute": 90 * DAY,
+        "grace": 10,
+        "on_reuse": "session",
+        "when_full": "evict",
+    },
     "now": ISSUED + 60,
     "context": {},
     "record": {
@@ -55,26 +67,42 @@ def tenant(instance, counter):
     return {"kind": "tenant", "instance": instance, "counter": counter}
 
 
+# Generations are milliseconds, unless a clock was wrong.
+GENERATION = ISSUED * 1000
+
+
+def session(slot, generation=GENERATION, **others):
+    plain = {"seq": 0, "started_at": ISSUED, "last_seen": ISSUED, "label": "Firefox on Linux"}
+    return {"slot": slot, "generation": generation, **plain, **others}
+
+
+def table(*sessions, generation=GENERATION):
+    return Table(generation, sessions).text()
+
+
 def complete(overrides):
     return with_defaults(DEFAULTS, overrides)
 
 
-def made(audience=None, own=None, iat=ISSUED, exp=EXPIRES, **overrides):
+def made(audience=None, own=None, iat=ISSUED, exp=EXPIRES, sid=None, **overrides):
     """A token as it is issued under these inputs."""
-    return issue(complete(overrides), iat, exp, ENTROPY, audience, own)
+    session = None if sid is None else {"sid": sid}
+    return issue(complete(overrides), iat, exp, ENTROPY, audience, own, session)
 
 
-def accepted(name, audience=None, own=None, iat=ISSUED, exp=EXPIRES, seen=None, **overrides):
+def accepted(
+    name, audience=None, own=None, iat=ISSUED, exp=EXPIRES, sid=None, seen=None, **overrides
+):
     """Issued under the overrides and accepted under them, or under `seen` instead."""
-    claims = claims_for(complete(overrides), iat, exp, ENTROPY, audience, own)
-    token = made(audience, own, iat, exp, **overrides)
+    token = made(audience, own, iat, exp, sid, **overrides)
+    claims = json.loads(payload_of(token))
     expect = {"verdict": "accepted", "claims": shown(claims), "lookup": True}
     return {"name": name, **(overrides if seen is None else seen), "token": token, "expect": expect}
 
 
 def rejected(name, token, stage, reason, **seen):
     # The lookup lies between the validity and what is said of the record.
-    asked = stage in ("lookup", "binding", "application")
+    asked = stage in ("lookup", "binding", "session", "application")
     expect = {"verdict": "rejected", "stage": stage, "reason": reason, "lookup": asked}
     return {"name": name, **seen, "token": token, "expect": expect}
 

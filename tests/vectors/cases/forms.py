@@ -1,7 +1,7 @@
 """Texts that are not in the form of a token."""
 
-from format1.claims import OPTIONAL, REQUIRED
-from format1.issuing import claims_for, sign
+from format1.claims import REQUIRED
+from format1.issuing import REFRESH, claims_for, sign
 from format1.text import compact_json, decode, encode
 
 from .common import (
@@ -133,6 +133,19 @@ def headers():
         )
 
 
+def stands(name, texts, session=None, **overrides):
+    """The claim `name` with each of these JSON texts as its value."""
+    issued = claims_for(complete(overrides), ISSUED, EXPIRES, ENTROPY, None, None, session)
+    # As the first member, so that what comes of the others does not matter.
+    others = compact_json({other: issued[other] for other in issued if other != name})[1:]
+    purpose = "" if overrides.get("purpose") != REFRESH else "refresh token: "
+    for text in texts:
+        payload = f'{{"{name}":{text},{others}'.encode()
+        token = sign(complete(overrides), payload)
+        shown = text if len(text) < 40 else text[:30] + "…"
+        yield rejected(f"{purpose}{name} {shown}", token, "claims", "malformed", **overrides)
+
+
 def payloads():
     """Each of these payloads is signed with the genuine key."""
     plain = payload_of(made())
@@ -168,17 +181,6 @@ def payloads():
         }.items():
             yield rejected(fault, sign(complete({}), payload.encode()), "claims", "malformed")
 
-    def stands(name, texts, **overrides):
-        """The claim `name` with each of these JSON texts as its value."""
-        issued = claims_for(complete(overrides), ISSUED, EXPIRES, ENTROPY)
-        # As the first member, so that what comes of the others does not matter.
-        others = compact_json({other: issued[other] for other in issued if other != name})[1:]
-        for text in texts:
-            payload = f'{{"{name}":{text},{others}'.encode()
-            token = sign(complete(overrides), payload)
-            shown = text if len(text) < 40 else text[:30] + "…"
-            yield rejected(f"{name} {shown}", token, "claims", "malformed", **overrides)
-
     yield from stands("iss", ["1", '["https://login.example.com"]'])
     yield from stands("sub", ["1", '["alice"]', '{"id":"alice"}', '"\\ud800"'])
     aud = '"https://api.example.com"'
@@ -199,10 +201,8 @@ def payloads():
     yield from stands("lane", ["null", "9.0", '"9"', "-1", "9223372036854775808"], **lane)
     stamped = {"authority": STAMP}
     yield from stands("stamp", ["null", "1", '""', f'"{"A" * 20}"', f'"{"A" * 21}B"'], **stamped)
-    for name, text in {"nbf": "1800000000", "sid": '"0.1"', "seq": "1"}.items():
-        yield from stands(name, [text])
-    for name in OPTIONAL:
-        value = {"epochs": '{"realm":1}', "lane": "9", "stamp": f'"{"A" * 22}"'}[name]
+    yield from stands("nbf", ["1800000000"])
+    for name, value in {"epochs": '{"realm":1}', "lane": "9", "stamp": f'"{"A" * 22}"'}.items():
         payload = plain[:-1] + f',"{name}":{value},"{name}":{value}}}'
         token = sign(complete({}), payload.encode())
         yield rejected(f"{name} twice", token, "claims", "malformed")

@@ -34,6 +34,7 @@ from .common import (
     unfit,
 )
 from .forms import headers, lengths_and_shapes, payloads
+from .session_tokens import refresh_checks, refresh_claims, session_checks, session_claims
 
 
 def content():
@@ -51,6 +52,11 @@ def content():
         signatures(),
         applications(),
         unfit_records(),
+        session_claims(),
+        session_checks("key"),
+        session_checks("stamp_hs256"),
+        refresh_claims(),
+        refresh_checks(),
     ]
     cases = [case for group in groups for case in group]
     assert len({case["name"] for case in cases}) == len(cases), "names are unique"
