@@ -1,16 +1,24 @@
 //! The test vectors of tests/vectors, which another implementation made: tests/format1.py.
 
 mod scenario;
+mod transition;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, convert::Infallible};
 
-use relatch::{Access, Authority, Carried, Credential, Entropy, EntropyError, Purpose};
+use relatch::{
+    Access, Authority, Carried, Credential, Entropy, EntropyError, Purpose, SessionTable,
+    TableError,
+};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
-use self::scenario::{Invite, Own, Reset, Scenario, at, from_hex};
+use self::{
+    scenario::{Invite, Own, Reset, Scenario, at, from_hex},
+    transition::{before_login, table, transition},
+};
 
 const DERIVATIONS: &str = include_str!("../vectors/derivations.json");
+const SESSIONS: &str = include_str!("../vectors/sessions.json");
 const TOKENS: &str = include_str!("../vectors/tokens.json");
 
 #[test]
@@ -23,6 +31,44 @@ fn each_token_gets_the_verdict_of_its_vector() {
     }
 }
 
+#[test]
+fn each_transition_leaves_what_its_vector_says() {
+    let cases = cases(SESSIONS);
+    assert!(cases.len() >= 100, "{}", cases.len());
+    for case in &cases {
+        assert_eq!(transition(case), case["expect"], "{}", case["name"]);
+    }
+}
+
+#[test]
+fn each_table_is_read_or_refused() {
+    for case in list(SESSIONS, "tables") {
+        let column = case["text"].as_str();
+        let said = match SessionTable::from_column(column) {
+            Ok(table) => {
+                assert_eq!(table.to_column().as_deref(), column, "{}", case["name"]);
+                "read"
+            }
+            Err(TableError::Malformed) => "malformed",
+            Err(TableError::UnknownFormat) => "unknown_format",
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(said, case["expect"], "{}", case["name"]);
+    }
+}
+
+#[test]
+fn each_label_is_made_clean() {
+    let file: Value = serde_json::from_str(SESSIONS).unwrap();
+    let scenario = scenario(&file["defaults"]);
+    let authority = scenario.authority().build().unwrap();
+    for case in list(SESSIONS, "labels") {
+        let login = authority.start_session(scenario.record(), text(&case["label"])).unwrap();
+        let Ok(tokens) = login.commit(|_| Ok::<_, Infallible>(true));
+        assert_eq!(tokens.stored().unwrap().session().label(), case["expect"], "{}", case["name"]);
+    }
+}
+
 /// Every rejection there is, but that of an adoption, which is no part of the format.
 #[test]
 fn the_vectors_reach_every_rejection() {
@@ -30,7 +76,11 @@ fn the_vectors_reach_every_rejection() {
         let expect = &case["expect"];
         Some(format!("{} {}", expect["stage"].as_str()?, expect["reason"].as_str()?))
     };
-    let reached: BTreeSet<_> = cases(TOKENS).iter().filter_map(rejection).collect();
+    let reached: BTreeSet<_> = [TOKENS, SESSIONS]
+        .iter()
+        .flat_map(|file| cases(file))
+        .filter_map(|c| rejection(&c))
+        .collect();
     let all = [
         "length too_long",
         "shape malformed",
@@ -54,6 +104,13 @@ fn the_vectors_reach_every_rejection() {
         "binding revoked_by_lane",
         "binding bad_signature",
         "binding revoked_by_stamp",
+        "session slot_out_of_range",
+        "session session_ended",
+        "session session_ahead",
+        "session session_expired",
+        "session sequence_exhausted",
+        "session refresh_ahead",
+        "session refresh_reused",
         "application application_claims",
     ];
     assert_eq!(reached, all.map(str::to_owned).into());
@@ -65,9 +122,12 @@ fn the_vectors_reach_every_rejection() {
 fn each_token_is_issued_byte_for_byte() {
     for case in derivations() {
         for (mode, expected) in [("key", "key_token"), ("stamp_hs256", "stamp_hs256_token")] {
-            let (scenario, authority) = issuing(&case, mode);
+            let (mut scenario, authority) = issuing(&case, mode);
             let own = case["claims"].as_object().unwrap();
-            let token = scenario.issue(&authority, lifetime(&case), &[], own);
+            let token = match case["sid"].is_string() {
+                true => scenario.log_in(&authority, lifetime(&case), &[], own).0,
+                false => scenario.issue(&authority, lifetime(&case), &[], own),
+            };
             assert_eq!(token, case["expect"][expected], "{}: {mode}", case["name"]);
             assert_eq!(scenario.verdict(&token)["verdict"], "accepted", "{}", case["name"]);
         }
@@ -77,7 +137,10 @@ fn each_token_is_issued_byte_for_byte() {
 #[test]
 fn each_key_and_each_stamp_is_derived() {
     for case in derivations() {
-        let (scenario, authority) = issuing(&case, "stamp_hs256");
+        let (mut scenario, authority) = issuing(&case, "stamp_hs256");
+        if case["sid"].is_string() {
+            scenario.log_in(&authority, lifetime(&case), &[], &Own::new());
+        }
         let token = text(&case["expect"]["stamp_hs256_token"]);
         let jti = scenario.verdict(token)["claims"]["jti"].clone();
         let expose = match scenario.typ() {
@@ -104,11 +167,32 @@ fn expose<P: Purpose>(
     (key.to_vec(), stamp)
 }
 
+/// A refresh token is issued at a login, and in answer to its predecessor.
+#[test]
+fn each_refresh_token_is_issued_byte_for_byte() {
+    for vector in list(DERIVATIONS, "refreshes") {
+        let session = &vector["session"];
+        let mut case = vector.clone();
+        case["now"] = session["last_seen"].clone();
+        if vector["expect"]["predecessor"].is_null() {
+            let sid = format!("{}.{}", session["slot"], session["generation"]);
+            case["record"]["sessions"] = json!(before_login(&sid));
+            case["action"] = json!("log_in");
+            case["label"] = session["label"].clone();
+        } else {
+            let top = session["generation"].as_u64().unwrap();
+            case["record"]["sessions"] = json!(table(top, std::slice::from_ref(session)));
+            case["action"] = json!("refresh");
+            case["token"] = vector["expect"]["predecessor"].clone();
+        }
+        let said = transition(&case);
+        assert_eq!(said["refresh_token"], vector["expect"]["refresh_token"], "{}", vector["name"]);
+    }
+}
+
 #[test]
 fn each_rehash_stores_the_same_pair() {
-    let file: Value = serde_json::from_str(DERIVATIONS).unwrap();
-    let cases = file["rehashes"].as_array().unwrap();
-    assert!(cases.len() >= 3, "{}", cases.len());
+    let cases = list(DERIVATIONS, "rehashes");
     for case in cases {
         let of = |name: &str| {
             let secrets = case[name].as_array().unwrap().iter().map(text);
@@ -117,7 +201,7 @@ fn each_rehash_stores_the_same_pair() {
         let before: Option<Carried> =
             case["carried_before"].as_str().map(|pair| pair.parse().unwrap());
         let after = Carried::rehash(before.as_ref(), &of("secrets_before"), &of("secrets_after"));
-        assert_eq!(*after.expose_text(), text(&case["carried_after"]), "{}", case["name"]);
+        assert_eq!(*after.expose_text(), text(&case["expect"]), "{}", case["name"]);
     }
 }
 
@@ -127,11 +211,15 @@ fn derivations() -> Vec<Value> {
     cases
 }
 
-/// The scenario of a derivation, and its authority at the moment of issuing.
+/// The scenario of a derivation, and its authority at the moment of issuing. A `sid` is that of the
+/// next login.
 fn issuing(case: &Value, mode: &str) -> (Scenario, Authority) {
     let mut case = case.clone();
     case["authority"]["mode"] = json!(mode);
     case["now"] = case["iat"].clone();
+    if let Some(sid) = case["sid"].as_str() {
+        case["record"]["sessions"] = json!(before_login(sid));
+    }
     let scenario = scenario(&case);
     let entropy = Fixed(from_hex(text(&case["entropy"])));
     let authority = scenario.authority().entropy(entropy).build().unwrap();
@@ -152,15 +240,19 @@ impl Entropy for Fixed {
     }
 }
 
-/// The cases of a file, completed by its defaults.
 fn cases(file: &str) -> Vec<Value> {
+    list(file, "cases")
+}
+
+/// The cases of a list, completed by the defaults of its file.
+fn list(file: &str, name: &str) -> Vec<Value> {
     let file: Value = serde_json::from_str(file).unwrap();
     let complete = |case: &Value| {
         let mut full = file["defaults"].clone();
         for (name, value) in case.as_object().unwrap() {
             match (&mut full[name], value) {
                 (Value::Object(settings), Value::Object(own))
-                    if ["authority", "purpose", "record"].contains(&&**name) =>
+                    if ["authority", "purpose", "policy", "record"].contains(&&**name) =>
                 {
                     settings.extend(own.clone());
                 }
@@ -169,7 +261,9 @@ fn cases(file: &str) -> Vec<Value> {
         }
         full
     };
-    file["cases"].as_array().unwrap().iter().map(complete).collect()
+    let list: Vec<_> = file[name].as_array().unwrap().iter().map(complete).collect();
+    assert!(!list.is_empty(), "{name}");
+    list
 }
 
 fn scenario(case: &Value) -> Scenario {

@@ -3,8 +3,9 @@
 use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Binding, BindingMode, Carried, Context, Counter, Epoch,
-    KeyRing, MasterKey, Purpose, Registered, Token, Use, User, VerifyError,
+    Access, Authority, AuthorityBuilder, Binding, BindingMode, Carried, Context, Counter, Decision,
+    Epoch, Issue, KeyRing, MasterKey, OnReuse, Purpose, RefreshError, RefreshToken, Refreshed,
+    Registered, Rejection, SessionPolicy, SessionTable, Token, Use, User, VerifyError, WhenFull,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, json};
@@ -14,7 +15,10 @@ use time::{Duration, OffsetDateTime};
 #[derive(Deserialize)]
 pub(crate) struct Scenario {
     authority: Settings,
+    /// Empty for what is done to sessions.
+    #[serde(default)]
     purpose: PurposeName,
+    policy: Policy,
     /// Seconds since 1970.
     now: i64,
     context: BTreeMap<String, String>,
@@ -46,9 +50,20 @@ struct FixedEpoch {
     counter: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct PurposeName {
     typ: String,
+}
+
+/// Times are in seconds.
+#[derive(Deserialize)]
+struct Policy {
+    max_sessions: u32,
+    idle: i64,
+    absolute: i64,
+    grace: i64,
+    on_reuse: String,
+    when_full: String,
 }
 
 #[derive(Clone, Deserialize)]
@@ -61,6 +76,9 @@ pub(crate) struct Record {
     carried: Option<Carried>,
     epochs: Vec<UserEpoch>,
     lane: i64,
+    /// `None` where there is no such member, for a record that keeps no sessions.
+    #[serde(default, deserialize_with = "from_column")]
+    sessions: Option<SessionTable>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -92,6 +110,7 @@ impl Scenario {
             .mode(mode)
             .leeway(Duration::seconds(self.authority.leeway))
             .max_token_bytes(self.authority.max_token_bytes)
+            .sessions(self.policy.policy())
             .clock(move || now);
         for FixedEpoch { kind, counter } in &self.authority.epochs {
             builder = builder.epoch(kind, *counter);
@@ -140,6 +159,7 @@ impl Scenario {
             "reset+jwt" => self.verdict_for::<Reset>(token),
             "invite+jwt" => self.verdict_for::<Invite>(token),
             "admin+jwt" => self.verdict_for::<Admin>(token),
+            "rt+jwt" => self.verdict_for_refresh(token),
             other => panic!("no purpose {other}"),
         }
     }
@@ -152,12 +172,49 @@ impl Scenario {
         own: &Own,
     ) -> String {
         let own = serde_json::from_value(Value::Object(own.clone())).unwrap();
-        let mut issue =
-            authority.issue::<P>(self.record(), &own).lifetime(lifetime).context(self.context());
-        for audience in audience {
-            issue = issue.audience(audience);
-        }
+        let issue = self.drafted::<P>(authority, lifetime, audience, &own);
         issue.sign().unwrap().expose().to_owned()
+    }
+
+    /// A login, which changes the record's sessions: an access token as [`issue`](Self::issue)
+    /// makes one, but of the session, and the text of the table.
+    pub(crate) fn log_in(
+        &mut self,
+        authority: &Authority,
+        lifetime: Duration,
+        audience: &[String],
+        own: &Own,
+    ) -> (String, Option<String>) {
+        let draft = self.drafted::<Access<Own>>(authority, lifetime, audience, own);
+        let login = draft.start_session("").unwrap();
+        let mut sessions = None;
+        let Ok(tokens) = login.commit(|change| {
+            sessions = change.sessions().cloned();
+            Ok::<_, Infallible>(true)
+        });
+        let table = sessions.as_ref().and_then(SessionTable::to_column);
+        self.record.as_mut().unwrap().sessions = sessions;
+        (tokens.stored().unwrap().access().expose().to_owned(), table)
+    }
+
+    fn drafted<'a, P: Purpose>(
+        &'a self,
+        authority: &'a Authority,
+        lifetime: Duration,
+        audience: &[String],
+        own: &'a P::Claims,
+    ) -> Issue<'a, P> {
+        let issue = authority.issue::<P>(self.record(), own);
+        audience.iter().fold(issue.lifetime(lifetime).context(self.context()), Issue::audience)
+    }
+
+    /// A refresh with this token; also whether the record was looked up for it.
+    pub(crate) fn refresh(&self, token: &str) -> (Result<Decision<Refreshed>, RefreshError>, bool) {
+        let authority = self.authority().build().unwrap();
+        match authority.open_refresh(RefreshToken::new(token).in_context(self.context())) {
+            Ok(opened) => (opened.refresh(self.record()), true),
+            Err(rejection) => (Err(rejection.into()), false),
+        }
     }
 
     fn verdict_for<P: Purpose>(&self, token: &str) -> Value {
@@ -174,15 +231,49 @@ impl Scenario {
                 let claims = shown(peeked.claims(), peeked.registered());
                 json!({ "verdict": "accepted", "claims": claims, "lookup": lookup })
             }
-            Err(VerifyError::Rejected(rejection)) => json!({
-                "verdict": "rejected",
-                "stage": rejection.stage().as_str(),
-                "reason": rejection.reason().as_str(),
-                "lookup": lookup,
-            }),
+            Err(VerifyError::Rejected(rejection)) => with_lookup(rejected(&rejection), lookup),
             Err(VerifyError::Record(_)) => json!({ "verdict": "unfit_record", "lookup": lookup }),
             Err(other) => panic!("{other:?}"),
         }
+    }
+
+    fn verdict_for_refresh(&self, token: &str) -> Value {
+        match self.refresh(token) {
+            (Err(RefreshError::Rejected(rejection)), lookup) => {
+                with_lookup(rejected(&rejection), lookup)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) fn rejected(rejection: &Rejection) -> Value {
+    let (stage, reason) = (rejection.stage().as_str(), rejection.reason().as_str());
+    json!({ "verdict": "rejected", "stage": stage, "reason": reason })
+}
+
+fn with_lookup(mut said: Value, lookup: bool) -> Value {
+    said["lookup"] = json!(lookup);
+    said
+}
+
+impl Policy {
+    fn policy(&self) -> SessionPolicy {
+        SessionPolicy::new()
+            .max_sessions(self.max_sessions)
+            .idle_lifetime(Duration::seconds(self.idle))
+            .absolute_lifetime(Duration::seconds(self.absolute))
+            .grace(Duration::seconds(self.grace))
+            .on_reuse(match &*self.on_reuse {
+                "session" => OnReuse::EndSession,
+                "all" => OnReuse::EndAllSessions,
+                other => panic!("no on_reuse {other}"),
+            })
+            .when_full(match &*self.when_full {
+                "evict" => WhenFull::EvictLeastRecentlyUsed,
+                "refuse" => WhenFull::Refuse,
+                other => panic!("no when_full {other}"),
+            })
     }
 }
 
@@ -201,9 +292,18 @@ fn shown<C: Serialize>(own: &C, registered: &Registered) -> Value {
         "jti": registered.token_id(),
         "ver": registered.version().get(),
     });
+    if let Some(session) = registered.session_id() {
+        claims["sid"] = json!(session.to_string());
+    }
     let own = serde_json::to_value(own).unwrap();
     claims.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
     claims
+}
+
+impl Record {
+    pub(crate) fn version(&self) -> Counter {
+        self.version.into()
+    }
 }
 
 impl User for Record {
@@ -224,6 +324,9 @@ impl User for Record {
     }
     fn lane(&self, _: &str) -> Option<Counter> {
         Some(self.lane.into())
+    }
+    fn sessions(&self) -> Option<&SessionTable> {
+        self.sessions.as_ref()
     }
 }
 
@@ -277,6 +380,13 @@ pub(crate) fn from_hex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2), "{text}");
     let byte = |i| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(byte).collect()
+}
+
+fn from_column<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SessionTable>, D::Error> {
+    let column = Option::<String>::deserialize(deserializer)?;
+    SessionTable::from_column(column.as_deref()).map(Some).map_err(de::Error::custom)
 }
 
 fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Carried>, D::Error> {

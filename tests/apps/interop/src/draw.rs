@@ -1,9 +1,11 @@
 //! Random scenarios.
 
+use std::collections::BTreeSet;
+
 use relatch::{Carried, Credential, Entropy, SystemEntropy};
 use serde_json::{Value, json};
 
-use crate::scenario::Own;
+use crate::{scenario::Own, transition::table};
 
 /// Draws from the operating system's randomness.
 #[derive(Clone, Copy)]
@@ -12,7 +14,7 @@ pub(crate) struct Draw;
 impl Draw {
     /// The inputs of a scenario, in the form of tests/vectors/README.md.
     pub(crate) fn scenario(self) -> Value {
-        let now = self.within(0, 4_000_000_000);
+        let now = self.within(100 * DAY, 4_000_000_000);
         let secrets: Vec<String> = self.list(1, 3, |_| self.text(60));
         let kinds: Vec<String> = self.list(0, 3, |i| format!("user{i}"));
         let purposes = [
@@ -40,16 +42,28 @@ impl Draw {
                 "user_epochs": kinds,
             },
             "purpose": self.pick(&purposes),
+            "policy": {
+                // More than there are sessions, so that a login is never refused.
+                "max_sessions": self.within(10, 64),
+                // No shorter than an access token lives, which its session would cut off.
+                "idle": self.within(3600, 14 * DAY),
+                "absolute": self.within(3600, 90 * DAY),
+                "grace": self.within(0, 60),
+                "on_reuse": self.pick(&["session", "all"]),
+                "when_full": self.pick(&["evict", "refuse"]),
+            },
             "now": now,
             "context": context,
             "record": {
                 "id": self.text(40),
                 "carried": self.carried(&secrets),
                 "secrets": secrets,
-                "version": self.counter(),
+                // The last version leaves no generation for a login.
+                "version": self.counter().min(i64::MAX - 1),
                 "active": true,
                 "epochs": user_epochs,
                 "lane": self.counter(),
+                "sessions": self.sessions(now),
             },
         })
     }
@@ -103,6 +117,27 @@ impl Draw {
         json!({ "kind": kind, "instance": instance, "counter": self.counter() })
     }
 
+    /// The text of a table with some sessions that are alive, or `None` for NULL.
+    fn sessions(self, now: i64) -> Option<String> {
+        let slots: BTreeSet<i64> = self.list(0, 9, |_| self.within(0, 63)).into_iter().collect();
+        let mut generation = 0;
+        let session = |slot| {
+            generation += self.below(1 << 40) + 1;
+            let age = self.within(0, 99);
+            json!({
+                "slot": slot,
+                "generation": generation,
+                "seq": self.counter(),
+                "started_at": now - age,
+                "last_seen": now - self.within(0, age),
+                "label": self.pick(&["", "Телефон 🔑", r#"\ "quoted""#]),
+            })
+        };
+        let sessions: Vec<Value> = slots.into_iter().map(session).collect();
+        let generation = generation + self.below(10);
+        (generation > 0).then(|| table(generation, &sessions))
+    }
+
     /// No pair, one that counts for these secrets, or one that is void.
     fn carried(self, secrets: &[String]) -> Option<String> {
         let present = Credential::from_secrets(secrets).expect("secrets");
@@ -112,3 +147,5 @@ impl Draw {
         self.pick(&[None, Some(counts), Some(void)])
     }
 }
+
+const DAY: i64 = 86_400;

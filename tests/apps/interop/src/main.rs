@@ -1,4 +1,4 @@
-//! Exchanges random tokens with another implementation of format 1, tests/format1.py.
+//! Exchanges random tokens and refreshes with another implementation of format 1, tests/format1.py.
 //!
 //! ```text
 //! interop issue 200 | python3 tests/format1.py verify
@@ -10,6 +10,8 @@
 mod draw;
 #[path = "../../../suite/vectors/scenario.rs"]
 mod scenario;
+#[path = "../../../suite/vectors/transition.rs"]
+mod transition;
 
 use std::{
     env,
@@ -20,7 +22,7 @@ use std::{
 use serde_json::{Value, json};
 use time::Duration;
 
-use self::{draw::Draw, scenario::Scenario};
+use self::{draw::Draw, scenario::Scenario, transition::transition};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -37,7 +39,8 @@ fn main() -> ExitCode {
 fn issue(count: usize) -> ExitCode {
     let mut out = io::stdout().lock();
     for _ in 0..count {
-        writeln!(out, "{}", issued(Draw)).expect("standard output takes the line");
+        let line = Draw.pick(&[issued, issued, refreshed])(Draw);
+        writeln!(out, "{line}").expect("standard output takes the line");
     }
     ExitCode::SUCCESS
 }
@@ -45,7 +48,7 @@ fn issue(count: usize) -> ExitCode {
 /// A random scenario with a token that the library issued under it.
 fn issued(draw: Draw) -> Value {
     let mut case = draw.scenario();
-    let scenario: Scenario = serde_json::from_value(case.clone()).expect("a scenario");
+    let mut scenario: Scenario = serde_json::from_value(case.clone()).expect("a scenario");
     let authority = scenario.authority().build().expect("settings within their bounds");
     let lifetime = draw.within(1, 3600);
     let own = draw.own_claims();
@@ -54,8 +57,20 @@ fn issued(draw: Draw) -> Value {
         false => Vec::new(),
     };
 
-    let token = scenario.issue(&authority, Duration::seconds(lifetime), &audience, &own);
+    let seconds = Duration::seconds(lifetime);
+    let token = if case["purpose"]["typ"] == "at+jwt" && draw.pick(&[true, false]) {
+        let (token, sessions) = scenario.log_in(&authority, seconds, &audience, &own);
+        case["record"]["sessions"] = json!(sessions);
+        token
+    } else {
+        scenario.issue(&authority, seconds, &audience, &own)
+    };
+    // What is random or new, as the library itself reads it.
+    let read = &scenario.verdict(&token)["claims"];
     let mut claims = own;
+    if !read["sid"].is_null() {
+        claims.insert("sid".to_owned(), read["sid"].clone());
+    }
     let now = case["now"].as_i64().expect("seconds");
     for (name, value) in [
         ("iss", json!(authority.issuer())),
@@ -63,8 +78,7 @@ fn issued(draw: Draw) -> Value {
         ("aud", if audience.is_empty() { json!(authority.audience()) } else { json!(audience) }),
         ("exp", json!(now + lifetime)),
         ("iat", json!(now)),
-        // The one claim that is random: as the library itself reads it.
-        ("jti", scenario.verdict(&token)["claims"]["jti"].clone()),
+        ("jti", read["jti"].clone()),
         ("ver", case["record"]["version"].clone()),
     ] {
         claims.insert(name.to_owned(), value);
@@ -72,6 +86,37 @@ fn issued(draw: Draw) -> Value {
     case["token"] = json!(token);
     case["expect"] = json!({ "verdict": "accepted", "claims": claims, "lookup": true });
     case
+}
+
+/// A login, and what comes of one of the tokens that two refreshes gave: of that in force, of its
+/// predecessor or of the first.
+fn refreshed(draw: Draw) -> Value {
+    let mut case = draw.scenario();
+    case.as_object_mut().expect("an object").remove("purpose");
+    case["action"] = json!("log_in");
+    case["label"] = json!(draw.text(40));
+    let mut tokens = vec![step(&mut case)];
+    case["action"] = json!("refresh");
+    for _ in 0..draw.within(0, 2) {
+        later(&mut case, draw.within(0, 90));
+        case["token"] = tokens[tokens.len() - 1].clone();
+        tokens.push(step(&mut case));
+    }
+    later(&mut case, draw.within(0, 90));
+    case["token"] = draw.pick(&tokens);
+    case["expect"] = transition(&case);
+    case
+}
+
+/// Takes the case's action, and gives the refresh token that comes of it.
+fn step(case: &mut Value) -> Value {
+    let said = transition(case);
+    case["record"]["sessions"] = said["sessions"].clone();
+    said["refresh_token"].clone()
+}
+
+fn later(case: &mut Value, seconds: i64) {
+    case["now"] = json!(case["now"].as_i64().expect("seconds") + seconds);
 }
 
 fn verify() -> ExitCode {
@@ -87,15 +132,23 @@ fn verify() -> ExitCode {
     for (line, number) in io::stdin().lock().lines().zip(1..) {
         let case: Value =
             serde_json::from_str(&line.expect("text on standard input")).expect("JSON");
-        let scenario: Scenario = serde_json::from_value(case.clone()).expect("a scenario");
-        let token = case["token"].as_str().expect("a token");
-        count(number, "is accepted", scenario.verdict(token) == case["expect"]);
-        let flipped = scenario.verdict(&flip(token));
-        count(number, "with another character", flipped["verdict"] == "rejected");
+        let mut flipped = case.clone();
+        flipped["token"] = json!(flip(case["token"].as_str().expect("a token")));
+        count(number, "is what it should be", said(&case) == case["expect"]);
+        count(number, "with another character", said(&flipped)["verdict"] == "rejected");
     }
     println!("{passed} passed, {failed} failed");
     // Of nothing nothing was shown.
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the library makes of a line.
+fn said(case: &Value) -> Value {
+    if case.get("action").is_some() {
+        return transition(case);
+    }
+    let scenario: Scenario = serde_json::from_value(case.clone()).expect("a scenario");
+    scenario.verdict(case["token"].as_str().expect("a token"))
 }
 
 /// The token with one character replaced by another.

@@ -1,0 +1,226 @@
+"""Cases of sessions.json: logins and log-outs."""
+
+import json
+
+from format1.claims import MAX_COUNTER
+
+from .common import DAY, GENERATION, ISSUED, STAMP, session, table
+from .transitions import NOW, case, rejection
+
+
+def logins():
+    def started(name, before, after, slot, label="Firefox on Linux", **inputs):
+        """The new session is the one in `slot` of the table `after`."""
+        new = next(each for each in json.loads(after)["sessions"] if each["slot"] == slot)
+        inputs = {"sessions": before, "label": label, **inputs}
+        return case(name, "log_in", "started", after, new, **inputs)
+
+    def refused(name, before, label="Firefox on Linux", **inputs):
+        return case(name, "log_in", "refused", before, sessions=before, label=label, **inputs)
+
+    later = NOW * 1000
+
+    def new(slot, generation=later, **others):
+        return session(slot, generation, started_at=NOW, last_seen=NOW, **others)
+
+    def login(name, sessions, left, slot, generation=GENERATION, **inputs):
+        """The sessions in `left` stay, and one in `slot` is added."""
+        after = table(*left, new(slot), generation=later)
+        return started(name, table(*sessions, generation=generation), after, slot, **inputs)
+
+    yield started("the first login", None, table(new(0), generation=later), 0)
+    yield login("a login after all sessions ended", [], [], 0)
+    yield login("a second login", [session(0)], [session(0)], 1)
+    gap = [session(slot, GENERATION - slot) for slot in (0, 2, 3)]
+    yield login("a login takes the lowest free slot", gap, gap, 1)
+    yield login("a login where slot 0 is free", gap[1:], gap[1:], 0)
+    for name, before, after in (
+        ("a generation that the clock has not come to", later + 5, later + 6),
+        ("a generation that the clock has just come to", later, later + 1),
+        ("the generation right before the clock's", later - 1, later),
+        ("the last generation but one", MAX_COUNTER - 1, MAX_COUNTER),
+    ):
+        left = table(new(0, after), generation=after)
+        yield started(f"a login at {name}", table(generation=before), left, 0)
+    for name, version, after in (
+        ("a version that the clock has not come to", later + 5, later + 6),
+        ("a version that the clock has just come to", later, later + 1),
+        ("the last version but one", MAX_COUNTER - 1, MAX_COUNTER),
+    ):
+        left = table(new(0, after), generation=after)
+        under = {"record": {"version": version}, "version": version}
+        yield started(f"a login at {name}", table(), left, 0, **under)
+    for name, generation, version in (
+        ("the last generation", MAX_COUNTER, 3),
+        ("the last version", GENERATION, MAX_COUNTER),
+    ):
+        inputs = {"sessions": table(generation=generation), "record": {"version": version}}
+        yield case(f"a login at {name}", "log_in", "unfit_record", None, **inputs, label="")
+
+    for name, label, clean in (
+        ("is cleaned", " Fire\tfox\u202e ", "Fire fox"),
+        ("is cut", "x" * 70, "x" * 64),
+        ("is escaped", '"\\', '"\\'),
+        ("may be empty", "", ""),
+    ):
+        left = table(new(0, label=clean), generation=later)
+        yield started(f"a login's label {name}", None, left, 0, label=label)
+
+    def full(most, seen=lambda slot: ISSUED):
+        return [session(slot, GENERATION - slot, last_seen=seen(slot)) for slot in range(most)]
+
+    def without(sessions, slot):
+        return [each for each in sessions if each["slot"] != slot]
+
+    def at_most(number, **others):
+        return {"policy": {"max_sessions": number, **others}}
+
+    def evicting(name, before, slot, **inputs):
+        return login(name, before, without(before, slot), slot, **inputs)
+
+    four = full(4, lambda slot: ISSUED + [3, 2, 9, 5][slot])
+    yield evicting(
+        "a login evicts the session that was refreshed least recently", four, 1, **at_most(4)
+    )
+    # The generations go down from slot 0.
+    yield evicting("a login evicts the oldest generation of equals", full(4), 3, **at_most(4))
+    tied = full(4, lambda slot: ISSUED + [8, 2, 2, 2][slot])
+    yield evicting("a login evicts among the least recent alone", tied, 3, **at_most(4))
+    yield evicting("a login evicts the only session", full(1), 0, **at_most(1))
+    yield evicting("a login evicts one of 16", full(16), 15)
+    recent = full(64, lambda slot: ISSUED + slot)
+    yield evicting("a login evicts one of 64", recent, 0, **at_most(64))
+    yield login("a login takes the last of 64 slots", recent[:63], recent[:63], 63, **at_most(64))
+
+    strict = {"when_full": "refuse"}
+    yield refused(
+        "a login is refused where all slots are taken", table(*four), **at_most(4, **strict)
+    )
+    yield login("a login takes the last slot", four[:3], four[:3], 3, **at_most(4, **strict))
+
+    for end, times in {"idle": {"idle": 60}, "absolute": {"absolute": 60}}.items():
+        over = [session(0, 5, last_seen=ISSUED + 1, started_at=ISSUED + 1), session(1, 4)]
+        for name, policy in {
+            "two slots, where logins evict": at_most(2, **times),
+            "two slots, where logins are refused": at_most(2, **times, **strict),
+            "more slots": at_most(4, **times),
+        }.items():
+            yield login(
+                f"a login ends a session at its {end} end: {name}", over, over[:1], 1, **policy
+            )
+        longer = {name: seconds + 1 for name, seconds in times.items()}
+        name = f"a login is refused a second before the {end} end"
+        yield refused(name, table(*over), **at_most(2, **longer, **strict))
+        name = f"a login ends all sessions past the {end} end"
+        yield login(name, full(3), [], 0, **at_most(4, **times))
+    bumped = [session(0, 8), session(1, 7), session(2, 6)]
+    under = {"record": {"version": 7}, "version": 7}
+    name = "a login ends the sessions of before the version"
+    yield login(name, bumped, bumped[:1], 1, **at_most(3, **strict), **under)
+    shrunk = [session(0, 7), session(2, 9), session(3, 8)]
+    yield login("a login ends the sessions beyond fewer slots", shrunk, shrunk[:1], 1, **at_most(2))
+    beyond = [session(0, 7), session(1, 8), session(2, 5)]
+    name = "a login evicts no session beyond fewer slots instead"
+    yield login(name, beyond, beyond[1:2], 0, **at_most(2))
+    ahead = [session(0, last_seen=NOW + DAY, started_at=NOW + DAY)]
+    yield login("a login after the clock was set back", ahead, ahead, 1)
+
+    stamped = {"authority": STAMP}
+    yield login("stamp mode: a login's refresh token is in key mode", [], [], 0, **stamped)
+    yield login("a login in a context", [], [], 0, context={"email": "a@example.com"})
+    absolute = {"policy": {"absolute": DAY}}
+    yield login("a login's refresh token ends with the session", [], [], 0, **absolute)
+
+
+def log_outs():
+    later = NOW * 1000
+    two = [session(0, GENERATION), session(3, 7)]
+
+    def log_out(name, sid, before, after, generation=GENERATION, top=later, **inputs):
+        sessions = table(*before, generation=generation)
+        left = table(*after, generation=top)
+        return case(name, "log_out", "ended", left, sessions=sessions, sid=sid, **inputs)
+
+    def unchanged(name, sid, before):
+        return case(name, "log_out", "unchanged", before, sessions=before, sid=sid)
+
+    yield log_out("a log-out", f"0.{GENERATION}", two, two[1:])
+    yield log_out("a log-out of an older session", "3.7", two, two[:1])
+    yield log_out("a log-out of the only session", f"0.{GENERATION}", two[:1], [])
+    name = "a log-out at a generation that the clock has not come to"
+    yield log_out(name, "3.7", two, two[:1], generation=later, top=later + 1)
+    name = "a log-out at the last generation"
+    yield log_out(name, "3.7", two, two[:1], generation=MAX_COUNTER, top=MAX_COUNTER)
+    few = {"policy": {"max_sessions": 2, "idle": 60}}
+    yield log_out("a log-out beyond fewer slots", "3.7", two, two[:1], **few)
+    yield log_out("a log-out of an expired session", f"0.{GENERATION}", two, two[1:], **few)
+    yield unchanged("a log-out of a former session of the slot", "3.6", table(*two))
+    yield unchanged("a log-out of a later session of the slot", "3.8", table(*two))
+    yield unchanged("a log-out of a free slot", f"1.{GENERATION}", table(*two))
+    yield unchanged("a log-out where there is no session", f"0.{GENERATION}", table())
+    yield unchanged("a log-out before the first session", "0.0", None)
+    yield unchanged("a log-out of a slot out of range", "4294967295.7", table(*two))
+
+    def others(name, sid, before, own, generation=GENERATION, version=later, **inputs):
+        sessions = table(*before, generation=generation)
+        after = table(own, generation=own["generation"])
+        inputs = {"sessions": sessions, "sid": sid, "version": version, **inputs}
+        return case(name, "log_out_others", "ended", after, own, **inputs)
+
+    three = [session(0), session(2, 9, seq=5, last_seen=ISSUED + 30), session(15, 3)]
+    # Above the version, which becomes the time in milliseconds.
+    own = {**three[1], "generation": later + 1, "seq": 0, "last_seen": NOW}
+    yield others("a log-out of the others", "2.9", three, own)
+    yield others("a log-out of the others where there is none", "2.9", three[1:2], own)
+    few = {"policy": {"max_sessions": 3}}
+    yield others("a log-out of others beyond fewer slots", "2.9", three, own, **few)
+    ahead = {**own, "generation": later + 3}
+    name = "a log-out of the others at a generation that the clock has not come to"
+    yield others(name, "2.9", three, ahead, generation=later + 2)
+    ahead = {**own, "generation": later + 9}
+    name = "a log-out of the others at a version that the clock has not come to"
+    yield others(name, "2.9", three, ahead, version=later + 8, record={"version": later + 7})
+    for name, generation, version in (
+        ("the last generation", MAX_COUNTER, 3),
+        ("the last version", GENERATION, MAX_COUNTER),
+        ("the last version but one", GENERATION, MAX_COUNTER - 1),
+    ):
+        sessions = table(*three, generation=generation)
+        inputs = {"sessions": sessions, "sid": "2.9", "record": {"version": version}}
+        name = f"a log-out of the others at {name}"
+        yield case(name, "log_out_others", "unfit_record", None, **inputs)
+    bound = {"context": {"address": "192.0.2.1"}}
+    yield others("a log-out of the others in a context", "2.9", three, own, **bound)
+    limited = {"policy": {"absolute": DAY}}
+    yield others("a log-out of the others moves no absolute end", "2.9", three, own, **limited)
+    yield others("stamp mode: a log-out of the others", "2.9", three, own, authority=STAMP)
+    for name, sid, sessions, reason, policy in (
+        ("an ended session", "2.8", table(*three), "session_ended", {}),
+        ("a session ahead", "2.10", table(*three), "session_ahead", {}),
+        ("a session before the first", "0.1", None, "session_ahead", {}),
+        ("a slot out of range", "2.9", table(*three), "slot_out_of_range", {"max_sessions": 2}),
+        ("an expired session", "2.9", table(*three), "session_expired", {"idle": 30}),
+    ):
+        said = rejection("session", reason)
+        inputs = {"sessions": sessions, "sid": sid, "policy": policy}
+        yield case(f"a log-out of the others by {name}", "log_out_others", said, sessions, **inputs)
+
+    def everywhere(name, before, after, version=later, **inputs):
+        inputs = {"sessions": before, "version": version, **inputs}
+        return case(name, "log_out_everywhere", "ended", after, **inputs)
+
+    none = table(generation=later)
+    yield everywhere("a log-out everywhere", table(*three), none)
+    yield everywhere("a log-out everywhere without sessions", table(), none)
+    yield everywhere("a log-out everywhere before the first session", None, None)
+    behind = table(*three, generation=later + 2)
+    name = "a log-out everywhere at a generation that the clock has not come to"
+    yield everywhere(name, behind, table(generation=later + 3))
+    last = table(*three, generation=MAX_COUNTER)
+    name = "a log-out everywhere at the last generation"
+    yield everywhere(name, last, table(generation=MAX_COUNTER))
+    name = "a log-out everywhere at a version that the clock has not come to"
+    yield everywhere(name, table(*three), none, version=later + 8, record={"version": later + 7})
+    last = {"sessions": table(*three), "record": {"version": MAX_COUNTER}}
+    name = "a log-out everywhere at the last version"
+    yield case(name, "log_out_everywhere", "unfit_record", None, **last)

@@ -1,0 +1,21 @@
+"""Cases of sessions.json: what becomes of a user's sessions."""
+
+from .common import DEFAULTS
+from .logins import log_outs, logins
+from .refreshes import dead, refused, repetitions, reuses, rotations
+from .tables import labels, tables
+
+
+def content():
+    lists = {"tables": [*tables()], "labels": [*labels()], "cases": [*transitions()]}
+    for cases in lists.values():
+        assert len({case["name"] for case in cases}) == len(cases), "names are unique"
+    defaults = {name: value for name, value in DEFAULTS.items() if name != "purpose"}
+    record = {**defaults["record"], "sessions": None}
+    return {"defaults": {**defaults, "record": record}, **lists}
+
+
+def transitions():
+    groups = [logins(), log_outs(), rotations(), repetitions(), reuses(), dead(), refused()]
+    for group in groups:
+        yield from group

@@ -1,0 +1,247 @@
+"""Cases of sessions.json: texts of the table, and labels."""
+
+from format1.claims import MAX_COUNTER, MAX_NUMERIC_DATE
+from format1.table import longest
+from format1.text import compact_json
+
+from .common import GENERATION, ISSUED, session, table
+
+
+def tables():
+    """A text, and whether it is a table: `read`, `malformed` or `unknown_format`."""
+
+    def case(name, text, verdict="malformed"):
+        return {"name": name, "text": text, "expect": verdict}
+
+    def good(name, *sessions, generation=GENERATION):
+        return case(name, table(*sessions, generation=generation), "read")
+
+    def at_most(name, **members):
+        return good(name, session(0, **members), generation=MAX_COUNTER)
+
+    yield case("NULL", None, "read")
+    yield good("no session left")
+    yield good("generation 1, no session left", generation=1)
+    yield good("a session", session(0))
+    yield good("generation 1", session(0, 1), generation=1)
+    yield good("the greatest generation", session(0, MAX_COUNTER), generation=MAX_COUNTER)
+    yield good("a generation below the highest", session(0, 1))
+    yield good("a slot alone in the middle", session(7))
+    yield good("the last slot", session(63))
+    three = (session(0, GENERATION), session(5, 9), session(63, 12))
+    yield good("generations in another order than the slots", *three)
+    yield at_most("the greatest seq", seq=MAX_COUNTER)
+    yield at_most("the last times", started_at=MAX_NUMERIC_DATE, last_seen=MAX_NUMERIC_DATE)
+    yield at_most("times of 0", started_at=0, last_seen=0)
+    yield at_most("last seen before the start", last_seen=ISSUED - 1)
+    yield at_most("no label", label="")
+    yield at_most("a label beyond ASCII", label="Телефон 中 🔑")
+    yield at_most("a label that JSON escapes", label='a "quoted" \\ / name')
+    yield at_most("a label of 64 bytes", label="é" * 32)
+    yield case("the longest table", longest(), "read")
+
+    one = table(session(0))
+    two = table(session(0, 1), session(1, 2))
+    yield case("empty", "")
+    yield case("no JSON", "sessions")
+    yield case("cut short", one[:-1])
+    for name, text in {
+        "null": "null",
+        "number": "1",
+        "string": compact_json(one),
+        "array": f"[{one}]",
+        "array of the members' values": "[1,1800000000000,[]]",
+        "array that begins with another format": "[2]",
+        "array of the members' values in another format": "[2,1800000000000,[]]",
+        "no members": "{}",
+        "space before it": " " + one,
+        "line feed behind it": one + "\n",
+        "NUL behind it": one + "\0",
+        "a byte order mark": "\ufeff" + one,
+        "another object behind it": one + "{}",
+        "space between members": one.replace(",", ", "),
+        "space behind a name": one.replace(":", ": "),
+        "a byte longer than the longest table": longest() + " ",
+    }.items():
+        yield case(name, text)
+
+    def edits(prefix, text, pairs):
+        for name, (old, new) in pairs.items():
+            assert text.count(old) == 1, (old, text)
+            yield case(f"{prefix}{name}", text.replace(old, new))
+
+    top = f'"generation":{GENERATION},"sessions"'
+    head = f'{{"format":1,{top}'
+    yield from edits(
+        "",
+        one,
+        {
+            "format missing": ('"format":1,', ""),
+            "format as text": ('"format":1', '"format":"1"'),
+            "format with a fraction": ('"format":1', '"format":1.0'),
+            "format 2 with a fraction": ('"format":1', '"format":2.0'),
+            "format null": ('"format":1', '"format":null'),
+            "format true": ('"format":1', '"format":true'),
+            "format twice": ('"format":1', '"format":1,"format":1'),
+            "format behind the generation": (
+                head,
+                f'{{"generation":{GENERATION},"format":1,"sessions"',
+            ),
+            "highest generation missing": (top, '"sessions"'),
+            "highest generation 0": (top, '"generation":0,"sessions"'),
+            "highest generation negative": (top, '"generation":-1,"sessions"'),
+            "highest generation as text": (top, f'"generation":"{GENERATION}","sessions"'),
+            "highest generation with a fraction": (top, f'"generation":{GENERATION}.0,"sessions"'),
+            "highest generation with an exponent": (top, '"generation":18e11,"sessions"'),
+            "highest generation with a zero before it": (
+                top,
+                f'"generation":0{GENERATION},"sessions"',
+            ),
+            "highest generation out of range": (top, '"generation":9223372036854775808,"sessions"'),
+            "highest generation twice": (top, f'"generation":{GENERATION},{top}'),
+            "highest generation below a session's": (
+                top,
+                f'"generation":{GENERATION - 1},"sessions"',
+            ),
+            "sessions missing": (one[len(head) - len(',"sessions"') : -1], ""),
+            "an unknown member": (head, f'{{"format":1,"version":3,{top}'),
+            "an unknown member at the end": ("}]}", '}],"x":1}'),
+            "an escape in a name": ('"format"', '"f\\u006frmat"'),
+            "a comma at the end": ("}]}", "},]}"),
+        },
+    )
+    empty = table()
+    yield from edits(
+        "sessions ",
+        empty,
+        {"null": ("[]", "null"), "an object": ("[]", "{}"), "of null": ("[]", "[null]")},
+    )
+    yield from edits("sessions ", empty, {"of arrays": ("[]", "[[]]"), "of {}": ("[]", "[{}]")})
+
+    plain = session(0)
+    for name, value in plain.items():
+        member = compact_json({name: value})[1:-1]
+        inside = one.partition("[")[2]
+        assert inside.count(member) == 1
+        before = one[: -len(inside)]
+        rest = f"{member}," if name != "label" else f",{member}"
+        for fault, text in {
+            "missing": inside.replace(rest, ""),
+            "null": inside.replace(member, f'"{name}":null'),
+            "twice": inside.replace(member, f"{member},{member}"),
+        }.items():
+            yield case(f"a session's {name} {fault}", before + text)
+        if name == "label":
+            continue
+        for fault, text in {
+            "negative": "-1",
+            "as text": f'"{value}"',
+            "with a fraction": f"{value}.0",
+            "minus zero": "-0",
+        }.items():
+            yield case(
+                f"a session's {name} {fault}", before + inside.replace(member, f'"{name}":{text}')
+            )
+    yield case("a session with an unknown member", one.replace('"seq"', '"x":1,"seq"'))
+    yield case("a session with an unknown member at the end", one.replace("}]", ',"x":1}]'))
+    yield case(
+        "a session's members in another order",
+        one.replace('"seq":0,"started_at":1800000000', '"started_at":1800000000,"seq":0'),
+    )
+
+    def bad(name, *sessions, generation=GENERATION):
+        return case(name, table(*sessions, generation=generation))
+
+    yield bad("slot 64", session(64))
+    yield bad("generation 0", session(0, 0))
+    yield bad("a generation above the highest", session(0, GENERATION + 1))
+    yield bad("a generation twice", session(0, 5), session(1, 5))
+    yield bad("a slot twice", session(0, 1), session(0, 2))
+    yield bad("a seq out of range", session(0, seq=MAX_COUNTER + 1))
+    yield bad("a generation out of range", session(0, MAX_COUNTER + 1), generation=MAX_COUNTER)
+    late = MAX_NUMERIC_DATE + 1
+    yield bad("a start beyond the year 9999", session(0, started_at=late))
+    yield bad("last seen beyond the year 9999", session(0, last_seen=late))
+    first, second = two.index('{"slot":0'), two.index('{"slot":1')
+    swapped = two[:first] + two[second:-2] + "," + two[first : second - 1] + "]}"
+    yield case("slots in another order", swapped)
+    for name, label in {
+        "of 65 bytes": "x" * 65,
+        "of 33 characters and 66 bytes": "é" * 33,
+        "with a space before it": " Firefox",
+        "with a space behind it": "Firefox ",
+        "with two spaces": "Firefox  on Linux",
+        "with a line feed": "Firefox\non Linux",
+        "with a no-break space": "Firefox\u00a0on Linux",
+        "with a zero-width space": "Firefox\u200b",
+        "that is a number": 5,
+    }.items():
+        yield bad(f"a label {name}", session(0, label=label))
+    labelled = table(session(0, label="a/é"))
+    for name, other in {
+        "an escaped letter": "\\u0061/é",
+        "an escaped solidus": "a\\/é",
+        "an escape for what is not ASCII": "a/\\u00e9",
+        "a lone surrogate": "\\ud800",
+    }.items():
+        yield case(f"a label with {name}", labelled.replace("a/é", other))
+    yield case(
+        "a quote escaped as a number", table(session(0, label='"')).replace('\\"', "\\u0022")
+    )
+
+    for name, text in {
+        "format 2": one.replace('"format":1', '"format":2'),
+        "format 0": one.replace('"format":1', '"format":0'),
+        "format 2 and nothing else": '{"format":2}',
+        "format 2 with white space": '{ "format": 2 }\n',
+        "format 2 of another form": '{"sessions":{"0":[1,2]},"format":2,"more":null}',
+    }.items():
+        yield case(name, text, "unknown_format")
+
+
+def labels():
+    """What a client says it is, and the label that is made of it."""
+
+    def case(name, label, cleaned):
+        return {"name": name, "label": label, "expect": cleaned}
+
+    for name, label in {
+        "empty": "",
+        "plain": "Firefox on Linux",
+        "beyond ASCII": "Телефон Алисы 中 🔑",
+        "JSON's own characters": 'a "quoted" \\ / name',
+        "markup, which is the application's to escape": "<b>&amp;</b>",
+        "64 bytes": "x" * 64,
+        "64 bytes of 32 characters": "é" * 32,
+        "64 bytes of 16 characters": "🔑" * 16,
+        "a combining mark": "e\u0301",
+        "a variation selector": "\u2764\ufe0f",
+    }.items():
+        yield case(f"unchanged: {name}", label, label)
+    yield case("one space", " ", "")
+    yield case("spaces around it", "  Firefox ", "Firefox")
+    yield case("a run of spaces", "Firefox   on  Linux", "Firefox on Linux")
+    yield case("a run of various spaces", "Firefox \t\u3000\r\n on Linux", "Firefox on Linux")
+    spaces = [*range(0x09, 0x0E), 0x1C, 0x1F, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)]
+    controls = [0x00, 0x01, 0x1B, 0x7F, 0x80, 0x9F]
+    for char in spaces + [0x2028, 0x2029, 0x202F, 0x205F, 0x3000] + controls:
+        yield case(f"U+{char:04X} is a space", f"a{chr(char)}b", "a b")
+    invisible = [(0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E)]
+    invisible += [(0x2060, 0x206F), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xE0000, 0xE007F)]
+    for first, last in invisible:
+        for char in sorted({first, last}):
+            yield case(f"U+{char:04X} is removed", f"a{chr(char)}b", "ab")
+    for char in (0x180D, 0x2010, 0x2027, 0x2030, 0x205E, 0x2070, 0xFFF8, 0xFFFC, 0xE0080):
+        yield case(f"U+{char:04X} is kept", f"a{chr(char)}b", f"a{chr(char)}b")
+    yield case("a removed character between spaces", "a \u200b b", "a b")
+    yield case("a removed character at the beginning", "\ufeff a", "a")
+    yield case("a removed character at the end", "a \u200b", "a")
+    yield case("nothing but removed characters", "\u200b\u2060", "")
+    yield case("65 bytes", "x" * 65, "x" * 64)
+    yield case("a character of 2 bytes across the end", "x" * 63 + "é", "x" * 63)
+    yield case("a character of 4 bytes across the end", "x" * 61 + "🔑", "x" * 61)
+    yield case("a space at the cut", "x" * 63 + " yy", "x" * 63)
+    yield case("a space right behind the cut", "x" * 64 + " yy", "x" * 64)
+    yield case("two spaces that count as one", "x" * 62 + "  y", "x" * 62 + " y")
+    yield case("removed characters do not count", "\u00ad" * 40 + "x" * 64, "x" * 64)
+    yield case("10 000 bytes", "ab " * 3333 + "a", ("ab " * 21 + "a"))
