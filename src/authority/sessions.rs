@@ -67,10 +67,11 @@ impl Authority {
 
     /// The user's sessions that are alive, the one that was used last first.
     ///
-    /// A bump of the version takes all of them out, also one that was made by the application's
-    /// own SQL. A password that is changed that way makes their tokens void and leaves them in this
-    /// list, and in their slots, until they run out: bump the version with it, set the column to
-    /// `NULL`, or commit [`log_out_everywhere`](Self::log_out_everywhere) with the new hash.
+    /// A bump of the version takes all of them out, also one by the application's own SQL, if it
+    /// follows the rule of [`Counter::next`](crate::Counter::next). After a plain `+ 1`, or a
+    /// password that is changed by SQL, their tokens are dead, and they stay in this list and in
+    /// their slots until they run out: set the column to `NULL` in that statement, or commit
+    /// [`log_out_everywhere`](Self::log_out_everywhere) with it.
     ///
     /// # Errors
     ///

@@ -110,14 +110,16 @@ def find_key(authority, purpose, header):
             return key
     # No header but a pinned one is accepted: what follows only names the fault for a log.
     raw = decode(header) or b""
-    form = rb'{"alg":"([^"\\]*)","kid":"([^"\\]*)","typ":"[^"\\]*"}'
+    form = rb'{"alg":"([^"\\]*)","kid":"([^"\\]*)","typ":"([^"\\]*)"}'
     own_form = re.fullmatch(form, raw)
     if not own_form or len(raw) > MAX_EXPLAINED_HEADER_BYTES:
         raise Rejected("header", "malformed")
-    alg, kid = own_form.groups()
+    alg, kid, typ = own_form.groups()
     if kid not in [key["kid"].encode() for key in authority["keys"]]:
         raise Rejected("header", "unknown_key")
-    raise Rejected("header", "wrong_algorithm" if alg != b"HS256" else "wrong_type")
+    if typ != purpose["typ"].encode():
+        raise Rejected("header", "wrong_type")
+    raise Rejected("header", "wrong_algorithm" if alg != b"HS256" else "malformed")
 
 
 def check_record(authority, purpose, record):

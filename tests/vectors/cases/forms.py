@@ -94,6 +94,8 @@ def headers():
     for typ in ("reset+jwt", "JWT", "AT+JWT", "application/at+jwt", ""):
         text = under(plain.replace("at+jwt", typ))
         yield rejected(f"typ {typ or 'empty'}", text, "header", "wrong_type")
+    both = under(plain.replace("HS256", "none").replace("at+jwt", "rt+jwt"))
+    yield rejected("alg none and another typ", both, "header", "wrong_type")
     for name, text in {
         "header with crit": plain[:-1] + ',"crit":["exp"]}',
         "header with jwk": plain[:-1] + ',"jwk":{"kty":"oct","k":"AA"}}',
