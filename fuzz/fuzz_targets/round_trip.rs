@@ -450,6 +450,7 @@ impl World {
             tenant: Some((self.tenant.clone(), self.tenant_counter)),
             carried: self.carried.clone(),
             disabled: self.is_disabled,
+            ..Account::default()
         }
     }
 

@@ -13,7 +13,7 @@
 //! libFuzzer writes what it finds into the first directory; the seeds are read alone.
 
 use relatch::{
-    Binding, Carried, Counter, Entropy, EntropyError, Epoch, MasterKey, User,
+    Binding, Carried, Change, Counter, Entropy, EntropyError, Epoch, MasterKey, SessionTable, User,
     asymmetric::SigningKey,
 };
 
@@ -30,12 +30,25 @@ pub struct Account {
     pub tenant: Option<(String, i64)>,
     pub carried: Option<Carried>,
     pub disabled: bool,
+    pub sessions: SessionTable,
 }
 
 impl Account {
     /// With a secret and a version; the rest is as in a new record.
     pub fn new(id: &str, version: i64) -> Self {
         Self { id: id.to_owned(), secrets: vec![b"hash".to_vec()], version, ..Self::default() }
+    }
+
+    /// The record after a change, whose sessions go through the column's text: it keeps its bound
+    /// and reads back.
+    pub fn after(&self, change: &Change) -> Self {
+        let sessions = change.sessions().expect("the record keeps sessions");
+        let column = sessions.to_column();
+        let bytes = column.as_ref().map_or(0, String::len);
+        assert!(bytes <= SessionTable::max_bytes(64), "a table of {bytes} bytes");
+        let read = SessionTable::from_column(column.as_deref()).expect("a table is not read back");
+        assert_eq!(read, *sessions, "a table is read back as another");
+        Self { version: change.version().get(), sessions: read, ..self.clone() }
     }
 }
 
@@ -54,6 +67,9 @@ impl User for Account {
     }
     fn epochs(&self) -> Vec<Epoch<'_>> {
         self.tenant.iter().map(|(name, counter)| Epoch::of(TENANT, name, *counter)).collect()
+    }
+    fn sessions(&self) -> Option<&SessionTable> {
+        Some(&self.sessions)
     }
     fn lane(&self, _: &str) -> Option<Counter> {
         Some(self.lane.into())
