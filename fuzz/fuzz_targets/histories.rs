@@ -223,6 +223,10 @@ impl World {
                 assert!(elapsed.abs() <= self.policy.grace.into(), "repeated after the grace");
                 assert!(self.policy.grace > 0);
                 if !is_stale {
+                    let of_session =
+                        self.handed_out.iter().filter(|other| other.session == it.session);
+                    let last = of_session.map(|other| other.place).max();
+                    assert_eq!(last, Some(it.place + 1), "an old generation was repeated");
                     self.hand_out(&tokens, it.place + 1);
                 }
             }
