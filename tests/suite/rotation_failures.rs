@@ -236,6 +236,12 @@ fn where_the_generations_are_used_up_nobody_starts_and_everybody_can_end() {
     all.commit(authority.log_out_everywhere(&full).unwrap());
     [one, those, all].iter().for_each(is_over);
 
+    // A free slot stands for every generation up to the table's.
+    let free = format!(r#"{{"format":1,"generation":{generation},"sessions":[]}}"#);
+    let freed =
+        Account { sessions: SessionTable::from_column(Some(&free)).unwrap(), ..alice.clone() };
+    assert_eq!(reason(verify(&authority, tokens.access(), &freed)), Reason::SessionEnded);
+
     let last_version = Account { version: i64::MAX, ..alice };
     let error = authority.log_out_everywhere(&last_version).unwrap_err();
     assert_eq!(error, RecordError::Exhausted);

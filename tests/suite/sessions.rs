@@ -7,7 +7,7 @@ use relatch::{
 use time::Duration;
 
 use crate::common::{
-    Account, Role, TestClock, account, authority, builder, reason, refusal, role, verify,
+    Account, Role, START, TestClock, account, authority, builder, reason, refusal, role, verify,
 };
 
 fn start(authority: &Authority, user: &mut Account, label: &str) -> SessionTokens {
@@ -358,6 +358,18 @@ fn a_lost_table_never_hands_a_generation_out_again() {
     let again = start(&authority, &mut alice, "phone");
     assert_eq!(reason(verify(&authority, phone.access(), &alice)), Reason::SessionEnded);
     assert!(is_alive(&authority, &again, &alice));
+}
+
+#[test]
+fn a_logout_moves_the_generation_as_a_login_does() {
+    let (authority, clock) = authority();
+    let mut alice = account("alice");
+    let phone = start(&authority, &mut alice, "phone");
+    clock.set(100);
+    alice.commit(authority.log_out(&alice.clone(), phone.session().id()).unwrap());
+    clock.set(50);
+    let again = start(&authority, &mut alice, "phone");
+    assert_eq!(again.session().id().to_string(), format!("0.{}", (START + 100) * 1000 + 1));
 }
 
 #[test]
