@@ -46,6 +46,8 @@ fn it_is_looked_at_often_and_used_once() {
         assert_eq!(reason(used), Reason::RevokedByLane);
         assert_eq!(reason(peek(&authority, &link, &alice)), Reason::RevokedByLane);
         let next = issue::<MagicLink>(&authority, &alice);
+        let restored = Account { lane: alice.lane - 1, ..alice.clone() };
+        assert_eq!(reason(peek(&authority, &next, &restored)), Reason::RevokedByLane);
         consume(&authority, &mut alice, &next).unwrap();
     }
 }

@@ -221,6 +221,21 @@ fn reuse_ends_all_sessions_where_the_policy_says_so() {
 }
 
 #[test]
+fn the_chain_of_the_session_that_stays_begins_anew() {
+    let (authority, _) = authority();
+    let mut alice = account("alice");
+    let first = start(&authority, &mut alice);
+    let _ = rotate(&authority, &mut alice, first.refresh());
+    let decision = authority.log_out_others(&alice, first.session().id()).unwrap();
+    let kept = alice.commit(decision);
+    let _ = rotate(&authority, &mut alice, kept.refresh());
+    let again = present(&authority, &mut alice, copy(kept.refresh())).unwrap();
+    let event = again.event().unwrap();
+    assert_eq!((event.presented_seq(), event.current_seq()), (0, Some(1)));
+    assert_eq!(event.session_id(), kept.session().id());
+}
+
+#[test]
 fn a_token_ahead_of_the_record_changes_nothing_and_is_reported() {
     let (authority, clock) = authority();
     let before = account("alice");

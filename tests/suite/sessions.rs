@@ -82,6 +82,7 @@ fn the_others_are_logged_out_and_the_caller_stays() {
         assert_eq!(reason(verify(&authority, dead, &alice)), Reason::RevokedByVersion);
     }
     assert_eq!(labels(&authority, &alice), ["phone"]);
+    assert_ne!(kept.session().id(), phone.session().id(), "under an id of its own");
     assert_eq!(kept.session().started_at(), clock.at(0), "the session goes on");
     assert_eq!(kept.session().last_seen(), clock.at(60));
 
