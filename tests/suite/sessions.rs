@@ -235,6 +235,8 @@ fn a_session_ends_when_it_is_idle_and_at_its_absolute_end() {
     clock.set(250);
     assert_eq!(reason(verify(&authority, tokens.access(), &alice)), Reason::Expired);
     assert!(authority.sessions(&alice).unwrap().is_empty());
+    let none = authority.revoke_where(&alice, |_| true).unwrap();
+    assert!(none.change().is_none(), "it is not listed");
 
     // A token of a longer life is held to a shorter policy at once.
     clock.set(0);
