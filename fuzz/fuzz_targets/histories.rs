@@ -17,7 +17,7 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use relatch::{
-    Access, Authority, Counter, Decision, IssueError, MasterKey, OnReuse, RefreshError,
+    Access, Authority, Committed, Counter, Decision, IssueError, MasterKey, OnReuse, RefreshError,
     RefreshToken, Refreshed, SessionId, SessionPolicy, SessionTable, SessionTokens, Token,
     WhenFull,
 };
@@ -134,16 +134,13 @@ impl World {
             }
             Step::LogOutOthers(at) => {
                 let Some(at) = self.pick(at) else { return };
-                let session = self.handed_out[at].session;
-                match authority.log_out_others(&self.user, session) {
-                    Ok(decision) => {
-                        let tokens = self.commit(decision);
-                        self.end_all();
-                        self.hand_out(&tokens, 0);
-                    }
-                    Err(IssueError::InactiveUser) => assert!(self.user.disabled),
-                    Err(error) => assert!(matches!(error, IssueError::SessionOver(_))),
-                }
+                let access = Token::<Access>::new(&*self.handed_out[at].access);
+                let user = self.user.clone();
+                let seen = authority.verify(&access, |_| Ok::<_, Infallible>(Some(user)));
+                let Ok(session) = seen else { return };
+                let tokens = self.commit(authority.log_out_others(&session).unwrap());
+                self.end_all();
+                self.hand_out(&tokens, 0);
             }
             Step::LogOutEverywhere => {
                 let decision = authority.log_out_everywhere(&self.user).unwrap();
@@ -200,7 +197,7 @@ impl World {
             }
             Ok::<_, Infallible>(is_unchanged)
         };
-        let Some(outcome) = decision.commit(store).unwrap() else { return };
+        let Committed::Stored(outcome) = decision.commit(store).unwrap() else { return };
         // What was not stored was decided on the record as it was read.
         let is_accepted = matches!(outcome, Refreshed::Rotated(_) | Refreshed::Repeated(..));
         let is_over = it.is_dead || self.ended.contains(&it.session);
@@ -262,7 +259,7 @@ impl World {
             self.user = self.user.after(change);
             Ok::<_, Infallible>(true)
         };
-        decision.commit(store).unwrap().unwrap()
+        decision.commit(store).unwrap().stored().unwrap()
     }
 
     fn hand_out(&mut self, tokens: &SessionTokens, place: usize) {

@@ -90,6 +90,16 @@ impl Server {
             let access = Token::<Access>::new(&*issued.access);
             let seen = self.authority.verify(&access, |_| Ok::<_, Infallible>(Some(user)));
             assert_eq!(seen.is_ok(), session.is_some(), "an access token");
+            if let Ok(seen) = seen {
+                match self.authority.log_out_others(&seen) {
+                    Ok(decision) => {
+                        let (after, tokens) = commit(user, decision);
+                        assert_eq!(self.authority.sessions(&after).unwrap().len(), 1);
+                        self.check_alive(&tokens, &after);
+                    }
+                    Err(error) => assert!(is_at_end(&error, stored), "{error:?}"),
+                }
+            }
 
             let opened = self.authority.open_refresh(RefreshToken::new(&*issued.refresh)).unwrap();
             match (opened.refresh(user), session) {
@@ -165,14 +175,6 @@ impl Server {
             let (after, is_ended) = commit(user, authority.log_out(user, info.id()).unwrap());
             assert!(is_ended);
             assert_eq!(authority.sessions(&after).unwrap().len(), listed.len() - 1);
-            match authority.log_out_others(user, info.id()) {
-                Ok(decision) => {
-                    let (after, tokens) = commit(user, decision);
-                    assert_eq!(authority.sessions(&after).unwrap().len(), 1);
-                    self.check_alive(&tokens, &after);
-                }
-                Err(error) => assert!(is_at_end(&error, stored), "{error:?}"),
-            }
         }
     }
 
@@ -194,7 +196,7 @@ fn commit<T>(user: &Account, decision: Decision<T>) -> (Account, T) {
         after = user.after(change);
         Ok::<_, Infallible>(true)
     });
-    (after, outcome.unwrap().unwrap())
+    (after, outcome.unwrap().stored().unwrap())
 }
 
 fn parts(id: &str) -> (u32, i64) {

@@ -226,7 +226,8 @@ fn the_chain_of_the_session_that_stays_begins_anew() {
     let mut alice = account("alice");
     let first = start(&authority, &mut alice);
     let _ = rotate(&authority, &mut alice, first.refresh());
-    let decision = authority.log_out_others(&alice, first.session().id()).unwrap();
+    let session = verify(&authority, first.access(), &alice).unwrap();
+    let decision = authority.log_out_others(&session).unwrap();
     let kept = alice.commit(decision);
     let _ = rotate(&authority, &mut alice, kept.refresh());
     let again = present(&authority, &mut alice, copy(kept.refresh())).unwrap();
