@@ -1,0 +1,73 @@
+//! The configurations: small worlds, each searched to its end.
+
+use relatch::{BindingMode, OnReuse, SessionPolicy, WhenFull};
+use time::Duration;
+
+use crate::{library::Instant, sights::Sight};
+
+/// A policy, who takes part, and how much can happen.
+#[derive(Clone, Copy)]
+pub(crate) struct Configuration {
+    pub(crate) name: &'static str,
+    pub(crate) mode: BindingMode,
+    pub(crate) slots: u32,
+    pub(crate) on_reuse: OnReuse,
+    /// Seconds, as are all times.
+    pub(crate) grace: Instant,
+    pub(crate) idle: Instant,
+    pub(crate) absolute: Instant,
+    /// The only instants there are; the clock moves from one to any later one.
+    pub(crate) instants: &'static [Instant],
+    /// Where in `instants` it begins, and how often the clock can be set back.
+    pub(crate) begins: usize,
+    pub(crate) returns: u8,
+    /// How many devices there are, and how many requests each can have under way.
+    pub(crate) devices: u8,
+    pub(crate) tabs: u8,
+    /// Whether a device can start a session while it has one.
+    pub(crate) logs_in_again: bool,
+    pub(crate) has_thief: bool,
+    /// Whether all requests, and not refreshes alone, read the row in one step and store in
+    /// another.
+    pub(crate) all_race: bool,
+    pub(crate) has_link: bool,
+    pub(crate) has_backup: bool,
+    /// The history's bounds: sessions ever started, refreshes of each, revocations of any sort.
+    pub(crate) sessions: usize,
+    pub(crate) refreshes: usize,
+    pub(crate) revocations: u8,
+    pub(crate) sorts: &'static [Revocation],
+    /// What must happen somewhere, or the properties would hold for want of an occasion.
+    pub(crate) sights: &'static [Sight],
+}
+
+/// The sorts of revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Revocation {
+    LogOut,
+    LogOutOthers,
+    LogOutEverywhere,
+    /// By the application, past the library.
+    BumpVersion,
+    ReplacePassword,
+    /// A new password, with the others logged out.
+    ChangePassword,
+}
+
+impl Configuration {
+    pub(crate) fn policy(&self) -> SessionPolicy {
+        let seconds = |seconds| Duration::seconds(i64::from(seconds));
+        SessionPolicy::new()
+            .max_sessions(self.slots)
+            .when_full(WhenFull::EvictLeastRecentlyUsed)
+            .idle_lifetime(seconds(self.idle))
+            .absolute_lifetime(seconds(self.absolute))
+            .grace(seconds(self.grace))
+            .on_reuse(self.on_reuse)
+    }
+
+    /// The instant at which it begins.
+    pub(crate) const fn start(&self) -> Instant {
+        self.instants[self.begins]
+    }
+}

@@ -1,0 +1,225 @@
+//! The configurations that are searched.
+
+use relatch::{BindingMode, OnReuse};
+
+use crate::{
+    configuration::{Configuration, Revocation},
+    sights::Sight,
+};
+
+const ALL_SORTS: &[Revocation] = &[
+    Revocation::LogOut,
+    Revocation::LogOutOthers,
+    Revocation::LogOutEverywhere,
+    Revocation::BumpVersion,
+    Revocation::ReplacePassword,
+    Revocation::ChangePassword,
+];
+
+/// What the configurations have in common, if they do not say otherwise.
+const COMMON: Configuration = Configuration {
+    name: "",
+    mode: BindingMode::Key,
+    slots: 2,
+    on_reuse: OnReuse::EndSession,
+    grace: 10,
+    idle: 100,
+    absolute: 1_000,
+    instants: &[0, 10, 21],
+    begins: 0,
+    returns: 0,
+    devices: 1,
+    tabs: 1,
+    logs_in_again: false,
+    has_thief: false,
+    all_race: false,
+    has_link: false,
+    has_backup: false,
+    sessions: 1,
+    refreshes: 2,
+    revocations: 0,
+    sorts: ALL_SORTS,
+    sights: &[],
+};
+
+pub(crate) const CONFIGURATIONS: &[Configuration] = &[
+    Configuration {
+        name: "honest devices",
+        devices: 2,
+        all_race: true,
+        sessions: 3,
+        revocations: 1,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Reuse,
+            Sight::LostRace,
+            Sight::LostResponse,
+            Sight::Eviction,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "clock set back",
+        instants: &[0, 5, 10, 21],
+        begins: 1,
+        returns: 2,
+        refreshes: 3,
+        sights: &[Sight::Refresh, Sight::GraceHit, Sight::Reuse, Sight::LostResponse],
+        ..COMMON
+    },
+    Configuration {
+        name: "theft",
+        instants: &[0, 10, 21, 110, 121],
+        has_thief: true,
+        refreshes: 3,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+            Sight::LostResponse,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "theft and two revocations",
+        has_thief: true,
+        sessions: 2,
+        revocations: 2,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "everything races",
+        has_thief: true,
+        all_race: true,
+        has_link: true,
+        instants: &[0, 21],
+        sessions: 2,
+        revocations: 1,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "two tabs and a thief",
+        tabs: 2,
+        has_thief: true,
+        refreshes: 3,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "one slot",
+        slots: 1,
+        devices: 2,
+        has_thief: true,
+        all_race: true,
+        instants: &[0, 21],
+        sessions: 3,
+        refreshes: 1,
+        revocations: 1,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+            Sight::Eviction,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "two slots",
+        devices: 2,
+        logs_in_again: true,
+        has_thief: true,
+        instants: &[0, 21],
+        sessions: 4,
+        refreshes: 1,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+            Sight::Eviction,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "expiry",
+        idle: 20,
+        absolute: 45,
+        instants: &[0, 15, 20, 30, 45],
+        returns: 1,
+        has_thief: true,
+        sessions: 2,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+            Sight::Expiry,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "restored backup",
+        has_thief: true,
+        has_backup: true,
+        sessions: 2,
+        revocations: 1,
+        sorts: &[Revocation::LogOut],
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+            Sight::Rollback,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "no grace",
+        mode: BindingMode::StampHs256,
+        on_reuse: OnReuse::EndAllSessions,
+        grace: 0,
+        devices: 2,
+        has_thief: true,
+        sessions: 2,
+        refreshes: 1,
+        revocations: 1,
+        sights: &[Sight::Refresh, Sight::TheftIsFound, Sight::ThiefIsCaught, Sight::LostRace],
+        ..COMMON
+    },
+];

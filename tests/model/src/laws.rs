@@ -1,0 +1,263 @@
+//! The properties, each judged on a state alone: every token that was ever handed out is presented
+//! to the state's row at the state's time.
+
+use relatch::{EventKind, SessionTable};
+
+use crate::{
+    configuration::Configuration,
+    library::{Decided, Event, Library, Outcome},
+    promise::Promise,
+    state::{Ahead, Backup, Issued, Session, Standing, State},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Law {
+    /// No token from before a revocation is accepted after it, nor one of a session that is over.
+    RevokedIsDead,
+    /// What was not revoked is accepted.
+    LiveIsAccepted,
+    /// A retry within the grace logs nobody out.
+    RetryLogsNobodyOut,
+    /// A refresh token that was used up, two steps behind or past the grace, is reported and ends
+    /// its session.
+    ReuseEnds,
+    /// While two parties hold a chain, every answer to a token that was used up is reported, and
+    /// there is none outside the grace.
+    SharingIsReported,
+    /// A session has one refresh token in force, and all who hold one of the same place hold the
+    /// same bytes.
+    ChainNeverForks,
+    /// The record stays within its bound.
+    RecordIsBounded,
+    /// A token that is ahead of a restored record is reported as that, and changes nothing.
+    RollbackEndsNothing,
+    /// The list of sessions shows what is alive, and nothing that was logged out.
+    ListIsTrue,
+    /// A link is used once.
+    LinkIsUsedOnce,
+}
+
+impl Law {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::RevokedIsDead,
+        Self::LiveIsAccepted,
+        Self::RetryLogsNobodyOut,
+        Self::ReuseEnds,
+        Self::SharingIsReported,
+        Self::ChainNeverForks,
+        Self::RecordIsBounded,
+        Self::RollbackEndsNothing,
+        Self::ListIsTrue,
+        Self::LinkIsUsedOnce,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::RevokedIsDead => "what is revoked is dead",
+            Self::LiveIsAccepted => "what is live is accepted",
+            Self::RetryLogsNobodyOut => "a retry logs nobody out",
+            Self::ReuseEnds => "reuse is reported and ends the session",
+            Self::SharingIsReported => "sharing is reported",
+            Self::ChainNeverForks => "a chain never forks",
+            Self::RecordIsBounded => "the record is bounded",
+            Self::RollbackEndsNothing => "a rollback ends nothing",
+            Self::ListIsTrue => "the list is true",
+            Self::LinkIsUsedOnce => "a link is used once",
+        }
+    }
+
+    pub(crate) const fn is_broken_by(self, state: &State) -> bool {
+        state.broken & (1 << self as u16) != 0
+    }
+}
+
+/// The laws that a state breaks.
+pub(crate) fn judge(state: &State, library: &Library, bounds: &Configuration) -> u16 {
+    let mut judge = Judge { state, library, bounds, broken: 0 };
+    for session in &state.sessions {
+        judge.refresh_tokens(session);
+        judge.access_tokens(session);
+    }
+    judge.devices();
+    judge.record();
+    judge.rolled_back();
+    judge.broken
+}
+
+struct Judge<'a> {
+    state: &'a State,
+    library: &'a Library,
+    bounds: &'a Configuration,
+    broken: u16,
+}
+
+impl Judge<'_> {
+    fn demand(&mut self, law: Law, holds: bool) {
+        if !holds {
+            self.broken |= 1 << law as u16;
+        }
+    }
+
+    fn present(&self, issued: Issued) -> Outcome {
+        self.library.present(issued.token, self.state.row, self.state.now)
+    }
+
+    fn refresh_tokens(&mut self, session: &Session) {
+        let mut in_force = 0;
+        for (place, issued) in session.chain.iter().enumerate() {
+            let promise = Promise::to(session, place, self.bounds, self.state.now);
+            let decided = match self.present(*issued) {
+                Outcome::Decided(decided) => Some(decided),
+                Outcome::Refused | Outcome::Lost => None,
+            };
+            if let Some(Decided { tokens: Some(tokens), update, .. }) = decided {
+                in_force += u8::from(update.is_some());
+                self.demand(Law::ChainNeverForks, tokens.is_derived);
+            }
+            self.keeps(promise, decided, session, place);
+        }
+        self.demand(Law::ChainNeverForks, in_force <= 1);
+    }
+
+    fn keeps(
+        &mut self,
+        promise: Promise,
+        decided: Option<Decided>,
+        session: &Session,
+        place: usize,
+    ) {
+        let update = decided.and_then(|decided| decided.update);
+        let tokens = decided.and_then(|decided| decided.tokens);
+        let event = decided.and_then(|decided| decided.event);
+        let reports = |kind| event.is_some_and(|event: Event| event.is_of(kind, session, place));
+        match promise {
+            Promise::Nothing => {
+                self.demand(Law::RevokedIsDead, tokens.is_none() && update.is_none());
+            }
+            Promise::Successor => {
+                let is_new =
+                    tokens.is_some_and(|tokens| session.place_of(tokens.refresh).is_none());
+                let is_plain = update.is_some() && event.is_none();
+                self.demand(Law::LiveIsAccepted, is_new && is_plain);
+            }
+            Promise::Again => {
+                self.demand(Law::RetryLogsNobodyOut, tokens.is_some());
+                self.demand(Law::SharingIsReported, reports(EventKind::GraceHit));
+                let is_same = tokens.is_none_or(|tokens| Some(tokens.refresh) == session.head());
+                self.demand(Law::ChainNeverForks, is_same && update.is_none());
+            }
+            Promise::End => {
+                self.demand(Law::SharingIsReported, tokens.is_none());
+                let ends = reports(EventKind::Reuse)
+                    && event.is_some_and(|event| event.ended > 0)
+                    && update.is_some_and(|update| self.ends(session, update));
+                self.demand(Law::ReuseEnds, ends);
+            }
+        }
+    }
+
+    /// Whether none of the session's tokens is accepted after this update.
+    fn ends(&self, session: &Session, update: u32) -> bool {
+        let State { row, now, .. } = *self.state;
+        let Some(row) = self.library.store(row, row, update) else { return false };
+        let is_dead = |issued: &Issued| !self.library.accepts(issued.token, row, now);
+        let is_spent =
+            |issued: &Issued| self.library.present(issued.token, row, now) == Outcome::Refused;
+        session.access.iter().all(is_dead) && session.chain.iter().all(is_spent)
+    }
+
+    fn access_tokens(&mut self, session: &Session) {
+        let now = self.state.now;
+        for issued in &session.access {
+            let is_accepted = self.library.accepts(issued.token, self.state.row, now);
+            if session.is_live(self.bounds, now) && issued.is_valid(now) {
+                self.demand(Law::LiveIsAccepted, is_accepted);
+            } else {
+                self.demand(Law::RevokedIsDead, !is_accepted);
+            }
+        }
+    }
+
+    /// Without a thief and with one request at a time, a device whose session is live holds the
+    /// token in force or the one before, and can go on with it.
+    fn devices(&mut self) {
+        if self.bounds.has_thief || self.bounds.tabs > 1 {
+            return;
+        }
+        for token in self.state.held.into_iter().flatten() {
+            let Some(session) = self.state.session_of(token) else { continue };
+            let behind = session.place_of(token).map(|place| session.chain.len() - 1 - place);
+            let since = (self.state.now - session.rotated_at).abs();
+            if !session.is_live(self.bounds, self.state.now) || since > self.bounds.grace {
+                continue;
+            }
+            let is_retry = matches!(behind, Some(0 | 1));
+            let outcome = self.library.present(token, self.state.row, self.state.now);
+            let ends = matches!(outcome, Outcome::Decided(Decided { tokens: None, .. }));
+            self.demand(Law::RetryLogsNobodyOut, is_retry && !ends);
+        }
+    }
+
+    fn record(&mut self) {
+        let state = self.state;
+        let size = self.library.size(state.row);
+        self.demand(Law::RecordIsBounded, size <= SessionTable::max_bytes(self.bounds.slots));
+        self.demand(Law::LinkIsUsedOnce, state.links_used <= 1);
+        let is_plain_accepted =
+            self.library.accepts(self.library.plain_token(), state.row, state.now);
+        let is_plain_valid = state.now >= self.bounds.start();
+        self.demand(Law::RevokedIsDead, !(state.is_plain_dead && is_plain_accepted));
+        self.demand(
+            Law::LiveIsAccepted,
+            state.is_plain_dead || !is_plain_valid || is_plain_accepted,
+        );
+        let listed = self.library.list(state.row, state.now);
+        let is_right = |session: &Session| match session.standing {
+            Standing::Live => {
+                listed.contains(&session.id) == session.is_live(self.bounds, state.now)
+            }
+            Standing::Void => true,
+            Standing::Over => !listed.contains(&session.id),
+        };
+        self.demand(Law::ListIsTrue, state.sessions.iter().all(is_right));
+    }
+
+    fn rolled_back(&mut self) {
+        let Backup::Restored { ahead, has_moved } = &self.state.backup else { return };
+        let now = self.state.now;
+        for token in ahead {
+            let known = self.state.sessions.iter().find(|session| session.id == token.session);
+            // Once the row has come to the token's place, nobody can tell it from another.
+            if known.is_some_and(|session| token.seq < session.chain.len()) {
+                continue;
+            }
+            let is_due = match known {
+                Some(session) => session.is_live(self.bounds, now),
+                None => !has_moved,
+            };
+            let holds = match self.present(token.issued) {
+                Outcome::Refused => !(is_due && token.issued.is_valid(now)),
+                Outcome::Decided(decided) => token.is_told(decided),
+                Outcome::Lost => false,
+            };
+            self.demand(Law::RollbackEndsNothing, holds);
+        }
+    }
+}
+
+impl Event {
+    fn is_of(&self, kind: EventKind, session: &Session, place: usize) -> bool {
+        self.kind == kind && self.session == session.id && self.presented == place as u64
+    }
+}
+
+impl Ahead {
+    fn is_told(&self, decided: Decided) -> bool {
+        let is_it = |event: Event| {
+            event.kind == EventKind::RolledBack
+                && event.session == self.session
+                && event.presented == self.seq as u64
+        };
+        decided.tokens.is_none() && decided.update.is_none() && decided.event.is_some_and(is_it)
+    }
+}

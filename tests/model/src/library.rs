@@ -1,0 +1,342 @@
+//! The library, as the model calls it: real tokens, a clock and randomness that are set by hand,
+//! and each question asked once, for the answer to it never changes.
+
+use std::{cell::Cell, convert::Infallible, sync::Arc};
+
+use relatch::{
+    AccessToken, Authority, Decision, Entropy, EntropyError, EventKind, MasterKey, NoClaims,
+    Purpose, RefreshToken, Refreshed, SessionEvent, SessionId, SessionTokens, Token, Use,
+};
+use time::OffsetDateTime;
+
+use crate::{
+    configuration::Configuration,
+    memo::{Interned, Memo},
+    store::{Account, Row, Update},
+};
+
+pub(crate) type RowId = u32;
+pub(crate) type TokenId = u32;
+pub(crate) type UpdateId = u32;
+
+/// Seconds since the model's beginning.
+pub(crate) type Instant = i16;
+
+/// A request that the library decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    LogIn,
+    Refresh(TokenId),
+    LogOut(SessionId),
+    LogOutOthers(SessionId),
+    /// A new password, stored together with the logging out of the others.
+    ChangePassword(SessionId),
+    LogOutEverywhere,
+    UseLink,
+}
+
+/// What comes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Refused,
+    /// The compare-and-set did nothing, and nothing was handed out.
+    Lost,
+    Decided(Decided),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decided {
+    pub(crate) update: Option<UpdateId>,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) event: Option<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) session: SessionId,
+    pub(crate) access: TokenId,
+    pub(crate) refresh: TokenId,
+    /// Whether the refresh token is the same under other randomness, and the access token another.
+    pub(crate) is_derived: bool,
+    pub(crate) evicted: Option<SessionId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) kind: EventKind,
+    pub(crate) session: SessionId,
+    pub(crate) presented: u64,
+    pub(crate) ended: usize,
+}
+
+/// A link that can be used once.
+pub(crate) struct Link;
+
+impl Purpose for Link {
+    type Claims = NoClaims;
+    const TYP: &'static str = "link+jwt";
+    const USE: Use = Use::OnceByLane;
+}
+
+pub(crate) struct Library {
+    authority: Authority,
+    rows: Interned<Row>,
+    tokens: Interned<String>,
+    updates: Interned<Update>,
+    accounts: Memo<RowId, Arc<Account>>,
+    outcomes: Memo<(Call, RowId, Instant, bool), Outcome>,
+    /// The outcomes that are asked for most, under a key that is quick to hash.
+    presented: Memo<(TokenId, RowId, Instant), Outcome>,
+    accepted: Memo<(TokenId, RowId, Instant), bool>,
+    listed: Memo<(RowId, Instant), Arc<[SessionId]>>,
+    written: Memo<(RowId, RowId, UpdateId), Option<RowId>>,
+    sizes: Memo<RowId, usize>,
+    link: String,
+    plain: TokenId,
+}
+
+impl Library {
+    pub(crate) fn new(configuration: &Configuration) -> Self {
+        let key = MasterKey::from_bytes("k1", &[1; 32]).unwrap();
+        let authority = Authority::builder(key, "https://login.example.com", "api")
+            .mode(configuration.mode)
+            .sessions(configuration.policy())
+            .clock(clock)
+            .entropy(Salted)
+            .build()
+            .unwrap();
+        set_clock(configuration.start());
+        let tokens = Interned::new();
+        let alice = Account::read(Row::NEW);
+        let plain = authority.issue_for_user(&alice).unwrap();
+        let link = authority.issue::<Link>(&alice, &NoClaims {}).sign().unwrap();
+        let plain = tokens.id(plain.expose().to_owned());
+        Self {
+            authority,
+            rows: Interned::new(),
+            tokens,
+            updates: Interned::new(),
+            accounts: Memo::new(),
+            outcomes: Memo::new(),
+            presented: Memo::new(),
+            accepted: Memo::new(),
+            listed: Memo::new(),
+            written: Memo::new(),
+            sizes: Memo::new(),
+            link: link.expose().to_owned(),
+            plain,
+        }
+    }
+
+    /// An access token that is of no session, issued at the beginning.
+    pub(crate) const fn plain_token(&self) -> TokenId {
+        self.plain
+    }
+
+    pub(crate) fn row_id(&self, row: Row) -> RowId {
+        self.rows.id(row)
+    }
+
+    pub(crate) fn row(&self, id: RowId) -> Arc<Row> {
+        self.rows.get(id)
+    }
+
+    /// The length of the sessions' column, in bytes.
+    pub(crate) fn size(&self, row: RowId) -> usize {
+        self.sizes.get(row, || self.row(row).sessions.as_ref().map_or(0, String::len))
+    }
+
+    /// The row after an update that was decided on the row that was read; `None` if the store's
+    /// compare-and-set does nothing.
+    pub(crate) fn store(&self, row: RowId, read: RowId, update: UpdateId) -> Option<RowId> {
+        self.written.get((row, read, update), || {
+            let after = self.row(row).compare_and_set(&self.row(read), &self.updates.get(update));
+            after.map(|row| self.row_id(row))
+        })
+    }
+
+    /// Presents a refresh token to a row that nobody else is changing.
+    pub(crate) fn present(&self, token: TokenId, row: RowId, now: Instant) -> Outcome {
+        self.presented.get((token, row, now), || self.decide(Call::Refresh(token), row, now, true))
+    }
+
+    /// Whether an access token is accepted.
+    pub(crate) fn accepts(&self, token: TokenId, row: RowId, now: Instant) -> bool {
+        self.accepted.get((token, row, now), || {
+            set_clock(now);
+            let token = AccessToken::new(self.tokens.get(token).as_str());
+            let account = self.account(row);
+            self.authority.verify(&token, |_| Ok::<_, Infallible>(Some(&*account))).is_ok()
+        })
+    }
+
+    /// The ids in the list of the user's sessions.
+    pub(crate) fn list(&self, row: RowId, now: Instant) -> Arc<[SessionId]> {
+        self.listed.get((row, now), || {
+            set_clock(now);
+            let listed = self.authority.sessions(&*self.account(row)).unwrap_or_default();
+            listed.iter().map(relatch::SessionInfo::id).collect()
+        })
+    }
+
+    /// What comes of a request that is decided on this row at this time, and whose change the
+    /// store then writes, or does not.
+    pub(crate) fn decide(&self, call: Call, row: RowId, now: Instant, is_written: bool) -> Outcome {
+        self.outcomes.get((call, row, now, is_written), || {
+            set_clock(now);
+            let once = self.decide_with(0, call, row, is_written);
+            let again = self.decide_with(1, call, row, is_written);
+            let (Outcome::Decided(mut decided), Outcome::Decided(again)) = (once, again) else {
+                return once;
+            };
+            if let (Some(tokens), Some(again)) = (&mut decided.tokens, again.tokens) {
+                tokens.is_derived =
+                    tokens.refresh == again.refresh && tokens.access != again.access;
+            }
+            Outcome::Decided(decided)
+        })
+    }
+
+    fn decide_with(&self, salt: u8, call: Call, row: RowId, is_written: bool) -> Outcome {
+        SALT.set(salt);
+        let decided = match call {
+            Call::LogIn => self.log_in(row, is_written),
+            Call::Refresh(token) => self.refresh(token, row, is_written),
+            Call::LogOut(id) => self.log_out(id, row, is_written),
+            Call::LogOutOthers(id) => self.log_out_others(id, row, None, is_written),
+            Call::ChangePassword(id) => {
+                let row = self.row(row).change_password();
+                let password = Some(row.password);
+                self.log_out_others(id, self.row_id(row), password, is_written)
+            }
+            Call::LogOutEverywhere => self.log_out_everywhere(row, is_written),
+            Call::UseLink => self.use_link(row, is_written),
+        };
+        decided.unwrap_or(Outcome::Refused)
+    }
+
+    fn log_in(&self, row: RowId, is_written: bool) -> Option<Outcome> {
+        let decision = self.authority.start_session(&*self.account(row), LABEL).ok()?;
+        Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn refresh(&self, token: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
+        let token = RefreshToken::new(self.tokens.get(token).as_str());
+        let opened = self.authority.open_refresh(token).ok()?;
+        let decision = opened.refresh(&*self.account(row)).ok()?;
+        Some(self.commit(decision, None, is_written, |refreshed: Refreshed| {
+            let event = refreshed.event().map(Event::of);
+            (refreshed.into_tokens().ok(), event)
+        }))
+    }
+
+    fn log_out(&self, session: SessionId, row: RowId, is_written: bool) -> Option<Outcome> {
+        let decision = self.authority.log_out(&*self.account(row), session).ok()?;
+        Some(self.commit(decision, None, is_written, |_| (None, None)))
+    }
+
+    fn log_out_others(
+        &self,
+        session: SessionId,
+        row: RowId,
+        password: Option<u8>,
+        is_written: bool,
+    ) -> Option<Outcome> {
+        let decision = self.authority.log_out_others(&*self.account(row), session).ok()?;
+        Some(self.commit(decision, password, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn log_out_everywhere(&self, row: RowId, is_written: bool) -> Option<Outcome> {
+        let decision = self.authority.log_out_everywhere(&*self.account(row)).ok()?;
+        Some(self.commit(decision, None, is_written, |()| (None, None)))
+    }
+
+    fn use_link(&self, row: RowId, is_written: bool) -> Option<Outcome> {
+        let opened = self.authority.open_once(Token::<Link>::new(self.link.as_str())).ok()?;
+        let decision = opened.consume(&*self.account(row)).ok()?;
+        Some(self.commit(decision, None, is_written, |_| (None, None)))
+    }
+
+    fn commit<T>(
+        &self,
+        decision: Decision<T>,
+        password: Option<u8>,
+        is_written: bool,
+        read: impl FnOnce(T) -> (Option<SessionTokens>, Option<Event>),
+    ) -> Outcome {
+        let mut update = None;
+        let outcome = decision.commit(|change| {
+            if is_written {
+                update = Some(self.updates.id(Update::of(change, password)));
+            }
+            Ok::<_, Infallible>(is_written)
+        });
+        let Ok(Some(outcome)) = outcome else { return Outcome::Lost };
+        let (tokens, event) = read(outcome);
+        let tokens = tokens.map(|tokens| self.tokens(tokens));
+        Outcome::Decided(Decided { update, tokens, event })
+    }
+
+    fn tokens(&self, tokens: SessionTokens) -> Tokens {
+        Tokens {
+            session: tokens.session().id(),
+            evicted: tokens.evicted().map(relatch::SessionInfo::id),
+            access: self.tokens.id(tokens.access().expose().to_owned()),
+            refresh: self.tokens.id(tokens.refresh().expose().to_owned()),
+            is_derived: true,
+        }
+    }
+
+    fn account(&self, row: RowId) -> Arc<Account> {
+        self.accounts.get(row, || Arc::new(Account::read((*self.row(row)).clone())))
+    }
+}
+
+impl Event {
+    fn of(event: &SessionEvent) -> Self {
+        Self {
+            kind: event.kind(),
+            session: event.session_id(),
+            presented: event.presented_seq(),
+            ended: event.ended_sessions(),
+        }
+    }
+}
+
+/// As long as a label can be, in bytes of the column: each is escaped.
+const LABEL: &str = const {
+    match str::from_utf8(&[b'"'; 100]) {
+        Ok(label) => label,
+        Err(_) => panic!(),
+    }
+};
+
+thread_local! {
+    static NOW: Cell<Instant> = const { Cell::new(0) };
+    static SALT: Cell<u8> = const { Cell::new(0) };
+}
+
+/// The instant of the model's beginning.
+const BEGINNING: i64 = 4_000_000_000;
+
+pub(crate) fn instant(at: Instant) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(BEGINNING + i64::from(at)).unwrap()
+}
+
+fn set_clock(now: Instant) {
+    NOW.set(now);
+}
+
+fn clock() -> OffsetDateTime {
+    instant(NOW.get())
+}
+
+/// Bytes that are the same for the same request, but for the salt.
+struct Salted;
+
+impl Entropy for Salted {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        bytes.fill(SALT.get());
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! What each refresh token is promised: the design's words on rotation, said of the history
+//! instead of the row.
+
+use crate::{configuration::Configuration, library::Instant, state::Session};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// Nothing: its session is over, or it is not valid at this time.
+    Nothing,
+    /// Its successor, which is made now.
+    Successor,
+    /// The successor that was made before, and a report.
+    Again,
+    /// A report, and the end of the session.
+    End,
+}
+
+impl Promise {
+    /// To the refresh token at this place of the session's chain.
+    pub(crate) fn to(
+        session: &Session,
+        place: usize,
+        bounds: &Configuration,
+        now: Instant,
+    ) -> Self {
+        if !session.is_live(bounds, now) || !session.chain[place].is_valid(now) {
+            return Self::Nothing;
+        }
+        let is_within_grace = bounds.grace > 0 && (now - session.rotated_at).abs() <= bounds.grace;
+        match session.chain.len() - 1 - place {
+            0 => Self::Successor,
+            1 if is_within_grace => Self::Again,
+            _ => Self::End,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What is seen to happen in a search, so that no law holds for want of an occasion.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// What was seen to happen, in refreshes above all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Refresh,
+    /// A refresh token again within the grace, by the party that has the successor.
+    GraceHit,
+    /// The same, by the other one of owner and thief.
+    Sharing,
+    /// A token that had been used up, by the party that used it up last.
+    Reuse,
+    /// The same by the owner, after the thief had refreshed.
+    TheftIsFound,
+    /// The same by the thief, after the owner had refreshed.
+    ThiefIsCaught,
+    LostRace,
+    LostResponse,
+    Eviction,
+    /// A session ran out, idle or absolute.
+    Expiry,
+    /// A backup was restored, and tokens are ahead of it.
+    Rollback,
+}
+
+impl Sight {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Refresh,
+        Self::GraceHit,
+        Self::Sharing,
+        Self::Reuse,
+        Self::TheftIsFound,
+        Self::ThiefIsCaught,
+        Self::LostRace,
+        Self::LostResponse,
+        Self::Eviction,
+        Self::Expiry,
+        Self::Rollback,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::GraceHit => "grace hit",
+            Self::Sharing => "sharing",
+            Self::Reuse => "reuse",
+            Self::TheftIsFound => "theft found",
+            Self::ThiefIsCaught => "thief caught",
+            Self::LostRace => "lost race",
+            Self::LostResponse => "lost response",
+            Self::Eviction => "eviction",
+            Self::Expiry => "expiry",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// Which were seen.
+#[derive(Default)]
+pub(crate) struct Sights([AtomicBool; Sight::ALL.len()]);
+
+impl Sights {
+    pub(crate) fn see(&self, sight: Sight) {
+        self.0[sight as usize].store(true, Relaxed);
+    }
+
+    pub(crate) fn has(&self, sight: Sight) -> bool {
+        self.0[sight as usize].load(Relaxed)
+    }
+}

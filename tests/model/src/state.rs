@@ -1,0 +1,194 @@
+//! A state of the world: the row, who holds what, what is under way, and what every session is
+//! promised. The tokens are all that were ever handed out; a thief can have any of them.
+
+use relatch::SessionId;
+
+use crate::{
+    configuration::Configuration,
+    library::{Call, Instant, RowId, TokenId, Tokens},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    pub(crate) row: RowId,
+    pub(crate) now: Instant,
+    /// In the order in which they were started.
+    pub(crate) sessions: Vec<Session>,
+    /// The refresh token that each device holds.
+    pub(crate) held: [Option<TokenId>; 2],
+    /// At most one of each client, sorted.
+    pub(crate) requests: Vec<Request>,
+    /// How many revocations, and returns of the clock, there can still be.
+    pub(crate) revocations: u8,
+    pub(crate) returns: u8,
+    pub(crate) is_plain_dead: bool,
+    pub(crate) links_used: u8,
+    pub(crate) backup: Backup,
+    /// The properties that this state breaks, a bit each: a function of all the rest.
+    pub(crate) broken: u16,
+}
+
+/// A session, as its user understands it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// Whether its newest refresh token was handed to the thief.
+    pub(crate) is_with_thief: bool,
+    pub(crate) standing: Standing,
+    pub(crate) started_at: Instant,
+    pub(crate) rotated_at: Instant,
+    /// Its refresh tokens, oldest first: the place is the `seq`.
+    pub(crate) chain: Vec<Issued>,
+    /// Its access tokens, sorted.
+    pub(crate) access: Vec<Issued>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Issued {
+    pub(crate) token: TokenId,
+    /// From when until when it is valid, if it is not revoked.
+    pub(crate) at: Instant,
+    pub(crate) end: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Standing {
+    Live,
+    /// Revoked past the library's sessions, which may still list it.
+    Void,
+    Over,
+}
+
+/// A request whose decision is made and not stored yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Request {
+    pub(crate) client: Client,
+    pub(crate) call: Call,
+    pub(crate) read: RowId,
+    pub(crate) at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Client {
+    Tab {
+        device: u8,
+        tab: u8,
+    },
+    Thief,
+    /// The page that lists the user's devices.
+    Page,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Backup {
+    None,
+    Taken(Box<Copied>),
+    /// These tokens were handed out after the backup was taken, and are ahead of the row.
+    Restored {
+        ahead: Vec<Ahead>,
+        has_moved: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Copied {
+    pub(crate) row: RowId,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) is_plain_dead: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ahead {
+    pub(crate) session: SessionId,
+    pub(crate) seq: usize,
+    pub(crate) issued: Issued,
+}
+
+impl Issued {
+    pub(crate) fn is_valid(self, now: Instant) -> bool {
+        (self.at..self.end).contains(&now)
+    }
+}
+
+impl Session {
+    pub(crate) fn start(
+        tokens: Tokens,
+        started_at: Instant,
+        at: Instant,
+        bounds: &Configuration,
+    ) -> Self {
+        let mut session = Self {
+            id: tokens.session,
+            is_with_thief: false,
+            standing: Standing::Live,
+            started_at,
+            rotated_at: at,
+            chain: Vec::new(),
+            access: Vec::new(),
+        };
+        session.hand_out(tokens, at, bounds);
+        session
+    }
+
+    /// Tokens were handed out that were made at this time.
+    pub(crate) fn hand_out(&mut self, tokens: Tokens, at: Instant, bounds: &Configuration) {
+        let is_new = self.place_of(tokens.refresh).is_none();
+        if is_new && self.standing == Standing::Live {
+            self.rotated_at = at;
+        }
+        let end = self.end(bounds);
+        if is_new {
+            self.chain.push(Issued { token: tokens.refresh, at, end });
+        }
+        let access = Issued { token: tokens.access, at, end };
+        if let Err(place) = self.access.binary_search(&access) {
+            self.access.insert(place, access);
+        }
+    }
+
+    pub(crate) fn place_of(&self, refresh: TokenId) -> Option<usize> {
+        self.chain.iter().position(|issued| issued.token == refresh)
+    }
+
+    pub(crate) fn head(&self) -> Option<TokenId> {
+        self.chain.last().map(|issued| issued.token)
+    }
+
+    /// What was revoked needs no times any more: states that differ in them alone are one.
+    pub(crate) fn revoke(&mut self, standing: Standing) {
+        self.standing = standing;
+        if standing == Standing::Over {
+            (self.started_at, self.rotated_at) = (0, 0);
+            self.is_with_thief = false;
+        }
+    }
+
+    /// The first second at which it is over, idle or absolute.
+    pub(crate) fn end(&self, bounds: &Configuration) -> Instant {
+        (self.rotated_at + bounds.idle).min(self.started_at + bounds.absolute)
+    }
+
+    pub(crate) fn is_live(&self, bounds: &Configuration, now: Instant) -> bool {
+        self.standing == Standing::Live && now < self.end(bounds)
+    }
+}
+
+impl State {
+    /// The session that this refresh token is of; the latest, should a text have been repeated.
+    pub(crate) fn session_of(&self, refresh: TokenId) -> Option<&Session> {
+        self.sessions.iter().rev().find(|session| session.place_of(refresh).is_some())
+    }
+
+    pub(crate) fn request_of(&self, client: Client) -> Option<&Request> {
+        self.requests.iter().find(|request| request.client == client)
+    }
+
+    /// Revokes the sessions for which `is_revoked` says so, but for those that are over.
+    pub(crate) fn revoke(&mut self, standing: Standing, is_revoked: impl Fn(&Session) -> bool) {
+        for session in &mut self.sessions {
+            if session.standing != Standing::Over && is_revoked(session) {
+                session.revoke(standing);
+            }
+        }
+    }
+}

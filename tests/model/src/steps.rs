@@ -1,0 +1,418 @@
+//! What can happen next.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use relatch::{EventKind, OnReuse};
+use stateright::{Model, Property};
+
+use crate::{
+    configuration::{Configuration, Revocation},
+    laws::{Law, judge},
+    library::{Call, Decided, Instant, Library, Outcome, TokenId, instant},
+    sights::{Sight, Sights},
+    state::{Ahead, Backup, Client, Copied, Request, Session, Standing, State},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The clock moves.
+    Tick(Instant),
+    /// The server reads the row and decides. What needs no storing is answered at once.
+    Read {
+        client: Client,
+        call: Call,
+        is_response_lost: bool,
+    },
+    /// The server stores what was decided, and answers.
+    Store {
+        client: Client,
+        is_response_lost: bool,
+    },
+    BumpVersion,
+    ReplacePassword,
+    BackUp,
+    Restore,
+}
+
+pub(crate) struct World {
+    pub(crate) bounds: Configuration,
+    pub(crate) library: Library,
+    /// How many states were expanded: all of them, if the search came to its end.
+    pub(crate) expanded: AtomicUsize,
+    sights: Sights,
+}
+
+impl World {
+    pub(crate) fn new(bounds: Configuration) -> Self {
+        let library = Library::new(&bounds);
+        Self { bounds, library, expanded: AtomicUsize::new(0), sights: Sights::default() }
+    }
+
+    pub(crate) fn has_seen(&self, sight: Sight) -> bool {
+        self.sights.has(sight)
+    }
+}
+
+impl Model for World {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        let row = self.library.row_id(crate::store::Row::NEW);
+        let mut state = State {
+            row,
+            now: self.bounds.start(),
+            sessions: Vec::new(),
+            held: [None; 2],
+            requests: Vec::new(),
+            revocations: self.bounds.revocations,
+            returns: self.bounds.returns,
+            is_plain_dead: false,
+            links_used: 0,
+            backup: Backup::None,
+            broken: 0,
+        };
+        for device in 0..self.bounds.devices.min(self.bounds.slots as u8) {
+            let client = Client::Tab { device, tab: 0 };
+            let request = self.request(&state, client, Call::LogIn);
+            state = self.store(state, request, false);
+        }
+        state.broken = judge(&state, &self.library, &self.bounds);
+        vec![state]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        self.expanded.fetch_add(1, Relaxed);
+        self.clock_steps(state, steps);
+        for request in &state.requests {
+            let client = request.client;
+            steps.push(Step::Store { client, is_response_lost: false });
+            if matches!(client, Client::Tab { .. }) {
+                steps.push(Step::Store { client, is_response_lost: true });
+            }
+        }
+        for device in 0..self.bounds.devices {
+            self.device_steps(state, device, steps);
+        }
+        if self.bounds.has_thief {
+            self.thief_steps(state, steps);
+        }
+        self.page_steps(state, steps);
+        match state.backup {
+            Backup::None if self.bounds.has_backup => steps.push(Step::BackUp),
+            Backup::Taken(_) => steps.push(Step::Restore),
+            _ => {}
+        }
+    }
+
+    fn next_state(&self, last: &State, step: Step) -> Option<State> {
+        let state = last.clone();
+        let mut next = match step {
+            Step::Tick(to) => {
+                let returns = state.returns - u8::from(to < state.now);
+                State { now: to, returns, ..state }
+            }
+            Step::Read { client, call, is_response_lost } => {
+                self.read(state, client, call, is_response_lost)?
+            }
+            Step::Store { client, is_response_lost } => {
+                let request = *state.request_of(client)?;
+                self.store(state, request, is_response_lost)
+            }
+            Step::BumpVersion => {
+                let row = self.library.row(state.row).bump_version(instant(state.now));
+                let row = self.library.row_id(row);
+                Self::void(State { row, ..state })
+            }
+            Step::ReplacePassword => {
+                let row = self.library.row_id(self.library.row(state.row).change_password());
+                Self::void(State { row, ..state })
+            }
+            Step::BackUp => {
+                let State { row, ref sessions, is_plain_dead, .. } = state;
+                let copied = Copied { row, sessions: sessions.clone(), is_plain_dead };
+                State { backup: Backup::Taken(Box::new(copied)), ..state }
+            }
+            Step::Restore => self.restore(state)?,
+        };
+        next.broken = judge(&next, &self.library, &self.bounds);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        // A condition is a plain function, so each law takes one of its own.
+        macro_rules! laws {
+            ($($law:ident),*) => {
+                vec![$(Property::always(
+                    Law::$law.name(),
+                    |_, state: &State| !Law::$law.is_broken_by(state),
+                )),*]
+            };
+        }
+        laws![
+            RevokedIsDead,
+            LiveIsAccepted,
+            RetryLogsNobodyOut,
+            ReuseEnds,
+            SharingIsReported,
+            ChainNeverForks,
+            RecordIsBounded,
+            RollbackEndsNothing,
+            ListIsTrue,
+            LinkIsUsedOnce
+        ]
+    }
+}
+
+/// Which steps there are.
+impl World {
+    fn clock_steps(&self, state: &State, steps: &mut Vec<Step>) {
+        let reachable = |to: &&Instant| **to > state.now || (**to < state.now && state.returns > 0);
+        steps.extend(self.bounds.instants.iter().filter(reachable).map(|to| Step::Tick(*to)));
+    }
+
+    fn device_steps(&self, state: &State, device: u8, steps: &mut Vec<Step>) {
+        let session = state.held[usize::from(device)].and_then(|token| state.session_of(token));
+        let is_live = session.is_some_and(|session| session.is_live(&self.bounds, state.now));
+        for tab in 0..self.bounds.tabs {
+            let client = Client::Tab { device, tab };
+            if (!is_live || self.bounds.logs_in_again) && self.can_start(state) {
+                self.read_steps(state, client, Call::LogIn, steps);
+            }
+            if let Some(token) = state.held[usize::from(device)] {
+                self.read_steps(state, client, Call::Refresh(token), steps);
+            }
+            if self.bounds.has_link && device == 0 {
+                self.read_steps(state, client, Call::UseLink, steps);
+            }
+        }
+        let Some(session) = session.filter(|_| is_live && self.can_start(state)) else { return };
+        let client = Client::Tab { device, tab: 0 };
+        for (sort, call) in [
+            (Revocation::LogOutOthers, Call::LogOutOthers(session.id)),
+            (Revocation::ChangePassword, Call::ChangePassword(session.id)),
+        ] {
+            if self.can_revoke(state, sort) {
+                self.read_steps(state, client, call, steps);
+            }
+        }
+    }
+
+    fn thief_steps(&self, state: &State, steps: &mut Vec<Step>) {
+        for session in state.sessions.iter().filter(|s| s.standing == Standing::Live) {
+            for issued in &session.chain {
+                self.read_steps(state, Client::Thief, Call::Refresh(issued.token), steps);
+            }
+        }
+        if self.bounds.has_link {
+            self.read_steps(state, Client::Thief, Call::UseLink, steps);
+        }
+    }
+
+    fn page_steps(&self, state: &State, steps: &mut Vec<Step>) {
+        if self.can_revoke(state, Revocation::LogOut) {
+            for session in state.sessions.iter().filter(|s| s.standing == Standing::Live) {
+                self.read_steps(state, Client::Page, Call::LogOut(session.id), steps);
+            }
+        }
+        if self.can_revoke(state, Revocation::LogOutEverywhere) {
+            self.read_steps(state, Client::Page, Call::LogOutEverywhere, steps);
+        }
+        if self.can_revoke(state, Revocation::BumpVersion) {
+            steps.push(Step::BumpVersion);
+        }
+        if self.can_revoke(state, Revocation::ReplacePassword) {
+            steps.push(Step::ReplacePassword);
+        }
+    }
+
+    /// A request, if the client has none under way and it can change something.
+    fn read_steps(&self, state: &State, client: Client, call: Call, steps: &mut Vec<Step>) {
+        if state.request_of(client).is_some() || self.is_beyond(state, call) {
+            return;
+        }
+        let Outcome::Decided(decided) = self.library.decide(call, state.row, state.now, true)
+        else {
+            return;
+        };
+        let is_device = matches!(client, Client::Tab { .. });
+        if decided.update.is_some() || decided.tokens.is_some() {
+            steps.push(Step::Read { client, call, is_response_lost: false });
+            if is_device && decided.update.is_none() {
+                steps.push(Step::Read { client, call, is_response_lost: true });
+            }
+        }
+    }
+
+    /// Whether the history has no room for what this call does.
+    fn is_beyond(&self, state: &State, call: Call) -> bool {
+        let Call::Refresh(token) = call else { return false };
+        state.session_of(token).is_none_or(|session| {
+            session.head() == Some(token) && session.chain.len() > self.bounds.refreshes
+        })
+    }
+
+    fn can_start(&self, state: &State) -> bool {
+        let is_start = |request: &&Request| {
+            !matches!(request.call, Call::Refresh(_) | Call::LogOut(_) | Call::UseLink)
+        };
+        let started = state.sessions.len() + state.requests.iter().filter(is_start).count();
+        started < self.bounds.sessions
+    }
+
+    fn can_revoke(&self, state: &State, sort: Revocation) -> bool {
+        state.revocations > 0 && self.bounds.sorts.contains(&sort)
+    }
+}
+
+/// What each step does.
+impl World {
+    fn request(&self, state: &State, client: Client, call: Call) -> Request {
+        Request { client, call, read: state.row, at: state.now }
+    }
+
+    fn read(&self, mut state: State, client: Client, call: Call, is_lost: bool) -> Option<State> {
+        let request = self.request(&state, client, call);
+        let Outcome::Decided(decided) = self.library.decide(call, state.row, state.now, true)
+        else {
+            return None;
+        };
+        if !matches!(call, Call::LogIn | Call::Refresh(_) | Call::UseLink) {
+            state.revocations -= 1;
+        }
+        if decided.update.is_none() || !(self.bounds.all_race || matches!(call, Call::Refresh(_))) {
+            return Some(self.store(state, request, is_lost));
+        }
+        let place = state.requests.partition_point(|other| other.client < client);
+        state.requests.insert(place, request);
+        Some(state)
+    }
+
+    /// The store's compare-and-set, the answer, and what it means for who holds what.
+    fn store(&self, mut state: State, request: Request, is_lost: bool) -> State {
+        let Request { client, call, read, at } = request;
+        state.requests.retain(|other| other.client != client);
+        let Outcome::Decided(intended) = self.library.decide(call, read, at, true) else {
+            return state;
+        };
+        let stored = intended.update.map(|update| self.library.store(state.row, read, update));
+        let is_written = !matches!(stored, Some(None));
+        state.row = stored.flatten().unwrap_or(state.row);
+        let Outcome::Decided(decided) = self.library.decide(call, read, at, is_written) else {
+            self.sights.see(Sight::LostRace);
+            return state;
+        };
+        if is_lost {
+            self.sights.see(Sight::LostResponse);
+        }
+        self.settle(&mut state, request, decided);
+        if let (Client::Tab { device, .. }, Some(tokens), false) = (client, decided.tokens, is_lost)
+        {
+            state.held[usize::from(device)] = Some(tokens.refresh);
+        }
+        state
+    }
+
+    /// What a decision that took effect means for the sessions.
+    fn settle(&self, state: &mut State, request: Request, decided: Decided) {
+        let Request { call, at, .. } = request;
+        match (call, decided.tokens) {
+            (Call::LogIn, Some(tokens)) => {
+                self.prune(state, at);
+                if let Some(evicted) = tokens.evicted {
+                    self.sights.see(Sight::Eviction);
+                    state.revoke(Standing::Over, |session| session.id == evicted);
+                }
+                state.sessions.push(Session::start(tokens, at, at, &self.bounds));
+            }
+            (Call::LogOutOthers(id) | Call::ChangePassword(id), Some(tokens)) => {
+                let kept = state.sessions.iter().rev().find(|session| session.id == id);
+                let started_at = kept.map_or(at, |session| session.started_at);
+                state.revoke(Standing::Over, |_| true);
+                state.is_plain_dead = true;
+                state.sessions.push(Session::start(tokens, started_at, at, &self.bounds));
+            }
+            (Call::Refresh(token), _) => self.settle_refresh(state, request, token, decided),
+            (Call::LogOut(id), _) => state.revoke(Standing::Over, |session| session.id == id),
+            (Call::LogOutEverywhere, _) => {
+                state.revoke(Standing::Over, |_| true);
+                state.is_plain_dead = true;
+            }
+            (Call::UseLink, _) => state.links_used += 1,
+            _ => {}
+        }
+        if let (Backup::Restored { has_moved, .. }, Some(_)) = (&mut state.backup, decided.update) {
+            *has_moved |= !matches!(call, Call::Refresh(_)) || decided.tokens.is_none();
+        }
+    }
+
+    fn settle_refresh(
+        &self,
+        state: &mut State,
+        request: Request,
+        token: TokenId,
+        decided: Decided,
+    ) {
+        let is_thief = request.client == Client::Thief;
+        let Some(index) = state.sessions.iter().rposition(|s| s.place_of(token).is_some()) else {
+            return;
+        };
+        let session = &mut state.sessions[index];
+        let is_others = session.is_with_thief != is_thief;
+        if let Some(tokens) = decided.tokens {
+            if decided.update.is_some() {
+                self.sights.see(Sight::Refresh);
+                session.is_with_thief = is_thief;
+            } else {
+                self.sights.see(if is_others { Sight::Sharing } else { Sight::GraceHit });
+            }
+            session.hand_out(tokens, request.at, &self.bounds);
+        } else if decided.event.is_some_and(|event| event.kind == EventKind::Reuse) {
+            self.sights.see(match (is_thief, is_others) {
+                (true, true) => Sight::ThiefIsCaught,
+                (false, true) => Sight::TheftIsFound,
+                _ => Sight::Reuse,
+            });
+            let id = session.id;
+            let ends_all = self.bounds.on_reuse == OnReuse::EndAllSessions;
+            state.revoke(Standing::Over, |session| ends_all || session.id == id);
+        }
+    }
+
+    /// A login takes out of the table what has run out.
+    fn prune(&self, state: &mut State, at: Instant) {
+        let has_ended = |session: &Session| at >= session.end(&self.bounds);
+        if state.sessions.iter().any(|s| s.standing == Standing::Live && has_ended(s)) {
+            self.sights.see(Sight::Expiry);
+        }
+        state.revoke(Standing::Over, has_ended);
+    }
+
+    /// The application revoked everything past the library.
+    fn void(mut state: State) -> State {
+        state.revocations -= 1;
+        state.is_plain_dead = true;
+        state.revoke(Standing::Void, |_| true);
+        state
+    }
+
+    /// The row of the backup is put back, which takes a while.
+    fn restore(&self, state: State) -> Option<State> {
+        let now = *self.bounds.instants.iter().find(|to| **to > state.now)?;
+        let Backup::Taken(copied) = state.backup else { return None };
+        let Copied { row, sessions, is_plain_dead } = *copied;
+        let mut ahead = Vec::new();
+        for session in &state.sessions {
+            let known = sessions.iter().find(|other| other.id == session.id);
+            let length = known.map_or(0, |known| known.chain.len());
+            for (seq, issued) in session.chain.iter().enumerate().skip(length) {
+                ahead.push(Ahead { session: session.id, seq, issued: *issued });
+            }
+        }
+        if !ahead.is_empty() {
+            self.sights.see(Sight::Rollback);
+        }
+        let backup = Backup::Restored { ahead, has_moved: false };
+        Some(State { row, now, sessions, is_plain_dead, backup, requests: Vec::new(), ..state })
+    }
+}

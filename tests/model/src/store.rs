@@ -1,0 +1,96 @@
+//! The application's store: one user's row, and the statement that `relatch::Change` asks for.
+
+use relatch::{Binding, Change, Counter, SessionTable, User};
+
+use crate::library::Link;
+
+/// The row's columns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Row {
+    pub(crate) version: i64,
+    /// Which password it is: each has a hash that no other has.
+    pub(crate) password: u8,
+    pub(crate) sessions: Option<String>,
+    pub(crate) lane: i64,
+}
+
+impl Row {
+    pub(crate) const NEW: Self = Self { version: 0, password: 0, sessions: None, lane: 0 };
+
+    /// `UPDATE users SET … WHERE …` on this row; `None` if it is not the row that was read.
+    pub(crate) fn compare_and_set(&self, read: &Self, update: &Update) -> Option<Self> {
+        let is_as_read = self.version == read.version
+            && self.password == read.password
+            && self.sessions == read.sessions
+            && self.lane == read.lane;
+        is_as_read.then(|| Self {
+            version: update.version,
+            password: update.password.unwrap_or(self.password),
+            sessions: update.sessions.clone(),
+            lane: update.lane.unwrap_or(self.lane),
+        })
+    }
+
+    /// `UPDATE users SET token_version = …`: by the application, past the library's sessions.
+    pub(crate) fn bump_version(&self, now: time::OffsetDateTime) -> Self {
+        let version = Counter::from(self.version).next(now).unwrap().get();
+        Self { version, ..self.clone() }
+    }
+
+    /// `UPDATE users SET password_hash = …`: by the application, past the library's sessions.
+    pub(crate) fn change_password(&self) -> Self {
+        Self { password: self.password + 1, ..self.clone() }
+    }
+}
+
+/// What the statement sets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Update {
+    version: i64,
+    password: Option<u8>,
+    sessions: Option<String>,
+    lane: Option<i64>,
+}
+
+impl Update {
+    /// A change, and the new password that is stored with it, if any.
+    pub(crate) fn of(change: &Change, password: Option<u8>) -> Self {
+        Self {
+            version: change.version().get(),
+            password,
+            sessions: change.sessions().and_then(SessionTable::to_column),
+            lane: change.lane().map(|(_, lane)| lane.get()),
+        }
+    }
+}
+
+/// A row as the library reads it.
+pub(crate) struct Account {
+    row: Row,
+    password_hash: String,
+    sessions: Option<SessionTable>,
+}
+
+impl Account {
+    pub(crate) fn read(row: Row) -> Self {
+        let password_hash =
+            format!("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$password{}", row.password);
+        let sessions = SessionTable::from_column(row.sessions.as_deref()).ok();
+        Self { row, password_hash, sessions }
+    }
+}
+
+impl User for Account {
+    fn id(&self) -> &str {
+        "alice"
+    }
+    fn binding(&self) -> Binding<'_> {
+        Binding::password_hash(&self.password_hash).version(self.row.version)
+    }
+    fn sessions(&self) -> Option<&SessionTable> {
+        self.sessions.as_ref()
+    }
+    fn lane(&self, typ: &str) -> Option<Counter> {
+        (typ == <Link as relatch::Purpose>::TYP).then(|| self.row.lane.into())
+    }
+}
