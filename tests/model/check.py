@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Searches the model, then again with each fault of faults.toml in a copy of the sources.
+
+Exits with 0 if every law holds as the sources are, and each fault breaks the law it must break.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "model-check"
+COPY = TARGET / "sources"
+# What cargo reads of a workspace to build the model.
+SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests/model"]
+# Its own directory, or the faulty build would be taken for the real one. A fault may leave a
+# variable unused, which is not what is looked for.
+ENVIRONMENT = os.environ | {
+    "CARGO_TARGET_DIR": str(TARGET),
+    "CARGO_INCREMENTAL": "1",
+    "RUSTFLAGS": "--cap-lints=allow",
+}
+
+
+def main() -> int:
+    faults = tomllib.loads((ROOT / "tests/model/faults.toml").read_text())["fault"]
+    copy_sources()
+    model = build()
+    laws = run(model, "laws").stdout.splitlines()
+    if set(laws) != {fault["law"] for fault in faults}:
+        sys.exit("each law takes a fault that breaks it, and each fault a law")
+    is_right = subprocess.run([model], check=False).returncode == 0
+    uncaught = [fault["name"] for fault in faults if not is_caught(fault)]
+    print(f"{len(faults) - len(uncaught)} of {len(faults)} faults are caught")
+    return 0 if is_right and not uncaught else 1
+
+
+def is_caught(fault: dict) -> bool:
+    began = time.monotonic()
+    texts = {edit["file"]: (COPY / edit["file"]).read_text() for edit in fault["edit"]}
+    try:
+        for edit in fault["edit"]:
+            apply(edit)
+        result = run(build(), "refute", fault["configuration"], fault["law"])
+    finally:
+        for file, text in texts.items():
+            (COPY / file).write_text(text)
+    verdict = "caught" if result.returncode == 0 else "NOT CAUGHT"
+    how = result.stdout.strip() or result.stderr.strip()
+    took = time.monotonic() - began
+    print(f"{verdict}: {fault['name']}: `{fault['law']}` {how}, {took:.1f} s", flush=True)
+    return result.returncode == 0
+
+
+def apply(edit: dict) -> None:
+    path = COPY / edit["file"]
+    text = path.read_text()
+    # The line break after `"""` is there to be read.
+    old, new = edit["old"].removeprefix("\n"), edit["new"].removeprefix("\n")
+    if text.count(old) != 1:
+        sys.exit(f"{edit['file']}: not exactly once:\n{old}")
+    path.write_text(text.replace(old, new))
+
+
+def copy_sources() -> None:
+    shutil.rmtree(COPY, ignore_errors=True)
+    for name in SOURCES:
+        (COPY / name).parent.mkdir(parents=True, exist_ok=True)
+        # Without the time of the original, by which cargo would keep what a fault was built into.
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, COPY / name, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(ROOT / name, COPY / name)
+
+
+def build() -> str:
+    command = ["cargo", "build", "--locked", "--quiet", "--profile", "model", "-p", "relatch-model"]
+    subprocess.run(command, check=True, cwd=COPY, env=ENVIRONMENT)
+    return str(TARGET / "model" / "relatch-model")
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
