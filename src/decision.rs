@@ -8,7 +8,7 @@ use crate::{
     counter::Counter,
     credential::Carried,
     slots::SessionTable,
-    user::{Binding, Epoch, User},
+    user::{Binding, Epoch, RecordError, User},
 };
 
 /// What a decision makes of the user's record: to be written in one statement, on condition that
@@ -35,6 +35,7 @@ use crate::{
 /// writes the old one, or a new one along with the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    user_id: String,
     version: Counter,
     sessions: Option<SessionTable>,
     lanes: Vec<(&'static str, Counter)>,
@@ -43,14 +44,19 @@ pub struct Change {
 impl Change {
     /// Nothing but what the record has.
     pub(crate) fn none(user: &dyn User) -> Self {
-        let version = user.binding().current_version();
-        Self { version, sessions: user.sessions().cloned(), lanes: Vec::new() }
+        Self {
+            user_id: user.id().to_owned(),
+            version: user.binding().current_version(),
+            sessions: user.sessions().cloned(),
+            lanes: Vec::new(),
+        }
     }
 
-    /// All sessions end, if the record has any.
-    pub(crate) fn logged_out(user: &dyn User, now: OffsetDateTime) -> Self {
+    /// Every token is dead, and the list of sessions is empty.
+    pub(crate) fn logged_out(user: &dyn User, now: OffsetDateTime) -> Result<Self, RecordError> {
+        let version = user.binding().current_version().following(now)?;
         let sessions = user.sessions().map(|table| table.emptied(now));
-        Self { sessions, ..Self::none(user) }
+        Ok(Self { version, sessions, ..Self::none(user) })
     }
 
     pub(crate) fn with_version(self, version: Counter) -> Self {
@@ -70,7 +76,14 @@ impl Change {
     fn then(mut self, other: Self) -> Self {
         self.lanes.retain(|(typ, _)| other.lane(typ).is_none());
         self.lanes.extend(other.lanes);
-        Self { lanes: self.lanes, ..other }
+        let version = self.version.max(other.version);
+        Self { version, lanes: self.lanes, ..other }
+    }
+
+    /// Whose record it is.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
     }
 
     /// The user's version from now on; the same as before where the decision does not move it.
@@ -91,6 +104,11 @@ impl Change {
     pub fn lane(&self, typ: &str) -> Option<Counter> {
         self.lanes.iter().find(|(moved, _)| *moved == typ).map(|(_, counter)| *counter)
     }
+
+    /// All lanes that move, by their purposes' `typ`: for a store that must know each.
+    pub fn lanes(&self) -> impl Iterator<Item = (&'static str, Counter)> {
+        self.lanes.iter().copied()
+    }
 }
 
 /// A record as a change leaves it.
@@ -104,7 +122,9 @@ impl User for Changed<'_> {
         self.user.id()
     }
     fn binding(&self) -> Binding<'_> {
-        self.user.binding().version(self.change.version)
+        let binding = self.user.binding();
+        let version = binding.current_version().max(self.change.version);
+        binding.version(version)
     }
     fn is_active(&self) -> bool {
         self.user.is_active()
@@ -143,7 +163,7 @@ impl<T> Decision<T> {
     ///
     /// `user` is the record that was read, with whatever the application itself changes in it
     /// along with the decision, such as the hash of a new password; the function is handed that
-    /// record after this decision.
+    /// record after this decision, which is the one to decide on.
     ///
     /// # Errors
     ///
@@ -184,7 +204,9 @@ impl<T> Decision<T> {
         Ok(Decision { change, outcome: (self.outcome, other.outcome) })
     }
 
-    /// The same decision with another outcome, made of this one when it is let go of.
+    /// The same decision with another outcome.
+    ///
+    /// The function runs now, when nothing is stored yet: let it do nothing but convert.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Decision<U> {
         Decision { change: self.change, outcome: map(self.outcome) }
     }

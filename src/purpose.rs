@@ -58,8 +58,8 @@ pub trait Purpose {
 pub enum Use {
     /// Again and again, until it expires or is revoked.
     Many,
-    /// Once, because its use changes the user's credential, which it is bound to: a password reset
-    /// is dead as soon as the new hash is stored.
+    /// Once, because its use changes the user's credential, which it is bound to, and logs the user
+    /// out everywhere: a password reset is dead as soon as the new hash is stored.
     OnceByCredential,
     /// Once, by the user's counter for this purpose ([`User::lane`](crate::User::lane)), which its
     /// use moves. There is one counter per user and purpose, so using one token makes void all

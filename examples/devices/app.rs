@@ -136,8 +136,7 @@ impl App {
         let hash = self.hash(password).await?;
         self.decide_and_edit(opened.user_id(), |read| {
             let new = Account { password_hash: hash.clone(), carried: None, ..read.clone() };
-            let used = opened.consume(read)?;
-            Ok((used.and_then(&new, |new| self.authority.log_out_everywhere(new))?, new))
+            Ok((opened.consume(read)?, new))
         })
         .await
         .map(drop)

@@ -225,6 +225,8 @@ pub enum IssueError {
     /// The new tokens take the context in which the old one was presented, and another one was
     /// set.
     ContextPresented,
+    /// The refresh token was opened by another authority.
+    OtherAuthority,
     /// The clock stands before 1970 or after 9999.
     Clock,
     /// The source of randomness failed.
@@ -274,6 +276,9 @@ impl fmt::Display for IssueError {
             Self::ContextPresented => f.write_str(
                 "the new tokens take the context in which the old one was presented: leave \
                  `Issue::context` out",
+            ),
+            Self::OtherAuthority => f.write_str(
+                "the refresh token was opened by another authority: issue the new ones by that one",
             ),
             Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
             Self::Entropy(_) => f.write_str("the token got no random id"),

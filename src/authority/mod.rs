@@ -13,7 +13,7 @@ mod verify;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 pub(crate) use self::kernel::check_validity;
@@ -316,6 +316,10 @@ impl Authority {
 
     fn scope(&self, kind: Kind) -> Scope<'_> {
         Scope { typ: kind.typ, issuer: &self.settings.issuer }
+    }
+
+    pub(crate) fn leeway(&self) -> Duration {
+        Duration::seconds(self.settings.leeway.cast_signed())
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {

@@ -162,10 +162,9 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     /// Uses the token up.
     ///
     /// [`Use::OnceByLane`]: the decision's change moves the user's counter for this purpose
-    /// ([`Change::lane`]). [`Use::OnceByCredential`]: the change empties the list of sessions, all
-    /// of which die with the old credential, and the application stores the new one **in that very
-    /// statement**: a password reset stores the new hash. Of two requests at once one wins, either
-    /// way.
+    /// ([`Change::lane`]). [`Use::OnceByCredential`]: the change logs the user out everywhere, by
+    /// the version, and the application stores the new credential **in that very statement**: a
+    /// password reset stores the new hash. Of two requests at once one wins, either way.
     ///
     /// # Errors
     ///
@@ -180,7 +179,9 @@ impl<P: Purpose> OpenedOnce<'_, P> {
                 let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
                 Change::none(user).with_lane(P::TYP, lane)
             }
-            Use::OnceByCredential | Use::Many => Change::logged_out(user, now),
+            Use::OnceByCredential | Use::Many => {
+                Change::logged_out(user, now).map_err(VerifyError::Record)?
+            }
         };
         Ok(Decision::new(Some(change), Used { claims, registered: self.registered() }))
     }

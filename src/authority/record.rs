@@ -1,5 +1,6 @@
 //! What a user's record comes to once it is checked against the authority's settings.
 
+use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
 
 use super::{builder::Settings, kind::Kind};
@@ -42,6 +43,10 @@ impl Record {
         })
     }
 
+    pub(super) fn has_credential_of(&self, other: &Self) -> bool {
+        self.credential.as_bytes().ct_eq(other.credential.as_bytes()).into()
+    }
+
     /// For tokens of the record as it will be.
     pub(super) fn move_version(&mut self, version: Counter) -> Result<(), RecordError> {
         self.version = count(version)?;
@@ -76,18 +81,12 @@ fn outer(settings: &Settings, user: &dyn User) -> Result<Vec<(String, u64)>, Rec
     fixed.chain(own).map(|(name, counter)| Ok((name, count(counter)?))).collect()
 }
 
-/// The value that follows, of a counter that is not negative.
-pub(super) fn next(counter: Counter, now: OffsetDateTime) -> Result<Counter, RecordError> {
-    count(counter)?;
-    counter.next(now).ok_or(RecordError::Exhausted)
-}
-
 /// The value after the present one of the user's counter for this purpose.
 pub(super) fn next_lane<P: Purpose>(
     user: &dyn User,
     now: OffsetDateTime,
 ) -> Result<Counter, RecordError> {
-    next(user.lane(P::TYP).ok_or(RecordError::Lane)?, now)
+    user.lane(P::TYP).ok_or(RecordError::Lane)?.following(now)
 }
 
 /// The value as it is bound.

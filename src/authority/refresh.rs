@@ -1,6 +1,6 @@
 //! Refresh: one token for the next, and what a token that was used before tells.
 
-use std::{error, fmt};
+use std::{error, fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
@@ -130,6 +130,9 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         self,
         opened: &OpenedOnce<'_, Refresh>,
     ) -> Result<Decision<Refreshed<C>>, RefreshError> {
+        if !Arc::ptr_eq(&self.authority.settings, &opened.authority.settings) {
+            return Err(IssueError::OtherAuthority.into());
+        }
         let now = self.authority.now();
         let record = opened.confirm(self.user, now)?;
         self.lacks_context()?;

@@ -10,7 +10,7 @@ use super::{
     issue::{Issue, IssueError, issued_at},
     kind::Kind,
     mint::Draft,
-    record::{Record, count, next},
+    record::{Record, count},
 };
 use crate::{
     claims::MAX_NUMERIC_DATE,
@@ -134,23 +134,38 @@ impl Authority {
     /// context in which its token was presented: **every token of the user but those in the
     /// outcome is dead**, copies of the caller's own too, and tokens without a session.
     ///
-    /// The decision is on the record that the session was verified on, [`Session::user`]. With a
-    /// password change it goes through [`Issue::log_out_others`].
-    ///
     /// # Security
     ///
-    /// Let the store compare with that very record. Where it was changed meanwhile, verify the
-    /// token again: what changed may have been a revocation of this session.
+    /// - It is decided on the record that the session was verified on ([`Session::user`]): let the
+    ///   store compare with that very record. Where it was changed meanwhile, verify the token
+    ///   again: what changed may have been a revocation of this session.
+    /// - It hands a refresh token to whoever holds an access token. Ask for the password first, as
+    ///   for a password change, so that the thief of an access token gains nothing by it.
     ///
     /// # Errors
     ///
     /// [`IssueError`], above all [`NoSession`](IssueError::NoSession) if the session's token was
-    /// issued without one.
+    /// issued without one, and [`SessionOver`](IssueError::SessionOver) if it has expired since it
+    /// was verified, or is of another authority.
     pub fn log_out_others<U: User, C>(
         &self,
         session: &Session<U, C>,
     ) -> Result<Decision<SessionTokens>, IssueError> {
         self.issue::<Access>(session.user(), &NoClaims {}).log_out_others(session)
+    }
+
+    /// [`log_out_others`](Self::log_out_others) with a new password: `changed` is the record that
+    /// the session was verified on, with the new hash, which is to be stored with the change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_others`](Self::log_out_others).
+    pub fn change_password<U: User, C>(
+        &self,
+        session: &Session<U, C>,
+        changed: &dyn User,
+    ) -> Result<Decision<SessionTokens>, IssueError> {
+        self.issue::<Access>(changed, &NoClaims {}).change_password(session)
     }
 
     /// Logs the user out everywhere: the version moves, so every token is dead, and the list of
@@ -160,9 +175,7 @@ impl Authority {
     ///
     /// [`RecordError::Exhausted`] if the version has used up its range.
     pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
-        let now = self.now();
-        let version = next(user.binding().current_version(), now)?;
-        Ok(Decision::new(Some(Change::logged_out(user, now).with_version(version)), ()))
+        Ok(Decision::new(Some(Change::logged_out(user, self.now())?), ()))
     }
 
     fn end(
@@ -223,37 +236,79 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
     }
 
     /// Logs all other devices out: [`Authority::log_out_others`] with claims, a lifetime or an
-    /// audience for the access token of the one that stays.
-    ///
-    /// The token must have been started for the record that the session was verified on
-    /// ([`Session::user`]), or for that record with the hash of a new password, which is then
-    /// stored with the change.
+    /// audience for the access token of the one that stays. To be started for
+    /// [`Session::user`].
     ///
     /// # Errors
     ///
-    /// Those of [`Authority::log_out_others`], and [`SessionOver`](IssueError::SessionOver) for a
-    /// record of another user or version, or without the session.
-    pub fn log_out_others<U, D>(
+    /// Those of [`Authority::log_out_others`], and [`SessionOver`](IssueError::SessionOver) for
+    /// another record than that.
+    pub fn log_out_others<U: User, D>(
         self,
         session: &Session<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        let (read, record) = self.both_records(session)?;
+        match record.has_credential_of(&read) {
+            true => self.keep_only(session, record),
+            false => Err(IssueError::SessionOver(over(Reason::BadSignature))),
+        }
+    }
+
+    /// [`log_out_others`](Self::log_out_others) with a new password: [`Authority::change_password`]
+    /// with claims, a lifetime or an audience. To be started for [`Session::user`] with the new
+    /// hash.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_others`](Self::log_out_others).
+    pub fn change_password<U: User, D>(
+        self,
+        session: &Session<U, D>,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        let (_, record) = self.both_records(session)?;
+        self.keep_only(session, record)
+    }
+
+    /// The record that the session was verified on, and the one that tokens are to be issued for,
+    /// which must be the same but for the credential.
+    fn both_records<U: User, D>(
+        &self,
+        session: &Session<U, D>,
+    ) -> Result<(Record, Record), IssueError> {
+        let settings = &self.authority.settings;
+        let read = Record::of(settings, Kind::of::<Access<C>>(settings), session.user())?;
+        let record = self.record()?;
+        let registered = session.registered();
+        let is_of = |audience: &str| registered.audience().any(|each| each == audience);
+        let reason = match () {
+            () if registered.issuer() != Some(&*settings.issuer) => Reason::WrongIssuer,
+            () if !is_of(&settings.audience) => Reason::WrongAudience,
+            () if registered.subject() != self.user.id() => Reason::UserMismatch,
+            () if record.version != read.version => Reason::RevokedByVersion,
+            () if record.outer != read.outer => Reason::BadSignature,
+            () => return Ok((read, record)),
+        };
+        Err(IssueError::SessionOver(over(reason)))
+    }
+
+    fn keep_only<U, D>(
+        self,
+        session: &Session<U, D>,
+        mut record: Record,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
-        let mut record = self.record()?;
         let now = self.authority.now();
         issued_at(now)?;
         let registered = session.registered();
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
-        if registered.subject() != self.user.id() {
-            return Err(IssueError::SessionOver(over(Reason::UserMismatch)));
-        }
-        if registered.version() != self.user.binding().current_version() {
-            return Err(IssueError::SessionOver(over(Reason::RevokedByVersion)));
+        if now >= registered.expires_at() + self.authority.leeway() {
+            return Err(IssueError::SessionOver(over(Reason::Expired)));
         }
         let table = table(self.user)?;
         let own = table
             .admit(id, &self.authority.settings.sessions, now)
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;
-        let version = next(self.user.binding().current_version(), now)?;
+        let version = self.user.binding().current_version().following(now)?;
         record.move_version(version)?;
         let (table, slot) = table.keep_only(own, record.version, now)?;
         let tokens = self.tokens(&record, session.context(), now, &slot)?;

@@ -133,7 +133,7 @@ pub const MIN_BOUND: Duration = Duration::SECOND;
 pub const MAX_BOUND: Duration = Duration::HOUR;
 
 /// The shortest sleep before the token's expiry is looked at again: its clock need not run as the
-/// timer does, and with a leeway the token outlives its `exp`.
+/// timer does.
 const EXPIRY_STEP: Duration = Duration::milliseconds(250);
 
 /// The longest pause between two looks that notifications cause.
@@ -247,7 +247,7 @@ impl<U: User, E> Shared<U, E> {
             let left = {
                 let authority = self.authority();
                 match authority.open(token) {
-                    Ok(opened) => opened.expires_at() - authority.now(),
+                    Ok(opened) => opened.expires_at() + authority.leeway() - authority.now(),
                     Err(rejection) => return Ended::of(rejection),
                 }
             };

@@ -30,6 +30,12 @@ impl Label {
         Self(clean)
     }
 
+    /// A label as it was stored, perhaps by a release that cleaned otherwise.
+    pub(crate) fn stored(text: String) -> Option<Self> {
+        let is_fit = text.len() <= MAX_LABEL_BYTES && !text.chars().any(char::is_control);
+        is_fit.then_some(Self(text))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::{Label, MAX_LABEL_BYTES, MAX_SLOTS, SessionTable, Slot};
 use crate::claims::MAX_NUMERIC_DATE;
 
+/// Longer text is not even looked at for its format.
+const MAX_EXPLAINED_BYTES: usize = 1 << 20;
+
 /// The number of this format.
 const FORMAT: u64 = 1;
 
@@ -90,15 +93,15 @@ impl SessionTable {
 
     fn read(text: &str) -> Result<Self, TableError> {
         if text.len() > Self::max_bytes(MAX_SLOTS) {
-            return Err(TableError::Malformed);
+            return Err(explain(text));
         }
         let table: Table = serde_json::from_str(text).map_err(|_| explain(text))?;
         if table.format != FORMAT {
             return Err(explain(text));
         }
         let generation = table.generation;
-        let slots = table.sessions.into_iter().map(Session::into_slot).collect();
-        let table = Self { generation, slots };
+        let slots: Option<_> = table.sessions.into_iter().map(Session::into_slot).collect();
+        let table = Self { generation, slots: slots.ok_or(TableError::Malformed)? };
         match table.is_sound() && table.to_column().as_deref() == Some(text) {
             true => Ok(table),
             false => Err(TableError::Malformed),
@@ -125,15 +128,15 @@ impl SessionTable {
 }
 
 impl Session {
-    fn into_slot(self) -> Slot {
-        Slot {
+    fn into_slot(self) -> Option<Slot> {
+        Some(Slot {
             number: self.slot,
             generation: self.generation,
             seq: self.seq,
             started_at: self.started_at,
             last_seen: self.last_seen,
-            label: Label::clean(&self.label),
-        }
+            label: Label::stored(self.label)?,
+        })
     }
 }
 
@@ -144,9 +147,12 @@ fn explain(text: &str) -> TableError {
         format: u64,
     }
     // A struct can also be read from an array of its members' values.
-    let is_object = text.trim_start().starts_with('{');
+    let is_object = text.trim_start().starts_with('{') && text.len() <= MAX_EXPLAINED_BYTES;
+    if !is_object {
+        return TableError::Malformed;
+    }
     match serde_json::from_str(text) {
-        Ok(Numbered { format }) if is_object && format != FORMAT => TableError::UnknownFormat,
+        Ok(Numbered { format }) if format != FORMAT => TableError::UnknownFormat,
         _ => TableError::Malformed,
     }
 }
@@ -206,6 +212,15 @@ mod tests {
         }
     }
 
+    /// What counts as invisible may change with a release; what is stored stays as it is.
+    #[test]
+    fn a_label_that_would_be_cleaned_otherwise_today_is_kept() {
+        for label in [" é", "\u{202e}é", "a  b"] {
+            let text = ONE.replace("é", label);
+            assert_eq!(read(&text).unwrap().to_column(), Some(text));
+        }
+    }
+
     #[test]
     fn every_other_text_is_refused() {
         let swap = |from: &str, to: &str| {
@@ -242,9 +257,8 @@ mod tests {
             swap(r#""last_seen":160"#, r#""last_seen":253402300800"#),
             swap(r#","label":"a \"b\" é""#, ""),
             swap("é", "\\u00e9"),
-            swap("é", "é "),
             swap("é", "\\n"),
-            swap("é", "\u{202e}"),
+            swap("é", "\u{85}"),
             swap("é", &"x".repeat(60)),
             ONE.replace(one, &format!("{one},{one}")),
             ONE.replace(one, &format!("{one},{}", one.replace(r#""slot":3"#, r#""slot":2"#))),
@@ -261,6 +275,7 @@ mod tests {
     fn a_later_format_is_told_from_a_damaged_one() {
         for text in [
             r#"{"format":2}"#.to_owned(),
+            format!("{{\"format\":2,\"more\":\"{}\"}}", "x".repeat(1 << 16)),
             r#"{"format":2,"anything":[{"else":null}]}"#.to_owned(),
             ONE.replace(r#""format":1"#, r#""format":2"#),
             ONE.replace(r#""format":1"#, r#""format":0"#),

@@ -57,6 +57,23 @@ fn several_decisions_are_one_change() {
     assert_eq!(failed.unwrap_err(), "no");
 }
 
+/// What the application itself bumps along with a decision is not lost.
+#[test]
+fn a_version_is_never_taken_back() {
+    let (authority, _) = authority();
+    let alice = account("alice");
+    let bumped = Account { version: i64::MAX - 7, ..alice.clone() };
+    let first = authority.start_session(&alice, "phone").unwrap();
+    let both = first.and_then(&bumped, |user| authority.start_session(user, "laptop")).unwrap();
+    assert_eq!(both.change().unwrap().version().get(), i64::MAX - 7);
+    let out = authority.log_out_everywhere(&alice).unwrap();
+    let version = out.change().unwrap().version();
+    // Decided on the record of before, by mistake.
+    let both = out.and_then(&alice, |_| authority.start_session(&alice, "phone")).unwrap();
+    assert_eq!(both.change().unwrap().version(), version);
+    assert_eq!(both.change().unwrap().user_id(), "alice");
+}
+
 #[test]
 fn each_lane_that_moves_is_in_the_change() {
     /// With a counter for each purpose.
@@ -85,6 +102,7 @@ fn each_lane_that_moves_is_in_the_change() {
     assert_eq!(change.lane(Invitation::TYP), next);
     assert_eq!(change.lane(MagicLink::TYP), next);
     assert_eq!(change.lane("other+jwt"), None);
+    assert_eq!(change.lanes().count(), 2);
 
     // The same lane twice: the second move is from where the first one left it.
     let supersede =

@@ -166,9 +166,12 @@ fn a_reset_dies_with_the_password_and_survives_a_rehash() {
         let decision = opened.consume(&alice).unwrap();
         let change = decision.change().unwrap();
         assert_eq!(change.lane(Reset::TYP), None, "the new hash is what uses it up");
-        let after = Account { password_hash: "new".into(), ..alice.after(change) };
-        assert_eq!(reason(peek(&authority, &reset, &after)), unbound);
-        assert_eq!(reason(opened.consume(&after).map(drop)), unbound);
+        let changed = Account { password_hash: "new".into(), ..alice.clone() };
+        assert_eq!(reason(peek(&authority, &reset, &changed)), unbound);
+        assert_eq!(reason(opened.consume(&changed).map(drop)), unbound);
+        // Even where the application forgets to store the new hash.
+        let after = alice.after(change);
+        assert_eq!(reason(opened.consume(&after).map(drop)), Reason::RevokedByVersion);
     }
 }
 

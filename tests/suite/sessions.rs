@@ -7,7 +7,8 @@ use relatch::{
 use time::Duration;
 
 use crate::common::{
-    Account, Role, START, TestClock, account, authority, builder, reason, refusal, role, verify,
+    AUDIENCE, Account, ISSUER, Role, START, TestClock, account, authority, builder, key, reason,
+    refusal, role, verify,
 };
 
 fn start(authority: &Authority, user: &mut Account, label: &str) -> SessionTokens {
@@ -91,18 +92,6 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let refreshed = alice.commit(opened.refresh(&alice.clone()).unwrap());
     assert!(is_alive(&authority, &refreshed.into_tokens().unwrap(), &alice));
 
-    let for_record = |user: &Account| match authority
-        .issue::<Access>(user, &NoClaims {})
-        .log_out_others(&session)
-        .unwrap_err()
-    {
-        IssueError::SessionOver(rejection) => rejection.reason(),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(for_record(&alice), Reason::RevokedByVersion, "a session of before");
-    let ended = Account { sessions: alice.sessions.clone(), ..account("alice") };
-    assert_eq!(for_record(&ended), Reason::SessionEnded);
-    assert_eq!(for_record(&account("bob")), Reason::UserMismatch);
     let plain = authority.issue_for_user(&alice).unwrap();
     let plain = verify(&authority, &plain, &alice).unwrap();
     assert!(matches!(authority.log_out_others(&plain), Err(IssueError::NoSession)));
@@ -116,8 +105,7 @@ fn a_password_change_keeps_the_device_it_was_made_on() {
     let laptop = start(&authority, &mut alice, "laptop");
     let mut changed = Account { password_hash: "$new".into(), ..alice.clone() };
     let session = verify(&authority, phone.access(), &alice).unwrap();
-    let issue = authority.issue::<Access>(&changed, &NoClaims {});
-    let decision = issue.log_out_others(&session).unwrap();
+    let decision = authority.change_password(&session, &changed).unwrap();
     let kept = changed.commit(decision);
     assert!(is_alive(&authority, &kept, &changed));
     assert!(!is_alive(&authority, &phone, &changed));
@@ -318,9 +306,65 @@ fn the_device_that_stays_stays_in_its_context() {
     assert!(verify(&authority, &access.in_context(here.clone()), &alice).is_ok());
     let opened = authority.open_refresh(refresh.in_context(here.clone())).unwrap();
     assert!(opened.refresh(&alice).is_ok());
-    let other = authority.issue::<Access>(&alice, &NoClaims {}).context(here);
-    let session = session.clone();
+    let other = authority.issue::<Access>(session.user(), &NoClaims {}).context(here);
     assert!(matches!(other.log_out_others(&session), Err(IssueError::ContextPresented)));
+}
+
+/// A record that was read again may be one in which this very session was revoked.
+#[test]
+fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
+    let clock = TestClock::new();
+    let authority = builder(&clock).user_epoch("tenant").build().unwrap();
+    let mut alice = Account { tenant: Some(("acme".into(), 1)), ..account("alice") };
+    let phone = start(&authority, &mut alice, "phone");
+    let session = verify(&authority, phone.access(), &alice).unwrap();
+    let over = |user: &Account, with_password: bool| {
+        let issue = authority.issue::<Access>(user, &NoClaims {});
+        let decided = match with_password {
+            true => issue.change_password(&session),
+            false => issue.log_out_others(&session),
+        };
+        match decided.unwrap_err() {
+            IssueError::SessionOver(rejection) => rejection.reason(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let bumped = Account { version: 1, ..alice.clone() };
+    let of_tenant = Account { tenant: Some(("acme".into(), 2)), ..alice.clone() };
+    let ended = Account { sessions: SessionTable::default(), ..alice.clone() };
+    let bob = Account { id: "bob".into(), ..alice.clone() };
+    for with_password in [false, true] {
+        assert_eq!(over(&bumped, with_password), Reason::RevokedByVersion);
+        assert_eq!(over(&of_tenant, with_password), Reason::BadSignature);
+        assert_eq!(over(&ended, with_password), Reason::SessionAhead);
+        assert_eq!(over(&bob, with_password), Reason::UserMismatch);
+    }
+    let reset = Account { password_hash: "$new".into(), ..alice.clone() };
+    assert_eq!(over(&reset, false), Reason::BadSignature);
+    assert!(authority.change_password(&session, &reset).is_ok());
+
+    for other in [
+        Authority::builder(key("k1", 1), "other", AUDIENCE),
+        Authority::builder(key("k1", 1), ISSUER, "other"),
+    ] {
+        let other = other.clock(clock.clone()).user_epoch("tenant").build().unwrap();
+        assert!(matches!(other.log_out_others(&session), Err(IssueError::SessionOver(_))));
+    }
+    clock.set(15 * 60);
+    assert_eq!(over(&alice, false), Reason::Expired, "the access token has run out");
+}
+
+#[test]
+fn a_refresh_is_made_by_the_authority_that_opened_the_token() {
+    let (authority, clock) = authority();
+    let mut alice = account("alice");
+    let phone = start(&authority, &mut alice, "phone");
+    let opened = authority.open_refresh(phone.into_parts().1).unwrap();
+    let other = builder(&clock).build().unwrap();
+    let error = other.issue::<Access>(&alice, &NoClaims {}).refresh(&opened).unwrap_err();
+    assert!(matches!(error, relatch::RefreshError::Issue(IssueError::OtherAuthority)));
+    let same = authority.with_keys(key("k2", 2)).unwrap();
+    assert!(same.issue::<Access>(&alice, &NoClaims {}).refresh(&opened).is_ok());
 }
 
 #[test]

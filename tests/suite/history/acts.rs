@@ -71,8 +71,10 @@ impl World {
                     true => Account { password_hash: self.new_hash(), ..row.clone() },
                     false => row.clone(),
                 };
-                let issue = authority.issue::<Access>(&new, &NoClaims {});
-                let decided = issue.log_out_others(&verified);
+                let decided = match changes_password {
+                    true => authority.change_password(&verified, &new),
+                    false => authority.log_out_others(&verified),
+                };
                 let Some(id) = token.session else {
                     return assert!(matches!(decided, Err(IssueError::NoSession)));
                 };
@@ -194,7 +196,7 @@ impl World {
         let hash = self.new_hash();
         let mut next = self.reference.use_up(&record, token.kind);
         if token.kind == Kind::Reset {
-            next.sessions.clear();
+            next = without(&self.reference.bump(&next), |_| true);
         }
         let stored = self.settle((&row, &record), decision, Some(next), meanwhile);
         if stored.is_some() && token.kind == Kind::Reset {
