@@ -33,6 +33,12 @@ use crate::{
 /// `:old_sessions`. A lane is a column each, where the application has any, and keeps its value
 /// where [`lane`](Self::lane) says nothing of it. The hash is the application's own to change: it
 /// writes the old one, or a new one along with the decision.
+///
+/// # Security
+///
+/// Whatever the statement sets belongs into its condition, and so does whatever else
+/// [`User::binding`] is made of, or one decision undoes another: without the version a refresh
+/// takes back a bump, without the sessions a logout, without the lane a link works twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     user_id: String,

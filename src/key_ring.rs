@@ -22,8 +22,9 @@ use crate::secret::MasterKey;
 /// let old = MasterKey::generate("2026-10")?;
 /// let new = MasterKey::generate("2026-11")?;
 ///
-/// // Rotation: tokens under the old key live on for as long as tokens live.
-/// let deadline = OffsetDateTime::now_utc() + Duration::minutes(15);
+/// // Rotation: the old key retires when the longest-lived tokens under it have run out or were
+/// // refreshed: after a session's idle lifetime, or that of the links you send.
+/// let deadline = OffsetDateTime::now_utc() + Duration::days(14);
 /// let ring = KeyRing::new(old).rotate(new, deadline)?;
 ///
 /// // Emergency: the old key has leaked. Its tokens are dead at once.

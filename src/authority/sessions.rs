@@ -67,11 +67,11 @@ impl Authority {
 
     /// The user's sessions that are alive, the one that was used last first.
     ///
-    /// A bump of the version takes all of them out, also one by the application's own SQL, if it
-    /// follows the rule of [`Counter::next`](crate::Counter::next). After a plain `+ 1`, or a
-    /// password that is changed by SQL, their tokens are dead, and they stay in this list and in
-    /// their slots until they run out: set the column to `NULL` in that statement, or commit
-    /// [`log_out_everywhere`](Self::log_out_everywhere) with it.
+    /// A bump of the version by the application's own SQL takes them out as well, if it follows the
+    /// rule of [`Counter::next`](crate::Counter::next) on a clock that is not behind. What dies in
+    /// another way stays in this list, and in its slot, until it runs out: with an epoch, with a
+    /// key, with a password that is changed by SQL. There, set the column to `NULL` in that
+    /// statement, or commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
     ///
     /// # Errors
     ///

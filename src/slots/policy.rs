@@ -10,7 +10,8 @@ use crate::authority::MAX_LIFETIME;
 /// How many sessions a user can have, how long they last, and how strictly their refresh tokens
 /// are rotated.
 ///
-/// A change of policy takes effect at once, on sessions that were started before it too.
+/// A change of policy takes effect at once, on sessions that were started before it too. What a
+/// stricter one refuses, a later, laxer one may accept again, until a login has taken its slot.
 ///
 /// # Example
 ///
@@ -69,8 +70,9 @@ impl SessionPolicy {
     /// Sets how many sessions a user can have, 1 to [`MAX_SESSIONS`](Self::MAX_SESSIONS):
     /// [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS) otherwise.
     ///
-    /// A lower number than before ends the sessions in the slots beyond it at once, whichever
-    /// these are.
+    /// Under a lower number than before the sessions in the slots beyond it, whichever these are,
+    /// are neither accepted nor listed; the next login takes them out of the table. All
+    /// processes that use a table must have the same policy.
     pub const fn max_sessions(mut self, max: u32) -> Self {
         self.max_sessions = max;
         self
@@ -104,7 +106,9 @@ impl SessionPolicy {
     /// Sets for how long after a refresh the token that was used is answered with the same
     /// successor again, so that a lost response or two tabs at once log nobody out: 0 to
     /// [`MAX_GRACE`](Self::MAX_GRACE), in whole seconds, [`DEFAULT_GRACE`](Self::DEFAULT_GRACE)
-    /// otherwise.
+    /// otherwise. It counts from the refresh itself, so the time that storing took is part of it, and
+    /// in both directions, for a clock that was set back. Let it be larger than the difference
+    /// between the clocks of the machines.
     ///
     /// # Security
     ///
@@ -176,8 +180,13 @@ pub enum WhenFull {
     /// The session that was not used for the longest time ends.
     #[default]
     EvictLeastRecentlyUsed,
-    /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)), so a
-    /// user without a device in hand needs another way to free a slot: a password reset does.
+    /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)).
+    ///
+    /// Dead sessions can hold the slots: those whose devices are lost, or whose tokens died with an
+    /// epoch, a key that was removed or a password that was changed past the table. So offer "log
+    /// me out everywhere else" to whoever has just proven the password:
+    /// [`Authority::log_out_everywhere`](crate::Authority::log_out_everywhere), then
+    /// [`Decision::and_then`](crate::Decision::and_then) the login.
     Refuse,
 }
 
