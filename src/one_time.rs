@@ -1,6 +1,6 @@
 //! Links that work once: password reset, e-mail confirmation, magic link, invitation.
 //!
-//! Each is a [`Purpose`](crate::Purpose), of the form that an application's own has. Nothing is
+//! Each is a [`Purpose`], of the form that an application's own has. Nothing is
 //! stored for a link: a token is used up by a change to the user's record that its use makes
 //! anyway, or by the user's counter for its purpose, a *lane*
 //! ([`User::lane`](crate::User::lane)).
