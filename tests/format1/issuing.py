@@ -4,6 +4,7 @@ from .derivation import Derivation, body, outer_epochs
 from .sessions import sid_of
 from .text import compact_json, encode, hs256
 
+ACCESS = {"typ": "at+jwt", "lane": False, "strings": []}
 REFRESH = {"typ": "rt+jwt", "lane": False, "strings": []}
 
 

@@ -24,8 +24,17 @@ def clean(label):
     return cut(words).rstrip(" ")
 
 
+def is_fit(label):
+    """Whether a table may hold it: it is kept as it was stored, whatever was clean then."""
+    return len(label.encode()) <= MAX_LABEL_BYTES and not any(map(is_control, label))
+
+
 def is_space(char):
-    return ord(char) in SPACES or unicodedata.category(char) == "Cc"
+    return ord(char) in SPACES or is_control(char)
+
+
+def is_control(char):
+    return unicodedata.category(char) == "Cc"
 
 
 def cut(text):

@@ -7,7 +7,11 @@ from .table import Table
 
 
 class Refused(Exception):
-    """No slot is free, and the policy ends no session for a new one."""
+    """Why there is no transition, though nothing is wrong with a token or the record."""
+
+    def __init__(self, verdict):
+        super().__init__(verdict)
+        self.verdict = verdict
 
 
 def sid_of(session):
@@ -61,7 +65,7 @@ def start(table, policy, now, version, label):
     alive = [session for session in table.sessions if is_kept(session, policy, now, version)]
     if len(alive) == most:
         if policy["when_full"] == "refuse":
-            raise Refused
+            raise Refused("refused")
         alive.remove(min(alive, key=lambda each: (each["last_seen"], each["generation"])))
     generation = next_counter(max(table.generation, version), now)
     session = {

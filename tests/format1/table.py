@@ -1,11 +1,13 @@
 """The table of a user's sessions, as the record's column holds it."""
 
-from .claims import MAX_COUNTER, MAX_NUMERIC_DATE, Members, is_counter, is_numeric_date, is_text
-from .label import clean
+from .claims import Members, is_counter, is_numeric_date, is_text
+from .label import is_fit
 from .text import compact_json, read_json
 
 FORMAT = 1
 SLOTS = 64
+# Longer than any table: a later format may have longer ones, and is to be told from damage.
+MAX_BYTES = 2**20
 MEMBERS = ["slot", "generation", "seq", "started_at", "last_seen", "label"]
 
 
@@ -74,22 +76,9 @@ def is_session(value):
         and is_numeric_date(value["started_at"])
         and is_numeric_date(value["last_seen"])
         and is_text(value["label"])
-        and clean(value["label"]) == value["label"]
+        and is_fit(value["label"])
     )
 
 
 def is_generation(value):
     return is_counter(value) and value > 0
-
-
-def longest():
-    """No readable table has a longer text."""
-    most = {"seq": MAX_COUNTER, "started_at": MAX_NUMERIC_DATE, "last_seen": MAX_NUMERIC_DATE}
-    sessions = [
-        {"slot": slot, "generation": MAX_COUNTER - slot, **most, "label": '"' * 64}
-        for slot in range(SLOTS)
-    ]
-    return Table(MAX_COUNTER, sessions).text()
-
-
-MAX_BYTES = len(longest().encode())

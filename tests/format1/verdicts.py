@@ -3,7 +3,7 @@
 from . import sessions, table
 from .claims import shown
 from .derivation import Derivation, body, effective, rehash
-from .issuing import REFRESH, issue, refresh_token
+from .issuing import ACCESS, REFRESH, issue, refresh_token
 from .label import clean
 from .rejection import Rejected, UnfitRecord
 from .text import encode
@@ -38,8 +38,8 @@ def transition(case):
         said, after, version, answer = ACTIONS[case["action"]](case)
     except Rejected as rejected:
         said, after, version, answer = rejection(rejected), None, record["version"], None
-    except sessions.Refused:
-        said, after, version, answer = {"verdict": "refused"}, None, record["version"], None
+    except sessions.Refused as refused:
+        said, after, version, answer = {"verdict": refused.verdict}, None, record["version"], None
     except UnfitRecord:
         return {"verdict": "unfit_record"}
     text = record["sessions"] if after is None else after.text()
@@ -74,8 +74,11 @@ def log_out(case):
 
 def log_out_others(case):
     record, now = case["record"], case["now"]
+    claims = verify({**case, "purpose": ACCESS}, case["token"], lambda _: record)
+    if "sid" not in claims:
+        raise sessions.Refused("no_session")
     before = read_table(record)
-    session = sessions.check(before, case["policy"], now, case["sid"])
+    session = sessions.check(before, case["policy"], now, claims["sid"])
     version = sessions.next_counter(record["version"], now)
     after, own = sessions.end_others(before, now, version, session)
     return {"verdict": "ended"}, after, version, own

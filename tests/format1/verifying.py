@@ -6,14 +6,14 @@ import re
 from . import sessions, table
 from .claims import own_claims, read_claims
 from .derivation import Derivation, body, outer_epochs
-from .issuing import REFRESH, is_in_key_mode, pinned_header
+from .issuing import ACCESS, REFRESH, is_in_key_mode, pinned_header
 from .rejection import Rejected, UnfitRecord
 from .text import decode, hs256
 
 MAX_ID_BYTES = 255
 MAX_SECRET_BYTES = 2**20
 MAX_EXPLAINED_HEADER_BYTES = 512
-SESSION_TYPS = {REFRESH["typ"], "at+jwt"}
+SESSION_TYPS = {ACCESS["typ"], REFRESH["typ"]}
 
 
 def verify(inputs, token, lookup):

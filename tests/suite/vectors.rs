@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use self::{
     scenario::{Invite, Own, Reset, Scenario, at, from_hex},
-    transition::{before_login, table, transition},
+    transition::{table, transition},
 };
 
 const DERIVATIONS: &str = include_str!("../vectors/derivations.json");
@@ -224,6 +224,25 @@ fn issuing(case: &Value, mode: &str) -> (Scenario, Authority) {
     let entropy = Fixed(from_hex(text(&case["entropy"])));
     let authority = scenario.authority().entropy(entropy).build().unwrap();
     (scenario, authority)
+}
+
+/// The text of a table in which the next login starts the session of this `sid`, unless the clock
+/// is ahead of its generation.
+fn before_login(sid: &str) -> Option<String> {
+    let (slot, generation) = sid.split_once('.').unwrap();
+    let (slot, generation): (u64, u64) = (slot.parse().unwrap(), generation.parse().unwrap());
+    let lower = |slot| {
+        json!({
+            "slot": slot,
+            "generation": generation - 1 - slot,
+            "seq": 0,
+            "started_at": 1_800_000_000,
+            "last_seen": 1_800_000_000,
+            "label": "",
+        })
+    };
+    let lower: Vec<Value> = (0..slot).map(lower).collect();
+    (generation > 1).then(|| table(generation - 1, &lower))
 }
 
 fn lifetime(case: &Value) -> Duration {

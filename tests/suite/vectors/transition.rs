@@ -3,12 +3,11 @@
 use std::convert::Infallible;
 
 use relatch::{
-    Access, Change, Decision, IssueError, NoClaims, RecordError, RefreshError, Refreshed, Session,
-    SessionPolicy, SessionTokens, Token, User,
+    Access, Authority, Change, Decision, IssueError, NoClaims, RecordError, RefreshError,
+    Refreshed, Session, SessionTokens, Token, User, VerifyError,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use time::Duration;
 
 use super::scenario::{Own, Record, Scenario, rejected};
 
@@ -18,7 +17,7 @@ enum Action {
     LogIn { label: String },
     Refresh { token: String },
     LogOut { sid: String },
-    LogOutOthers { sid: String },
+    LogOutOthers { token: String },
     LogOutEverywhere,
 }
 
@@ -69,10 +68,9 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
             let (change, is_ended) = committed(authority.log_out(user, sid.parse().unwrap())?);
             (said(if is_ended { "ended" } else { "unchanged" }), change, None)
         }
-        Action::LogOutOthers { sid } => {
-            let own = verified(case, &sid);
-            let issue = authority.issue::<Access>(user, &NoClaims {});
-            let (change, tokens) = committed(issue.log_out_others(&own)?);
+        Action::LogOutOthers { token } => {
+            let own = verified(scenario, &authority, &token)?;
+            let (change, tokens) = committed(authority.log_out_others(&own)?);
             (said("ended"), change, Some(tokens))
         }
         Action::LogOutEverywhere => {
@@ -82,37 +80,14 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
     })
 }
 
-/// The session of this `sid`, as it is verified where it is alive.
-fn verified(case: &Value, sid: &str) -> Session<Record, Own> {
-    let mut case = case.clone();
-    // A login at this time can be given any generation that is above the version.
-    case["now"] = json!(0);
-    case["policy"]["max_sessions"] = json!(SessionPolicy::MAX_SESSIONS);
-    case["record"]["sessions"] = json!(before_login(sid));
-    let mut scenario: Scenario = serde_json::from_value(case).unwrap();
-    let authority = scenario.authority().build().unwrap();
-    let (token, _) = scenario.log_in(&authority, Duration::MINUTE, &[], &Own::new());
+/// The session that this access token is of, verified on the record that is to change.
+fn verified(
+    scenario: &Scenario,
+    authority: &Authority,
+    token: &str,
+) -> Result<Session<Record, Own>, VerifyError> {
     let token = Token::<Access<Own>>::new(token).in_context(scenario.context());
-    authority.verify(&token, |_| Ok::<_, Infallible>(Some(scenario.record().clone()))).unwrap()
-}
-
-/// The text of a table in which the next login starts the session of this `sid`, unless the clock
-/// is ahead of its generation.
-pub(crate) fn before_login(sid: &str) -> Option<String> {
-    let (slot, generation) = sid.split_once('.').unwrap();
-    let (slot, generation): (u64, u64) = (slot.parse().unwrap(), generation.parse().unwrap());
-    let lower = |slot| {
-        json!({
-            "slot": slot,
-            "generation": generation - 1 - slot,
-            "seq": 0,
-            "started_at": 1_800_000_000,
-            "last_seen": 1_800_000_000,
-            "label": "",
-        })
-    };
-    let lower: Vec<Value> = (0..slot).map(lower).collect();
-    (generation > 1).then(|| table(generation - 1, &lower))
+    authority.verify(&token, |_| Ok::<_, Infallible>(Some(scenario.record().clone())))
 }
 
 /// The text of a table; the order of the members counts in it.
@@ -138,7 +113,17 @@ impl From<IssueError> for Failure {
         match error {
             IssueError::Record(_) => Self::Record,
             IssueError::SessionsFull => Self::Said(json!({ "verdict": "refused" })),
-            IssueError::SessionOver(rejection) => Self::Said(rejected(&rejection)),
+            IssueError::NoSession => Self::Said(json!({ "verdict": "no_session" })),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Rejected(rejection) => Self::Said(rejected(&rejection)),
+            VerifyError::Record(_) => Self::Record,
             other => panic!("{other:?}"),
         }
     }

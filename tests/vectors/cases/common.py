@@ -3,7 +3,7 @@
 import json
 
 from format1.claims import shown
-from format1.issuing import issue, sign
+from format1.issuing import ACCESS, issue, sign
 from format1.table import Table
 from format1.text import decode, encode
 from format1.verdicts import with_defaults
@@ -19,7 +19,6 @@ REHASHED = HASH.replace("m=19456,t=2", "m=65536,t=3")
 CHANGED = HASH.replace("YWJj", "eHl6")
 
 KEY = {"kid": "2026-11", "master": MASTER, "until": None}
-ACCESS = {"typ": "at+jwt", "lane": False, "strings": []}
 RESET = {"typ": "reset+jwt", "lane": True, "strings": []}
 INVITE = {"typ": "invite+jwt", "lane": False, "strings": []}
 ADMIN = {"typ": "admin+jwt", "lane": False, "strings": ["role"]}

@@ -3,9 +3,25 @@
 import json
 
 from format1.claims import MAX_COUNTER
+from format1.issuing import refresh_token
 
-from .common import DAY, GENERATION, ISSUED, STAMP, session, table
+from .common import (
+    CHANGED,
+    DAY,
+    DEFAULTS,
+    GENERATION,
+    ISSUED,
+    KEY,
+    OTHER_MASTER,
+    STAMP,
+    complete,
+    made,
+    session,
+    table,
+)
 from .transitions import NOW, case, rejection
+
+THREE = [session(0), session(2, 9, seq=5, last_seen=ISSUED + 30), session(15, 3)]
 
 
 def logins():
@@ -161,57 +177,112 @@ def log_outs():
     yield unchanged("a log-out before the first session", "0.0", None)
     yield unchanged("a log-out of a slot out of range", "4294967295.7", table(*two))
 
-    def others(name, sid, before, own, generation=GENERATION, version=later, **inputs):
+
+def log_outs_of_others():
+    later = NOW * 1000
+
+    def others(name, before, own, generation=GENERATION, token=None, **inputs):
         sessions = table(*before, generation=generation)
         after = table(own, generation=own["generation"])
-        inputs = {"sessions": sessions, "sid": sid, "version": version, **inputs}
+        token = token or made(sid="2.9", **inputs)
+        inputs = {"sessions": sessions, "token": token, "version": later, **inputs}
         return case(name, "log_out_others", "ended", after, own, **inputs)
 
-    three = [session(0), session(2, 9, seq=5, last_seen=ISSUED + 30), session(15, 3)]
     # Above the version, which becomes the time in milliseconds.
-    own = {**three[1], "generation": later + 1, "seq": 0, "last_seen": NOW}
-    yield others("a log-out of the others", "2.9", three, own)
-    yield others("a log-out of the others where there is none", "2.9", three[1:2], own)
+    own = {**THREE[1], "generation": later + 1, "seq": 0, "last_seen": NOW}
+    yield others("a log-out of the others", THREE, own)
+    yield others("a log-out of the others where there is none", THREE[1:2], own)
     few = {"policy": {"max_sessions": 3}}
-    yield others("a log-out of others beyond fewer slots", "2.9", three, own, **few)
+    yield others("a log-out of others beyond fewer slots", THREE, own, **few)
     ahead = {**own, "generation": later + 3}
     name = "a log-out of the others at a generation that the clock has not come to"
-    yield others(name, "2.9", three, ahead, generation=later + 2)
-    sessions = table(*three, generation=MAX_COUNTER)
-    name = "a log-out of the others at the last generation"
-    yield case(name, "log_out_others", "unfit_record", None, sessions=sessions, sid="2.9")
+    yield others(name, THREE, ahead, generation=later + 2)
     bound = {"context": {"address": "192.0.2.1"}}
-    yield others("a log-out of the others in a context", "2.9", three, own, **bound)
+    yield others("a log-out of the others in a context", THREE, own, **bound)
     limited = {"policy": {"absolute": DAY}}
-    yield others("a log-out of the others moves no absolute end", "2.9", three, own, **limited)
-    yield others("stamp mode: a log-out of the others", "2.9", three, own, authority=STAMP)
-    for name, sid, sessions, reason, policy in (
-        ("an ended session", "2.8", table(*three), "session_ended", {}),
-        ("a session ahead", "2.10", table(*three), "session_ahead", {}),
+    yield others("a log-out of the others moves no absolute end", THREE, own, **limited)
+    yield others("stamp mode: a log-out of the others", THREE, own, authority=STAMP)
+    unclean = {"label": " Firefox  on Linux\u200b"}
+    name = "a log-out of the others keeps a label that would be cleaned otherwise today"
+    yield others(name, [{**THREE[1], **unclean}], {**own, **unclean})
+    several = ["https://other.example.com", DEFAULTS["authority"]["audience"]]
+    name = "a log-out of the others by a token of several audiences, with claims"
+    yield others(name, THREE, own, token=made(several, {"role": "admin"}, sid="2.9"))
+    name = "a log-out of the others by a token that the leeway lets pass"
+    late = made(sid="2.9", exp=NOW - 299)
+    yield others(name, THREE, own, token=late, authority={"leeway": 300})
+    newer = {"kid": "2026-12", "master": OTHER_MASTER, "until": None}
+    ring = {"keys": [newer, {**KEY, "until": NOW + 1}]}
+    name = "a log-out of the others by a token of a retiring key"
+    yield others(name, THREE, own, token=made(sid="2.9"), authority=ring)
+
+    last = {"sessions": table(*THREE, generation=MAX_COUNTER), "token": made(sid="2.9")}
+    name = "a log-out of the others at the last generation"
+    yield case(name, "log_out_others", "unfit_record", None, **last)
+
+    sessions = table(*THREE)
+
+    def unchanged(name, verdict, token, sessions=sessions, version=3, **inputs):
+        inputs = {"sessions": sessions, "token": token, "version": version, **inputs}
+        name = f"a log-out of the others by {name}"
+        return case(name, "log_out_others", verdict, sessions, **inputs)
+
+    for mode in ("key", "stamp_hs256"):
+        under = {"authority": {"mode": mode}}
+        name = f"a token without a session: {mode}"
+        yield unchanged(name, "no_session", made(**under), **under)
+    for name, sid, before, reason, policy in (
+        ("an ended session", "2.8", sessions, "session_ended", {}),
+        ("a session ahead", "2.10", sessions, "session_ahead", {}),
         ("a session before the first", "0.1", None, "session_ahead", {}),
-        ("a slot out of range", "2.9", table(*three), "slot_out_of_range", {"max_sessions": 2}),
-        ("an expired session", "2.9", table(*three), "session_expired", {"idle": 30}),
+        ("a slot out of range", "2.9", sessions, "slot_out_of_range", {"max_sessions": 2}),
+        ("an expired session", "2.9", sessions, "session_expired", {"idle": 30}),
     ):
         said = rejection("session", reason)
-        inputs = {"sessions": sessions, "sid": sid, "policy": policy}
-        yield case(f"a log-out of the others by {name}", "log_out_others", said, sessions, **inputs)
+        yield unchanged(name, said, made(sid=sid), before, policy=policy)
+    good = made(sid="2.9")
+    refresh = refresh_token(complete({}), THREE[1])
+    bumped = {"record": {"version": 4}, "version": 4}
+    changed = {"record": {"secrets": [CHANGED]}}
+    stamped = {**changed, "authority": STAMP}
+    for name, token, stage, reason, inputs in (
+        ("a refresh token", refresh, "header", "wrong_type", {}),
+        ("an expired token", made(sid="2.9", exp=NOW), "validity", "expired", {}),
+        ("a token for others", made("https://x", sid="2.9"), "validity", "wrong_audience", {}),
+        ("a token of another user", good, "lookup", "user_mismatch", {"record": {"id": "bob"}}),
+        ("a token of before the version", good, "binding", "revoked_by_version", bumped),
+        ("a token of before the password", good, "binding", "bad_signature", changed),
+        ("a token without its context", made(sid="2.9", **bound), "binding", "bad_signature", {}),
+        (
+            "a token of before the password: stamp mode",
+            made(sid="2.9", authority=STAMP),
+            "binding",
+            "revoked_by_stamp",
+            stamped,
+        ),
+    ):
+        yield unchanged(name, rejection(stage, reason), token, **inputs)
+
+
+def log_outs_everywhere():
+    later = NOW * 1000
 
     def everywhere(name, before, after, version=later, **inputs):
         inputs = {"sessions": before, "version": version, **inputs}
         return case(name, "log_out_everywhere", "ended", after, **inputs)
 
     none = table(generation=later)
-    yield everywhere("a log-out everywhere", table(*three), none)
+    yield everywhere("a log-out everywhere", table(*THREE), none)
     yield everywhere("a log-out everywhere without sessions", table(), none)
     yield everywhere("a log-out everywhere before the first session", None, None)
-    behind = table(*three, generation=later + 2)
+    behind = table(*THREE, generation=later + 2)
     name = "a log-out everywhere at a generation that the clock has not come to"
     yield everywhere(name, behind, table(generation=later + 3))
-    last = table(*three, generation=MAX_COUNTER)
+    last = table(*THREE, generation=MAX_COUNTER)
     name = "a log-out everywhere at the last generation"
     yield everywhere(name, last, table(generation=MAX_COUNTER))
     name = "a log-out everywhere at a version that the clock has not come to"
-    yield everywhere(name, table(*three), none, version=later + 8, record={"version": later + 7})
-    last = {"sessions": table(*three), "record": {"version": MAX_COUNTER}}
+    yield everywhere(name, table(*THREE), none, version=later + 8, record={"version": later + 7})
+    last = {"sessions": table(*THREE), "record": {"version": MAX_COUNTER}}
     name = "a log-out everywhere at the last version"
     yield case(name, "log_out_everywhere", "unfit_record", None, **last)

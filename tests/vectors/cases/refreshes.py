@@ -58,6 +58,8 @@ def rotations():
     yield rotated("a refresh right after the login", session(0), now=ISSUED)
     yield rotated("a further refresh", session(0, seq=5, last_seen=ISSUED + 30))
     yield rotated("a refresh beside others", three[1], [three[0], three[2]])
+    unclean = session(0, label=" Firefox  on Linux\u200b")
+    yield rotated("a refresh keeps a label that would be cleaned otherwise today", unclean)
     yield rotated("a refresh at generation 1", session(0, 1), generation=1)
     yield rotated("a refresh at the last generation", session(0, MAX_COUNTER))
     yield rotated("a refresh in the last slot", session(15))

@@ -1,7 +1,7 @@
 """Cases of sessions.json: what becomes of a user's sessions."""
 
 from .common import DEFAULTS
-from .logins import log_outs, logins
+from .logins import log_outs, log_outs_everywhere, log_outs_of_others, logins
 from .refreshes import dead, refused, repetitions, reuses, rotations
 from .tables import labels, tables
 
@@ -16,6 +16,7 @@ def content():
 
 
 def transitions():
-    groups = [logins(), log_outs(), rotations(), repetitions(), reuses(), dead(), refused()]
-    for group in groups:
+    ends = [log_outs(), log_outs_of_others(), log_outs_everywhere()]
+    refreshes = [rotations(), repetitions(), reuses(), dead(), refused()]
+    for group in [logins(), *ends, *refreshes]:
         yield from group

@@ -1,7 +1,7 @@
 """Cases of sessions.json: texts of the table, and labels."""
 
 from format1.claims import MAX_COUNTER, MAX_NUMERIC_DATE
-from format1.table import longest
+from format1.table import SLOTS
 from format1.text import compact_json
 
 from .common import GENERATION, ISSUED, session, table
@@ -38,6 +38,18 @@ def tables():
     yield at_most("a label beyond ASCII", label="Телефон 中 🔑")
     yield at_most("a label that JSON escapes", label='a "quoted" \\ / name')
     yield at_most("a label of 64 bytes", label="é" * 32)
+    for name, label in {
+        "a space before it": " Firefox",
+        "a space behind it": "Firefox ",
+        "two spaces": "Firefox  on Linux",
+        "a no-break space": "Firefox\u00a0on Linux",
+        "a line separator": "Firefox\u2028on Linux",
+        "a zero-width space": "Firefox\u200b",
+        "the other direction of writing": "\u202eFirefox",
+        "nothing but spaces": " " * 64,
+    }.items():
+        name = f"a label that would be cleaned otherwise today is kept: {name}"
+        yield at_most(name, label=label)
     yield case("the longest table", longest(), "read")
 
     one = table(session(0))
@@ -168,12 +180,14 @@ def tables():
     for name, label in {
         "of 65 bytes": "x" * 65,
         "of 33 characters and 66 bytes": "é" * 33,
-        "with a space before it": " Firefox",
-        "with a space behind it": "Firefox ",
-        "with two spaces": "Firefox  on Linux",
+        "of 64 bytes and a space": "x" * 64 + " ",
+        "with NUL": "Firefox\0on Linux",
         "with a line feed": "Firefox\non Linux",
-        "with a no-break space": "Firefox\u00a0on Linux",
-        "with a zero-width space": "Firefox\u200b",
+        "with U+001F": "Firefox\u001fon Linux",
+        "with U+007F": "Firefox\u007fon Linux",
+        "with U+0080": "Firefox\u0080on Linux",
+        "with U+0085": "Firefox\u0085on Linux",
+        "with U+009F": "Firefox\u009fon Linux",
         "that is a number": 5,
     }.items():
         yield bad(f"a label {name}", session(0, label=label))
@@ -195,8 +209,16 @@ def tables():
         "format 2 and nothing else": '{"format":2}',
         "format 2 with white space": '{ "format": 2 }\n',
         "format 2 of another form": '{"sessions":{"0":[1,2]},"format":2,"more":null}',
+        "format 2, longer than the longest table": compact_json({"format": 2, "more": "x" * 20000}),
     }.items():
         yield case(name, text, "unknown_format")
+
+
+def longest():
+    """No readable table has a longer text."""
+    most = {"seq": MAX_COUNTER, "started_at": MAX_NUMERIC_DATE, "last_seen": MAX_NUMERIC_DATE}
+    sessions = [session(slot, MAX_COUNTER - slot, **most, label='"' * 64) for slot in range(SLOTS)]
+    return table(*sessions, generation=MAX_COUNTER)
 
 
 def labels():
