@@ -111,7 +111,6 @@ impl SessionTable {
     /// What the transitions keep true.
     fn is_sound(&self) -> bool {
         let times = 0..=i64::try_from(MAX_NUMERIC_DATE).unwrap_or(i64::MAX);
-        let is_count = |count| i64::try_from(count).is_ok();
         let each = self.slots.iter().all(|slot| {
             slot.number < MAX_SLOTS
                 && (1..=self.generation).contains(&slot.generation)
@@ -140,6 +139,10 @@ impl Session {
     }
 }
 
+fn is_count(count: u64) -> bool {
+    i64::try_from(count).is_ok()
+}
+
 /// A later format may have other members, so its number is looked for alone.
 fn explain(text: &str) -> TableError {
     #[derive(Deserialize)]
@@ -152,7 +155,9 @@ fn explain(text: &str) -> TableError {
         return TableError::Malformed;
     }
     match serde_json::from_str(text) {
-        Ok(Numbered { format }) if format != FORMAT => TableError::UnknownFormat,
+        Ok(Numbered { format }) if format != FORMAT && is_count(format) => {
+            TableError::UnknownFormat
+        }
         _ => TableError::Malformed,
     }
 }
@@ -244,6 +249,7 @@ mod tests {
             swap(r#""format":1"#, r#""format":1,"more":1"#),
             swap(r#""format":1"#, r#""format":"1""#),
             swap(r#""format":1"#, r#""format":1.0"#),
+            swap(r#""format":1"#, r#""format":9223372036854775808"#),
             swap(r#""generation":9"#, r#""generation":0"#),
             swap(r#""generation":9"#, r#""generation":7"#),
             swap(r#""generation":9"#, r#""generation":-1"#),
