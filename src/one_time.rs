@@ -19,6 +19,8 @@
 //!   [`Issue::supersede`](crate::Issue::supersede) makes a link that voids the older ones.
 //! - A link is a bearer secret in a URL: keep it out of logs, and let its page load nothing from
 //!   elsewhere (`Referrer-Policy: no-referrer`).
+//! - A link that was sent to an address stays good when the address is changed. Bind it to the
+//!   address ([`Context::with_email`](crate::Context::with_email)) or bump the version then.
 //! - Answer "we have sent you a link" whether or not there is such a user.
 //!
 //! # Example
@@ -87,6 +89,24 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
 /// ([`Context::with_email`](crate::Context::with_email)) and presented with the token
 /// ([`OpenedOnce::in_context`](crate::OpenedOnce::in_context)): what the record holds as the
 /// address to be confirmed. A link for one address confirms no other.
+///
+/// ```
+/// use std::error::Error;
+///
+/// use relatch::{Authority, Context, Decision, Token, Used, User, one_time::EmailConfirmation};
+///
+/// /// POST. For GET, `peek(user)` in place of `consume(user)`.
+/// fn confirm<U: User>(
+///     authority: &Authority,
+///     find: impl FnOnce(&str) -> Option<(U, String)>, // with the address to be confirmed
+///     text: &str,
+/// ) -> Result<Decision<Used<relatch::NoClaims>>, Box<dyn Error>> {
+///     let mut opened = authority.open_once(Token::<EmailConfirmation>::new(text))?;
+///     let (user, pending) = find(opened.user_id()).ok_or(opened.unknown_user())?;
+///     // Whoever stores it writes that very address, and compares the record's with it.
+///     Ok(opened.in_context(Context::new().with_email(&pending)).consume(&user)?)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EmailConfirmation<C = NoClaims>(PhantomData<fn() -> C>);
 

@@ -222,6 +222,8 @@ pub enum IssueError {
     SessionOver(Rejection),
     /// The session that was to be kept is that of a token that was issued without one.
     NoSession,
+    /// A new password was to be set, and the record has the credential that it had.
+    SameCredential,
     /// The new tokens take the context in which the old one was presented, and another one was
     /// set.
     ContextPresented,
@@ -268,10 +270,16 @@ impl fmt::Display for IssueError {
                 "all of the user's sessions are taken: let the user log another device out first, \
                  or evict (`SessionPolicy::when_full`)",
             ),
-            Self::SessionOver(_) => f.write_str("the session to keep is over"),
+            Self::SessionOver(_) => f.write_str(
+                "the session to keep is over, or the record is another one than it was verified on",
+            ),
             Self::NoSession => f.write_str(
                 "the token was issued without a session: there is none to keep; log the user out \
                  everywhere instead",
+            ),
+            Self::SameCredential => f.write_str(
+                "the record has the credential that it had: pass it with the new hash, and without \
+                 a carry",
             ),
             Self::ContextPresented => f.write_str(
                 "the new tokens take the context in which the old one was presented: leave \
@@ -291,6 +299,7 @@ impl error::Error for IssueError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Record(error) => Some(error),
+            Self::SessionOver(rejection) => Some(rejection),
             Self::Claims(error) => Some(error),
             Self::Entropy(error) => Some(error),
             _ => None,

@@ -210,7 +210,6 @@ impl<C> Used<C> {
 ///
 /// It is no [`Session`](crate::Session): it shows a page ("set a new password"), and whatever
 /// changes something takes the token again, to be used up.
-#[must_use]
 pub struct Peeked<U, C> {
     user: U,
     claims: C,

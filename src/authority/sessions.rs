@@ -141,6 +141,7 @@ impl Authority {
     ///   again: what changed may have been a revocation of this session.
     /// - It hands a refresh token to whoever holds an access token. Ask for the password first, as
     ///   for a password change, so that the thief of an access token gains nothing by it.
+    /// - Live connections of the caller's own end as well: they open again with the fresh token.
     ///
     /// # Errors
     ///
@@ -155,11 +156,38 @@ impl Authority {
     }
 
     /// [`log_out_others`](Self::log_out_others) with a new password: `changed` is the record that
-    /// the session was verified on, with the new hash, which is to be stored with the change.
+    /// the session was verified on, with the new hash, which is to be stored with the change. The
+    /// store compares with the record as it was.
     ///
     /// # Errors
     ///
-    /// Those of [`log_out_others`](Self::log_out_others).
+    /// Those of [`log_out_others`](Self::log_out_others), and
+    /// [`SameCredential`](IssueError::SameCredential) for a record without another hash.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::io;
+    /// # use relatch::{Authority, Binding, Change, Committed, Session, SessionTokens, User};
+    /// # #[derive(Clone)]
+    /// # struct Account { password_hash: String }
+    /// # impl User for Account {
+    /// #     fn id(&self) -> &str { "alice" }
+    /// #     fn binding(&self) -> Binding<'_> { Binding::password_hash(&self.password_hash) }
+    /// # }
+    /// # fn store(read: &Account, new: &Account, change: &Change) -> io::Result<bool> { Ok(true) }
+    /// fn change_password(
+    ///     authority: &Authority,
+    ///     session: &Session<Account>,
+    ///     password_hash: String,
+    /// ) -> Result<Committed<SessionTokens>, Box<dyn std::error::Error>> {
+    ///     let read = session.user();
+    ///     let new = Account { password_hash, ..read.clone() }; // and no carry
+    ///     let decision = authority.change_password(session, &new)?;
+    ///     // `UPDATE … SET password_hash = new … WHERE password_hash = read …`
+    ///     Ok(decision.commit(|change| store(read, &new, change))?)
+    /// }
+    /// ```
     pub fn change_password<U: User, C>(
         &self,
         session: &Session<U, C>,
@@ -260,13 +288,16 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
     ///
     /// # Errors
     ///
-    /// Those of [`log_out_others`](Self::log_out_others).
+    /// Those of [`Authority::change_password`].
     pub fn change_password<U: User, D>(
         self,
         session: &Session<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        let (_, record) = self.both_records(session)?;
-        self.keep_only(session, record)
+        let (read, record) = self.both_records(session)?;
+        match record.has_credential_of(&read) {
+            true => Err(IssueError::SameCredential),
+            false => self.keep_only(session, record),
+        }
     }
 
     /// The record that the session was verified on, and the one that tokens are to be issued for,

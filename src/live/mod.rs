@@ -348,10 +348,13 @@ impl fmt::Debug for LiveGuard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// The token expired. The client may come back with a fresh one.
+    /// The token expired: a connection lives no longer than its access token, whatever its session
+    /// does. The client may come back with a fresh one.
     Expired,
     /// The token is no longer accepted, for the reason that is for the log alone. Tell the client
-    /// that it is logged out (for a WebSocket, close code 3000), or it will try again for ever.
+    /// that it is logged out (for a WebSocket, close code 3000), or it will try again for ever. A
+    /// client that was handed fresh tokens meanwhile, having logged the others out or changed its
+    /// password, tries once more with those.
     Revoked(Rejection),
     /// The store did not answer within the bound, or the guard was not polled. It says nothing of
     /// the token: the client may come back with the same one, after a random pause (close code

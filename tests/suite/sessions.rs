@@ -334,14 +334,20 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
     let ended = Account { sessions: SessionTable::default(), ..alice.clone() };
     let bob = Account { id: "bob".into(), ..alice.clone() };
     for with_password in [false, true] {
-        assert_eq!(over(&bumped, with_password), Reason::RevokedByVersion);
-        assert_eq!(over(&of_tenant, with_password), Reason::BadSignature);
-        assert_eq!(over(&ended, with_password), Reason::SessionAhead);
-        assert_eq!(over(&bob, with_password), Reason::UserMismatch);
+        let with = |user: &Account| {
+            let password_hash = if with_password { "$new" } else { &alice.password_hash };
+            over(&Account { password_hash: password_hash.into(), ..user.clone() }, with_password)
+        };
+        assert_eq!(with(&bumped), Reason::RevokedByVersion);
+        assert_eq!(with(&of_tenant), Reason::BadSignature);
+        assert_eq!(with(&ended), Reason::SessionAhead);
+        assert_eq!(with(&bob), Reason::UserMismatch);
     }
     let reset = Account { password_hash: "$new".into(), ..alice.clone() };
     assert_eq!(over(&reset, false), Reason::BadSignature);
     assert!(authority.change_password(&session, &reset).is_ok());
+    let same = authority.change_password(&session, &alice);
+    assert!(matches!(same, Err(IssueError::SameCredential)));
 
     for other in [
         Authority::builder(key("k1", 1), "other", AUDIENCE),
