@@ -91,13 +91,39 @@ impl App {
         self.decide(&session.user().id, |read| Ok(self.authority.log_out(read, id)?)).await
     }
 
+    /// A page would ask for the password first.
     pub(crate) async fn log_out_others(&self, token: &AccessToken) -> Result<SessionTokens> {
+        self.keep(token, |session| {
+            Ok((self.authority.log_out_others(session)?, session.user().clone()))
+        })
+        .await
+    }
+
+    /// As would this one. All other devices are logged out.
+    pub(crate) async fn change_password(
+        &self,
+        token: &AccessToken,
+        new: &str,
+    ) -> Result<SessionTokens> {
+        let hash = self.hash(new).await?;
+        self.keep(token, |session| {
+            let password_hash = hash.clone();
+            let new = Account { password_hash, carried: None, ..session.user().clone() };
+            Ok((self.authority.change_password(session, &new)?, new))
+        })
+        .await
+    }
+
+    async fn keep(
+        &self,
+        token: &AccessToken,
+        decide: impl Fn(&Session<Account>) -> Result<(Decision<SessionTokens>, Account)>,
+    ) -> Result<SessionTokens> {
         for _ in 0..ATTEMPTS {
             // Verified anew each time: what was changed meanwhile may have been this session.
             let session = self.authenticate(token).await?;
-            let kept = self.authority.log_out_others(&session)?;
-            let read = session.user();
-            if let Committed::Stored(tokens) = self.store(read, kept, read).await? {
+            let (kept, edited) = decide(&session)?;
+            if let Committed::Stored(tokens) = self.store(session.user(), kept, &edited).await? {
                 return Ok(tokens);
             }
         }

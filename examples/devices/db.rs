@@ -12,6 +12,7 @@ use relatch::{
 };
 use sqlx::{
     Row, SqlitePool,
+    error::BoxDynError,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow},
 };
 
@@ -78,16 +79,22 @@ impl Account {
             email: row.try_get("email")?,
             new_email: row.try_get("new_email")?,
             password_hash: row.try_get("password_hash")?,
-            carried: carried.and_then(|text| text.parse().ok()),
+            carried: carried.map(str::parse).transpose().map_err(damaged("carried"))?,
             token_version: row.try_get("token_version")?,
             // Not to be mended here: an empty table in its place would log everybody in it out.
-            sessions: SessionTable::from_column(sessions).map_err(|error| {
-                sqlx::Error::ColumnDecode { index: "sessions".into(), source: error.into() }
-            })?,
+            sessions: SessionTable::from_column(sessions).map_err(damaged("sessions"))?,
             magic_lane: row.try_get("magic_lane")?,
             email_lane: row.try_get("email_lane")?,
         })
     }
+}
+
+fn damaged<E: Into<BoxDynError>>(column: &str) -> impl FnOnce(E) -> sqlx::Error {
+    move |error| sqlx::Error::ColumnDecode { index: column.into(), source: error.into() }
+}
+
+fn text(carried: Option<&Carried>) -> Option<String> {
+    carried.map(|carried| carried.expose_text().to_string())
 }
 
 pub(crate) struct Db {
@@ -143,20 +150,22 @@ impl Db {
             "UPDATE users
                 SET email = ?, new_email = ?, password_hash = ?, carried = ?,
                     token_version = ?, sessions = ?, magic_lane = ?, email_lane = ?
-              WHERE id = ? AND new_email IS ? AND password_hash = ?
+              WHERE id = ? AND email = ? AND new_email IS ? AND password_hash = ? AND carried IS ?
                 AND token_version = ? AND sessions IS ? AND magic_lane IS ? AND email_lane IS ?",
         )
         .bind(&next.email)
         .bind(&next.new_email)
         .bind(&next.password_hash)
-        .bind(next.carried.as_ref().map(|carried| carried.expose_text().to_string()))
+        .bind(text(next.carried.as_ref()))
         .bind(next.token_version)
         .bind(next.sessions.to_column())
         .bind(next.magic_lane)
         .bind(next.email_lane)
         .bind(&read.id)
+        .bind(&read.email)
         .bind(&read.new_email)
         .bind(&read.password_hash)
+        .bind(text(read.carried.as_ref()))
         .bind(read.token_version)
         .bind(read.sessions.to_column())
         .bind(read.magic_lane)

@@ -135,9 +135,16 @@ async fn story(file: &Path) -> Result {
     let laptop = app.refresh(kept.into_parts().1).await?;
     devices(&app, &laptop, "laptop (this one)").await?;
 
+    title("She changes her password on her laptop, which alone stays");
+    let phone = log_in(&app, "correct horse", "phone").await?;
+    let laptop = app.change_password(laptop.access(), "correct horse battery").await?;
+    alive(&app, "her laptop, with fresh tokens", laptop.access()).await?;
+    dead(&app, "her phone", phone.access(), Reason::RevokedByVersion).await?;
+    devices(&app, &laptop, "laptop (this one)").await?;
+
     title("The hash's cost is raised: the next login rehashes, in the statement of its session");
     app.hasher = PasswordHasher::with_cost(24 * 1024, 2, 1)?;
-    let phone = log_in(&app, "correct horse", "phone").await?;
+    let phone = log_in(&app, "correct horse battery", "phone").await?;
     let hash = app.db.find("alice").await?.ok_or("alice is gone")?.password_hash;
     ensure("the stored hash is a new one", hash.contains("m=24576"))?;
     alive(&app, "the phone, whose login rehashed", phone.access()).await?;
@@ -152,7 +159,7 @@ async fn story(file: &Path) -> Result {
     no_devices(&app).await?;
 
     title("She forgot her password: a link by mail, good once");
-    let phone = log_in(&app, "correct horse", "phone").await?;
+    let phone = log_in(&app, "correct horse battery", "phone").await?;
     let link = app.link::<PasswordReset>("alice").await?.ok_or("no link")?;
     let other = app.link::<PasswordReset>("alice").await?.ok_or("no link")?;
     ensure(
@@ -167,7 +174,7 @@ async fn story(file: &Path) -> Result {
     refused("the link, a second time", reset, Reason::RevokedByVersion)?;
     let reset = app.reset_password(&other, "hunter22").await;
     refused("another link of before", reset, Reason::RevokedByVersion)?;
-    let old = app.log_in(("alice", "correct horse"), "phone", Context::new()).await?;
+    let old = app.log_in(("alice", "correct horse battery"), "phone", Context::new()).await?;
     ensure("the old password starts no session", old.is_none())?;
     let laptop = log_in(&app, "battery staple", "laptop").await?;
     alive(&app, "the laptop, by the new password", laptop.access()).await?;
