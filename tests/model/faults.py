@@ -125,6 +125,57 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         ],
     ),
     Fault(
+        name="logging the others out by a session does not compare the version",
+        why="a session that was revoked since it was verified comes back to life",
+        configuration="two revocations race",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/authority/sessions.rs",
+                old="""
+() if record.version != read.version => Reason::RevokedByVersion,
+            """,
+                new="",
+            ),
+        ],
+    ),
+    Fault(
+        name="logging the others out by a session does not compare the credential",
+        why="a session from before a new password comes back to life",
+        configuration="two revocations race",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/authority/sessions.rs",
+                old="""
+        match record.has_credential_of(&read) {
+            true => self.keep_only(session, record),""",
+                new="""
+        match true {
+            true => self.keep_only(session, record),""",
+            ),
+        ],
+    ),
+    Fault(
+        name="logging the others out by a session does not look for it in the table",
+        why="a session that was logged out since it was verified comes back to life",
+        configuration="two revocations race",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/authority/sessions.rs",
+                old="""
+        let own = table
+            .admit(id, &self.authority.settings.sessions, now)
+            .map_err(|reason| IssueError::SessionOver(over(reason)))?;""",
+                new="""
+        let at = now.unix_timestamp();
+        let (number, generation, label) = (id.slot, id.generation, Label::clean(""));
+        let own = &Slot { number, generation, seq: 0, started_at: at, last_seen: at, label };""",
+            ),
+        ],
+    ),
+    Fault(
         name="logging the others out keeps them in the table",
         why="the version makes their tokens void, and the list shows them for days",
         configuration="honest devices",
@@ -134,6 +185,45 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
                 file="src/slots/table.rs",
                 old="Ok((Self { generation, slots: vec![slot.clone()] }, slot))",
                 new="Ok((self.with(slot.clone(), generation), slot))",
+            ),
+        ],
+    ),
+    Fault(
+        name="logging everybody out keeps them in the table",
+        why="a session that began in the same instant as another is listed, and its tokens are void",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/decision.rs",
+                old="table.emptied(now)",
+                new="table.clone()",
+            ),
+        ],
+    ),
+    Fault(
+        name="the list does not ask for the version",
+        why="what the application bumped past the table stays listed for days",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/slots/table.rs",
+                old="&& self.generation > version &&",
+                new="&&",
+            ),
+        ],
+    ),
+    Fault(
+        name="a session's generation may be below the version that it began under",
+        why="a login in the instant of a bump is taken for one from before it, and not listed",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/slots/table.rs",
+                old="next(self.generation.max(version), now)",
+                new="next(self.generation, now)",
             ),
         ],
     ),
@@ -319,6 +409,19 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
             Edit(
                 file="src/authority/once.rs",
                 old="Change::none(user).with_lane(P::TYP, lane)",
+                new="Change::none(user)",
+            ),
+        ],
+    ),
+    Fault(
+        name="a reset does not move the version",
+        why="where the new hash is forgotten, the link can be used again",
+        configuration="two revocations race",
+        law="a link is used once",
+        edits=[
+            Edit(
+                file="src/authority/once.rs",
+                old="Change::logged_out(user, now).map_err(VerifyError::Record)?",
                 new="Change::none(user)",
             ),
         ],
