@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Searches the model, then again with each fault of faults.toml in a copy of the sources.
+"""Searches the model, then again with each fault of faults.py in a copy of the sources.
 
 Exits with 0 if every law holds as the sources are, and each fault breaks the law it must break.
 """
@@ -9,8 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
+
+# Before the import, which would leave its bytecode among the sources.
+sys.dont_write_bytecode = True
+
+from faults import FAULTS, Edit, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "model-check"
@@ -27,42 +31,41 @@ ENVIRONMENT = os.environ | {
 
 
 def main() -> int:
-    faults = tomllib.loads((ROOT / "tests/model/faults.toml").read_text())["fault"]
     copy_sources()
     model = build()
     laws = run(model, "laws").stdout.splitlines()
-    if set(laws) != {fault["law"] for fault in faults}:
+    if set(laws) != {fault.law for fault in FAULTS}:
         sys.exit("each law takes a fault that breaks it, and each fault a law")
     is_right = subprocess.run([model], check=False).returncode == 0
-    uncaught = [fault["name"] for fault in faults if not is_caught(fault)]
-    print(f"{len(faults) - len(uncaught)} of {len(faults)} faults are caught")
+    uncaught = [fault.name for fault in FAULTS if not is_caught(fault)]
+    print(f"{len(FAULTS) - len(uncaught)} of {len(FAULTS)} faults are caught")
     return 0 if is_right and not uncaught else 1
 
 
-def is_caught(fault: dict) -> bool:
+def is_caught(fault: Fault) -> bool:
     began = time.monotonic()
-    texts = {edit["file"]: (COPY / edit["file"]).read_text() for edit in fault["edit"]}
+    texts = {edit.file: (COPY / edit.file).read_text() for edit in fault.edits}
     try:
-        for edit in fault["edit"]:
+        for edit in fault.edits:
             apply(edit)
-        result = run(build(), "refute", fault["configuration"], fault["law"])
+        result = run(build(), "refute", fault.configuration, fault.law)
     finally:
         for file, text in texts.items():
             (COPY / file).write_text(text)
     verdict = "caught" if result.returncode == 0 else "NOT CAUGHT"
     how = result.stdout.strip() or result.stderr.strip()
     took = time.monotonic() - began
-    print(f"{verdict}: {fault['name']}: `{fault['law']}` {how}, {took:.1f} s", flush=True)
+    print(f"{verdict}: {fault.name}: `{fault.law}` {how}, {took:.1f} s", flush=True)
     return result.returncode == 0
 
 
-def apply(edit: dict) -> None:
-    path = COPY / edit["file"]
+def apply(edit: Edit) -> None:
+    path = COPY / edit.file
     text = path.read_text()
     # The line break after `"""` is there to be read.
-    old, new = edit["old"].removeprefix("\n"), edit["new"].removeprefix("\n")
+    old, new = edit.old.removeprefix("\n"), edit.new.removeprefix("\n")
     if text.count(old) != 1:
-        sys.exit(f"{edit['file']}: not exactly once:\n{old}")
+        sys.exit(f"{edit.file}: not exactly once:\n{old}")
     path.write_text(text.replace(old, new))
 
 

@@ -30,7 +30,12 @@ pub(crate) struct Configuration {
     /// Whether all requests, and not refreshes alone, read the row in one step and store in
     /// another.
     pub(crate) all_race: bool,
+    /// Whether a device that was verified in the first of these steps logs the others out on the
+    /// row as it is in the second.
+    pub(crate) reads_again: bool,
     pub(crate) has_link: bool,
+    /// Whether there is a link to set a new password, which counts as no revocation.
+    pub(crate) has_reset: bool,
     pub(crate) has_backup: bool,
     /// The history's bounds: sessions ever started, refreshes of each, revocations of any sort.
     pub(crate) sessions: usize,

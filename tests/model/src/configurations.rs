@@ -33,7 +33,9 @@ const COMMON: Configuration = Configuration {
     logs_in_again: false,
     has_thief: false,
     all_race: false,
+    reads_again: false,
     has_link: false,
+    has_reset: false,
     has_backup: false,
     sessions: 1,
     refreshes: 2,
@@ -66,6 +68,18 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
         returns: 2,
         refreshes: 3,
         sights: &[Sight::Refresh, Sight::GraceHit, Sight::Reuse, Sight::LostResponse],
+        ..COMMON
+    },
+    Configuration {
+        name: "revoked, and set back",
+        instants: &[0, 5, 21],
+        begins: 1,
+        returns: 1,
+        has_reset: true,
+        sessions: 3,
+        refreshes: 1,
+        revocations: 2,
+        sights: &[Sight::Refresh, Sight::GraceHit, Sight::LostRace, Sight::LostResponse],
         ..COMMON
     },
     Configuration {
@@ -115,6 +129,19 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
             Sight::ThiefIsCaught,
             Sight::LostRace,
         ],
+        ..COMMON
+    },
+    Configuration {
+        name: "two revocations race",
+        devices: 2,
+        all_race: true,
+        reads_again: true,
+        has_reset: true,
+        instants: &[0, 21],
+        sessions: 3,
+        refreshes: 1,
+        revocations: 2,
+        sights: &[Sight::Refresh, Sight::LostRace, Sight::RevokedMeanwhile],
         ..COMMON
     },
     Configuration {

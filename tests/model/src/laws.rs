@@ -31,7 +31,8 @@ pub(crate) enum Law {
     RecordIsBounded,
     /// A token that is ahead of a restored record is reported as that, and changes nothing.
     RollbackEndsNothing,
-    /// The list of sessions shows what is alive, and nothing that was logged out.
+    /// The list of sessions shows what is alive, and nothing that was logged out, or was there
+    /// before the instant of a bump.
     ListIsTrue,
     /// A link is used once.
     LinkIsUsedOnce,
@@ -202,7 +203,7 @@ impl Judge<'_> {
         let state = self.state;
         let size = self.library.size(state.row);
         self.demand(Law::RecordIsBounded, size <= SessionTable::max_bytes(self.bounds.slots));
-        self.demand(Law::LinkIsUsedOnce, state.links_used <= 1);
+        self.demand(Law::LinkIsUsedOnce, state.links_used <= 1 && state.resets_used <= 1);
         let is_plain_accepted =
             self.library.accepts(self.library.plain_token(), state.row, state.now);
         let is_plain_valid = state.now >= self.bounds.start();

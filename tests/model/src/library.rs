@@ -4,8 +4,9 @@
 use std::{cell::Cell, convert::Infallible, sync::Arc};
 
 use relatch::{
-    AccessToken, Authority, Decision, Entropy, EntropyError, EventKind, MasterKey, NoClaims,
-    Purpose, RefreshToken, Refreshed, SessionEvent, SessionId, SessionTokens, Token, Use,
+    Access, AccessToken, Authority, Committed, Decision, Entropy, EntropyError, EventKind,
+    MasterKey, NoClaims, Purpose, RefreshToken, Refreshed, Session, SessionEvent, SessionId,
+    SessionTokens, Token, Use,
 };
 use time::OffsetDateTime;
 
@@ -28,11 +29,25 @@ pub(crate) enum Call {
     LogIn,
     Refresh(TokenId),
     LogOut(SessionId),
-    LogOutOthers(SessionId),
-    /// A new password, stored together with the logging out of the others.
-    ChangePassword(SessionId),
+    /// By the access token of the device that stays.
+    LogOutOthers(TokenId),
+    /// The same, of a session that was verified before, on another row than it is decided on.
+    LogOutOthersLate(Verified),
+    /// By the access token of the device that stays; the new password is stored with it.
+    ChangePassword(TokenId),
     LogOutEverywhere,
     UseLink,
+    /// By a link, in an application that forgets to store the new password with it: the version
+    /// alone must use the link up.
+    ResetPassword,
+}
+
+/// An access token, and the row and the time that it is verified at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Verified {
+    pub(crate) access: TokenId,
+    pub(crate) row: RowId,
+    pub(crate) at: Instant,
 }
 
 /// What comes of a request.
@@ -78,6 +93,15 @@ impl Purpose for Link {
     const USE: Use = Use::OnceByLane;
 }
 
+/// A link to set a new password.
+struct Reset;
+
+impl Purpose for Reset {
+    type Claims = NoClaims;
+    const TYP: &'static str = "reset+jwt";
+    const USE: Use = Use::OnceByCredential;
+}
+
 pub(crate) struct Library {
     authority: Authority,
     rows: Interned<Row>,
@@ -92,6 +116,7 @@ pub(crate) struct Library {
     written: Memo<(RowId, RowId, UpdateId), Option<RowId>>,
     sizes: Memo<RowId, usize>,
     link: String,
+    reset: String,
     plain: TokenId,
 }
 
@@ -110,6 +135,7 @@ impl Library {
         let alice = Account::read(Row::NEW);
         let plain = authority.issue_for_user(&alice).unwrap();
         let link = authority.issue::<Link>(&alice, &NoClaims {}).sign().unwrap();
+        let reset = authority.issue::<Reset>(&alice, &NoClaims {}).sign().unwrap();
         let plain = tokens.id(plain.expose().to_owned());
         Self {
             authority,
@@ -124,6 +150,7 @@ impl Library {
             written: Memo::new(),
             sizes: Memo::new(),
             link: link.expose().to_owned(),
+            reset: reset.expose().to_owned(),
             plain,
         }
     }
@@ -164,9 +191,7 @@ impl Library {
     pub(crate) fn accepts(&self, token: TokenId, row: RowId, now: Instant) -> bool {
         self.accepted.get((token, row, now), || {
             set_clock(now);
-            let token = AccessToken::new(self.tokens.get(token).as_str());
-            let account = self.account(row);
-            self.authority.verify(&token, |_| Ok::<_, Infallible>(Some(&*account))).is_ok()
+            self.verify(token, &self.account(row)).is_some()
         })
     }
 
@@ -203,14 +228,12 @@ impl Library {
             Call::LogIn => self.log_in(row, is_written),
             Call::Refresh(token) => self.refresh(token, row, is_written),
             Call::LogOut(id) => self.log_out(id, row, is_written),
-            Call::LogOutOthers(id) => self.log_out_others(id, row, None, is_written),
-            Call::ChangePassword(id) => {
-                let row = self.row(row).change_password();
-                let password = Some(row.password);
-                self.log_out_others(id, self.row_id(row), password, is_written)
-            }
+            Call::LogOutOthers(access) => self.log_out_others(access, row, is_written),
+            Call::LogOutOthersLate(verified) => self.log_out_others_late(verified, row, is_written),
+            Call::ChangePassword(access) => self.change_password(access, row, is_written),
             Call::LogOutEverywhere => self.log_out_everywhere(row, is_written),
             Call::UseLink => self.use_link(row, is_written),
+            Call::ResetPassword => self.reset_password(row, is_written),
         };
         decided.unwrap_or(Outcome::Refused)
     }
@@ -235,14 +258,35 @@ impl Library {
         Some(self.commit(decision, None, is_written, |_| (None, None)))
     }
 
-    fn log_out_others(
+    fn log_out_others(&self, access: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
+        let account = self.account(row);
+        let session = self.verify(access, &account)?;
+        let decision = self.authority.log_out_others(&session).ok()?;
+        Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn log_out_others_late(
         &self,
-        session: SessionId,
+        verified: Verified,
         row: RowId,
-        password: Option<u8>,
         is_written: bool,
     ) -> Option<Outcome> {
-        let decision = self.authority.log_out_others(&*self.account(row), session).ok()?;
+        let (now, read) = (NOW.get(), self.account(verified.row));
+        set_clock(verified.at);
+        let session = self.verify(verified.access, &read);
+        set_clock(now);
+        let account = self.account(row);
+        let issue = self.authority.issue::<Access>(&*account, &NoClaims {});
+        let decision = issue.log_out_others(&session?).ok()?;
+        Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn change_password(&self, access: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
+        let account = self.account(row);
+        let session = self.verify(access, &account)?;
+        let changed = self.row(row).change_password();
+        let password = Some(changed.password);
+        let decision = self.authority.change_password(&session, &Account::read(changed)).ok()?;
         Some(self.commit(decision, password, is_written, |tokens| (Some(tokens), None)))
     }
 
@@ -255,6 +299,17 @@ impl Library {
         let opened = self.authority.open_once(Token::<Link>::new(self.link.as_str())).ok()?;
         let decision = opened.consume(&*self.account(row)).ok()?;
         Some(self.commit(decision, None, is_written, |_| (None, None)))
+    }
+
+    fn reset_password(&self, row: RowId, is_written: bool) -> Option<Outcome> {
+        let opened = self.authority.open_once(Token::<Reset>::new(self.reset.as_str())).ok()?;
+        let decision = opened.consume(&*self.account(row)).ok()?;
+        Some(self.commit(decision, None, is_written, |_| (None, None)))
+    }
+
+    fn verify<'a>(&self, access: TokenId, account: &'a Account) -> Option<Session<&'a Account>> {
+        let token = AccessToken::new(self.tokens.get(access).as_str());
+        self.authority.verify(&token, |_| Ok::<_, Infallible>(Some(account))).ok()
     }
 
     fn commit<T>(
@@ -271,7 +326,7 @@ impl Library {
             }
             Ok::<_, Infallible>(is_written)
         });
-        let Ok(Some(outcome)) = outcome else { return Outcome::Lost };
+        let Ok(Committed::Stored(outcome)) = outcome else { return Outcome::Lost };
         let (tokens, event) = read(outcome);
         let tokens = tokens.map(|tokens| self.tokens(tokens));
         Outcome::Decided(Decided { update, tokens, event })

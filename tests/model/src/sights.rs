@@ -17,6 +17,8 @@ pub(crate) enum Sight {
     /// The same by the thief, after the owner had refreshed.
     ThiefIsCaught,
     LostRace,
+    /// A session was verified, and revoked before others were logged out by it.
+    RevokedMeanwhile,
     LostResponse,
     Eviction,
     /// A session ran out, idle or absolute.
@@ -26,7 +28,7 @@ pub(crate) enum Sight {
 }
 
 impl Sight {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Refresh,
         Self::GraceHit,
         Self::Sharing,
@@ -34,6 +36,7 @@ impl Sight {
         Self::TheftIsFound,
         Self::ThiefIsCaught,
         Self::LostRace,
+        Self::RevokedMeanwhile,
         Self::LostResponse,
         Self::Eviction,
         Self::Expiry,
@@ -49,6 +52,7 @@ impl Sight {
             Self::TheftIsFound => "theft found",
             Self::ThiefIsCaught => "thief caught",
             Self::LostRace => "lost race",
+            Self::RevokedMeanwhile => "revoked meanwhile",
             Self::LostResponse => "lost response",
             Self::Eviction => "eviction",
             Self::Expiry => "expiry",

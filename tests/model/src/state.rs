@@ -23,6 +23,7 @@ pub(crate) struct State {
     pub(crate) returns: u8,
     pub(crate) is_plain_dead: bool,
     pub(crate) links_used: u8,
+    pub(crate) resets_used: u8,
     pub(crate) backup: Backup,
     /// The properties that this state breaks, a bit each: a function of all the rest.
     pub(crate) broken: u16,
@@ -54,7 +55,8 @@ pub(crate) struct Issued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     Live,
-    /// Revoked past the library's sessions, which may still list it.
+    /// Revoked past the library's sessions, which may still list it: by a new password, or by a
+    /// bump within the instant of its start.
     Void,
     Over,
 }
@@ -150,6 +152,17 @@ impl Session {
         self.chain.iter().position(|issued| issued.token == refresh)
     }
 
+    /// When its first tokens were made.
+    pub(crate) fn begun_at(&self) -> Option<Instant> {
+        self.chain.first().map(|issued| issued.at)
+    }
+
+    /// Its latest access token that is valid.
+    pub(crate) fn access_token(&self, now: Instant) -> Option<TokenId> {
+        let valid = self.access.iter().filter(|issued| issued.is_valid(now));
+        valid.max_by_key(|issued| issued.at).map(|issued| issued.token)
+    }
+
     pub(crate) fn head(&self) -> Option<TokenId> {
         self.chain.last().map(|issued| issued.token)
     }
@@ -177,6 +190,12 @@ impl State {
     /// The session that this refresh token is of; the latest, should a text have been repeated.
     pub(crate) fn session_of(&self, refresh: TokenId) -> Option<&Session> {
         self.sessions.iter().rev().find(|session| session.place_of(refresh).is_some())
+    }
+
+    /// The session that this access token is of.
+    pub(crate) fn session_of_access(&self, access: TokenId) -> Option<&Session> {
+        let has = |session: &&Session| session.access.iter().any(|issued| issued.token == access);
+        self.sessions.iter().rev().find(has)
     }
 
     pub(crate) fn request_of(&self, client: Client) -> Option<&Request> {

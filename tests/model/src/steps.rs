@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 use crate::{
     configuration::{Configuration, Revocation},
     laws::{Law, judge},
-    library::{Call, Decided, Instant, Library, Outcome, TokenId, instant},
+    library::{Call, Decided, Instant, Library, Outcome, TokenId, Verified, instant},
     sights::{Sight, Sights},
     state::{Ahead, Backup, Client, Copied, Request, Session, Standing, State},
 };
@@ -69,6 +69,7 @@ impl Model for World {
             returns: self.bounds.returns,
             is_plain_dead: false,
             links_used: 0,
+            resets_used: 0,
             backup: Backup::None,
             broken: 0,
         };
@@ -122,7 +123,14 @@ impl Model for World {
             Step::BumpVersion => {
                 let row = self.library.row(state.row).bump_version(instant(state.now));
                 let row = self.library.row_id(row);
-                Self::void(State { row, ..state })
+                let mut state = Self::void(State { row, ..state });
+                // Of two counters of one instant, or of a clock that was set back, the higher one
+                // may be the session's, which then stays in the list.
+                if self.bounds.returns == 0 {
+                    let now = state.now;
+                    state.revoke(Standing::Over, |session| session.begun_at() < Some(now));
+                }
+                state
             }
             Step::ReplacePassword => {
                 let row = self.library.row_id(self.library.row(state.row).change_password());
@@ -185,12 +193,16 @@ impl World {
             if self.bounds.has_link && device == 0 {
                 self.read_steps(state, client, Call::UseLink, steps);
             }
+            if self.bounds.has_reset && device == 0 {
+                self.read_steps(state, client, Call::ResetPassword, steps);
+            }
         }
         let Some(session) = session.filter(|_| is_live && self.can_start(state)) else { return };
+        let Some(access) = session.access_token(state.now) else { return };
         let client = Client::Tab { device, tab: 0 };
         for (sort, call) in [
-            (Revocation::LogOutOthers, Call::LogOutOthers(session.id)),
-            (Revocation::ChangePassword, Call::ChangePassword(session.id)),
+            (Revocation::LogOutOthers, Call::LogOutOthers(access)),
+            (Revocation::ChangePassword, Call::ChangePassword(access)),
         ] {
             if self.can_revoke(state, sort) {
                 self.read_steps(state, client, call, steps);
@@ -217,6 +229,9 @@ impl World {
         }
         if self.can_revoke(state, Revocation::LogOutEverywhere) {
             self.read_steps(state, Client::Page, Call::LogOutEverywhere, steps);
+        }
+        if self.bounds.has_reset {
+            self.read_steps(state, Client::Page, Call::ResetPassword, steps);
         }
         if self.can_revoke(state, Revocation::BumpVersion) {
             steps.push(Step::BumpVersion);
@@ -254,7 +269,7 @@ impl World {
 
     fn can_start(&self, state: &State) -> bool {
         let is_start = |request: &&Request| {
-            !matches!(request.call, Call::Refresh(_) | Call::LogOut(_) | Call::UseLink)
+            matches!(request.call, Call::LogIn | Call::LogOutOthers(_) | Call::ChangePassword(_))
         };
         let started = state.sessions.len() + state.requests.iter().filter(is_start).count();
         started < self.bounds.sessions
@@ -277,7 +292,7 @@ impl World {
         else {
             return None;
         };
-        if !matches!(call, Call::LogIn | Call::Refresh(_) | Call::UseLink) {
+        if !matches!(call, Call::LogIn | Call::Refresh(_) | Call::UseLink | Call::ResetPassword) {
             state.revocations -= 1;
         }
         if decided.update.is_none() || !(self.bounds.all_race || matches!(call, Call::Refresh(_))) {
@@ -290,9 +305,11 @@ impl World {
 
     /// The store's compare-and-set, the answer, and what it means for who holds what.
     fn store(&self, mut state: State, request: Request, is_lost: bool) -> State {
+        let request = self.read_again(&state, request);
         let Request { client, call, read, at } = request;
         state.requests.retain(|other| other.client != client);
         let Outcome::Decided(intended) = self.library.decide(call, read, at, true) else {
+            self.sights.see(Sight::RevokedMeanwhile);
             return state;
         };
         let stored = intended.update.map(|update| self.library.store(state.row, read, update));
@@ -313,6 +330,18 @@ impl World {
         state
     }
 
+    /// A request as it is decided on the row as it is now, if it is one that reads it again.
+    fn read_again(&self, state: &State, request: Request) -> Request {
+        let Request { client, call, read, at } = request;
+        match call {
+            Call::LogOutOthers(access) if self.bounds.reads_again => {
+                let call = Call::LogOutOthersLate(Verified { access, row: read, at });
+                Request { client, call, read: state.row, at: state.now }
+            }
+            _ => request,
+        }
+    }
+
     /// What a decision that took effect means for the sessions.
     fn settle(&self, state: &mut State, request: Request, decided: Decided) {
         let Request { call, at, .. } = request;
@@ -325,18 +354,30 @@ impl World {
                 }
                 state.sessions.push(Session::start(tokens, at, at, &self.bounds));
             }
-            (Call::LogOutOthers(id) | Call::ChangePassword(id), Some(tokens)) => {
-                let kept = state.sessions.iter().rev().find(|session| session.id == id);
+            (
+                Call::LogOutOthers(access)
+                | Call::LogOutOthersLate(Verified { access, .. })
+                | Call::ChangePassword(access),
+                Some(tokens),
+            ) => {
+                let kept = state.session_of_access(access);
                 let started_at = kept.map_or(at, |session| session.started_at);
+                let is_live = kept.is_some_and(|session| session.is_live(&self.bounds, at));
                 state.revoke(Standing::Over, |_| true);
                 state.is_plain_dead = true;
-                state.sessions.push(Session::start(tokens, started_at, at, &self.bounds));
+                let mut session = Session::start(tokens, started_at, at, &self.bounds);
+                // What is revoked is not to be exchanged for anything.
+                if !is_live {
+                    session.revoke(Standing::Over);
+                }
+                state.sessions.push(session);
             }
             (Call::Refresh(token), _) => self.settle_refresh(state, request, token, decided),
             (Call::LogOut(id), _) => state.revoke(Standing::Over, |session| session.id == id),
-            (Call::LogOutEverywhere, _) => {
+            (Call::LogOutEverywhere | Call::ResetPassword, _) => {
                 state.revoke(Standing::Over, |_| true);
                 state.is_plain_dead = true;
+                state.resets_used += u8::from(call == Call::ResetPassword);
             }
             (Call::UseLink, _) => state.links_used += 1,
             _ => {}

@@ -1,6 +1,6 @@
 //! The application's store: one user's row, and the statement that `relatch::Change` asks for.
 
-use relatch::{Binding, Change, Counter, SessionTable, User};
+use relatch::{Binding, Change, Counter, Purpose, SessionTable, User};
 
 use crate::library::Link;
 
@@ -59,7 +59,7 @@ impl Update {
             version: change.version().get(),
             password,
             sessions: change.sessions().and_then(SessionTable::to_column),
-            lane: change.lane().map(|(_, lane)| lane.get()),
+            lane: change.lane(<Link as Purpose>::TYP).map(Counter::get),
         }
     }
 }
@@ -91,6 +91,6 @@ impl User for Account {
         self.sessions.as_ref()
     }
     fn lane(&self, typ: &str) -> Option<Counter> {
-        (typ == <Link as relatch::Purpose>::TYP).then(|| self.row.lane.into())
+        (typ == <Link as Purpose>::TYP).then(|| self.row.lane.into())
     }
 }
