@@ -1,0 +1,164 @@
+//! What relatch is measured against: the same user, the same claims, and nothing revoked, or
+//! revoked in the ways that are usual.
+
+use std::collections::HashSet;
+
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto::CryptoProvider, dangerous,
+};
+use jwt_simple::prelude::{
+    Claims as SimpleClaims, Duration as SimpleDuration, HS256Key, MACLike, VerificationOptions,
+};
+use relatch_benches::{AUDIENCE, Account, Claims, ISSUER, MASTER, Pool, Users, user_id};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+/// Makes `jsonwebtoken` use this provider in the whole process.
+pub(crate) fn install_provider(name: &str) {
+    let provider: &CryptoProvider = match name {
+        "rust_crypto" => &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER,
+        "aws_lc_rs" => &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER,
+        other => panic!("{other} is no provider: rust_crypto or aws_lc_rs"),
+    };
+    provider.install_default().expect("nothing has used the provider yet");
+}
+
+/// The claims of a plain token, all of them owned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Plain {
+    pub(crate) iss: String,
+    pub(crate) sub: String,
+    pub(crate) aud: String,
+    pub(crate) exp: u64,
+    pub(crate) iat: u64,
+    pub(crate) jti: String,
+    pub(crate) role: String,
+    pub(crate) tenant: u64,
+}
+
+impl Plain {
+    pub(crate) fn of(user: usize) -> Self {
+        let Claims { role, tenant } = Claims::of(user);
+        let iat = jsonwebtoken::get_current_timestamp();
+        Self {
+            iss: ISSUER.to_owned(),
+            sub: user_id(user),
+            aud: AUDIENCE.to_owned(),
+            exp: iat + 86_400,
+            iat,
+            jti: jti(user),
+            role,
+            tenant,
+        }
+    }
+}
+
+fn jti(user: usize) -> String {
+    format!("{user:022}")
+}
+
+/// `jsonwebtoken` with one key for all.
+pub(crate) struct PlainJwt {
+    header: Header,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl PlainJwt {
+    pub(crate) fn new() -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some("2026-11".to_owned());
+        header.typ = Some("at+jwt".to_owned());
+        Self {
+            header,
+            encoding: EncodingKey::from_secret(&MASTER),
+            decoding: DecodingKey::from_secret(&MASTER),
+            validation,
+        }
+    }
+
+    pub(crate) fn encode(&self, claims: &Plain) -> String {
+        jsonwebtoken::encode(&self.header, claims, &self.encoding).expect("a token")
+    }
+
+    pub(crate) fn decode(&self, token: &str) -> Plain {
+        jsonwebtoken::decode(token, &self.decoding, &self.validation).expect("a right token").claims
+    }
+
+    pub(crate) fn tokens(&self, users: &Users) -> Pool<String> {
+        users.pool(|user| self.encode(&Plain::of(user)))
+    }
+
+    /// The idea of relatch as one would write it first: read the subject, look the user up, derive
+    /// a key, decode.
+    pub(crate) fn derive_and_decode(&self, token: &str, users: &Users) -> Plain {
+        #[derive(Deserialize)]
+        struct Subject {
+            sub: String,
+        }
+
+        let Subject { sub } = dangerous::insecure_decode_claims(token).expect("claims");
+        let Ok(Some(account)) = users.find(&sub) else { panic!("no such user") };
+        let key = DecodingKey::from_secret(&derived(account));
+        jsonwebtoken::decode(token, &key, &self.validation).expect("a right token").claims
+    }
+
+    pub(crate) fn derived_tokens(&self, users: &Users) -> Pool<String> {
+        users.pool(|user| {
+            let key = EncodingKey::from_secret(&derived(users.get(user)));
+            jsonwebtoken::encode(&self.header, &Plain::of(user), &key).expect("a token")
+        })
+    }
+}
+
+fn derived(account: &Account) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&MASTER).expect("any length");
+    mac.update(account.password_hash.as_bytes());
+    mac.update(&account.version.to_be_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+/// A million revoked tokens, none of which is one of the pool.
+pub(crate) fn denylist() -> HashSet<String> {
+    (0..1_000_000).map(|token| jti(10_000_000 + token)).collect()
+}
+
+/// `jwt-simple` with one key for all.
+pub(crate) struct Simple {
+    key: HS256Key,
+    options: VerificationOptions,
+}
+
+impl Simple {
+    pub(crate) fn new() -> Self {
+        let options = VerificationOptions {
+            allowed_issuers: Some([ISSUER.to_owned()].into()),
+            allowed_audiences: Some([AUDIENCE.to_owned()].into()),
+            time_tolerance: Some(SimpleDuration::from_secs(0)),
+            ..VerificationOptions::default()
+        };
+        Self { key: HS256Key::from_bytes(&MASTER).with_key_id("2026-11"), options }
+    }
+
+    pub(crate) fn tokens(&self, users: &Users) -> Pool<String> {
+        users.pool(|user| {
+            let claims =
+                SimpleClaims::with_custom_claims(Claims::of(user), SimpleDuration::from_days(1))
+                    .with_issuer(ISSUER)
+                    .with_audience(AUDIENCE)
+                    .with_subject(user_id(user))
+                    .with_jwt_id(jti(user));
+            self.key.authenticate(claims).expect("a token")
+        })
+    }
+
+    pub(crate) fn verify(&self, token: &str) -> Claims {
+        self.key.verify_token(token, Some(self.options.clone())).expect("a right token").custom
+    }
+}
