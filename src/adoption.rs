@@ -1,6 +1,6 @@
 //! Adoption: plain access tokens of before relatch, accepted for a time.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, slice, sync::Arc};
 
 use hmac::{KeyInit, Mac};
 use jsonwebtoken::{Algorithm, Header};
@@ -18,6 +18,7 @@ use crate::{
     jws::{self, Compact},
     rejection::{Reason, Rejection, Stage},
     secret::MasterKey,
+    span::{Audience, Span},
 };
 
 type Object = Map<String, Value>;
@@ -233,7 +234,7 @@ impl<'a> LegacyToken<'a> {
         }
         match (&self.adoption.audience, self.claims.get("aud")) {
             (None, None) => Ok(()),
-            (Some(audience), Some(_)) if self.audience().contains(audience) => Ok(()),
+            (Some(wanted), Some(_)) if self.audience().any(|one| one == wanted) => Ok(()),
             _ => reject(Reason::WrongAudience),
         }
     }
@@ -256,15 +257,18 @@ impl<'a> LegacyToken<'a> {
         let mut own = (self.adoption.mapping)(&self.claims).ok_or(reject)?;
         own.retain(|name, _| !is_registered(name));
         let claims = serde_json::from_value(Value::Object(own)).map_err(|_| reject)?;
+        let mut text = String::new();
+        let mut span = |piece: &str| Span::push(&mut text, piece);
         let registered = Registered {
-            issuer: self.text("iss").map(str::to_owned),
-            audience: self.audience(),
-            expires_at: self.expires_at(),
-            issued_at: self.claims.get("iat").and_then(numeric_date_of).map(numeric_date),
-            token_id: self.text("jti").map(str::to_owned),
+            issuer: self.text("iss").map(&mut span),
+            subject: span(&self.user_id),
+            audience: Audience::Several(self.audience().map(&mut span).collect()),
+            token_id: self.text("jti").map(&mut span),
+            exp: self.expires_at().unix_timestamp().unsigned_abs(),
+            iat: self.claims.get("iat").and_then(numeric_date_of),
             version: self.adoption.version,
             session_id: None,
-            subject: self.user_id,
+            text,
         };
         Ok((claims, registered))
     }
@@ -273,14 +277,13 @@ impl<'a> LegacyToken<'a> {
         self.claims.get(claim)?.as_str()
     }
 
-    fn audience(&self) -> Vec<String> {
-        match self.claims.get("aud") {
-            Some(Value::String(one)) => vec![one.clone()],
-            Some(Value::Array(several)) => {
-                several.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }
-            _ => Vec::new(),
-        }
+    fn audience(&self) -> impl Iterator<Item = &str> {
+        let claims = match self.claims.get("aud") {
+            Some(Value::Array(several)) => several,
+            Some(one) => slice::from_ref(one),
+            None => &[],
+        };
+        claims.iter().filter_map(Value::as_str)
     }
 }
 

@@ -4,7 +4,11 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::{counter::Counter, slots::SessionId};
+use crate::{
+    counter::Counter,
+    slots::SessionId,
+    span::{Audience, Span},
+};
 
 /// The names that an application's claims may not use: those of RFC 7519 §4.1 and relatch's own.
 pub const REGISTERED_CLAIMS: [&str; 13] = [
@@ -20,12 +24,14 @@ pub(crate) fn is_registered(name: &str) -> bool {
 /// What a plain token accepted during an adoption does not carry is `None`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registered {
-    pub(crate) issuer: Option<String>,
-    pub(crate) subject: String,
-    pub(crate) audience: Vec<String>,
-    pub(crate) expires_at: OffsetDateTime,
-    pub(crate) issued_at: Option<OffsetDateTime>,
-    pub(crate) token_id: Option<String>,
+    /// In which the spans are.
+    pub(crate) text: String,
+    pub(crate) issuer: Option<Span>,
+    pub(crate) subject: Span,
+    pub(crate) audience: Audience,
+    pub(crate) exp: u64,
+    pub(crate) iat: Option<u64>,
+    pub(crate) token_id: Option<Span>,
     pub(crate) version: Counter,
     pub(crate) session_id: Option<SessionId>,
 }
@@ -34,36 +40,36 @@ impl Registered {
     /// `iss`.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
+        self.issuer.map(|span| span.of(&self.text))
     }
 
     /// `sub`: the user's id.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        self.subject.of(&self.text)
     }
 
     /// `aud`: one or more audiences, this authority's among them.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.audience.iter().map(String::as_str)
+        self.audience.spans().iter().map(|span| span.of(&self.text))
     }
 
     /// `exp`: the first instant, in whole seconds, at which the token is dead.
     #[must_use]
-    pub const fn expires_at(&self) -> OffsetDateTime {
-        self.expires_at
+    pub fn expires_at(&self) -> OffsetDateTime {
+        numeric_date(self.exp)
     }
 
     /// `iat`, in whole seconds.
     #[must_use]
-    pub const fn issued_at(&self) -> Option<OffsetDateTime> {
-        self.issued_at
+    pub fn issued_at(&self) -> Option<OffsetDateTime> {
+        self.iat.map(numeric_date)
     }
 
     /// `jti`: names the token in a log without being it.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.token_id.as_deref()
+        self.token_id.map(|span| span.of(&self.text))
     }
 
     /// `ver`: the user's version, in the token and in the record.
@@ -82,9 +88,9 @@ impl Registered {
 impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registered")
-            .field("subject", &self.subject)
-            .field("token_id", &self.token_id)
-            .field("expires_at", &self.expires_at)
+            .field("subject", &self.subject())
+            .field("token_id", &self.token_id())
+            .field("expires_at", &self.expires_at())
             .field("version", &self.version)
             .field("session_id", &self.session_id)
             .finish_non_exhaustive()

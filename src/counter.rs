@@ -88,6 +88,9 @@ impl<T: Into<Counter>> From<Option<T>> for Counter {
     }
 }
 
+/// The greatest counter that is taken.
+pub(crate) const MAX_COUNT: u64 = i64::MAX.cast_unsigned();
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,11 +2,10 @@
 
 use std::{error, fmt, str::FromStr};
 
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    derivation,
+    constant_time, derivation,
     environment::{Entropy, EntropyError, SystemEntropy},
     jws,
 };
@@ -167,7 +166,7 @@ pub(crate) fn effective<'a>(
     carried: Option<&'a Carried>,
 ) -> &'a Credential {
     match carried {
-        Some(pair) if pair.stands_for.0.ct_eq(&present.0).into() => &pair.digest,
+        Some(pair) if constant_time::equal(&pair.stands_for.0, &present.0) => &pair.digest,
         _ => present,
     }
 }

@@ -4,6 +4,8 @@
 //! length in front of it, so that no two lists of pieces give the same bytes. The format is
 //! described for other implementers in `tests/vectors/README.md`.
 
+use std::borrow::Cow;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{
     Digest, Sha256,
@@ -26,7 +28,7 @@ pub(crate) struct Scope<'a> {
 pub(crate) struct Body<'a> {
     pub(crate) user_id: &'a str,
     pub(crate) credential: &'a Credential,
-    pub(crate) outer: &'a [(String, u64)],
+    pub(crate) outer: &'a [(Cow<'a, str>, u64)],
     pub(crate) version: u64,
     pub(crate) lane: Option<u64>,
     pub(crate) context: &'a Context,
@@ -106,11 +108,16 @@ pub(crate) fn server_key(master: &HmacSha256, scope: Scope<'_>) -> Zeroizing<[u8
 }
 
 /// HS256 (RFC 7518 §3.2) under a derived key.
-pub(crate) fn hs256(key: &[u8; 32], signing_input: &[u8]) -> [u8; 32] {
+pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
     // RFC 2104 pads a short key with zeros to the block's 64 bytes.
     let mut block = Zeroizing::new([0; 64]);
     block[..32].copy_from_slice(key);
-    HmacSha256::new((&*block).into()).chain_update(signing_input).finalize().into_bytes().into()
+    HmacSha256::new((&*block).into())
+}
+
+/// The signature.
+pub(crate) fn sign(mac: HmacSha256, signing_input: &str) -> [u8; 32] {
+    mac.chain_update(signing_input).finalize().into_bytes().into()
 }
 
 impl Body<'_> {
@@ -199,7 +206,7 @@ mod tests {
         let body = Body {
             user_id: "alice",
             credential: &credential,
-            outer: &[("realm".to_owned(), 3), ("tenant:acme".to_owned(), 4)],
+            outer: &[("realm".into(), 3), ("tenant:acme".into(), 4)],
             version: 9,
             lane: Some(1),
             context: &context,

@@ -1,29 +1,64 @@
 //! The strict codec: JWS compact serialisation (RFC 7515 §7.1) with a pinned header.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::mem::MaybeUninit;
+
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
+use memchr::{memchr, memrchr};
 use serde::Serialize;
 
 /// base64url without padding (RFC 7515 §2).
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+/// A further part of a token, with the dot in front of it.
+pub(crate) fn push_part(token: &mut String, part: &[u8]) {
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_append(part, token);
 }
 
 /// Takes canonical text alone: no padding, no white space, no stray bits at the end.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
+}
+
+/// [`decode`], into a buffer; `None` too if it is too small.
+pub(crate) fn decode_into<'b>(
+    text: &str,
+    buffer: &'b mut [MaybeUninit<u8>],
+) -> Option<&'b mut [u8]> {
+    if decoded_len(text.len()) > buffer.len() {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok()
 }
 
 /// [`decode`], for text of exactly `N` bytes.
-pub(crate) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn decode_array<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8; N]> {
+    let text = text.as_ref();
     let mut bytes = [0; N];
-    let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    if text.len() != encoded_len(N) {
+        return None;
+    }
+    let len = URL_SAFE_NO_PAD.decode(text, bytes.as_mut_slice().as_out()).ok()?.len();
     (len == N).then_some(bytes)
 }
 
 /// How many characters `bytes` bytes take.
 pub(crate) const fn encoded_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
+}
+
+/// How many bytes `characters` characters stand for.
+pub(crate) const fn decoded_len(characters: usize) -> usize {
+    characters * 3 / 4
+}
+
+/// How many characters a token of this header and payload takes at the most.
+pub(crate) const fn compact_len(header: &str, payload: &[u8]) -> usize {
+    const SIGNATURE: usize = encoded_len(64);
+    header.len() + encoded_len(payload.len()) + SIGNATURE + 2
 }
 
 /// A token's three parts.
@@ -39,9 +74,11 @@ pub(crate) struct Compact<'a> {
 impl<'a> Compact<'a> {
     /// Exactly two dots.
     pub(crate) fn split(token: &'a str) -> Option<Self> {
-        let (signing_input, signature) = token.rsplit_once('.')?;
-        let (header, payload) = signing_input.split_once('.')?;
-        if payload.contains('.') {
+        let last = memrchr(b'.', token.as_bytes())?;
+        let (signing_input, signature) = (&token[..last], &token[last + 1..]);
+        let first = memchr(b'.', signing_input.as_bytes())?;
+        let (header, payload) = (&token[..first], &token[first + 1..last]);
+        if memchr(b'.', payload.as_bytes()).is_some() {
             return None;
         }
         Some(Self { header, payload, signature, signing_input })

@@ -8,6 +8,7 @@ mod application;
 pub mod asymmetric;
 mod authority;
 mod claims;
+mod constant_time;
 mod context;
 mod counter;
 mod credential;
@@ -29,6 +30,7 @@ mod rejection;
 mod secret;
 mod session;
 mod slots;
+mod span;
 mod token;
 mod user;
 

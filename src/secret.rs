@@ -2,11 +2,7 @@
 
 use std::{env, error, fmt};
 
-use base64::{
-    Engine,
-    alphabet::{STANDARD, URL_SAFE},
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{KeyInit, Mac};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -93,13 +89,13 @@ impl MasterKey {
     /// [`SecretError::Base64`], and those of [`from_bytes`](Self::from_bytes).
     pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
-        let alphabet = if text.contains(['-', '_']) { URL_SAFE } else { STANDARD };
-        let config =
-            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-        let bytes = GeneralPurpose::new(&alphabet, config)
-            .decode(text)
-            .map(Zeroizing::new)
-            .map_err(|_| SecretError::Base64)?;
+        let unpadded = match text.len() % 4 {
+            0 => text.strip_suffix("==").or(text.strip_suffix('=')).unwrap_or(text),
+            _ => text,
+        };
+        let alphabet = if text.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
+        let bytes = alphabet.decode_to_vec(unpadded).map_err(|_| SecretError::Base64)?;
+        let bytes = Zeroizing::new(bytes);
         Self::from_bytes(kid, &bytes)
     }
 

@@ -93,8 +93,8 @@ impl<P> Token<P> {
         if self.text.len() > MAX_TOKEN_BYTES {
             return None;
         }
-        let payload = jws::decode(jws::Compact::split(&self.text)?.payload)?;
-        Some(Payload::read(std::str::from_utf8(&payload).ok()?)?.subject)
+        let mut payload = jws::decode(jws::Compact::split(&self.text)?.payload)?;
+        Some(Payload::read(&mut payload)?.subject().to_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Users: what the application's record tells of them.
 
-use std::{error, fmt, sync::Arc};
+use std::{borrow::Cow, error, fmt, sync::Arc};
 
 use crate::{
     counter::Counter,
@@ -209,10 +209,10 @@ impl<'a> Epoch<'a> {
     }
 
     /// The name that is bound: `kind`, or `kind:instance`. A kind has no colon.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> Cow<'a, str> {
         match self.instance {
-            Some(instance) => format!("{}:{instance}", self.kind),
-            None => self.kind.to_owned(),
+            Some(instance) => Cow::Owned(format!("{}:{instance}", self.kind)),
+            None => Cow::Borrowed(self.kind),
         }
     }
 }

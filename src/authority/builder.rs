@@ -5,7 +5,7 @@ use std::{error, fmt, sync::Arc};
 use jsonwebtoken::Algorithm;
 use time::Duration;
 
-use super::{Authority, issue::MAX_LIFETIME};
+use super::{Authority, issue::MAX_LIFETIME, pinned::Keys};
 #[cfg(feature = "asymmetric")]
 use crate::asymmetric::SigningKey;
 use crate::{
@@ -46,15 +46,6 @@ impl BindingMode {
             Self::Key | Self::StampHs256 => Some(Algorithm::HS256),
             #[cfg(feature = "asymmetric")]
             Self::StampAsymmetric => key.signing_key().map(SigningKey::algorithm),
-        }
-    }
-
-    /// The length of a signature, in bytes.
-    pub(crate) const fn signature_bytes(self) -> usize {
-        match self {
-            Self::Key | Self::StampHs256 => 32,
-            #[cfg(feature = "asymmetric")]
-            Self::StampAsymmetric => 64,
         }
     }
 }
@@ -261,7 +252,7 @@ impl AuthorityBuilder {
             u64::try_from(self.leeway.whole_seconds()).map_err(|_| ConfigError::Leeway)?;
         self.settings.check()?;
         self.settings.check_keys(&self.keys)?;
-        Ok(Authority { settings: Arc::new(self.settings), keys: Arc::new(self.keys) })
+        Ok(Authority { settings: Arc::new(self.settings), keys: Arc::new(Keys::new(self.keys)) })
     }
 }
 

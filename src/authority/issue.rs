@@ -100,7 +100,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
     }
 
     /// The user's record, if a token can be issued for it.
-    pub(super) fn record(&self) -> Result<Record, IssueError> {
+    pub(super) fn record(&self) -> Result<Record<'a>, IssueError> {
         if !self.user.is_active() {
             return Err(IssueError::InactiveUser);
         }
@@ -117,24 +117,23 @@ impl<'a, P: Purpose> Issue<'a, P> {
     /// The token for this record, and for a session, which it does not outlive.
     pub(super) fn mint(
         &self,
-        record: &Record,
+        record: &Record<'_>,
         context: &Context,
         now: OffsetDateTime,
         session: Option<&SessionInfo>,
     ) -> Result<Token<P>, IssueError> {
-        let own = application::members(self.claims)?;
         let (iat, exp) = self.validity(now, session)?;
         self.authority.mint(Draft {
             kind: Kind::of::<P>(&self.authority.settings),
             user_id: self.user.id(),
             record,
             context,
-            audience: self.addressees()?,
+            audience: &self.addressees()?,
             iat,
             exp,
             session: session.map(SessionInfo::id),
             seq: None,
-            own: &own,
+            own: &|json| application::add(json, self.claims),
         })
     }
 
@@ -158,13 +157,13 @@ impl<'a, P: Purpose> Issue<'a, P> {
         }
     }
 
-    fn addressees(&self) -> Result<Vec<String>, IssueError> {
+    fn addressees(&self) -> Result<Vec<&str>, IssueError> {
         if self.audience.is_empty() {
-            return Ok(vec![self.authority.settings.audience.clone()]);
+            return Ok(vec![&self.authority.settings.audience]);
         }
         match self.audience.iter().any(String::is_empty) {
             true => Err(IssueError::Audience),
-            false => Ok(self.audience.clone()),
+            false => Ok(self.audience.iter().map(String::as_str).collect()),
         }
     }
 }

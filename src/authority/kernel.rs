@@ -1,86 +1,94 @@
 //! The one verification kernel, for every purpose and either binding mode.
 
-use subtle::ConstantTimeEq;
+use std::mem::MaybeUninit;
+
 use time::OffsetDateTime;
 
 use super::{
     Authority,
     builder::{BindingMode, Settings},
     kind::{Kind, OfSession},
+    pinned::PinnedKey,
     record::Record,
 };
 use crate::{
+    constant_time,
     context::Context,
     credential::CredentialError,
     derivation,
     jws::{self, Compact, UntrustedHeader},
-    payload::{Bytes16, Payload},
+    payload::{Claims, Payload},
     rejection::{Reason, Rejection, Stage, VerifyError},
-    secret::MasterKey,
     user::{RecordError, User},
 };
 
 /// One of relatch's own tokens, without its text. What its payload says is a hint, but for the
 /// subject and the expiry, until the signature is checked.
-pub(super) struct Ours<'a> {
+pub(super) struct Ours<'a, 't> {
     kind: Kind,
-    key: &'a MasterKey,
-    until: Option<OffsetDateTime>,
+    key: PinnedKey<'a>,
     /// How much of the text is signed, in bytes.
     signed: usize,
-    signature: Vec<u8>,
-    pub(super) json: String,
-    pub(super) payload: Payload,
+    signature: Signature,
+    pub(super) payload: Payload<'t>,
 }
 
-/// A key of the ring and its deadline.
-pub(super) type Found<'a> = (&'a MasterKey, Option<OffsetDateTime>);
+enum Signature {
+    Hs256([u8; 32]),
+    #[cfg(feature = "asymmetric")]
+    Asymmetric([u8; 64]),
+}
 
-impl<'a> Ours<'a> {
+/// Payloads up to this length, in bytes, are decoded without an allocation.
+const USUAL_BYTES: usize = 1024;
+
+impl<'a> Ours<'a, 'static> {
     /// All that can be checked before the user's record is known.
     pub(super) fn open(
         authority: &Authority,
         kind: Kind,
-        (key, until): Found<'a>,
+        key: PinnedKey<'a>,
         compact: Compact<'_>,
         now: OffsetDateTime,
     ) -> Result<Self, Rejection> {
-        let settings = &*authority.settings;
         let malformed = |stage| Rejection::new(stage, Reason::Malformed);
-        check_deadline(until, now)?;
-        let signature = jws::decode(compact.signature)
-            .filter(|signature| signature.len() == kind.mode.signature_bytes())
-            .ok_or(malformed(Stage::Shape))?;
-        let payload = jws::decode(compact.payload).ok_or(malformed(Stage::Shape))?;
-        let json = String::from_utf8(payload).map_err(|_| malformed(Stage::Claims))?;
-        let payload = Payload::read(&json).ok_or(malformed(Stage::Claims))?;
-        if !kind.has_claims_of(&payload) {
+        check_deadline(key.until, now)?;
+        let signature =
+            Signature::decode(kind.mode, compact.signature).ok_or(malformed(Stage::Shape))?;
+        let mut stack = [const { MaybeUninit::uninit() }; USUAL_BYTES];
+        let mut heap;
+        let json = if jws::decoded_len(compact.payload.len()) <= USUAL_BYTES {
+            jws::decode_into(compact.payload, &mut stack)
+        } else {
+            heap = jws::decode(compact.payload);
+            heap.as_deref_mut()
+        };
+        let json = json.ok_or(malformed(Stage::Shape))?;
+        let payload = Payload::read(json).ok_or(malformed(Stage::Claims))?;
+        if !kind.has_claims_of(payload.claims()) {
             return Err(malformed(Stage::Claims));
         }
         let signed = compact.signing_input.len();
-        let ours = Self { kind, key, until, signed, signature, json, payload };
+        let ours = Ours { kind, key, signed, signature, payload };
         if !ours.passes_guard(authority, compact.signing_input) {
             return Err(Rejection::new(Stage::Guard, Reason::Forged));
         }
-        ours.check_time(settings, now)?;
-        if ours.payload.issuer != settings.issuer {
-            return Err(Rejection::new(Stage::Validity, Reason::WrongIssuer));
-        }
-        if !ours.payload.audience.0.contains(&settings.audience) {
-            return Err(Rejection::new(Stage::Validity, Reason::WrongAudience));
-        }
-        Ok(ours)
+        ours.check_time(&authority.settings, now)?;
+        ours.check_names(&authority.settings)?;
+        Ok(Ours { payload: ours.payload.into_owned(), ..ours })
     }
+}
 
+impl Ours<'_, '_> {
     /// What binds the token, whose text this is, to the user's record. The time is checked again,
     /// because the lookup took some.
-    pub(super) fn confirm(
+    pub(super) fn confirm<'r>(
         &self,
-        authority: &Authority,
+        authority: &'r Authority,
         (text, context): (&str, &Context),
-        user: &dyn User,
+        user: &'r dyn User,
         now: OffsetDateTime,
-    ) -> Result<Record, VerifyError> {
+    ) -> Result<Record<'r>, VerifyError> {
         self.check_time(&authority.settings, now)?;
         let record = Record::of(&authority.settings, self.kind, user);
         let record = record.map_err(unusable)?;
@@ -96,7 +104,7 @@ impl<'a> Ours<'a> {
         user: &dyn User,
         now: OffsetDateTime,
     ) -> Result<(), VerifyError> {
-        let Some(id) = self.payload.session else { return Ok(()) };
+        let Some(id) = self.payload.claims().session else { return Ok(()) };
         let table = user.sessions().ok_or(VerifyError::Record(RecordError::Sessions))?;
         match table.admit(id, &authority.settings.sessions, now) {
             Ok(_) => Ok(()),
@@ -107,33 +115,48 @@ impl<'a> Ours<'a> {
     /// What a token must pass before anything is looked up for it: the guard in key mode, the
     /// server's signature in stamp mode.
     fn passes_guard(&self, authority: &Authority, signing_input: &str) -> bool {
-        let scope = authority.scope(self.kind);
-        match self.kind.mode {
-            BindingMode::Key => {
-                let (nonce, guard) = self.payload.jti.0.split_at(8);
-                let Ok(nonce) = nonce.try_into() else { return false };
-                let Payload { subject, exp, .. } = &self.payload;
-                let genuine = derivation::guard(self.key.mac(), scope, subject, *exp, nonce);
-                genuine.ct_eq(guard).into()
+        match (self.kind.mode, &self.signature) {
+            (BindingMode::Key, _) => {
+                let Claims { exp, jti, .. } = *self.payload.claims();
+                let [nonce, guard] = halves(jti);
+                let (master, scope) = (self.key.key.mac(), authority.scope(self.kind));
+                let subject = self.payload.subject();
+                let genuine = derivation::guard(master, scope, subject, exp, &nonce);
+                constant_time::equal(&genuine, &guard)
             }
-            BindingMode::StampHs256 => {
-                self.is_signed_with(&derivation::server_key(self.key.mac(), scope), signing_input)
+            (BindingMode::StampHs256, Signature::Hs256(signature)) => {
+                self.key.server_mac().is_some_and(|mac| {
+                    let genuine = derivation::sign(mac.clone(), signing_input);
+                    constant_time::equal(&genuine, signature)
+                })
             }
             #[cfg(feature = "asymmetric")]
-            BindingMode::StampAsymmetric => self.key.signing_key().is_some_and(|key| {
-                key.verifying_key().verify(signing_input.as_bytes(), &self.signature)
-            }),
+            (BindingMode::StampAsymmetric, Signature::Asymmetric(signature)) => {
+                let key = self.key.key.signing_key();
+                key.is_some_and(|key| {
+                    key.verifying_key().verify(signing_input.as_bytes(), signature)
+                })
+            }
+            #[cfg(feature = "asymmetric")]
+            _ => false,
         }
     }
 
-    fn is_signed_with(&self, key: &[u8; 32], signing_input: &str) -> bool {
-        derivation::hs256(key, signing_input.as_bytes()).ct_eq(&*self.signature).into()
+    fn check_time(&self, settings: &Settings, now: OffsetDateTime) -> Result<(), Rejection> {
+        check_deadline(self.key.until, now)?;
+        let Claims { iat, exp, .. } = *self.payload.claims();
+        check_validity(exp, Some(iat), now, settings.leeway)
     }
 
-    fn check_time(&self, settings: &Settings, now: OffsetDateTime) -> Result<(), Rejection> {
-        check_deadline(self.until, now)?;
-        let Payload { iat, exp, .. } = self.payload;
-        check_validity(exp, Some(iat), now, settings.leeway)
+    fn check_names(&self, settings: &Settings) -> Result<(), Rejection> {
+        let reject = |reason| Err(Rejection::new(Stage::Validity, reason));
+        if self.payload.issuer() != settings.issuer {
+            return reject(Reason::WrongIssuer);
+        }
+        if !self.payload.audience().any(|audience| audience == settings.audience) {
+            return reject(Reason::WrongAudience);
+        }
+        Ok(())
     }
 
     /// Versions first, so that a log can tell a revocation; then what proves the rest.
@@ -142,51 +165,71 @@ impl<'a> Ours<'a> {
         authority: &Authority,
         signing_input: &str,
         context: &Context,
-        record: &Record,
+        record: &Record<'_>,
     ) -> Result<(), Rejection> {
         let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
-        if self.payload.ver < record.version {
+        let Claims { ver, lane, exp, stamp, .. } = *self.payload.claims();
+        if ver < record.version {
             return reject(Reason::RevokedByVersion);
         }
-        if self.payload.ver > record.version {
+        if ver > record.version {
             return reject(Reason::AheadOfRecord);
         }
-        if self.payload.lane != record.lane {
+        if lane != record.lane {
             return reject(Reason::RevokedByLane);
         }
-        let scope = authority.scope(self.kind);
-        let body = record.body(&self.payload.subject, context);
-        match self.payload.stamp {
-            None => {
-                let key = derivation::user_key(self.key.mac(), scope, &body);
-                if !self.is_signed_with(&key, signing_input) {
-                    return reject(Reason::BadSignature);
+        let (master, scope) = (self.key.key.mac(), authority.scope(self.kind));
+        let body = record.body(self.payload.subject(), context);
+        match (stamp, &self.signature) {
+            (None, Signature::Hs256(signature)) => {
+                let key = derivation::user_key(master, scope, &body);
+                let genuine = derivation::sign(derivation::hs256(&key), signing_input);
+                match constant_time::equal(&genuine, signature) {
+                    true => Ok(()),
+                    false => reject(Reason::BadSignature),
                 }
             }
-            Some(Bytes16(stamp)) => {
-                let Payload { jti, exp, .. } = &self.payload;
-                let jti = jws::encode(&jti.0);
-                let genuine = derivation::stamp(self.key.mac(), scope, &body, &jti, *exp);
-                if !bool::from(genuine.ct_eq(&stamp)) {
-                    return reject(Reason::RevokedByStamp);
+            (Some(stamp), _) => {
+                let token_id = self.payload.token_id();
+                let genuine = derivation::stamp(master, scope, &body, token_id, exp);
+                match constant_time::equal(&genuine, &stamp) {
+                    true => Ok(()),
+                    false => reject(Reason::RevokedByStamp),
                 }
             }
+            #[cfg(feature = "asymmetric")]
+            (None, Signature::Asymmetric(_)) => reject(Reason::BadSignature),
         }
-        Ok(())
     }
+}
+
+impl Signature {
+    fn decode(mode: BindingMode, text: &str) -> Option<Self> {
+        match mode {
+            BindingMode::Key | BindingMode::StampHs256 => jws::decode_array(text).map(Self::Hs256),
+            #[cfg(feature = "asymmetric")]
+            BindingMode::StampAsymmetric => jws::decode_array(text).map(Self::Asymmetric),
+        }
+    }
+}
+
+/// A `jti` of key mode: the nonce, and the guard.
+fn halves(jti: [u8; 16]) -> [[u8; 8]; 2] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = jti;
+    [[a, b, c, d, e, f, g, h], rest]
 }
 
 impl Kind {
     /// Whether the claims that depend on the kind are there, and no others of them.
-    const fn has_claims_of(self, payload: &Payload) -> bool {
+    const fn has_claims_of(self, claims: &Claims) -> bool {
         let has_stamp = !matches!(self.mode, BindingMode::Key);
         let is_of_session = match self.session {
-            OfSession::Never => payload.session.is_none() && payload.seq.is_none(),
-            OfSession::Perhaps => payload.seq.is_none(),
-            OfSession::Always => payload.session.is_some() && payload.seq.is_some(),
+            OfSession::Never => claims.session.is_none() && claims.seq.is_none(),
+            OfSession::Perhaps => claims.seq.is_none(),
+            OfSession::Always => claims.session.is_some() && claims.seq.is_some(),
         };
-        payload.stamp.is_some() == has_stamp
-            && payload.lane.is_some() == self.has_lane
+        claims.stamp.is_some() == has_stamp
+            && claims.lane.is_some() == self.has_lane
             && is_of_session
     }
 }
@@ -201,17 +244,15 @@ impl Authority {
     }
 
     /// The key whose pinned header this is.
-    pub(super) fn find_key(&self, header: &str, kind: Kind) -> Option<Found<'_>> {
-        self.keys
-            .iter()
-            .find(|(key, _)| kind.pinned_header(key).is_some_and(|pinned| pinned == header))
+    pub(super) fn find_key(&self, header: &str, kind: Kind) -> Option<PinnedKey<'_>> {
+        self.pinned_keys(kind).find(|key| key.header() == Some(header))
     }
 
     /// What is wrong with a header that is not one of the pinned ones.
     pub(super) fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
         let reason = match UntrustedHeader::read(header) {
             None => Reason::Malformed,
-            Some(header) => match self.keys.iter().find(|(key, _)| key.kid() == header.kid) {
+            Some(header) => match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
                 None => Reason::UnknownKey,
                 Some(_) if header.typ != kind.typ => Reason::WrongType,
                 Some((key, _)) if header.alg.parse().ok() != kind.algorithm(key) => {

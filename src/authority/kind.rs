@@ -4,7 +4,6 @@ use jsonwebtoken::Algorithm;
 
 use super::builder::{BindingMode, Settings};
 use crate::{
-    jws,
     purpose::{self, ACCESS_TYP, Purpose, REFRESH_TYP, Use},
     secret::MasterKey,
 };
@@ -46,11 +45,6 @@ impl Kind {
             has_lane: false,
             session: OfSession::Always,
         }
-    }
-
-    /// The one header of such tokens under this key.
-    pub(super) fn pinned_header(self, key: &MasterKey) -> Option<String> {
-        jws::pinned_header(self.algorithm(key)?, key.kid(), self.typ)
     }
 
     pub(super) fn algorithm(self, key: &MasterKey) -> Option<Algorithm> {

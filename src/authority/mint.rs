@@ -1,11 +1,13 @@
 //! Making a token's text, whatever it is for.
 
-use super::{Authority, builder::BindingMode, issue::IssueError, kind::Kind, record::Record};
+use super::{
+    Authority, builder::BindingMode, issue::IssueError, kind::Kind, pinned::PinnedKey,
+    record::Record,
+};
 use crate::{
     context::Context,
     derivation, jws,
-    payload::{Audience, Bytes16, Counts, Payload},
-    secret::MasterKey,
+    payload::{AddOwn, Bytes16, NewClaims},
     slots::SessionId,
     token::Token,
 };
@@ -14,62 +16,66 @@ use crate::{
 pub(super) struct Draft<'a> {
     pub(super) kind: Kind,
     pub(super) user_id: &'a str,
-    pub(super) record: &'a Record,
+    pub(super) record: &'a Record<'a>,
     pub(super) context: &'a Context,
-    pub(super) audience: Vec<String>,
+    pub(super) audience: &'a [&'a str],
     pub(super) iat: u64,
     pub(super) exp: u64,
     pub(super) session: Option<SessionId>,
     /// Of refresh tokens alone.
     pub(super) seq: Option<u64>,
-    /// The application's claims, as members of a JSON object.
-    pub(super) own: &'a str,
+    /// Adds the application's claims.
+    pub(super) own: &'a AddOwn<'a>,
 }
 
 impl Authority {
     /// Signs under the current key.
     pub(super) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
-        let key = self.keys.current();
-        let scope = self.scope(draft.kind);
-        let jti = self.token_id(key, &draft)?;
+        let pinned = self.pinned_keys(draft.kind).next().ok_or(IssueError::Signing)?;
+        let (master, scope) = (pinned.key.mac(), self.scope(draft.kind));
+        let jti = self.token_id(pinned, &draft)?;
         let body = draft.record.body(draft.user_id, draft.context);
         let stamp = match draft.kind.mode {
             BindingMode::Key => None,
-            _ => Some(derivation::stamp(key.mac(), scope, &body, &jws::encode(&jti), draft.exp)),
+            _ => Some(derivation::stamp(master, scope, &body, &jws::encode(&jti), draft.exp)),
         };
-        let payload = Payload {
-            issuer: self.settings.issuer.clone(),
-            subject: draft.user_id.to_owned(),
-            audience: Audience(draft.audience),
+        let claims = NewClaims {
+            issuer: &self.settings.issuer,
+            subject: draft.user_id,
+            audience: draft.audience,
             exp: draft.exp,
             iat: draft.iat,
             jti: Bytes16(jti),
             ver: draft.record.version,
-            epochs: Counts(draft.record.outer.clone()),
+            epochs: &draft.record.outer,
             session: draft.session,
             seq: draft.seq,
             lane: draft.record.lane,
             stamp: stamp.map(Bytes16),
         };
-        let header = draft.kind.pinned_header(key).ok_or(IssueError::Signing)?;
-        let mut token = format!("{header}.{}", jws::encode(payload.join(draft.own)?.as_bytes()));
-        let signature = match draft.kind.mode {
+        let payload = claims.write(draft.own)?;
+        let header = pinned.header().ok_or(IssueError::Signing)?;
+        let mut token = String::with_capacity(jws::compact_len(header, &payload));
+        token.push_str(header);
+        jws::push_part(&mut token, &payload);
+        match draft.kind.mode {
             BindingMode::Key => {
-                let key = derivation::user_key(key.mac(), scope, &body);
-                jws::encode(&derivation::hs256(&key, token.as_bytes()))
+                let key = derivation::user_key(master, scope, &body);
+                let signature = derivation::sign(derivation::hs256(&key), &token);
+                jws::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
-                let key = derivation::server_key(key.mac(), scope);
-                jws::encode(&derivation::hs256(&key, token.as_bytes()))
+                let mac = pinned.server_mac().ok_or(IssueError::Signing)?;
+                let signature = derivation::sign(mac.clone(), &token);
+                jws::push_part(&mut token, &signature);
             }
             #[cfg(feature = "asymmetric")]
             BindingMode::StampAsymmetric => {
-                let key = key.signing_key().ok_or(IssueError::Signing)?;
-                jws::encode(&key.sign(token.as_bytes()).ok_or(IssueError::Signing)?)
+                let key = pinned.key.signing_key().ok_or(IssueError::Signing)?;
+                let signature = key.sign(token.as_bytes()).ok_or(IssueError::Signing)?;
+                jws::push_part(&mut token, &signature);
             }
-        };
-        token.push('.');
-        token.push_str(&signature);
+        }
         let max = self.settings.max_token_bytes;
         match token.len() <= max {
             true => Ok(Token::new(token)),
@@ -79,21 +85,21 @@ impl Authority {
 
     /// Eight bytes and the guard over them in key mode, sixteen random ones otherwise. The eight
     /// are random too, but for a refresh token's.
-    fn token_id(&self, key: &MasterKey, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
+    fn token_id(&self, pinned: PinnedKey<'_>, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
         let mut jti = [0; 16];
         if draft.kind.mode != BindingMode::Key {
             self.settings.entropy.fill(&mut jti)?;
             return Ok(jti);
         }
-        let scope = self.scope(draft.kind);
+        let (master, scope) = (pinned.key.mac(), self.scope(draft.kind));
         let mut nonce = [0; 8];
         match (draft.session, draft.seq) {
             (Some(id), Some(seq)) => {
-                nonce = derivation::refresh_nonce(key.mac(), scope, draft.user_id, id, seq);
+                nonce = derivation::refresh_nonce(master, scope, draft.user_id, id, seq);
             }
             _ => self.settings.entropy.fill(&mut nonce)?,
         }
-        let guard = derivation::guard(key.mac(), scope, draft.user_id, draft.exp, &nonce);
+        let guard = derivation::guard(master, scope, draft.user_id, draft.exp, &nonce);
         jti[..8].copy_from_slice(&nonce);
         jti[8..].copy_from_slice(&guard);
         Ok(jti)

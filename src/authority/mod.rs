@@ -6,6 +6,7 @@ mod kernel;
 mod kind;
 mod mint;
 mod once;
+mod pinned;
 mod record;
 mod refresh;
 mod sessions;
@@ -17,7 +18,7 @@ use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 pub(crate) use self::kernel::check_validity;
-use self::{builder::Settings, kind::Kind, record::Record};
+use self::{builder::Settings, kind::Kind, pinned::Keys, record::Record};
 pub use self::{
     builder::{AuthorityBuilder, BindingMode, ConfigError},
     issue::{Issue, IssueError, MAX_LIFETIME},
@@ -89,7 +90,7 @@ use crate::{
 #[must_use = "a changed authority is a new value, which is to replace the old one"]
 pub struct Authority {
     settings: Arc<Settings>,
-    keys: Arc<KeyRing>,
+    keys: Arc<Keys>,
 }
 
 impl Authority {
@@ -129,12 +130,12 @@ impl Authority {
     pub fn with_keys(&self, keys: impl Into<KeyRing>) -> Result<Self, ConfigError> {
         let keys = keys.into();
         self.settings.check_keys(&keys)?;
-        Ok(Self { settings: Arc::clone(&self.settings), keys: Arc::new(keys) })
+        Ok(Self { settings: Arc::clone(&self.settings), keys: Arc::new(Keys::new(keys)) })
     }
 
     /// The key ring.
     pub fn keys(&self) -> &KeyRing {
-        &self.keys
+        &self.keys.ring
     }
 
     /// The `iss` of its tokens.
@@ -285,7 +286,7 @@ impl Authority {
     ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
         let kind = Kind::of::<P>(&self.settings);
         let record = Record::of(&self.settings, kind, user)?;
-        let key = self.keys.current().mac();
+        let key = self.keys().current().mac();
         Ok(derivation::user_key(key, self.scope(kind), &record.body(user.id(), context)))
     }
 
@@ -310,7 +311,7 @@ impl Authority {
         let record = Record::of(&self.settings, kind, user)?;
         let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(claims::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
-        let key = self.keys.current().mac();
+        let key = self.keys().current().mac();
         Ok(jws::encode(&derivation::stamp(key, self.scope(kind), &body, jti, exp)))
     }
 
@@ -331,7 +332,7 @@ impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
             .field("settings", &self.settings)
-            .field("keys", &self.keys)
+            .field("keys", self.keys())
             .finish()
     }
 }

@@ -87,7 +87,7 @@ impl Authority {
 pub struct OpenedOnce<'a, P> {
     pub(super) authority: &'a Authority,
     pub(super) token: Token<P>,
-    pub(super) ours: Ours<'a>,
+    pub(super) ours: Ours<'a, 'static>,
 }
 
 impl<'a, P> OpenedOnce<'a, P> {
@@ -107,13 +107,13 @@ impl<'a, P> OpenedOnce<'a, P> {
     /// The id of the user whose record is to be looked up.
     #[must_use]
     pub fn user_id(&self) -> &str {
-        &self.ours.payload.subject
+        self.ours.payload.subject()
     }
 
     /// When the token expires.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
-        claims::numeric_date(self.ours.payload.exp)
+        claims::numeric_date(self.ours.payload.claims().exp)
     }
 
     /// Presents the token in this context, in place of the one that it came with: for what is known
@@ -129,11 +129,11 @@ impl<'a, P> OpenedOnce<'a, P> {
     }
 
     /// Checks the token against the user's record, up to the signature.
-    pub(super) fn confirm(
-        &self,
-        user: &dyn User,
+    pub(super) fn confirm<'r>(
+        &'r self,
+        user: &'r dyn User,
         now: OffsetDateTime,
-    ) -> Result<Record, VerifyError> {
+    ) -> Result<Record<'r>, VerifyError> {
         let user = check_user(Some(user), self.user_id())?;
         self.ours.confirm(self.authority, self.token.presented(), user, now)
     }
@@ -151,7 +151,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     }
 
     fn claims(&self) -> Result<P::Claims, Rejection> {
-        application::read(&self.ours.json)
+        application::read(self.ours.payload.own())
             .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))
     }
 

@@ -1,10 +1,12 @@
 //! What a user's record comes to once it is checked against the authority's settings.
 
-use subtle::ConstantTimeEq;
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 
 use super::{builder::Settings, kind::Kind};
 use crate::{
+    constant_time,
     context::Context,
     counter::Counter,
     credential::Credential,
@@ -14,18 +16,18 @@ use crate::{
 };
 
 /// The record's part of a derivation's body.
-pub(super) struct Record {
+pub(super) struct Record<'a> {
     credential: Credential,
-    pub(super) outer: Vec<(String, u64)>,
+    pub(super) outer: Vec<(Cow<'a, str>, u64)>,
     pub(super) version: u64,
     pub(super) lane: Option<u64>,
 }
 
-impl Record {
+impl<'a> Record<'a> {
     pub(super) fn of(
-        settings: &Settings,
+        settings: &'a Settings,
         kind: Kind,
-        user: &dyn User,
+        user: &'a dyn User,
     ) -> Result<Self, RecordError> {
         if !(1..=MAX_ID_BYTES).contains(&user.id().len()) {
             return Err(RecordError::Id);
@@ -43,8 +45,8 @@ impl Record {
         })
     }
 
-    pub(super) fn has_credential_of(&self, other: &Self) -> bool {
-        self.credential.as_bytes().ct_eq(other.credential.as_bytes()).into()
+    pub(super) fn has_credential_of(&self, other: &Record<'_>) -> bool {
+        constant_time::equal(self.credential.as_bytes(), other.credential.as_bytes())
     }
 
     /// For tokens of the record as it will be.
@@ -58,7 +60,7 @@ impl Record {
         Ok(())
     }
 
-    pub(super) fn body<'a>(&'a self, user_id: &'a str, context: &'a Context) -> Body<'a> {
+    pub(super) fn body<'b>(&'b self, user_id: &'b str, context: &'b Context) -> Body<'b> {
         Body {
             user_id,
             credential: &self.credential,
@@ -71,12 +73,15 @@ impl Record {
 }
 
 /// Those of the configuration, then the user's, which must be of the kinds that were announced.
-fn outer(settings: &Settings, user: &dyn User) -> Result<Vec<(String, u64)>, RecordError> {
+fn outer<'a>(
+    settings: &'a Settings,
+    user: &'a dyn User,
+) -> Result<Vec<(Cow<'a, str>, u64)>, RecordError> {
     let epochs = user.epochs();
     if !epochs.iter().map(|epoch| epoch.kind).eq(settings.user_epochs.iter().map(String::as_str)) {
         return Err(RecordError::Epochs);
     }
-    let fixed = settings.fixed_epochs.iter().map(|(kind, counter)| (kind.clone(), *counter));
+    let fixed = settings.fixed_epochs.iter().map(|(kind, counter)| (Cow::from(kind), *counter));
     let own = epochs.iter().map(|epoch| (epoch.name(), epoch.counter));
     fixed.chain(own).map(|(name, counter)| Ok((name, count(counter)?))).collect()
 }

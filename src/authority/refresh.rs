@@ -16,7 +16,6 @@ use crate::{
     application,
     decision::{Change, Decision},
     event::{EventKind, SessionEvent},
-    jws,
     purpose::{Access, NoClaims, Refresh},
     rejection::{Reason, Rejection, Stage, VerifyError},
     slots::{Rotation, SessionId, Slot, instant},
@@ -82,8 +81,8 @@ impl OpenedOnce<'_, Refresh> {
 
     /// `sid` and `seq`, without which the kernel lets no refresh token pass.
     fn session(&self) -> Result<(SessionId, u64), Rejection> {
-        let payload = &self.ours.payload;
-        payload.session.zip(payload.seq).ok_or(Rejection::new(Stage::Claims, Reason::Malformed))
+        let claims = self.ours.payload.claims();
+        claims.session.zip(claims.seq).ok_or(Rejection::new(Stage::Claims, Reason::Malformed))
     }
 
     fn event(
@@ -98,7 +97,7 @@ impl OpenedOnce<'_, Refresh> {
             user_id: self.user_id().to_owned(),
             session_id,
             label: slot.map(|slot| slot.label.as_str().to_owned()),
-            token_id: jws::encode(&self.ours.payload.jti.0),
+            token_id: self.ours.payload.token_id().to_owned(),
             presented,
             current: slot.map(|slot| slot.seq),
             last_seen: slot.map(|slot| instant(slot.last_seen)),
@@ -142,7 +141,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let policy = &self.authority.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
-        if application::has_any(&opened.ours.json) {
+        if application::has_any(opened.ours.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         let context = opened.token.context();

@@ -220,7 +220,7 @@ impl Authority {
     fn refresh_token(
         &self,
         user: &dyn User,
-        record: &Record,
+        record: &Record<'_>,
         context: &Context,
         slot: &Slot,
     ) -> Result<RefreshToken, IssueError> {
@@ -233,17 +233,17 @@ impl Authority {
             user_id: user.id(),
             record,
             context,
-            audience: vec![self.settings.audience.clone()],
+            audience: &[&self.settings.audience],
             iat: seconds(slot.last_seen)?,
             exp: seconds(slot.ends_at(&self.settings.sessions))?,
             session: Some(slot.id()),
             seq: Some(slot.seq),
-            own: "",
+            own: &|_| Ok(()),
         })
     }
 }
 
-impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
+impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     /// Starts a session: [`Authority::start_session`] with claims, a lifetime, an audience or a
     /// context for its access token. The context binds the refresh token as well; the rest holds
     /// for the first access token alone, and each refresh sets it anew.
@@ -302,10 +302,13 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
 
     /// The record that the session was verified on, and the one that tokens are to be issued for,
     /// which must be the same but for the credential.
-    fn both_records<U: User, D>(
+    fn both_records<'s, U: User, D>(
         &self,
-        session: &Session<U, D>,
-    ) -> Result<(Record, Record), IssueError> {
+        session: &'s Session<U, D>,
+    ) -> Result<(Record<'s>, Record<'a>), IssueError>
+    where
+        'a: 's,
+    {
         let settings = &self.authority.settings;
         let read = Record::of(settings, Kind::of::<Access<C>>(settings), session.user())?;
         let record = self.record()?;
@@ -325,7 +328,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
     fn keep_only<U, D>(
         self,
         session: &Session<U, D>,
-        mut record: Record,
+        mut record: Record<'_>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.authority.now();
@@ -358,7 +361,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
     /// The access token and the refresh token of this slot.
     pub(super) fn tokens(
         &self,
-        record: &Record,
+        record: &Record<'_>,
         context: &Context,
         now: OffsetDateTime,
         slot: &Slot,

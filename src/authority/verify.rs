@@ -34,7 +34,7 @@ pub struct Opened<'a, P> {
 
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Inner<'a> {
-    Ours(Ours<'a>),
+    Ours(Ours<'a, 'static>),
     Legacy(LegacyToken<'a>),
 }
 
@@ -60,7 +60,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn user_id(&self) -> &str {
         match &self.inner {
-            Inner::Ours(ours) => &ours.payload.subject,
+            Inner::Ours(ours) => ours.payload.subject(),
             Inner::Legacy(legacy) => legacy.user_id(),
         }
     }
@@ -69,7 +69,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         match &self.inner {
-            Inner::Ours(ours) => claims::numeric_date(ours.payload.exp),
+            Inner::Ours(ours) => claims::numeric_date(ours.payload.claims().exp),
             Inner::Legacy(legacy) => legacy.expires_at(),
         }
     }
@@ -89,7 +89,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
             Inner::Ours(ours) => {
                 ours.confirm(self.authority, self.token.presented(), &user, now)?;
                 ours.check_session(self.authority, &user, now)?;
-                let claims = application::read(&ours.json)
+                let claims = application::read(ours.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
                 Ok(Session::new(user, claims, ours.payload.into_registered(), context))

@@ -1,0 +1,136 @@
+//! What each key of the ring comes to for a type of token, worked out when the first of that type
+//! is met.
+
+use std::sync::OnceLock;
+
+use time::OffsetDateTime;
+
+use super::{
+    Authority,
+    builder::{BindingMode, Settings},
+    kind::Kind,
+};
+use crate::{
+    derivation::{self, HmacSha256, Scope},
+    jws,
+    key_ring::KeyRing,
+    secret::MasterKey,
+};
+
+/// A key ring, and what it comes to for each type of token.
+pub(super) struct Keys {
+    pub(super) ring: KeyRing,
+    types: PerType<Vec<Pinned>>,
+}
+
+/// What one key comes to for one type of token.
+struct Pinned {
+    /// The one header of such tokens; `None` if the key cannot sign them.
+    header: Option<String>,
+    /// What signs them, where that is the same for all users.
+    server: Option<HmacSha256>,
+}
+
+/// A key of the ring, as one type of token takes it.
+#[derive(Clone, Copy)]
+pub(super) struct PinnedKey<'a> {
+    pub(super) key: &'a MasterKey,
+    /// When the key is refused; `None` for the current one.
+    pub(super) until: Option<OffsetDateTime>,
+    pinned: &'a Pinned,
+}
+
+impl<'a> PinnedKey<'a> {
+    pub(super) fn header(self) -> Option<&'a str> {
+        self.pinned.header.as_deref()
+    }
+
+    /// Signs (HS256) under the server's key, in the mode that has one.
+    pub(super) fn server_mac(self) -> Option<&'a HmacSha256> {
+        self.pinned.server.as_ref()
+    }
+}
+
+impl Keys {
+    pub(super) const fn new(ring: KeyRing) -> Self {
+        Self { ring, types: PerType::new() }
+    }
+}
+
+impl Authority {
+    /// The keys of the ring, the current one first.
+    pub(super) fn pinned_keys(&self, kind: Kind) -> impl Iterator<Item = PinnedKey<'_>> {
+        let ring = &self.keys.ring;
+        let pinned = self.keys.types.get(kind.typ, || {
+            ring.iter().map(|(key, _)| Pinned::new(&self.settings, kind, key)).collect()
+        });
+        let keys = ring.iter().zip(pinned);
+        keys.map(|((key, until), pinned)| PinnedKey { key, until, pinned })
+    }
+}
+
+impl Pinned {
+    fn new(settings: &Settings, kind: Kind, key: &MasterKey) -> Self {
+        let scope = Scope { typ: kind.typ, issuer: &settings.issuer };
+        Self {
+            header: kind
+                .algorithm(key)
+                .and_then(|alg| jws::pinned_header(alg, key.kid(), kind.typ)),
+            server: matches!(kind.mode, BindingMode::StampHs256)
+                .then(|| derivation::hs256(&derivation::server_key(key.mac(), scope))),
+        }
+    }
+}
+
+/// A value for each JOSE `typ`, of which a program has few: made once, and read without a lock.
+struct PerType<T>(Link<T>);
+
+type Link<T> = OnceLock<Box<Node<T>>>;
+
+struct Node<T> {
+    typ: &'static str,
+    value: T,
+    next: Link<T>,
+}
+
+impl<T> PerType<T> {
+    const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn get(&self, typ: &'static str, make: impl Fn() -> T) -> &T {
+        let mut link = &self.0;
+        loop {
+            let node =
+                link.get_or_init(|| Box::new(Node { typ, value: make(), next: OnceLock::new() }));
+            if node.typ == typ {
+                return &node.value;
+            }
+            link = &node.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn each_type_has_one_value_whoever_asks_first() {
+        const TYPES: [&str; 3] = ["at+jwt", "rt+jwt", "reset+jwt"];
+        let values = PerType::new();
+        let start = Barrier::new(4);
+        let ask = |turn: usize| {
+            start.wait();
+            (0..3).map(|i| TYPES[(i + turn) % 3]).for_each(|typ| {
+                assert!(values.get(typ, || typ.to_owned()) == typ);
+            });
+        };
+        thread::scope(|scope| (0..4).for_each(|turn| drop(scope.spawn(move || ask(turn)))));
+        for typ in TYPES {
+            assert_eq!(values.get(typ, || unreachable!("it has been made")), typ);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Places in a text: so that what is read of it is not copied piece by piece.
+
+/// Where a piece of a text stands, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    pub(crate) const EMPTY: Self = Self { start: 0, end: 0 };
+
+    pub(crate) const fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+
+    /// The piece; nothing of a text that has none there.
+    pub(crate) fn of(self, text: &str) -> &str {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The piece, of text that may not be UTF-8.
+    pub(crate) fn of_bytes(self, text: &[u8]) -> &[u8] {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Adds a piece to a text.
+    pub(crate) fn push(text: &mut String, piece: &str) -> Self {
+        let start = text.len();
+        text.push_str(piece);
+        Self { start, end: text.len() }
+    }
+}
+
+/// `aud` (RFC 7519 §4.1.3): one string, or an array of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    One(Span),
+    Several(Vec<Span>),
+}
+
+impl Audience {
+    pub(crate) fn spans(&self) -> &[Span] {
+        match self {
+            Self::One(span) => std::slice::from_ref(span),
+            Self::Several(spans) => spans,
+        }
+    }
+}
