@@ -1,0 +1,205 @@
+//! The operations whose instructions `instructions.py` counts. The same is done in each run, to
+//! the instruction: clock, randomness and keys are fixed.
+//!
+//! `instructions verify 300` does one operation 300 times, and `instructions` lists them.
+
+use std::{convert::Infallible, env, hint::black_box};
+
+use relatch::{
+    Access, Authority, AuthorityBuilder, Binding, BindingMode, Credential, Entropy, EntropyError,
+    MasterKey, Reason, RefreshToken, Refreshed, SessionTable, Token, User,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256, block_api::compress256};
+use time::OffsetDateTime;
+
+/// An operation's name, and what prepares it.
+type Operation = (&'static str, fn() -> Run);
+/// Does an operation once.
+type Run = Box<dyn FnMut()>;
+
+/// Those that are recorded.
+const OPERATIONS: [Operation; 8] = [
+    ("verify", || verified(authority(), &[])),
+    ("verify_stamp", || verified(authority().mode(BindingMode::StampHs256), &[])),
+    ("verify_session", || verified(authority(), &DEVICES)),
+    ("forged", || rejected(builder(OTHER_KEY, NOW), Reason::Forged)),
+    ("wrong_header", || rejected(builder(("k2", 1), NOW), Reason::UnknownKey)),
+    ("expired", || rejected(builder(KEY, NOW - 3600), Reason::Expired)),
+    ("issue", issued),
+    ("refresh", refreshed),
+];
+
+/// Those whose number of SHA-256 blocks is known, by which the others' are counted.
+const KNOWN: [Operation; 3] =
+    [("one_block", compressed::<1>), ("two_blocks", compressed::<2>), ("sixteen_blocks", hashed)];
+
+const NOW: i64 = 1_800_000_000;
+/// A `kid`, and the byte that the key is made of.
+const KEY: (&str, u8) = ("k1", 1);
+const OTHER_KEY: (&str, u8) = ("k1", 2);
+const USER_ID: &str = "018f3c5e-7a0b-7c1d-9e2f-a3b4c5d6e7f8";
+const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => OPERATIONS.iter().for_each(|(name, _)| println!("{name}")),
+        [wanted, count] => {
+            let count: u32 = count.parse().expect("a count");
+            let mut all = OPERATIONS.iter().chain(&KNOWN);
+            let (_, prepare) = all.find(|(name, _)| name == wanted).expect("an operation");
+            let mut run = prepare();
+            (0..count).for_each(|_| run());
+        }
+        _ => panic!("usage: instructions [OPERATION COUNT]"),
+    }
+}
+
+/// Verifies a token of the last of these devices; one without a session if there is none.
+fn verified(builder: AuthorityBuilder, devices: &[&str]) -> Run {
+    let authority = builder.build().unwrap();
+    let mut user = Account::new();
+    let mut text = issue(&authority, &user);
+    for device in devices {
+        (text, _) = log_in(&authority, &mut user, device);
+    }
+    Box::new(move || {
+        let token = Token::<Access<Claims>>::new(black_box(&*text));
+        let session = authority.verify(&token, |_| Ok::<_, Infallible>(Some(&user)));
+        drop(black_box(session.unwrap()));
+    })
+}
+
+/// Rejects a token of this other authority.
+fn rejected(issuer: AuthorityBuilder, reason: Reason) -> Run {
+    let authority = authority().build().unwrap();
+    let text = issue(&issuer.build().unwrap(), &Account::new());
+    Box::new(move || {
+        let token = Token::<Access<Claims>>::new(black_box(&*text));
+        let session = authority.verify(&token, |_| Ok::<Option<Account>, Infallible>(None));
+        assert_eq!(session.unwrap_err().reason(), Some(reason));
+    })
+}
+
+fn issued() -> Run {
+    let authority = authority().build().unwrap();
+    let (user, claims) = (Account::new(), Claims::new());
+    Box::new(move || {
+        let token = authority.issue::<Access<Claims>>(black_box(&user), &claims).sign();
+        drop(black_box(token.unwrap()));
+    })
+}
+
+/// Refreshes the last of the devices, without the store's part.
+fn refreshed() -> Run {
+    let authority = authority().build().unwrap();
+    let (mut user, claims) = (Account::new(), Claims::new());
+    let [.., (_, text)] = DEVICES.map(|device| log_in(&authority, &mut user, device));
+    Box::new(move || {
+        let opened = authority.open_refresh(RefreshToken::new(black_box(&*text))).unwrap();
+        let decision = authority.issue::<Access<Claims>>(&user, &claims).refresh(&opened).unwrap();
+        let committed = decision.commit(|change| {
+            black_box(change);
+            Ok::<_, Infallible>(true)
+        });
+        let Some(Refreshed::Rotated(tokens)) = committed.unwrap().stored() else {
+            panic!("not rotated");
+        };
+        drop(black_box(tokens));
+    })
+}
+
+/// This many blocks in one call of the compression function.
+fn compressed<const BLOCKS: usize>() -> Run {
+    let mut state = [0; 8];
+    Box::new(move || compress256(&mut state, black_box(&[[7; 64]; BLOCKS])))
+}
+
+/// Sixteen blocks in calls of several sizes: 1000 bytes and the padding of 9 or more
+/// (FIPS 180-4 §5.1.1).
+fn hashed() -> Run {
+    Box::new(|| {
+        let mut hash = Sha256::new();
+        for bytes in [10, 190, 1, 500, 299] {
+            hash.update(&black_box([7; 500])[..bytes]);
+        }
+        black_box(hash.finalize());
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    role: String,
+    tenant: u64,
+}
+
+impl Claims {
+    fn new() -> Self {
+        Self { role: "admin".to_owned(), tenant: 42 }
+    }
+}
+
+struct Account {
+    credential: Credential,
+    sessions: SessionTable,
+}
+
+impl Account {
+    fn new() -> Self {
+        let credential =
+            Credential::from_password_hash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA");
+        Self { credential: credential.unwrap(), sessions: SessionTable::default() }
+    }
+}
+
+impl User for Account {
+    fn id(&self) -> &str {
+        USER_ID
+    }
+    fn binding(&self) -> Binding<'_> {
+        Binding::credential(&self.credential).version(1_790_000_000_000_i64)
+    }
+    fn sessions(&self) -> Option<&SessionTable> {
+        Some(&self.sessions)
+    }
+}
+
+struct FixedEntropy;
+
+impl Entropy for FixedEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        bytes.fill(0xa5);
+        Ok(())
+    }
+}
+
+fn authority() -> AuthorityBuilder {
+    builder(KEY, NOW)
+}
+
+fn builder((kid, byte): (&str, u8), now: i64) -> AuthorityBuilder {
+    let key = MasterKey::from_bytes(kid, &[byte; 32]).unwrap();
+    Authority::builder(key, "https://login.example.com", "https://api.example.com")
+        .clock(move || OffsetDateTime::from_unix_timestamp(now).unwrap())
+        .entropy(FixedEntropy)
+}
+
+fn issue(authority: &Authority, user: &Account) -> String {
+    let token = authority.issue::<Access<Claims>>(user, &Claims::new()).sign();
+    token.unwrap().expose().to_owned()
+}
+
+/// The texts of the access token and the refresh token.
+fn log_in(authority: &Authority, user: &mut Account, device: &str) -> (String, String) {
+    let claims = Claims::new();
+    let decision = authority.issue::<Access<Claims>>(user, &claims).start_session(device).unwrap();
+    let mut stored = None;
+    let committed = decision.commit(|change| {
+        stored = change.sessions().cloned();
+        Ok::<_, Infallible>(true)
+    });
+    user.sessions = stored.unwrap();
+    let (access, refresh) = committed.unwrap().stored().unwrap().into_parts();
+    (access.expose().to_owned(), refresh.expose().to_owned())
+}
