@@ -11,14 +11,14 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::claims::is_registered;
+use crate::{claims::is_registered, scan::Scan};
 
 /// Adds the claims, as further members, to an object whose closing brace is still to come.
 pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError> {
     let start = json.len();
     serde_json::to_writer(&mut *json, claims).map_err(ClaimsError::Serialize)?;
     let own = &json[start..];
-    if !(are_plain(own) && is_shallow(own)) {
+    if !are_plain(own) {
         check(own)?;
     }
     // A type of the application's may write white space around its braces.
@@ -35,15 +35,13 @@ pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), Cl
     Ok(())
 }
 
-/// Whether [`check`] would surely pass, but for the depth: an object of a few members, without an
-/// escape in a name. A payload that has them beside the registered claims has nothing twice.
-pub(crate) fn are_plain(json: &[u8]) -> bool {
-    serde_json::from_slice::<Plain>(json).is_ok()
-}
-
-/// Whether no parser's limit on the depth can be met: each level takes an opening bracket.
-fn is_shallow(json: &[u8]) -> bool {
-    json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() < 64
+/// Whether [`check`] would surely pass.
+fn are_plain(json: &[u8]) -> bool {
+    let scanned = Scan::new(json).and_then(|mut scan| {
+        scan.members(b"{", Scan::value)?;
+        Some(scan.is_at_end())
+    });
+    scanned == Some(true)
 }
 
 /// The claims must be an object that reads back, of names that are the application's own.
@@ -102,7 +100,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Filter<A> {
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
         while let Some(Text(name)) = self.0.next_key()? {
-            if is_registered(&name) {
+            if is_registered(&*name) {
                 self.0.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -117,43 +115,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Filter<A> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.0.next_value_seed(seed)
-    }
-}
-
-/// A few members of plain names, none of them registered, none twice.
-struct Plain;
-
-impl<'de> Deserialize<'de> for Plain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Plain;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Plain, A::Error> {
-                let mut names = [""; 16];
-                let mut known = 0;
-                while let Some(name) = map.next_key()? {
-                    map.next_value::<IgnoredAny>()?;
-                    if is_registered(name) || names[..known].contains(&name) || known == names.len()
-                    {
-                        return Err(de::Error::custom("not plain"));
-                    }
-                    names[known] = name;
-                    known += 1;
-                }
-                match known {
-                    0 => Err(de::Error::custom("not plain")),
-                    _ => Ok(Plain),
-                }
-            }
-        }
-
-        deserializer.deserialize_map(Members)
     }
 }
 

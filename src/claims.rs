@@ -15,8 +15,8 @@ pub const REGISTERED_CLAIMS: [&str; 13] = [
     "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "ver", "epochs", "sid", "seq", "lane", "stamp",
 ];
 
-pub(crate) fn is_registered(name: &str) -> bool {
-    REGISTERED_CLAIMS.contains(&name)
+pub(crate) fn is_registered(name: impl AsRef<[u8]>) -> bool {
+    REGISTERED_CLAIMS.iter().any(|registered| registered.as_bytes() == name.as_ref())
 }
 
 /// The registered claims of a verified token (RFC 7519 §4.1).

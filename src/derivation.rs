@@ -17,13 +17,6 @@ use crate::{context::Context, credential::Credential, slots::SessionId};
 
 pub(crate) type HmacSha256 = Hmac<Sha256>;
 
-/// What every derivation is separated by: the token's type and its issuer.
-#[derive(Clone, Copy)]
-pub(crate) struct Scope<'a> {
-    pub(crate) typ: &'a str,
-    pub(crate) issuer: &'a str,
-}
-
 /// What a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
 pub(crate) struct Body<'a> {
     pub(crate) user_id: &'a str,
@@ -44,67 +37,75 @@ pub(crate) fn credential<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> [u8
     hash.finalize().into()
 }
 
-/// The user's HS256 key for one type of token.
-pub(crate) fn user_key(
-    master: &HmacSha256,
-    scope: Scope<'_>,
-    body: &Body<'_>,
-) -> Zeroizing<[u8; 32]> {
-    let mut mac = start(master, b"relatch/1 key", scope);
-    body.feed(&mut mac);
-    Zeroizing::new(mac.finalize().into_bytes().into())
+/// What a master key derives for one type of token under one issuer.
+///
+/// Each of its states is that of `HMAC(M, …)` behind `head(label)`, with which the message begins.
+pub(crate) struct Derivation {
+    key: HmacSha256,
+    guard: HmacSha256,
+    nonce: HmacSha256,
+    stamp: HmacSha256,
+    server: HmacSha256,
 }
 
-/// What lets a token reach the lookup in key mode.
-pub(crate) fn guard(
-    master: &HmacSha256,
-    scope: Scope<'_>,
-    user_id: &str,
-    exp: u64,
-    nonce: &[u8; 8],
-) -> [u8; 8] {
-    let mut mac = start(master, b"relatch/1 guard", scope);
-    piece(&mut mac, user_id.as_bytes());
-    piece(&mut mac, &exp.to_be_bytes());
-    piece(&mut mac, nonce);
-    first(&mac.finalize().into_bytes())
-}
+impl Derivation {
+    pub(crate) fn new(master: &HmacSha256, typ: &str, issuer: &str) -> Self {
+        let head = |label: &[u8]| {
+            let mut mac = master.clone();
+            piece(&mut mac, label);
+            piece(&mut mac, typ.as_bytes());
+            piece(&mut mac, issuer.as_bytes());
+            mac
+        };
+        Self {
+            key: head(b"relatch/1 key"),
+            guard: head(b"relatch/1 guard"),
+            nonce: head(b"relatch/1 nonce"),
+            stamp: head(b"relatch/1 stamp"),
+            server: head(b"relatch/1 server"),
+        }
+    }
 
-/// The nonce of a refresh token: derived, so that its successor is the same for whoever asks again.
-pub(crate) fn refresh_nonce(
-    master: &HmacSha256,
-    scope: Scope<'_>,
-    user_id: &str,
-    session: SessionId,
-    seq: u64,
-) -> [u8; 8] {
-    let mut mac = start(master, b"relatch/1 nonce", scope);
-    piece(&mut mac, user_id.as_bytes());
-    piece(&mut mac, &session.slot.to_be_bytes());
-    piece(&mut mac, &session.generation.to_be_bytes());
-    piece(&mut mac, &seq.to_be_bytes());
-    first(&mac.finalize().into_bytes())
-}
+    /// The user's HS256 key.
+    pub(crate) fn user_key(&self, body: &Body<'_>) -> Zeroizing<[u8; 32]> {
+        let mut mac = self.key.clone();
+        body.feed(&mut mac);
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
 
-/// What binds a stamp-mode token to the user's record.
-pub(crate) fn stamp(
-    master: &HmacSha256,
-    scope: Scope<'_>,
-    body: &Body<'_>,
-    jti: &str,
-    exp: u64,
-) -> [u8; 16] {
-    let mut mac = start(master, b"relatch/1 stamp", scope);
-    body.feed(&mut mac);
-    piece(&mut mac, jti.as_bytes());
-    piece(&mut mac, &exp.to_be_bytes());
-    first(&mac.finalize().into_bytes())
-}
+    /// What lets a token reach the lookup in key mode.
+    pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
+        let mut mac = self.guard.clone();
+        piece(&mut mac, user_id.as_bytes());
+        piece(&mut mac, &exp.to_be_bytes());
+        piece(&mut mac, nonce);
+        first(&mac.finalize().into_bytes())
+    }
 
-/// The server's HS256 key of stamp mode.
-pub(crate) fn server_key(master: &HmacSha256, scope: Scope<'_>) -> Zeroizing<[u8; 32]> {
-    let mac = start(master, b"relatch/1 server", scope);
-    Zeroizing::new(mac.finalize().into_bytes().into())
+    /// The nonce of a refresh token: derived, so that its successor is the same for whoever asks
+    /// again.
+    pub(crate) fn refresh_nonce(&self, user_id: &str, session: SessionId, seq: u64) -> [u8; 8] {
+        let mut mac = self.nonce.clone();
+        piece(&mut mac, user_id.as_bytes());
+        piece(&mut mac, &session.slot.to_be_bytes());
+        piece(&mut mac, &session.generation.to_be_bytes());
+        piece(&mut mac, &seq.to_be_bytes());
+        first(&mac.finalize().into_bytes())
+    }
+
+    /// What binds a stamp-mode token to the user's record.
+    pub(crate) fn stamp(&self, body: &Body<'_>, jti: &str, exp: u64) -> [u8; 16] {
+        let mut mac = self.stamp.clone();
+        body.feed(&mut mac);
+        piece(&mut mac, jti.as_bytes());
+        piece(&mut mac, &exp.to_be_bytes());
+        first(&mac.finalize().into_bytes())
+    }
+
+    /// The server's HS256 key of stamp mode.
+    pub(crate) fn server_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.server.clone().finalize().into_bytes().into())
+    }
 }
 
 /// HS256 (RFC 7518 §3.2) under a derived key.
@@ -140,15 +141,6 @@ impl Body<'_> {
             piece(mac, value);
         }
     }
-}
-
-/// `HMAC(M, head(label) ‖ …`, where `head(label) = frame("relatch/1 " ‖ label, typ, issuer)`.
-fn start(master: &HmacSha256, label: &[u8], scope: Scope<'_>) -> HmacSha256 {
-    let mut mac = master.clone();
-    piece(&mut mac, label);
-    piece(&mut mac, scope.typ.as_bytes());
-    piece(&mut mac, scope.issuer.as_bytes());
-    mac
 }
 
 /// One piece of a frame: `u32(len) ‖ bytes`.

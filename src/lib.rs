@@ -27,6 +27,7 @@ pub mod password;
 mod payload;
 mod purpose;
 mod rejection;
+mod scan;
 mod secret;
 mod session;
 mod slots;

@@ -70,7 +70,7 @@ impl<'a> Ours<'a, 'static> {
         }
         let signed = compact.signing_input.len();
         let ours = Ours { kind, key, signed, signature, payload };
-        if !ours.passes_guard(authority, compact.signing_input) {
+        if !ours.passes_guard(compact.signing_input) {
             return Err(Rejection::new(Stage::Guard, Reason::Forged));
         }
         ours.check_time(&authority.settings, now)?;
@@ -93,7 +93,7 @@ impl Ours<'_, '_> {
         let record = Record::of(&authority.settings, self.kind, user);
         let record = record.map_err(unusable)?;
         let signing_input = text.get(..self.signed).unwrap_or_default();
-        self.check_binding(authority, signing_input, context, &record)?;
+        self.check_binding(signing_input, context, &record)?;
         Ok(record)
     }
 
@@ -114,14 +114,13 @@ impl Ours<'_, '_> {
 
     /// What a token must pass before anything is looked up for it: the guard in key mode, the
     /// server's signature in stamp mode.
-    fn passes_guard(&self, authority: &Authority, signing_input: &str) -> bool {
+    fn passes_guard(&self, signing_input: &str) -> bool {
         match (self.kind.mode, &self.signature) {
             (BindingMode::Key, _) => {
                 let Claims { exp, jti, .. } = *self.payload.claims();
                 let [nonce, guard] = halves(jti);
-                let (master, scope) = (self.key.key.mac(), authority.scope(self.kind));
                 let subject = self.payload.subject();
-                let genuine = derivation::guard(master, scope, subject, exp, &nonce);
+                let genuine = self.key.derivation().guard(subject, exp, &nonce);
                 constant_time::equal(&genuine, &guard)
             }
             (BindingMode::StampHs256, Signature::Hs256(signature)) => {
@@ -162,7 +161,6 @@ impl Ours<'_, '_> {
     /// Versions first, so that a log can tell a revocation; then what proves the rest.
     fn check_binding(
         &self,
-        authority: &Authority,
         signing_input: &str,
         context: &Context,
         record: &Record<'_>,
@@ -178,11 +176,10 @@ impl Ours<'_, '_> {
         if lane != record.lane {
             return reject(Reason::RevokedByLane);
         }
-        let (master, scope) = (self.key.key.mac(), authority.scope(self.kind));
         let body = record.body(self.payload.subject(), context);
         match (stamp, &self.signature) {
             (None, Signature::Hs256(signature)) => {
-                let key = derivation::user_key(master, scope, &body);
+                let key = self.key.derivation().user_key(&body);
                 let genuine = derivation::sign(derivation::hs256(&key), signing_input);
                 match constant_time::equal(&genuine, signature) {
                     true => Ok(()),
@@ -191,7 +188,7 @@ impl Ours<'_, '_> {
             }
             (Some(stamp), _) => {
                 let token_id = self.payload.token_id();
-                let genuine = derivation::stamp(master, scope, &body, token_id, exp);
+                let genuine = self.key.derivation().stamp(&body, token_id, exp);
                 match constant_time::equal(&genuine, &stamp) {
                     true => Ok(()),
                     false => reject(Reason::RevokedByStamp),

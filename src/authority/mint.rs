@@ -1,12 +1,10 @@
 //! Making a token's text, whatever it is for.
 
-use super::{
-    Authority, builder::BindingMode, issue::IssueError, kind::Kind, pinned::PinnedKey,
-    record::Record,
-};
+use super::{Authority, builder::BindingMode, issue::IssueError, kind::Kind, record::Record};
 use crate::{
     context::Context,
-    derivation, jws,
+    derivation::{self, Derivation},
+    jws,
     payload::{AddOwn, Bytes16, NewClaims},
     slots::SessionId,
     token::Token,
@@ -31,13 +29,13 @@ pub(super) struct Draft<'a> {
 impl Authority {
     /// Signs under the current key.
     pub(super) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
-        let pinned = self.pinned_keys(draft.kind).next().ok_or(IssueError::Signing)?;
-        let (master, scope) = (pinned.key.mac(), self.scope(draft.kind));
-        let jti = self.token_id(pinned, &draft)?;
+        let key = self.current_key(draft.kind);
+        let derivation = key.derivation();
+        let jti = self.token_id(derivation, &draft)?;
         let body = draft.record.body(draft.user_id, draft.context);
         let stamp = match draft.kind.mode {
             BindingMode::Key => None,
-            _ => Some(derivation::stamp(master, scope, &body, &jws::encode(&jti), draft.exp)),
+            _ => Some(derivation.stamp(&body, &jws::encode(&jti), draft.exp)),
         };
         let claims = NewClaims {
             issuer: &self.settings.issuer,
@@ -54,24 +52,24 @@ impl Authority {
             stamp: stamp.map(Bytes16),
         };
         let payload = claims.write(draft.own)?;
-        let header = pinned.header().ok_or(IssueError::Signing)?;
+        let header = key.header().ok_or(IssueError::Signing)?;
         let mut token = String::with_capacity(jws::compact_len(header, &payload));
         token.push_str(header);
         jws::push_part(&mut token, &payload);
         match draft.kind.mode {
             BindingMode::Key => {
-                let key = derivation::user_key(master, scope, &body);
-                let signature = derivation::sign(derivation::hs256(&key), &token);
+                let user_mac = derivation::hs256(&derivation.user_key(&body));
+                let signature = derivation::sign(user_mac, &token);
                 jws::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
-                let mac = pinned.server_mac().ok_or(IssueError::Signing)?;
+                let mac = key.server_mac().ok_or(IssueError::Signing)?;
                 let signature = derivation::sign(mac.clone(), &token);
                 jws::push_part(&mut token, &signature);
             }
             #[cfg(feature = "asymmetric")]
             BindingMode::StampAsymmetric => {
-                let key = pinned.key.signing_key().ok_or(IssueError::Signing)?;
+                let key = key.key.signing_key().ok_or(IssueError::Signing)?;
                 let signature = key.sign(token.as_bytes()).ok_or(IssueError::Signing)?;
                 jws::push_part(&mut token, &signature);
             }
@@ -85,21 +83,20 @@ impl Authority {
 
     /// Eight bytes and the guard over them in key mode, sixteen random ones otherwise. The eight
     /// are random too, but for a refresh token's.
-    fn token_id(&self, pinned: PinnedKey<'_>, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
+    fn token_id(&self, derivation: &Derivation, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
         let mut jti = [0; 16];
         if draft.kind.mode != BindingMode::Key {
             self.settings.entropy.fill(&mut jti)?;
             return Ok(jti);
         }
-        let (master, scope) = (pinned.key.mac(), self.scope(draft.kind));
         let mut nonce = [0; 8];
         match (draft.session, draft.seq) {
             (Some(id), Some(seq)) => {
-                nonce = derivation::refresh_nonce(master, scope, draft.user_id, id, seq);
+                nonce = derivation.refresh_nonce(draft.user_id, id, seq);
             }
             _ => self.settings.entropy.fill(&mut nonce)?,
         }
-        let guard = derivation::guard(master, scope, draft.user_id, draft.exp, &nonce);
+        let guard = derivation.guard(draft.user_id, draft.exp, &nonce);
         jti[..8].copy_from_slice(&nonce);
         jti[8..].copy_from_slice(&guard);
         Ok(jti)

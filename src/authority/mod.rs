@@ -30,7 +30,6 @@ pub use self::{
 use crate::{
     claims,
     context::Context,
-    derivation::{self, Scope},
     jws,
     key_ring::KeyRing,
     purpose::{Access, NoClaims, Purpose, Use},
@@ -286,8 +285,8 @@ impl Authority {
     ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
         let kind = Kind::of::<P>(&self.settings);
         let record = Record::of(&self.settings, kind, user)?;
-        let key = self.keys().current().mac();
-        Ok(derivation::user_key(key, self.scope(kind), &record.body(user.id(), context)))
+        let body = record.body(user.id(), context);
+        Ok(self.current_key(kind).derivation().user_key(&body))
     }
 
     /// The claim `stamp` that a stamp-mode token of this user and purpose carries under the
@@ -311,12 +310,7 @@ impl Authority {
         let record = Record::of(&self.settings, kind, user)?;
         let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(claims::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
-        let key = self.keys().current().mac();
-        Ok(jws::encode(&derivation::stamp(key, self.scope(kind), &body, jti, exp)))
-    }
-
-    fn scope(&self, kind: Kind) -> Scope<'_> {
-        Scope { typ: kind.typ, issuer: &self.settings.issuer }
+        Ok(jws::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
     }
 
     pub(crate) fn leeway(&self) -> Duration {

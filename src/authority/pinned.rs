@@ -1,7 +1,7 @@
 //! What each key of the ring comes to for a type of token, worked out when the first of that type
 //! is met.
 
-use std::sync::OnceLock;
+use std::{iter, sync::OnceLock};
 
 use time::OffsetDateTime;
 
@@ -11,7 +11,7 @@ use super::{
     kind::Kind,
 };
 use crate::{
-    derivation::{self, HmacSha256, Scope},
+    derivation::{self, Derivation, HmacSha256},
     jws,
     key_ring::KeyRing,
     secret::MasterKey,
@@ -20,13 +20,20 @@ use crate::{
 /// A key ring, and what it comes to for each type of token.
 pub(super) struct Keys {
     pub(super) ring: KeyRing,
-    types: PerType<Vec<Pinned>>,
+    types: PerType<PinnedRing>,
+}
+
+/// The keys of a ring for one type of token, in its order.
+struct PinnedRing {
+    current: Pinned,
+    retiring: Vec<Pinned>,
 }
 
 /// What one key comes to for one type of token.
 struct Pinned {
     /// The one header of such tokens; `None` if the key cannot sign them.
     header: Option<String>,
+    derivation: Derivation,
     /// What signs them, where that is the same for all users.
     server: Option<HmacSha256>,
 }
@@ -45,6 +52,10 @@ impl<'a> PinnedKey<'a> {
         self.pinned.header.as_deref()
     }
 
+    pub(super) fn derivation(self) -> &'a Derivation {
+        &self.pinned.derivation
+    }
+
     /// Signs (HS256) under the server's key, in the mode that has one.
     pub(super) fn server_mac(self) -> Option<&'a HmacSha256> {
         self.pinned.server.as_ref()
@@ -58,26 +69,42 @@ impl Keys {
 }
 
 impl Authority {
+    /// The key that issues.
+    pub(super) fn current_key(&self, kind: Kind) -> PinnedKey<'_> {
+        let pinned = &self.pinned_ring(kind).current;
+        PinnedKey { key: self.keys.ring.current(), until: None, pinned }
+    }
+
     /// The keys of the ring, the current one first.
     pub(super) fn pinned_keys(&self, kind: Kind) -> impl Iterator<Item = PinnedKey<'_>> {
-        let ring = &self.keys.ring;
-        let pinned = self.keys.types.get(kind.typ, || {
-            ring.iter().map(|(key, _)| Pinned::new(&self.settings, kind, key)).collect()
-        });
-        let keys = ring.iter().zip(pinned);
+        let PinnedRing { current, retiring } = self.pinned_ring(kind);
+        let pinned = iter::once(current).chain(retiring);
+        let keys = self.keys.ring.iter().zip(pinned);
         keys.map(|((key, until), pinned)| PinnedKey { key, until, pinned })
+    }
+
+    fn pinned_ring(&self, kind: Kind) -> &PinnedRing {
+        self.keys.types.get(kind.typ, || {
+            let ring = &self.keys.ring;
+            let pin = |key| Pinned::new(&self.settings, kind, key);
+            PinnedRing {
+                current: pin(ring.current()),
+                retiring: ring.iter().skip(1).map(|(key, _)| pin(key)).collect(),
+            }
+        })
     }
 }
 
 impl Pinned {
     fn new(settings: &Settings, kind: Kind, key: &MasterKey) -> Self {
-        let scope = Scope { typ: kind.typ, issuer: &settings.issuer };
+        let derivation = Derivation::new(key.mac(), kind.typ, &settings.issuer);
         Self {
             header: kind
                 .algorithm(key)
                 .and_then(|alg| jws::pinned_header(alg, key.kid(), kind.typ)),
             server: matches!(kind.mode, BindingMode::StampHs256)
-                .then(|| derivation::hs256(&derivation::server_key(key.mac(), scope))),
+                .then(|| derivation::hs256(&derivation.server_key())),
+            derivation,
         }
     }
 }
