@@ -1,7 +1,6 @@
 //! Context: what a token is additionally bound to and does not carry.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -26,7 +25,7 @@ use crate::fingerprint::Fingerprint;
 /// # let _ = context;
 /// ```
 #[derive(Clone, Default)]
-pub struct Context(BTreeMap<String, Zeroizing<Vec<u8>>>);
+pub struct Context(Vec<(String, Zeroizing<Vec<u8>>)>);
 
 impl Context {
     /// The greatest length of a kind or of a value, in bytes. A longer one, or an empty one, is
@@ -36,13 +35,17 @@ impl Context {
     /// No context.
     #[must_use]
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 
     /// Adds `value` under `kind`.
     #[must_use]
     pub fn with(mut self, kind: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
-        self.0.insert(kind.into(), Zeroizing::new(value.as_ref().to_vec()));
+        let (kind, value) = (kind.into(), Zeroizing::new(value.as_ref().to_vec()));
+        match self.position(&kind) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => self.0.insert(at, (kind, value)),
+        }
         self
     }
 
@@ -76,7 +79,12 @@ impl Context {
 
     /// The first of these kinds that is missing.
     pub(crate) fn lacks(&self, kinds: &[&'static str]) -> Option<&'static str> {
-        kinds.iter().copied().find(|kind| !self.0.contains_key(*kind))
+        kinds.iter().copied().find(|kind| self.position(kind).is_err())
+    }
+
+    /// Where a kind is, or where it would be.
+    fn position(&self, kind: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_str().cmp(kind))
     }
 
     /// Kinds and values, sorted by kind.
@@ -109,7 +117,8 @@ fn network(address: IpAddr) -> String {
 impl fmt::Debug for Context {
     /// Kinds without their values: a fingerprint is a secret, an e-mail address is private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Context").field(&self.0.keys()).finish()
+        let kinds: Vec<_> = self.iter().map(|(kind, _)| kind).collect();
+        f.debug_tuple("Context").field(&kinds).finish()
     }
 }
 

@@ -117,14 +117,8 @@ forward!(&U, Box<U>, Arc<U>);
 /// handed over here logs nobody out.
 #[derive(Clone, Debug)]
 pub struct Binding<'a> {
-    credential: Source<'a>,
+    credential: Result<Cow<'a, Credential>, CredentialError>,
     version: Counter,
-}
-
-#[derive(Clone, Debug)]
-enum Source<'a> {
-    Made(Result<Credential, CredentialError>),
-    Given(&'a Credential),
 }
 
 impl<'a> Binding<'a> {
@@ -152,7 +146,7 @@ impl<'a> Binding<'a> {
     /// To a digest taken before: for a cached record, which never holds the hash.
     #[must_use]
     pub const fn credential(credential: &'a Credential) -> Self {
-        Self { credential: Source::Given(credential), version: Counter::INITIAL }
+        Self { credential: Ok(Cow::Borrowed(credential)), version: Counter::INITIAL }
     }
 
     /// Sets the version counter, which is [`Counter::INITIAL`] otherwise. A `NULL` column is
@@ -163,8 +157,8 @@ impl<'a> Binding<'a> {
         self
     }
 
-    const fn made(credential: Result<Credential, CredentialError>) -> Self {
-        Self { credential: Source::Made(credential), version: Counter::INITIAL }
+    fn made(credential: Result<Credential, CredentialError>) -> Self {
+        Self { credential: credential.map(Cow::Owned), version: Counter::INITIAL }
     }
 
     pub(crate) const fn current_version(&self) -> Counter {
@@ -172,15 +166,11 @@ impl<'a> Binding<'a> {
     }
 
     /// What tokens are bound to, given what the record carries.
-    pub(crate) fn effective<'b>(
-        &'b self,
-        carried: Option<&'b Carried>,
-    ) -> Result<&'b Credential, CredentialError> {
-        let present = match &self.credential {
-            Source::Made(made) => made.as_ref().map_err(|error| *error)?,
-            Source::Given(given) => given,
-        };
-        Ok(effective(present, carried))
+    pub(crate) fn effective(
+        self,
+        carried: Option<&'a Carried>,
+    ) -> Result<Cow<'a, Credential>, CredentialError> {
+        Ok(effective(self.credential?, carried))
     }
 }
 

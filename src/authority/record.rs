@@ -17,7 +17,7 @@ use crate::{
 
 /// The record's part of a derivation's body.
 pub(super) struct Record<'a> {
-    credential: Credential,
+    credential: Cow<'a, Credential>,
     pub(super) outer: Vec<(Cow<'a, str>, u64)>,
     pub(super) version: u64,
     pub(super) lane: Option<u64>,
@@ -33,11 +33,11 @@ impl<'a> Record<'a> {
             return Err(RecordError::Id);
         }
         let binding = user.binding();
-        let credential = binding.effective(user.carried()).map_err(RecordError::Credential)?;
+        let version = binding.current_version();
         Ok(Self {
-            credential: credential.clone(),
+            credential: binding.effective(user.carried()).map_err(RecordError::Credential)?,
             outer: outer(settings, user)?,
-            version: count(binding.current_version())?,
+            version: count(version)?,
             lane: match kind.has_lane {
                 true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
@@ -80,6 +80,9 @@ fn outer<'a>(
     let epochs = user.epochs();
     if !epochs.iter().map(|epoch| epoch.kind).eq(settings.user_epochs.iter().map(String::as_str)) {
         return Err(RecordError::Epochs);
+    }
+    if epochs.is_empty() && settings.fixed_epochs.is_empty() {
+        return Ok(Vec::new());
     }
     let fixed = settings.fixed_epochs.iter().map(|(kind, counter)| (Cow::from(kind), *counter));
     let own = epochs.iter().map(|epoch| (epoch.name(), epoch.counter));
