@@ -1,6 +1,6 @@
 //! What the library is handed from outside: the time and randomness.
 
-use std::{error, fmt};
+use std::{cell::RefCell, error, fmt};
 
 use time::OffsetDateTime;
 
@@ -53,6 +53,54 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// The operating system's generator, asked for several tokens at once: a call of it takes longer
+/// than all else of an issue.
+///
+/// Only for ids, which are not secret. A process that forks without `exec` repeats some in its
+/// child, which harms nobody: no promise rests on a `jti` being unique.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BufferedEntropy;
+
+/// Drawn, and how much of it is left, at the end.
+struct Buffer {
+    bytes: [u8; 512],
+    left: usize,
+}
+
+thread_local! {
+    static BUFFER: RefCell<Buffer> = const { RefCell::new(Buffer { bytes: [0; 512], left: 0 }) };
+}
+
+impl Entropy for BufferedEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        let drawn = BUFFER.try_with(|buffer| buffer.try_borrow_mut().ok()?.draw(bytes));
+        match drawn {
+            Ok(Some(result)) => result,
+            // The thread is ending, or more is asked for than is ever held.
+            _ => SystemEntropy.fill(bytes),
+        }
+    }
+}
+
+impl Buffer {
+    fn draw(&mut self, bytes: &mut [u8]) -> Option<Result<(), EntropyError>> {
+        if bytes.len() > self.bytes.len() {
+            return None;
+        }
+        if bytes.len() > self.left {
+            self.left = 0;
+            if let Err(error) = SystemEntropy.fill(&mut self.bytes) {
+                return Some(Err(error));
+            }
+            self.left = self.bytes.len();
+        }
+        let end = self.left;
+        self.left -= bytes.len();
+        bytes.copy_from_slice(&self.bytes[self.left..end]);
+        Some(Ok(()))
+    }
+}
+
 /// The source of randomness did not deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,3 +127,31 @@ impl fmt::Display for EntropyError {
 }
 
 impl error::Error for EntropyError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_at_once_is_handed_out_once() {
+        let draw = || {
+            let mut bytes = [0; 16];
+            BufferedEntropy.fill(&mut bytes).unwrap();
+            bytes
+        };
+        let of_threads = [0; 3].map(|_| std::thread::spawn(move || [0; 100].map(|_| draw())));
+        let drawn = of_threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        assert_eq!(drawn.collect::<HashSet<_>>().len(), 300);
+    }
+
+    #[test]
+    fn any_length_can_be_drawn() {
+        for len in [0, 1, 511, 512, 513, 5000] {
+            let mut bytes = vec![0; len];
+            BufferedEntropy.fill(&mut bytes).unwrap();
+            assert!(len < 20 || bytes.iter().any(|byte| *byte != 0), "{len}");
+        }
+    }
+}

@@ -7,9 +7,16 @@ use jsonwebtoken::Algorithm;
 use memchr::{memchr, memrchr};
 use serde::Serialize;
 
+use crate::scan::Scan;
+
 /// base64url without padding (RFC 7515 §2).
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+/// [`encode`], of 16 bytes.
+pub(crate) fn encode_16<'b>(bytes: &[u8; 16], buffer: &'b mut [u8; encoded_len(16)]) -> &'b str {
+    URL_SAFE_NO_PAD.encode_as_str(bytes, buffer.as_mut_slice().as_out())
 }
 
 /// A further part of a token, with the dot in front of it.
@@ -97,33 +104,42 @@ pub(crate) fn pinned_header(alg: Algorithm, kid: &str, typ: &str) -> Option<Stri
     serde_json::to_vec(&Header { alg, kid, typ }).ok().map(|json| encode(&json))
 }
 
-/// What a header that is not the pinned one says of itself.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct UntrustedHeader {
-    pub(crate) alg: String,
-    pub(crate) kid: String,
-    pub(crate) typ: String,
+/// The header's `alg` of an algorithm that relatch signs with.
+pub(crate) const fn alg_name(alg: Algorithm) -> &'static str {
+    match alg {
+        Algorithm::EdDSA => "EdDSA",
+        Algorithm::ES256 => "ES256",
+        _ => "HS256",
+    }
 }
 
-impl UntrustedHeader {
+/// What a header that is not the pinned one says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UntrustedHeader<'b> {
+    pub(crate) alg: &'b str,
+    pub(crate) kid: &'b str,
+    pub(crate) typ: &'b str,
+}
+
+/// Room for the longest header that is looked at, in bytes.
+pub(crate) type HeaderBuffer = [MaybeUninit<u8>; 512];
+
+impl<'b> UntrustedHeader<'b> {
     /// Reads a header of relatch's own form, to tell in a log what is wrong with it; `None` for
     /// every other form.
-    pub(crate) fn read(header: &str) -> Option<Self> {
+    pub(crate) fn read(header: &str, buffer: &'b mut HeaderBuffer) -> Option<Self> {
         // What `{"alg":"` begins with in base64url: a foreign header is not even decoded.
         const START: &str = "eyJhbGciOi";
-        const MAX_HEADER: usize = encoded_len(512);
-        if !header.starts_with(START) || header.len() > MAX_HEADER {
+        if !header.starts_with(START) {
             return None;
         }
-        let text = String::from_utf8(decode(header)?).ok()?;
-        let (alg, rest) = text.strip_prefix(r#"{"alg":""#)?.split_once(r#"","kid":""#)?;
-        let (kid, typ) = rest.strip_suffix(r#""}"#)?.split_once(r#"","typ":""#)?;
-        let plain = |s: &str| !s.contains(['"', '\\']);
-        (plain(alg) && plain(kid) && plain(typ)).then(|| Self {
-            alg: alg.to_owned(),
-            kid: kid.to_owned(),
-            typ: typ.to_owned(),
-        })
+        let json = str::from_utf8(decode_into(header, buffer)?).ok()?;
+        let mut scan = Scan::new(json.as_bytes())?;
+        let alg = scan.text(br#"{"alg":""#)?.of(json);
+        let kid = scan.text(br#","kid":""#)?.of(json);
+        let typ = scan.text(br#","typ":""#)?.of(json);
+        scan.skip(b"}")?;
+        scan.is_at_end().then_some(Self { alg, kid, typ })
     }
 }
 
@@ -158,15 +174,22 @@ mod tests {
     fn the_pinned_header_is_in_one_form() {
         let header = pinned_header(Algorithm::HS256, "k", "at+jwt").unwrap();
         assert_eq!(decode(&header).unwrap(), br#"{"alg":"HS256","kid":"k","typ":"at+jwt"}"#);
-        let read = UntrustedHeader::read(&header).unwrap();
-        assert_eq!((&*read.alg, &*read.kid, &*read.typ), ("HS256", "k", "at+jwt"));
+        let mut buffer = BUFFER;
+        let read = UntrustedHeader::read(&header, &mut buffer).unwrap();
+        assert_eq!((read.alg, read.kid, read.typ), ("HS256", "k", "at+jwt"));
     }
+
+    const BUFFER: HeaderBuffer = [MaybeUninit::uninit(); 512];
 
     #[test]
     fn a_header_of_our_form_is_read_and_no_other() {
-        let read = |text: &str| UntrustedHeader::read(&encode(text.as_bytes()));
+        let read = |text: &str| {
+            let mut buffer = BUFFER;
+            let header = UntrustedHeader::read(&encode(text.as_bytes()), &mut buffer)?;
+            Some([header.alg, header.kid, header.typ].map(str::to_owned))
+        };
         let header = read(r#"{"alg":"none","kid":"k","typ":"at+jwt"}"#).unwrap();
-        assert_eq!((&*header.alg, &*header.kid, &*header.typ), ("none", "k", "at+jwt"));
+        assert_eq!(header, ["none", "k", "at+jwt"]);
         for other in [
             r#"{"alg":"HS256","typ":"at+jwt","kid":"k"}"#,
             r#"{"alg":"HS256","kid":"k","typ":"at+jwt","crit":["x"]}"#,

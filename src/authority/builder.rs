@@ -11,7 +11,7 @@ use crate::asymmetric::SigningKey;
 use crate::{
     adoption::Adoption,
     counter::Counter,
-    environment::{Clock, Entropy, SystemClock, SystemEntropy},
+    environment::{BufferedEntropy, Clock, Entropy, SystemClock},
     key_ring::KeyRing,
     payload::MAX_EPOCHS,
     secret::MasterKey,
@@ -161,7 +161,7 @@ impl AuthorityBuilder {
             fixed_epochs: Vec::new(),
             user_epochs: Vec::new(),
             clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
+            entropy: Arc::new(BufferedEntropy),
             sessions: SessionPolicy::new(),
             adoption: None,
         };

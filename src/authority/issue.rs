@@ -123,12 +123,14 @@ impl<'a, P: Purpose> Issue<'a, P> {
         session: Option<&SessionInfo>,
     ) -> Result<Token<P>, IssueError> {
         let (iat, exp) = self.validity(now, session)?;
+        let default = [&*self.authority.settings.audience];
+        let named = self.addressees()?;
         self.authority.mint(Draft {
             kind: Kind::of::<P>(&self.authority.settings),
             user_id: self.user.id(),
             record,
             context,
-            audience: &self.addressees()?,
+            audience: if named.is_empty() { &default } else { &named },
             iat,
             exp,
             session: session.map(SessionInfo::id),
@@ -157,10 +159,8 @@ impl<'a, P: Purpose> Issue<'a, P> {
         }
     }
 
+    /// The audiences that were named, if any.
     fn addressees(&self) -> Result<Vec<&str>, IssueError> {
-        if self.audience.is_empty() {
-            return Ok(vec![&self.authority.settings.audience]);
-        }
         match self.audience.iter().any(String::is_empty) {
             true => Err(IssueError::Audience),
             false => Ok(self.audience.iter().map(String::as_str).collect()),

@@ -247,12 +247,13 @@ impl Authority {
 
     /// What is wrong with a header that is not one of the pinned ones.
     pub(super) fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
-        let reason = match UntrustedHeader::read(header) {
+        let mut buffer = [const { MaybeUninit::uninit() }; _];
+        let reason = match UntrustedHeader::read(header, &mut buffer) {
             None => Reason::Malformed,
             Some(header) => match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
                 None => Reason::UnknownKey,
                 Some(_) if header.typ != kind.typ => Reason::WrongType,
-                Some((key, _)) if header.alg.parse().ok() != kind.algorithm(key) => {
+                Some((key, _)) if Some(header.alg) != kind.algorithm(key).map(jws::alg_name) => {
                     Reason::WrongAlgorithm
                 }
                 Some(_) => Reason::Malformed,

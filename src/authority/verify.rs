@@ -43,13 +43,14 @@ impl<'a, P: Purpose> Opened<'a, P> {
         let settings = &*authority.settings;
         let kind = Kind::of::<P>(settings);
         let compact = authority.split(token.expose())?;
-        let now = authority.now();
         let inner = match (authority.find_key(compact.header, kind), &settings.adoption) {
-            (Some(found), _) => Inner::Ours(Ours::open(authority, kind, found, compact, now)?),
+            (Some(key), _) => {
+                Inner::Ours(Ours::open(authority, kind, key, compact, authority.now())?)
+            }
             (None, Some(adoption))
                 if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
             {
-                Inner::Legacy(adoption.open(compact, now, settings.leeway)?)
+                Inner::Legacy(adoption.open(compact, authority.now(), settings.leeway)?)
             }
             _ => return Err(authority.explain_header(compact.header, kind)),
         };

@@ -67,6 +67,6 @@ pub(crate) struct Bytes16(pub(crate) [u8; 16]);
 
 impl Serialize for Bytes16 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&jws::encode(&self.0))
+        serializer.serialize_str(jws::encode_16(&self.0, &mut [0; _]))
     }
 }
