@@ -9,8 +9,8 @@
 use std::{cell::Cell, collections::HashMap, convert::Infallible};
 
 use relatch::{
-    Access, Authority, Binding, BindingMode, Committed, Credential, MasterKey, SessionTable, Token,
-    User,
+    Access, Authority, Binding, BindingMode, Committed, Credential, KeyCache, MasterKey,
+    SessionTable, Token, User,
 };
 use serde::{Deserialize, Serialize};
 use time::Duration;
@@ -54,6 +54,7 @@ pub struct Account {
     /// Whether the tokens are bound to the digest that is kept, or to one that is taken of the
     /// hash each time.
     pub keeps_digest: bool,
+    pub keys: Option<KeyCache>,
 }
 
 impl User for Account {
@@ -71,6 +72,10 @@ impl User for Account {
 
     fn sessions(&self) -> Option<&SessionTable> {
         Some(&self.sessions)
+    }
+
+    fn key_cache(&self) -> Option<&KeyCache> {
+        self.keys.as_ref()
     }
 }
 
@@ -91,6 +96,7 @@ fn account(user: usize) -> Account {
         version: 1_700_000_000_000,
         sessions: SessionTable::default(),
         keeps_digest: true,
+        keys: None,
     }
 }
 
@@ -107,6 +113,13 @@ impl Users {
     #[must_use]
     pub fn hashing(mut self) -> Self {
         self.0.values_mut().for_each(|account| account.keeps_digest = false);
+        self
+    }
+
+    /// With the derived keys kept beside the records.
+    #[must_use]
+    pub fn caching(mut self) -> Self {
+        self.0.values_mut().for_each(|account| account.keys = Some(KeyCache::default()));
         self
     }
 

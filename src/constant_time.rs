@@ -13,6 +13,15 @@ pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
     same.fold(Choice::from(1), |all, each| all & each).into()
 }
 
+/// [`equal`], of any length, which is no secret.
+pub(crate) fn equal_slices(a: &[u8], b: &[u8]) -> bool {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    let same = a.iter().zip(b).map(|(a, b)| word(a).ct_eq(&word(b)));
+    let same = same.fold(rest_a.ct_eq(rest_b), |all, each| all & each);
+    a.len() == b.len() && bool::from(same)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +34,11 @@ mod tests {
             let mut other = secret;
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(!equal(&secret, &other), "{bit}");
+            assert!(!equal_slices(&secret, &other), "{bit}");
+        }
+        for len in 0..16 {
+            assert!(equal_slices(&secret[..len], &[0x5a; 16][..len]));
+            assert!(!equal_slices(&secret[..len], &secret));
         }
     }
 }

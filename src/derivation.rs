@@ -46,6 +46,7 @@ pub(crate) struct Derivation {
     nonce: HmacSha256,
     stamp: HmacSha256,
     server: HmacSha256,
+    id: [u8; 32],
 }
 
 impl Derivation {
@@ -63,7 +64,13 @@ impl Derivation {
             nonce: head(b"relatch/1 nonce"),
             stamp: head(b"relatch/1 stamp"),
             server: head(b"relatch/1 server"),
+            id: head(b"relatch derivation").finalize().into_bytes().into(),
         }
+    }
+
+    /// The same for the same master key, type and issuer, and for no others.
+    pub(crate) const fn id(&self) -> &[u8; 32] {
+        &self.id
     }
 
     /// The user's HS256 key.
@@ -122,7 +129,7 @@ pub(crate) fn sign(mac: HmacSha256, signing_input: &str) -> [u8; 32] {
 }
 
 impl Body<'_> {
-    fn feed(&self, mac: &mut impl Update) {
+    pub(crate) fn feed(&self, mac: &mut impl Update) {
         piece(mac, self.user_id.as_bytes());
         piece(mac, self.credential.as_bytes());
         nested(mac, self.outer.iter().map(|(name, _)| framed(name.len()) + framed(8)).sum());

@@ -18,6 +18,7 @@ mod environment;
 mod event;
 mod fingerprint;
 mod jws;
+mod key_cache;
 mod key_ring;
 #[cfg(feature = "live")]
 pub mod live;
@@ -49,6 +50,7 @@ pub use decision::{Change, Committed, Decision};
 pub use environment::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 pub use event::{EventKind, SessionEvent};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use key_cache::KeyCache;
 pub use key_ring::{KeyRing, KeyRingError};
 pub use purpose::{Access, NoClaims, Purpose, Refresh, Use};
 pub use rejection::{Reason, Rejection, Stage, VerifyError};

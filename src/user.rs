@@ -5,6 +5,7 @@ use std::{borrow::Cow, error, fmt, sync::Arc};
 use crate::{
     counter::Counter,
     credential::{Carried, Credential, CredentialError, effective},
+    key_cache::KeyCache,
     slots::SessionTable,
 };
 
@@ -64,6 +65,12 @@ pub trait User {
         None
     }
 
+    /// Where the keys are kept that are derived of this record, if it is one that is kept in memory
+    /// itself.
+    fn key_cache(&self) -> Option<&KeyCache> {
+        None
+    }
+
     /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where the
     /// purpose is [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, as for a record that has no
     /// such counter, is an error then. A `NULL` column is a counter: `Some(column.into())`, where
@@ -97,6 +104,9 @@ macro_rules! forward {
             }
             fn sessions(&self) -> Option<&SessionTable> {
                 (**self).sessions()
+            }
+            fn key_cache(&self) -> Option<&KeyCache> {
+                (**self).key_cache()
             }
             fn lane(&self, typ: &str) -> Option<Counter> {
                 (**self).lane(typ)

@@ -17,6 +17,7 @@ use crate::{
     credential::CredentialError,
     derivation,
     jws::{self, Compact, UntrustedHeader},
+    key_cache::UserMac,
     payload::{Claims, Payload},
     rejection::{Reason, Rejection, Stage, VerifyError},
     user::{RecordError, User},
@@ -176,19 +177,21 @@ impl Ours<'_, '_> {
         if lane != record.lane {
             return reject(Reason::RevokedByLane);
         }
+        let derivation = self.key.derivation();
         let body = record.body(self.payload.subject(), context);
         match (stamp, &self.signature) {
             (None, Signature::Hs256(signature)) => {
-                let key = self.key.derivation().user_key(&body);
-                let genuine = derivation::sign(derivation::hs256(&key), signing_input);
-                match constant_time::equal(&genuine, signature) {
-                    true => Ok(()),
-                    false => reject(Reason::BadSignature),
+                let user = UserMac::new(derivation, &body, record.key_cache);
+                let genuine = user.sign(signing_input);
+                if !constant_time::equal(&genuine, signature) {
+                    return reject(Reason::BadSignature);
                 }
+                user.keep(derivation, &body);
+                Ok(())
             }
             (Some(stamp), _) => {
                 let token_id = self.payload.token_id();
-                let genuine = self.key.derivation().stamp(&body, token_id, exp);
+                let genuine = derivation.stamp(&body, token_id, exp);
                 match constant_time::equal(&genuine, &stamp) {
                     true => Ok(()),
                     false => reject(Reason::RevokedByStamp),

@@ -5,6 +5,7 @@ use crate::{
     context::Context,
     derivation::{self, Derivation},
     jws,
+    key_cache::UserMac,
     payload::{AddOwn, Bytes16, NewClaims},
     slots::SessionId,
     token::Token,
@@ -58,8 +59,9 @@ impl Authority {
         jws::push_part(&mut token, &payload);
         match draft.kind.mode {
             BindingMode::Key => {
-                let user_mac = derivation::hs256(&derivation.user_key(&body));
-                let signature = derivation::sign(user_mac, &token);
+                let user = UserMac::new(derivation, &body, draft.record.key_cache);
+                let signature = user.sign(&token);
+                user.keep(derivation, &body);
                 jws::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {

@@ -11,6 +11,7 @@ use crate::{
     counter::Counter,
     credential::Credential,
     derivation::Body,
+    key_cache::KeyCache,
     purpose::Purpose,
     user::{MAX_ID_BYTES, RecordError, User},
 };
@@ -21,6 +22,7 @@ pub(super) struct Record<'a> {
     pub(super) outer: Vec<(Cow<'a, str>, u64)>,
     pub(super) version: u64,
     pub(super) lane: Option<u64>,
+    pub(super) key_cache: Option<&'a KeyCache>,
 }
 
 impl<'a> Record<'a> {
@@ -42,6 +44,7 @@ impl<'a> Record<'a> {
                 true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
             },
+            key_cache: user.key_cache(),
         })
     }
 
