@@ -1,25 +1,27 @@
 //! Comparing secrets.
 
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
 /// Whether two secrets are the same, in a time that does not tell where they differ.
 ///
-/// `N` is a multiple of 8: a word costs what a byte costs.
+/// `N` is a multiple of 8.
 pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
     const { assert!(N.is_multiple_of(8), "whole words") };
-    let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
-    let same = a.iter().zip(b).map(|(a, b)| word(a).ct_eq(&word(b)));
-    same.fold(Choice::from(1), |all, each| all & each).into()
+    equal_slices(a, b)
 }
 
 /// [`equal`], of any length, which is no secret.
+#[inline]
 pub(crate) fn equal_slices(a: &[u8], b: &[u8]) -> bool {
-    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
-    let same = a.iter().zip(b).map(|(a, b)| word(a).ct_eq(&word(b)));
-    let same = same.fold(rest_a.ct_eq(rest_b), |all, each| all & each);
-    a.len() == b.len() && bool::from(same)
+    let ((words_a, rest_a), (words_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    // All differences are gathered first, which is constant in time as well: `subtle`, which sees
+    // to it that the compiler does not stop at one, takes its time for each comparison.
+    let words = words_a
+        .iter()
+        .zip(words_b)
+        .fold(0, |different, (a, b)| different | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)));
+    let rest = rest_a.iter().zip(rest_b).fold(0, |different, (a, b)| different | (a ^ b));
+    a.len() == b.len() && bool::from((words | u64::from(rest)).ct_eq(&0))
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use super::{
     sessions::{SessionTokens, table},
 };
 use crate::{
-    application,
     decision::{Change, Decision},
     event::{EventKind, SessionEvent},
     purpose::{Access, NoClaims, Refresh},
@@ -141,7 +140,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let policy = &self.authority.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
-        if application::has_any(opened.ours.payload.own()) {
+        if opened.ours.payload.own().is_some() {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         let context = opened.token.context();

@@ -3,9 +3,10 @@
 use std::{borrow::Cow, fmt};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::{Claims, MAX_EPOCHS, Payload};
 use crate::{
@@ -19,9 +20,7 @@ use crate::{
 
 pub(super) fn read(json: &str) -> Option<Payload<'static>> {
     let members: Members<'_> = serde_json::from_str(json).ok()?;
-    // What had an escape stands nowhere in the JSON, so all of it is put behind.
-    let mut text = json.to_owned();
-    let own = Span::new(0, text.len());
+    let mut text = String::with_capacity(json.len());
     let claims = Claims {
         issuer: Span::push(&mut text, &members.issuer.0),
         subject: Span::push(&mut text, &members.subject.0),
@@ -40,7 +39,10 @@ pub(super) fn read(json: &str) -> Option<Payload<'static>> {
         seq: members.seq,
         lane: members.lane,
         stamp: members.stamp.map(|Bytes16(stamp)| stamp),
-        own,
+        own: match &*members.own {
+            [] => Span::EMPTY,
+            own => Span::push(&mut text, &serde_json::to_string(&Own(own)).ok()?),
+        },
     };
     Some(Payload { text: Cow::Owned(text), claims })
 }
@@ -58,6 +60,7 @@ struct Members<'de> {
     seq: Option<u64>,
     lane: Option<u64>,
     stamp: Option<Bytes16>,
+    own: Vec<(Cow<'de, str>, &'de RawValue)>,
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -96,13 +99,14 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             ));
                         }
                         _ => {
-                            map.next_value::<IgnoredAny>()?;
-                            own.push(name);
+                            let value = map.next_value()?;
+                            own.push((name, value));
                         }
                     }
                 }
-                own.sort_unstable();
-                if own.windows(2).any(|pair| pair[0] == pair[1]) {
+                let mut names: Vec<&str> = own.iter().map(|(name, _)| &**name).collect();
+                names.sort_unstable();
+                if names.windows(2).any(|pair| pair[0] == pair[1]) {
                     return Err(de::Error::custom("a claim given twice"));
                 }
                 Ok(Members {
@@ -117,6 +121,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     seq: seq.map(|Count(count)| count),
                     lane: lane.map(|Count(count)| count),
                     stamp,
+                    own,
                 })
             }
         }
@@ -137,6 +142,15 @@ fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
 
 fn required<T, E: de::Error>(claim: Option<T>) -> Result<T, E> {
     claim.ok_or_else(|| E::custom("a required claim is missing"))
+}
+
+/// The application's claims, as they stand in the payload, on their own.
+struct Own<'m, 'de>(&'m [(Cow<'de, str>, &'de RawValue)]);
+
+impl Serialize for Own<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// `aud`.

@@ -41,8 +41,7 @@ pub(crate) struct Claims {
     pub(crate) seq: Option<u64>,
     pub(crate) lane: Option<u64>,
     pub(crate) stamp: Option<[u8; 16]>,
-    /// An object that has the application's own claims, with or without the registered ones;
-    /// empty if there are none.
+    /// An object of the application's own claims; empty if there are none.
     own: Span,
 }
 
@@ -83,7 +82,7 @@ impl<'t> Payload<'t> {
         self.claims.token_id.of(&self.text)
     }
 
-    /// An object that has the application's own claims, if any.
+    /// An object of the application's own claims, if there are any.
     pub(crate) fn own(&self) -> Option<&str> {
         Some(self.claims.own.of(&self.text)).filter(|own| !own.is_empty())
     }
