@@ -25,13 +25,13 @@ use crate::{
 
 /// One of relatch's own tokens, without its text. What its payload says is a hint, but for the
 /// subject and the expiry, until the signature is checked.
-pub(super) struct Ours<'a, 't> {
+pub(super) struct Ours<'a> {
     kind: Kind,
     key: PinnedKey<'a>,
     /// How much of the text is signed, in bytes.
     signed: usize,
     signature: Signature,
-    pub(super) payload: Payload<'t>,
+    pub(super) payload: Payload<'static>,
 }
 
 enum Signature {
@@ -43,7 +43,7 @@ enum Signature {
 /// Payloads up to this length, in bytes, are decoded without an allocation.
 const USUAL_BYTES: usize = 1024;
 
-impl<'a> Ours<'a, 'static> {
+impl<'a> Ours<'a> {
     /// All that can be checked before the user's record is known.
     pub(super) fn open(
         authority: &Authority,
@@ -66,21 +66,23 @@ impl<'a> Ours<'a, 'static> {
         };
         let json = json.ok_or(malformed(Stage::Shape))?;
         let payload = Payload::read(json).ok_or(malformed(Stage::Claims))?;
-        if !kind.has_claims_of(payload.claims()) {
+        let jti = payload.jti().ok_or(malformed(Stage::Claims))?;
+        if !kind.has_claims_of(&payload) {
             return Err(malformed(Stage::Claims));
         }
-        let signed = compact.signing_input.len();
-        let ours = Ours { kind, key, signed, signature, payload };
-        if !ours.passes_guard(compact.signing_input) {
+        let is_issued_here = match kind.mode {
+            BindingMode::Key => passes_guard(key, &payload, jti),
+            _ => signature.is_of_server(key, compact.signing_input),
+        };
+        if !is_issued_here {
             return Err(Rejection::new(Stage::Guard, Reason::Forged));
         }
-        ours.check_time(&authority.settings, now)?;
-        ours.check_names(&authority.settings)?;
-        Ok(Ours { payload: ours.payload.into_owned(), ..ours })
+        check_time(key, payload.claims(), &authority.settings, now)?;
+        check_names(&payload, &authority.settings)?;
+        let signed = compact.signing_input.len();
+        Ok(Self { kind, key, signed, signature, payload: payload.into_owned() })
     }
-}
 
-impl Ours<'_, '_> {
     /// What binds the token, whose text this is, to the user's record. The time is checked again,
     /// because the lookup took some.
     pub(super) fn confirm<'r>(
@@ -90,7 +92,7 @@ impl Ours<'_, '_> {
         user: &'r dyn User,
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
-        self.check_time(&authority.settings, now)?;
+        check_time(self.key, self.payload.claims(), &authority.settings, now)?;
         let record = Record::of(&authority.settings, self.kind, user);
         let record = record.map_err(unusable)?;
         let signing_input = text.get(..self.signed).unwrap_or_default();
@@ -113,52 +115,6 @@ impl Ours<'_, '_> {
         }
     }
 
-    /// What a token must pass before anything is looked up for it: the guard in key mode, the
-    /// server's signature in stamp mode.
-    fn passes_guard(&self, signing_input: &str) -> bool {
-        match (self.kind.mode, &self.signature) {
-            (BindingMode::Key, _) => {
-                let Claims { exp, jti, .. } = *self.payload.claims();
-                let [nonce, guard] = halves(jti);
-                let subject = self.payload.subject();
-                let genuine = self.key.derivation().guard(subject, exp, &nonce);
-                constant_time::equal(&genuine, &guard)
-            }
-            (BindingMode::StampHs256, Signature::Hs256(signature)) => {
-                self.key.server_mac().is_some_and(|mac| {
-                    let genuine = derivation::sign(mac.clone(), signing_input);
-                    constant_time::equal(&genuine, signature)
-                })
-            }
-            #[cfg(feature = "asymmetric")]
-            (BindingMode::StampAsymmetric, Signature::Asymmetric(signature)) => {
-                let key = self.key.key.signing_key();
-                key.is_some_and(|key| {
-                    key.verifying_key().verify(signing_input.as_bytes(), signature)
-                })
-            }
-            #[cfg(feature = "asymmetric")]
-            _ => false,
-        }
-    }
-
-    fn check_time(&self, settings: &Settings, now: OffsetDateTime) -> Result<(), Rejection> {
-        check_deadline(self.key.until, now)?;
-        let Claims { iat, exp, .. } = *self.payload.claims();
-        check_validity(exp, Some(iat), now, settings.leeway)
-    }
-
-    fn check_names(&self, settings: &Settings) -> Result<(), Rejection> {
-        let reject = |reason| Err(Rejection::new(Stage::Validity, reason));
-        if self.payload.issuer() != settings.issuer {
-            return reject(Reason::WrongIssuer);
-        }
-        if !self.payload.audience().any(|audience| audience == settings.audience) {
-            return reject(Reason::WrongAudience);
-        }
-        Ok(())
-    }
-
     /// Versions first, so that a log can tell a revocation; then what proves the rest.
     fn check_binding(
         &self,
@@ -167,7 +123,7 @@ impl Ours<'_, '_> {
         record: &Record<'_>,
     ) -> Result<(), Rejection> {
         let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
-        let Claims { ver, lane, exp, stamp, .. } = *self.payload.claims();
+        let Claims { ver, lane, exp, .. } = *self.payload.claims();
         if ver < record.version {
             return reject(Reason::RevokedByVersion);
         }
@@ -179,7 +135,7 @@ impl Ours<'_, '_> {
         }
         let derivation = self.key.derivation();
         let body = record.body(self.payload.subject(), context);
-        match (stamp, &self.signature) {
+        match (self.payload.stamp(), &self.signature) {
             (None, Signature::Hs256(signature)) => {
                 let user = UserMac::new(derivation, &body, record.key_cache);
                 let genuine = user.sign(signing_input);
@@ -211,26 +167,64 @@ impl Signature {
             BindingMode::StampAsymmetric => jws::decode_array(text).map(Self::Asymmetric),
         }
     }
+
+    /// What a token of stamp mode must pass before anything is looked up for it.
+    fn is_of_server(&self, key: PinnedKey<'_>, signing_input: &str) -> bool {
+        match self {
+            Self::Hs256(signature) => key.server_mac().is_some_and(|mac| {
+                constant_time::equal(&derivation::sign(mac.clone(), signing_input), signature)
+            }),
+            #[cfg(feature = "asymmetric")]
+            Self::Asymmetric(signature) => key
+                .signing_key()
+                .is_some_and(|key| key.verifying_key().verify(signing_input.as_bytes(), signature)),
+        }
+    }
 }
 
-/// A `jti` of key mode: the nonce, and the guard.
-fn halves(jti: [u8; 16]) -> [[u8; 8]; 2] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = jti;
-    [[a, b, c, d, e, f, g, h], rest]
+/// What a token of key mode must pass before anything is looked up for it.
+fn passes_guard(key: PinnedKey<'_>, payload: &Payload<'_>, jti: [u8; 16]) -> bool {
+    let [a, b, c, d, e, f, g, h, guard @ ..] = jti;
+    let nonce = [a, b, c, d, e, f, g, h];
+    let genuine = key.derivation().guard(payload.subject(), payload.claims().exp, &nonce);
+    constant_time::equal(&genuine, &guard)
+}
+
+fn check_time(
+    key: PinnedKey<'_>,
+    claims: &Claims,
+    settings: &Settings,
+    now: OffsetDateTime,
+) -> Result<(), Rejection> {
+    check_deadline(key.until, now)?;
+    check_validity(claims.exp, Some(claims.iat), now, settings.leeway)
+}
+
+fn check_names(payload: &Payload<'_>, settings: &Settings) -> Result<(), Rejection> {
+    let reject = |reason| Err(Rejection::new(Stage::Validity, reason));
+    if payload.issuer() != settings.issuer {
+        return reject(Reason::WrongIssuer);
+    }
+    if !payload.audience().any(|audience| audience == settings.audience) {
+        return reject(Reason::WrongAudience);
+    }
+    Ok(())
 }
 
 impl Kind {
     /// Whether the claims that depend on the kind are there, and no others of them.
-    const fn has_claims_of(self, claims: &Claims) -> bool {
-        let has_stamp = !matches!(self.mode, BindingMode::Key);
+    fn has_claims_of(self, payload: &Payload<'_>) -> bool {
+        let claims = payload.claims();
+        let is_stamped = match self.mode {
+            BindingMode::Key => !payload.has_stamp(),
+            _ => payload.stamp().is_some(),
+        };
         let is_of_session = match self.session {
             OfSession::Never => claims.session.is_none() && claims.seq.is_none(),
             OfSession::Perhaps => claims.seq.is_none(),
             OfSession::Always => claims.session.is_some() && claims.seq.is_some(),
         };
-        claims.stamp.is_some() == has_stamp
-            && claims.lane.is_some() == self.has_lane
-            && is_of_session
+        is_stamped && claims.lane.is_some() == self.has_lane && is_of_session
     }
 }
 

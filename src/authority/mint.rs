@@ -71,7 +71,7 @@ impl Authority {
             }
             #[cfg(feature = "asymmetric")]
             BindingMode::StampAsymmetric => {
-                let key = key.key.signing_key().ok_or(IssueError::Signing)?;
+                let key = key.signing_key().ok_or(IssueError::Signing)?;
                 let signature = key.sign(token.as_bytes()).ok_or(IssueError::Signing)?;
                 jws::push_part(&mut token, &signature);
             }

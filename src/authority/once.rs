@@ -87,7 +87,7 @@ impl Authority {
 pub struct OpenedOnce<'a, P> {
     pub(super) authority: &'a Authority,
     pub(super) token: Token<P>,
-    pub(super) ours: Ours<'a, 'static>,
+    pub(super) ours: Ours<'a>,
 }
 
 impl<'a, P> OpenedOnce<'a, P> {

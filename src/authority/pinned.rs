@@ -10,6 +10,8 @@ use super::{
     builder::{BindingMode, Settings},
     kind::Kind,
 };
+#[cfg(feature = "asymmetric")]
+use crate::asymmetric::SigningKey;
 use crate::{
     derivation::{self, Derivation, HmacSha256},
     jws,
@@ -41,15 +43,31 @@ struct Pinned {
 /// A key of the ring, as one type of token takes it.
 #[derive(Clone, Copy)]
 pub(super) struct PinnedKey<'a> {
-    pub(super) key: &'a MasterKey,
+    #[cfg(feature = "asymmetric")]
+    key: &'a MasterKey,
     /// When the key is refused; `None` for the current one.
     pub(super) until: Option<OffsetDateTime>,
     pinned: &'a Pinned,
 }
 
 impl<'a> PinnedKey<'a> {
+    #[cfg_attr(not(feature = "asymmetric"), expect(unused_variables))]
+    const fn new(key: &'a MasterKey, until: Option<OffsetDateTime>, pinned: &'a Pinned) -> Self {
+        Self {
+            #[cfg(feature = "asymmetric")]
+            key,
+            until,
+            pinned,
+        }
+    }
+
     pub(super) fn header(self) -> Option<&'a str> {
         self.pinned.header.as_deref()
+    }
+
+    #[cfg(feature = "asymmetric")]
+    pub(super) fn signing_key(self) -> Option<&'a SigningKey> {
+        self.key.signing_key()
     }
 
     pub(super) fn derivation(self) -> &'a Derivation {
@@ -72,7 +90,7 @@ impl Authority {
     /// The key that issues.
     pub(super) fn current_key(&self, kind: Kind) -> PinnedKey<'_> {
         let pinned = &self.pinned_ring(kind).current;
-        PinnedKey { key: self.keys.ring.current(), until: None, pinned }
+        PinnedKey::new(self.keys.ring.current(), None, pinned)
     }
 
     /// The keys of the ring, the current one first.
@@ -80,7 +98,7 @@ impl Authority {
         let PinnedRing { current, retiring } = self.pinned_ring(kind);
         let pinned = iter::once(current).chain(retiring);
         let keys = self.keys.ring.iter().zip(pinned);
-        keys.map(|((key, until), pinned)| PinnedKey { key, until, pinned })
+        keys.map(|((key, until), pinned)| PinnedKey::new(key, until, pinned))
     }
 
     fn pinned_ring(&self, kind: Kind) -> &PinnedRing {

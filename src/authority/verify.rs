@@ -34,7 +34,7 @@ pub struct Opened<'a, P> {
 
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Inner<'a> {
-    Ours(Ours<'a, 'static>),
+    Ours(Ours<'a>),
     Legacy(LegacyToken<'a>),
 }
 

@@ -13,7 +13,6 @@ use crate::{
     application::Text,
     claims::{MAX_NUMERIC_DATE, is_registered},
     counter::MAX_COUNT,
-    jws,
     slots::SessionId,
     span::{Audience, Span},
 };
@@ -32,13 +31,12 @@ pub(super) fn read(json: &str) -> Option<Payload<'static>> {
         },
         exp: members.exp,
         iat: members.iat,
-        token_id: Span::push(&mut text, &jws::encode(&members.jti.0)),
-        jti: members.jti.0,
+        token_id: Span::push(&mut text, &members.jti.0),
         ver: members.ver,
         session: members.session,
         seq: members.seq,
         lane: members.lane,
-        stamp: members.stamp.map(|Bytes16(stamp)| stamp),
+        stamp: members.stamp.map(|Text(stamp)| Span::push(&mut text, &stamp)),
         own: match &*members.own {
             [] => Span::EMPTY,
             own => Span::push(&mut text, &serde_json::to_string(&Own(own)).ok()?),
@@ -54,12 +52,12 @@ struct Members<'de> {
     audience: Addressees<'de>,
     exp: u64,
     iat: u64,
-    jti: Bytes16,
+    jti: Text<'de>,
     ver: u64,
     session: Option<SessionId>,
     seq: Option<u64>,
     lane: Option<u64>,
-    stamp: Option<Bytes16>,
+    stamp: Option<Text<'de>>,
     own: Vec<(Cow<'de, str>, &'de RawValue)>,
 }
 
@@ -244,16 +242,5 @@ impl<'de> Deserialize<'de> for Epochs {
         }
 
         deserializer.deserialize_map(Members)
-    }
-}
-
-/// Sixteen bytes as canonical base64url.
-struct Bytes16([u8; 16]);
-
-impl<'de> Deserialize<'de> for Bytes16 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Text(text) = Text::deserialize(deserializer)?;
-        let bytes = jws::decode_array(&*text).ok_or_else(|| de::Error::custom("not 16 bytes"))?;
-        Ok(Self(bytes))
     }
 }

@@ -10,6 +10,7 @@ pub(crate) use self::write::{AddOwn, Bytes16, NewClaims};
 use crate::{
     claims::Registered,
     counter::Counter,
+    jws,
     slots::SessionId,
     span::{Audience, Span},
 };
@@ -35,18 +36,18 @@ pub(crate) struct Claims {
     pub(crate) exp: u64,
     pub(crate) iat: u64,
     token_id: Span,
-    pub(crate) jti: [u8; 16],
     pub(crate) ver: u64,
     pub(crate) session: Option<SessionId>,
     pub(crate) seq: Option<u64>,
     pub(crate) lane: Option<u64>,
-    pub(crate) stamp: Option<[u8; 16]>,
+    stamp: Option<Span>,
     /// An object of the application's own claims; empty if there are none.
     own: Span,
 }
 
 impl<'t> Payload<'t> {
-    /// `None` if a claim is missing, given twice, unknown to this version or not in its form.
+    /// `None` if a claim is missing, given twice, unknown to this version or not in its form; the
+    /// form of `jti` and `stamp` is left to [`jti`](Self::jti) and [`stamp`](Self::stamp).
     ///
     /// The bytes are the reader's to change.
     pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
@@ -80,6 +81,20 @@ impl<'t> Payload<'t> {
     /// `jti`, as it stands there.
     pub(crate) fn token_id(&self) -> &str {
         self.claims.token_id.of(&self.text)
+    }
+
+    /// `jti`; `None` if it is not in its form.
+    pub(crate) fn jti(&self) -> Option<[u8; 16]> {
+        jws::decode_array(self.token_id())
+    }
+
+    pub(crate) const fn has_stamp(&self) -> bool {
+        self.claims.stamp.is_some()
+    }
+
+    /// `stamp`; `None` if it is not there, or not in its form.
+    pub(crate) fn stamp(&self) -> Option<[u8; 16]> {
+        jws::decode_array(self.claims.stamp?.of(&self.text))
     }
 
     /// An object of the application's own claims, if there are any.
@@ -121,7 +136,8 @@ mod tests {
 
     /// All that a payload says, wherever it stands.
     fn said(payload: &Payload<'_>) -> impl PartialEq + std::fmt::Debug + use<> {
-        let Claims { exp, iat, jti, ver, session, seq, lane, stamp, .. } = *payload.claims();
+        let Claims { exp, iat, ver, session, seq, lane, .. } = *payload.claims();
+        let (jti, stamp) = (payload.jti(), payload.stamp());
         let texts: Vec<_> = [payload.issuer(), payload.subject(), payload.token_id()]
             .into_iter()
             .chain(payload.audience())
