@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Measures the speeds, and makes the README's table and plots of them.
+
+report.py           run, then write
+report.py run       runs the benchmark `speed` several times, under each provider of jsonwebtoken
+report.py write     makes speed.json of those runs, then renders it
+report.py render    makes the README's section, speed.svg and stages.svg of speed.json
+report.py check     whether these three are what `render` makes
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Optional
+
+# Before the import, which would leave its bytecode among the sources.
+sys.dont_write_bytecode = True
+
+import plot
+from figures import GROUPS, YARDSTICKS, Figure, collect, require_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+SPEED_JSON = ROOT / "benches" / "speed.json"
+SPEED_SVG = ROOT / "benches" / "speed.svg"
+STAGES_SVG = ROOT / "benches" / "stages.svg"
+RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "speed"
+
+BEGIN, END = "<!-- speed:begin -->\n", "<!-- speed:end -->\n"
+BENCH = ["cargo", "bench", "--locked", "-p", "relatch-benches", "--bench", "speed"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command")
+    of_run = commands.add_parser("run")
+    of_run.add_argument("--runs", type=int, default=3, help="with rust_crypto (default: 3)")
+    of_run.add_argument("--aws-runs", type=int, default=1, help="with aws_lc_rs (default: 1)")
+    for command in ("write", "render", "check"):
+        commands.add_parser(command)
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        run(arguments.runs, arguments.aws_runs)
+    elif arguments.command == "write":
+        write()
+    elif arguments.command == "render":
+        render()
+    elif arguments.command == "check":
+        check()
+    else:
+        run(of_run.get_default("runs"), of_run.get_default("aws_runs"))
+        write()
+
+
+def run(rust_crypto: int, aws_lc_rs: int) -> None:
+    # All of it: a run of older sources must not be taken for one of these.
+    shutil.rmtree(RUNS, ignore_errors=True)
+    RUNS.mkdir(parents=True)
+    logged("build", RUNS / "build.log", [*BENCH, "--no-run"], {})
+    for provider, runs in (("rust_crypto", rust_crypto), ("aws_lc_rs", aws_lc_rs)):
+        for number in range(1, runs + 1):
+            home = RUNS / f"{provider}-{number}"
+            what = f"{provider}, run {number} of {runs}"
+            variables = {"JWT_PROVIDER": provider, "CRITERION_HOME": str(home)}
+            logged(what, home.with_suffix(".log"), BENCH, variables)
+
+
+def logged(what: str, log: Path, command: list[str], variables: dict[str, str]) -> None:
+    print(f"{what}: ", end="", flush=True)
+    began = time.monotonic()
+    with log.open("wb") as output:
+        status = subprocess.run(
+            command,
+            check=False,
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ).returncode
+    if status != 0:
+        print("failed")
+        sys.exit(log.read_text(encoding="utf-8", errors="replace"))
+    print(f"{time.monotonic() - began:.0f} s")
+
+
+def write() -> None:
+    SPEED_JSON.write_text(json.dumps(collect(ROOT, RUNS), indent=2) + "\n", encoding="utf-8")
+    render()
+
+
+def render() -> None:
+    for path, text in rendered().items():
+        if text is not None:
+            path.write_text(text, encoding="utf-8")
+        elif path.exists():
+            path.unlink()
+
+
+def check() -> None:
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path, text in rendered().items()
+        if text != (path.read_text(encoding="utf-8") if path.exists() else None)
+    ]
+    if wrong:
+        sys.exit(f"not what `benches/report.py render` makes: {', '.join(wrong)}")
+
+
+def rendered() -> dict[Path, Optional[str]]:
+    figures = json.loads(SPEED_JSON.read_text(encoding="utf-8"))
+    require_rows("speed.json", figures["ratios"])
+    stages = [
+        (name.split("-", 1)[1].replace("-", " "), stage["median"])
+        for name, stage in figures["stages"].items()
+    ]
+    whole = figures["nanoseconds"]["verify"]["median"]
+    section = speed_section(figures)
+    if stages:
+        section += stages_section(stages, whole)
+    return {
+        README: with_section(section),
+        SPEED_SVG: speed_plot(figures["ratios"]),
+        STAGES_SVG: plot.stages(stages, whole) if stages else None,
+    }
+
+
+def with_section(section: str) -> str:
+    text = README.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        sys.exit("README.md must have one begin and one end of the section")
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + section + END + rest.split(END)[1]
+
+
+def speed_section(figures: dict[str, object]) -> str:
+    machine, versions, ratios = figures["machine"], figures["versions"], figures["ratios"]
+    nanoseconds, threads = figures["nanoseconds"], figures["scaling"]
+    sha = "with" if machine["sha_extensions"] else "without"
+    lines = [
+        "![The ratios of the table below, as bars][speed.svg]",
+        "",
+        paragraph(
+            "1 is the time of plain `jsonwebtoken::decode`,"
+            f" {plot.duration(nanoseconds['decode']['median'])}; when issuing, that of plain"
+            f" `encode`, {plot.duration(nanoseconds['encode']['median'])} ({machine['processor']}"
+            f" {sha} SHA extensions). Machines differ, so look at the ratios: each is taken within"
+            " a pass over all benchmarks, and is the median of"
+            f" {counted(len(ratios['verify']['runs']), 'run', 'runs')} of"
+            f" {counted(figures['passes'], 'pass', 'passes')}. Measured were jsonwebtoken"
+            f" {versions['jsonwebtoken']} with `rust_crypto`, or with aws-lc-rs"
+            f" {versions['aws-lc-rs']} where the row says so, and jwt-simple"
+            f" {versions['jwt-simple']} in pure Rust, built by rustc {machine['rustc']}."
+        ),
+        "",
+        "| | ratio | min–max of the runs |",
+        "| --- | ---: | :---: |",
+    ]
+    for group, rows in GROUPS.items():
+        lines.append(f"| **{group}** | | |")
+        for row in rows:
+            ratio = ratios[row.name]
+            spread = "the yardstick" if row.name == YARDSTICKS[group] else min_max(ratio)
+            lines.append(f"| {row.words} | {plot.ratio(ratio['median'])} | {spread} |")
+    lines += [
+        "",
+        paragraph(
+            f"Two threads verify {with_min_max(threads['verify'])} times as much as one, and"
+            f" `decode` {with_min_max(threads['decode'])} times as much; 2.00 would be perfect."
+            f" The one divided by the other is {with_min_max(threads['verify/decode'])}."
+        ),
+        "",
+        "[speed.svg]: benches/speed.svg",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def stages_section(stages: list[tuple[str, float]], whole: float) -> str:
+    total = sum(ns for _, ns in stages)
+    lines = [
+        "",
+        "Where the time of a verification goes, each stage measured alone:",
+        "",
+        "![The shares of the table below, as bars][stages.svg]",
+        "",
+        "| stage | share of their sum | time |",
+        "| --- | ---: | ---: |",
+        *(f"| {label} | {ns / total:.0%} | {plot.duration(ns)} |" for label, ns in stages),
+        f"| **the sum** | 100% | {plot.duration(total)} |",
+        f"| **the whole of `verify`** | {whole / total:.0%} | {plot.duration(whole)} |",
+        "",
+        "[stages.svg]: benches/stages.svg",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def speed_plot(ratios: dict[str, Figure]) -> str:
+    groups = []
+    for group, rows in GROUPS.items():
+        bars = []
+        for row in rows:
+            ratio = ratios[row.name]
+            words = row.words.replace("`", "")
+            bars.append(plot.Bar(words, ratio["median"], ratio["min"], ratio["max"], row.is_peer))
+        is_other = YARDSTICKS[group] != "decode"
+        groups.append((f"{group} (1 is plain {YARDSTICKS[group]})" if is_other else group, bars))
+    return plot.bars(
+        "The time of relatch and of others, relative to plain jsonwebtoken::decode",
+        "A bar for each row of the README's table, where the same figures are. Shorter is faster.",
+        "plain decode",
+        groups,
+    )
+
+
+def paragraph(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+
+
+def with_min_max(of: Figure) -> str:
+    return f"{plot.ratio(of['median'])} ({min_max(of)})"
+
+
+def min_max(of: Figure) -> str:
+    if len(of["runs"]) == 1:
+        return "one run"
+    return f"{plot.ratio(of['min'])}–{plot.ratio(of['max'])}"
+
+
+def counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
+if __name__ == "__main__":
+    main()
