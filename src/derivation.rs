@@ -129,7 +129,7 @@ pub(crate) fn sign(mac: HmacSha256, signing_input: &str) -> [u8; 32] {
 }
 
 impl Body<'_> {
-    pub(crate) fn feed(&self, mac: &mut impl Update) {
+    fn feed(&self, mac: &mut impl Update) {
         piece(mac, self.user_id.as_bytes());
         piece(mac, self.credential.as_bytes());
         nested(mac, self.outer.iter().map(|(name, _)| framed(name.len()) + framed(8)).sum());

@@ -5,11 +5,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use sha2::digest::Update;
-use zeroize::Zeroizing;
-
 use crate::{
     constant_time,
+    context::Context,
+    credential::Credential,
     derivation::{self, Body, Derivation, HmacSha256},
 };
 
@@ -23,7 +22,7 @@ use crate::{
 /// Each key is kept under *all* that it was derived from: the master key, the issuer, the type of
 /// token, and the whole of the user's binding with its context. After a bump or a new password
 /// nothing of it is found any more, even where the record was changed in place. It holds up to
-/// [`MAX_KEYS`](Self::MAX_KEYS) keys, about 0.5 KiB each, and those that came first; so replace it
+/// [`MAX_KEYS`](Self::MAX_KEYS) keys, about 0.5 KiB each, those that came first; so replace it
 /// with the record, rather than keep it for ever. It is for key mode
 /// ([`BindingMode::Key`](crate::BindingMode::Key)): a stamp is of one token alone.
 ///
@@ -60,10 +59,16 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct KeyCache(Arc<[OnceLock<Box<Entry>>; KeyCache::MAX_KEYS]>);
 
+/// A key, and all that it was derived from.
 struct Entry {
     /// Of the derivation.
     id: [u8; 32],
-    body: Zeroizing<Vec<u8>>,
+    user_id: String,
+    credential: Credential,
+    outer: Vec<(String, u64)>,
+    version: u64,
+    lane: Option<u64>,
+    context: Context,
     mac: HmacSha256,
 }
 
@@ -78,9 +83,6 @@ impl KeyCache {
     /// How many keys are kept: those of access and refresh tokens, under a current and a retiring
     /// master key.
     pub const MAX_KEYS: usize = 4;
-
-    /// Bindings up to this length, in bytes, are kept.
-    const MAX_BODY: usize = 1024;
 }
 
 impl<'a> UserMac<'a> {
@@ -109,50 +111,37 @@ impl<'a> UserMac<'a> {
     pub(crate) fn keep(self, derivation: &Derivation, body: &Body<'_>) {
         let Self::Derived(mac, Some(cache)) = self else { return };
         let Some(free) = cache.0.iter().find(|slot| slot.get().is_none()) else { return };
-        let mut bytes = Bytes::default();
-        body.feed(&mut bytes);
-        let Bytes(body) = bytes;
-        if body.len() <= KeyCache::MAX_BODY {
-            // Another thread may have been first.
-            let _ = free.set(Box::new(Entry { id: *derivation.id(), body, mac }));
-        }
+        // Another thread may have been first.
+        let _ = free.set(Box::new(Entry::new(derivation, body, mac)));
     }
 }
 
 impl Entry {
-    fn is_of(&self, derivation: &Derivation, body: &Body<'_>) -> bool {
-        let mut compared = Compared { with: &self.body, is_same: true };
-        body.feed(&mut compared);
-        compared.is_same
-            && compared.with.is_empty()
-            && constant_time::equal(&self.id, derivation.id())
-    }
-}
-
-#[derive(Default)]
-struct Bytes(Zeroizing<Vec<u8>>);
-
-impl Update for Bytes {
-    fn update(&mut self, data: &[u8]) {
-        self.0.extend_from_slice(data);
-    }
-}
-
-/// Bytes that are compared, piece by piece, with those that were kept.
-struct Compared<'a> {
-    with: &'a [u8],
-    is_same: bool,
-}
-
-impl Update for Compared<'_> {
-    fn update(&mut self, data: &[u8]) {
-        match self.with.split_at_checked(data.len()) {
-            Some((piece, rest)) => {
-                self.is_same &= constant_time::equal_slices(piece, data);
-                self.with = rest;
-            }
-            None => self.is_same = false,
+    fn new(derivation: &Derivation, body: &Body<'_>, mac: HmacSha256) -> Self {
+        let Body { user_id, credential, outer, version, lane, context } = *body;
+        Self {
+            id: *derivation.id(),
+            user_id: user_id.to_owned(),
+            credential: credential.clone(),
+            outer: outer.iter().map(|(name, counter)| (name.to_string(), *counter)).collect(),
+            version,
+            lane,
+            context: context.clone(),
+            mac,
         }
+    }
+
+    fn is_of(&self, derivation: &Derivation, body: &Body<'_>) -> bool {
+        // All of them, by name, so that none that is added can be forgotten.
+        let Body { user_id, credential, outer, version, lane, context } = *body;
+        let kept = self.outer.iter().map(|(name, counter)| (name.as_str(), *counter));
+        self.version == version
+            && self.lane == lane
+            && self.user_id == user_id
+            && kept.eq(outer.iter().map(|(name, counter)| (&**name, *counter)))
+            && constant_time::equal(self.credential.as_bytes(), credential.as_bytes())
+            && self.context.is_same(context)
+            && constant_time::equal(&self.id, derivation.id())
     }
 }
 
