@@ -4,6 +4,8 @@ use std::{error, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::counter::MAX_COUNT;
+
 /// Names one session of a user: the claim `sid` (OpenID Connect Front-Channel Logout §3), in the
 /// form `slot.generation`.
 ///
@@ -37,13 +39,16 @@ impl FromStr for SessionId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (slot, generation) = text.split_once('.').ok_or(SessionIdError)?;
-        let id = Self {
-            slot: slot.parse().map_err(|_| SessionIdError)?,
-            generation: generation.parse().map_err(|_| SessionIdError)?,
-        };
         // Only what it would print: no sign, no zero in front.
-        let is_canonical = i64::try_from(id.generation).is_ok() && id.to_string() == text;
-        is_canonical.then_some(id).ok_or(SessionIdError)
+        let is_canonical = |number: &str| number == "0" || number.starts_with(|c| c > '0');
+        if !is_canonical(slot) || !is_canonical(generation) {
+            return Err(SessionIdError);
+        }
+        let slot = slot.parse().map_err(|_| SessionIdError)?;
+        match generation.parse() {
+            Ok(generation @ ..=MAX_COUNT) => Ok(Self { slot, generation }),
+            _ => Err(SessionIdError),
+        }
     }
 }
 
