@@ -223,7 +223,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Sets the source of randomness: the operating system's otherwise.
+    /// Sets the source of randomness for `jti`s: the operating system's otherwise, drawn for several
+    /// tokens at once.
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.settings.entropy = Arc::new(entropy);
         self

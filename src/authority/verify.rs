@@ -32,7 +32,7 @@ pub struct Opened<'a, P> {
     inner: Inner<'a>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Inner<'a> {
     Ours(Ours<'a>),
     Legacy(LegacyToken<'a>),

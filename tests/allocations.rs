@@ -1,0 +1,152 @@
+//! How many heap allocations each operation takes: as many as what it hands out needs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::convert::Infallible;
+
+use allocation_counter::measure;
+use relatch::{
+    Access, Authority, Binding, BindingMode, Credential, KeyCache, MasterKey, Reason, SessionTable,
+    Token, User, VerifyError,
+};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    role: String,
+    tenant: u64,
+}
+
+struct Account {
+    credential: Credential,
+    version: i64,
+    sessions: SessionTable,
+    keys: Option<KeyCache>,
+}
+
+impl User for Account {
+    fn id(&self) -> &str {
+        "6c84fb90-12c4-11e1-840d-7b25c5ee775a"
+    }
+    fn binding(&self) -> Binding<'_> {
+        Binding::credential(&self.credential).version(self.version)
+    }
+    fn sessions(&self) -> Option<&SessionTable> {
+        Some(&self.sessions)
+    }
+    fn key_cache(&self) -> Option<&KeyCache> {
+        self.keys.as_ref()
+    }
+}
+
+fn account() -> Account {
+    let credential = Credential::from_password_hash("$argon2id$…").unwrap();
+    Account { credential, version: 3, sessions: SessionTable::default(), keys: None }
+}
+
+fn authority(mode: BindingMode, byte: u8) -> Authority {
+    let key = MasterKey::from_bytes("2026-11", &[byte; 32]).unwrap();
+    Authority::builder(key, "https://login.example.com", "https://api.example.com")
+        .mode(mode)
+        .build()
+        .unwrap()
+}
+
+fn issue(authority: &Authority, user: &Account) -> Token<Access<Claims>> {
+    let claims = Claims { role: "editor".to_owned(), tenant: 7 };
+    authority.issue(user, &claims).sign().unwrap()
+}
+
+/// Those of a verification, whose outcome is dropped again, and what it came to.
+fn verifying(
+    authority: &Authority,
+    token: &Token<Access<Claims>>,
+    user: &Account,
+) -> (u64, Option<Reason>) {
+    // What is worked out once has been worked out.
+    let verify = || authority.verify(token, |_| Ok::<_, Infallible>(Some(user)));
+    let _first = verify();
+    let mut reason = None;
+    let counted = measure(|| {
+        reason = match verify() {
+            Ok(_) => None,
+            Err(VerifyError::Rejected(rejection)) => Some(rejection.reason()),
+            Err(error) => panic!("{error}"),
+        }
+    });
+    (counted.count_total, reason)
+}
+
+/// The payload's text, and the one `String` of the application's claims.
+#[test]
+fn a_session_takes_as_many_as_it_owns() {
+    let user = account();
+    for mode in [BindingMode::Key, BindingMode::StampHs256] {
+        let authority = authority(mode, 7);
+        assert_eq!(verifying(&authority, &issue(&authority, &user), &user), (2, None));
+    }
+    let cached = Account { keys: Some(KeyCache::default()), ..account() };
+    let authority = authority(BindingMode::Key, 7);
+    assert_eq!(verifying(&authority, &issue(&authority, &cached), &cached), (2, None));
+}
+
+#[test]
+fn the_slot_of_a_session_takes_none() {
+    let authority = authority(BindingMode::Key, 7);
+    let mut user = account();
+    let claims = Claims { role: "editor".to_owned(), tenant: 7 };
+    let started = authority.issue::<Access<Claims>>(&user, &claims).start_session("a phone");
+    let mut sessions = SessionTable::default();
+    let committed = started.unwrap().commit(|change| {
+        sessions = change.sessions().cloned().unwrap();
+        Ok::<_, Infallible>(true)
+    });
+    let relatch::Committed::Stored(tokens) = committed.unwrap() else { panic!("it is stored") };
+    user.sessions = sessions;
+    let token = Token::new(tokens.access().expose());
+    assert_eq!(verifying(&authority, &token, &user), (2, None));
+}
+
+#[test]
+fn a_rejection_before_the_lookup_takes_none() {
+    let (user, ours) = (account(), authority(BindingMode::Key, 7));
+    let genuine = issue(&ours, &user);
+
+    let forged = issue(&authority(BindingMode::Key, 8), &user);
+    assert_eq!(verifying(&ours, &forged, &user), (0, Some(Reason::Forged)));
+
+    let (_, rest) = genuine.expose().split_once('.').unwrap();
+    // `{"alg":"none","kid":"2026-11","typ":"at+jwt"}`
+    let header = "eyJhbGciOiJub25lIiwia2lkIjoiMjAyNi0xMSIsInR5cCI6ImF0K2p3dCJ9";
+    let unsigned = Token::new(format!("{header}.{rest}"));
+    assert_eq!(verifying(&ours, &unsigned, &user), (0, Some(Reason::WrongAlgorithm)));
+
+    let key = MasterKey::from_bytes("2026-11", &[7; 32]).unwrap();
+    let later = Authority::builder(key, "https://login.example.com", "https://api.example.com")
+        .clock(|| OffsetDateTime::now_utc() + Duration::days(1))
+        .build()
+        .unwrap();
+    assert_eq!(verifying(&later, &genuine, &user), (0, Some(Reason::Expired)));
+}
+
+#[test]
+fn a_revoked_token_takes_its_payload_alone() {
+    let authority = authority(BindingMode::Key, 7);
+    let mut user = account();
+    let token = issue(&authority, &user);
+    user.version += 1;
+    assert_eq!(verifying(&authority, &token, &user), (1, Some(Reason::RevokedByVersion)));
+}
+
+/// The payload and the token.
+#[test]
+fn an_issue_takes_two() {
+    let (user, authority) = (account(), authority(BindingMode::Key, 7));
+    let claims = Claims { role: "editor".to_owned(), tenant: 7 };
+    let _first = issue(&authority, &user);
+    let counted = measure(|| {
+        let _token = authority.issue::<Access<Claims>>(&user, &claims).sign().unwrap();
+    });
+    assert_eq!(counted.count_total, 2);
+}
