@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Callable, Iterable, NamedTuple
+from typing import Iterable, NamedTuple
 
-Pass = dict[str, float]  # the median of each benchmark, in nanoseconds
+Medians = dict[str, float]  # of a group of benchmarks
 Figure = dict[str, object]  # median, min, max, and the values of the runs that these are of
 
 
@@ -21,15 +21,16 @@ class Row(NamedTuple):
     is_peer: bool = False
 
 
-# Every benchmark of a pass, but those on threads, is a row here.
+# Every benchmark of the group `ratios`, but those on threads, is a row here.
 GROUPS = {
     "Verifying": [
         Row("verify", "verify: guard, lookup, derivation, signature, claims"),
+        Row("verify-cached", "… with the user's derived key cached"),
         Row("verify-hash", "… and the digest of the password hash taken each time"),
         Row("verify-text", "… from the header's text, which is copied and wiped"),
         Row("verify-session", "… with the session's slot"),
         Row("verify-stamp", "… in stamp mode (HS256)"),
-        Row("verify-cold", "… over 100,000 users in turn"),
+        Row("verify-cold", "… over 100,000 users in turn, whose records are cold"),
     ],
     "Rejecting": [
         Row("wrong-header", "another header, before the lookup"),
@@ -38,14 +39,15 @@ GROUPS = {
         Row("revoked", "revoked by a bump of the version, after the lookup"),
     ],
     "Issuing": [
-        Row("issue", "issue"),
+        Row("issue", "issue: guard, derivation, signature, a random `jti`"),
+        Row("issue-cached", "… with the user's derived key cached"),
         Row("encode", "`jsonwebtoken::encode`, without a `jti` drawn", is_peer=True),
     ],
     "The others": [
         Row("decode", "`jsonwebtoken::decode`, one key for all, revokes nothing", is_peer=True),
-        Row("decode-cold", "… over 100,000 users in turn", is_peer=True),
         Row("aws_lc_rs/decode", "… with the provider `aws_lc_rs`", is_peer=True),
         Row("denylist", "`decode`, then a `HashSet` of 1,000,000 revoked `jti`s", is_peer=True),
+        Row("denylist-cold", "… over 100,000 tokens in turn", is_peer=True),
         Row(
             "derive-and-decode",
             "the same idea in four lines: read `sub`, derive, `decode`",
@@ -60,65 +62,52 @@ YARDSTICKS = {
     "Issuing": "encode",
     "The others": "decode",
 }
-THREADED = [f"{name}-threads-{threads}" for name in ("decode", "verify") for threads in (1, 2)]
+THREADED = ["decode-two-threads", "verify-two-threads"]
 
 PEERS = ["jsonwebtoken", "jwt-simple", "aws-lc-rs"]
 
 
 class Run(NamedTuple):
-    passes: list[Pass]
-    stages: Pass
+    """A run of the benchmark: what it measured, by group."""
+
+    ratios: Medians
+    nanoseconds: Medians
+    stages: Medians
 
 
 def collect(root: Path, runs: Path) -> dict[str, object]:
     """The figures of the runs in this folder, and of what the sources at `root` were built with."""
     rust, aws = read_runs(runs, "rust_crypto"), read_runs(runs, "aws_lc_rs")
-    if len({len(run.passes) for run in rust + aws}) != 1:
-        sys.exit("the runs differ in their passes")
     figures: dict[str, object] = {
         "machine": {"processor": processor(), "sha_extensions": has_sha(), "rustc": rustc(root)},
         "versions": {peer: version(root, peer) for peer in PEERS},
-        "passes": len(rust[0].passes),
         "nanoseconds": {
-            name: over(rust, lambda p: p[name]) for name in ("decode", "encode", "verify")
+            name: figure(run.nanoseconds[name] for run in rust)
+            for name in ("decode", "encode", "verify")
         },
-        "ratios": {
-            row.name: over(rust, lambda p: p[row.name] / p[YARDSTICKS[group]])
-            for group, rows in GROUPS.items()
-            for row in rows
-            if "/" not in row.name
-        },
+        "ratios": {name: figure(run.ratios[name] for run in rust) for name in measured_rows()},
         "scaling": {
-            "decode": over(rust, lambda p: scaling(p, "decode")),
-            "verify": over(rust, lambda p: scaling(p, "verify")),
-            "verify/decode": over(rust, lambda p: scaling(p, "verify") / scaling(p, "decode")),
+            "decode": figure(scaling(run, "decode") for run in rust),
+            "verify": figure(scaling(run, "verify") for run in rust),
+            "verify/decode": figure(scaling(run, "verify") / scaling(run, "decode") for run in rust),
         },
     }
+    for yardstick in set(YARDSTICKS.values()):
+        figures["ratios"][yardstick] = figure([1.0])
     # A process has one provider, and relatch uses none: its `verify` is the same in both, so each
     # `decode` is measured against the `verify` of its own process.
-    base = median(values(rust, lambda p: p["decode"] / p["verify"]))
-    figures["ratios"]["aws_lc_rs/decode"] = figure(
-        [value / base for value in values(aws, lambda p: p["decode"] / p["verify"])]
-    )
+    base = median(run.ratios["verify"] for run in rust)
+    figures["ratios"]["aws_lc_rs/decode"] = figure(base / run.ratios["verify"] for run in aws)
     names = sorted(rust[0].stages, key=lambda name: int(name.split("-")[0]))
-    if any(set(run.stages) != set(names) for run in rust):
-        sys.exit("the runs differ in their stages")
-    figures["stages"] = {name: figure([run.stages[name] for run in rust]) for name in names}
+    figures["stages"] = {name: figure(run.stages[name] for run in rust) for name in names}
     return figures
 
 
-def over(runs: list[Run], value: Callable[[Pass], float]) -> Figure:
-    return figure(values(runs, value))
-
-
-def values(runs: list[Run], value: Callable[[Pass], float]) -> list[float]:
-    return [median(value(each) for each in run.passes) for run in runs]
-
-
-def figure(runs: list[float]) -> Figure:
+def figure(runs: Iterable[float]) -> Figure:
     def rounded(value: float) -> float:
         return float(f"{value:.4g}")
 
+    runs = list(runs)
     return {
         "median": rounded(median(runs)),
         "min": rounded(min(runs)),
@@ -127,9 +116,9 @@ def figure(runs: list[float]) -> Figure:
     }
 
 
-def scaling(measured: Pass, name: str) -> float:
-    """How much more two threads do than one: 2 is perfect."""
-    return 2 * measured[f"{name}-threads-1"] / measured[f"{name}-threads-2"]
+def scaling(run: Run, name: str) -> float:
+    """How much more two threads do than one: 2 is perfect. A turn takes them so much longer."""
+    return 2 / run.ratios[f"{name}-two-threads"]
 
 
 def read_runs(runs: Path, provider: str) -> list[Run]:
@@ -140,21 +129,19 @@ def read_runs(runs: Path, provider: str) -> list[Run]:
 
 
 def read_run(home: Path) -> Run:
-    groups: dict[str, Pass] = {}
+    groups: dict[str, Medians] = {name: {} for name in Run._fields}
     for path in home.glob("*/*/new/estimates.json"):
         group, name = path.relative_to(home).parts[:2]
         estimates = json.loads(path.read_text(encoding="utf-8"))
-        groups.setdefault(group, {})[name] = estimates["median"]["point_estimate"]
-    stages = groups.pop("stages", {})
-    for group, measured in sorted(groups.items()):
-        require_same(f"{home.name}/{group}", measured, [*measured_rows(), *THREADED])
-    if not groups:
-        sys.exit(f"{home.name} is empty")
-    return Run(list(groups.values()), stages)
+        groups[group][name] = estimates["median"]["point_estimate"]
+    require_same(f"{home.name}/ratios", groups["ratios"], [*measured_rows(), *THREADED])
+    return Run(**groups)
 
 
 def measured_rows() -> list[str]:
-    return [row.name for rows in GROUPS.values() for row in rows if "/" not in row.name]
+    """The rows that are measured, in units of their yardstick."""
+    rows = [row.name for rows in GROUPS.values() for row in rows if "/" not in row.name]
+    return [name for name in rows if name not in YARDSTICKS.values()]
 
 
 def require_rows(where: str, found: Iterable[str]) -> None:

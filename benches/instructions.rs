@@ -7,7 +7,7 @@ use std::{convert::Infallible, env, hint::black_box};
 
 use relatch::{
     Access, Authority, AuthorityBuilder, Binding, BindingMode, Credential, Entropy, EntropyError,
-    MasterKey, Reason, RefreshToken, Refreshed, SessionTable, Token, User,
+    KeyCache, MasterKey, Reason, RefreshToken, Refreshed, SessionTable, Token, User,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, block_api::compress256};
@@ -19,10 +19,11 @@ type Operation = (&'static str, fn() -> Run);
 type Run = Box<dyn FnMut()>;
 
 /// Those that are recorded.
-const OPERATIONS: [Operation; 8] = [
-    ("verify", || verified(authority(), &[])),
-    ("verify_stamp", || verified(authority().mode(BindingMode::StampHs256), &[])),
-    ("verify_session", || verified(authority(), &DEVICES)),
+const OPERATIONS: [Operation; 9] = [
+    ("verify", || verified(authority(), Account::new(), &[])),
+    ("verify_cached", || verified(authority(), Account::caching(), &[])),
+    ("verify_stamp", || verified(stamping(), Account::new(), &[])),
+    ("verify_session", || verified(authority(), Account::new(), &DEVICES)),
     ("forged", || rejected(builder(OTHER_KEY, NOW), Reason::Forged)),
     ("wrong_header", || rejected(builder(("k2", 1), NOW), Reason::UnknownKey)),
     ("expired", || rejected(builder(KEY, NOW - 3600), Reason::Expired)),
@@ -57,9 +58,8 @@ fn main() {
 }
 
 /// Verifies a token of the last of these devices; one without a session if there is none.
-fn verified(builder: AuthorityBuilder, devices: &[&str]) -> Run {
+fn verified(builder: AuthorityBuilder, mut user: Account, devices: &[&str]) -> Run {
     let authority = builder.build().unwrap();
-    let mut user = Account::new();
     let mut text = issue(&authority, &user);
     for device in devices {
         (text, _) = log_in(&authority, &mut user, device);
@@ -143,13 +143,18 @@ impl Claims {
 struct Account {
     credential: Credential,
     sessions: SessionTable,
+    keys: Option<KeyCache>,
 }
 
 impl Account {
     fn new() -> Self {
         let credential =
             Credential::from_password_hash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA");
-        Self { credential: credential.unwrap(), sessions: SessionTable::default() }
+        Self { credential: credential.unwrap(), sessions: SessionTable::default(), keys: None }
+    }
+
+    fn caching() -> Self {
+        Self { keys: Some(KeyCache::default()), ..Self::new() }
     }
 }
 
@@ -162,6 +167,9 @@ impl User for Account {
     }
     fn sessions(&self) -> Option<&SessionTable> {
         Some(&self.sessions)
+    }
+    fn key_cache(&self) -> Option<&KeyCache> {
+        self.keys.as_ref()
     }
 }
 
@@ -176,6 +184,10 @@ impl Entropy for FixedEntropy {
 
 fn authority() -> AuthorityBuilder {
     builder(KEY, NOW)
+}
+
+fn stamping() -> AuthorityBuilder {
+    authority().mode(BindingMode::StampHs256)
 }
 
 fn builder((kid, byte): (&str, u8), now: i64) -> AuthorityBuilder {

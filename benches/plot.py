@@ -78,7 +78,7 @@ def bars(title: str, description: str, line: str, groups: list[tuple[str, list[B
 
 def stages(measured: list[tuple[str, float]], whole: float) -> str:
     """A bar for each stage (label and nanoseconds), which begins where the last one ends."""
-    left, right = 200, 690
+    left, right = 280, 690
     total = sum(ns for _, ns in measured)
     unit = (right - left) / max(total, whole)
 

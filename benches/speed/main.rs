@@ -1,12 +1,15 @@
 //! What a verification and an issue cost, beside what others cost, in one run.
 //!
-//! `benches/report.py` runs it, and makes the README's table and plot of it. The ratios are to
-//! `decode` and `encode` of the same pass; the provider of `jsonwebtoken` is the process's, named
-//! by the variable `JWT_PROVIDER` (`rust_crypto` otherwise).
+//! `benches/report.py` runs it, and makes the README's table and plot of it. The group `ratios` is
+//! in units of plain `decode`, or `encode`; the provider of `jsonwebtoken` is the process's, named
+//! by the variable `JWT_PROVIDER` (`rust_crypto` otherwise). The groups `nanoseconds` and `stages`
+//! are times.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
 mod peers;
+mod ratio;
+mod stages;
 
 use std::{
     collections::HashSet,
@@ -17,31 +20,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use criterion::{Bencher, Criterion};
+use criterion::{BenchmarkGroup, Criterion};
 use relatch::{Access, Authority, BindingMode, MasterKey};
 use relatch_benches::{
-    AUDIENCE, AccessToken, COLD, Claims, ISSUER, Pool, Users, WARM, authority, master_key,
+    AUDIENCE, AccessToken, Account, COLD, Claims, ISSUER, Pool, Users, WARM, authority, master_key,
 };
 use time::OffsetDateTime;
 
-use crate::peers::{Plain, PlainJwt, Simple};
-
-/// How often the whole list is gone through, so that what drifts on the machine drifts for all.
-const PASSES: usize = 3;
+use crate::{
+    peers::{Plain, PlainJwt, Simple},
+    ratio::{Ratio, in_turns, time, time_each},
+};
 
 fn main() {
     peers::install_provider(&env::var("JWT_PROVIDER").unwrap_or_else(|_| "rust_crypto".to_owned()));
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-        .sample_size(40)
-        .without_plots()
-        .configure_from_args();
     let subjects = Subjects::new();
-    for pass in 1..=PASSES {
-        subjects.measure(&mut criterion, &format!("pass-{pass}"));
-    }
-    criterion.final_summary();
+    let criterion = || {
+        Criterion::default()
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_millis(1500))
+            .sample_size(60)
+            .without_plots()
+    };
+    let mut ratios = criterion().with_measurement(Ratio).configure_from_args();
+    subjects.measure(ratios.benchmark_group("ratios"));
+    let mut times = criterion().configure_from_args();
+    subjects.time(&mut times);
+    stages::measure(&mut times);
+    times.final_summary();
 }
 
 /// All that is measured, made before anything is.
@@ -53,11 +59,12 @@ struct Subjects {
     users: Users,
     hashing: Users,
     bumped: Users,
+    caching: Users,
     logged_in: Users,
     cold: Users,
     tokens: Pool<AccessToken>,
     session_tokens: Pool<AccessToken>,
-    cold_tokens: Pool<AccessToken>,
+    cold_texts: Pool<String>,
     stamp_tokens: Pool<AccessToken>,
     forged: Pool<AccessToken>,
     wrong_header: Pool<AccessToken>,
@@ -90,8 +97,9 @@ impl Subjects {
                 .unwrap(),
             hashing: Users::new(WARM).hashing(),
             bumped: Users::new(WARM).bumped(),
+            caching: Users::new(WARM).caching(),
             texts: tokens.map(|token| token.expose().to_owned()),
-            cold_tokens: cold.tokens(&relatch),
+            cold_texts: cold.tokens(&relatch).map(|token| token.expose().to_owned()),
             stamp_tokens: users.tokens(&stamp),
             forged: users.tokens(&thief),
             wrong_header: tokens.map(unsigned),
@@ -113,68 +121,93 @@ impl Subjects {
         }
     }
 
-    fn measure(&self, criterion: &mut Criterion, pass: &str) {
-        let mut group = criterion.benchmark_group(pass);
-        let mut measure = |name: &str, f: &dyn Fn(&mut Bencher<'_>)| {
-            group.bench_function(name, |bencher| f(bencher));
-        };
+    fn measure(&self, mut group: BenchmarkGroup<'_, Ratio>) {
         let Self { authority, users, plain, .. } = self;
+        let issued = users.pool(|user| (users.get(user), Claims::of(user)));
+        let caching = self.caching.pool(|user| (self.caching.get(user), Claims::of(user)));
+        let decode = || drop(black_box(plain.decode(self.plain_tokens.turn())));
+        let encode = || drop(black_box(plain.encode(self.plain_claims.turn())));
 
-        measure("decode", &|b| b.iter(|| plain.decode(self.plain_tokens.turn())));
-        measure("verify", &|b| b.iter(|| verify(authority, self.tokens.turn(), users)));
-        measure("verify-hash", &|b| {
-            b.iter(|| verify(authority, self.tokens.turn(), &self.hashing));
+        let mut measure = |name: &str, yardstick: &dyn Fn(), subject: &dyn Fn()| {
+            group.bench_function(name, |bencher| {
+                in_turns(bencher, &mut |n| time(n, yardstick), &mut |n| time(n, subject));
+            });
+        };
+        measure("verify", &decode, &|| verify(authority, self.tokens.turn(), users));
+        measure("verify-cached", &decode, &|| {
+            verify(authority, self.tokens.turn(), &self.caching);
         });
-        measure("verify-text", &|b| {
-            b.iter(|| verify(authority, &AccessToken::new(self.texts.turn().as_str()), users));
+        measure("verify-hash", &decode, &|| verify(authority, self.tokens.turn(), &self.hashing));
+        measure("verify-text", &decode, &|| {
+            verify(authority, &AccessToken::new(self.texts.turn().as_str()), users);
         });
-        measure("verify-session", &|b| {
-            b.iter(|| verify(authority, self.session_tokens.turn(), &self.logged_in));
+        measure("verify-session", &decode, &|| {
+            verify(authority, self.session_tokens.turn(), &self.logged_in);
         });
-        measure("verify-stamp", &|b| {
-            b.iter(|| verify(&self.stamp, self.stamp_tokens.turn(), users));
-        });
-        measure("verify-cold", &|b| {
-            b.iter(|| verify(authority, self.cold_tokens.turn(), &self.cold));
-        });
-        measure("forged", &|b| b.iter(|| reject(authority, self.forged.turn(), users)));
-        measure("wrong-header", &|b| {
-            b.iter(|| reject(authority, self.wrong_header.turn(), users));
-        });
-        measure("expired", &|b| b.iter(|| reject(&self.later, self.tokens.turn(), users)));
-        measure("revoked", &|b| b.iter(|| reject(authority, self.tokens.turn(), &self.bumped)));
+        measure("verify-stamp", &decode, &|| verify(&self.stamp, self.stamp_tokens.turn(), users));
 
-        measure("denylist", &|b| {
-            b.iter(|| {
-                let claims = plain.decode(self.plain_tokens.turn());
-                assert!(!self.denylist.contains(&claims.jti));
-                claims
+        measure("forged", &decode, &|| reject(authority, self.forged.turn(), users));
+        measure("wrong-header", &decode, &|| reject(authority, self.wrong_header.turn(), users));
+        measure("expired", &decode, &|| reject(&self.later, self.tokens.turn(), users));
+        measure("revoked", &decode, &|| reject(authority, self.tokens.turn(), &self.bumped));
+
+        let decode_unlisted = |token: &String| {
+            let claims = plain.decode(token);
+            assert!(!self.denylist.contains(&claims.jti));
+            drop(black_box(claims));
+        };
+        measure("denylist", &decode, &|| decode_unlisted(self.plain_tokens.turn()));
+        measure("derive-and-decode", &decode, &|| {
+            drop(black_box(plain.derive_and_decode(self.derived_tokens.turn(), users)));
+        });
+        measure("jwt-simple", &decode, &|| {
+            drop(black_box(self.simple.verify(self.simple_tokens.turn())));
+        });
+
+        let issue = |(account, claims): &(&Account, Claims)| {
+            drop(black_box(authority.issue::<Access<Claims>>(account, claims).sign().unwrap()));
+        };
+        measure("issue", &encode, &|| issue(issued.turn()));
+        measure("issue-cached", &encode, &|| issue(caching.turn()));
+
+        group.bench_function("verify-cold", |bencher| {
+            in_turns(bencher, &mut |n| time(n, &decode), &mut |n| {
+                let arrived = |text: &String| AccessToken::new(text.as_str());
+                time_each(n, &self.cold_texts, arrived, |token| {
+                    verify(authority, token, &self.cold);
+                })
             });
         });
-        measure("decode-cold", &|b| b.iter(|| plain.decode(self.plain_cold.turn())));
-        measure("derive-and-decode", &|b| {
-            b.iter(|| plain.derive_and_decode(self.derived_tokens.turn(), users));
-        });
-        measure("jwt-simple", &|b| b.iter(|| self.simple.verify(self.simple_tokens.turn())));
-
-        measure("encode", &|b| b.iter(|| plain.encode(self.plain_claims.turn())));
-        let issued = users.pool(|user| (users.get(user), Claims::of(user)));
-        measure("issue", &|b| {
-            b.iter(|| {
-                let (account, claims) = issued.turn();
-                authority.issue::<Access<Claims>>(account, claims).sign().unwrap()
+        group.bench_function("denylist-cold", |bencher| {
+            in_turns(bencher, &mut |n| time(n, &decode), &mut |n| {
+                time_each(n, &self.plain_cold, String::clone, decode_unlisted)
             });
         });
 
         let (plain_tokens, tokens) = (self.plain_tokens.items(), self.tokens.items());
-        for threads in [1, 2] {
-            measure(&format!("decode-threads-{threads}"), &|b| {
-                on_threads(b, threads, &|i| drop(black_box(plain.decode(&plain_tokens[i % WARM]))));
+        let decode = |i: usize| drop(black_box(plain.decode(&plain_tokens[i % WARM])));
+        let verify = |i: usize| verify(authority, &tokens[i % WARM], users);
+        let mut scale = |name: &str, f: &(dyn Fn(usize) + Sync)| {
+            group.bench_function(name, |bencher| {
+                in_turns(bencher, &mut |n| on_threads(1, n, f), &mut |n| on_threads(2, n, f));
             });
-            measure(&format!("verify-threads-{threads}"), &|b| {
-                on_threads(b, threads, &|i| verify(authority, &tokens[i % WARM], users));
-            });
-        }
+        };
+        scale("decode-two-threads", &decode);
+        scale("verify-two-threads", &verify);
+        group.finish();
+    }
+
+    fn time(&self, criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group("nanoseconds");
+        group.bench_function("decode", |b| {
+            b.iter(|| self.plain.decode(self.plain_tokens.turn()));
+        });
+        group.bench_function("encode", |b| {
+            b.iter(|| self.plain.encode(self.plain_claims.turn()));
+        });
+        group.bench_function("verify", |b| {
+            b.iter(|| verify(&self.authority, self.tokens.turn(), &self.users));
+        });
         group.finish();
     }
 }
@@ -195,26 +228,27 @@ fn reject(authority: &Authority, token: &AccessToken, users: &Users) {
     assert!(authority.verify(token, |id| users.find(id)).is_err());
 }
 
-/// `f` on each of several threads at once: the time that one turn takes on each.
-fn on_threads(bencher: &mut Bencher<'_>, threads: usize, f: &(dyn Fn(usize) + Sync)) {
-    bencher.iter_custom(|turns| {
-        let start = Barrier::new(threads + 1);
-        thread::scope(|scope| {
-            let all: Vec<_> = (0..threads)
-                .map(|thread| {
-                    let start = &start;
-                    scope.spawn(move || {
-                        start.wait();
-                        let began = Instant::now();
-                        for turn in 0..turns as usize {
-                            f(thread * 31 + turn * 97);
-                        }
-                        began.elapsed()
-                    })
+/// The time that `f` takes, `count` times on each of several threads at once. A thread does it some
+/// hundred times for each of them, or it would be the start of the thread that is measured.
+fn on_threads(threads: usize, count: u64, f: &(dyn Fn(usize) + Sync)) -> Duration {
+    const TIMES: usize = 64;
+    let start = Barrier::new(threads);
+    let turns = count as usize * TIMES;
+    let one = |thread: usize| {
+        start.wait();
+        let began = Instant::now();
+        (0..turns).for_each(|turn| f(thread * 31 + turn * 97));
+        began.elapsed()
+    };
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..threads)
+            .map(|thread| {
+                scope.spawn({
+                    let one = &one;
+                    move || one(thread)
                 })
-                .collect();
-            start.wait();
-            all.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
-        })
-    });
+            })
+            .collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).max().unwrap_or_default()
+    }) / TIMES as u32
 }
