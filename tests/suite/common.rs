@@ -11,8 +11,9 @@ use std::{
 
 use relatch::{
     Access, Authority, AuthorityBuilder, Binding, Carried, Change, Counter, Credential, Decision,
-    Entropy, EntropyError, Epoch, MasterKey, NoClaims, Peeked, Purpose, Reason, RefreshError,
-    RefreshToken, Refreshed, Session, SessionTable, Stage, Token, Use, User, VerifyError,
+    Entropy, EntropyError, Epoch, KeyCache, MasterKey, NoClaims, Peeked, Purpose, Reason,
+    RefreshError, RefreshToken, Refreshed, Session, SessionTable, Stage, Token, Use, User,
+    VerifyError,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -34,6 +35,8 @@ pub(crate) struct Account {
     pub(crate) lane: i64,
     pub(crate) email_lane: i64,
     pub(crate) sessions: SessionTable,
+    /// No column: what a row that is kept in memory has beside it.
+    pub(crate) keys: Option<KeyCache>,
 }
 
 pub(crate) fn account(id: &str) -> Account {
@@ -47,6 +50,7 @@ pub(crate) fn account(id: &str) -> Account {
         lane: 0,
         email_lane: 0,
         sessions: SessionTable::default(),
+        keys: None,
     }
 }
 
@@ -68,6 +72,9 @@ impl User for Account {
     }
     fn sessions(&self) -> Option<&SessionTable> {
         Some(&self.sessions)
+    }
+    fn key_cache(&self) -> Option<&KeyCache> {
+        self.keys.as_ref()
     }
     fn lane(&self, typ: &str) -> Option<Counter> {
         match typ {

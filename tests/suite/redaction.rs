@@ -3,8 +3,8 @@
 use std::{fmt::Debug, fs, path::Path};
 
 use relatch::{
-    Access, Adoption, Authority, Binding, Carried, Context, Credential, Epoch, KeyRing, MasterKey,
-    NoClaims, Reason, RefreshToken, Session, SessionTable, Stage, Token,
+    Access, Adoption, Authority, Binding, Carried, Context, Credential, Epoch, KeyCache, KeyRing,
+    MasterKey, NoClaims, Reason, RefreshToken, Session, SessionTable, Stage, Token,
 };
 use zeroize::Zeroizing;
 
@@ -41,7 +41,12 @@ impl Secrets {
 #[test]
 fn nothing_secret_is_printed_by_any_public_type() {
     let clock = TestClock::new();
-    let user = Account { password_hash: PASSWORD_HASH.into(), ..crate::common::account("alice") };
+    let keys = KeyCache::default();
+    let user = Account {
+        password_hash: PASSWORD_HASH.into(),
+        keys: Some(keys.clone()),
+        ..crate::common::account("alice")
+    };
     let master = MasterKey::from_bytes("k1", &SECRET).unwrap();
     let credential = Credential::from_password_hash(PASSWORD_HASH).unwrap();
     let carried = Carried::rehash(None, &credential, &credential);
@@ -110,6 +115,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Binding", &Binding::password_hash(PASSWORD_HASH));
     print("Binding", &Binding::credential(&credential));
     print("Binding", &Binding::secrets(["SECRET", ""]));
+    print("KeyCache", &keys);
     print("Context", &context);
     print("Counter", &relatch::Counter::INITIAL);
     print("Epoch", &Epoch::new("realm", 1));
