@@ -10,8 +10,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
 use relatch::{
-    Access, Authority, BindingMode, Counter, Entropy, EntropyError, KeyRing, OnReuse, SessionId,
-    SessionPolicy, WhenFull,
+    Access, Authority, BindingMode, Counter, Entropy, EntropyError, KeyCache, KeyRing, OnReuse,
+    SessionId, SessionPolicy, WhenFull,
 };
 use time::Duration;
 
@@ -34,10 +34,11 @@ proptest! {
 
     #[test]
     fn the_library_and_a_list_of_all_tokens_agree(
-        is_stamped in any::<bool>(), leeway in prop_oneof![Just(0_i64), 1_i64..5],
+        is_stamped in any::<bool>(), keeps_keys in any::<bool>(),
+        leeway in prop_oneof![Just(0_i64), 1_i64..5],
         policy in policy(), steps in vec(step(), 1..2500),
     ) {
-        let mut world = World::new(is_stamped, leeway, policy);
+        let mut world = World::new(is_stamped, keeps_keys, leeway, policy);
         for step in &steps {
             world.step(step);
             world.check_list();
@@ -59,7 +60,7 @@ struct World {
 }
 
 impl World {
-    fn new(is_stamped: bool, leeway: i64, policy: Policy) -> Self {
+    fn new(is_stamped: bool, keeps_keys: bool, leeway: i64, policy: Policy) -> Self {
         let (clock, entropy, keys) =
             (TestClock::new(), SharedEntropy::default(), KeyRing::new(kid(0)));
         let record = Record::new();
@@ -75,7 +76,8 @@ impl World {
             as_of: None,
             tokens: Vec::new(),
         };
-        let row = account("alice");
+        let keys_of_row = keeps_keys.then(KeyCache::default);
+        let row = Account { keys: keys_of_row, ..account("alice") };
         let authority = build(&reference, &clock, &entropy, &keys);
         let backup = (row.clone(), record, 0);
         let ids = HashMap::new();
@@ -175,6 +177,7 @@ impl World {
                 self.backup = (self.row.clone(), self.reference.record.clone(), tick);
             }
             Step::Restore => self.restore(),
+            Step::ForgetKeys => self.row.keys = self.row.keys.take().map(|_| KeyCache::default()),
             Step::CheckAll => self.check_all(),
         }
     }

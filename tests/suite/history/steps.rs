@@ -28,6 +28,9 @@ pub(super) enum Step {
     WaitForKey(i64),
     BackUp,
     Restore,
+    /// The cache of derived keys, where there is one, gives way to an empty one: no change of the
+    /// record does that.
+    ForgetKeys,
     CheckAll,
 }
 
@@ -94,6 +97,7 @@ fn simple() -> impl Strategy<Value = Step> {
         10 => policy().prop_map(Step::SetPolicy),
         1 => (1_i64..2000).prop_map(Step::RotateKey),
         1 => any::<Index>().prop_map(Step::RemoveKey),
+        6 => Just(Step::ForgetKeys),
         1 => Just(Step::CheckAll),
     ]
 }
