@@ -12,6 +12,7 @@ mod differential;
 mod forge;
 mod history;
 mod issue_and_verify;
+mod key_cache;
 #[cfg(feature = "live")]
 mod live;
 mod one_time;
