@@ -3,9 +3,10 @@
 
 use std::{convert::Infallible, sync::Mutex};
 
+use jsonwebtoken::Algorithm;
 use relatch::{
-    Access, Carried, Credential, CredentialError, EventKind, IssueError, NoClaims, Reason,
-    RecordError, Token, VerifyError,
+    Access, Carried, Counter, Credential, CredentialError, EventKind, IssueError, KeyCache,
+    NoClaims, Reason, RecordError, Token, VerifyError,
 };
 use sha2::{Digest, Sha256};
 
@@ -188,6 +189,35 @@ fn trap_within_one_second_the_old_token_dies_and_the_new_one_lives() {
     alice.version = relatch::Counter::from(before).next(clock.at(0)).unwrap().get();
     assert!(alice.version > before, "a second bump in the same millisecond");
     assert_eq!(reason(verify(&authority, &new, &alice)), Reason::RevokedByVersion);
+}
+
+/// Any session cache that is not told of a revocation: what was derived before the bump is looked
+/// up under the user's id, and serves tokens of before for as long as it is kept.
+#[test]
+fn trap_a_cached_key_does_not_outlive_the_bump() {
+    let (authority, clock) = authority();
+    let mut alice = Account { keys: Some(KeyCache::default()), ..account("alice") };
+    let old = authority.issue_for_user(&alice).unwrap();
+    for _ in 0..2 {
+        assert!(verify(&authority, &old, &alice).is_ok());
+    }
+    // In place: the keys of before are still beside the record.
+    alice.version = Counter::from(alice.version).next(clock.at(0)).unwrap().get();
+    assert_eq!(reason(verify(&authority, &old, &alice)), Reason::RevokedByVersion);
+    let new = authority.issue_for_user(&alice).unwrap();
+    assert!(verify(&authority, &new, &alice).is_ok());
+    // The old token's key under the new version: what the thief of that key can sign.
+    let before = Account { version: 0, keys: None, ..alice.clone() };
+    let no_context = relatch::Context::new();
+    let stolen = *authority.danger_expose_key::<Access>(&before, &no_context).unwrap();
+    let signed = new.expose().rsplit_once('.').unwrap().0;
+    let stolen = jsonwebtoken::EncodingKey::from_secret(&stolen);
+    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &stolen, Algorithm::HS256);
+    let forged = Token::<Access>::new(format!("{signed}.{}", signature.unwrap()));
+    assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::BadSignature);
+    // A new password, which moves no counter.
+    alice.password_hash = "changed".into();
+    assert_eq!(reason(verify(&authority, &new, &alice)), Reason::BadSignature);
 }
 
 /// Django: changing the secret logged everybody out.
