@@ -1,5 +1,5 @@
-//! Refresh tokens made outside the library, with all of the server's secrets: to reach what no
-//! history of calls comes to, such as the last sequence number.
+//! Tokens made outside the library, with all of the server's secrets: to reach what no history of
+//! calls comes to, such as a refresh token of the last sequence number.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,28 +27,41 @@ impl Forged {
         let id = user.id.as_bytes();
         let exp_bytes = exp.unsigned_abs().to_be_bytes();
         let of_token = [id, &slot.to_be_bytes(), &generation.to_be_bytes(), &seq.to_be_bytes()];
-        let nonce = hmac(&[head("nonce"), frame(&of_token)])[..8].to_vec();
-        let guard = hmac(&[head("guard"), frame(&[id, &exp_bytes, &nonce])])[..8].to_vec();
+        let nonce = hmac(&[head("nonce", REFRESH_TYP), frame(&of_token)])[..8].to_vec();
+        let guard =
+            hmac(&[head("guard", REFRESH_TYP), frame(&[id, &exp_bytes, &nonce])])[..8].to_vec();
         let jti = B64.encode([nonce, guard].concat());
 
         let secret = frame(&[b"relatch/1 credential", user.password_hash.as_bytes()]);
         let version = user.version.unsigned_abs().to_be_bytes();
         let body = frame(&[id, &Sha256::digest(secret), b"", &version, b"", b""]);
-        let key = hmac(&[head("key"), body]);
+        let key = hmac(&[head("key", REFRESH_TYP), body]);
 
         let payload = format!(
             r#"{{"iss":"{ISSUER}","sub":"{}","aud":"{AUDIENCE}","exp":{exp},"iat":{iat},"jti":"{jti}","ver":{},"sid":"{slot}.{generation}","seq":{seq}{more}}}"#,
             user.id, user.version
         );
-        let header = r#"{"alg":"HS256","kid":"k1","typ":"rt+jwt"}"#;
-        let input = format!("{}.{}", B64.encode(header), B64.encode(payload));
-        let mac = Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(&input);
-        RefreshToken::new(format!("{input}.{}", B64.encode(mac.finalize().into_bytes())))
+        RefreshToken::new(sign(REFRESH_TYP, payload, &key))
     }
 }
 
-fn head(label: &str) -> Vec<u8> {
-    frame(&[format!("relatch/1 {label}").as_bytes(), b"rt+jwt", ISSUER.as_bytes()])
+/// The key with which the server of `common::authority` signs in stamp mode.
+pub(crate) fn server_key(typ: &str) -> Vec<u8> {
+    hmac(&[head("server", typ)])
+}
+
+/// A token of this type under the `kid` of `common::authority`.
+pub(crate) fn sign(typ: &str, payload: impl AsRef<[u8]>, key: &[u8]) -> String {
+    let header = format!(r#"{{"alg":"HS256","kid":"k1","typ":"{typ}"}}"#);
+    let input = format!("{}.{}", B64.encode(header), B64.encode(payload));
+    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(&input);
+    format!("{input}.{}", B64.encode(mac.finalize().into_bytes()))
+}
+
+const REFRESH_TYP: &str = "rt+jwt";
+
+fn head(label: &str, typ: &str) -> Vec<u8> {
+    frame(&[format!("relatch/1 {label}").as_bytes(), typ.as_bytes(), ISSUER.as_bytes()])
 }
 
 fn frame(pieces: &[&[u8]]) -> Vec<u8> {

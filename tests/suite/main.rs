@@ -23,6 +23,7 @@ mod redaction;
 mod rotation;
 mod rotation_failures;
 mod sessions;
+mod shortcut;
 mod spawn;
 mod traps;
 mod vectors;
