@@ -19,14 +19,14 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Validation, crypto, dangerous::insecure_decode_claims,
+    Algorithm, DecodingKey, EncodingKey, Validation, dangerous::insecure_decode_claims,
     get_current_timestamp,
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 use relatch::{
     Access, Authority, AuthorityBuilder, Context, REGISTERED_CLAIMS, Reason, Session, Token,
 };
-use relatch_fuzz::{Account, Claims, Fixed, master_key};
+use relatch_fuzz::{Account, Claims, Fixed, forge, master_key};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -106,7 +106,7 @@ impl Second {
     /// `false` if the second was over before both libraries had decided.
     fn compare(&self, header: &[u8], payload: &[u8]) -> bool {
         let (header, payload) = (self.fill(header), self.fill(payload));
-        let token = sign(&header, &payload);
+        let token = forge::sign(&header, &payload, &SIGNING);
         let theirs = jsonwebtoken::decode::<Value>(&token, &VERIFYING, &VALIDATION);
         let ours = SERVER
             .verify(&Token::<Access<Claims>>::new(&*token), |_| Ok::<_, Infallible>(Some(&*ALICE)));
@@ -162,17 +162,14 @@ impl Second {
     /// for: `@` is now, `$` and `#` are the `exp` and `jti` of a living token, `%` is the `jti` of
     /// one that ends now.
     fn fill(&self, template: &[u8]) -> Vec<u8> {
-        let mut filled = Vec::with_capacity(template.len());
-        for byte in template {
-            match byte {
-                b'@' => filled.extend(self.now.to_string().bytes()),
-                b'$' => filled.extend(self.living.exp.to_string().bytes()),
-                b'#' => filled.extend(self.living.jti.bytes()),
-                b'%' => filled.extend(self.ending.jti.bytes()),
-                other => filled.push(*other),
-            }
-        }
-        filled
+        let [now, exp] = [self.now, self.living.exp].map(|seconds| seconds.to_string());
+        forge::fill(template, |byte| match byte {
+            b'@' => Some(&now),
+            b'$' => Some(&exp),
+            b'#' => Some(&self.living.jti),
+            b'%' => Some(&self.ending.jti),
+            _ => None,
+        })
     }
 }
 
@@ -276,14 +273,6 @@ fn issue(at: u64, exp: u64) -> Guarded {
     let lifetime = Duration::seconds((exp - at).cast_signed());
     let token = SERVER.issue::<Access<Claims>>(&*ALICE, &claims).lifetime(lifetime).sign();
     insecure_decode_claims(token.unwrap().expose()).unwrap()
-}
-
-fn sign(header: &[u8], payload: &[u8]) -> String {
-    let mut token = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
-    let signature = crypto::sign(token.as_bytes(), &SIGNING, Algorithm::HS256).unwrap();
-    token.push('.');
-    token.push_str(&signature);
-    token
 }
 
 static ALICE: LazyLock<Account> = LazyLock::new(|| Account::new("alice", VERSION.cast_signed()));

@@ -12,6 +12,8 @@
 //!
 //! libFuzzer writes what it finds into the first directory; the seeds are read alone.
 
+pub mod forge;
+
 use relatch::{
     Binding, Carried, Change, Counter, Entropy, EntropyError, Epoch, MasterKey, SessionTable, User,
     asymmetric::SigningKey,
