@@ -320,3 +320,23 @@ proptest! {
         place.accepts(&payload);
     }
 }
+
+/// The registered claims of two tokens are equal if each of them is, whatever else the tokens say
+/// and in whichever form.
+#[test]
+fn registered_claims_are_equal_wherever_they_stand() {
+    let place = &PLACES[0];
+    let registered = |own: &str, front: &str| {
+        let payload = format!("{front}{}{own}}}", place.payload);
+        let text = forge::sign(place.typ, payload, &place.key);
+        let token = Token::<Access<BTreeMap<String, Value>>>::new(text);
+        let verified = place.authority.verify(&token, |_| Ok::<_, Infallible>(Some(&place.user)));
+        verified.unwrap().registered().clone()
+    };
+    let plain = registered("", "");
+    for (own, front) in [("", " "), (r#","role":"admin""#, ""), (r#","role":"admin""#, " ")] {
+        let other = registered(own, front);
+        assert_eq!(told(&plain), told(&other));
+        assert_eq!(plain, other, "{own}, {front:?}");
+    }
+}
