@@ -264,7 +264,8 @@ impl<'a> LegacyToken<'a> {
             subject: span(&self.user_id),
             audience: Audience::Several(self.audience().map(&mut span).collect()),
             token_id: self.text("jti").map(&mut span),
-            exp: self.expires_at().unix_timestamp().unsigned_abs(),
+            // The deadline may have a fraction of a second, which is dropped.
+            exp: u64::try_from(self.expires_at().unix_timestamp()).unwrap_or(0),
             iat: self.claims.get("iat").and_then(numeric_date_of),
             version: self.adoption.version,
             session_id: None,
