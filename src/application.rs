@@ -1,10 +1,14 @@
 //! The application's own claims, beside the registered ones in the same JSON object.
 
-use std::{borrow::Cow, error, fmt};
+use std::{borrow::Cow, collections::BTreeMap, error, fmt, marker::PhantomData};
 
+use memchr::memchr;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, DeserializeOwned, MapAccess, Visitor},
+    de::{
+        self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor,
+        value::{BorrowedStrDeserializer, MapAccessDeserializer, StringDeserializer},
+    },
 };
 use serde_json::Value;
 
@@ -34,6 +38,10 @@ pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), Cl
 
 /// Whether [`check`] would surely pass.
 fn are_plain(json: &[u8]) -> bool {
+    // What begins with this sign can be a word of `serde_json`'s to itself.
+    if memchr(b'$', json).is_some() {
+        return false;
+    }
     let scanned = Scan::new(json).and_then(|mut scan| {
         scan.members(b"{", Scan::value)?;
         Some(scan.is_at_end())
@@ -57,10 +65,62 @@ fn check(json: &[u8]) -> Result<(), ClaimsError> {
     }
 }
 
-/// The application's claims out of an object that has them alone, which must be authenticated:
-/// whatever `C` does with hostile input happens here.
+/// The application's claims out of an object, which must be authenticated: whatever `C` does with
+/// hostile input happens here. Registered claims in it are passed over.
 pub(crate) fn read<C: DeserializeOwned>(own: Option<&str>) -> Result<C, serde_json::Error> {
-    serde_json::from_str(own.unwrap_or("{}"))
+    let mut deserializer = serde_json::Deserializer::from_str(own.unwrap_or("{}"));
+    let claims = deserializer.deserialize_map(Unregistered(PhantomData))?;
+    deserializer.end()?;
+    Ok(claims)
+}
+
+/// Whether there is any claim of the application's own.
+pub(crate) fn has_any(own: Option<&str>) -> bool {
+    read::<BTreeMap<String, IgnoredAny>>(own).map_or(true, |own| !own.is_empty())
+}
+
+/// Hands all members but the registered ones to `C`, so that `deny_unknown_fields` and maps see
+/// the application's own alone.
+struct Unregistered<C>(PhantomData<C>);
+
+impl<'de, C: Deserialize<'de>> Visitor<'de> for Unregistered<C> {
+    type Value = C;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a claims set")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<C, A::Error> {
+        C::deserialize(MapAccessDeserializer::new(Filter(map)))
+    }
+}
+
+struct Filter<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Filter<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        while let Some(Text(name)) = self.0.next_key()? {
+            if is_registered(&*name) {
+                self.0.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            return match name {
+                Cow::Borrowed(name) => seed.deserialize(BorrowedStrDeserializer::new(name)),
+                Cow::Owned(name) => seed.deserialize(StringDeserializer::new(name)),
+            }
+            .map(Some);
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
 }
 
 /// Text that is borrowed from the JSON unless an escape stands in it.
@@ -166,7 +226,7 @@ impl error::Error for ClaimsError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::HashMap;
 
     use serde_json::json;
 
@@ -228,6 +288,8 @@ mod tests {
             ("{ }", Some(r#"{"iss":"i"}"#)),
             (" [{}] ", None),
             ("{\"sub\":1}", None),
+            (r#"{"a":{"$serde_json::private::RawValue":"x"}}"#, None),
+            (r#"{"a":"$5"}"#, Some(r#"{"iss":"i","a":"$5"}"#)),
             ("{\"s\\u0075b\":1}", None),
         ] {
             assert_eq!(added(&Raw(raw)).ok().as_deref(), expected, "{raw}");
@@ -278,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_of_any_shape_are_read() {
+    fn the_application_sees_its_own_claims_alone() {
         #[derive(Deserialize, PartialEq, Debug)]
         #[serde(deny_unknown_fields)]
         struct Strict {
@@ -288,13 +350,13 @@ mod tests {
         enum Tagged {
             Staff { level: u8 },
         }
-        let payload = Some(r#"{"role":"admin"}"#);
+        let payload = Some(r#"{"iss":"i","sub":"s","role":"admin","exp":2}"#);
         assert_eq!(read::<Strict>(payload).unwrap(), Strict { role: "admin".into() });
         let map: BTreeMap<String, Value> = read(payload).unwrap();
         assert_eq!(map, BTreeMap::from([("role".into(), json!("admin"))]));
         assert_eq!(read::<NoClaims>(payload).unwrap(), NoClaims {});
         assert_eq!(read::<NoClaims>(None).unwrap(), NoClaims {});
-        let tagged = Some(r#"{"Staff":{"level":3}}"#);
+        let tagged = Some(r#"{"iss":"i","Staff":{"level":3}}"#);
         assert_eq!(read::<Tagged>(tagged).unwrap(), Tagged::Staff { level: 3 });
         assert!(read::<Strict>(Some(r#"{"role":1}"#)).is_err());
         assert!(read::<NoClaims>(Some(r#"{"role":1} x"#)).is_err());

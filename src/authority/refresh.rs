@@ -13,6 +13,7 @@ use super::{
     sessions::{SessionTokens, table},
 };
 use crate::{
+    application,
     decision::{Change, Decision},
     event::{EventKind, SessionEvent},
     purpose::{Access, NoClaims, Refresh},
@@ -140,7 +141,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let policy = &self.authority.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
-        if opened.ours.payload.own().is_some() {
+        if application::has_any(opened.ours.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         let context = opened.token.context();

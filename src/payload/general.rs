@@ -3,10 +3,9 @@
 use std::{borrow::Cow, fmt};
 
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, MapAccess, SeqAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
 
 use super::{Claims, MAX_EPOCHS, Payload};
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
 
 pub(super) fn read(json: &str) -> Option<Payload<'static>> {
     let members: Members<'_> = serde_json::from_str(json).ok()?;
-    let mut text = String::with_capacity(json.len());
+    let mut text = String::with_capacity(2 * json.len());
     let claims = Claims {
         issuer: Span::push(&mut text, &members.issuer.0),
         subject: Span::push(&mut text, &members.subject.0),
@@ -37,10 +36,7 @@ pub(super) fn read(json: &str) -> Option<Payload<'static>> {
         seq: members.seq,
         lane: members.lane,
         stamp: members.stamp.map(|Text(stamp)| Span::push(&mut text, &stamp)),
-        own: match &*members.own {
-            [] => Span::EMPTY,
-            own => Span::push(&mut text, &serde_json::to_string(&Own(own)).ok()?),
-        },
+        own: Span::push(&mut text, json),
     };
     Some(Payload { text: Cow::Owned(text), claims })
 }
@@ -58,7 +54,6 @@ struct Members<'de> {
     seq: Option<u64>,
     lane: Option<u64>,
     stamp: Option<Text<'de>>,
-    own: Vec<(Cow<'de, str>, &'de RawValue)>,
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -97,14 +92,13 @@ impl<'de> Deserialize<'de> for Members<'de> {
                             ));
                         }
                         _ => {
-                            let value = map.next_value()?;
-                            own.push((name, value));
+                            map.next_value::<IgnoredAny>()?;
+                            own.push(name);
                         }
                     }
                 }
-                let mut names: Vec<&str> = own.iter().map(|(name, _)| &**name).collect();
-                names.sort_unstable();
-                if names.windows(2).any(|pair| pair[0] == pair[1]) {
+                own.sort_unstable();
+                if own.windows(2).any(|pair| pair[0] == pair[1]) {
                     return Err(de::Error::custom("a claim given twice"));
                 }
                 Ok(Members {
@@ -119,7 +113,6 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     seq: seq.map(|Count(count)| count),
                     lane: lane.map(|Count(count)| count),
                     stamp,
-                    own,
                 })
             }
         }
@@ -140,15 +133,6 @@ fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
 
 fn required<T, E: de::Error>(claim: Option<T>) -> Result<T, E> {
     claim.ok_or_else(|| E::custom("a required claim is missing"))
-}
-
-/// The application's claims, as they stand in the payload, on their own.
-struct Own<'m, 'de>(&'m [(Cow<'de, str>, &'de RawValue)]);
-
-impl Serialize for Own<'_, '_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
 }
 
 /// `aud`.

@@ -43,7 +43,8 @@ pub(crate) struct Claims {
     pub(crate) seq: Option<u64>,
     pub(crate) lane: Option<u64>,
     stamp: Option<Span>,
-    /// An object of the application's own claims; empty if there are none.
+    /// An object that has the application's own claims, with or without the registered ones;
+    /// empty if there are none.
     own: Span,
 }
 
@@ -99,7 +100,7 @@ impl<'t> Payload<'t> {
         jws::decode_array(self.claims.stamp?.of(&self.text))
     }
 
-    /// An object of the application's own claims, if there are any.
+    /// An object that has the application's own claims, if there can be any.
     pub(crate) fn own(&self) -> Option<&str> {
         Some(self.claims.own.of(&self.text)).filter(|own| !own.is_empty())
     }
