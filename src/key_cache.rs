@@ -1,8 +1,9 @@
 //! Derived keys beside a cached record.
 
 use std::{
+    collections::VecDeque,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use crate::{
@@ -12,34 +13,39 @@ use crate::{
     derivation::{self, Body, Derivation, HmacSha256},
 };
 
-/// The keys that were derived of a user's record, kept beside it in memory: its field in a record
-/// that is cached, handed over by [`User::key_cache`](crate::User::key_cache).
+/// The keys that were derived of a user's record, kept beside it in memory: a field of a record that
+/// is cached, handed over by [`User::key_cache`](crate::User::key_cache).
 ///
-/// Deriving a user's key is a third of what a verification costs. With this it is done once for as
-/// long as the record is kept. It fills itself, and starts empty
-/// ([`default`](Self::default)); a clone is the same cache.
+/// Deriving a user's key is about a fifth of a verification; with this it is done once. It fills
+/// itself, and begins empty ([`default`](Self::default)). A clone is the same cache, so a lookup may
+/// return a copy of the record, and threads may share it.
 ///
 /// Each key is kept under *all* that it was derived from: the master key, the issuer, the type of
-/// token, and the whole of the user's binding with its context. After a bump or a new password
-/// nothing of it is found any more, even where the record was changed in place. It holds up to
-/// [`MAX_KEYS`](Self::MAX_KEYS) keys, about 0.5 KiB each, those that came first; so replace it
-/// with the record, rather than keep it for ever. It is for key mode
-/// ([`BindingMode::Key`](crate::BindingMode::Key)): a stamp is of one token alone.
+/// token, and the whole of the user's binding with the context. So there is nothing to invalidate:
+/// after a bump or a new password none is found any more, even where the record is changed in
+/// place, and even users who shared one by mistake would not get each other's keys.
+///
+/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, of some 600 bytes
+/// each, and their contexts. It is for key mode ([`BindingMode::Key`](crate::BindingMode::Key)): a
+/// stamp is of one token alone.
 ///
 /// # Security
 ///
-/// Whoever reads it makes tokens for this user until the record changes. It is zeroized on drop,
-/// prints as redacted and cannot be serialised.
+/// Whoever reads it makes tokens for this user until the record changes. A key is zeroized when it
+/// makes room for another, and when the last clone of the cache is dropped. It prints as redacted
+/// and cannot be serialised. The key under a master key that was removed from the ring is not found
+/// any more, but stays in memory until then.
 ///
 /// # Example
 ///
 /// ```
-/// use relatch::{Binding, Credential, KeyCache, User};
+/// use relatch::{Binding, Carried, Credential, KeyCache, User};
 ///
 /// #[derive(Clone)]
 /// struct CachedAccount {
 ///     id: String,
-///     credential: Credential,
+///     credential: Credential, // of the present hash: taken again whenever the record is
+///     carried: Option<Carried>,
 ///     token_version: i64,
 ///     keys: KeyCache,
 /// }
@@ -51,16 +57,19 @@ use crate::{
 ///     fn binding(&self) -> Binding<'_> {
 ///         Binding::credential(&self.credential).version(self.token_version)
 ///     }
+///     fn carried(&self) -> Option<&Carried> {
+///         self.carried.as_ref()
+///     }
 ///     fn key_cache(&self) -> Option<&KeyCache> {
 ///         Some(&self.keys)
 ///     }
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct KeyCache(Arc<[OnceLock<Box<Entry>>; KeyCache::MAX_KEYS]>);
+pub struct KeyCache(Arc<RwLock<VecDeque<Arc<Entry>>>>);
 
 /// A key, and all that it was derived from.
-struct Entry {
+pub(crate) struct Entry {
     /// Of the derivation.
     id: [u8; 32],
     user_id: String,
@@ -74,15 +83,33 @@ struct Entry {
 
 /// A user's HS256 key, ready to sign.
 pub(crate) enum UserMac<'a> {
-    Kept(&'a HmacSha256),
+    Kept(Arc<Entry>),
     /// And where it is to be kept.
     Derived(HmacSha256, Option<&'a KeyCache>),
 }
 
 impl KeyCache {
-    /// How many keys are kept: those of access and refresh tokens, under a current and a retiring
+    /// How many keys are kept: enough for access and refresh tokens under a current and a retiring
     /// master key.
     pub const MAX_KEYS: usize = 4;
+
+    fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<Arc<Entry>> {
+        // No panic can leave it half-changed.
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().find(|entry| entry.is_of(derivation, body)).cloned()
+    }
+
+    fn keep(&self, derivation: &Derivation, body: &Body<'_>, mac: HmacSha256) {
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been first.
+        if entries.iter().any(|entry| entry.is_of(derivation, body)) {
+            return;
+        }
+        if entries.len() == Self::MAX_KEYS {
+            entries.pop_front();
+        }
+        entries.push_back(Arc::new(Entry::new(derivation, body, mac)));
+    }
 }
 
 impl<'a> UserMac<'a> {
@@ -92,27 +119,24 @@ impl<'a> UserMac<'a> {
         body: &Body<'_>,
         cache: Option<&'a KeyCache>,
     ) -> Self {
-        let entries = cache.into_iter().flat_map(|cache| cache.0.iter().filter_map(OnceLock::get));
-        match entries.into_iter().find(|entry| entry.is_of(derivation, body)) {
-            Some(entry) => Self::Kept(&entry.mac),
+        match cache.and_then(|cache| cache.find(derivation, body)) {
+            Some(entry) => Self::Kept(entry),
             None => Self::Derived(derivation::hs256(&derivation.user_key(body)), cache),
         }
     }
 
     pub(crate) fn sign(&self, signing_input: &str) -> [u8; 32] {
         let mac = match self {
-            Self::Kept(mac) => *mac,
+            Self::Kept(entry) => &entry.mac,
             Self::Derived(mac, _) => mac,
         };
         derivation::sign(mac.clone(), signing_input)
     }
 
-    /// Keeps the key, once it is known to be of use: what only a forger asked for takes no room.
+    /// Keeps the key, once it has verified a token: what only a forger asked for takes no room.
     pub(crate) fn keep(self, derivation: &Derivation, body: &Body<'_>) {
         let Self::Derived(mac, Some(cache)) = self else { return };
-        let Some(free) = cache.0.iter().find(|slot| slot.get().is_none()) else { return };
-        // Another thread may have been first.
-        let _ = free.set(Box::new(Entry::new(derivation, body, mac)));
+        cache.keep(derivation, body, mac);
     }
 }
 

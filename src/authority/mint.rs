@@ -61,7 +61,6 @@ impl Authority {
             BindingMode::Key => {
                 let user = UserMac::new(derivation, &body, draft.record.key_cache);
                 let signature = user.sign(&token);
-                user.keep(derivation, &body);
                 jws::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
