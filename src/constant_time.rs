@@ -14,8 +14,8 @@ pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
 #[inline]
 pub(crate) fn equal_slices(a: &[u8], b: &[u8]) -> bool {
     let ((words_a, rest_a), (words_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    // All differences are gathered first, which is constant in time as well: `subtle`, which sees
-    // to it that the compiler does not stop at one, takes its time for each comparison.
+    // The differences are gathered without a branch, and only their sum is compared by `subtle`,
+    // whose barrier for each word would take longer than the words.
     let words = words_a
         .iter()
         .zip(words_b)

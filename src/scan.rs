@@ -22,7 +22,7 @@ const MAX_NAMES: usize = 16;
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(json: &'a [u8]) -> Option<Self> {
-        // A text has no control character, and all white space but the blank is one.
+        // Control characters are refused: within a text they are errors, outside white space.
         let least = json.iter().fold(u8::MAX, |least, byte| least.min(*byte));
         (least >= b' ').then_some(Self { json, at: 0 })
     }

@@ -89,10 +89,10 @@ impl MasterKey {
     /// [`SecretError::Base64`], and those of [`from_bytes`](Self::from_bytes).
     pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
-        let unpadded = match text.len() % 4 {
-            0 => text.strip_suffix("==").or(text.strip_suffix('=')).unwrap_or(text),
-            _ => text,
-        };
+        let unpadded = text.trim_end_matches('=');
+        if text.len() - unpadded.len() > 2 {
+            return Err(SecretError::Base64);
+        }
         let alphabet = if text.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
         let bytes = alphabet.decode_to_vec(unpadded).map_err(|_| SecretError::Base64)?;
         let bytes = Zeroizing::new(bytes);

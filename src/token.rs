@@ -94,7 +94,9 @@ impl<P> Token<P> {
             return None;
         }
         let mut payload = jws::decode(jws::Compact::split(&self.text)?.payload)?;
-        Some(Payload::read(&mut payload)?.subject().to_owned())
+        let payload = Payload::read(&mut payload)?;
+        payload.jti()?;
+        Some(payload.subject().to_owned())
     }
 }
 

@@ -224,7 +224,11 @@ impl AuthorityBuilder {
     }
 
     /// Sets the source of randomness for `jti`s: the operating system's otherwise, drawn for several
-    /// tokens at once.
+    /// tokens at once in each thread.
+    ///
+    /// A process that forks without `exec`, or a virtual machine that is cloned, then repeats some
+    /// of them. No promise of this library rests on a `jti` being unique; an application that counts
+    /// on it there sets [`SystemEntropy`](crate::SystemEntropy), which draws for each token.
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.settings.entropy = Arc::new(entropy);
         self
