@@ -47,6 +47,8 @@ def bars(title: str, description: str, line: str, groups: list[tuple[str, list[B
     one = left + unit
 
     shapes, y = [], top
+    for at, kind, whose in ((0, "ours", "relatch"), (80, "peer", "others")):
+        shapes += [rectangle(at, top - 5, BAR, kind), text(at + BAR + 5, top - 5, whose)]
     for heading, group in groups:
         y += LINE
         shapes.append(text(0, y, heading, "group"))

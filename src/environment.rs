@@ -32,8 +32,9 @@ impl Clock for SystemClock {
 ///
 /// # Security
 ///
-/// An implementation must be a cryptographic generator: a repeated or guessable value lets an
-/// attacker who sees one token predict the `jti` of another. Fixed bytes are for tests alone.
+/// An implementation should be a cryptographic generator. No promise of this library rests on a
+/// `jti` being unique or hard to guess; what an application does with it, in a log or a list of
+/// tokens seen, may. Fixed bytes are for tests alone.
 pub trait Entropy: Send + Sync {
     /// Fills `bytes` with random ones.
     ///
@@ -43,7 +44,7 @@ pub trait Entropy: Send + Sync {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError>;
 }
 
-/// The operating system's generator.
+/// The operating system's generator, asked anew each time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 

@@ -66,7 +66,7 @@ pub trait User {
     }
 
     /// Where the keys are kept that are derived of this record, if it is one that is kept in memory
-    /// itself.
+    /// itself: one [`KeyCache`] for each user. `None` derives them each time.
     fn key_cache(&self) -> Option<&KeyCache> {
         None
     }
@@ -154,6 +154,12 @@ impl<'a> Binding<'a> {
     }
 
     /// To a digest taken before: for a cached record, which never holds the hash.
+    ///
+    /// # Security
+    ///
+    /// Take it again whenever the stored hash is another one: with the digest of the old password
+    /// its tokens live on. A record that holds a [`Carried`] hands it over as well, or a rehash logs
+    /// out.
     #[must_use]
     pub const fn credential(credential: &'a Credential) -> Self {
         Self { credential: Ok(Cow::Borrowed(credential)), version: Counter::INITIAL }

@@ -25,6 +25,7 @@ use relatch::{Access, Authority, BindingMode, MasterKey};
 use relatch_benches::{
     AUDIENCE, AccessToken, Account, COLD, Claims, ISSUER, Pool, Users, WARM, authority, master_key,
 };
+use sha2::block_api::compress256;
 use time::OffsetDateTime;
 
 use crate::{
@@ -207,6 +208,10 @@ impl Subjects {
         });
         group.bench_function("verify", |b| {
             b.iter(|| verify(&self.authority, self.tokens.turn(), &self.users));
+        });
+        let mut state = [0; 8];
+        group.bench_function("compression", |b| {
+            b.iter(|| compress256(&mut state, black_box(&[[7; 64]])));
         });
         group.finish();
     }

@@ -228,7 +228,8 @@ impl AuthorityBuilder {
     ///
     /// A process that forks without `exec`, or a virtual machine that is cloned, then repeats some
     /// of them. No promise of this library rests on a `jti` being unique; an application that counts
-    /// on it there sets [`SystemEntropy`](crate::SystemEntropy), which draws for each token.
+    /// on it there sets [`SystemEntropy`](crate::SystemEntropy), which draws for each token. Keys,
+    /// secrets and fingerprints are always drawn so.
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.settings.entropy = Arc::new(entropy);
         self
