@@ -80,6 +80,11 @@ impl Derivation {
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
+    /// [`user_key`](Self::user_key), ready to sign.
+    pub(crate) fn user_mac(&self, body: &Body<'_>) -> HmacSha256 {
+        hs256(&self.user_key(body))
+    }
+
     /// What lets a token reach the lookup in key mode.
     pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
         let mut mac = self.guard.clone();

@@ -10,7 +10,7 @@ use crate::{
     constant_time,
     context::Context,
     credential::Credential,
-    derivation::{self, Body, Derivation, HmacSha256},
+    derivation::{Body, Derivation, HmacSha256},
 };
 
 /// The keys that were derived of a user's record, kept beside it in memory: a field of a record that
@@ -66,10 +66,10 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct KeyCache(Arc<RwLock<VecDeque<Arc<Entry>>>>);
+pub struct KeyCache(Arc<RwLock<VecDeque<Box<Entry>>>>);
 
 /// A key, and all that it was derived from.
-pub(crate) struct Entry {
+struct Entry {
     /// Of the derivation.
     id: [u8; 32],
     user_id: String,
@@ -81,25 +81,22 @@ pub(crate) struct Entry {
     mac: HmacSha256,
 }
 
-/// A user's HS256 key, ready to sign.
-pub(crate) enum UserMac<'a> {
-    Kept(Arc<Entry>),
-    /// And where it is to be kept.
-    Derived(HmacSha256, Option<&'a KeyCache>),
-}
-
 impl KeyCache {
     /// How many keys are kept: enough for access and refresh tokens under a current and a retiring
     /// master key.
     pub const MAX_KEYS: usize = 4;
 
-    fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<Arc<Entry>> {
+    /// The user's HS256 key, if it is kept.
+    pub(crate) fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<HmacSha256> {
         // No panic can leave it half-changed.
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().find(|entry| entry.is_of(derivation, body)).cloned()
+        let entry = entries.iter().find(|entry| entry.is_of(derivation, body))?;
+        Some(entry.mac.clone())
     }
 
-    fn keep(&self, derivation: &Derivation, body: &Body<'_>, mac: HmacSha256) {
+    /// Keeps a key, once it has verified a token: what only a forger asked for takes no room.
+    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body<'_>) {
+        let entry = Box::new(Entry::new(derivation, body));
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have been first.
         if entries.iter().any(|entry| entry.is_of(derivation, body)) {
@@ -108,40 +105,12 @@ impl KeyCache {
         if entries.len() == Self::MAX_KEYS {
             entries.pop_front();
         }
-        entries.push_back(Arc::new(Entry::new(derivation, body, mac)));
-    }
-}
-
-impl<'a> UserMac<'a> {
-    /// The kept one, or a derived one.
-    pub(crate) fn new(
-        derivation: &Derivation,
-        body: &Body<'_>,
-        cache: Option<&'a KeyCache>,
-    ) -> Self {
-        match cache.and_then(|cache| cache.find(derivation, body)) {
-            Some(entry) => Self::Kept(entry),
-            None => Self::Derived(derivation::hs256(&derivation.user_key(body)), cache),
-        }
-    }
-
-    pub(crate) fn sign(&self, signing_input: &str) -> [u8; 32] {
-        let mac = match self {
-            Self::Kept(entry) => &entry.mac,
-            Self::Derived(mac, _) => mac,
-        };
-        derivation::sign(mac.clone(), signing_input)
-    }
-
-    /// Keeps the key, once it has verified a token: what only a forger asked for takes no room.
-    pub(crate) fn keep(self, derivation: &Derivation, body: &Body<'_>) {
-        let Self::Derived(mac, Some(cache)) = self else { return };
-        cache.keep(derivation, body, mac);
+        entries.push_back(entry);
     }
 }
 
 impl Entry {
-    fn new(derivation: &Derivation, body: &Body<'_>, mac: HmacSha256) -> Self {
+    fn new(derivation: &Derivation, body: &Body<'_>) -> Self {
         let Body { user_id, credential, outer, version, lane, context } = *body;
         Self {
             id: *derivation.id(),
@@ -151,7 +120,7 @@ impl Entry {
             version,
             lane,
             context: context.clone(),
-            mac,
+            mac: derivation.user_mac(body),
         }
     }
 

@@ -17,7 +17,6 @@ use crate::{
     credential::CredentialError,
     derivation,
     jws::{self, Compact, UntrustedHeader},
-    key_cache::UserMac,
     payload::{Claims, Payload},
     rejection::{Reason, Rejection, Stage, VerifyError},
     user::{RecordError, User},
@@ -137,12 +136,15 @@ impl<'a> Ours<'a> {
         let body = record.body(self.payload.subject(), context);
         match (self.payload.stamp(), &self.signature) {
             (None, Signature::Hs256(signature)) => {
-                let user = UserMac::new(derivation, &body, record.key_cache);
-                let genuine = user.sign(signing_input);
-                if !constant_time::equal(&genuine, signature) {
+                let kept = record.key_cache.and_then(|cache| cache.find(derivation, &body));
+                let to_keep_in = record.key_cache.filter(|_| kept.is_none());
+                let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
+                if !constant_time::equal(&derivation::sign(mac, signing_input), signature) {
                     return reject(Reason::BadSignature);
                 }
-                user.keep(derivation, &body);
+                if let Some(cache) = to_keep_in {
+                    cache.keep(derivation, &body);
+                }
                 Ok(())
             }
             (Some(stamp), _) => {

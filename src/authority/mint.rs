@@ -5,7 +5,6 @@ use crate::{
     context::Context,
     derivation::{self, Derivation},
     jws,
-    key_cache::UserMac,
     payload::{AddOwn, Bytes16, NewClaims},
     slots::SessionId,
     token::Token,
@@ -59,8 +58,9 @@ impl Authority {
         jws::push_part(&mut token, &payload);
         match draft.kind.mode {
             BindingMode::Key => {
-                let user = UserMac::new(derivation, &body, draft.record.key_cache);
-                let signature = user.sign(&token);
+                let kept = draft.record.key_cache.and_then(|cache| cache.find(derivation, &body));
+                let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
+                let signature = derivation::sign(mac, &token);
                 jws::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
