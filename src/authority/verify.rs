@@ -39,6 +39,7 @@ enum Inner<'a> {
 }
 
 impl<'a, P: Purpose> Opened<'a, P> {
+    #[inline(always)]
     pub(super) fn new(authority: &'a Authority, token: &'a Token<P>) -> Result<Self, Rejection> {
         let settings = &*authority.settings;
         let kind = Kind::of::<P>(settings);
@@ -82,6 +83,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     ///
     /// [`VerifyError::Rejected`], also because the token has expired or its key has retired since
     /// the first step, and [`VerifyError::Record`] if the record cannot be used.
+    #[inline(always)]
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Session<U, P::Claims>, VerifyError> {
         let user = check_user(user, self.user_id())?;
         let now = self.authority.now();

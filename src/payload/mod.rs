@@ -53,6 +53,7 @@ impl<'t> Payload<'t> {
     /// form of `jti` and `stamp` is left to [`jti`](Self::jti) and [`stamp`](Self::stamp).
     ///
     /// The bytes are the reader's to change.
+    #[inline(always)]
     pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
         match canonical::read(json) {
             Some(claims) => Some(Self { text: Cow::Borrowed(str::from_utf8(json).ok()?), claims }),
@@ -61,6 +62,7 @@ impl<'t> Payload<'t> {
     }
 
     /// The same, on its own.
+    #[inline(always)]
     pub(crate) fn into_owned(self) -> Payload<'static> {
         Payload { text: Cow::Owned(self.text.into_owned()), claims: self.claims }
     }
@@ -105,6 +107,7 @@ impl<'t> Payload<'t> {
         Some(self.claims.own.of(&self.text)).filter(|own| !own.is_empty())
     }
 
+    #[inline(always)]
     pub(crate) fn into_registered(self) -> Registered {
         let Claims { issuer, subject, audience, exp, iat, token_id, ver, session, .. } =
             self.claims;
