@@ -33,7 +33,8 @@ impl Credential {
     ///
     /// [`CredentialError::Empty`] and [`CredentialError::TooLong`].
     pub fn from_password_hash(hash: &str) -> Result<Self, CredentialError> {
-        Self::from_secrets([hash])
+        check(hash.as_bytes())?;
+        Ok(Self(derivation::credential([hash.as_bytes()])))
     }
 
     /// From several secrets together, in this order: a change of any is another credential.
@@ -46,12 +47,10 @@ impl Credential {
         secrets: impl IntoIterator<Item = S>,
     ) -> Result<Self, CredentialError> {
         let secrets: Vec<S> = secrets.into_iter().collect();
-        if secrets.is_empty() || secrets.iter().any(|s| s.as_ref().is_empty()) {
+        if secrets.is_empty() {
             return Err(CredentialError::Empty);
         }
-        if secrets.iter().any(|s| s.as_ref().len() > Self::MAX_SECRET_BYTES) {
-            return Err(CredentialError::TooLong);
-        }
+        secrets.iter().try_for_each(|secret| check(secret.as_ref()))?;
         Ok(Self(derivation::credential(secrets.iter().map(AsRef::as_ref))))
     }
 
@@ -70,6 +69,14 @@ impl Credential {
 
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+fn check(secret: &[u8]) -> Result<(), CredentialError> {
+    match secret.len() {
+        0 => Err(CredentialError::Empty),
+        1..=Credential::MAX_SECRET_BYTES => Ok(()),
+        _ => Err(CredentialError::TooLong),
     }
 }
 
