@@ -83,7 +83,7 @@ def collect(root: Path, runs: Path) -> dict[str, object]:
         "versions": {peer: version(root, peer) for peer in PEERS},
         "nanoseconds": {
             name: figure(run.nanoseconds[name] for run in rust)
-            for name in ("decode", "encode", "verify", "compression")
+            for name in ("verify", "compression")
         },
         "ratios": {name: figure(run.ratios[name] for run in rust) for name in measured_rows()},
         "scaling": {

@@ -200,12 +200,6 @@ impl Subjects {
 
     fn time(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("nanoseconds");
-        group.bench_function("decode", |b| {
-            b.iter(|| self.plain.decode(self.plain_tokens.turn()));
-        });
-        group.bench_function("encode", |b| {
-            b.iter(|| self.plain.encode(self.plain_claims.turn()));
-        });
         group.bench_function("verify", |b| {
             b.iter(|| verify(&self.authority, self.tokens.turn(), &self.users));
         });
