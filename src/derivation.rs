@@ -11,7 +11,7 @@ use sha2::{
     Digest, Sha256,
     digest::{Output, Update},
 };
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, optimization_barrier};
 
 use crate::{context::Context, credential::Credential, slots::SessionId};
 
@@ -123,9 +123,12 @@ impl Derivation {
 /// HS256 (RFC 7518 §3.2) under a derived key.
 pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
     // RFC 2104 pads a short key with zeros to the block's 64 bytes.
-    let mut block = Zeroizing::new([0; 64]);
+    let mut block = [0; 64];
     block[..32].copy_from_slice(key);
-    HmacSha256::new((&*block).into())
+    let mac = HmacSha256::new((&block).into());
+    block.fill(0);
+    optimization_barrier(&block);
+    mac
 }
 
 /// The signature.
