@@ -16,7 +16,7 @@ use crate::{
 /// The keys that were derived of a user's record, kept beside it in memory: a field of a record that
 /// is cached, handed over by [`User::key_cache`](crate::User::key_cache).
 ///
-/// Deriving a user's key is about a fifth of a verification; with this it is done once. It fills
+/// Deriving a user's key is about a sixth of a verification; with this it is done once. It fills
 /// itself, and begins empty ([`default`](Self::default)). A clone is the same cache, so a lookup may
 /// return a copy of the record, and threads may share it.
 ///
