@@ -343,7 +343,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         edits=[
             Edit(
                 file="src/authority/mint.rs",
-                old="nonce = derivation::refresh_nonce(key.mac(), scope, draft.user_id, id, seq);",
+                old="nonce = derivation.refresh_nonce(draft.user_id, id, seq);",
                 new="let _ = (id, seq, self.settings.entropy.fill(&mut nonce)?);",
             ),
         ],
