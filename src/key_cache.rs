@@ -25,7 +25,7 @@ use crate::{
 /// after a bump or a new password none is found any more, even where the record is changed in
 /// place, and even users who shared one by mistake would not get each other's keys.
 ///
-/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, of some 600 bytes
+/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, of some 400 bytes
 /// each, and their contexts. It is for key mode ([`BindingMode::Key`](crate::BindingMode::Key)): a
 /// stamp is of one token alone.
 ///
@@ -141,5 +141,37 @@ impl Entry {
 impl fmt::Debug for KeyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyCache([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::KeyInit;
+
+    use super::*;
+
+    #[test]
+    fn the_last_keys_are_kept_each_once() {
+        let master = HmacSha256::new_from_slice(&[7; 32]).unwrap();
+        let derivation = Derivation::new(&master, "at+jwt", "issuer");
+        let credential = Credential::from_password_hash("hash").unwrap();
+        let context = Context::new();
+        let body = |version| Body {
+            user_id: "alice",
+            credential: &credential,
+            outer: &[],
+            version,
+            lane: None,
+            context: &context,
+        };
+        let cache = KeyCache::default();
+        let kept = || cache.0.read().unwrap().len();
+        cache.keep(&derivation, &body(0));
+        cache.keep(&derivation, &body(0));
+        assert_eq!(kept(), 1);
+        (1..=4).for_each(|version| cache.keep(&derivation, &body(version)));
+        assert_eq!(kept(), KeyCache::MAX_KEYS);
+        let is_found = |version| cache.find(&derivation, &body(version)).is_some();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(is_found), [false, true, true, true, true, false]);
     }
 }
