@@ -281,7 +281,13 @@ mod tests {
         ] {
             assert!(MasterKey::from_base64("k", text).unwrap().same_as(&key), "{text}");
         }
-        assert_eq!(MasterKey::from_base64("k", "no base64!").unwrap_err(), SecretError::Base64);
+        for text in ["no base64!", &format!("{}===", *key.expose_base64())] {
+            assert_eq!(
+                MasterKey::from_base64("k", text).unwrap_err(),
+                SecretError::Base64,
+                "{text}"
+            );
+        }
     }
 
     #[test]
