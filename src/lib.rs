@@ -30,9 +30,13 @@ mod purpose;
 mod rejection;
 mod scan;
 mod secret;
+#[cfg(feature = "service")]
+pub mod service;
 mod session;
 mod slots;
 mod span;
+#[cfg(feature = "service")]
+pub mod store;
 mod token;
 mod user;
 

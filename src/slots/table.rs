@@ -86,6 +86,12 @@ impl SessionTable {
         }
     }
 
+    /// Whether each session of the other table is in this one as well.
+    #[cfg(feature = "service")]
+    pub(crate) fn has_all_of(&self, other: &Self) -> bool {
+        other.slots.iter().all(|theirs| self.slots.iter().any(|own| own.id() == theirs.id()))
+    }
+
     /// The sessions that are alive under this version of the user's.
     pub(crate) fn live(
         &self,

@@ -1,0 +1,71 @@
+//! The store's private twin, whose futures are boxed, so that a service is not generic over its
+//! store.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{Key, Row, StoreError, Update, UserStore};
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
+    fn read<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Row<F>>>;
+    fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool>;
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool>;
+    fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
+    fn set_active<'a>(&'a self, id: &'a str, is_active: bool, at_least: i64)
+    -> BoxFuture<'a, bool>;
+}
+
+impl<S: UserStore> ErasedStore<S::Fields> for S {
+    fn read<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Row<S::Fields>>> {
+        Box::pin(UserStore::read(self, key))
+    }
+
+    fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool> {
+        Box::pin(UserStore::compare_and_set(self, update))
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(UserStore::delete(self, id))
+    }
+
+    fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool> {
+        Box::pin(UserStore::bump_version(self, id, at_least))
+    }
+
+    fn set_active<'a>(
+        &'a self,
+        id: &'a str,
+        is_active: bool,
+        at_least: i64,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(UserStore::set_active(self, id, is_active, at_least))
+    }
+}
+
+/// How often a change is tried anew where somebody else was faster.
+const ATTEMPTS: u32 = 16;
+
+/// [`UserStore::bump_version`] of a store that has no statement for it.
+pub(super) async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
+    store: &S,
+    id: &str,
+    at_least: i64,
+) -> Result<bool, StoreError> {
+    for attempt in 0..ATTEMPTS {
+        let Some(row) = store.read(Key::Id(id)).await? else { return Ok(false) };
+        let old = row.columns;
+        let mut new = old.clone();
+        let next = old.version.unwrap_or(0).saturating_add(1);
+        new.version = Some(next.max(at_least));
+        new.sessions = None;
+        let update = Update { id: row.id, old, new, revokes: true };
+        if store.compare_and_set(&update).await? {
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(u64::from(attempt))).await;
+    }
+    Err(StoreError::unreachable("the user's row was changed again and again"))
+}

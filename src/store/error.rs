@@ -1,0 +1,100 @@
+//! Why a store did not answer.
+
+use std::{error, fmt, sync::Arc};
+
+type Source = Arc<dyn error::Error + Send + Sync>;
+
+/// A store did not answer, or not with what it should: **nothing is known of the user or of the
+/// token**. That there is no such user is no error, but the answer `None` or `false`.
+///
+/// On the web it is 503, and the client keeps its token. A clone is cheap.
+#[derive(Clone, Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    what: &'static str,
+    source: Option<Source>,
+}
+
+/// What kind of failure it was: whom to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The database cannot be reached, is overloaded, or took too long; its disk is full; it
+    /// refuses to write. It may answer later.
+    Unreachable,
+    /// The database answered that the table or a column is not what the store was told: it will
+    /// not get better by itself.
+    Misconfigured,
+    /// A user's row holds what cannot be read. It concerns that user alone, and is not to be mended
+    /// by overwriting it.
+    Damaged,
+    /// The store does not do this.
+    Unsupported,
+}
+
+impl StoreError {
+    /// The database did not answer: [`StoreErrorKind::Unreachable`].
+    pub fn unreachable(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        Self::new(StoreErrorKind::Unreachable, "the users' store is not reachable", source)
+    }
+
+    /// The table is another one than expected: [`StoreErrorKind::Misconfigured`].
+    pub fn misconfigured(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        Self::new(
+            StoreErrorKind::Misconfigured,
+            "the users' table is not the one that the store is configured for",
+            source,
+        )
+    }
+
+    /// This column of a user's row cannot be read: [`StoreErrorKind::Damaged`].
+    pub fn damaged(
+        column: &'static str,
+        source: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(StoreErrorKind::Damaged, column, source)
+    }
+
+    /// The store does not do this: [`StoreErrorKind::Unsupported`].
+    #[must_use]
+    pub const fn unsupported(what: &'static str) -> Self {
+        Self { kind: StoreErrorKind::Unsupported, what, source: None }
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Unreachable)
+    }
+
+    fn new(
+        kind: StoreErrorKind,
+        what: &'static str,
+        source: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, what, source: Some(Arc::from(source.into())) }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            StoreErrorKind::Damaged => {
+                write!(f, "the column for `{}` in a user's row cannot be read", self.what)
+            }
+            _ => f.write_str(self.what),
+        }
+    }
+}
+
+impl error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

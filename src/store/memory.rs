@@ -1,0 +1,171 @@
+//! A store in memory, for tests.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Key, NewUser, Row, StoreError, Update, UserStore, row::first_version};
+
+/// Users in memory, for tests: what it holds is gone with the process. A clone is cheap and the
+/// same.
+///
+/// # Example
+///
+/// ```
+/// use relatch::{
+///     service::Service,
+///     store::{MemoryStore, NewUser},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let key = relatch::MasterKey::generate("2026-11")?;
+/// # let authority = relatch::Authority::new(key, "https://login.example.com", "https://api.example.com")?;
+/// let users = MemoryStore::new();
+/// let service = Service::new(authority, users.clone());
+/// let hash = service.hash_password("correct horse").await?;
+/// users.insert(NewUser::with_password_hash("1", "alice", hash), ());
+///
+/// let tokens = service.login("alice", "correct horse", "Firefox on Linux").await?;
+/// assert!(service.authenticate(tokens.access()).await.is_ok());
+///
+/// // What an outage does.
+/// users.set_reachable(false);
+/// let error = service.authenticate(tokens.access()).await.unwrap_err();
+/// assert!(error.is_unavailable());
+/// # Ok(())
+/// # }
+/// ```
+pub struct MemoryStore<F = ()>(Arc<Mutex<Users<F>>>);
+
+struct Users<F> {
+    rows: HashMap<String, Stored<F>>,
+    is_reachable: bool,
+}
+
+struct Stored<F> {
+    login: String,
+    row: Row<F>,
+}
+
+impl<F: Clone> MemoryStore<F> {
+    /// Without users.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Users { rows: HashMap::new(), is_reachable: true })))
+    }
+
+    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
+    /// changes.
+    pub fn insert(&self, user: NewUser, fields: F) -> bool {
+        let mut users = self.lock();
+        let is_taken =
+            |(id, stored): (&String, &Stored<F>)| *id == user.id || stored.login == user.login;
+        if users.rows.iter().any(is_taken) {
+            return false;
+        }
+        let row = Row::new(&user.id, user.columns(first_version()), fields);
+        users.rows.insert(user.id.clone(), Stored { login: user.login.clone(), row });
+        true
+    }
+
+    /// Changes a user's row past all conditions, as the application's own SQL would; whether there
+    /// is such a user.
+    pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Row<F>)) -> bool {
+        let mut users = self.lock();
+        let stored = users.rows.get_mut(id);
+        stored.map(|stored| edit(&mut stored.row)).is_some()
+    }
+
+    /// Sets whether the store answers: while it does not, each call is
+    /// [`StoreErrorKind::Unreachable`](super::StoreErrorKind::Unreachable).
+    pub fn set_reachable(&self, is_reachable: bool) {
+        self.lock().is_reachable = is_reachable;
+    }
+
+    fn reach(&self) -> Result<MutexGuard<'_, Users<F>>, StoreError> {
+        let users = self.lock();
+        match users.is_reachable {
+            true => Ok(users),
+            false => Err(StoreError::unreachable("it was told not to answer")),
+        }
+    }
+
+    /// What is done under the lock is whole at each step, but for a panic of the application's.
+    fn lock(&self) -> MutexGuard<'_, Users<F>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
+    type Fields = F;
+
+    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+        let users = self.reach()?;
+        let stored = match key {
+            Key::Id(id) => users.rows.get(id),
+            Key::Login(login) => users.rows.values().find(|stored| stored.login == login),
+        };
+        Ok(stored.map(|stored| stored.row.clone()))
+    }
+
+    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        let mut users = self.reach()?;
+        match users.rows.get_mut(update.id()) {
+            Some(stored) if stored.row.columns == *update.old() => {
+                stored.row.columns = update.new().clone();
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.reach()?.rows.remove(id).is_some())
+    }
+
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        Ok(self.reach()?.rows.get_mut(id).map(|stored| stored.row.bump(at_least)).is_some())
+    }
+
+    async fn set_active(
+        &self,
+        id: &str,
+        is_active: bool,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let mut users = self.reach()?;
+        let Some(stored) = users.rows.get_mut(id) else { return Ok(false) };
+        stored.row.is_active = is_active;
+        stored.row.bump(at_least);
+        Ok(true)
+    }
+}
+
+impl<F> Row<F> {
+    fn bump(&mut self, at_least: i64) {
+        let next = self.columns.version.unwrap_or(0).saturating_add(1);
+        self.columns.version = Some(next.max(at_least));
+        self.columns.sessions = None;
+    }
+}
+
+impl<F: Clone> Default for MemoryStore<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> Clone for MemoryStore<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F> fmt::Debug for MemoryStore<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,224 @@
+//! What a store reads and writes: a user's row, as the database holds it.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{counter::Counter, credential::Credential, environment::EntropyError, user::Epoch};
+
+/// Whose row is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a store must know each")]
+pub enum Key<'a> {
+    /// The user of this id: [`User::id`](crate::User::id).
+    Id(&'a str),
+    /// The user who logs in by this name: a user name or an e-mail address, in whatever form the
+    /// application stores it. Trim it and fold its case before.
+    Login(&'a str),
+}
+
+/// The columns of a user's row that tokens are bound to, as the database holds them.
+///
+/// A store's table may call them otherwise. All but [`version`](Self::version) are text; `NULL` is
+/// `None`, and what a new user begins with. It prints as redacted and is zeroized on drop.
+///
+/// It is made with [`default`](Self::default), which has nothing but `NULL`s, and filled.
+#[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+#[non_exhaustive]
+pub struct Columns {
+    /// The version counter (`BIGINT`).
+    pub version: Option<i64>,
+    /// The password's hash, a PHC string: `None` for a user without a password.
+    pub password_hash: Option<String>,
+    /// A random secret ([`Credential::generate_secret`]), for a user without a password: a user
+    /// must have one of both. Where there are both, tokens are bound to both, and a change of
+    /// either logs out.
+    pub secret: Option<String>,
+    /// What was carried over the last rehash: [`Carried`](crate::Carried) as text.
+    pub carried: Option<String>,
+    /// The sessions: [`SessionTable`](crate::SessionTable) as text.
+    pub sessions: Option<String>,
+    /// The counters of one-time tokens: [`Lanes`](super::Lanes) as text.
+    pub lanes: Option<String>,
+}
+
+impl fmt::Debug for Columns {
+    /// Without the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Columns")
+            .field("version", &self.version)
+            .field("sessions", &self.sessions)
+            .field("lanes", &self.lanes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user's row, as a store reads it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Row<F = ()> {
+    /// The user's id: [`User::id`](crate::User::id).
+    pub id: String,
+    /// Whether the user is active: [`User::is_active`](crate::User::is_active).
+    pub is_active: bool,
+    /// What tokens are bound to.
+    pub columns: Columns,
+    /// The epochs of the groups that the user is in: [`User::epochs`](crate::User::epochs).
+    pub epochs: Vec<UserEpoch>,
+    /// What else the application wants at hand.
+    pub fields: F,
+}
+
+impl<F> Row<F> {
+    /// The row of an active user who is in no group that has an epoch. `id` is the row's own,
+    /// whatever it was looked up by.
+    pub fn new(id: impl Into<String>, columns: Columns, fields: F) -> Self {
+        Self { id: id.into(), is_active: true, columns, epochs: Vec::new(), fields }
+    }
+}
+
+impl<F> fmt::Debug for Row<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("id", &self.id)
+            .field("is_active", &self.is_active)
+            .field("columns", &self.columns)
+            .field("epochs", &self.epochs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The epoch of a group that a user is in, as it is stored: an owned [`Epoch`](crate::Epoch).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UserEpoch {
+    /// The kind of group, as [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch)
+    /// named it.
+    pub kind: String,
+    /// Which group of that kind, such as a tenant's id.
+    pub instance: Option<String>,
+    /// Its counter.
+    pub counter: Counter,
+}
+
+impl UserEpoch {
+    /// The epoch of the group `instance` of this kind, or of its only one.
+    pub fn new(
+        kind: impl Into<String>,
+        instance: Option<String>,
+        counter: impl Into<Counter>,
+    ) -> Self {
+        Self { kind: kind.into(), instance, counter: counter.into() }
+    }
+
+    pub(super) fn as_epoch(&self) -> Epoch<'_> {
+        match &self.instance {
+            Some(instance) => Epoch::of(&self.kind, instance, self.counter),
+            None => Epoch::new(&self.kind, self.counter),
+        }
+    }
+}
+
+/// A compare-and-set of one user's row.
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub(crate) id: String,
+    pub(crate) old: Columns,
+    pub(crate) new: Columns,
+    pub(crate) revokes: bool,
+}
+
+impl Update {
+    /// Whose row it is.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What the row must hold, all of it.
+    #[must_use]
+    pub const fn old(&self) -> &Columns {
+        &self.old
+    }
+
+    /// What is to be written.
+    #[must_use]
+    pub const fn new(&self) -> &Columns {
+        &self.new
+    }
+
+    /// Whether a token that was good until now is not good any more: then other processes should be
+    /// told, in the transaction that writes it. A login that evicts nobody and the rotation of a
+    /// refresh token revoke nothing.
+    #[must_use]
+    pub const fn revokes(&self) -> bool {
+        self.revokes
+    }
+}
+
+/// A user to be inserted into a ready store.
+#[derive(Clone)]
+pub struct NewUser {
+    pub(crate) id: String,
+    pub(crate) login: String,
+    pub(crate) password_hash: Option<String>,
+    pub(crate) secret: Option<String>,
+}
+
+impl NewUser {
+    /// A user with a password, by its hash:
+    /// [`Service::hash_password`](crate::service::Service::hash_password).
+    ///
+    /// `id` never changes and is never given to another user; `login` is what the user logs in by.
+    pub fn with_password_hash(
+        id: impl Into<String>,
+        login: impl Into<String>,
+        hash: impl Into<String>,
+    ) -> Self {
+        let password_hash = Some(hash.into());
+        Self { id: id.into(), login: login.into(), password_hash, secret: None }
+    }
+
+    /// A user without a password (passkey, OAuth, invitation), whose tokens are bound to a random
+    /// secret.
+    ///
+    /// # Errors
+    ///
+    /// [`EntropyError`] if the operating system gives no randomness.
+    pub fn without_password(
+        id: impl Into<String>,
+        login: impl Into<String>,
+    ) -> Result<Self, EntropyError> {
+        let secret = Some(Credential::generate_secret()?.to_string());
+        Ok(Self { id: id.into(), login: login.into(), password_hash: None, secret })
+    }
+
+    /// What the row of the user begins with.
+    pub(crate) fn columns(&self, version: i64) -> Columns {
+        let mut columns = Columns::default();
+        columns.version = Some(version);
+        columns.password_hash.clone_from(&self.password_hash);
+        columns.secret.clone_from(&self.secret);
+        columns
+    }
+}
+
+impl fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewUser").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Drop for NewUser {
+    fn drop(&mut self) {
+        self.password_hash.zeroize();
+        self.secret.zeroize();
+    }
+}
+
+/// The value that a new user's version begins with: now, in milliseconds, so that an id that is made
+/// again repeats no value.
+pub(crate) fn first_version() -> i64 {
+    let now = time::OffsetDateTime::now_utc();
+    Counter::INITIAL.next(now).unwrap_or_default().get()
+}
