@@ -1,5 +1,151 @@
-//! The service: an authority joined with a store of users.
+//! The service: an authority joined with a store of users, into what an application's routes call.
+//!
+//! | route | call |
+//! | --- | --- |
+//! | log in | [`Service::login`] |
+//! | each request | [`Service::authenticate`]; before something grave, [`Service::authenticate_fresh`] |
+//! | a fresh access token | [`Service::refresh`] |
+//! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
+//! | a new password | [`Service::change_password`], [`Service::set_password`] |
+//! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
+//! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
+//! | a WebSocket | [`Service::live`] |
+//!
+//! Each change is decided on the row as the primary database has it, and written by one
+//! compare-and-set; where somebody else was faster, it is decided again. Passwords are hashed off
+//! the async threads, a few at a time. A call whose future is dropped, as when a client hangs up,
+//! still completes what it had begun to write.
+//!
+//! # Example
+//!
+//! ```
+//! use relatch::{
+//!     Authority, MasterKey, User,
+//!     service::Service,
+//!     store::{MemoryStore, NewUser},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = MasterKey::generate("2026-11")?;
+//! let authority = Authority::new(key, "https://login.example.com", "https://api.example.com")?;
+//! let users = MemoryStore::new();
+//! let service = Service::new(authority, users.clone());
+//!
+//! let hash = service.hash_password("correct horse").await?;
+//! users.insert(NewUser::with_password_hash("1", "alice", hash), ());
+//!
+//! let tokens = service.login("alice", "correct horse", "Firefox on Linux").await?;
+//! let session = service.authenticate(tokens.access()).await?;
+//! assert_eq!(session.user().id(), "1");
+//!
+//! service.log_out_everywhere(session.user().id()).await?;
+//! assert!(service.authenticate(tokens.access()).await.is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Panics
+//!
+//! Its futures panic outside of a Tokio runtime, or in one without its timer.
 
+mod builder;
+#[cfg(feature = "cache")]
+mod cache;
 mod changes;
+mod client;
+mod decide;
+mod error;
+mod login;
+mod one_time;
+mod passwords;
+mod records;
+mod requests;
+mod sessions;
+mod users;
 
-pub use self::changes::Changes;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use self::{
+    builder::{Claims, OnEvent},
+    passwords::Passwords,
+    records::Records,
+};
+#[cfg(feature = "cache")]
+pub use self::cache::{CachePolicy, CachePolicyError};
+pub use self::{
+    builder::ServiceBuilder,
+    changes::Changes,
+    client::Client,
+    error::{LoginRefusal, ServiceError},
+    one_time::OneTime,
+};
+use crate::{authority::Authority, purpose::NoClaims, store::UserStore};
+
+/// An authority joined with a store of users: what an application holds. A clone is cheap and the
+/// same.
+///
+/// `F` are the fields of a user's row that the application wants at hand
+/// ([`StoredUser::fields`](crate::store::StoredUser::fields)), `C` the claims of its access tokens.
+pub struct Service<F = (), C = NoClaims>(Arc<Inner<F, C>>);
+
+struct Inner<F, C> {
+    authority: RwLock<Authority>,
+    records: Arc<Records<F>>,
+    passwords: Passwords,
+    claims: Claims<F, C>,
+    on_event: OnEvent,
+}
+
+impl<F: Clone + Send + Sync + 'static> Service<F> {
+    /// With the default settings: see [`builder`](Self::builder) for the others.
+    pub fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
+        Self::builder(authority, store).build()
+    }
+
+    /// Starts a service with settings of its own.
+    pub fn builder(
+        authority: Authority,
+        store: impl UserStore<Fields = F>,
+    ) -> ServiceBuilder<F> {
+        ServiceBuilder::new(authority, store)
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+    /// The authority, as it is now.
+    pub fn authority(&self) -> Authority {
+        self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Works with another authority from now on, as after
+    /// [`Authority::with_keys`]; so do all clones of this service.
+    ///
+    /// # Security
+    ///
+    /// Open connections are watched over by the authority of their
+    /// [`Live`](crate::live::Live): replace that too.
+    pub fn replace_authority(&self, authority: Authority) {
+        *self.0.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
+    }
+
+    /// Where this service is told of changes that were not made through it.
+    pub fn changes(&self) -> Changes {
+        Changes::new(Arc::clone(&self.0.records) as _)
+    }
+}
+
+impl<F, C> Clone for Service<F, C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F, C> fmt::Debug for Service<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("authority", &self.0.authority).finish_non_exhaustive()
+    }
+}

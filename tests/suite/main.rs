@@ -22,6 +22,7 @@ mod properties;
 mod redaction;
 mod rotation;
 mod rotation_failures;
+mod service;
 mod sessions;
 mod shortcut;
 mod spawn;

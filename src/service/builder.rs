@@ -1,0 +1,149 @@
+//! The settings of a service.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, RwLock},
+    thread::available_parallelism,
+    time::Duration as StdDuration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use time::Duration;
+
+#[cfg(feature = "cache")]
+use super::CachePolicy;
+use super::{Inner, Service, passwords::Passwords, records::Records};
+use crate::{
+    authority::Authority,
+    event::SessionEvent,
+    password::PasswordHasher,
+    purpose::NoClaims,
+    store::{ErasedStore, StoredUser, UserStore},
+};
+
+/// The settings of a [`Service`] for users with the fields `F` and access tokens with the claims
+/// `C`: see [`Service::builder`].
+#[must_use = "nothing is made before `build`"]
+pub struct ServiceBuilder<F = (), C = NoClaims> {
+    authority: Authority,
+    store: Arc<dyn ErasedStore<F>>,
+    claims: Claims<F, C>,
+    hasher: PasswordHasher,
+    hashes_at_once: NonZeroUsize,
+    patience: StdDuration,
+    on_event: OnEvent,
+    #[cfg(feature = "cache")]
+    cache: Option<CachePolicy>,
+}
+
+pub(super) type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
+pub(super) type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
+
+/// How long a store may take for one answer, where nothing else is set.
+const PATIENCE: StdDuration = StdDuration::from_secs(5);
+
+impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
+    pub(super) fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
+        Self {
+            authority,
+            store: Arc::new(store),
+            claims: Box::new(|_| NoClaims {}),
+            hasher: PasswordHasher::new(),
+            hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            patience: PATIENCE,
+            on_event: Box::new(|_| {}),
+            #[cfg(feature = "cache")]
+            cache: None,
+        }
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
+    /// Gives each access token claims of the application's own, made of the user's record: at login
+    /// and anew at each refresh. [`NoClaims`] otherwise.
+    pub fn claims<D>(
+        self,
+        claims: impl Fn(&StoredUser<F>) -> D + Send + Sync + 'static,
+    ) -> ServiceBuilder<F, D>
+    where
+        D: Serialize + DeserializeOwned,
+    {
+        ServiceBuilder {
+            authority: self.authority,
+            store: self.store,
+            claims: Box::new(claims),
+            hasher: self.hasher,
+            hashes_at_once: self.hashes_at_once,
+            patience: self.patience,
+            on_event: self.on_event,
+            #[cfg(feature = "cache")]
+            cache: self.cache,
+        }
+    }
+
+    /// Sets how passwords are hashed. A login with a hash of another cost replaces it, which logs
+    /// nobody out.
+    pub fn hasher(mut self, hasher: PasswordHasher) -> Self {
+        self.hasher = hasher;
+        self
+    }
+
+    /// Sets how many passwords are hashed at once: the number of processors otherwise. Each takes
+    /// the hasher's memory (19 MiB by default), so this bounds what a storm of logins takes. Who
+    /// waits for a turn for 10 seconds is told [`Busy`](super::ServiceError::Busy).
+    pub const fn hashes_at_once(mut self, hashes: NonZeroUsize) -> Self {
+        self.hashes_at_once = hashes;
+        self
+    }
+
+    /// Sets how long the store may take for one answer before it counts as not reachable: 5 seconds
+    /// otherwise, and at least 10 milliseconds. The store's own time-outs should be shorter.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.patience = timeout.max(Duration::milliseconds(10)).unsigned_abs();
+        self
+    }
+
+    /// Hands over what a security team wants to hear of: a refresh token that is used twice. It is
+    /// called within the request: let it do no more than log or send.
+    pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
+        self.on_event = Box::new(on_event);
+        self
+    }
+
+    /// Keeps users' records in memory, for as long as the policy says: then a request costs no
+    /// lookup, and a revocation on another machine may be seen that much later.
+    #[cfg(feature = "cache")]
+    pub const fn cache(mut self, policy: CachePolicy) -> Self {
+        self.cache = Some(policy);
+        self
+    }
+
+    /// Makes the service.
+    pub fn build(self) -> Service<F, C> {
+        let records = Records::new(self.store, self.patience);
+        #[cfg(feature = "cache")]
+        let records = match self.cache {
+            Some(policy) => records.cached(policy),
+            None => records,
+        };
+        Service(Arc::new(Inner {
+            authority: RwLock::new(self.authority),
+            records: Arc::new(records),
+            passwords: Passwords::new(self.hasher, self.hashes_at_once.get()),
+            claims: self.claims,
+            on_event: self.on_event,
+        }))
+    }
+}
+
+impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBuilder")
+            .field("authority", &self.authority)
+            .field("hasher", &self.hasher)
+            .field("hashes_at_once", &self.hashes_at_once)
+            .field("store_timeout", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! Why a call of the service came to nothing.
+
+use std::{error, fmt};
+
+use crate::{
+    authority::{IssueError, RefreshError},
+    password::PasswordError,
+    rejection::{Reason, Rejection, VerifyError},
+    store::StoreError,
+    user::RecordError,
+};
+
+/// Why a call of the service came to nothing.
+///
+/// [`Rejected`](Self::Rejected) and [`LoginRefused`](Self::LoginRefused) say something of the client
+/// (401 on the web). Where [`is_unavailable`](Self::is_unavailable), nothing is known of it: it keeps
+/// its token and may try again (503). The others are the application's to mend (500), but for
+/// [`NoSuchUser`](Self::NoSuchUser) and [`NoSession`](Self::NoSession) (404), a
+/// [`Password`](Self::Password) that is out of bounds (422), and a full table of sessions
+/// ([`IssueError::SessionsFull`], 409).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The token is not accepted.
+    Rejected(Rejection),
+    /// The name or the password is not accepted.
+    LoginRefused(LoginRefusal),
+    /// There is no user of the id that the application gave.
+    NoSuchUser,
+    /// The token is of no session.
+    NoSession,
+    /// The store did not answer, or not with what it should.
+    Store(StoreError),
+    /// The user's row was changed by others again and again, or too many passwords are being hashed.
+    Busy,
+    /// The user's record is not fit to be used.
+    Record(RecordError),
+    /// A token could not be issued.
+    Issue(IssueError),
+    /// A password could not be hashed or verified.
+    Password(PasswordError),
+    /// The token is used up by a new password, which was not given:
+    /// [`OneTime::set_password`](super::OneTime::set_password).
+    NewPasswordRequired,
+}
+
+impl ServiceError {
+    /// Whether the same call may succeed later, and nothing is known of the client until then.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_unreachable(),
+            Self::Busy => true,
+            _ => false,
+        }
+    }
+
+    /// The reason, if a token was rejected: for the log.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection.reason()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::LoginRefused(_) => f.write_str("wrong name or password"),
+            Self::NoSuchUser => f.write_str("there is no such user"),
+            Self::NoSession => f.write_str("the token is of no session"),
+            Self::Store(_) => f.write_str("the users' store gave no answer"),
+            Self::Busy => f.write_str("too busy: try again later"),
+            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
+            Self::Issue(_) => f.write_str("the token could not be issued"),
+            Self::Password(_) => f.write_str("the password could not be hashed or verified"),
+            Self::NewPasswordRequired => f.write_str(
+                "a token of this purpose is used up by a new password: call `set_password` before",
+            ),
+        }
+    }
+}
+
+impl error::Error for ServiceError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Record(error) => Some(error),
+            Self::Issue(error) => Some(error),
+            Self::Password(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why a login was refused: for the log alone. A client is told one and the same of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LoginRefusal {
+    /// Nobody logs in by this name.
+    UnknownLogin,
+    /// The user has no password.
+    NoPassword,
+    /// The password is another one.
+    WrongPassword,
+    /// The password is right, and the user is not active.
+    InactiveUser,
+}
+
+impl LoginRefusal {
+    /// A short name in snake case, for a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownLogin => "unknown_login",
+            Self::NoPassword => "no_password",
+            Self::WrongPassword => "wrong_password",
+            Self::InactiveUser => "inactive_user",
+        }
+    }
+}
+
+impl fmt::Display for LoginRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<Rejection> for ServiceError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<RecordError> for ServiceError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+impl From<PasswordError> for ServiceError {
+    fn from(error: PasswordError) -> Self {
+        Self::Password(error)
+    }
+}
+
+impl From<IssueError> for ServiceError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::SessionOver(rejection) => Self::Rejected(rejection),
+            IssueError::NoSession => Self::NoSession,
+            IssueError::Record(error) => Self::Record(error),
+            other => Self::Issue(other),
+        }
+    }
+}
+
+impl From<RefreshError> for ServiceError {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Rejected(rejection) => Self::Rejected(rejection),
+            RefreshError::Record(error) => Self::Record(error),
+            RefreshError::Issue(error) => error.into(),
+        }
+    }
+}
+
+impl From<VerifyError> for ServiceError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Rejected(rejection) => Self::Rejected(rejection),
+            VerifyError::Lookup(never) => match never {},
+            VerifyError::Record(error) => Self::Record(error),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Logging in.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Client, LoginRefusal, Service, ServiceError,
+    decide::{Attempts, Proposal},
+};
+use crate::{
+    authority::{IssueError, SessionTokens},
+    decision::{Committed, Decision},
+    purpose::Access,
+    store::{Key, Record},
+    user::User,
+};
+
+impl<F, C> Service<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned,
+{
+    /// Logs in by name and password, and starts a session for this client: in the same statement
+    /// the hash is replaced if it is due, which logs nobody out.
+    ///
+    /// It costs one read and one hash whether or not there is such a user, so names cannot be told
+    /// by the time it takes. A password that is changed meanwhile is checked again: no token of the
+    /// old one is handed out.
+    ///
+    /// # Security
+    ///
+    /// It does not count attempts: limit them, by name and by address.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with
+    /// [`IssueError::SessionsFull`] where the policy refuses; and the others.
+    pub async fn login(
+        &self,
+        login: &str,
+        password: &str,
+        client: impl Into<Client>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let client = client.into();
+        let mut checked = Checked::default();
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let read = self.0.records.read(Key::Login(login)).await?;
+            checked.check(self, read.as_ref(), password).await?;
+            let Some(read) = read else {
+                return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
+            };
+            if !read.user().is_active() {
+                return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
+            }
+            let edited = match &checked.rehash {
+                Some(hash) => read.rehashed(hash)?,
+                None => read.clone(),
+            };
+            let decision = self.session_for(&edited, &client)?;
+            if let Committed::Stored(outcome) =
+                self.commit(&read, Proposal { decision, edited }).await?
+            {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Starts a session for a user whom the application itself has authenticated: by a passkey, by
+    /// OAuth.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`] and the others.
+    pub async fn start_session(
+        &self,
+        user_id: &str,
+        client: impl Into<Client>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let client = client.into();
+        self.decide(Key::Id(user_id), |read| {
+            self.session_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
+        })
+        .await
+    }
+
+    pub(super) fn session_for(
+        &self,
+        record: &Record<F>,
+        client: &Client,
+    ) -> Result<Decision<SessionTokens<C>>, ServiceError> {
+        let claims = (self.0.claims)(record.user());
+        Ok(self.start(record.user(), &claims, client)?)
+    }
+
+    pub(super) fn start(
+        &self,
+        user: &dyn User,
+        claims: &C,
+        client: &Client,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        let authority = self.authority();
+        let issue = authority.issue::<Access<C>>(user, claims).context(client.context.clone());
+        issue.start_session(&client.label)
+    }
+}
+
+/// A password that was checked against a stored hash: again only where that is another one.
+#[derive(Default)]
+pub(super) struct Checked {
+    stored: Option<String>,
+    /// A new hash of the same password, if the stored one is to be replaced.
+    rehash: Option<String>,
+}
+
+impl Checked {
+    pub(super) async fn check<F: Clone + Send + Sync + 'static, C>(
+        &mut self,
+        service: &Service<F, C>,
+        read: Option<&Record<F>>,
+        password: &str,
+    ) -> Result<(), ServiceError> {
+        let stored = read.and_then(Record::password_hash);
+        if stored.is_some() && stored == self.stored.as_deref() {
+            return Ok(());
+        }
+        let matched = service.0.passwords.verify(password, stored).await?;
+        let refused = |refusal| Err(ServiceError::LoginRefused(refusal));
+        let (Some(stored), Some(matched)) = (stored, matched) else {
+            return refused(match (read, stored) {
+                (None, _) => LoginRefusal::UnknownLogin,
+                (_, None) => LoginRefusal::NoPassword,
+                _ => LoginRefusal::WrongPassword,
+            });
+        };
+        self.stored = Some(stored.to_owned());
+        self.rehash = match matched.needs_rehash() {
+            true => Some(service.0.passwords.hash(password).await?),
+            false => None,
+        };
+        Ok(())
+    }
+}

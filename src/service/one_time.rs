@@ -1,0 +1,235 @@
+//! Links that work once: issued, looked at, and used up.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Client, Service, ServiceError,
+    decide::{Attempts, Proposal},
+};
+use crate::{
+    authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used},
+    context::Context,
+    decision::{Committed, Decision},
+    purpose::{NoClaims, Purpose, Use},
+    rejection::VerifyError,
+    store::{Key, Record, StoredUser},
+    token::Token,
+    user::User,
+};
+
+impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+    /// Issues a token of the purpose `P` for this user, such as a link that is mailed, bound to a
+    /// context if that is not empty. It comes with the user, whose fields say where to send it;
+    /// `None` if there is no such user, or if the user is not active.
+    ///
+    /// # Security
+    ///
+    /// Answer "we have sent you a link" in either case, and send it after the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`], [`ServiceError::Issue`] and [`ServiceError::Record`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{Context, NoClaims, one_time::PasswordReset, service::{Service, ServiceError}, store::Key};
+    ///
+    /// async fn forgot(service: &Service, email: &str) -> Result<(), ServiceError> {
+    ///     let key = Key::Login(email);
+    ///     let issued = service.issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await?;
+    ///     if let Some((_user, token)) = issued {
+    ///         let link = format!("https://example.com/reset#{}", token.expose());
+    /// #       drop(link);
+    ///         // … send it
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn issue<P: Purpose>(
+        &self,
+        key: Key<'_>,
+        claims: &P::Claims,
+        context: Context,
+    ) -> Result<Option<(StoredUser<F>, Token<P>)>, ServiceError> {
+        let Some(read) = self.0.records.read(key).await? else { return Ok(None) };
+        if !read.user().is_active() {
+            return Ok(None);
+        }
+        let authority = self.authority();
+        let token = authority.issue::<P>(read.user(), claims).context(context).sign()?;
+        Ok(Some((read.user().clone(), token)))
+    }
+
+    /// Looks at a token without using it up: for the page that a link opens (`GET`).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`authenticate`](Self::authenticate).
+    pub async fn peek<P: Purpose>(
+        &self,
+        token: &Token<P>,
+    ) -> Result<Peeked<StoredUser<F>, P::Claims>, ServiceError> {
+        let lookup = async |id: String| {
+            let read = self.0.records.read(Key::Id(&id)).await?;
+            Ok(read.map(|read| read.user().clone()))
+        };
+        let peeked = self.authority().peek_async(token, lookup).await;
+        peeked.map_err(|error| match error {
+            VerifyError::Lookup(error) => ServiceError::Store(error),
+            VerifyError::Rejected(rejection) => rejection.into(),
+            VerifyError::Record(error) => error.into(),
+        })
+    }
+
+    /// Uses a token up that works once: when the form behind the link is sent (`POST`). What that
+    /// does besides is said before [`OneTime::consume`] or [`OneTime::login`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{SessionTokens, Token, one_time::{MagicLink, PasswordReset}, service::{Service, ServiceError}};
+    ///
+    /// async fn reset(service: &Service, text: &str, password: &str) -> Result<(), ServiceError> {
+    ///     let token = Token::<PasswordReset>::new(text);
+    ///     service.one_time(token).set_password(password).consume().await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn log_in(service: &Service, text: &str) -> Result<SessionTokens, ServiceError> {
+    ///     service.one_time(Token::<MagicLink>::new(text)).login("Firefox on Linux").await
+    /// }
+    /// ```
+    pub fn one_time<P: Purpose>(&self, token: Token<P>) -> OneTime<'_, P, F, C> {
+        OneTime { service: self, token, password: None, context: None }
+    }
+}
+
+/// A token that works once, about to be used up: see [`Service::one_time`].
+#[must_use = "nothing is used up before `consume` or `login`"]
+pub struct OneTime<'a, P, F = (), C = NoClaims> {
+    service: &'a Service<F, C>,
+    token: Token<P>,
+    password: Option<&'a str>,
+    context: Option<ContextOf<'a, F>>,
+}
+
+type ContextOf<'a, F> = Box<dyn Fn(&StoredUser<F>) -> Context + Send + Sync + 'a>;
+
+impl<'a, P: Purpose, F, C> OneTime<'a, P, F, C>
+where
+    F: Clone + Send + Sync + 'static,
+{
+    /// Presents the token in a context that is known only when the user's record is, such as the
+    /// address that is to be confirmed, if that is one of its fields.
+    pub fn in_context(
+        mut self,
+        context: impl Fn(&StoredUser<F>) -> Context + Send + Sync + 'a,
+    ) -> Self {
+        self.context = Some(Box::new(context));
+        self
+    }
+
+    /// Sets a new password in the statement that uses the token up, which logs the user out
+    /// everywhere. A purpose that is [`Use::OnceByCredential`], such as
+    /// [`PasswordReset`](crate::one_time::PasswordReset), takes one.
+    pub const fn set_password(mut self, new: &'a str) -> Self {
+        self.password = Some(new);
+        self
+    }
+
+    /// Uses the token up. Of two calls at once, one is told [`ServiceError::Rejected`].
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
+    /// [`ServiceError::Password`] and the others.
+    pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
+        self.decide(|_, _, used| Ok(used)).await
+    }
+
+    /// Uses the token up and starts a session for this client, in one statement: a magic link, an
+    /// invitation.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`consume`](Self::consume), and of [`Service::login`].
+    pub async fn login(self, client: impl Into<Client>) -> Result<SessionTokens<C>, ServiceError>
+    where
+        C: Serialize + DeserializeOwned,
+    {
+        let (service, client) = (self.service, client.into());
+        self.decide(|_, edited, used| {
+            let claims = (service.0.claims)(edited.user());
+            let started =
+                used.and_then(edited.user(), |user| service.start(user, &claims, &client))?;
+            Ok(started.map(|(_, tokens)| tokens))
+        })
+        .await
+    }
+
+    async fn decide<T>(
+        self,
+        then: impl Fn(
+            &Authority,
+            &Record<F>,
+            Decision<Used<P::Claims>>,
+        ) -> Result<Decision<T>, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        if P::USE == Use::OnceByCredential && self.password.is_none() {
+            return Err(ServiceError::NewPasswordRequired);
+        }
+        let Self { service, token, password, context } = self;
+        let authority = service.authority();
+        let mut opened = authority.open_once(token)?;
+        let id = opened.user_id().to_owned();
+        let mut hash = None;
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let read = service.0.records.read(Key::Id(&id)).await?;
+            let read = read.ok_or(opened.unknown_user())?;
+            if let Some(context) = &context {
+                opened.in_context(context(read.user()));
+            }
+            if let (Some(new), None) = (password, &hash) {
+                // Before the work of a hash is done for it.
+                opened.peek(read.user())?;
+                hash = Some(service.0.passwords.hash(new).await?);
+            }
+            let edited = match &hash {
+                Some(hash) => read.with_password(hash)?,
+                None => read.clone(),
+            };
+            let used = use_up(&authority, &opened, &read, &edited)?;
+            let proposal = Proposal { decision: then(&authority, &edited, used)?, edited };
+            if let Committed::Stored(outcome) = service.commit(&read, proposal).await? {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// A new password logs the user out everywhere, whatever the token is used up by.
+fn use_up<P: Purpose, F: Clone>(
+    authority: &Authority,
+    opened: &OpenedOnce<'_, P>,
+    read: &Record<F>,
+    edited: &Record<F>,
+) -> Result<Decision<Used<P::Claims>>, ServiceError> {
+    let used = opened.consume(read.user())?;
+    if P::USE == Use::OnceByCredential || read.password_hash() == edited.password_hash() {
+        return Ok(used);
+    }
+    let both = used.and_then(edited.user(), |user| authority.log_out_everywhere(user))?;
+    Ok(both.map(|(used, ())| used))
+}
+
+impl<P, F, C> fmt::Debug for OneTime<'_, P, F, C> {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneTime").field("token", &self.token).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! Users' records: read, kept and changed. What was changed here is seen here at once.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinError,
+    time::{Instant, timeout},
+};
+
+#[cfg(feature = "cache")]
+use super::cache::{Cache, CachePolicy};
+use super::changes::Sink;
+use crate::{
+    live::Revocations,
+    store::{ErasedStore, Key, Record, StoreError, StoredUser, Update},
+};
+
+/// The store, with what is kept of it in memory and who is to hear of changes.
+pub(super) struct Records<F> {
+    source: Arc<Source<F>>,
+    #[cfg(feature = "cache")]
+    cache: Option<Cache<F>>,
+    pub(super) revocations: Revocations,
+}
+
+/// The store, which is given up on after some time.
+struct Source<F> {
+    store: Arc<dyn ErasedStore<F>>,
+    patience: Duration,
+}
+
+/// What a lookup found.
+pub(super) struct Found<F> {
+    pub(super) user: Option<StoredUser<F>>,
+    /// Before the read began: the record is at least as new as this.
+    pub(super) began: Instant,
+}
+
+/// A change of one user's row.
+pub(super) enum Write {
+    CompareAndSet(Update),
+    Bump { id: String, at_least: i64 },
+    SetActive { id: String, is_active: bool, at_least: i64 },
+    Delete { id: String },
+}
+
+impl<F: Clone + Send + Sync + 'static> Records<F> {
+    pub(super) fn new(store: Arc<dyn ErasedStore<F>>, patience: Duration) -> Self {
+        Self {
+            source: Arc::new(Source { store, patience }),
+            #[cfg(feature = "cache")]
+            cache: None,
+            revocations: Revocations::new(),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    pub(super) fn cached(mut self, policy: CachePolicy) -> Self {
+        let source = Arc::clone(&self.source);
+        let load = move |id: String| {
+            let source = Arc::clone(&source);
+            let load = async move { source.find(&id, true).await };
+            Box::pin(load) as _
+        };
+        self.cache = Some(Cache::new(policy, Arc::new(load)));
+        self
+    }
+
+    /// The row on the primary, to decide a change on.
+    pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
+        self.source.read(key).await
+    }
+
+    /// The user, perhaps as of a while ago: within the cache's bound.
+    pub(super) async fn find(&self, id: &str) -> Result<Found<F>, StoreError> {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            return cache.find(id).await;
+        }
+        self.find_now(id).await
+    }
+
+    /// The user as of this instant or later.
+    pub(super) async fn find_since(
+        &self,
+        id: &str,
+        since: Instant,
+    ) -> Result<Found<F>, StoreError> {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            return cache.find_since(id, since).await;
+        }
+        let _ = since;
+        self.find_now(id).await
+    }
+
+    /// The same, to confirm a negative verdict: it may wait for its turn.
+    pub(super) async fn confirm(&self, id: &str, since: Instant) -> Result<Found<F>, StoreError> {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            return cache.confirm(id, since).await;
+        }
+        self.find_since(id, since).await
+    }
+
+    async fn find_now(&self, id: &str) -> Result<Found<F>, StoreError> {
+        let began = Instant::now();
+        let user = self.source.find(id, false).await?;
+        Ok(Found { user, began })
+    }
+
+    /// Changes a row, to the end: also if whoever waits for it is dropped, as when a client hangs up.
+    /// Whether it was changed.
+    pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<bool, StoreError> {
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            // Whatever comes of it: where the store fails, that is not known.
+            let told = Tell { records: &*this, id: write.id() };
+            let written = this.source.within_patience(write.run(&*this.source.store)).await;
+            drop(told);
+            written
+        });
+        task.await.unwrap_or_else(|error| Err(gone(error)))
+    }
+}
+
+impl<F: Clone + 'static> Source<F> {
+    async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
+        let row = self.within_patience(self.store.read(key)).await?;
+        row.map(Record::read).transpose()
+    }
+
+    async fn find(&self, id: &str, is_kept: bool) -> Result<Option<StoredUser<F>>, StoreError> {
+        let record = self.read(Key::Id(id)).await?;
+        record.map(|record| record.into_user(is_kept)).transpose()
+    }
+}
+
+impl<F> Source<F> {
+    async fn within_patience<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.patience, answer).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(StoreError::unreachable(elapsed)),
+        }
+    }
+}
+
+impl Write {
+    fn id(&self) -> &str {
+        match self {
+            Self::CompareAndSet(update) => update.id(),
+            Self::Bump { id, .. } | Self::SetActive { id, .. } | Self::Delete { id } => id,
+        }
+    }
+
+    async fn run<F: 'static>(&self, store: &dyn ErasedStore<F>) -> Result<bool, StoreError> {
+        match self {
+            Self::CompareAndSet(update) => store.compare_and_set(update).await,
+            Self::Bump { id, at_least } => store.bump_version(id, *at_least).await,
+            Self::SetActive { id, is_active, at_least } => {
+                store.set_active(id, *is_active, *at_least).await
+            }
+            Self::Delete { id } => store.delete(id).await,
+        }
+    }
+}
+
+/// Tells of a change when it is dropped.
+struct Tell<'a, F: Clone + Send + Sync + 'static> {
+    records: &'a Records<F>,
+    id: &'a str,
+}
+
+impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
+    fn drop(&mut self) {
+        self.records.changed(self.id);
+    }
+}
+
+/// The cache first, so that a guard that is told finds the new record.
+impl<F: Clone + Send + Sync + 'static> Sink for Records<F> {
+    fn changed(&self, id: &str) {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            cache.invalidate(id);
+        }
+        self.revocations.publish(id);
+    }
+
+    fn all_changed(&self) {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            cache.invalidate_all();
+        }
+        self.revocations.publish_all();
+    }
+}
+
+/// The store panicked, or the runtime is shutting down.
+fn gone(error: JoinError) -> StoreError {
+    StoreError::unreachable(error)
+}

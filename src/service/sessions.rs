@@ -1,0 +1,157 @@
+//! A user's own sessions: listed and ended.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Service, ServiceError,
+    decide::{Attempts, Proposal},
+    login::Checked,
+};
+use crate::{
+    authority::SessionTokens,
+    decision::Committed,
+    purpose::Access,
+    session::Session,
+    slots::{SessionId, SessionInfo},
+    store::{Key, Record, StoredUser},
+    token::Token,
+    user::User,
+};
+
+impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+    /// The user's sessions that are alive, the one that was used last first, as they are now. The
+    /// caller's own is the one with the session's [`id`](Session::id).
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`].
+    pub async fn sessions<D>(
+        &self,
+        session: &Session<StoredUser<F>, D>,
+    ) -> Result<Vec<SessionInfo>, ServiceError> {
+        let read = self.0.records.read(Key::Id(session.user().id())).await?;
+        let read = read.ok_or(ServiceError::NoSuchUser)?;
+        Ok(self.authority().sessions(read.user())?)
+    }
+
+    /// Logs this device out; whether its session was still there.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSession`] for a token without a session, and the others.
+    pub async fn log_out<D>(
+        &self,
+        session: &Session<StoredUser<F>, D>,
+    ) -> Result<bool, ServiceError> {
+        let own = session.id().ok_or(ServiceError::NoSession)?;
+        self.log_out_device(session, own).await
+    }
+
+    /// Logs one of the user's devices out, by an id out of the list; whether there was such a
+    /// session.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`].
+    pub async fn log_out_device<D>(
+        &self,
+        session: &Session<StoredUser<F>, D>,
+        device: SessionId,
+    ) -> Result<bool, ServiceError> {
+        let authority = self.authority();
+        self.decide(Key::Id(session.user().id()), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            Ok(authority.log_out(user, device)?)
+        })
+        .await
+    }
+}
+
+impl<F, C> Service<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned,
+{
+    /// Logs all of the user's devices out but this one, which goes on with the tokens in the answer:
+    /// every other token is dead, copies of this one too.
+    ///
+    /// # Security
+    ///
+    /// It hands a refresh token to whoever holds an access token: ask for the password first.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token without a session, and
+    /// the others.
+    pub async fn log_out_others(
+        &self,
+        token: &Token<Access<C>>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let authority = self.authority();
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let (session, read) = self.on_the_primary(token).await?;
+            let claims = (self.0.claims)(read.user());
+            let issue = authority.issue::<Access<C>>(session.user(), &claims);
+            let decision = issue.log_out_others(&session)?;
+            let edited = read.clone();
+            if let Committed::Stored(outcome) =
+                self.commit(&read, Proposal { decision, edited }).await?
+            {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Changes the user's password, for which the present one is asked. All other devices are logged
+    /// out, in the same statement; this one goes on with the tokens in the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::LoginRefused`] if the present password is another one, or if there is none
+    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
+    /// is too short or too long to be hashed; and those of
+    /// [`log_out_others`](Self::log_out_others).
+    pub async fn change_password(
+        &self,
+        token: &Token<Access<C>>,
+        present: &str,
+        new: &str,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let authority = self.authority();
+        let mut checked = Checked::default();
+        let mut hash = None;
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let (session, read) = self.on_the_primary(token).await?;
+            checked.check(self, Some(&read), present).await?;
+            let hash = match &mut hash {
+                Some(hash) => &*hash,
+                none => none.insert(self.0.passwords.hash(new).await?),
+            };
+            let edited = read.with_password(hash)?;
+            let claims = (self.0.claims)(edited.user());
+            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
+            let decision = issue.change_password(&session)?;
+            if let Committed::Stored(outcome) =
+                self.commit(&read, Proposal { decision, edited }).await?
+            {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Verified anew at each attempt: what was changed meanwhile may have been this session.
+    async fn on_the_primary(
+        &self,
+        token: &Token<Access<C>>,
+    ) -> Result<(Session<StoredUser<F>, C>, Record<F>), ServiceError> {
+        let authority = self.authority();
+        let opened = authority.open(token)?;
+        let read = self.0.records.read(Key::Id(opened.user_id())).await?;
+        let session = opened.verify(read.as_ref().map(|read| read.user().clone()))?;
+        Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
+    }
+}
