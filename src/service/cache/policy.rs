@@ -1,0 +1,94 @@
+//! What a cache is told: for how long, and how much.
+
+use std::{error, fmt, time::Duration as StdDuration};
+
+use time::Duration;
+
+use crate::live::{MAX_BOUND, MIN_BOUND};
+
+/// How stale a user's record may be that a request is decided on, and how many users' records are
+/// kept in memory.
+///
+/// The staleness is **a number of your security**: after a revocation made anywhere, by another
+/// process or by hand in the database, a process with a cache accepts the old token for so long,
+/// and no longer, even if every notification of it is lost. Without a number, a cached lookup
+/// outlives the bump, silently (ASP.NET Core #51450, better-auth #6893).
+///
+/// - What this process changes by itself, and what it is told of through
+///   [`Changes`](crate::service::Changes), counts at once.
+/// - The lag of a replica adds to it: the store should read the primary.
+/// - A record's age counts from before its read began, on a monotonic clock. A read that takes as
+///   long as this is a failed one.
+/// - While the database is away, users whose records are kept are served until these are too old,
+///   and no longer.
+/// - That there is no such user is kept for a second at most.
+///
+/// A user takes about a kilobyte, plus some 400 bytes for each key that was derived, plus the
+/// application's own fields. Whoever reads the memory has what tokens are bound to, but no
+/// password hash.
+///
+/// # Example
+///
+/// ```
+/// use relatch::service::CachePolicy;
+/// use time::Duration;
+///
+/// // Logged out everywhere means so within 30 seconds; 100 000 users, at most.
+/// let policy = CachePolicy::new(Duration::seconds(30), 100_000)?;
+/// # Ok::<(), relatch::service::CachePolicyError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachePolicy {
+    max_staleness: StdDuration,
+    max_users: usize,
+}
+
+impl CachePolicy {
+    /// Records that are at most `max_staleness` old, [`MIN_BOUND`] to [`MAX_BOUND`], of about
+    /// `max_users` users, at least 1: those who come seldom make room for the others.
+    ///
+    /// # Errors
+    ///
+    /// [`CachePolicyError`] that says which of both is out of range.
+    pub fn new(max_staleness: Duration, max_users: usize) -> Result<Self, CachePolicyError> {
+        if !(MIN_BOUND..=MAX_BOUND).contains(&max_staleness) {
+            return Err(CachePolicyError::MaxStaleness);
+        }
+        match max_users {
+            0 => Err(CachePolicyError::MaxUsers),
+            _ => Ok(Self { max_staleness: max_staleness.unsigned_abs(), max_users }),
+        }
+    }
+
+    pub(super) const fn max_staleness(&self) -> StdDuration {
+        self.max_staleness
+    }
+
+    pub(super) const fn max_users(&self) -> usize {
+        self.max_users
+    }
+}
+
+/// What is out of range in a [`CachePolicy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CachePolicyError {
+    /// The staleness.
+    MaxStaleness,
+    /// The number of users.
+    MaxUsers,
+}
+
+impl fmt::Display for CachePolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MaxStaleness => {
+                let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
+                write!(f, "a cached record's staleness takes {min} to {max} seconds")
+            }
+            Self::MaxUsers => f.write_str("a cache keeps at least 1 user"),
+        }
+    }
+}
+
+impl error::Error for CachePolicyError {}
