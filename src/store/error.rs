@@ -82,6 +82,13 @@ impl StoreError {
     }
 }
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl From<super::UsersTableError> for StoreError {
+    fn from(error: super::UsersTableError) -> Self {
+        Self::misconfigured(error)
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {

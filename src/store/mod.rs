@@ -13,12 +13,26 @@
 mod erased;
 mod error;
 mod lanes;
+#[cfg(feature = "postgres")]
+mod listener;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod migration;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod row;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod table;
 mod user;
 
 use std::future::Future;
 
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::SqliteStore;
 pub(crate) use self::{erased::ErasedStore, user::Record};
 pub use self::{
     error::{StoreError, StoreErrorKind},
@@ -26,6 +40,13 @@ pub use self::{
     memory::MemoryStore,
     row::{Columns, Key, NewUser, Row, Update, UserEpoch},
     user::StoredUser,
+};
+#[cfg(feature = "postgres")]
+pub use self::{listener::Listener, postgres::PostgresStore};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::{
+    sql::UsersTableError,
+    table::{GroupsTable, IdType, UsersTable},
 };
 
 /// Where users' records are kept.

@@ -1,0 +1,324 @@
+//! A store over SQL, whichever database it is.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Dialect, Failure, UsersTableError,
+    quoted_row::VERSION,
+    quoted_row::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS},
+    statements::Statements,
+};
+use crate::store::{
+    Columns, Key, NewUser, Row, StoreError, Update, UserEpoch, UsersTable,
+    row::first_version,
+    table::{IdType, Names, ReadFields},
+};
+
+/// How often a statement is run anew that another transaction was in the way of.
+const ATTEMPTS: usize = 4;
+
+/// How long a call takes at most, unless it is told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What runs a statement.
+pub(in crate::store) trait Driver: Clone + Send + Sync + 'static {
+    type Row: Cells;
+
+    /// How many rows it changed. It gives up at this instant.
+    fn execute(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+
+    fn fetch(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+}
+
+/// A row of an answer, by the columns' places.
+pub(in crate::store) trait Cells: Send {
+    fn text(&self, at: usize) -> sqlx::Result<Option<String>>;
+    fn integer(&self, at: usize) -> sqlx::Result<Option<i64>>;
+}
+
+/// What is bound.
+#[derive(Clone, Copy)]
+pub(in crate::store) enum Param<'a> {
+    Text(Option<&'a str>),
+    Integer(Option<i64>),
+    Bool(bool),
+}
+
+/// Before this instant the call is to be answered.
+fn by(timeout: Duration) -> Instant {
+    // Beyond any clock's range it is as good as never.
+    let never = Instant::now() + Duration::from_secs(86_400);
+    Instant::now().checked_add(timeout).map_or(never, |at| at.min(never))
+}
+
+pub(in crate::store) struct Engine<D, F> {
+    driver: D,
+    shared: Arc<Shared<F>>,
+    timeout: Duration,
+}
+
+struct Shared<F> {
+    names: Names,
+    read: ReadFields<F>,
+    statements: Statements,
+}
+
+impl<D: Driver, F> Engine<D, F> {
+    pub(in crate::store) fn new(
+        driver: D,
+        table: &UsersTable<F>,
+        dialect: &Dialect,
+    ) -> Result<Self, UsersTableError> {
+        let (names, read) = table.checked()?;
+        let statements = Statements::new(&names, dialect);
+        let shared = Arc::new(Shared { names, read, statements });
+        Ok(Self { driver, shared, timeout: TIMEOUT })
+    }
+
+    /// The same over other statements.
+    #[cfg(feature = "postgres")]
+    pub(in crate::store) fn with_dialect(self, dialect: &Dialect) -> Self {
+        let names = self.shared.names.clone();
+        let statements = Statements::new(&names, dialect);
+        let shared = Arc::new(Shared { names, read: self.shared.read, statements });
+        Self { shared, ..self }
+    }
+
+    pub(in crate::store) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    pub(in crate::store) const fn driver(&self) -> &D {
+        &self.driver
+    }
+
+    pub(in crate::store) fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    pub(in crate::store) async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+        let statements = &self.shared.statements;
+        let (sql, param) = match key {
+            Key::Id(id) => (&statements.read_by_id, self.id(id)),
+            Key::Login(login) => (&statements.read_by_login, text(login)),
+        };
+        let Some(param) = param else { return Ok(None) };
+        let mut rows = self.driver.fetch(sql, &[param], by(self.timeout)).await?;
+        match (rows.pop(), rows.pop()) {
+            (None, _) => Ok(None),
+            (Some(row), None) => self.shared.row(&row).map(Some),
+            (Some(_), Some(_)) => Err(StoreError::misconfigured(
+                "there are two users of one id or one login: the column must be unique",
+            )),
+        }
+    }
+
+    pub(in crate::store) async fn compare_and_set(
+        &self,
+        update: &Update,
+    ) -> Result<bool, StoreError> {
+        let Some(id) = self.id(update.id()) else { return Ok(false) };
+        let has_secret = self.shared.names.secret.is_some();
+        let mut params = vec![id];
+        for columns in [update.new(), update.old()] {
+            if columns.secret.is_some() && !has_secret {
+                return Err(no_secret());
+            }
+            let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
+            params.push(Param::Integer(*version));
+            let texts = [password_hash, carried, sessions, lanes].into_iter();
+            let texts = texts.chain(has_secret.then_some(secret));
+            params.extend(texts.map(|text| Param::Text(text.as_deref())));
+        }
+        let statements = &self.shared.statements;
+        let sql = match update.revokes() {
+            true => &statements.compare_and_revoke,
+            false => &statements.compare_and_set,
+        };
+        match self.driver.execute(sql, &params, by(self.timeout)).await {
+            Ok(changed) => Ok(changed > 0),
+            // Another transaction changed the row: it is not what it was.
+            Err(Failure::Conflict(_)) => Ok(false),
+            Err(Failure::Other(error)) => Err(error),
+        }
+    }
+
+    pub(in crate::store) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        let Some(id) = self.id(id) else { return Ok(false) };
+        self.change(&self.shared.statements.delete, &[id]).await
+    }
+
+    pub(in crate::store) async fn bump_version(
+        &self,
+        id: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let Some(id) = self.id(id) else { return Ok(false) };
+        let at_least = Param::Integer(Some(at_least));
+        self.change(&self.shared.statements.bump_version, &[id, at_least]).await
+    }
+
+    pub(in crate::store) async fn set_active(
+        &self,
+        id: &str,
+        is_active: bool,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let Some(sql) = &self.shared.statements.set_active else {
+            return Err(StoreError::unsupported(
+                "the users' table has no column that tells whether a user is active",
+            ));
+        };
+        let Some(id) = self.id(id) else { return Ok(false) };
+        self.change(sql, &[id, Param::Integer(Some(at_least)), Param::Bool(is_active)]).await
+    }
+
+    pub(in crate::store) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
+        let not_an_id = || StoreError::misconfigured("the new user's id is not of the id's type");
+        let id = self.id(&user.id).ok_or_else(not_an_id)?;
+        let Columns { version, password_hash, secret, .. } = &user.columns(first_version());
+        let login = text(&user.login)
+            .ok_or_else(|| StoreError::misconfigured("the new user's login has a NUL in it"))?;
+        let hash = Param::Text(password_hash.as_deref());
+        let mut params = vec![id, login, Param::Integer(*version), hash];
+        match (&self.shared.names.secret, secret) {
+            (Some(_), secret) => params.push(Param::Text(secret.as_deref())),
+            (None, Some(_)) => return Err(no_secret()),
+            (None, None) => {}
+        }
+        self.change(&self.shared.statements.insert, &params).await
+    }
+
+    pub(in crate::store) async fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+    ) -> Result<bool, StoreError> {
+        let mut all = self.shared.statements.bump_epoch.iter();
+        let (_, sql) = all
+            .find(|(name, _)| name == kind)
+            .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
+        let Some(instance) = text(instance) else { return Ok(false) };
+        self.change(sql, &[instance, Param::Integer(Some(first_version()))]).await
+    }
+
+    /// Whether a row was changed by a statement that holds whatever the row is.
+    async fn change(&self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<bool, StoreError> {
+        let until = by(self.timeout);
+        let mut attempt = 1;
+        loop {
+            match self.driver.execute(sql, params, until).await {
+                Ok(changed) => return Ok(changed > 0),
+                Err(Failure::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+
+    /// The id in its column's type, unless it cannot be anybody's.
+    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
+        match self.shared.names.id_type {
+            IdType::Text => text(id),
+            IdType::Integer => {
+                let number = id.parse::<i64>().ok().filter(|number| number.to_string() == id);
+                number.map(|number| Param::Integer(Some(number)))
+            }
+            IdType::Uuid => is_uuid(id).then_some(Param::Text(Some(id))),
+        }
+    }
+}
+
+impl<F> Shared<F> {
+    fn row<C: Cells>(&self, cells: &C) -> Result<Row<F>, StoreError> {
+        let text = |column, at| cells.text(at).map_err(|error| damaged(column, &error));
+        let integer = |column, at| cells.integer(at).map_err(|error| damaged(column, &error));
+        let columns = Columns {
+            version: integer("version", VERSION)?,
+            password_hash: text("password_hash", PASSWORD_HASH)?,
+            secret: text("secret", SECRET)?,
+            carried: text("carried", CARRIED)?,
+            sessions: text("sessions", SESSIONS)?,
+            lanes: text("lanes", LANES)?,
+        };
+        let fields = text("fields", FIELDS)?;
+        let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
+            // Its text may quote a field.
+            let (kind, at) = (error.classify(), error.column());
+            let text = format!("their JSON is not what their type takes: {kind:?} at byte {at}");
+            StoreError::damaged("fields", text)
+        })?;
+        let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
+        let mut row = Row::new(id, columns, fields);
+        row.is_active = integer("active", ACTIVE)? == Some(1);
+        for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
+            let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
+            row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
+        }
+        Ok(row)
+    }
+}
+
+impl<D: Clone, F> Clone for Engine<D, F> {
+    fn clone(&self) -> Self {
+        Self {
+            driver: self.driver.clone(),
+            shared: Arc::clone(&self.shared),
+            timeout: self.timeout,
+        }
+    }
+}
+
+/// PostgreSQL knows no text with a NUL in it, and so no user of that name.
+fn text(text: &str) -> Option<Param<'_>> {
+    (!text.contains('\0')).then_some(Param::Text(Some(text)))
+}
+
+/// In the form of RFC 9562 §4, in lower case.
+fn is_uuid(id: &str) -> bool {
+    id.len() == 36
+        && id.bytes().enumerate().all(|(at, c)| match at {
+            8 | 13 | 18 | 23 => c == b'-',
+            _ => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+fn no_secret() -> StoreError {
+    StoreError::misconfigured("the users' table has no column for a secret: name it with `secret`")
+}
+
+fn damaged(column: &'static str, error: &sqlx::Error) -> StoreError {
+    StoreError::damaged(column, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_has_one_form() {
+        let uuid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert!(is_uuid(uuid));
+        for other in [
+            &uuid.to_uppercase(),
+            &uuid.replace('-', ""),
+            &format!("{{{uuid}}}"),
+            &uuid[1..],
+            &uuid.replace("44-", "4g-"),
+            "",
+        ] {
+            assert!(!is_uuid(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a database's failure means.
+
+use std::{error, fmt};
+
+use crate::store::StoreError;
+
+/// Why a statement has no answer.
+#[derive(Debug)]
+pub(in crate::store) enum Failure {
+    /// Somebody else's transaction was in the way: nothing was written, and it may be run again.
+    Conflict(StoreError),
+    Other(StoreError),
+}
+
+/// What a database's own error code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Fault {
+    Conflict,
+    Unreachable,
+    Misconfigured,
+}
+
+impl Failure {
+    /// Of an error of which the database's `classify` knows the codes. Only the message of an error
+    /// is kept: its details may be a row, with what is secret in it.
+    pub(in crate::store) fn new(error: &sqlx::Error, classify: fn(&str) -> Fault) -> Self {
+        use sqlx::Error as E;
+        let text = match error.as_database_error() {
+            Some(error) => {
+                let code = error.code().unwrap_or_default();
+                format!("{} (code {code})", error.message())
+            }
+            None => error.to_string(),
+        };
+        let source = Message(text);
+        let fault = match error {
+            E::Database(error) => classify(&error.code().unwrap_or_default()),
+            E::Io(_)
+            | E::Tls(_)
+            | E::Protocol(_)
+            | E::PoolTimedOut
+            | E::PoolClosed
+            | E::WorkerCrashed
+            | E::BeginFailed => Fault::Unreachable,
+            _ => Fault::Misconfigured,
+        };
+        match fault {
+            Fault::Conflict => Self::Conflict(StoreError::unreachable(source)),
+            Fault::Unreachable => Self::Other(StoreError::unreachable(source)),
+            Fault::Misconfigured => Self::Other(StoreError::misconfigured(source)),
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Conflict(error) | Failure::Other(error) => error,
+        }
+    }
+}
+
+/// The store's own time is over.
+pub(in crate::store) fn timed_out() -> StoreError {
+    StoreError::unreachable("there was no answer in time")
+}
+
+#[derive(Debug)]
+struct Message(String);
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl error::Error for Message {}

@@ -1,0 +1,186 @@
+//! Names of tables and columns: checked, and always quoted.
+
+use std::{error, fmt};
+
+/// PostgreSQL cuts what is longer, so that two names might become one.
+const MAX_NAME_BYTES: usize = 63;
+
+/// The name of a column: `[A-Za-z_][A-Za-z0-9_]{0,62}`. It prints quoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Name(String);
+
+impl Name {
+    pub(in crate::store) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
+        let is_start = |c: u8| c.is_ascii_alphabetic() || c == b'_';
+        let is_name = name.as_bytes().first().is_some_and(|c| is_start(*c))
+            && name.bytes().all(|c| is_start(c) || c.is_ascii_digit())
+            && name.len() <= MAX_NAME_BYTES;
+        match is_name {
+            true => Ok(Self(name.to_owned())),
+            false => Err(UsersTableError::name(what, name)),
+        }
+    }
+
+    /// Of a name that is written in the source.
+    pub(in crate::store) fn fixed(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
+    pub(in crate::store) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+/// The name of a table, `table` or `schema.table`. It prints quoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct TableName {
+    schema: Option<Name>,
+    table: Name,
+}
+
+impl TableName {
+    pub(in crate::store) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
+        let (schema, table) = match name.split_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (None, name),
+        };
+        let parse = |part| Name::parse(what, part).map_err(|_| UsersTableError::name(what, name));
+        Ok(Self { schema: schema.map(parse).transpose()?, table: parse(table)? })
+    }
+
+    pub(in crate::store) fn fixed(name: &'static str) -> Self {
+        Self { schema: None, table: Name::fixed(name) }
+    }
+
+    /// The table without its schema.
+    pub(in crate::store) const fn table(&self) -> &Name {
+        &self.table
+    }
+
+    pub(in crate::store) const fn schema(&self) -> Option<&Name> {
+        self.schema.as_ref()
+    }
+
+    /// Another name in the same schema.
+    pub(in crate::store) fn beside(&self, name: &str) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.\"{name}\""),
+            None => format!("\"{name}\""),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.beside(self.table.as_str()))
+    }
+}
+
+/// A table of users cannot be described so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsersTableError(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Name { what: &'static str, name: String },
+    Twice { name: String },
+    TooManyFields,
+    TooManyEpochs,
+    EpochTwice { kind: String },
+}
+
+impl UsersTableError {
+    /// More pairs than a database's function for JSON takes.
+    pub(in crate::store) const MAX_FIELDS: usize = 50;
+
+    /// As many as anybody has kinds of groups, and far from a statement's limits.
+    pub(in crate::store) const MAX_EPOCHS: usize = 16;
+
+    fn name(what: &'static str, name: &str) -> Self {
+        Self(Kind::Name { what, name: name.chars().take(80).collect() })
+    }
+
+    pub(in crate::store) fn twice(name: &Name) -> Self {
+        Self(Kind::Twice { name: name.as_str().to_owned() })
+    }
+
+    pub(in crate::store) fn epoch_twice(kind: &str) -> Self {
+        Self(Kind::EpochTwice { kind: kind.to_owned() })
+    }
+
+    pub(in crate::store) const fn too_many_fields() -> Self {
+        Self(Kind::TooManyFields)
+    }
+
+    pub(in crate::store) const fn too_many_epochs() -> Self {
+        Self(Kind::TooManyEpochs)
+    }
+}
+
+impl fmt::Display for UsersTableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Name { what, name } => write!(
+                f,
+                "{name:?} cannot be the name of {what}: 1 to {MAX_NAME_BYTES} letters A-Z and a-z, \
+                 digits and underscores are allowed, not beginning with a digit, and before a \
+                 table's name its schema and a dot"
+            ),
+            Kind::Twice { name } => write!(f, "the column {name:?} is named for two things"),
+            Kind::TooManyFields => {
+                write!(f, "there are more than {} columns of fields", Self::MAX_FIELDS)
+            }
+            Kind::TooManyEpochs => write!(f, "there are more than {} epochs", Self::MAX_EPOCHS),
+            Kind::EpochTwice { kind } => write!(f, "there are two epochs of the kind {kind:?}"),
+        }
+    }
+}
+
+impl error::Error for UsersTableError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        let name = |name| Name::parse("a column", name).unwrap().to_string();
+        assert_eq!(name("email"), "\"email\"");
+        assert_eq!(name("_X9"), "\"_X9\"");
+        let table = |name| TableName::parse("a table", name).unwrap().to_string();
+        assert_eq!(table("users"), "\"users\"");
+        assert_eq!(table("auth.users"), "\"auth\".\"users\"");
+        assert!(Name::parse("a column", &"a".repeat(63)).is_ok());
+    }
+
+    #[test]
+    fn nothing_else_is_a_name() {
+        for bad in [
+            "",
+            "1a",
+            "a b",
+            "a-b",
+            "a\"b",
+            "a'b",
+            "a;b",
+            "é",
+            "a\0",
+            "a.b",
+            "\"a\"",
+            "a)--",
+            &"a".repeat(64),
+        ] {
+            let error = Name::parse("the login column", bad).unwrap_err();
+            assert!(error.to_string().contains("the login column"), "{error}");
+        }
+        for bad in ["", ".", "a.", ".a", "a.b.c", "a.b c", "a..b", "a.\"b"] {
+            assert!(TableName::parse("a table", bad).is_err(), "{bad}");
+        }
+    }
+}

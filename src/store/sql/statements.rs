@@ -1,0 +1,355 @@
+//! The statements over a users' table, each built once. Whatever is not a checked name is bound.
+
+use std::sync::Arc;
+
+use super::Name;
+use crate::store::table::{IdType, Names, UserGroup};
+
+/// What the databases write differently.
+#[derive(Clone, Debug)]
+pub(in crate::store) enum Dialect {
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    /// With the channel on which revocations are told.
+    #[cfg(feature = "postgres")]
+    Postgres { channel: Name },
+}
+
+/// Every statement that a store runs over users.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) read_by_id: Arc<str>,
+    pub(super) read_by_login: Arc<str>,
+    /// `$1` the id, `$2`… the new columns, then the old ones, each in the order of
+    /// [`columns`].
+    pub(super) compare_and_set: Arc<str>,
+    pub(super) compare_and_revoke: Arc<str>,
+    pub(super) delete: Arc<str>,
+    /// `$1` the id, `$2` the least version.
+    pub(super) bump_version: Arc<str>,
+    /// And `$3` whether the user is to be active.
+    pub(super) set_active: Option<Arc<str>>,
+    /// The id, the login, the version, the hash, and the secret where there is a column for it.
+    pub(super) insert: Arc<str>,
+    /// By kind; `$1` the group, `$2` the least counter.
+    pub(super) bump_epoch: Vec<(String, Arc<str>)>,
+}
+
+impl Statements {
+    pub(super) fn new(names: &Names, dialect: &Dialect) -> Self {
+        let build = Build { names, dialect };
+        Self {
+            read_by_id: build.read(&build.is_id()),
+            read_by_login: build.read(&format!("u.{} = $1", names.login)),
+            compare_and_set: build.compare_and_set().into(),
+            compare_and_revoke: build.telling_user(&build.compare_and_set()),
+            delete: build.telling_user(&format!(
+                "DELETE FROM {} AS u WHERE {}",
+                names.table,
+                build.is_id()
+            )),
+            bump_version: build.bump_version(""),
+            set_active: names
+                .active
+                .as_ref()
+                .map(|active| build.bump_version(&format!("{active} = $3, "))),
+            insert: build.insert(),
+            bump_epoch: names
+                .groups
+                .iter()
+                .map(|group| (group.kind.clone(), build.bump_epoch(group)))
+                .collect(),
+        }
+    }
+}
+
+/// Where each column of a row stands in the answer to a read.
+pub(in crate::store) mod quoted_row {
+    pub(in crate::store) const ID: usize = 0;
+    pub(in crate::store) const ACTIVE: usize = 1;
+    pub(in crate::store) const FIELDS: usize = 2;
+    pub(in crate::store) const VERSION: usize = 3;
+    pub(in crate::store) const PASSWORD_HASH: usize = 4;
+    pub(in crate::store) const CARRIED: usize = 5;
+    pub(in crate::store) const SESSIONS: usize = 6;
+    pub(in crate::store) const LANES: usize = 7;
+    pub(in crate::store) const SECRET: usize = 8;
+    /// From here on two each: the group, and its counter.
+    pub(in crate::store) const GROUPS: usize = 9;
+}
+
+/// The text columns that are compared and set, after the version.
+pub(super) fn columns(names: &Names) -> impl Iterator<Item = &Name> {
+    let Names { password_hash, carried, sessions, lanes, secret, .. } = names;
+    [password_hash, carried, sessions, lanes].into_iter().chain(secret)
+}
+
+struct Build<'a> {
+    names: &'a Names,
+    dialect: &'a Dialect,
+}
+
+impl Build<'_> {
+    /// Two rows at most: that it is not one alone is noticed.
+    fn read(&self, condition: &str) -> Arc<str> {
+        let Names { table, id, version, active, secret, groups, .. } = self.names;
+        let active = active.as_ref().map_or_else(
+            || "1".to_owned(),
+            |active| format!("CASE WHEN u.{active} THEN 1 ELSE 0 END"),
+        );
+        let mut selected = vec![
+            format!("CAST(u.{id} AS TEXT)"),
+            format!("CAST({active} AS BIGINT)"),
+            self.fields(),
+            self.integer(&format!("u.{version}")),
+        ];
+        selected.extend(columns(self.names).map(|column| self.text(column)));
+        if secret.is_none() {
+            selected.push("CAST(NULL AS TEXT)".to_owned());
+        }
+        for UserGroup { column, table, key, counter, .. } in groups {
+            selected.push(format!("CAST(u.{column} AS TEXT)"));
+            let counter = self.integer(&format!("g.{counter}"));
+            selected
+                .push(format!("(SELECT {counter} FROM {table} AS g WHERE g.{key} = u.{column})"));
+        }
+        let selected = selected.join(", ");
+        format!("SELECT {selected} FROM {table} AS u WHERE {condition} LIMIT 2").into()
+    }
+
+    fn fields(&self) -> String {
+        let Some(fields) = &self.names.fields else { return "CAST(NULL AS TEXT)".to_owned() };
+        let members = fields.iter().map(|name| format!("'{}', u.{name}", name.as_str()));
+        let members = members.collect::<Vec<_>>().join(", ");
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => format!("json_object({members})"),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => format!("CAST(json_build_object({members}) AS TEXT)"),
+        }
+    }
+
+    fn compare_and_set(&self) -> String {
+        let Names { table, version, .. } = self.names;
+        let texts: Vec<_> = columns(self.names).collect();
+        let (new, old) = (2, 3 + texts.len());
+        let mut set = vec![format!("{version} = ${new}")];
+        let mut condition =
+            vec![self.is_id(), format!("u.{version} {} ${old}", self.is_not_distinct())];
+        for (at, name) in (1..).zip(texts) {
+            set.push(format!("{name} = ${}", new + at));
+            condition.push(self.is_text(name, old + at));
+        }
+        let (set, condition) = (set.join(", "), condition.join(" AND "));
+        format!("UPDATE {table} AS u SET {set} WHERE {condition}")
+    }
+
+    /// What else is set ends with a comma.
+    fn bump_version(&self, set: &str) -> Arc<str> {
+        let Names { table, version, sessions, .. } = self.names;
+        let (next, is_id) = (self.next(&format!("u.{version}")), self.is_id());
+        self.telling_user(&format!(
+            "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL WHERE {is_id}"
+        ))
+    }
+
+    fn insert(&self) -> Arc<str> {
+        let Names { table, id, login, version, password_hash, secret, .. } = self.names;
+        let value = self.id_value();
+        let (secret, fifth) = match secret {
+            Some(secret) => (format!(", {secret}"), ", $5"),
+            None => (String::new(), ""),
+        };
+        format!(
+            "INSERT INTO {table} ({id}, {login}, {version}, {password_hash}{secret}) \
+             VALUES ({value}, $2, $3, $4{fifth}) ON CONFLICT DO NOTHING"
+        )
+        .into()
+    }
+
+    /// The key is compared as text, whatever its type: that reads all groups, and happens seldom.
+    fn bump_epoch(&self, group: &UserGroup) -> Arc<str> {
+        let UserGroup { table, key, counter, .. } = group;
+        let next = self.next(&format!("g.{counter}"));
+        let update = format!(
+            "UPDATE {table} AS g SET {counter} = {next} WHERE CAST(g.{key} AS TEXT) = $1 {}",
+            self.byte_for_byte()
+        );
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => update.into(),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { channel } => telling(&update, "1", channel, "''"),
+        }
+    }
+
+    /// `max(coalesce(counter, 0) + 1, $2)`, which stays at the end of its range.
+    fn next(&self, counter: &str) -> String {
+        let (least, greatest) = match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => ("min", "max"),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => ("least", "greatest"),
+        };
+        format!("{greatest}({least}(coalesce({counter}, 0), {}) + 1, $2)", i64::MAX - 1)
+    }
+
+    /// The statement, and in its transaction the news of the user, which concern nobody if no row
+    /// is changed.
+    fn telling_user(&self, statement: &str) -> Arc<str> {
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => statement.into(),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { channel } => {
+                let id = format!("CAST(u.{} AS TEXT)", self.names.id);
+                telling(statement, &id, channel, "changed.id")
+            }
+        }
+    }
+
+    /// Whether it is the row of the id `$1`.
+    fn is_id(&self) -> String {
+        let (id, value) = (&self.names.id, self.id_value());
+        match (self.dialect, self.names.id_type) {
+            // A column of another type than text finds a number's other forms, too.
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, IdType::Text | IdType::Uuid) => {
+                format!("u.{id} = $1 AND CAST(u.{id} AS TEXT) = $1 {}", self.byte_for_byte())
+            }
+            _ => format!("u.{id} = {value}"),
+        }
+    }
+
+    /// In the column's own type, so that its index is used.
+    fn id_value(&self) -> &'static str {
+        match (self.dialect, self.names.id_type) {
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres { .. }, IdType::Uuid) => "CAST($1 AS UUID)",
+            _ => "$1",
+        }
+    }
+
+    /// Whether the column of text is what is bound here, both `NULL` included.
+    fn is_text(&self, column: &Name, at: usize) -> String {
+        let (is, byte_for_byte) = (self.is_not_distinct(), self.byte_for_byte());
+        format!("{} {is} ${at} {byte_for_byte}", self.text(column))
+    }
+
+    /// Whatever a column's own collation takes for equal.
+    fn byte_for_byte(&self) -> &'static str {
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => "COLLATE BINARY",
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => "COLLATE \"C\"",
+        }
+    }
+
+    fn is_not_distinct(&self) -> &'static str {
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => "IS",
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => "IS NOT DISTINCT FROM",
+        }
+    }
+
+    /// SQLite would make text of whatever else it finds, and not tell that it is damaged.
+    fn text(&self, column: &Name) -> String {
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => format!("u.{column}"),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => format!("CAST(u.{column} AS TEXT)"),
+        }
+    }
+
+    fn integer(&self, column: &str) -> String {
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => column.to_owned(),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => format!("CAST({column} AS BIGINT)"),
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn telling(statement: &str, returned: &str, channel: &Name, payload: &str) -> Arc<str> {
+    let channel = channel.as_str();
+    format!(
+        "WITH changed AS ({statement} RETURNING {returned} AS id) \
+         SELECT pg_notify('{channel}', {payload}) FROM changed"
+    )
+    .into()
+}
+
+#[cfg(all(test, feature = "sqlite", feature = "postgres"))]
+mod tests {
+    use super::*;
+    use crate::store::{GroupsTable, UsersTable};
+
+    fn of<F>(table: &UsersTable<F>, dialect: &Dialect) -> Statements {
+        Statements::new(&table.checked().unwrap().0, dialect)
+    }
+
+    fn postgres() -> Dialect {
+        Dialect::Postgres { channel: Name::fixed("relatch") }
+    }
+
+    #[test]
+    fn the_condition_has_each_column_that_is_written() {
+        for dialect in [Dialect::Sqlite, postgres()] {
+            for (table, count) in
+                [(UsersTable::named("accounts"), 5), (UsersTable::named("accounts").secret("s"), 6)]
+            {
+                let sql = of(&table, &dialect).compare_and_set;
+                let (set, condition) = sql.split_once(" WHERE ").unwrap();
+                assert_eq!(set.matches(" = $").count(), count, "{sql}");
+                let (names, _) = table.checked().unwrap();
+                for name in columns(&names).chain([&names.version]) {
+                    assert!(set.contains(&format!("{name} = $")), "{sql}");
+                    assert!(condition.contains(&format!("u.{name}")), "{sql}");
+                }
+                assert!(sql.contains(&format!("${}", 1 + 2 * count)), "{sql}");
+                assert!(!sql.contains(&format!("${}", 2 + 2 * count)), "{sql}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_told_in_its_own_statement() {
+        let groups = GroupsTable::named("tenants");
+        let table = UsersTable::named("app.accounts").active("enabled");
+        let sql = of(&table.user_epoch("tenant", "tenant_id", groups), &postgres());
+        assert_eq!(
+            &*sql.bump_version,
+            "WITH changed AS (UPDATE \"app\".\"accounts\" AS u SET \
+             \"token_version\" = greatest(least(coalesce(u.\"token_version\", 0), \
+             9223372036854775806) + 1, $2), \"sessions\" = NULL WHERE u.\"id\" = $1 \
+             RETURNING CAST(u.\"id\" AS TEXT) AS id) \
+             SELECT pg_notify('relatch', changed.id) FROM changed"
+        );
+        for statement in [&sql.compare_and_revoke, &sql.delete, &sql.set_active.clone().unwrap()] {
+            assert!(statement.ends_with("pg_notify('relatch', changed.id) FROM changed"));
+        }
+        assert!(sql.bump_epoch[0].1.ends_with("pg_notify('relatch', '') FROM changed"));
+        assert!(!sql.compare_and_set.contains("pg_notify"));
+    }
+
+    /// In SQLite a quoted name that is no column's is a text.
+    #[test]
+    fn whatever_is_read_or_compared_is_named_with_its_table() {
+        let table = UsersTable::ready().fields::<u8>(["email"]);
+        let sql = of(&table, &Dialect::Sqlite);
+        for statement in [&sql.read_by_id, &sql.read_by_login, &sql.delete] {
+            let quoted = statement.split("\"relatch_users\" AS u").collect::<String>();
+            assert_eq!(
+                quoted.matches('"').count(),
+                2 * quoted.matches("u.\"").count(),
+                "{statement}"
+            );
+        }
+    }
+}
