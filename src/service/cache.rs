@@ -51,7 +51,8 @@ pub(super) struct Cache<F>(Arc<Shared<F>>);
 struct Shared<F> {
     max_staleness: Duration,
     load: Load<F>,
-    /// Written only under the lock of the flights.
+    /// Written only under the lock of the flights. Its own loading is not used: of the callers that
+    /// share a failing load, it makes each try again, one after another.
     kept: quick_cache::sync::Cache<Box<str>, Found<F>>,
     flights: Mutex<Flights<F>>,
 }

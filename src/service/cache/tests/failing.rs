@@ -92,3 +92,14 @@ async fn a_read_that_takes_as_long_as_the_bound_fails() {
     assert!(setup.cache.0.flights().is_empty());
     setup.assert_nothing_kept().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_just_when_it_is_too_old_is_not_given() {
+    let mut setup = Setup::new();
+    let call = setup.find();
+    let asked = setup.asked().await;
+    // The read sees its answer and the end of its time together.
+    asked.answer.send(Ok(Some(1))).unwrap();
+    advance(BOUND).await;
+    assert!(error_of(call).await.is_unreachable());
+}

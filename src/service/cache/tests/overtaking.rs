@@ -21,7 +21,7 @@ async fn an_invalidation_drops_what_is_kept() {
     }
 }
 
-/// The other containers' own loading either keeps such a load, or fails its waiters one by one.
+/// Moka's `try_get_with` (0.12) keeps it.
 #[tokio::test(start_paused = true)]
 async fn a_load_that_an_invalidation_overtook_is_not_kept() {
     for invalidate in BOTH {
