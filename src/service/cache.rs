@@ -22,6 +22,7 @@ use tokio::{
 
 use self::flights::{Flights, Landed, Outcome};
 pub use self::policy::{CachePolicy, CachePolicyError};
+use super::records::Found;
 use crate::store::{StoreError, StoredUser};
 
 /// The shortest time between two reads that confirm a verdict on the same user.
@@ -37,13 +38,6 @@ const MAX_READS: u32 = 4;
 pub(super) type Load<F> = Arc<dyn Fn(String) -> Loading<F> + Send + Sync>;
 
 type Loading<F> = Pin<Box<dyn Future<Output = Result<Option<StoredUser<F>>, StoreError>> + Send>>;
-
-/// A user's record, or that there is no such user, and how old that is.
-pub(super) struct Found<F> {
-    pub(super) user: Option<StoredUser<F>>,
-    /// From before the read began.
-    pub(super) began: Instant,
-}
 
 /// Users' records, and the reads of them. Dropping the future of a call breaks no read off.
 pub(super) struct Cache<F>(Arc<Shared<F>>);
@@ -265,10 +259,4 @@ async fn landing<F>(mut outcome: Outcome<F>) -> Landed<F> {
 /// The load panicked, or the runtime is shutting down.
 fn broken_off() -> StoreError {
     StoreError::unreachable("the read of the user's record was broken off")
-}
-
-impl<F> Clone for Found<F> {
-    fn clone(&self) -> Self {
-        Self { user: self.user.clone(), began: self.began }
-    }
 }

@@ -69,11 +69,6 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use self::{
-    builder::{Claims, OnEvent},
-    passwords::Passwords,
-    records::Records,
-};
 #[cfg(feature = "cache")]
 pub use self::cache::{CachePolicy, CachePolicyError};
 pub use self::{
@@ -82,6 +77,11 @@ pub use self::{
     client::Client,
     error::{LoginRefusal, ServiceError},
     one_time::OneTime,
+};
+use self::{
+    builder::{Claims, OnEvent},
+    passwords::Passwords,
+    records::Records,
 };
 use crate::{authority::Authority, purpose::NoClaims, store::UserStore};
 
@@ -107,10 +107,7 @@ impl<F: Clone + Send + Sync + 'static> Service<F> {
     }
 
     /// Starts a service with settings of its own.
-    pub fn builder(
-        authority: Authority,
-        store: impl UserStore<Fields = F>,
-    ) -> ServiceBuilder<F> {
+    pub fn builder(authority: Authority, store: impl UserStore<Fields = F>) -> ServiceBuilder<F> {
         ServiceBuilder::new(authority, store)
     }
 }

@@ -29,11 +29,18 @@ struct Source<F> {
     patience: Duration,
 }
 
-/// What a lookup found.
+/// A user's record, or that there is no such user, and how old that is.
 pub(super) struct Found<F> {
     pub(super) user: Option<StoredUser<F>>,
-    /// Before the read began: the record is at least as new as this.
+    /// From before the read began.
     pub(super) began: Instant,
+}
+
+#[cfg(feature = "cache")]
+impl<F> Clone for Found<F> {
+    fn clone(&self) -> Self {
+        Self { user: self.user.clone(), began: self.began }
+    }
 }
 
 /// A change of one user's row.

@@ -96,6 +96,12 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         Self { engine: self.engine.with_timeout(timeout), ..self }
     }
 
+    /// The pool, for the application's own statements.
+    #[must_use]
+    pub const fn pool(&self) -> &PgPool {
+        &self.engine().driver().0
+    }
+
     /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
     /// changes.
     ///

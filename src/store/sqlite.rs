@@ -89,6 +89,12 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         Self(self.0.with_timeout(timeout))
     }
 
+    /// The pool, for the application's own statements.
+    #[must_use]
+    pub const fn pool(&self) -> &SqlitePool {
+        &self.engine().driver().0
+    }
+
     /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
     /// changes.
     ///
