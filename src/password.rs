@@ -22,6 +22,45 @@
 //! # }
 //! ```
 //!
+//! A login that makes the hash stronger logs nobody out, if what tokens were bound to is
+//! [`Carried`](crate::Carried) over:
+//!
+//! ```
+//! use std::error::Error;
+//!
+//! use relatch::{Carried, Credential, password::PasswordHasher};
+//!
+//! enum Check {
+//!     Wrong,
+//!     Right,
+//!     /// Right, and this is to be stored:
+//!     /// `UPDATE … SET password_hash = :new, carried = :carried WHERE password_hash = :old`, so
+//!     /// that a password that was changed meanwhile is not overwritten.
+//!     Rehashed(String, Carried),
+//! }
+//!
+//! /// `carried` is what the record has of an earlier one.
+//! fn check(
+//!     password: &str,
+//!     stored: Option<&str>,
+//!     carried: Option<&Carried>,
+//! ) -> Result<Check, Box<dyn Error>> {
+//!     let hasher = PasswordHasher::new();
+//!     let (Some(matched), Some(stored)) = (hasher.verify(password, stored)?, stored) else {
+//!         return Ok(Check::Wrong);
+//!     };
+//!     if !matched.needs_rehash() {
+//!         return Ok(Check::Right);
+//!     }
+//!     let new = hasher.hash(password)?;
+//!     let old = Credential::from_password_hash(stored)?;
+//!     let carried = Carried::rehash(carried, &old, &Credential::from_password_hash(&new)?);
+//!     Ok(Check::Rehashed(new, carried))
+//! }
+//! ```
+//!
+//! Issue the token for the record whose password was verified, never for one that is read again.
+//!
 //! Hashing takes tens of milliseconds and tens of megabytes: in an async application, run it on a
 //! thread of its own (`spawn_blocking`) and bound how many run at once. Without optimisation it
 //! takes over ten times as long; for debug builds, put this into the application's `Cargo.toml`:
