@@ -10,6 +10,7 @@
 //! for many; each works on the application's own table of users, too. An application that wants
 //! neither implements the trait over whatever it has.
 
+mod conformance;
 mod erased;
 mod error;
 mod lanes;
@@ -33,14 +34,15 @@ use std::future::Future;
 
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
-pub(crate) use self::{erased::ErasedStore, user::Record};
 pub use self::{
+    conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::{Lanes, LanesError},
     memory::MemoryStore,
     row::{Columns, Key, NewUser, Row, Update, UserEpoch},
     user::StoredUser,
 };
+pub(crate) use self::{erased::ErasedStore, user::Record};
 #[cfg(feature = "postgres")]
 pub use self::{listener::Listener, postgres::PostgresStore};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

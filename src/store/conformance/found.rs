@@ -1,0 +1,72 @@
+//! What a store does otherwise than it should.
+
+use std::{error, fmt};
+
+use super::{StoreError, column::Column};
+
+/// A store does not do what [`UserStore`](crate::store::UserStore) asks of it.
+#[derive(Clone, Debug)]
+pub struct Nonconformance(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    General(&'static str),
+    Column { column: Column, what: &'static str },
+    Stale { column: Column, told: &'static str },
+    Store(StoreError),
+}
+
+impl Nonconformance {
+    /// The member of [`Columns`](crate::store::Columns) that it is about, if it is about one.
+    #[must_use]
+    pub const fn column(&self) -> Option<&'static str> {
+        match self.0 {
+            Kind::Column { column, .. } | Kind::Stale { column, .. } => Some(column.name()),
+            Kind::General(_) | Kind::Store(_) => None,
+        }
+    }
+
+    pub(super) const fn new(what: &'static str) -> Self {
+        Self(Kind::General(what))
+    }
+
+    pub(super) const fn of(column: Column, what: &'static str) -> Self {
+        Self(Kind::Column { column, what })
+    }
+
+    pub(super) const fn stale(column: Column, told: &'static str) -> Self {
+        Self(Kind::Stale { column, told })
+    }
+}
+
+impl From<StoreError> for Nonconformance {
+    fn from(error: StoreError) -> Self {
+        Self(Kind::Store(error))
+    }
+}
+
+impl fmt::Display for Nonconformance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::General(what) => f.write_str(what),
+            Kind::Column { column, what } => write!(f, "{}: {what}", column.name()),
+            Kind::Stale { column, told } => write!(
+                f,
+                "{0}: `compare_and_set` wrote although it was told {told}: put {0} into the \
+                 condition, whichever columns change, compare it byte for byte, and let `NULL` \
+                 equal nothing but `NULL` (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`)",
+                column.name()
+            ),
+            Kind::Store(_) => f.write_str("the store failed"),
+        }
+    }
+}
+
+impl error::Error for Nonconformance {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &self.0 {
+            Kind::Store(error) => Some(error),
+            Kind::General(_) | Kind::Column { .. } | Kind::Stale { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! A check of an application's own store, for its tests.
+
+mod column;
+mod found;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
+
+use self::column::{Column, sample};
+pub use self::found::Nonconformance;
+use super::{Columns, Key, Row, StoreError, StoreErrorKind, Update, UserStore};
+
+/// Checks that a store does what [`UserStore`] asks of it: [`Conformance`], with nothing left out.
+///
+/// # Errors
+///
+/// [`Nonconformance`]: the first thing that is wrong, with the column and what to do.
+pub async fn check_conformance<S: UserStore>(store: &S, id: &str) -> Result<(), Nonconformance> {
+    Conformance::new(id).check(store).await
+}
+
+/// A check that a store does what [`UserStore`] asks of it, run on a user of a test database.
+///
+/// It writes each column, with values and with `NULL`; tries for each whether a compare-and-set
+/// notices that it alone is another; lets some race; and tries ids that are nobody's. Some hundred
+/// statements, and no user but this one is changed. What the user's row holds in the end is good for
+/// nothing.
+///
+/// # Example
+///
+/// ```
+/// use relatch::store::{Conformance, MemoryStore, NewUser};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// store.insert(NewUser::without_password("scratch", "scratch@example.com")?, ());
+/// Conformance::new("scratch").login("scratch@example.com").check(&store).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Conformance {
+    id: String,
+    login: Option<String>,
+    has_secret: bool,
+}
+
+/// How many compare-and-sets race for one row.
+const RACERS: u32 = 8;
+const RACES: u32 = 4;
+
+impl Conformance {
+    /// On the user of this id, who must be there.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), login: None, has_secret: true }
+    }
+
+    /// Also that this name finds the user, and no other.
+    #[must_use]
+    pub fn login(mut self, login: impl Into<String>) -> Self {
+        self.login = Some(login.into());
+        self
+    }
+
+    /// The store has no place for a secret, and says so: it is not tried, but that a secret is
+    /// refused rather than dropped.
+    #[must_use]
+    pub const fn without_secret(mut self) -> Self {
+        self.has_secret = false;
+        self
+    }
+
+    /// Runs the check.
+    ///
+    /// # Errors
+    ///
+    /// [`Nonconformance`]: the first thing that is wrong, with the column and what to do.
+    pub async fn check<S: UserStore>(&self, store: &S) -> Result<(), Nonconformance> {
+        let run = Run { check: self, store };
+        run.reads().await?;
+        run.writes().await?;
+        run.refuses().await?;
+        run.races().await?;
+        run.bumps().await?;
+        run.is_switched().await?;
+        run.strangers().await
+    }
+}
+
+struct Run<'a, S> {
+    check: &'a Conformance,
+    store: &'a S,
+}
+
+impl<S: UserStore> Run<'_, S> {
+    async fn reads(&self) -> Result<(), Nonconformance> {
+        let row = self.row().await?;
+        if row.id != self.check.id {
+            return Err(Nonconformance::new("`read` gives another id than it was asked for"));
+        }
+        let Some(login) = &self.check.login else { return Ok(()) };
+        match self.store.read(Key::Login(login)).await? {
+            Some(row) if row.id == self.check.id => {}
+            _ => return Err(Nonconformance::new("`read` by the login does not find the user")),
+        }
+        match self.store.read(Key::Login(&format!("{login}-relatch-nobody"))).await? {
+            Some(_) => Err(Nonconformance::new("`read` finds a user by a login that nobody has")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whatever is written is read.
+    async fn writes(&self) -> Result<(), Nonconformance> {
+        for (number, revokes) in [(1, false), (2, true)] {
+            self.write(&self.sample(number), revokes).await?;
+        }
+        for column in self.columns() {
+            if self.with_null(column).await? {
+                self.write(&self.sample(3), true).await?;
+            }
+        }
+        if self.check.has_secret {
+            return Ok(());
+        }
+        let row = self.row().await?;
+        match self.set(&self.check.id, &row.columns, &sample(4), false).await {
+            Err(error) if error.kind() != StoreErrorKind::Unreachable => Ok(()),
+            _ => Err(Nonconformance::of(
+                Column::Secret,
+                "`compare_and_set` takes a secret without a place for it: let it be an error",
+            )),
+        }
+    }
+
+    /// A compare-and-set for which one column alone is not as it was.
+    async fn refuses(&self) -> Result<(), Nonconformance> {
+        for column in self.columns() {
+            self.write(&self.sample(5), false).await?;
+            self.refuses_stale(column, Some(&self.other(column)), "another value").await?;
+            self.refuses_stale(column, None, "`NULL`").await?;
+            if self.with_null(column).await? {
+                let told = "a value, where the row has `NULL`";
+                self.refuses_stale(column, Some(&self.other(column)), told).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row's own columns, but for this one, which `old` takes from `from`.
+    async fn refuses_stale(
+        &self,
+        column: Column,
+        from: Option<&Columns>,
+        told: &'static str,
+    ) -> Result<(), Nonconformance> {
+        let stored = self.row().await?.columns;
+        let mut stale = stored.clone();
+        column.copy(from.unwrap_or(&Columns::default()), &mut stale);
+        let next = self.sample(6);
+        // Whichever columns change: all, only another one, only this one.
+        let other = if column == Column::Version { Column::Sessions } else { Column::Version };
+        let mut news = vec![next.clone()];
+        for changed in [other, column] {
+            let mut new = stale.clone();
+            changed.copy(&next, &mut new);
+            news.push(new);
+        }
+        for (new, revokes) in news.iter().flat_map(|new| [(new, false), (new, true)]) {
+            if self.set(&self.check.id, &stale, new, revokes).await? {
+                return Err(Nonconformance::stale(column, told));
+            }
+            if let Some(changed) = self.differs(&stored).await? {
+                return Err(Nonconformance::of(
+                    changed,
+                    "a `compare_and_set` that said that it wrote nothing changed it: let all be \
+                     in one statement",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of several from one row, one wins; and none undoes a bump.
+    async fn races(&self) -> Result<(), Nonconformance> {
+        for race in 0..RACES {
+            let old = self.row().await?.columns;
+            let new: Vec<_> = (0..RACERS).map(|i| self.sample(100 + race * RACERS + i)).collect();
+            let sets = new.iter().map(|new| self.set(&self.check.id, &old, new, true));
+            let answers = together(sets).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let mut winners = new.iter().zip(answers).filter_map(|(new, won)| won.then_some(new));
+            let (Some(winner), None) = (winners.next(), winners.next()) else {
+                return Err(Nonconformance::new(
+                    "of several `compare_and_set`s of one row at once not exactly one wrote: let \
+                     each be a single statement, and tell by the number of rows that it changed",
+                ));
+            };
+            if let Some(column) = self.differs(winner).await? {
+                return Err(Nonconformance::of(
+                    column,
+                    "it is not what the winner of a race wrote",
+                ));
+            }
+        }
+        for _ in 0..RACES {
+            let old = self.row().await?.columns;
+            let at_least = old.version.unwrap_or(0).saturating_add(1_000_000);
+            let new = self.sample(7);
+            let set = self.set(&self.check.id, &old, &new, false);
+            let bump = self.store.bump_version(&self.check.id, at_least);
+            let calls: [Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>>; 2] =
+                [Box::pin(set), Box::pin(bump)];
+            together(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let row = self.row().await?;
+            if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
+                return Err(Nonconformance::of(
+                    Column::Version,
+                    "a `compare_and_set` undid a `bump_version` that ran at once",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn bumps(&self) -> Result<(), Nonconformance> {
+        self.write(&self.sample(8), false).await?;
+        self.after_bump(100_000, async |at_least| {
+            self.store.bump_version(&self.check.id, at_least).await
+        })
+        .await?;
+        self.write(&self.sample(9), false).await?;
+        self.after_bump(-100_000, async |at_least| {
+            self.store.bump_version(&self.check.id, at_least).await
+        })
+        .await
+    }
+
+    async fn is_switched(&self) -> Result<(), Nonconformance> {
+        for is_active in [false, true] {
+            self.write(&self.sample(10), false).await?;
+            let id = &self.check.id;
+            match self.store.set_active(id, is_active, 0).await {
+                Err(error) if error.kind() == StoreErrorKind::Unsupported => return Ok(()),
+                answer => answer?,
+            };
+            if self.row().await?.is_active != is_active {
+                return Err(Nonconformance::new("`set_active` does not do what it is told to"));
+            }
+            self.write(&self.sample(11), false).await?;
+            self.after_bump(50_000, async |at_least| {
+                self.store.set_active(id, is_active, at_least).await
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// `bump` is given a least version this far from the present one.
+    async fn after_bump(
+        &self,
+        distance: i64,
+        bump: impl AsyncFnOnce(i64) -> Result<bool, StoreError>,
+    ) -> Result<(), Nonconformance> {
+        let mut expected = self.row().await?.columns;
+        let version = expected.version.unwrap_or(0);
+        if !bump(version + distance).await? {
+            return Err(Nonconformance::new("a bump says that there is no such user"));
+        }
+        expected.version = Some(version + distance.max(1));
+        expected.sessions = None;
+        match self.differs(&expected).await? {
+            Some(column) => Err(Nonconformance::of(
+                column,
+                "after a bump the version is `max(coalesce(version, 0) + 1, at_least)`, the \
+                 sessions are `NULL`, and the rest is as it was",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Ids that are nobody's, some of which look like the user's own.
+    async fn strangers(&self) -> Result<(), Nonconformance> {
+        let id = &self.check.id;
+        let swapped: String = id.chars().map(column::other_case).collect();
+        let row = self.row().await?.columns;
+        for stranger in [
+            format!("{id}-relatch-nobody"),
+            format!("0{id}"),
+            format!("+{id}"),
+            format!(" {id}"),
+            format!("{id} "),
+            format!("{id}\0"),
+            format!("{id}.0"),
+            swapped,
+        ] {
+            match self.store.read(Key::Id(&stranger)).await? {
+                // A user after all.
+                Some(found) if found.id == stranger => continue,
+                Some(_) => {
+                    return Err(Nonconformance::new(
+                        "`read` finds the user by another form of its id, too: compare ids byte \
+                         for byte",
+                    ));
+                }
+                None => {}
+            }
+            let answers = [
+                self.set(&stranger, &row, &self.sample(12), true).await?,
+                self.store.bump_version(&stranger, 0).await?,
+                self.store.delete(&stranger).await?,
+                match self.store.set_active(&stranger, false, 0).await {
+                    Err(error) if error.kind() == StoreErrorKind::Unsupported => false,
+                    answer => answer?,
+                },
+            ];
+            if answers.contains(&true) || self.differs(&row).await?.is_some() {
+                return Err(Nonconformance::new(
+                    "an id that is nobody's, or another form of the user's, changes something",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all columns of the row, and reads them again.
+    async fn write(&self, new: &Columns, revokes: bool) -> Result<(), Nonconformance> {
+        let old = self.row().await?.columns;
+        if !self.set(&self.check.id, &old, new, revokes).await? {
+            return Err(Nonconformance::new(
+                "`compare_and_set` of a row that nobody changed does not write: compare with what \
+                 `read` gives, and let `NULL` equal `NULL`",
+            ));
+        }
+        match self.differs(new).await? {
+            Some(column) => Err(Nonconformance::of(
+                column,
+                "it is not read as it was written: write each column, and keep text as text",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes this column alone `NULL`, if it can be.
+    async fn with_null(&self, column: Column) -> Result<bool, Nonconformance> {
+        let mut new = self.sample(3);
+        column.copy(&Columns::default(), &mut new);
+        let old = self.row().await?.columns;
+        match self.set(&self.check.id, &old, &new, false).await {
+            // A table may want a version and a hash of each user.
+            Err(error)
+                if matches!(column, Column::Version | Column::PasswordHash)
+                    && !error.is_unreachable() =>
+            {
+                return Ok(false);
+            }
+            answer => answer?,
+        };
+        match self.differs(&new).await? {
+            Some(column) => Err(Nonconformance::of(column, "`NULL` cannot be written to it")),
+            None => Ok(true),
+        }
+    }
+
+    async fn differs(&self, expected: &Columns) -> Result<Option<Column>, Nonconformance> {
+        let row = self.row().await?;
+        Ok(Column::ALL.into_iter().find(|column| !column.is_same(&row.columns, expected)))
+    }
+
+    async fn row(&self) -> Result<Row<S::Fields>, Nonconformance> {
+        let row = self.store.read(Key::Id(&self.check.id)).await?;
+        row.ok_or_else(|| Nonconformance::new("`read` does not find the user that was given"))
+    }
+
+    async fn set(
+        &self,
+        id: &str,
+        old: &Columns,
+        new: &Columns,
+        revokes: bool,
+    ) -> Result<bool, StoreError> {
+        let update = Update { id: id.to_owned(), old: old.clone(), new: new.clone(), revokes };
+        self.store.compare_and_set(&update).await
+    }
+
+    fn columns(&self) -> impl Iterator<Item = Column> + use<'_, S> {
+        Column::ALL.into_iter().filter(|column| self.check.has_secret || *column != Column::Secret)
+    }
+
+    fn sample(&self, number: u32) -> Columns {
+        let mut columns = sample(number);
+        columns.secret = columns.secret.take().filter(|_| self.check.has_secret);
+        columns
+    }
+
+    /// What [`refuses`](Self::refuses) stores, with this column as near to it as can be.
+    fn other(&self, column: Column) -> Columns {
+        column.nearly(&self.sample(5))
+    }
+}
+
+/// Runs them at once, in this task.
+async fn together<T>(futures: impl IntoIterator<Item: Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut answers: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, answer) in futures.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(context)
+            {
+                *answer = Some(ready);
+            }
+        }
+        match answers.iter().all(Option::is_some) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    answers.into_iter().flatten().collect()
+}
