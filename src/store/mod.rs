@@ -9,6 +9,103 @@
 #![cfg_attr(not(feature = "postgres"), doc = "`PostgresStore` (feature `postgres`)")]
 //! for many; each works on the application's own table of users, too. An application that wants
 //! neither implements the trait over whatever it has.
+//!
+//! # A store of one's own
+//!
+//! Say that accounts and what they log in with are two tables, with a row for each credential. No
+//! single statement compares and writes both, so here a transaction that writes from its beginning
+//! does it: it reads, compares all of the columns, and writes. (In PostgreSQL the read would lock
+//! the account, by `FOR UPDATE`.) [`check_conformance`] belongs into the application's tests.
+//!
+//! ```
+//! use relatch::store::{Columns, Key, Row, StoreError, Update, UserStore, check_conformance};
+//! use sqlx::{Row as _, SqliteConnection, SqlitePool};
+//!
+//! struct Accounts(SqlitePool);
+//!
+//! const READ: &str = "SELECT id, epoch, sessions, lanes,
+//!     (SELECT value FROM credentials WHERE account = id AND kind = 'password') AS password,
+//!     (SELECT value FROM credentials WHERE account = id AND kind = 'secret') AS secret,
+//!     (SELECT value FROM credentials WHERE account = id AND kind = 'carried') AS carried
+//!     FROM accounts WHERE CASE WHEN $1 THEN CAST(id AS TEXT) ELSE email END = $2";
+//!
+//! async fn read(db: &mut SqliteConnection, key: Key<'_>) -> sqlx::Result<Option<Row>> {
+//!     let (by_id, value) = match key {
+//!         Key::Id(id) => (true, id),
+//!         Key::Login(email) => (false, email),
+//!     };
+//!     let query = sqlx::query(READ).bind(by_id).bind(value.to_owned());
+//!     let Some(row) = query.fetch_optional(db).await? else { return Ok(None) };
+//!     let mut columns = Columns::default();
+//!     columns.version = row.try_get("epoch")?;
+//!     columns.password_hash = row.try_get("password")?;
+//!     columns.secret = row.try_get("secret")?;
+//!     columns.carried = row.try_get("carried")?;
+//!     columns.sessions = row.try_get("sessions")?;
+//!     columns.lanes = row.try_get("lanes")?;
+//!     Ok(Some(Row::new(row.try_get::<i64, _>("id")?.to_string(), columns, ())))
+//! }
+//!
+//! async fn write(db: &mut SqliteConnection, id: &str, new: &Columns) -> sqlx::Result<()> {
+//!     let accounts = "UPDATE accounts SET epoch = $2, sessions = $3, lanes = $4 WHERE id = $1";
+//!     let query = sqlx::query(accounts).bind(id.to_owned()).bind(new.version);
+//!     query.bind(new.sessions.clone()).bind(new.lanes.clone()).execute(&mut *db).await?;
+//!     for (kind, value) in
+//!         [("password", &new.password_hash), ("secret", &new.secret), ("carried", &new.carried)]
+//!     {
+//!         let credential = "INSERT OR REPLACE INTO credentials VALUES ($1, $2, $3)";
+//!         let query = sqlx::query(credential).bind(id.to_owned()).bind(kind);
+//!         query.bind(value.clone()).execute(&mut *db).await?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! impl UserStore for Accounts {
+//!     type Fields = ();
+//!
+//!     async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+//!         let mut db = self.0.acquire().await.map_err(StoreError::unreachable)?;
+//!         read(&mut db, key).await.map_err(StoreError::unreachable)
+//!     }
+//!
+//!     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+//!         let run = async {
+//!             let mut transaction = self.0.begin_with("BEGIN IMMEDIATE").await?;
+//!             let row = read(&mut transaction, Key::Id(update.id())).await?;
+//!             let is_as_it_was = row.is_some_and(|row| row.columns == *update.old());
+//!             if is_as_it_was {
+//!                 write(&mut transaction, update.id(), update.new()).await?;
+//!             }
+//!             transaction.commit().await.map(|()| is_as_it_was)
+//!         };
+//!         run.await.map_err(StoreError::unreachable)
+//!     }
+//!
+//!     async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+//!         let delete = "DELETE FROM accounts WHERE CAST(id AS TEXT) = $1";
+//!         let query = sqlx::query(delete).bind(id.to_owned()).execute(&self.0);
+//!         Ok(query.await.map_err(StoreError::unreachable)?.rows_affected() > 0)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = std::env::temp_dir().join(format!("relatch-own-{}", std::process::id()));
+//! # std::fs::create_dir_all(&directory)?;
+//! # let url = format!("sqlite://{}?mode=rwc", directory.join("accounts.sqlite").display());
+//! let accounts = Accounts(SqlitePool::connect(&url).await?);
+//! # let schema = "CREATE TABLE accounts (id INTEGER PRIMARY KEY, email TEXT UNIQUE,
+//! #                   epoch BIGINT, sessions TEXT, lanes TEXT);
+//! #               CREATE TABLE credentials (account INTEGER REFERENCES accounts ON DELETE CASCADE,
+//! #                   kind TEXT, value TEXT, PRIMARY KEY (account, kind));
+//! #               INSERT INTO accounts (id, email) VALUES (1, 'scratch@example.com')";
+//! # sqlx::raw_sql(schema).execute(&accounts.0).await?;
+//! check_conformance(&accounts, "1").await?;
+//! # accounts.0.close().await;
+//! # std::fs::remove_dir_all(&directory)?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod conformance;
 mod erased;

@@ -26,5 +26,7 @@ mod service;
 mod sessions;
 mod shortcut;
 mod spawn;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+mod stores;
 mod traps;
 mod vectors;

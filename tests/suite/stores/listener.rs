@@ -1,0 +1,219 @@
+//! News of revocations across processes.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::net::UnixStream,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use relatch::store::{GroupsTable, Listener, NewUser, PostgresStore, UserStore, UsersTable};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    HASH,
+    databases::{postgres, postgres_url, run_postgres, unique},
+};
+
+/// What one process heard.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<Option<String>>>>);
+
+impl Heard {
+    fn listen(&self, store: &PostgresStore) -> Listener {
+        let heard = self.clone();
+        store.listen_with(move |id| heard.0.lock().unwrap().push(id.map(str::to_owned)))
+    }
+
+    /// What was heard since the last time, when it is this many or after a while.
+    async fn take(&self, count: usize) -> Vec<Option<String>> {
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.0.lock().unwrap().len() < count && Instant::now() < until {
+            sleep(Duration::from_millis(10)).await;
+        }
+        // And what ought not to be there.
+        sleep(Duration::from_millis(150)).await;
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+fn of(id: &str) -> Vec<Option<String>> {
+    vec![Some(id.to_owned())]
+}
+
+const EVERYBODY: Option<String> = None;
+
+/// An empty table, its store, and its name, which is the channel's too.
+async fn store() -> Option<(PostgresStore, PgPool, String)> {
+    let pool = postgres().await?;
+    let name = unique("news");
+    let sql = format!(
+        "CREATE TABLE {name}_t (id TEXT PRIMARY KEY);
+         INSERT INTO {name}_t VALUES ('x');
+         CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE,
+                              password_hash TEXT, tenant TEXT, note TEXT)"
+    );
+    run_postgres(&pool, sql).await;
+    let groups = GroupsTable::named(&format!("{name}_t"));
+    let table = UsersTable::named(&name).active("is_active").user_epoch("tenant", "tenant", groups);
+    let url = format!("{}&application_name={name}", postgres_url()?);
+    let store = PostgresStore::connect(&url, table).await.unwrap().channel(&name).unwrap();
+    store.migrate().await.unwrap();
+    assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
+    assert!(store.insert(NewUser::with_password_hash("Zoë 2", "zoe", HASH)).await.unwrap());
+    Some((store, pool, name))
+}
+
+#[tokio::test]
+async fn what_revokes_is_heard_once_it_is_committed() {
+    let Some((store, pool, name)) = store().await else { return };
+    let heard = Heard::default();
+    let listener = heard.listen(&store);
+    assert_eq!(heard.take(1).await, [EVERYBODY], "what was missed before it listened");
+    assert!(listener.is_connected());
+
+    assert!(store.bump_version("1", 0).await.unwrap());
+    assert_eq!(heard.take(1).await, of("1"));
+    assert!(store.set_active("Zoë 2", false, 0).await.unwrap());
+    assert_eq!(heard.take(1).await, of("Zoë 2"));
+    assert!(!store.bump_version("nobody", 0).await.unwrap());
+    assert!(!store.delete("nobody").await.unwrap());
+    assert!(store.bump_epoch("tenant", "x").await.unwrap());
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+    assert!(store.delete("1").await.unwrap());
+    assert_eq!(heard.take(1).await, of("1"));
+
+    // Of the application's own transactions; and of other channels nothing.
+    let mut transaction = pool.begin().await.unwrap();
+    let notify = format!("SELECT pg_notify('{name}', 'rolled back')");
+    sqlx::query(AssertSqlSafe(notify)).execute(&mut *transaction).await.unwrap();
+    transaction.rollback().await.unwrap();
+    run_postgres(&pool, "SELECT pg_notify('relatch_other', 'other')").await;
+    run_postgres(&pool, format!("SELECT pg_notify('{name}', 'mine')")).await;
+    assert_eq!(heard.take(1).await, of("mine"));
+
+    drop(listener);
+    sleep(Duration::from_millis(100)).await;
+    assert!(store.bump_version("Zoë 2", 0).await.unwrap());
+    assert!(heard.take(0).await.is_empty());
+}
+
+#[tokio::test]
+async fn triggers_hear_the_application_s_own_sql() {
+    let Some((store, pool, name)) = store().await else { return };
+    store.migrate_triggers().await.unwrap();
+    let heard = Heard::default();
+    let _listener = heard.listen(&store);
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+    let run = async |sql: &str| run_postgres(&pool, sql.replace("users", &name)).await;
+
+    run("UPDATE users SET sessions = 's' WHERE id = '1'").await;
+    run("UPDATE users SET note = 'x', carried = 'c', lanes = 'l'").await;
+    run("UPDATE users SET password_hash = password_hash, token_version = token_version").await;
+    run("BEGIN; UPDATE users SET token_version = 7; ROLLBACK").await;
+    assert!(heard.take(0).await.is_empty(), "nothing is revoked");
+    for set in [
+        "token_version = 7",
+        "password_hash = 'other'",
+        "password_hash = NULL",
+        "is_active = FALSE",
+        "sessions = NULL",
+        "tenant = 'x'",
+    ] {
+        run(&format!("UPDATE users SET {set} WHERE id = '1'")).await;
+        assert_eq!(heard.take(1).await, of("1"), "{set}");
+    }
+    // The statement's own news and the trigger's are one.
+    assert!(store.bump_version("Zoë 2", 0).await.unwrap());
+    assert_eq!(heard.take(1).await, of("Zoë 2"));
+    run("UPDATE users_t SET epoch = 8").await;
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+    run("DELETE FROM users WHERE id = '1'").await;
+    assert_eq!(heard.take(1).await, of("1"));
+    run("TRUNCATE users").await;
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_is_made_again() {
+    let Some((store, pool, name)) = store().await else { return };
+    let heard = Heard::default();
+    let listener = heard.listen(&store);
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+    for _ in 0..3 {
+        let kill = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'"
+        );
+        run_postgres(&pool, kill).await;
+        assert_eq!(heard.take(1).await, [EVERYBODY], "anything may have been missed");
+        assert!(listener.is_connected());
+        run_postgres(&pool, format!("SELECT pg_notify('{name}', '1')")).await;
+        assert_eq!(heard.take(1).await, of("1"));
+    }
+}
+
+/// A connection over which nothing passes any more, and that nobody closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_silent_is_noticed() {
+    let Some((_, pool, name)) = store().await else { return };
+    let url = postgres_url().unwrap();
+    let (_, directory) = url.split_once("host=").unwrap();
+    let proxy = Proxy::start(format!("{directory}/.s.PGSQL.5432"));
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", proxy.port);
+    let store = PostgresStore::connect(&url, UsersTable::named(&name)).await.unwrap();
+    let store = store.channel(&name).unwrap();
+    let heard = Heard::default();
+    let listener = heard.listen(&store);
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+
+    proxy.is_silent.store(true, Ordering::SeqCst);
+    run_postgres(&pool, format!("SELECT pg_notify('{name}', 'missed')")).await;
+    let until = Instant::now() + Duration::from_secs(18);
+    while listener.is_connected() && Instant::now() < until {
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!listener.is_connected());
+    proxy.is_silent.store(false, Ordering::SeqCst);
+    assert_eq!(heard.take(1).await.first(), Some(&EVERYBODY));
+    assert!(listener.is_connected());
+}
+
+/// Between TCP and the server's socket. What passed while it was silent is lost.
+struct Proxy {
+    port: u16,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn start(socket: String) -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_silent);
+        thread::spawn(move || {
+            for client in server.incoming() {
+                let (client, server) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
+                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let flags = (Arc::clone(&flag), Arc::clone(&flag));
+                thread::spawn(move || pass(client, server, &flags.0));
+                thread::spawn(move || pass(back.0, back.1, &flags.1));
+            }
+        });
+        Self { port, is_silent }
+    }
+}
+
+fn pass(mut from: impl Read, mut to: impl Write, is_silent: &AtomicBool) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}

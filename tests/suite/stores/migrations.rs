@@ -1,0 +1,155 @@
+//! Live tables, with rows in them, that are given relatch's columns.
+
+use relatch::store::{
+    GroupsTable, Key, NewUser, PostgresStore, SqliteStore, StoreErrorKind, UserStore, UsersTable,
+};
+use sqlx::AssertSqlSafe;
+
+use super::{
+    HASH,
+    databases::{Directory, postgres, run_postgres, run_sqlite, unique},
+};
+
+fn live(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name} (id BIGINT PRIMARY KEY, login TEXT NOT NULL, \
+                              password_hash TEXT NOT NULL, tenant TEXT);
+         CREATE TABLE {name}_t (id TEXT PRIMARY KEY);
+         INSERT INTO {name} VALUES (1, 'ada', '{HASH}', 'x'), (2, 'bob', '{HASH}', NULL);"
+    )
+}
+
+fn described(name: &str) -> UsersTable {
+    let groups = GroupsTable::named(&format!("{name}_t"));
+    let table = UsersTable::named(name).id_type(relatch::store::IdType::Integer);
+    table.secret("secret").active("is_active").user_epoch("tenant", "tenant", groups)
+}
+
+/// The rows that there were are as they were; a new one begins with a version.
+macro_rules! is_migrated {
+    ($store:expr, $pool:expr, $name:expr) => {{
+        let (store, name) = ($store, $name);
+        let ada = store.read(Key::Login("ada")).await.unwrap().unwrap();
+        assert!(ada.is_active && ada.columns.version.is_none());
+        assert_eq!(ada.columns.password_hash.as_deref(), Some(HASH));
+        let sql = format!(
+            "INSERT INTO {name} (id, login, password_hash) VALUES (3, 'eve', 'h');
+             UPDATE {name} SET tenant = 'y' WHERE id = 2;"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute($pool).await.unwrap();
+        let version = async |id| store.read(Key::Id(id)).await.unwrap().unwrap().columns.version;
+        let now = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
+        let eve = version("3").await.unwrap();
+        assert!((eve - now).abs() < 60_000, "{eve}");
+        assert_eq!(version("2").await, None, "an update is no insertion");
+    }};
+}
+
+#[tokio::test]
+async fn a_live_table_in_sqlite() {
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    run_sqlite(&pool, live("accounts")).await;
+    // Two processes at once, and again later.
+    let stores = [
+        SqliteStore::open(directory.file(), described("accounts")).await.unwrap(),
+        SqliteStore::open(directory.file(), described("accounts")).await.unwrap(),
+    ];
+    let (a, b) = tokio::join!(stores[0].migrate(), stores[1].migrate());
+    a.unwrap();
+    b.unwrap();
+    stores[0].migrate().await.unwrap();
+    is_migrated!(&stores[0], &pool, "accounts");
+
+    // And by the text.
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    run_sqlite(&pool, live("accounts")).await;
+    let store = SqliteStore::new(pool.clone(), described("accounts")).unwrap();
+    run_sqlite(&pool, store.migration_sql()).await;
+    is_migrated!(&store, &pool, "accounts");
+    store.migrate().await.unwrap();
+
+    let ready = SqliteStore::new(pool.clone(), UsersTable::ready()).unwrap();
+    run_sqlite(&pool, ready.migration_sql()).await;
+    run_sqlite(&pool, ready.migration_sql()).await;
+    assert!(ready.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_live_table_in_postgres() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, live(&name)).await;
+    let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+    let node = |name: String| {
+        let pool = pool.clone();
+        async move {
+            let query = format!("SELECT relfilenode::text FROM pg_class WHERE relname = '{name}'");
+            sqlx::query_scalar::<_, String>(AssertSqlSafe(query)).fetch_one(&pool).await.unwrap()
+        }
+    };
+    let before = node(name.clone()).await;
+    let (a, b, c, d) =
+        tokio::join!(store.migrate(), store.migrate(), store.migrate_triggers(), store.migrate());
+    // The triggers may have come before the columns.
+    let _ = c;
+    [a, b, d].into_iter().for_each(|done| done.unwrap());
+    let (a, b) = tokio::join!(store.migrate_triggers(), store.migrate_triggers());
+    a.unwrap();
+    b.unwrap();
+    assert_eq!(node(name.clone()).await, before, "no row is rewritten");
+    is_migrated!(&store, &pool, &name);
+
+    let name = unique("accounts");
+    run_postgres(&pool, live(&name)).await;
+    let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+    for _ in 0..2 {
+        run_postgres(&pool, format!("BEGIN; {} COMMIT;", store.migration_sql())).await;
+        run_postgres(&pool, format!("BEGIN; {} COMMIT;", store.triggers_sql())).await;
+    }
+    is_migrated!(&store, &pool, &name);
+}
+
+/// A table that is there already is not locked: a long transaction on it stops nobody.
+#[tokio::test]
+async fn a_migrated_table_in_postgres_is_not_locked_again() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, live(&name)).await;
+    let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+    let mut reader = pool.begin().await.unwrap();
+    let read = format!("SELECT 1 FROM {name}");
+    sqlx::query(AssertSqlSafe(read.clone())).execute(&mut *reader).await.unwrap();
+    let error = store.migrate().await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    reader.commit().await.unwrap();
+    store.migrate().await.unwrap();
+    let mut reader = pool.begin().await.unwrap();
+    sqlx::query(AssertSqlSafe(read)).execute(&mut *reader).await.unwrap();
+    store.migrate().await.unwrap();
+    reader.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_of_32_bits_is_refused() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, live(&name)).await;
+    run_postgres(&pool, format!("ALTER TABLE {name} ADD COLUMN token_version INTEGER")).await;
+    let error = PostgresStore::new(pool, described(&name)).unwrap().migrate().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("token_version") && source.contains("integer"), "{source}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_not_made() {
+    let directory = Directory::new();
+    let table = || UsersTable::named("nowhere");
+    let store = SqliteStore::open(directory.file(), table()).await.unwrap();
+    assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    let Some(pool) = postgres().await else { return };
+    let store = PostgresStore::new(pool, table()).unwrap();
+    assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+}

@@ -1,0 +1,212 @@
+//! What a database's failures are told as.
+
+use std::{error::Error, net::TcpListener, time::Duration};
+
+use relatch::store::{
+    Key, NewUser, PostgresStore, SqliteStore, StoreError, StoreErrorKind, UserStore, UsersTable,
+};
+use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
+use tokio::time::Instant;
+
+use super::{
+    HASH,
+    databases::{Directory, postgres, postgres_url, run_postgres, run_sqlite, unique},
+};
+
+const COLUMNS: [&str; 9] = [
+    "id",
+    "login",
+    "password_hash",
+    "token_version",
+    "carried",
+    "sessions",
+    "lanes",
+    "secret",
+    "is_active",
+];
+
+fn whole(name: &str) -> UsersTable {
+    UsersTable::named(name).secret("secret").active("is_active")
+}
+
+/// A table without one of the columns.
+fn without(name: &str, missing: &str) -> String {
+    let columns = COLUMNS.into_iter().filter(|column| *column != missing);
+    let columns = columns.map(|column| format!("{column} TEXT")).collect::<Vec<_>>().join(", ");
+    format!("CREATE TABLE {name} ({columns})")
+}
+
+fn is_misconfigured<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{what}: {error:?}");
+    let source = error.source().unwrap().to_string();
+    assert!(source.contains(what) || source.contains("no such table"), "{what}: {source}");
+}
+
+/// SQLite would otherwise take the quoted name of a column that is not there for a text.
+#[tokio::test]
+async fn a_column_that_is_not_there_is_a_misconfiguration() {
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    for column in COLUMNS {
+        let name = unique("accounts");
+        run_sqlite(&pool, without(&name, column)).await;
+        let store = SqliteStore::new(pool.clone(), whole(&name)).unwrap();
+        is_misconfigured(store.read(Key::Login("1")).await, column);
+        match column {
+            "id" => is_misconfigured(store.delete("1").await, column),
+            "token_version" | "sessions" => {
+                is_misconfigured(store.bump_version("1", 0).await, column);
+            }
+            "is_active" => is_misconfigured(store.set_active("1", true, 0).await, column),
+            _ => {}
+        }
+    }
+    let store = SqliteStore::new(pool, whole("nowhere")).unwrap();
+    is_misconfigured(store.read(Key::Id("1")).await, "nowhere");
+
+    let Some(pool) = postgres().await else { return };
+    for column in COLUMNS {
+        let name = unique("accounts");
+        run_postgres(&pool, without(&name, column)).await;
+        let store = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
+        is_misconfigured(store.read(Key::Login("1")).await, column);
+    }
+    let store = PostgresStore::new(pool.clone(), whole("nowhere")).unwrap();
+    is_misconfigured(store.read(Key::Id("1")).await, "nowhere");
+    let role = unique("role");
+    let name = unique("accounts");
+    run_postgres(&pool, format!("CREATE ROLE {role} LOGIN; {}", without(&name, ""))).await;
+    let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+    let store = PostgresStore::connect(&url, whole(&name)).await.unwrap();
+    is_misconfigured(store.read(Key::Id("1")).await, "permission denied");
+    run_postgres(&pool, format!("DROP ROLE {role}")).await;
+}
+
+/// Where the value itself is not of the column's type.
+#[tokio::test]
+async fn a_damaged_row_is_told_with_its_column() {
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    run_sqlite(&pool, without("accounts", "")).await;
+    let insert = "INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 'SECRET')";
+    run_sqlite(&pool, insert).await;
+    let store = SqliteStore::new(pool.clone(), whole("accounts")).unwrap();
+    let error = store.read(Key::Id("1")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Damaged);
+    assert!(error.to_string().contains("`version`"), "{error}");
+    let printed = format!("{error:?}");
+    assert!(!printed.contains("SECRET"), "{printed}");
+    run_sqlite(&pool, "UPDATE accounts SET token_version = NULL, sessions = x'00ff'").await;
+    let error = store.read(Key::Id("1")).await.unwrap_err();
+    assert!(error.to_string().contains("`sessions`"), "{error}");
+    // Two users of one login: neither is logged in.
+    run_sqlite(&pool, "INSERT INTO accounts (id, login) VALUES ('2', 'bob'), ('3', 'bob')").await;
+    is_misconfigured(store.read(Key::Login("bob")).await, "unique");
+}
+
+/// PostgreSQL tells the row that a constraint refuses, and with it the hash.
+#[tokio::test]
+async fn a_refused_row_is_not_printed() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, without(&name, "")).await;
+    let check = "ADD CONSTRAINT c CHECK (login <> 'ada'), ALTER token_version TYPE BIGINT USING 0";
+    run_postgres(&pool, format!("ALTER TABLE {name} {check}")).await;
+    let store = PostgresStore::new(pool, whole(&name)).unwrap();
+    let error = store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    let printed = format!("{error:?} {error} {}", error.source().unwrap());
+    assert!(printed.contains("constraint") && !printed.contains("argon2"), "{printed}");
+}
+
+#[tokio::test]
+async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
+    let directory = Directory::new();
+    let store = SqliteStore::open(directory.file(), UsersTable::ready()).await.unwrap();
+    store.migrate().await.unwrap();
+    assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
+
+    // A writer that does not end, and a store that waits for less.
+    let pool = directory.pool().await;
+    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let options = SqliteConnectOptions::new().filename(directory.file());
+    let impatient = options.clone().busy_timeout(Duration::from_millis(50));
+    let impatient = SqlitePool::connect_with(impatient).await.unwrap();
+    let impatient = SqliteStore::new(impatient, UsersTable::ready()).unwrap();
+    let error = impatient.bump_version("1", 0).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    let began = Instant::now();
+    let error = store.clone().timeout(Duration::from_millis(50)).delete("1").await.unwrap_err();
+    assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(2), "{error:?}");
+    assert!(store.read(Key::Id("1")).await.unwrap().is_some(), "readers go on");
+    writer.rollback().await.unwrap();
+
+    let read_only = SqlitePool::connect_with(options.read_only(true)).await.unwrap();
+    let read_only = SqliteStore::new(read_only, UsersTable::ready()).unwrap();
+    let error = read_only.bump_version("1", 0).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+
+    let nowhere = directory.path().join("nowhere").join("users.sqlite");
+    let error = SqliteStore::open(nowhere, UsersTable::ready()).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    pool.close().await;
+    let closed = SqliteStore::new(pool, UsersTable::ready()).unwrap();
+    assert!(closed.read(Key::Id("1")).await.unwrap_err().is_unreachable());
+}
+
+#[tokio::test]
+async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
+    let table = UsersTable::ready;
+    // Nobody listens on a port that was just free.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    let error = PostgresStore::connect(&url, table()).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+    let error = PostgresStore::connect("no url", table()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    // Somebody does, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+    let pool = sqlx::PgPool::connect_lazy(&url).unwrap();
+    let store = PostgresStore::new(pool, table()).unwrap().timeout(Duration::from_millis(100));
+    let began = Instant::now();
+    assert!(store.read(Key::Id("1")).await.unwrap_err().is_unreachable());
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_row_that_is_locked_is_given_up() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, without(&name, "")).await;
+    run_postgres(
+        &pool,
+        format!(
+            "ALTER TABLE {name} ALTER token_version TYPE BIGINT USING 0; \
+             INSERT INTO {name} (id) VALUES ('1')"
+        ),
+    )
+    .await;
+    let mut writer = pool.begin().await.unwrap();
+    let lock = format!("SELECT * FROM {name} FOR UPDATE");
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *writer).await.unwrap();
+
+    // By the server, and by the store itself.
+    let store = PostgresStore::connect(&postgres_url().unwrap(), whole(&name)).await.unwrap();
+    let began = Instant::now();
+    let error = store.bump_version("1", 0).await.unwrap_err();
+    assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(4), "{error:?}");
+    let hasty = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
+    let hasty = hasty.timeout(Duration::from_millis(100));
+    assert!(hasty.bump_version("1", 0).await.unwrap_err().is_unreachable());
+    writer.rollback().await.unwrap();
+    assert!(store.bump_version("1", 0).await.unwrap());
+
+    // A server that only reads, as a replica does.
+    let read_only = postgres_url().unwrap() + "&options=-c%20default_transaction_read_only%3Don";
+    let replica = PostgresStore::connect(&read_only, whole(&name)).await.unwrap();
+    let error = replica.bump_version("1", 0).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
+}
