@@ -80,7 +80,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let Proposal { decision, edited } = proposal;
         let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
         let store = async |_| match update {
-            Some(update) => self.0.records.write(Write::CompareAndSet(update)).await,
+            Some(update) => self.0.records.write(Write::CompareAndSet(Box::new(update))).await,
             None => Ok(true),
         };
         Ok(decision.commit_async(store).await?)

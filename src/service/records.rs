@@ -45,7 +45,7 @@ impl<F> Clone for Found<F> {
 
 /// A change of one user's row.
 pub(super) enum Write {
-    CompareAndSet(Update),
+    CompareAndSet(Box<Update>),
     Bump { id: String, at_least: i64 },
     SetActive { id: String, is_active: bool, at_least: i64 },
     Delete { id: String },

@@ -99,10 +99,13 @@ const ANSWER: Duration = Duration::from_secs(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// Of a user, or of everybody.
+type Tell = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
 struct Ear {
     pool: PgPool,
     channel: String,
-    tell: Box<dyn Fn(Option<&str>) + Send + Sync>,
+    tell: Tell,
     is_connected: Arc<AtomicBool>,
 }
 

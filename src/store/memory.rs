@@ -114,8 +114,8 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
         let mut users = self.reach()?;
         match users.rows.get_mut(update.id()) {
-            Some(stored) if stored.row.columns == *update.old() => {
-                stored.row.columns = update.new().clone();
+            Some(stored) if stored.row.columns == *update.before() => {
+                stored.row.columns = update.after().clone();
                 Ok(true)
             }
             _ => Ok(false),

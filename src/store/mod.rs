@@ -72,9 +72,9 @@
 //!         let run = async {
 //!             let mut transaction = self.0.begin_with("BEGIN IMMEDIATE").await?;
 //!             let row = read(&mut transaction, Key::Id(update.id())).await?;
-//!             let is_as_it_was = row.is_some_and(|row| row.columns == *update.old());
+//!             let is_as_it_was = row.is_some_and(|row| row.columns == *update.before());
 //!             if is_as_it_was {
-//!                 write(&mut transaction, update.id(), update.new()).await?;
+//!                 write(&mut transaction, update.id(), update.after()).await?;
 //!             }
 //!             transaction.commit().await.map(|()| is_as_it_was)
 //!         };
@@ -168,7 +168,7 @@ pub trait UserStore: Send + Sync + 'static {
         key: Key<'_>,
     ) -> impl Future<Output = Result<Option<Row<Self::Fields>>, StoreError>> + Send;
 
-    /// Writes [`Update::new`] if the row still holds [`Update::old`], in one statement; whether it
+    /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement; whether it
     /// did.
     ///
     /// # Security

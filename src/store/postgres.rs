@@ -1,12 +1,13 @@
 //! Users in a table of PostgreSQL.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
 
 use sqlx::{
     AssertSqlSafe, PgPool, Postgres, Row as _,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
+use time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -56,7 +57,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
             ("idle_in_transaction_session_timeout", "10000"),
         ]);
         let pool = PgPoolOptions::new()
-            .acquire_timeout(Duration::from_secs(4))
+            .acquire_timeout(StdDuration::from_secs(4))
             .connect_with(options)
             .await
             .map_err(failure)?;

@@ -137,13 +137,13 @@ impl Update {
 
     /// What the row must hold, all of it.
     #[must_use]
-    pub const fn old(&self) -> &Columns {
+    pub const fn before(&self) -> &Columns {
         &self.old
     }
 
     /// What is to be written.
     #[must_use]
-    pub const fn new(&self) -> &Columns {
+    pub const fn after(&self) -> &Columns {
         &self.new
     }
 

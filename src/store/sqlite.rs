@@ -1,6 +1,6 @@
 //! Users in a table of an SQLite file.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration as StdDuration};
 
 use sqlx::{
     AssertSqlSafe, Row as _, Sqlite, SqlitePool,
@@ -10,6 +10,7 @@ use sqlx::{
         SqliteSynchronous,
     },
 };
+use time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -58,10 +59,10 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(4))
+            .busy_timeout(StdDuration::from_secs(4))
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
-            .acquire_timeout(Duration::from_secs(4))
+            .acquire_timeout(StdDuration::from_secs(4))
             .connect_with(options)
             .await
             .map_err(|error| Failure::new(&error, classify))?;

@@ -1,7 +1,8 @@
 //! A store over SQL, whichever database it is.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration as StdDuration};
 
+use time::Duration;
 use tokio::time::Instant;
 
 use super::{
@@ -20,7 +21,7 @@ use crate::store::{
 const ATTEMPTS: usize = 4;
 
 /// How long a call takes at most, unless it is told otherwise.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: StdDuration = StdDuration::from_secs(5);
 
 /// What runs a statement.
 pub(in crate::store) trait Driver: Clone + Send + Sync + 'static {
@@ -57,16 +58,16 @@ pub(in crate::store) enum Param<'a> {
 }
 
 /// Before this instant the call is to be answered.
-fn by(timeout: Duration) -> Instant {
+fn by(timeout: StdDuration) -> Instant {
     // Beyond any clock's range it is as good as never.
-    let never = Instant::now() + Duration::from_secs(86_400);
+    let never = Instant::now() + StdDuration::from_secs(86_400);
     Instant::now().checked_add(timeout).map_or(never, |at| at.min(never))
 }
 
 pub(in crate::store) struct Engine<D, F> {
     driver: D,
     shared: Arc<Shared<F>>,
-    timeout: Duration,
+    timeout: StdDuration,
 }
 
 struct Shared<F> {
@@ -97,7 +98,7 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(in crate::store) fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
 
     pub(in crate::store) const fn driver(&self) -> &D {
@@ -132,7 +133,7 @@ impl<D: Driver, F> Engine<D, F> {
         let Some(id) = self.id(update.id()) else { return Ok(false) };
         let has_secret = self.shared.names.secret.is_some();
         let mut params = vec![id];
-        for columns in [update.new(), update.old()] {
+        for columns in [update.after(), update.before()] {
             if columns.secret.is_some() && !has_secret {
                 return Err(no_secret());
             }

@@ -137,7 +137,8 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
     let error = impatient.bump_version("1", 0).await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
     let began = Instant::now();
-    let error = store.clone().timeout(Duration::from_millis(50)).delete("1").await.unwrap_err();
+    let error =
+        store.clone().timeout(time::Duration::milliseconds(50)).delete("1").await.unwrap_err();
     assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(2), "{error:?}");
     assert!(store.read(Key::Id("1")).await.unwrap().is_some(), "readers go on");
     writer.rollback().await.unwrap();
@@ -170,7 +171,8 @@ async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
     let pool = sqlx::PgPool::connect_lazy(&url).unwrap();
-    let store = PostgresStore::new(pool, table()).unwrap().timeout(Duration::from_millis(100));
+    let store =
+        PostgresStore::new(pool, table()).unwrap().timeout(time::Duration::milliseconds(100));
     let began = Instant::now();
     assert!(store.read(Key::Id("1")).await.unwrap_err().is_unreachable());
     assert!(began.elapsed() < Duration::from_secs(2));
@@ -199,7 +201,7 @@ async fn a_row_that_is_locked_is_given_up() {
     let error = store.bump_version("1", 0).await.unwrap_err();
     assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(4), "{error:?}");
     let hasty = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
-    let hasty = hasty.timeout(Duration::from_millis(100));
+    let hasty = hasty.timeout(time::Duration::milliseconds(100));
     assert!(hasty.bump_version("1", 0).await.unwrap_err().is_unreachable());
     writer.rollback().await.unwrap();
     assert!(store.bump_version("1", 0).await.unwrap());

@@ -92,7 +92,7 @@ impl UserStore for Wrong {
     }
 
     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        let (old, new) = (values(update.old()), values(update.new()));
+        let (old, new) = (values(update.before()), values(update.after()));
         let fault = self.1;
         let set: Vec<_> = (2..)
             .zip(NAMES)
@@ -125,7 +125,7 @@ impl UserStore for Wrong {
         match fault {
             Fault::TwoStatements => {
                 let row = self.read(Key::Id(update.id())).await?;
-                if row.is_none_or(|row| row.columns != *update.old()) {
+                if row.is_none_or(|row| row.columns != *update.before()) {
                     return Ok(false);
                 }
                 self.run(sql, params).await
@@ -133,7 +133,7 @@ impl UserStore for Wrong {
             Fault::WritesFirst => {
                 let row = self.read(Key::Id(update.id())).await?;
                 self.run(sql, params).await?;
-                Ok(row.is_some_and(|row| row.columns == *update.old()))
+                Ok(row.is_some_and(|row| row.columns == *update.before()))
             }
             _ => self.run(sql, params).await,
         }
