@@ -285,7 +285,8 @@ fn telling(statement: &str, returned: &str, channel: &Name, payload: &str) -> Ar
     .into()
 }
 
-#[cfg(all(test, feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod tests {
     use super::*;
     use crate::store::{GroupsTable, UsersTable};
