@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
 
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Row as _,
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
@@ -38,6 +38,9 @@ pub struct PostgresStore<F = ()> {
     channel: Name,
 }
 
+/// A connection that was not used for longer is asked whether it still lives.
+const IDLE: StdDuration = StdDuration::from_secs(1);
+
 /// The channel on which revocations are told, unless the store is told otherwise.
 const CHANNEL: &str = "relatch";
 
@@ -58,6 +61,16 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         ]);
         let pool = PgPoolOptions::new()
             .acquire_timeout(StdDuration::from_secs(4))
+            // To ask each time whether a connection still lives takes as long as the read itself.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await
             .map_err(failure)?;

@@ -63,6 +63,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(StdDuration::from_secs(4))
+            // A file's connection is not lost.
+            .test_before_acquire(false)
             .connect_with(options)
             .await
             .map_err(|error| Failure::new(&error, classify))?;
