@@ -84,7 +84,8 @@ pub(super) fn sample(number: u32) -> Columns {
     columns.password_hash =
         Some(format!("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0${number:a>43}"));
     columns.secret = Some(format!("{number:b>43}"));
-    columns.carried = Some(format!("{number:c>86}"));
+    // Base64 of 64 bytes: its last character has four bits to spare, which are zero.
+    columns.carried = Some(format!("{number:c>85}A"));
     columns.sessions = Some(format!(
         r#"{{"format":1,"generation":{version},"sessions":[{{"slot":0,"generation":{version},"seq":1,"started_at":1800000000,"last_seen":1800000000,"label":"Zoë’s \"phone\""}}]}}"#
     ));
@@ -95,10 +96,7 @@ pub(super) fn sample(number: u32) -> Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        SessionTable,
-        store::{Lanes, Row},
-    };
+    use crate::{SessionTable, store::Lanes};
 
     #[test]
     fn the_values_are_such_as_are_stored() {
@@ -112,7 +110,6 @@ mod tests {
                 assert!(!column.is_same(&columns, &column.nearly(&columns)), "{column:?}");
                 assert!(!column.is_same(&columns, &Columns::default()), "{column:?}");
             }
-            let _ = Row::new("1", columns, ());
         }
     }
 }

@@ -211,8 +211,7 @@ impl<S: UserStore> Run<'_, S> {
             let new = self.sample(7);
             let set = self.set(&self.check.id, &old, &new, false);
             let bump = self.store.bump_version(&self.check.id, at_least);
-            let calls: [Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + '_>>; 2] =
-                [Box::pin(set), Box::pin(bump)];
+            let calls: [Answer<'_>; 2] = [Box::pin(set), Box::pin(bump)];
             together(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
             let row = self.row().await?;
             if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
@@ -400,6 +399,8 @@ impl<S: UserStore> Run<'_, S> {
         column.nearly(&self.sample(5))
     }
 }
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
 /// Runs them at once, in this task.
 async fn together<T>(futures: impl IntoIterator<Item: Future<Output = T>>) -> Vec<T> {

@@ -32,8 +32,11 @@ fn whole(name: &str) -> UsersTable {
 /// A table without one of the columns.
 fn without(name: &str, missing: &str) -> String {
     let columns = COLUMNS.into_iter().filter(|column| *column != missing);
-    let columns = columns.map(|column| format!("{column} TEXT")).collect::<Vec<_>>().join(", ");
-    format!("CREATE TABLE {name} ({columns})")
+    let typed = columns.map(|column| match column {
+        "is_active" => format!("{column} BOOLEAN"),
+        _ => format!("{column} TEXT"),
+    });
+    format!("CREATE TABLE {name} ({})", typed.collect::<Vec<_>>().join(", "))
 }
 
 fn is_misconfigured<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
