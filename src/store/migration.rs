@@ -234,7 +234,7 @@ fn sqlite_table(names: &Names) -> String {
 #[cfg(feature = "sqlite")]
 fn sqlite_trigger(names: &Names) -> String {
     let Names { table, id, version, .. } = names;
-    let trigger = table.beside(&format!("{}_relatch_version", table.table().as_str()));
+    let trigger = table.beside(&format!("{}_relatch_{}", table.table().as_str(), version.as_str()));
     let table = table.table();
     format!(
         "CREATE TRIGGER IF NOT EXISTS {trigger} AFTER INSERT ON {table}\n\

@@ -8,7 +8,7 @@ use sqlx::{
     query::Query,
 };
 use time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
 
 use super::{
     Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError,
@@ -46,7 +46,9 @@ const CHANNEL: &str = "relatch";
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Connects with a pool of its own, of at most 10 connections, that waits 4 seconds for one,
-    /// and whose statements are given up by the server after 4 seconds (2 for a lock).
+    /// and whose statements are given up by the server after 4 seconds (2 for a lock). A proxy that
+    /// pools transactions may refuse these options: give it a pool without them, by
+    /// [`new`](Self::new).
     ///
     /// # Errors
     ///
@@ -208,11 +210,7 @@ impl Driver for PostgresDriver {
     ) -> Result<u64, Failure> {
         let mut connection = self.acquire(until).await?;
         let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
-        if done.is_err() {
-            connection.close_on_drop();
-        }
-        let done = done.map_err(|_| Failure::Other(timed_out()))?;
-        done.map(|done| done.rows_affected()).map_err(|error| Failure::new(&error, classify))
+        Ok(answer(&mut connection, done)?.rows_affected())
     }
 
     async fn fetch(
@@ -223,21 +221,30 @@ impl Driver for PostgresDriver {
     ) -> Result<Vec<PgRow>, Failure> {
         let mut connection = self.acquire(until).await?;
         let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
-        if rows.is_err() {
-            connection.close_on_drop();
-        }
-        let rows = rows.map_err(|_| Failure::Other(timed_out()))?;
-        rows.map_err(|error| Failure::new(&error, classify))
+        answer(&mut connection, rows)
     }
 }
 
 impl PostgresDriver {
-    /// A connection that did not answer in time is closed, not kept: its server may be gone, and
-    /// with it a place in the pool for as long as the network takes to notice.
     async fn acquire(&self, until: Instant) -> Result<Connection, Failure> {
         let connection = timeout_at(until, self.0.acquire()).await;
         let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
         connection.map_err(|error| Failure::new(&error, classify))
+    }
+}
+
+/// A connection that did not answer in time is closed, not kept: its server may be gone, and with
+/// it a place in the pool for as long as the network takes to notice.
+fn answer<T>(
+    connection: &mut Connection,
+    answer: Result<sqlx::Result<T>, Elapsed>,
+) -> Result<T, Failure> {
+    match answer {
+        Ok(answer) => answer.map_err(|error| Failure::new(&error, classify)),
+        Err(_) => {
+            connection.close_on_drop();
+            Err(Failure::Other(timed_out()))
+        }
     }
 }
 

@@ -213,7 +213,7 @@ impl Cells for SqliteRow {
 fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
     let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
     params.iter().fold(query, |query, param| match *param {
-        Param::Text(text) => query.bind(text.map(str::to_owned)),
+        Param::Text(text) => query.bind(text),
         Param::Integer(integer) => query.bind(integer),
         Param::Bool(is) => query.bind(is),
     })
@@ -238,5 +238,22 @@ pub(super) fn classify(code: &str) -> Fault {
             | PROTOCOL,
         ) => Fault::Unreachable,
         _ => Fault::Misconfigured,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_whom_to_call() {
+        // Busy, busy with a snapshot, locked, read-only, an error of the disk at a sync, full.
+        for code in ["5", "517", "6", "8", "1034", "13", "14"] {
+            assert_eq!(classify(code), Fault::Unreachable, "{code}");
+        }
+        // No such table, a constraint, a mismatch, not a database.
+        for code in ["1", "1299", "20", "26", ""] {
+            assert_eq!(classify(code), Fault::Misconfigured, "{code}");
+        }
     }
 }

@@ -121,7 +121,8 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// The column with what a user logs in by, text and unique.
+    /// The column with what a user logs in by, text and unique. It is compared as its collation
+    /// has it; PostgreSQL's `citext` letter for letter, as text.
     #[must_use]
     pub fn login(self, column: &str) -> Self {
         self.name("the login column", column, |names, name| names.login = name)
