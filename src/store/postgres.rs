@@ -277,9 +277,9 @@ pub(super) fn classify(code: &str) -> Fault {
         // A lock that was not to be had, and a server that only reads.
         "55P03" | "25006" => Fault::Unreachable,
         _ => match code.get(..2) {
-            // Feature, data, constraint, state of the object, authorization, database, schema,
-            // name or permission, limit: the table or its configuration is at fault.
-            Some("0A" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
+            // Feature, cardinality, data, constraint, state of the object, authorization, database,
+            // schema, name or permission, limit: the table or its configuration is at fault.
+            Some("0A" | "21" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
                 Fault::Misconfigured
             }
             _ => Fault::Unreachable,

@@ -57,8 +57,10 @@ async fn the_ready_table_in_sqlite() {
 #[tokio::test]
 async fn the_ready_table_in_postgres() {
     let Some(url) = postgres_url() else { return };
-    let pool = postgres().await.unwrap();
-    run_postgres(&pool, "DROP TABLE IF EXISTS relatch_users").await;
+    // Its name is the same for all, so each run has a schema of its own.
+    let (pool, schema) = (postgres().await.unwrap(), unique("schema"));
+    run_postgres(&pool, format!("CREATE SCHEMA {schema}")).await;
+    let url = format!("{url}&options=-c%20search_path%3D{schema}");
     let store = PostgresStore::connect(&url, UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
     inserts_and_reads!(store);
