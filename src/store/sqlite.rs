@@ -231,12 +231,13 @@ pub(super) fn classify(code: &str) -> Fault {
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
     const PROTOCOL: u32 = 15;
+    const BUSY_SNAPSHOT: u32 = 517;
+    let code = code.parse::<u32>().unwrap_or_default();
     // An extended code has the primary one in its lowest byte.
-    match code.parse::<u32>().map(|code| code & 0xff) {
-        Ok(
-            BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
-            | PROTOCOL,
-        ) => Fault::Unreachable,
+    match code & 0xff {
+        _ if code == BUSY_SNAPSHOT => Fault::Conflict,
+        BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
+        | PROTOCOL => Fault::Unreachable,
         _ => Fault::Misconfigured,
     }
 }
@@ -247,8 +248,9 @@ mod tests {
 
     #[test]
     fn codes_tell_whom_to_call() {
-        // Busy, busy with a snapshot, locked, read-only, an error of the disk at a sync, full.
-        for code in ["5", "517", "6", "8", "1034", "13", "14"] {
+        assert_eq!(classify("517"), Fault::Conflict);
+        // Busy, locked, read-only, an error of the disk at a sync, full.
+        for code in ["5", "6", "8", "1034", "13", "14"] {
             assert_eq!(classify(code), Fault::Unreachable, "{code}");
         }
         // No such table, a constraint, a mismatch, not a database.

@@ -59,10 +59,12 @@ impl TableName {
     }
 
     /// The table without its schema.
+    #[cfg(feature = "sqlite")]
     pub(in crate::store) const fn table(&self) -> &Name {
         &self.table
     }
 
+    #[cfg(feature = "sqlite")]
     pub(in crate::store) const fn schema(&self) -> Option<&Name> {
         self.schema.as_ref()
     }

@@ -12,7 +12,11 @@ use std::{
     time::Duration,
 };
 
-use relatch::store::{GroupsTable, Listener, NewUser, PostgresStore, UserStore, UsersTable};
+use relatch::{
+    Authority, MasterKey,
+    service::{CachePolicy, Service},
+    store::{GroupsTable, Listener, NewUser, PostgresStore, UserStore, UsersTable},
+};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, sleep};
 
@@ -102,6 +106,34 @@ async fn what_revokes_is_heard_once_it_is_committed() {
     sleep(Duration::from_millis(100)).await;
     assert!(store.bump_version("Zoë 2", 0).await.unwrap());
     assert!(heard.take(0).await.is_empty());
+}
+
+/// Two machines, each with a cache that would keep the record for a minute.
+#[tokio::test]
+async fn what_one_machine_revokes_is_refused_by_the_other_at_once() {
+    let Some((store, _, _)) = store().await else { return };
+    let key = MasterKey::generate("k").unwrap();
+    let builder = Authority::builder(key, "https://i", "https://a");
+    let authority = builder.user_epoch("tenant").build().unwrap();
+    let machine = || {
+        let policy = CachePolicy::new(time::Duration::minutes(1), 100).unwrap();
+        Service::builder(authority.clone(), store.clone()).cache(policy).build()
+    };
+    let (here, there) = (machine(), machine());
+    let (changes, heard) = (there.changes(), Heard::default());
+    let listener = store.listen(changes);
+    let ear = heard.listen(&store);
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+
+    let hash = here.hash_password("correct horse").await.unwrap();
+    assert!(store.insert(NewUser::with_password_hash("3", "eve", hash)).await.unwrap());
+    let tokens = here.login("eve", "correct horse", "phone").await.unwrap();
+    assert!(there.authenticate(tokens.access()).await.is_ok());
+    assert!(heard.take(0).await.is_empty(), "a login revokes nothing");
+    here.log_out_everywhere("3").await.unwrap();
+    assert_eq!(heard.take(1).await, of("3"));
+    assert!(there.authenticate(tokens.access()).await.is_err());
+    assert!(listener.is_connected() && ear.is_connected());
 }
 
 #[tokio::test]
