@@ -210,7 +210,7 @@ impl Driver for PostgresDriver {
     ) -> Result<u64, Failure> {
         let mut connection = self.acquire(until).await?;
         let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
-        Ok(answer(&mut connection, done)?.rows_affected())
+        Ok(answer(connection, done)?.rows_affected())
     }
 
     async fn fetch(
@@ -221,7 +221,7 @@ impl Driver for PostgresDriver {
     ) -> Result<Vec<PgRow>, Failure> {
         let mut connection = self.acquire(until).await?;
         let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
-        answer(&mut connection, rows)
+        answer(connection, rows)
     }
 }
 
@@ -233,16 +233,16 @@ impl PostgresDriver {
     }
 }
 
-/// A connection that did not answer in time is closed, not kept: its server may be gone, and with
-/// it a place in the pool for as long as the network takes to notice.
+/// A connection that did not answer in time is thrown away: its server may be gone, and to ask it,
+/// or to take leave of it, would keep its place in the pool for as long.
 fn answer<T>(
-    connection: &mut Connection,
+    connection: Connection,
     answer: Result<sqlx::Result<T>, Elapsed>,
 ) -> Result<T, Failure> {
     match answer {
         Ok(answer) => answer.map_err(|error| Failure::new(&error, classify)),
         Err(_) => {
-            connection.close_on_drop();
+            drop(connection.detach());
             Err(Failure::Other(timed_out()))
         }
     }

@@ -2,9 +2,16 @@
 
 use std::{
     env, fs,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    thread,
 };
 
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
@@ -65,4 +72,50 @@ pub(super) async fn run_postgres(pool: &PgPool, sql: impl Into<String>) {
 
 pub(super) async fn run_sqlite(pool: &SqlitePool, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
+}
+
+/// Between TCP and the server's socket. What passed while it was silent is lost.
+pub(super) struct Proxy {
+    port: u16,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    /// In front of the server that there is.
+    pub(super) fn start() -> Self {
+        let url = postgres_url().unwrap();
+        let (_, directory) = url.split_once("host=").unwrap();
+        let socket = format!("{directory}/.s.PGSQL.5432");
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_silent);
+        thread::spawn(move || {
+            for client in server.incoming() {
+                let (client, server) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
+                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                let flags = (Arc::clone(&flag), Arc::clone(&flag));
+                thread::spawn(move || pass(client, server, &flags.0));
+                thread::spawn(move || pass(back.0, back.1, &flags.1));
+            }
+        });
+        Self { port, is_silent }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    }
+
+    pub(super) fn set_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+}
+
+fn pass(mut from: impl Read, mut to: impl Write, is_silent: &AtomicBool) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
 }

@@ -1,14 +1,7 @@
 //! News of revocations across processes.
 
 use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    os::unix::net::UnixStream,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -22,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     HASH,
-    databases::{postgres, postgres_url, run_postgres, unique},
+    databases::{Proxy, postgres, postgres_url, run_postgres, unique},
 };
 
 /// What one process heard.
@@ -194,58 +187,22 @@ async fn a_connection_that_is_killed_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_silent_is_noticed() {
     let Some((_, pool, name)) = store().await else { return };
-    let url = postgres_url().unwrap();
-    let (_, directory) = url.split_once("host=").unwrap();
-    let proxy = Proxy::start(format!("{directory}/.s.PGSQL.5432"));
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", proxy.port);
+    let proxy = Proxy::start();
+    let url = proxy.url();
     let store = PostgresStore::connect(&url, UsersTable::named(&name)).await.unwrap();
     let store = store.channel(&name).unwrap();
     let heard = Heard::default();
     let listener = heard.listen(&store);
     assert_eq!(heard.take(1).await, [EVERYBODY]);
 
-    proxy.is_silent.store(true, Ordering::SeqCst);
+    proxy.set_silent(true);
     run_postgres(&pool, format!("SELECT pg_notify('{name}', 'missed')")).await;
     let until = Instant::now() + Duration::from_secs(18);
     while listener.is_connected() && Instant::now() < until {
         sleep(Duration::from_millis(50)).await;
     }
     assert!(!listener.is_connected());
-    proxy.is_silent.store(false, Ordering::SeqCst);
+    proxy.set_silent(false);
     assert_eq!(heard.take(1).await.first(), Some(&EVERYBODY));
     assert!(listener.is_connected());
-}
-
-/// Between TCP and the server's socket. What passed while it was silent is lost.
-struct Proxy {
-    port: u16,
-    is_silent: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    fn start(socket: String) -> Self {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = server.local_addr().unwrap().port();
-        let is_silent = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&is_silent);
-        thread::spawn(move || {
-            for client in server.incoming() {
-                let (client, server) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
-                let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let flags = (Arc::clone(&flag), Arc::clone(&flag));
-                thread::spawn(move || pass(client, server, &flags.0));
-                thread::spawn(move || pass(back.0, back.1, &flags.1));
-            }
-        });
-        Self { port, is_silent }
-    }
-}
-
-fn pass(mut from: impl Read, mut to: impl Write, is_silent: &AtomicBool) {
-    let mut buffer = [0; 8192];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
-            return;
-        }
-    }
 }

@@ -5,12 +5,12 @@ use std::{error::Error, net::TcpListener, time::Duration};
 use relatch::store::{
     Key, NewUser, PostgresStore, SqliteStore, StoreError, StoreErrorKind, UserStore, UsersTable,
 };
-use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
-use tokio::time::Instant;
+use sqlx::{AssertSqlSafe, SqlitePool, postgres::PgPoolOptions, sqlite::SqliteConnectOptions};
+use tokio::time::{Instant, sleep};
 
 use super::{
     HASH,
-    databases::{Directory, postgres, postgres_url, run_postgres, run_sqlite, unique},
+    databases::{Directory, Proxy, postgres, postgres_url, run_postgres, run_sqlite, unique},
 };
 
 const COLUMNS: [&str; 9] = [
@@ -214,4 +214,26 @@ async fn a_row_that_is_locked_is_given_up() {
     let replica = PostgresStore::connect(&read_only, whole(&name)).await.unwrap();
     let error = replica.bump_version("1", 0).await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
+}
+
+/// What is returned to the pool would keep its place for as long as the network takes to notice.
+#[tokio::test]
+async fn a_connection_that_does_not_answer_is_not_kept() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, without(&name, "")).await;
+    run_postgres(&pool, format!("INSERT INTO {name} (id) VALUES ('1')")).await;
+    let proxy = Proxy::start();
+    let one = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let one = one.connect(&proxy.url()).await.unwrap();
+    let store = PostgresStore::new(one, whole(&name)).unwrap();
+    assert!(store.read(Key::Id("1")).await.unwrap().is_some());
+
+    // The pool asks a connection that it takes back whether it lives.
+    sleep(Duration::from_millis(200)).await;
+    proxy.set_silent(true);
+    let hasty = store.clone().timeout(time::Duration::milliseconds(100));
+    assert!(hasty.read(Key::Id("1")).await.unwrap_err().is_unreachable());
+    proxy.set_silent(false);
+    assert!(store.read(Key::Id("1")).await.unwrap().is_some());
 }
