@@ -71,7 +71,7 @@ impl Authority {
     /// rule of [`Counter::next`](crate::Counter::next) on a clock that is not behind. What dies in
     /// another way stays in this list, and in its slot, until it runs out: with an epoch, with a
     /// key, with a password that is changed by SQL. There, set the column to `NULL` in that
-    /// statement, or commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
+    /// statement (never alone: that is no logout), or commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
     ///
     /// # Errors
     ///

@@ -46,9 +46,23 @@ impl<F> Clone for Found<F> {
 /// A change of one user's row.
 pub(super) enum Write {
     CompareAndSet(Box<Update>),
-    Bump { id: String, at_least: i64 },
-    SetActive { id: String, is_active: bool, at_least: i64 },
-    Delete { id: String },
+    Bump {
+        id: String,
+        at_least: i64,
+    },
+    Disable {
+        id: String,
+        at_least: i64,
+    },
+    /// If the version still is this one.
+    Enable {
+        id: String,
+        version: Option<i64>,
+        at_least: i64,
+    },
+    Delete {
+        id: String,
+    },
 }
 
 impl<F: Clone + Send + Sync + 'static> Records<F> {
@@ -110,6 +124,15 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_since(id, since).await
     }
 
+    /// Keeps nothing that was read of the user until now.
+    pub(super) fn forget(&self, id: &str) {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            cache.invalidate(id);
+        }
+        let _ = id;
+    }
+
     async fn find_now(&self, id: &str) -> Result<Found<F>, StoreError> {
         let began = Instant::now();
         let user = self.source.find(id, false).await?;
@@ -156,10 +179,13 @@ impl<F> Source<F> {
 }
 
 impl Write {
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         match self {
             Self::CompareAndSet(update) => update.id(),
-            Self::Bump { id, .. } | Self::SetActive { id, .. } | Self::Delete { id } => id,
+            Self::Bump { id, .. }
+            | Self::Disable { id, .. }
+            | Self::Enable { id, .. }
+            | Self::Delete { id } => id,
         }
     }
 
@@ -167,9 +193,8 @@ impl Write {
         match self {
             Self::CompareAndSet(update) => store.compare_and_set(update).await,
             Self::Bump { id, at_least } => store.bump_version(id, *at_least).await,
-            Self::SetActive { id, is_active, at_least } => {
-                store.set_active(id, *is_active, *at_least).await
-            }
+            Self::Disable { id, at_least } => store.disable(id, *at_least).await,
+            Self::Enable { id, version, at_least } => store.enable(id, *version, *at_least).await,
             Self::Delete { id } => store.delete(id).await,
         }
     }
@@ -190,10 +215,7 @@ impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
 /// The cache first, so that a guard that is told finds the new record.
 impl<F: Clone + Send + Sync + 'static> Sink for Records<F> {
     fn changed(&self, id: &str) {
-        #[cfg(feature = "cache")]
-        if let Some(cache) = &self.cache {
-            cache.invalidate(id);
-        }
+        self.forget(id);
         self.revocations.publish(id);
     }
 

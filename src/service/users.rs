@@ -9,6 +9,7 @@ use crate::{
     counter::Counter,
     decision::Committed,
     store::{Key, StoredUser},
+    user::RecordError,
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
@@ -48,17 +49,20 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`].
     pub async fn disable(&self, user_id: &str) -> Result<(), ServiceError> {
         let (id, at_least) = (user_id.to_owned(), self.now_ms());
-        self.write(Write::SetActive { id, is_active: false, at_least }).await
+        self.write(Write::Disable { id, at_least }).await
     }
 
-    /// Enables the user again, which revives no token.
+    /// Enables the user again, which revives no token. Where the store answers too late, the user may
+    /// be enabled nevertheless, but not after another change.
     ///
     /// # Errors
     ///
-    /// Those of [`disable`](Self::disable).
+    /// Those of [`disable`](Self::disable), and [`ServiceError::Busy`].
     pub async fn enable(&self, user_id: &str) -> Result<(), ServiceError> {
+        let read = self.0.records.read(Key::Id(user_id)).await?;
+        let version = read.ok_or(ServiceError::NoSuchUser)?.version();
         let (id, at_least) = (user_id.to_owned(), self.now_ms());
-        self.write(Write::SetActive { id, is_active: true, at_least }).await
+        self.write(Write::Enable { id, version, at_least }).await
     }
 
     /// Deletes the user.
@@ -95,9 +99,14 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 
     async fn write(&self, write: Write) -> Result<(), ServiceError> {
-        match self.0.records.write(write).await? {
-            true => Ok(()),
-            false => Err(ServiceError::NoSuchUser),
+        let id = write.id().to_owned();
+        if self.0.records.write(write).await? {
+            return Ok(());
+        }
+        match self.0.records.read(Key::Id(&id)).await? {
+            Some(record) if record.user().has_version_left() => Err(ServiceError::Busy),
+            Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
+            None => Err(ServiceError::NoSuchUser),
         }
     }
 

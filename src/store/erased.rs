@@ -14,8 +14,13 @@ pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
     fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool>;
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool>;
     fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
-    fn set_active<'a>(&'a self, id: &'a str, is_active: bool, at_least: i64)
-    -> BoxFuture<'a, bool>;
+    fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
+    fn enable<'a>(
+        &'a self,
+        id: &'a str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> BoxFuture<'a, bool>;
 }
 
 impl<S: UserStore> ErasedStore<S::Fields> for S {
@@ -35,13 +40,17 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
         Box::pin(UserStore::bump_version(self, id, at_least))
     }
 
-    fn set_active<'a>(
+    fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool> {
+        Box::pin(UserStore::disable(self, id, at_least))
+    }
+
+    fn enable<'a>(
         &'a self,
         id: &'a str,
-        is_active: bool,
+        version: Option<i64>,
         at_least: i64,
     ) -> BoxFuture<'a, bool> {
-        Box::pin(UserStore::set_active(self, id, is_active, at_least))
+        Box::pin(UserStore::enable(self, id, version, at_least))
     }
 }
 
@@ -55,13 +64,12 @@ pub(super) async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
     at_least: i64,
 ) -> Result<bool, StoreError> {
     for attempt in 0..ATTEMPTS {
-        let Some(row) = store.read(Key::Id(id)).await? else { return Ok(false) };
-        let old = row.columns;
-        let mut new = old.clone();
-        let next = old.version.unwrap_or(0).saturating_add(1);
-        new.version = Some(next.max(at_least));
-        new.sessions = None;
-        let update = Update { id: row.id, old, new, revokes: true };
+        let Some(mut row) = store.read(Key::Id(id)).await? else { return Ok(false) };
+        let old = row.columns.clone();
+        if !row.bump(at_least) {
+            return Ok(false);
+        }
+        let update = Update { id: row.id, old, new: row.columns, revokes: true };
         if store.compare_and_set(&update).await? {
             return Ok(true);
         }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -57,7 +58,10 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let ear = Ear {
             pool: self.engine().driver().0.clone(),
             channel: self.channel_name().as_str().to_owned(),
-            tell: Box::new(tell),
+            tell: Box::new(move |user_id| {
+                // A panic of the application's ends this news, not the listening.
+                let _ = catch_unwind(AssertUnwindSafe(|| tell(user_id)));
+            }),
             is_connected: Arc::clone(&is_connected),
         };
         Listener { task: tokio::spawn(ear.listen_for_ever()), is_connected }

@@ -127,28 +127,28 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
     }
 
     async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        Ok(self.reach()?.rows.get_mut(id).map(|stored| stored.row.bump(at_least)).is_some())
+        Ok(self.reach()?.rows.get_mut(id).is_some_and(|stored| stored.row.bump(at_least)))
     }
 
-    async fn set_active(
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        let mut users = self.reach()?;
+        let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(false) };
+        let is_bumped = row.bump(at_least);
+        row.is_active &= !is_bumped;
+        Ok(is_bumped)
+    }
+
+    async fn enable(
         &self,
         id: &str,
-        is_active: bool,
+        version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
         let mut users = self.reach()?;
-        let Some(stored) = users.rows.get_mut(id) else { return Ok(false) };
-        stored.row.is_active = is_active;
-        stored.row.bump(at_least);
-        Ok(true)
-    }
-}
-
-impl<F> Row<F> {
-    fn bump(&mut self, at_least: i64) {
-        let next = self.columns.version.unwrap_or(0).saturating_add(1);
-        self.columns.version = Some(next.max(at_least));
-        self.columns.sessions = None;
+        let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(false) };
+        let is_bumped = row.columns.version == version && row.bump(at_least);
+        row.is_active |= is_bumped;
+        Ok(is_bumped)
     }
 }
 

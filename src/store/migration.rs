@@ -1,6 +1,8 @@
 //! The columns that a live table of users lacks, added.
 
 #[cfg(feature = "postgres")]
+use sha2::{Digest, Sha256};
+#[cfg(feature = "postgres")]
 use sqlx::PgConnection;
 #[cfg(feature = "sqlite")]
 use sqlx::SqliteConnection;
@@ -144,7 +146,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Adds triggers, so that what the application's own SQL does is told to those who
     /// [listen](Self::listen), too: a change of the version, the hash, the secret, of whether the
     /// user is active, or of the user's groups; sessions that become `NULL`; a user who is deleted;
-    /// a group's counter. With [`migrate`](Self::migrate) run before.
+    /// a group's counter, and a group that comes or goes. With [`migrate`](Self::migrate) run before.
     ///
     /// Without them the application tells of its own changes itself, by
     /// [`Changes`](crate::service::Changes) or `pg_notify`. Each time, the table is locked for a
@@ -333,7 +335,8 @@ fn postgres_triggers(names: &Names, channel: &Name) -> Vec<String> {
              LANGUAGE plpgsql SET search_path = pg_catalog AS $relatch$\n\
              BEGIN\n    \
              IF TG_NARGS = 2 THEN\n        \
-             PERFORM pg_notify(TG_ARGV[0], to_jsonb(OLD) ->> TG_ARGV[1]);\n    \
+             EXECUTE format('SELECT pg_notify($1, CAST(($2).%I AS TEXT))', TG_ARGV[1])\n            \
+             USING TG_ARGV[0], OLD;\n    \
              ELSE\n        \
              PERFORM pg_notify(TG_ARGV[0], '');\n    \
              END IF;\n    \
@@ -353,15 +356,20 @@ fn postgres_triggers(names: &Names, channel: &Name) -> Vec<String> {
              FOR EACH STATEMENT {everybody}"
         ),
     ];
-    statements.extend(names.groups.iter().map(|group| {
-        let counter = &group.counter;
-        format!(
-            "CREATE OR REPLACE TRIGGER relatch_bumped_{} AFTER UPDATE ON {}\n\
-             FOR EACH ROW WHEN (OLD.{counter} IS DISTINCT FROM NEW.{counter})\n{everybody}",
-            counter.as_str().chars().take(40).collect::<String>(),
-            group.table
-        )
-    }));
+    for group in &names.groups {
+        let (counter, table) = (&group.counter, &group.table);
+        // A name of its own for each counter, which a name of 63 bytes could not hold.
+        let name = Sha256::digest(counter.as_str());
+        let name = format!("relatch_{:02x}{:02x}{:02x}{:02x}", name[0], name[1], name[2], name[3]);
+        statements.push(format!(
+            "CREATE OR REPLACE TRIGGER {name}_bumped AFTER UPDATE ON {table}\n\
+             FOR EACH ROW WHEN (OLD.{counter} IS DISTINCT FROM NEW.{counter})\n{everybody}"
+        ));
+        statements.push(format!(
+            "CREATE OR REPLACE TRIGGER {name}_there AFTER INSERT OR DELETE OR TRUNCATE ON {table}\n\
+             FOR EACH STATEMENT {everybody}"
+        ));
+    }
     statements
 }
 

@@ -195,7 +195,7 @@ pub trait UserStore: Send + Sync + 'static {
 
     /// Logs the user out everywhere, whatever the row holds: the version becomes
     /// `max(coalesce(version, 0) + 1, at_least)`, and the sessions become `NULL`. Whether there was
-    /// such a user.
+    /// such a user, with a version below the greatest that there is.
     ///
     /// By itself this is a [`read`](Self::read) and a [`compare_and_set`](Self::compare_and_set),
     /// tried a few times. A store that can do it in one statement should: it then never has to give
@@ -212,22 +212,43 @@ pub trait UserStore: Send + Sync + 'static {
         erased::bump_by_compare_and_set(self, id, at_least)
     }
 
-    /// Enables the user or disables it, and logs it out everywhere as
+    /// Disables the user, whatever the row holds, and logs it out everywhere as
     /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
-    /// Whether there was such a user.
+    /// Whether there was such a user, with a version below the greatest that there is.
     ///
     /// By itself this is [`StoreErrorKind::Unsupported`]: not every table has such a column.
     ///
     /// # Errors
     ///
     /// [`StoreError`]: whether it was written is not known.
-    fn set_active(
+    fn disable(
         &self,
         id: &str,
-        is_active: bool,
         at_least: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        let _ = (id, is_active, at_least);
-        async { Err(StoreError::unsupported("this store does not enable and disable users")) }
+        let _ = (id, at_least);
+        async { Err(NO_STATUS) }
+    }
+
+    /// Enables the user again if the row's version still is this one, and moves the version as
+    /// [`disable`](Self::disable) does, in one statement: one that comes late, after it was given up,
+    /// undoes no disabling. Whether it did.
+    ///
+    /// By itself this is [`StoreErrorKind::Unsupported`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: whether it was written is not known.
+    fn enable(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (id, version, at_least);
+        async { Err(NO_STATUS) }
     }
 }
+
+const NO_STATUS: StoreError =
+    StoreError::unsupported("this store does not enable and disable users");

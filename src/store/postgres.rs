@@ -45,8 +45,9 @@ const IDLE: StdDuration = StdDuration::from_secs(1);
 const CHANNEL: &str = "relatch";
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// Connects with a pool of its own, of at most 10 connections, that waits 4 seconds for one,
-    /// and whose statements are given up by the server after 4 seconds (2 for a lock). A proxy that
+    /// Connects with a pool of its own, of at most 10 connections, that waits 2 seconds for one,
+    /// and whose statements are given up by the server after 2½ seconds (2 for a lock): before the
+    /// store gives them up. A proxy that
     /// pools transactions may refuse these options: give it a pool without them, by
     /// [`new`](Self::new).
     ///
@@ -57,12 +58,12 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub async fn connect(url: &str, table: UsersTable<F>) -> Result<Self, StoreError> {
         let failure = |error: sqlx::Error| Failure::new(&error, classify);
         let options = PgConnectOptions::from_str(url).map_err(failure)?.options([
-            ("statement_timeout", "4000"),
+            ("statement_timeout", "2500"),
             ("lock_timeout", "2000"),
             ("idle_in_transaction_session_timeout", "10000"),
         ]);
         let pool = PgPoolOptions::new()
-            .acquire_timeout(StdDuration::from_secs(4))
+            .acquire_timeout(StdDuration::from_secs(2))
             // To ask each time whether a connection still lives takes as long as the read itself.
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
@@ -173,13 +174,17 @@ impl<F: Clone + Send + Sync + 'static> UserStore for PostgresStore<F> {
         self.engine.bump_version(id, at_least).await
     }
 
-    async fn set_active(
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.engine.disable(id, at_least).await
+    }
+
+    async fn enable(
         &self,
         id: &str,
-        is_active: bool,
+        version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        self.engine.set_active(id, is_active, at_least).await
+        self.engine.enable(id, version, at_least).await
     }
 }
 

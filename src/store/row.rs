@@ -77,6 +77,16 @@ impl<F> Row<F> {
     }
 }
 
+impl<F> Row<F> {
+    /// Logs out everywhere: whether the version could still grow.
+    pub(super) fn bump(&mut self, at_least: i64) -> bool {
+        let Some(next) = self.columns.version.unwrap_or(0).checked_add(1) else { return false };
+        self.columns.version = Some(next.max(at_least));
+        self.columns.sessions = None;
+        true
+    }
+}
+
 impl<F> fmt::Debug for Row<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Row")

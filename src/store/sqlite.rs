@@ -47,7 +47,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// Opens the file, which is made if there is none, with a pool of its own.
     ///
     /// It is set up so that what was written survives a loss of power (a write-ahead log, synced at
-    /// each transaction), that a writer is waited for (4 seconds), and that foreign keys hold.
+    /// each transaction), that a writer is waited for (2 seconds), and that foreign keys hold.
     ///
     /// # Errors
     ///
@@ -59,10 +59,10 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(StdDuration::from_secs(4))
+            .busy_timeout(StdDuration::from_secs(2))
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
-            .acquire_timeout(StdDuration::from_secs(4))
+            .acquire_timeout(StdDuration::from_secs(2))
             // A file's connection is not lost.
             .test_before_acquire(false)
             .connect_with(options)
@@ -149,13 +149,17 @@ impl<F: Clone + Send + Sync + 'static> UserStore for SqliteStore<F> {
         self.0.bump_version(id, at_least).await
     }
 
-    async fn set_active(
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.0.disable(id, at_least).await
+    }
+
+    async fn enable(
         &self,
         id: &str,
-        is_active: bool,
+        version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        self.0.set_active(id, is_active, at_least).await
+        self.0.enable(id, version, at_least).await
     }
 }
 

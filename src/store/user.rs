@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{Columns, Lanes, Row, StoreError, Update, UserEpoch};
 use crate::{
+    constant_time,
     counter::Counter,
     credential::{Carried, Credential, effective},
     decision::Change,
@@ -88,6 +89,10 @@ impl<F: Clone> Record<F> {
         &self.user
     }
 
+    pub(crate) const fn version(&self) -> Option<i64> {
+        self.row.columns.version
+    }
+
     pub(crate) fn password_hash(&self) -> Option<&str> {
         self.row.columns.password_hash.as_deref()
     }
@@ -142,13 +147,25 @@ impl<F: Clone> Record<F> {
 impl<F> StoredUser<F> {
     /// Whether some token of this record is no longer good on the next one.
     fn outlasts(&self, next: &Self) -> bool {
+        !self.has_binding_of(next) || !next.0.sessions.has_all_of(&self.0.sessions)
+    }
+
+    /// Whether a bump can move the version.
+    pub(crate) fn has_version_left(&self) -> bool {
+        self.0.version.get() < i64::MAX
+    }
+
+    /// Whether both bind tokens alike, those of a session aside.
+    pub(crate) fn has_binding_of(&self, other: &Self) -> bool {
         let credential = |user: &Self| {
             let present = user.0.credential.clone()?;
-            Some(*effective(Cow::Owned(present), user.carried()).as_bytes())
+            Some(effective(Cow::Owned(present), user.carried()).into_owned())
         };
-        self.0.version != next.0.version
-            || credential(self) != credential(next)
-            || !next.0.sessions.has_all_of(&self.0.sessions)
+        let is_same_credential = match (credential(self), credential(other)) {
+            (Some(own), Some(theirs)) => constant_time::equal(own.as_bytes(), theirs.as_bytes()),
+            (own, theirs) => own.is_none() && theirs.is_none(),
+        };
+        self.0.version == other.0.version && self.0.epochs == other.0.epochs && is_same_credential
     }
 }
 

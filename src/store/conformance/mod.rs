@@ -238,23 +238,29 @@ impl<S: UserStore> Run<'_, S> {
     }
 
     async fn is_switched(&self) -> Result<(), Nonconformance> {
-        for is_active in [false, true] {
-            self.write(&self.sample(10), false).await?;
-            let id = &self.check.id;
-            match self.store.set_active(id, is_active, 0).await {
-                Err(error) if error.kind() == StoreErrorKind::Unsupported => return Ok(()),
-                answer => answer?,
-            };
-            if self.row().await?.is_active != is_active {
-                return Err(Nonconformance::new("`set_active` does not do what it is told to"));
-            }
-            self.write(&self.sample(11), false).await?;
-            self.after_bump(50_000, async |at_least| {
-                self.store.set_active(id, is_active, at_least).await
-            })
-            .await?;
+        let id = &self.check.id;
+        self.write(&self.sample(10), false).await?;
+        match self.store.disable(id, 0).await {
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => return Ok(()),
+            answer => answer?,
+        };
+        let before = self.row().await?;
+        self.write(&self.sample(11), false).await?;
+        self.after_bump(50_000, async |at_least| self.store.disable(id, at_least).await).await?;
+        let is_late = !self.store.enable(id, before.columns.version, 0).await?;
+        if before.is_active || !is_late || self.row().await?.is_active {
+            return Err(Nonconformance::new(
+                "`disable` does not disable, or `enable` undoes one that came after the version \
+                 that it was given",
+            ));
         }
-        Ok(())
+        let version = self.row().await?.columns.version;
+        let enable = async |at_least| self.store.enable(id, version, at_least).await;
+        self.after_bump(50_000, enable).await?;
+        match self.row().await?.is_active {
+            true => Ok(()),
+            false => Err(Nonconformance::new("`enable` does not enable")),
+        }
     }
 
     /// `bump` is given a least version this far from the present one.
@@ -310,7 +316,7 @@ impl<S: UserStore> Run<'_, S> {
                 self.set(&stranger, &row, &self.sample(12), true).await?,
                 self.store.bump_version(&stranger, 0).await?,
                 self.store.delete(&stranger).await?,
-                match self.store.set_active(&stranger, false, 0).await {
+                match self.store.disable(&stranger, 0).await {
                     Err(error) if error.kind() == StoreErrorKind::Unsupported => false,
                     answer => answer?,
                 },

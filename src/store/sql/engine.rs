@@ -9,7 +9,7 @@ use super::{
     Dialect, Failure, UsersTableError,
     quoted_row::VERSION,
     quoted_row::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS},
-    statements::Statements,
+    statements::{Statements, Switch},
 };
 use crate::store::{
     Columns, Key, NewUser, Row, StoreError, Update, UserEpoch, UsersTable,
@@ -171,19 +171,30 @@ impl<D: Driver, F> Engine<D, F> {
         self.change(&self.shared.statements.bump_version, &[id, at_least]).await
     }
 
-    pub(in crate::store) async fn set_active(
+    pub(in crate::store) async fn disable(
         &self,
         id: &str,
-        is_active: bool,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let Some(sql) = &self.shared.statements.set_active else {
-            return Err(StoreError::unsupported(
-                "the users' table has no column that tells whether a user is active",
-            ));
+        let Some(Switch { disable, .. }) = &self.shared.statements.switch else {
+            return Err(no_status());
         };
         let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(sql, &[id, Param::Integer(Some(at_least)), Param::Bool(is_active)]).await
+        self.change(disable, &[id, Param::Integer(Some(at_least)), Param::Bool(false)]).await
+    }
+
+    pub(in crate::store) async fn enable(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let Some(Switch { enable, .. }) = &self.shared.statements.switch else {
+            return Err(no_status());
+        };
+        let Some(id) = self.id(id) else { return Ok(false) };
+        let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
+        self.change(enable, &[id, at_least, Param::Bool(true), version]).await
     }
 
     pub(in crate::store) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
@@ -228,9 +239,15 @@ impl<D: Driver, F> Engine<D, F> {
         }
     }
 
+    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
+        self.shared.names.id(id)
+    }
+}
+
+impl Names {
     /// The id in its column's type, unless it cannot be anybody's.
     fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
-        match self.shared.names.id_type {
+        match self.id_type {
             IdType::Text => text(id),
             IdType::Integer => {
                 let number = id.parse::<i64>().ok().filter(|number| number.to_string() == id);
@@ -261,10 +278,17 @@ impl<F> Shared<F> {
             StoreError::damaged("fields", text)
         })?;
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
+        if self.names.id(&id).is_none() {
+            return Err(StoreError::damaged("id", "it is not in the one form of its type"));
+        }
         let mut row = Row::new(id, columns, fields);
         row.is_active = integer("active", ACTIVE)? == Some(1);
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
+            if instance.is_some() && counter.is_none() {
+                // Without its counter, tokens of before its bumps would be alive again.
+                return Err(StoreError::damaged("epochs", "the user's group is not there"));
+            }
             row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
         }
         Ok(row)
@@ -293,6 +317,12 @@ fn is_uuid(id: &str) -> bool {
             8 | 13 | 18 | 23 => c == b'-',
             _ => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
         })
+}
+
+const fn no_status() -> StoreError {
+    StoreError::unsupported(
+        "the users' table has no column that tells whether a user is active: name it with `active`",
+    )
 }
 
 fn no_secret() -> StoreError {

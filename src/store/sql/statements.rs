@@ -27,12 +27,20 @@ pub(super) struct Statements {
     pub(super) delete: Arc<str>,
     /// `$1` the id, `$2` the least version.
     pub(super) bump_version: Arc<str>,
-    /// And `$3` whether the user is to be active.
-    pub(super) set_active: Option<Arc<str>>,
+    pub(super) switch: Option<Switch>,
     /// The id, the login, the version, the hash, and the secret where there is a column for it.
     pub(super) insert: Arc<str>,
     /// By kind; `$1` the group, `$2` the least counter.
     pub(super) bump_epoch: Vec<(String, Arc<str>)>,
+}
+
+/// A bump of the version that sets whether the user is active, too.
+#[derive(Debug)]
+pub(super) struct Switch {
+    /// `$3` is false.
+    pub(super) disable: Arc<str>,
+    /// `$3` is true, `$4` the version that the row must have.
+    pub(super) enable: Arc<str>,
 }
 
 impl Statements {
@@ -48,11 +56,8 @@ impl Statements {
                 names.table,
                 build.is_id()
             )),
-            bump_version: build.bump_version(""),
-            set_active: names
-                .active
-                .as_ref()
-                .map(|active| build.bump_version(&format!("{active} = $3, "))),
+            bump_version: build.bump_version("", ""),
+            switch: names.active.as_ref().map(|active| build.switch(active)),
             insert: build.insert(),
             bump_epoch: names
                 .groups
@@ -109,7 +114,7 @@ impl Build<'_> {
         }
         for UserGroup { column, table, key, counter, .. } in groups {
             selected.push(format!("CAST(u.{column} AS TEXT)"));
-            let counter = self.integer(&format!("g.{counter}"));
+            let counter = self.integer(&format!("coalesce(g.{counter}, 0)"));
             selected
                 .push(format!("(SELECT {counter} FROM {table} AS g WHERE g.{key} = u.{column})"));
         }
@@ -144,12 +149,23 @@ impl Build<'_> {
         format!("UPDATE {table} AS u SET {set} WHERE {condition}")
     }
 
-    /// What else is set ends with a comma.
-    fn bump_version(&self, set: &str) -> Arc<str> {
+    fn switch(&self, active: &Name) -> Switch {
+        let set = format!("{active} = $3, ");
+        let (version, is) = (&self.names.version, self.is_not_distinct());
+        Switch {
+            disable: self.bump_version(&set, ""),
+            enable: self.bump_version(&set, &format!(" AND u.{version} {is} $4")),
+        }
+    }
+
+    /// What else is set ends with a comma, and what else must be begins with an `AND`.
+    fn bump_version(&self, set: &str, condition: &str) -> Arc<str> {
         let Names { table, version, sessions, .. } = self.names;
-        let (next, is_id) = (self.next(&format!("u.{version}")), self.is_id());
+        let (next, has_next) = self.next(&format!("u.{version}"));
+        let is_id = self.is_id();
         self.telling_user(&format!(
-            "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL WHERE {is_id}"
+            "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL \
+             WHERE {is_id} AND {has_next}{condition}"
         ))
     }
 
@@ -170,9 +186,10 @@ impl Build<'_> {
     /// The key is compared as text, whatever its type: that reads all groups, and happens seldom.
     fn bump_epoch(&self, group: &UserGroup) -> Arc<str> {
         let UserGroup { table, key, counter, .. } = group;
-        let next = self.next(&format!("g.{counter}"));
+        let (next, has_next) = self.next(&format!("g.{counter}"));
         let update = format!(
-            "UPDATE {table} AS g SET {counter} = {next} WHERE CAST(g.{key} AS TEXT) = $1 {}",
+            "UPDATE {table} AS g SET {counter} = {next} \
+             WHERE CAST(g.{key} AS TEXT) = $1 {} AND {has_next}",
             self.byte_for_byte()
         );
         match self.dialect {
@@ -183,15 +200,16 @@ impl Build<'_> {
         }
     }
 
-    /// `max(coalesce(counter, 0) + 1, $2)`, which stays at the end of its range.
-    fn next(&self, counter: &str) -> String {
-        let (least, greatest) = match self.dialect {
+    /// `max(coalesce(counter, 0) + 1, $2)`, and the condition that there is such a value.
+    fn next(&self, counter: &str) -> (String, String) {
+        let greatest = match self.dialect {
             #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => ("min", "max"),
+            Dialect::Sqlite => "max",
             #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => ("least", "greatest"),
+            Dialect::Postgres { .. } => "greatest",
         };
-        format!("{greatest}({least}(coalesce({counter}, 0), {}) + 1, $2)", i64::MAX - 1)
+        let next = format!("{greatest}(coalesce({counter}, 0) + 1, $2)");
+        (next, format!("coalesce({counter}, 0) < {}", i64::MAX))
     }
 
     /// The statement, and in its transaction the news of the user, which concern nobody if no row
@@ -214,11 +232,18 @@ impl Build<'_> {
         match (self.dialect, self.names.id_type) {
             // A column of another type than text finds a number's other forms, too.
             #[cfg(feature = "sqlite")]
-            (Dialect::Sqlite, IdType::Text | IdType::Uuid) => {
-                format!("u.{id} = $1 AND CAST(u.{id} AS TEXT) = $1 {}", self.byte_for_byte())
-            }
+            (Dialect::Sqlite, IdType::Text | IdType::Uuid) => self.is_text_id(),
+            // And one of another collation finds other texts.
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres { .. }, IdType::Text) => self.is_text_id(),
             _ => format!("u.{id} = {value}"),
         }
+    }
+
+    /// The first is for the index.
+    fn is_text_id(&self) -> String {
+        let id = &self.names.id;
+        format!("u.{id} = $1 AND CAST(u.{id} AS TEXT) = $1 {}", self.byte_for_byte())
     }
 
     /// In the column's own type, so that its index is used.
@@ -327,12 +352,14 @@ mod tests {
         assert_eq!(
             &*sql.bump_version,
             "WITH changed AS (UPDATE \"app\".\"accounts\" AS u SET \
-             \"token_version\" = greatest(least(coalesce(u.\"token_version\", 0), \
-             9223372036854775806) + 1, $2), \"sessions\" = NULL WHERE u.\"id\" = $1 \
-             RETURNING CAST(u.\"id\" AS TEXT) AS id) \
+             \"token_version\" = greatest(coalesce(u.\"token_version\", 0) + 1, $2), \
+             \"sessions\" = NULL WHERE u.\"id\" = $1 \
+             AND CAST(u.\"id\" AS TEXT) = $1 COLLATE \"C\" \
+             AND coalesce(u.\"token_version\", 0) < 9223372036854775807 RETURNING CAST(u.\"id\" AS TEXT) AS id) \
              SELECT pg_notify('relatch', changed.id) FROM changed"
         );
-        for statement in [&sql.compare_and_revoke, &sql.delete, &sql.set_active.clone().unwrap()] {
+        let Switch { disable, enable } = sql.switch.unwrap();
+        for statement in [&sql.compare_and_revoke, &sql.delete, &disable, &enable] {
             assert!(statement.ends_with("pg_notify('relatch', changed.id) FROM changed"));
         }
         assert!(sql.bump_epoch[0].1.ends_with("pg_notify('relatch', '') FROM changed"));

@@ -77,7 +77,7 @@ async fn what_revokes_is_heard_once_it_is_committed() {
 
     assert!(store.bump_version("1", 0).await.unwrap());
     assert_eq!(heard.take(1).await, of("1"));
-    assert!(store.set_active("Zoë 2", false, 0).await.unwrap());
+    assert!(store.disable("Zoë 2", 0).await.unwrap());
     assert_eq!(heard.take(1).await, of("Zoë 2"));
     assert!(!store.bump_version("nobody", 0).await.unwrap());
     assert!(!store.delete("nobody").await.unwrap());

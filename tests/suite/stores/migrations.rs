@@ -15,6 +15,7 @@ fn live(name: &str) -> String {
         "CREATE TABLE {name} (id BIGINT PRIMARY KEY, login TEXT NOT NULL, \
                               password_hash TEXT NOT NULL, tenant TEXT);
          CREATE TABLE {name}_t (id TEXT PRIMARY KEY);
+         INSERT INTO {name}_t VALUES ('x'), ('y');
          INSERT INTO {name} VALUES (1, 'ada', '{HASH}', 'x'), (2, 'bob', '{HASH}', NULL);"
     )
 }

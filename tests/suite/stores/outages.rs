@@ -61,7 +61,7 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
             "token_version" | "sessions" => {
                 is_misconfigured(store.bump_version("1", 0).await, column);
             }
-            "is_active" => is_misconfigured(store.set_active("1", true, 0).await, column),
+            "is_active" => is_misconfigured(store.disable("1", 0).await, column),
             _ => {}
         }
     }

@@ -32,17 +32,15 @@ macro_rules! inserts_and_reads {
         let again = store.read(Key::Id("bob-1")).await.unwrap().unwrap();
         assert_eq!(again.columns, bob.columns, "nobody else is touched");
 
-        assert!(store.set_active("bob-1", false, 0).await.unwrap());
+        assert!(store.disable("bob-1", 0).await.unwrap());
         let disabled = store.read(Key::Id("bob-1")).await.unwrap().unwrap();
         assert!(!disabled.is_active && disabled.columns.version > bob.columns.version);
         assert!(store.delete("bob-1").await.unwrap());
         assert!(!store.delete("bob-1").await.unwrap());
         assert!(store.read(Key::Login("bob")).await.unwrap().is_none());
-        // The end of the range is stayed at.
+        // At the end of the range there is no next one.
         assert!(store.bump_version("Ada-1", i64::MAX).await.unwrap());
-        assert!(store.bump_version("Ada-1", 0).await.unwrap());
-        let last = store.read(Key::Id("Ada-1")).await.unwrap().unwrap();
-        assert_eq!(last.columns.version, Some(i64::MAX));
+        assert!(!store.bump_version("Ada-1", 0).await.unwrap());
     }};
 }
 
@@ -103,7 +101,7 @@ async fn an_own_table_in_sqlite() {
         let secret = NewUser::without_password(id, "bob").unwrap();
         let error = store.insert(secret).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
-        let error = store.set_active(id, false, 0).await.unwrap_err();
+        let error = store.disable(id, 0).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported);
 
         let whole = table.secret("k").active("enabled");
@@ -232,15 +230,15 @@ fn groups(users: &str, tenants: &str, realms: &str) -> String {
          CREATE TABLE {tenants} (id INTEGER PRIMARY KEY, epoch BIGINT);
          CREATE TABLE {users} (id TEXT PRIMARY KEY, login TEXT, password_hash TEXT,
                                realm TEXT, tenant_id INTEGER);
-         INSERT INTO {realms} VALUES ('Staff');
+         INSERT INTO {realms} VALUES ('Staff'), ('leaving');
          INSERT INTO {tenants} VALUES (7, 41), (8, NULL);
-         INSERT INTO {users} VALUES ('a', 'a', 'h', 'Staff', 7), ('b', 'b', 'h', 'gone', 8),
+         INSERT INTO {users} VALUES ('a', 'a', 'h', 'Staff', 7), ('b', 'b', 'h', 'leaving', 8),
                                     ('c', 'c', 'h', NULL, NULL);"
     )
 }
 
 macro_rules! epochs {
-    ($store:expr) => {{
+    ($store:expr, $realms:expr) => {{
         let store = $store;
         store.migrate().await.unwrap();
         let epoch = |kind: &str, group: Option<&str>, counter: i64| {
@@ -251,7 +249,7 @@ macro_rules! epochs {
         assert_eq!(read("a").await, [staff.clone(), epoch("tenant", Some("7"), 41)]);
         assert_eq!(
             read("b").await,
-            [epoch("realm", Some("gone"), 0), epoch("tenant", Some("8"), 0)]
+            [epoch("realm", Some("leaving"), 0), epoch("tenant", Some("8"), 0)]
         );
         assert_eq!(read("c").await, [epoch("realm", None, 0), epoch("tenant", None, 0)]);
 
@@ -268,6 +266,12 @@ macro_rules! epochs {
         assert!(read("a").await[1].counter > bumped[1].counter);
         let error = store.bump_epoch("team", "7").await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+
+        // With its counter gone, what it revoked would live again.
+        let gone = "DELETE FROM REALMS WHERE name = 'leaving'".replace("REALMS", $realms);
+        sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(store.pool()).await.unwrap();
+        let error = store.read(Key::Id("b")).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Damaged);
     }};
 }
 
@@ -277,12 +281,12 @@ async fn epochs_of_groups() {
     let pool = directory.pool().await;
     run_sqlite(&pool, groups("u", "t", "r")).await;
     run_sqlite(&pool, "ALTER TABLE r ADD COLUMN gen BIGINT").await;
-    epochs!(SqliteStore::new(pool, in_groups("u", "t", "r")).unwrap());
+    epochs!(SqliteStore::new(pool, in_groups("u", "t", "r")).unwrap(), "r");
 
     let Some(pool) = postgres().await else { return };
     let [users, tenants, realms] = ["u", "t", "r"].map(unique);
     run_postgres(&pool, groups(&users, &tenants, &realms)).await;
-    epochs!(PostgresStore::new(pool, in_groups(&users, &tenants, &realms)).unwrap());
+    epochs!(PostgresStore::new(pool, in_groups(&users, &tenants, &realms)).unwrap(), &realms);
 }
 
 #[tokio::test]

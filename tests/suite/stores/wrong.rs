@@ -1,5 +1,7 @@
 //! Stores that do one thing wrong, each of which the check finds.
 
+use std::time::Duration;
+
 use relatch::store::{
     Columns, Conformance, Key, Nonconformance, Row, StoreError, Update, UserStore,
 };
@@ -32,6 +34,7 @@ enum Fault {
     BumpForgetsLanes,
     BumpOfNobody,
     StaysActive,
+    EnablesLate,
     LoginOfAnybody,
 }
 
@@ -128,6 +131,8 @@ impl UserStore for Wrong {
                 if row.is_none_or(|row| row.columns != *update.before()) {
                     return Ok(false);
                 }
+                // Time for another to read as well.
+                tokio::time::sleep(Duration::from_millis(10)).await;
                 self.run(sql, params).await
             }
             Fault::WritesFirst => {
@@ -158,12 +163,25 @@ impl UserStore for Wrong {
         Ok(done || self.1 == Fault::BumpOfNobody)
     }
 
-    async fn set_active(&self, id: &str, active: bool, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         if self.1 != Fault::StaysActive {
-            let params = vec![Some(id.to_owned()), Some(i32::from(active).to_string())];
-            self.run("UPDATE u SET active = CAST(?2 AS INTEGER) WHERE id = ?1".into(), params)
+            self.run("UPDATE u SET active = 0 WHERE id = ?1".into(), vec![Some(id.to_owned())])
                 .await?;
         }
+        self.bump_version(id, at_least).await
+    }
+
+    async fn enable(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let present = self.read(Key::Id(id)).await?.and_then(|row| row.columns.version);
+        if present != version && self.1 != Fault::EnablesLate {
+            return Ok(false);
+        }
+        self.run("UPDATE u SET active = 1 WHERE id = ?1".into(), vec![Some(id.to_owned())]).await?;
         self.bump_version(id, at_least).await
     }
 }
@@ -216,6 +234,7 @@ async fn each_other_fault_is_found() {
         Fault::BumpForgetsLanes,
         Fault::BumpOfNobody,
         Fault::StaysActive,
+        Fault::EnablesLate,
         Fault::LoginOfAnybody,
     ] {
         let found = check(fault).await.map(|()| format!("{fault:?} is not found"));
