@@ -76,7 +76,7 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
         self.find_by(id, Some(since), Pace::AtOnce).await
     }
 
-    /// The same, to confirm a negative verdict: at most one such read per user and
+    /// The same, to confirm a negative verdict: at most one such read per user at once, and per
     /// [`CONFIRM_INTERVAL`]. Who comes sooner waits for the next one and shares it.
     pub(super) async fn confirm(&self, id: &str, since: Instant) -> Result<Found<F>, StoreError> {
         self.find_by(id, Some(since), Pace::Confirming).await
@@ -115,6 +115,10 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
                     sleep_until(until).await;
                     continue;
                 }
+                Step::WaitFor(earlier) => {
+                    landing(earlier).await;
+                    continue;
+                }
                 Step::Share(outcome) => outcome,
                 Step::Read(ticket) => ticket.depart(pace),
             };
@@ -139,6 +143,7 @@ enum Pace {
 enum Step<F> {
     Return(Found<F>),
     Wait(Instant),
+    WaitFor(Outcome<F>),
     Share(Outcome<F>),
     Read(Ticket<F>),
 }
@@ -167,6 +172,10 @@ impl<F> Shared<F> {
         if matches!(pace, Pace::Confirming) {
             if let Some(outcome) = flights.confirmation(id, since) {
                 return Step::Share(outcome);
+            }
+            if let Some(earlier) = flights.confirming(id) {
+                // One at a time, however long it takes.
+                return Step::WaitFor(earlier);
             }
             let permitted = flights.confirmed_at(id).map(|last| last + CONFIRM_INTERVAL);
             if let Some(permitted) = permitted.filter(|permitted| began < *permitted) {
@@ -220,8 +229,10 @@ impl<F: Send + Sync + 'static> Ticket<F> {
         if matches!(pace, Pace::Confirming) {
             let (shared, id) = (Arc::clone(&self.shared), self.id.clone());
             let (number, permitted) = (self.number, self.began + CONFIRM_INTERVAL);
+            let landed = outcome.clone();
             tokio::spawn(async move {
                 sleep_until(permitted).await;
+                landing(landed).await;
                 shared.flights().forget(&id, number);
             });
         }

@@ -106,6 +106,10 @@ pub enum LoginRefusal {
     NoPassword,
     /// The password is another one.
     WrongPassword,
+    /// The stored hash is not an argon2 PHC string, or asks for an absurd cost: let the user reset
+    /// the password, or verify it with the library that made the hash and
+    /// [`set`](super::Service::set_password) it anew.
+    UnsupportedHash,
     /// The password is right, and the user is not active.
     InactiveUser,
 }
@@ -118,6 +122,7 @@ impl LoginRefusal {
             Self::UnknownLogin => "unknown_login",
             Self::NoPassword => "no_password",
             Self::WrongPassword => "wrong_password",
+            Self::UnsupportedHash => "unsupported_hash",
             Self::InactiveUser => "inactive_user",
         }
     }

@@ -1,6 +1,7 @@
 //! Logging in.
 
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
@@ -9,6 +10,7 @@ use super::{
 use crate::{
     authority::{IssueError, SessionTokens},
     decision::{Committed, Decision},
+    password::PasswordError,
     purpose::Access,
     store::{Key, Record},
     user::User,
@@ -23,7 +25,8 @@ where
     /// the hash is replaced if it is due, which logs nobody out.
     ///
     /// It costs one read and one hash whether or not there is such a user, so names cannot be told
-    /// by the time it takes. A password that is changed meanwhile is checked again: no token of the
+    /// by the time it takes (but for users whose stored hash is of another cost than today's, until
+    /// each logs in again). A password that is changed meanwhile is checked again: no token of the
     /// old one is handed out.
     ///
     /// # Security
@@ -108,7 +111,7 @@ where
 /// A password that was checked against a stored hash: again only where that is another one.
 #[derive(Default)]
 pub(super) struct Checked {
-    stored: Option<String>,
+    stored: Option<Zeroizing<String>>,
     /// A new hash of the same password, if the stored one is to be replaced.
     rehash: Option<String>,
 }
@@ -121,11 +124,18 @@ impl Checked {
         password: &str,
     ) -> Result<(), ServiceError> {
         let stored = read.and_then(Record::password_hash);
-        if stored.is_some() && stored == self.stored.as_deref() {
+        if stored.is_some() && stored == self.stored.as_deref().map(String::as_str) {
             return Ok(());
         }
-        let matched = service.0.passwords.verify(password, stored).await?;
         let refused = |refusal| Err(ServiceError::LoginRefused(refusal));
+        let matched = match service.0.passwords.verify(password, stored).await {
+            Err(ServiceError::Password(PasswordError::UnsupportedHash)) => {
+                // At the cost of any other, or it would tell that there is such a user.
+                service.0.passwords.verify(password, None).await?;
+                return refused(LoginRefusal::UnsupportedHash);
+            }
+            matched => matched?,
+        };
         let (Some(stored), Some(matched)) = (stored, matched) else {
             return refused(match (read, stored) {
                 (None, _) => LoginRefusal::UnknownLogin,
@@ -133,7 +143,7 @@ impl Checked {
                 _ => LoginRefusal::WrongPassword,
             });
         };
-        self.stored = Some(stored.to_owned());
+        self.stored = Some(Zeroizing::new(stored.to_owned()));
         self.rehash = match matched.needs_rehash() {
             true => Some(service.0.passwords.hash(password).await?),
             false => None,

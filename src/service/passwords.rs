@@ -6,7 +6,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use zeroize::Zeroizing;
 
 use super::ServiceError;
-use crate::password::{PasswordError, PasswordHasher, PasswordMatch};
+use crate::password::{MAX_PASSWORD_BYTES, PasswordError, PasswordHasher, PasswordMatch};
 
 /// How long a login waits for its turn before it is told to come back later.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,10 +20,13 @@ pub(super) struct Passwords {
 
 impl Passwords {
     pub(super) fn new(hasher: PasswordHasher, at_once: usize) -> Self {
-        Self { hasher, permits: Arc::new(Semaphore::new(at_once)) }
+        Self { hasher, permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))) }
     }
 
     pub(super) async fn hash(&self, password: &str) -> Result<String, ServiceError> {
+        if password.len() > MAX_PASSWORD_BYTES {
+            return Err(PasswordError::Length.into());
+        }
         let password = Zeroizing::new(password.to_owned());
         self.run(move |hasher| hasher.hash(&password)).await
     }
@@ -33,6 +36,10 @@ impl Passwords {
         password: &str,
         stored: Option<&str>,
     ) -> Result<Option<PasswordMatch>, ServiceError> {
+        if password.len() > MAX_PASSWORD_BYTES {
+            // Matches nothing: it need not wait, nor be copied.
+            return Ok(None);
+        }
         let password = Zeroizing::new(password.to_owned());
         let stored = stored.map(|hash| Zeroizing::new(hash.to_owned()));
         let stored = move |hasher: &PasswordHasher| {

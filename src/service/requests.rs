@@ -1,12 +1,15 @@
 //! Requests: verifying tokens and refreshing them.
 
+use std::panic::resume_unwind;
+
 use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
-use tokio::time::Instant;
+use tokio::{task::JoinError, time::Instant};
 
 use super::{Service, ServiceError, records::Found};
 use crate::{
     authority::SessionTokens,
+    event::EventKind,
     live::{BoundError, Live},
     purpose::{Access, Purpose},
     rejection::{Stage, VerifyError},
@@ -82,27 +85,54 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 impl<F, C> Service<F, C>
 where
     F: Clone + Send + Sync + 'static,
-    C: Serialize + DeserializeOwned,
+    C: Serialize + DeserializeOwned + 'static,
 {
     /// Exchanges a refresh token for its successor and a fresh access token.
     ///
     /// A token that had been used before ends its session, but for the policy's grace; the
-    /// [`on_event`](super::ServiceBuilder::on_event) of the service hears of both.
+    /// [`on_event`](super::ServiceBuilder::on_event) of the service hears of both, also where the
+    /// client hangs up.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Rejected`], and the others, after which the same token may be tried again.
     pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
+        let this = self.clone();
+        // In a task of its own: a reuse that ends the session is told though its client hangs up.
+        let task = tokio::spawn(async move { this.refresh_to_the_end(token).await });
+        match task.await.map_err(JoinError::try_into_panic) {
+            Ok(refreshed) => refreshed,
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(shut_down)) => Err(StoreError::unreachable(shut_down).into()),
+        }
+    }
+
+    async fn refresh_to_the_end(
+        &self,
+        token: RefreshToken,
+    ) -> Result<SessionTokens<C>, ServiceError> {
         let authority = self.authority();
         let opened = authority.open_refresh(token)?;
-        let refreshed = self
-            .decide(Key::Id(opened.user_id()), |read| {
-                let user = read.ok_or(opened.unknown_user())?.user();
-                let claims = (self.0.claims)(user);
-                Ok(authority.issue::<Access<C>>(user, &claims).refresh(&opened)?)
-            })
-            .await?;
-        refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
-        Ok(refreshed.into_tokens()?)
+        let mut reuse = None;
+        let decided = self.decide(Key::Id(opened.user_id()), |read| {
+            let user = read.ok_or(opened.unknown_user())?.user();
+            let claims = (self.0.claims)(user);
+            let decision = authority.issue::<Access<C>>(user, &claims).refresh(&opened)?;
+            Ok(decision.map(|refreshed| {
+                reuse = refreshed.event().filter(|event| event.kind() == EventKind::Reuse).cloned();
+                refreshed
+            }))
+        });
+        match decided.await {
+            Ok(refreshed) => {
+                refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
+                Ok(refreshed.into_tokens()?)
+            }
+            // Whether the session has ended is not known, and that the token came twice is.
+            Err(error) => {
+                reuse.iter().for_each(|event| (self.0.on_event)(event));
+                Err(error)
+            }
+        }
     }
 }

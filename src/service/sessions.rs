@@ -11,6 +11,7 @@ use crate::{
     authority::SessionTokens,
     decision::Committed,
     purpose::Access,
+    rejection::{Reason, Rejection, Stage},
     session::Session,
     slots::{SessionId, SessionInfo},
     store::{Key, Record, StoredUser},
@@ -24,14 +25,17 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError`].
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the others.
     pub async fn sessions<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
     ) -> Result<Vec<SessionInfo>, ServiceError> {
+        let authority = self.authority();
         let read = self.0.records.read(Key::Id(session.user().id())).await?;
-        let read = read.ok_or(ServiceError::NoSuchUser)?;
-        Ok(self.authority().sessions(read.user())?)
+        let user = read.as_ref().ok_or(ServiceError::NoSuchUser)?.user();
+        let sessions = authority.sessions(user)?;
+        is_alive(session, user, &sessions)?;
+        Ok(sessions)
     }
 
     /// Logs this device out; whether its session was still there.
@@ -44,7 +48,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         session: &Session<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
         let own = session.id().ok_or(ServiceError::NoSession)?;
-        self.log_out_device(session, own).await
+        let authority = self.authority();
+        self.decide(Key::Id(session.user().id()), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            Ok(authority.log_out(user, own)?)
+        })
+        .await
     }
 
     /// Logs one of the user's devices out, by an id out of the list; whether there was such a
@@ -52,7 +61,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError`].
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the others.
     pub async fn log_out_device<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -61,6 +70,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let authority = self.authority();
         self.decide(Key::Id(session.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            is_alive(session, user, &authority.sessions(user)?)?;
             Ok(authority.log_out(user, device)?)
         })
         .await
@@ -154,4 +164,21 @@ where
         let session = opened.verify(read.as_ref().map(|read| read.user().clone()))?;
         Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
     }
+}
+
+/// Whether the session that was verified is one of the user as the record is now: what a thief still
+/// holds in a request that is under way should not end what was started after it was revoked.
+fn is_alive<F, D>(
+    session: &Session<StoredUser<F>, D>,
+    user: &StoredUser<F>,
+    sessions: &[SessionInfo],
+) -> Result<(), Rejection> {
+    let has_ended = |own| sessions.iter().all(|info| info.id() != own);
+    let reason = match () {
+        () if !user.is_active() => Reason::InactiveUser,
+        () if !session.user().has_binding_of(user) => Reason::RevokedByVersion,
+        () if session.id().is_some_and(has_ended) => Reason::SessionEnded,
+        () => return Ok(()),
+    };
+    Err(Rejection::new(Stage::Session, reason))
 }

@@ -19,6 +19,7 @@ mod one_time;
 #[cfg(feature = "password")]
 mod password;
 mod properties;
+mod races;
 mod redaction;
 mod rotation;
 mod rotation_failures;

@@ -11,7 +11,7 @@ use crate::{service::records::Found, store::StoreError};
 pub(super) struct Flights<F> {
     /// Of each user, in the order that they began: the last one is the newest.
     aloft: HashMap<String, Vec<Flight<F>>>,
-    /// The last confirmation of each user, until the next one is permitted.
+    /// The last confirmation of each user, until it has landed and the next one is permitted.
     confirmations: HashMap<String, Confirmation<F>>,
     launched: u64,
 }
@@ -54,6 +54,12 @@ impl<F> Flights<F> {
     /// When the last confirmation of the user began, if it was lately.
     pub(super) fn confirmed_at(&self, id: &str) -> Option<Instant> {
         self.confirmations.get(id).map(|last| last.began)
+    }
+
+    /// The last confirmation, if it has not landed, nor was overtaken.
+    pub(super) fn confirming(&self, id: &str) -> Option<Outcome<F>> {
+        let last = self.confirmations.get(id)?;
+        last.outcome.clone().filter(|outcome| outcome.borrow().is_none())
     }
 
     /// Notes a read that begins now, and gives its number.

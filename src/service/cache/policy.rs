@@ -43,9 +43,11 @@ pub struct CachePolicy {
     max_users: usize,
 }
 
+const MAX_USERS: usize = 100_000_000;
+
 impl CachePolicy {
     /// Records that are at most `max_staleness` old, [`MIN_BOUND`] to [`MAX_BOUND`], of about
-    /// `max_users` users, at least 1: those who come seldom make room for the others.
+    /// `max_users` users, 1 to 100 million: those who come seldom make room for the others.
     ///
     /// # Errors
     ///
@@ -55,8 +57,8 @@ impl CachePolicy {
             return Err(CachePolicyError::MaxStaleness);
         }
         match max_users {
-            0 => Err(CachePolicyError::MaxUsers),
-            _ => Ok(Self { max_staleness: max_staleness.unsigned_abs(), max_users }),
+            1..=MAX_USERS => Ok(Self { max_staleness: max_staleness.unsigned_abs(), max_users }),
+            _ => Err(CachePolicyError::MaxUsers),
         }
     }
 
@@ -86,7 +88,7 @@ impl fmt::Display for CachePolicyError {
                 let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
                 write!(f, "a cached record's staleness takes {min} to {max} seconds")
             }
-            Self::MaxUsers => f.write_str("a cache keeps at least 1 user"),
+            Self::MaxUsers => write!(f, "a cache keeps 1 to {MAX_USERS} users"),
         }
     }
 }
