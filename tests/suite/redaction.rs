@@ -219,6 +219,9 @@ fn nothing_secret_is_printed_by_any_public_type() {
         print("LiveGuard", &guard);
     }
 
+    #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
+    services(authority.clone(), &carried.expose_text(), &mut print);
+
     for (name, text) in &printed {
         secrets.are_absent_from(name, text);
     }
@@ -233,6 +236,99 @@ fn nothing_secret_is_printed_by_any_public_type() {
     }
 }
 
+/// The types of services and stores, each with the secrets that it can have.
+#[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
+fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static str, &dyn Debug)) {
+    use relatch::{
+        service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
+        store::{
+            Conformance, GroupsTable, IdType, Key, Lanes, MemoryStore, NewUser, PostgresStore,
+            SqliteStore, StoreError, UserEpoch, UserStore, UsersTable, check_conformance,
+        },
+    };
+
+    print("Client", &Client::new("phone").in_context(Context::new().with("kind", "SECRET")));
+    print("LoginRefusal", &LoginRefusal::WrongPassword);
+    print("ServiceError", &ServiceError::LoginRefused(LoginRefusal::NoPassword));
+    print("StoreError", &StoreError::unsupported("what"));
+    print("StoreErrorKind", &StoreError::unsupported("what").kind());
+    print("Lanes", &Lanes::default());
+    print("LanesError", &Lanes::from_column(Some("SECRET")).unwrap_err());
+    print("Key", &Key::Id("alice"));
+    print("UserEpoch", &UserEpoch::new("tenant", None, 1));
+    print("Conformance", &Conformance::new("alice"));
+    print("IdType", &IdType::Text);
+    print("GroupsTable", &GroupsTable::named("tenants"));
+    let table = UsersTable::ready();
+    print("UsersTable", &table);
+    let policy = CachePolicy::new(time::Duration::MINUTE, 10).unwrap();
+    print("CachePolicy", &policy);
+    print("CachePolicyError", &CachePolicy::new(time::Duration::MINUTE, 0).unwrap_err());
+
+    let store = MemoryStore::new();
+    let alice = NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH);
+    print("NewUser", &alice);
+    print("NewUser", &NewUser::without_password("bob", "SECRET").unwrap());
+    assert!(store.insert(alice, "SECRET"));
+    store.edit("alice", |row| row.columns.carried = Some(carried.to_owned()));
+    print("MemoryStore", &store);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let builder = Service::builder(authority, store.clone()).cache(policy);
+    print("ServiceBuilder", &builder);
+    let service = builder.build();
+    print("Service", &service);
+    print("Changes", &service.changes());
+    let link = Token::<relatch::one_time::PasswordReset>::new("SECRET");
+    print("OneTime", &service.one_time(link).set_password("SECRET"));
+    let row = runtime.block_on(store.read(Key::Id("alice"))).unwrap().unwrap();
+    print("Row", &row);
+    print("Columns", &row.columns);
+    print("StoredUser", &runtime.block_on(service.find(Key::Id("alice"))).unwrap());
+    print("Update", &seen_update(&runtime));
+    let nobody = runtime.block_on(check_conformance(&store, "nobody")).unwrap_err();
+    print("Nonconformance", &nobody);
+
+    let lazy = "postgres://nobody:SECRET@localhost:1/none";
+    let postgres = PostgresStore::new(sqlx::PgPool::connect_lazy(lazy).unwrap(), table.clone());
+    let postgres = postgres.unwrap();
+    print("Listener", &postgres.listen_with(|_| ()));
+    print("PostgresStore", &postgres);
+    let pool = sqlx::SqlitePool::connect_lazy("sqlite::memory:").unwrap();
+    print("SqliteStore", &SqliteStore::new(pool.clone(), table).unwrap());
+    print("UsersTableError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());
+}
+
+/// What a store is handed for a user with a password.
+#[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
+fn seen_update(runtime: &tokio::runtime::Runtime) -> relatch::store::Update {
+    use std::sync::{Arc, Mutex};
+
+    use relatch::store::{Key, MemoryStore, NewUser, Row, StoreError, Update, UserStore};
+
+    struct Seen(MemoryStore, Arc<Mutex<Option<Update>>>);
+
+    impl UserStore for Seen {
+        type Fields = ();
+        async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+            self.0.read(key).await
+        }
+        async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+            self.1.lock().unwrap().replace(update.clone());
+            self.0.compare_and_set(update).await
+        }
+        async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+            self.0.delete(id).await
+        }
+    }
+
+    let (store, seen) = (MemoryStore::new(), Arc::default());
+    store.insert(NewUser::with_password_hash("alice", "alice", PASSWORD_HASH), ());
+    let bumped = Seen(store, Arc::clone(&seen));
+    assert!(runtime.block_on(bumped.bump_version("alice", 0)).unwrap());
+    seen.lock().unwrap().take().unwrap()
+}
+
 /// The names of all public types, read from the source.
 fn public_types() -> Vec<String> {
     fn visit(folder: &Path, names: &mut Vec<String>) {
@@ -242,6 +338,8 @@ fn public_types() -> Vec<String> {
                 ("password.rs", cfg!(feature = "password")),
                 ("asymmetric.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
+                ("service", cfg!(feature = "cache")),
+                ("store", cfg!(all(feature = "sqlite", feature = "postgres"))),
             ];
             if skip.iter().any(|(module, is_on)| !is_on && path.ends_with(module)) {
                 continue;
