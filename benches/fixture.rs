@@ -201,7 +201,8 @@ pub struct Pool<T> {
 }
 
 impl<T> Pool<T> {
-    fn new(items: Vec<T>) -> Self {
+    #[must_use]
+    pub fn new(items: Vec<T>) -> Self {
         Self { items, next: Cell::new(0) }
     }
 

@@ -8,6 +8,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
 mod peers;
+#[path = "../shared/plain.rs"]
+mod plain;
+#[path = "../shared/ratio.rs"]
 mod ratio;
 mod stages;
 
@@ -29,12 +32,16 @@ use sha2::block_api::compress256;
 use time::OffsetDateTime;
 
 use crate::{
-    peers::{Plain, PlainJwt, Simple},
-    ratio::{Ratio, in_turns, time, time_each},
+    peers::Simple,
+    plain::{Plain, PlainJwt},
+    ratio::{Ratio, in_turns},
 };
 
+/// How often the one is done before it is the other's turn: once through a pool.
+const TURN: u64 = WARM as u64;
+
 fn main() {
-    peers::install_provider(&env::var("JWT_PROVIDER").unwrap_or_else(|_| "rust_crypto".to_owned()));
+    plain::install_provider(&env::var("JWT_PROVIDER").unwrap_or_else(|_| "rust_crypto".to_owned()));
     let subjects = Subjects::new();
     let criterion = || {
         Criterion::default()
@@ -131,7 +138,7 @@ impl Subjects {
 
         let mut measure = |name: &str, yardstick: &dyn Fn(), subject: &dyn Fn()| {
             group.bench_function(name, |bencher| {
-                in_turns(bencher, &mut |n| time(n, yardstick), &mut |n| time(n, subject));
+                in_turns(TURN, bencher, &mut |n| time(n, yardstick), &mut |n| time(n, subject));
             });
         };
         measure("verify", &decode, &|| verify(authority, self.tokens.turn(), users));
@@ -172,7 +179,7 @@ impl Subjects {
         measure("issue-cached", &encode, &|| issue(caching.turn()));
 
         group.bench_function("verify-cold", |bencher| {
-            in_turns(bencher, &mut |n| time(n, &decode), &mut |n| {
+            in_turns(TURN, bencher, &mut |n| time(n, &decode), &mut |n| {
                 let arrived = |text: &String| AccessToken::new(text.as_str());
                 time_each(n, &self.cold_texts, arrived, |token| {
                     verify(authority, token, &self.cold);
@@ -180,7 +187,7 @@ impl Subjects {
             });
         });
         group.bench_function("denylist-cold", |bencher| {
-            in_turns(bencher, &mut |n| time(n, &decode), &mut |n| {
+            in_turns(TURN, bencher, &mut |n| time(n, &decode), &mut |n| {
                 time_each(n, &self.plain_cold, String::clone, decode_unlisted)
             });
         });
@@ -190,7 +197,7 @@ impl Subjects {
         let verify = |i: usize| verify(authority, &tokens[i % WARM], users);
         let mut scale = |name: &str, f: &(dyn Fn(usize) + Sync)| {
             group.bench_function(name, |bencher| {
-                in_turns(bencher, &mut |n| on_threads(1, n, f), &mut |n| on_threads(2, n, f));
+                in_turns(TURN, bencher, &mut |n| on_threads(1, n, f), &mut |n| on_threads(2, n, f));
             });
         };
         scale("decode-two-threads", &decode);
@@ -225,6 +232,22 @@ fn verify(authority: &Authority, token: &AccessToken, users: &Users) {
 
 fn reject(authority: &Authority, token: &AccessToken, users: &Users) {
     assert!(authority.verify(token, |id| users.find(id)).is_err());
+}
+
+/// The time that `count` calls take.
+fn time(count: u64, f: &dyn Fn()) -> Duration {
+    let began = Instant::now();
+    (0..count).for_each(|_| f());
+    began.elapsed()
+}
+
+/// The time that `count` calls take, with things that are made of a pool's just before: as a token
+/// that has just arrived is in the processor's cache, and the record of its user is not.
+fn time_each<T, U>(count: u64, pool: &Pool<T>, make: impl Fn(&T) -> U, f: impl Fn(&U)) -> Duration {
+    let made: Vec<U> = (0..count).map(|_| make(pool.turn())).collect();
+    let began = Instant::now();
+    made.iter().for_each(f);
+    began.elapsed()
 }
 
 /// The time that `f` takes, `count` times on each of several threads at once. A thread does it some
