@@ -12,10 +12,7 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 # Before the import, which would leave its bytecode among the sources.
@@ -23,15 +20,13 @@ sys.dont_write_bytecode = True
 
 import plot
 from figures import GROUPS, YARDSTICKS, Figure, collect, require_rows
+from readme import README, ROOT, check, counted, logged, paragraph, render, with_section
 
-ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
 SPEED_JSON = ROOT / "benches" / "speed.json"
 SPEED_SVG = ROOT / "benches" / "speed.svg"
 STAGES_SVG = ROOT / "benches" / "stages.svg"
 RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "speed"
 
-BEGIN, END = "<!-- speed:begin -->\n", "<!-- speed:end -->\n"
 BENCH = ["cargo", "bench", "--locked", "-p", "relatch-benches", "--bench", "speed"]
 
 
@@ -51,9 +46,9 @@ def main() -> None:
     elif arguments.command == "write":
         write()
     elif arguments.command == "render":
-        render()
+        render(rendered())
     elif arguments.command == "check":
-        check()
+        check(rendered(), "report.py")
     else:
         run(of_run.get_default("runs"), of_run.get_default("aws_runs"))
         write()
@@ -72,42 +67,9 @@ def run(rust_crypto: int, aws_lc_rs: int) -> None:
             logged(what, home.with_suffix(".log"), BENCH, variables)
 
 
-def logged(what: str, log: Path, command: list[str], variables: dict[str, str]) -> None:
-    print(f"{what}: ", end="", flush=True)
-    began = time.monotonic()
-    with log.open("wb") as output:
-        status = subprocess.run(
-            command,
-            check=False,
-            cwd=ROOT,
-            env=os.environ | variables,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ).returncode
-    if status != 0:
-        print("failed")
-        sys.exit(log.read_text(encoding="utf-8", errors="replace"))
-    print(f"{time.monotonic() - began:.0f} s")
-
-
 def write() -> None:
     SPEED_JSON.write_text(json.dumps(collect(ROOT, RUNS), indent=2) + "\n", encoding="utf-8")
-    render()
-
-
-def render() -> None:
-    for path, text in rendered().items():
-        path.write_text(text, encoding="utf-8")
-
-
-def check() -> None:
-    wrong = [
-        str(path.relative_to(ROOT))
-        for path, text in rendered().items()
-        if text != (path.read_text(encoding="utf-8") if path.exists() else None)
-    ]
-    if wrong:
-        sys.exit(f"not what `benches/report.py render` makes: {', '.join(wrong)}")
+    render(rendered())
 
 
 def rendered() -> dict[Path, str]:
@@ -122,18 +84,10 @@ def rendered() -> dict[Path, str]:
     stages.append(("the rest", whole - sum(ns for _, ns in stages)))
     section = speed_section(figures) + stages_section(stages, whole)
     return {
-        README: with_section(section),
+        README: with_section("speed", section),
         SPEED_SVG: speed_plot(figures["ratios"]),
         STAGES_SVG: plot.stages(stages, whole),
     }
-
-
-def with_section(section: str) -> str:
-    text = README.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        sys.exit("README.md must have one begin and one end of the section")
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + section + END + rest.split(END)[1]
 
 
 def speed_section(figures: dict[str, object]) -> str:
@@ -218,10 +172,6 @@ def speed_plot(ratios: dict[str, Figure]) -> str:
     )
 
 
-def paragraph(text: str) -> str:
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
-
-
 def with_min_max(of: Figure) -> str:
     return f"{plot.ratio(of['median'])} ({min_max(of)})"
 
@@ -230,10 +180,6 @@ def min_max(of: Figure) -> str:
     if len(of["runs"]) == 1:
         return "one run"
     return f"{plot.ratio(of['min'])}–{plot.ratio(of['max'])}"
-
-
-def counted(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
 
 
 if __name__ == "__main__":
