@@ -1,0 +1,160 @@
+//! What a user takes in a service's cache, as one line of JSON: the bytes that were asked of the
+//! allocator, and by how much the process grew.
+//!
+//! `cargo bench -p relatch-benches --features stores --bench memory [USERS]`
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
+
+use std::{
+    convert::Infallible,
+    env, fs, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use allocation_counter::measure;
+use relatch::{
+    Authority, Binding, BindingMode, Committed, Credential, SessionTable, User,
+    service::{CachePolicy, Service},
+    store::{Columns, Key, Row, StoreError, Update, UserStore},
+};
+use relatch_benches::{AccessToken, Claims, authority, user_id};
+use time::Duration;
+use tokio::runtime::Builder;
+
+fn main() {
+    // `cargo bench` adds an argument of its own.
+    let users = env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let users = users.unwrap_or(1_000_000);
+    // A stamp is of one token alone, so no key is kept.
+    let record = fill(users, BindingMode::StampHs256);
+    let with_key = fill(users, BindingMode::Key);
+    println!(r#"{{"users": {users}, "record": {record}, "record_and_key": {with_key}}}"#);
+}
+
+/// Fills a cache with so many users, and tells what each of them takes.
+fn fill(users: usize, mode: BindingMode) -> String {
+    let (authority, store) = (authority(mode), Synthetic::new());
+    let reads = Arc::clone(&store.reads);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let resident = resident_bytes();
+    let mut service = None;
+    let mut kept = users;
+    let allocated = measure(|| {
+        let policy = CachePolicy::new(Duration::HOUR, users).unwrap();
+        let service = service
+            .insert(Service::builder(authority.clone(), store.clone()).cache(policy).build());
+        runtime.block_on(async {
+            for user in 0..users {
+                let token = store.token(user, &authority);
+                drop(service.authenticate(&token).await.unwrap());
+            }
+        });
+    })
+    .bytes_current;
+    let grown = resident_bytes() - resident;
+    assert_eq!(reads.load(Ordering::Relaxed), users);
+
+    // How many of them are still there, by every hundredth.
+    let service = service.unwrap();
+    runtime.block_on(async {
+        for user in (0..users).step_by(100) {
+            let token = store.token(user, &authority);
+            drop(service.authenticate(&token).await.unwrap());
+        }
+    });
+    kept -= (reads.load(Ordering::Relaxed) - users) * 100;
+    // Or what it gives back would be what the next one takes.
+    mem::forget(service);
+    let each = |bytes: i64| bytes / kept as i64;
+    format!(r#"{{"allocated": {}, "resident": {}, "kept": {kept}}}"#, each(allocated), each(grown))
+}
+
+/// A store that makes each row up, and so takes no memory itself.
+#[derive(Clone)]
+struct Synthetic {
+    /// Of one user who is logged in, and so of each.
+    sessions: Option<String>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Synthetic {
+    fn new() -> Self {
+        let account = Account::of(0);
+        let authority = authority(BindingMode::Key);
+        let decision = authority.issue(&account, &Claims::of(0)).start_session("Chrome on Windows");
+        let mut sessions = None;
+        let stored = decision.unwrap().commit(|change| {
+            sessions = change.sessions().and_then(SessionTable::to_column);
+            Ok::<_, Infallible>(true)
+        });
+        assert!(matches!(stored, Ok(Committed::Stored(_))));
+        Self { sessions, reads: Arc::default() }
+    }
+
+    fn token(&self, user: usize, authority: &Authority) -> AccessToken {
+        authority.issue(&Account::of(user), &Claims::of(user)).sign().unwrap()
+    }
+}
+
+impl UserStore for Synthetic {
+    type Fields = ();
+
+    async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+        let Key::Id(id) = key else { return Ok(None) };
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let mut columns = Columns::default();
+        columns.version = Some(VERSION);
+        columns.secret = Some(SECRET.to_owned());
+        columns.sessions.clone_from(&self.sessions);
+        Ok(Some(Row::new(id, columns, ())))
+    }
+
+    async fn compare_and_set(&self, _: &Update) -> Result<bool, StoreError> {
+        Err(StoreError::unsupported("it is only read"))
+    }
+
+    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+        Err(StoreError::unsupported("it is only read"))
+    }
+}
+
+/// The user that such a row is of, to issue tokens for.
+struct Account {
+    id: String,
+    credential: Credential,
+    sessions: SessionTable,
+}
+
+const VERSION: i64 = 1_700_000_000_000;
+const SECRET: &str = "Wmc6Nq0mZ4T7nJm8yJ3n1i0mVb6cQ2s7l4yq8h5oXkE";
+
+impl Account {
+    fn of(user: usize) -> Self {
+        let credential = Credential::from_secrets([SECRET]).unwrap();
+        Self { id: user_id(user), credential, sessions: SessionTable::default() }
+    }
+}
+
+impl User for Account {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn binding(&self) -> Binding<'_> {
+        Binding::credential(&self.credential).version(VERSION)
+    }
+
+    fn sessions(&self) -> Option<&SessionTable> {
+        Some(&self.sessions)
+    }
+}
+
+/// How much of the process is in memory (proc_pid_status(5)).
+fn resident_bytes() -> i64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<i64>().unwrap() * 1024
+}
