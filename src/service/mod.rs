@@ -86,7 +86,7 @@ use self::{
 use crate::{authority::Authority, purpose::NoClaims, store::UserStore};
 
 /// An authority joined with a store of users: what an application holds. A clone is cheap and the
-/// same.
+/// same. Make one for the process: what one service changes, another one's cache does not see.
 ///
 /// `F` are the fields of a user's row that the application wants at hand
 /// ([`StoredUser::fields`](crate::store::StoredUser::fields)), `C` the claims of its access tokens.

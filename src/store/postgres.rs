@@ -136,7 +136,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
 
     /// Logs out everybody in this group: its counter becomes `max(counter + 1, now in
     /// milliseconds)`, and every process that listens looks again at everybody. Whether there is
-    /// such a group.
+    /// such a group. In a process that caches and does not listen, tell it to
+    /// [`Changes::publish_all`](crate::service::Changes::publish_all) afterwards.
     ///
     /// # Errors
     ///
