@@ -1,56 +1,185 @@
-//! The service over a store in memory.
+//! The service through its public API alone. Each test that takes a [`Backend`] is written once and
+//! runs over each store: in memory, in a SQLite file, and in PostgreSQL where
+//! `RELATCH_TEST_POSTGRES` holds a URL.
 
-use relatch::{
-    Authority, Context, MasterKey, NoClaims, Reason, User,
-    one_time::{MagicLink, PasswordReset},
-    service::{LoginRefusal, Service, ServiceError},
-    store::{Key, MemoryStore, NewUser},
-};
+/// Runs each of these tests over each store.
+macro_rules! over_each_store {
+    ($($test:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::service::backends::Memory::new()).await;
+            })+
+        }
 
-fn is_send<T: Send>(value: T) -> T {
-    value
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::service::backends::Sqlite::new().await).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                if let Some(db) = crate::service::backends::Postgres::new().await {
+                    super::$test(db).await;
+                }
+            })+
+        }
+    };
 }
 
-#[tokio::test]
-async fn a_story() {
-    let authority =
-        Authority::new(MasterKey::generate("k").unwrap(), "https://i", "https://a").unwrap();
-    let users = MemoryStore::new();
-    let service = Service::new(authority, users.clone());
-    let hash = service.hash_password("correct horse").await.unwrap();
-    users.insert(NewUser::with_password_hash("1", "alice", hash), ());
-    let phone = is_send(service.login("alice", "correct horse", "phone")).await.unwrap();
-    let laptop = service.login("alice", "correct horse", "laptop").await.unwrap();
-    let error = service.login("alice", "wrong", "phone").await.unwrap_err();
-    assert!(matches!(error, ServiceError::LoginRefused(LoginRefusal::WrongPassword)));
-    let session = is_send(service.authenticate(phone.access())).await.unwrap();
-    assert_eq!(session.user().id(), "1");
-    assert_eq!(is_send(service.sessions(&session)).await.unwrap().len(), 2);
-    let (access, refresh) = laptop.into_parts();
-    let laptop = is_send(service.refresh(refresh)).await.unwrap();
-    assert!(is_send(service.log_out(&session)).await.unwrap());
-    assert_eq!(
-        service.authenticate(phone.access()).await.unwrap_err().reason(),
-        Some(Reason::SessionEnded)
-    );
-    let laptop =
-        is_send(service.change_password(laptop.access(), "correct horse", "battery staple"))
-            .await
-            .unwrap();
-    assert!(service.authenticate(&access).await.is_err());
-    let laptop = is_send(service.log_out_others(laptop.access())).await.unwrap();
-    let issued =
-        is_send(service.issue::<PasswordReset>(Key::Login("alice"), &NoClaims {}, Context::new()))
-            .await
-            .unwrap();
-    let (_, link) = issued.unwrap();
-    is_send(service.peek(&link)).await.unwrap();
-    is_send(service.one_time(link).set_password("new one").consume()).await.unwrap();
-    assert!(service.authenticate(laptop.access()).await.is_err());
-    let issued =
-        service.issue::<MagicLink>(Key::Id("1"), &NoClaims {}, Context::new()).await.unwrap();
-    let tablet = is_send(service.one_time(issued.unwrap().1).login("tablet")).await.unwrap();
-    service.authenticate(tablet.access()).await.unwrap();
-    is_send(service.disable("1")).await.unwrap();
-    is_send(service.set_password("1", "again")).await.unwrap();
+mod backends;
+#[cfg(feature = "cache")]
+mod cache;
+mod failures;
+mod faulty;
+mod hashing;
+mod live;
+mod login;
+mod one_time;
+mod random;
+mod requests;
+mod sessions;
+mod users;
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use relatch::{
+    Access, Authority, AuthorityBuilder, Reason, RefreshToken, SessionEvent, SessionTokens, Token,
+    User,
+    password::PasswordHasher,
+    service::{Service, ServiceBuilder, ServiceError},
+    store::{Columns, Key, NewUser, StoreErrorKind, UserStore},
+};
+use time::Duration;
+
+use self::backends::{Backend, Column, Profile};
+use crate::common::{Role, TestClock, builder, role};
+
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// The hash of [`PASSWORD`], made once for all tests.
+pub(crate) fn hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| PasswordHasher::new().hash(PASSWORD).unwrap())
+}
+
+type Tokens = SessionTokens<Role>;
+type Settings = ServiceBuilder<Profile, Role>;
+
+/// A service over a store with the user `alice`, whose id is `1`, and the user `bob`, whose id is
+/// `2` and who has no password.
+struct World<B> {
+    db: B,
+    service: Service<Profile, Role>,
+    clock: TestClock,
+    events: Arc<Mutex<Vec<SessionEvent>>>,
+}
+
+const ALICE: &str = "1";
+const BOB: &str = "2";
+
+impl<B: Backend> World<B> {
+    async fn new(db: B) -> Self {
+        Self::with(db, |settings| settings).await
+    }
+
+    async fn with(db: B, set: impl FnOnce(Settings) -> Settings) -> Self {
+        db.insert(NewUser::with_password_hash(ALICE, "alice", hash())).await;
+        db.insert(NewUser::without_password(BOB, "bob").unwrap()).await;
+        let clock = TestClock::new();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&events);
+        let settings = settings(authority(&clock), db.store().clone())
+            .on_event(move |event| heard.lock().unwrap().push(event.clone()));
+        Self { service: set(settings).build(), db, clock, events }
+    }
+
+    /// Another process over the same store, with settings of its own.
+    fn another(&self, set: impl FnOnce(Settings) -> Settings) -> Service<Profile, Role> {
+        self.over(self.db.store().clone(), set)
+    }
+
+    /// Another process over another view of the same store.
+    fn over(
+        &self,
+        store: impl UserStore<Fields = Profile>,
+        set: impl FnOnce(Settings) -> Settings,
+    ) -> Service<Profile, Role> {
+        set(settings(authority(&self.clock), store)).build()
+    }
+
+    async fn start(&self, label: &str) -> Tokens {
+        self.service.start_session(ALICE, label).await.unwrap()
+    }
+
+    async fn columns(&self, id: &str) -> Columns {
+        self.db.store().read(Key::Id(id)).await.unwrap().unwrap().columns
+    }
+
+    async fn labels(&self) -> Vec<String> {
+        let user = self.service.find(Key::Id(ALICE)).await.unwrap().unwrap();
+        let sessions = self.service.authority().sessions(&user).unwrap();
+        let mut labels: Vec<_> = sessions.iter().map(|one| one.label().to_owned()).collect();
+        labels.sort();
+        labels
+    }
+
+    fn events(&self) -> Vec<SessionEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+
+    /// Why neither the access token nor the refresh token of these is good any more.
+    async fn assert_dead(&self, tokens: &Tokens) -> Reason {
+        let reason = refused(&self.service, tokens.access()).await.expect("the access token lives");
+        let refreshed = self.service.refresh(again(tokens)).await;
+        assert!(matches!(refreshed, Err(ServiceError::Rejected(_))), "{refreshed:?}");
+        reason
+    }
+
+    async fn assert_alive(&self, tokens: &Tokens) {
+        assert_eq!(refused(&self.service, tokens.access()).await, None);
+    }
+}
+
+fn authority(clock: &TestClock) -> Authority {
+    settings_of(clock).build().unwrap()
+}
+
+/// Entropy of the system's, for two processes must not issue the same.
+fn settings_of(clock: &TestClock) -> AuthorityBuilder {
+    builder(clock).entropy(relatch::SystemEntropy).lifetime(Duration::hours(12))
+}
+
+fn settings(authority: Authority, store: impl UserStore<Fields = Profile>) -> Settings {
+    Service::builder(authority, store)
+        .claims(|user| role(user.fields().role.as_deref().unwrap_or("guest")))
+}
+
+/// The same refresh token once more, as a second tab or a thief presents it.
+fn again(tokens: &Tokens) -> RefreshToken {
+    Token::new(tokens.refresh().expose())
+}
+
+/// Why this token is refused, `None` if it is accepted. Nothing but the token may be to blame.
+async fn refused(service: &Service<Profile, Role>, token: &Token<Access<Role>>) -> Option<Reason> {
+    match service.authenticate(token).await {
+        Ok(session) => {
+            assert!(session.user().is_active());
+            None
+        }
+        Err(ServiceError::Rejected(rejection)) => Some(rejection.reason()),
+        Err(other) => panic!("neither accepted nor refused: {other:?}"),
+    }
+}
+
+/// What kind of failure of the store this is; nothing else.
+#[track_caller]
+fn store_error<T>(outcome: Result<T, ServiceError>) -> StoreErrorKind {
+    match outcome.err() {
+        Some(ServiceError::Store(error)) => error.kind(),
+        other => panic!("not an error of the store: {other:?}"),
+    }
 }

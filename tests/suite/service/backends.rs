@@ -1,0 +1,204 @@
+//! The stores that the suite runs over.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use relatch::store::{MemoryStore, NewUser, PostgresStore, SqliteStore, UserStore, UsersTable};
+use serde::Deserialize;
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool, sqlite::SqliteConnectOptions};
+
+/// The fields of a user's row that the tests' application wants at hand.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct Profile {
+    pub(crate) email: Option<String>,
+    pub(crate) role: Option<String>,
+}
+
+/// A column of a user's row, to be written past the library.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Column {
+    Version,
+    PasswordHash,
+    Carried,
+    Sessions,
+    Lanes,
+    Email,
+    Role,
+}
+
+/// A store with nobody in it, which is the test's own.
+pub(crate) trait Backend: 'static {
+    type Store: UserStore<Fields = Profile> + Clone;
+
+    fn store(&self) -> &Self::Store;
+
+    async fn insert(&self, user: NewUser);
+
+    /// What the application's own SQL writes, past all conditions.
+    async fn write(&self, id: &str, column: Column, value: Option<&str>);
+}
+
+pub(crate) struct Memory(MemoryStore<Profile>);
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self(MemoryStore::new())
+    }
+}
+
+impl Backend for Memory {
+    type Store = MemoryStore<Profile>;
+
+    fn store(&self) -> &Self::Store {
+        &self.0
+    }
+
+    async fn insert(&self, user: NewUser) {
+        assert!(self.0.insert(user, Profile::default()));
+    }
+
+    async fn write(&self, id: &str, column: Column, value: Option<&str>) {
+        let text = value.map(str::to_owned);
+        let is_there = self.0.edit(id, |row| match column {
+            Column::Version => row.columns.version = value.map(|value| value.parse().unwrap()),
+            Column::PasswordHash => row.columns.password_hash = text,
+            Column::Carried => row.columns.carried = text,
+            Column::Sessions => row.columns.sessions = text,
+            Column::Lanes => row.columns.lanes = text,
+            Column::Email => row.fields.email = text,
+            Column::Role => row.fields.role = text,
+        });
+        assert!(is_there);
+    }
+}
+
+/// A file of its own, which is deleted with it.
+pub(crate) struct Sqlite {
+    store: SqliteStore<Profile>,
+    pool: SqlitePool,
+    directory: PathBuf,
+}
+
+impl Sqlite {
+    pub(crate) async fn new() -> Self {
+        let directory = env::temp_dir().join(format!("relatch-suite-{}", unique()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("users.sqlite");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::query(AssertSqlSafe(create("accounts"))).execute(&pool).await.unwrap();
+        let store = SqliteStore::open(&path, table("accounts")).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { store, pool, directory }
+    }
+}
+
+impl Backend for Sqlite {
+    type Store = SqliteStore<Profile>;
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    async fn insert(&self, user: NewUser) {
+        assert!(self.store.insert(user).await.unwrap());
+    }
+
+    async fn write(&self, id: &str, column: Column, value: Option<&str>) {
+        let query = sqlx::query(AssertSqlSafe(update("accounts", column)));
+        let query = match column {
+            Column::Version => query.bind(value.map(|value| value.parse::<i64>().unwrap())),
+            _ => query.bind(value.map(str::to_owned)),
+        };
+        let done = query.bind(id.to_owned()).execute(&self.pool).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A table of its own, in the database that `RELATCH_TEST_POSTGRES` names.
+pub(crate) struct Postgres {
+    store: PostgresStore<Profile>,
+    pool: PgPool,
+    name: String,
+}
+
+impl Postgres {
+    /// `None`, and a message, where the variable is not set.
+    pub(crate) async fn new() -> Option<Self> {
+        let Ok(url) = env::var("RELATCH_TEST_POSTGRES") else {
+            println!("skipped: RELATCH_TEST_POSTGRES holds no URL");
+            return None;
+        };
+        let name = format!("accounts_{}", unique());
+        let pool = PgPool::connect(&url).await.unwrap();
+        sqlx::query(AssertSqlSafe(create(&name))).execute(&pool).await.unwrap();
+        let store = PostgresStore::connect(&url, table(&name)).await.unwrap();
+        store.migrate().await.unwrap();
+        Some(Self { store, pool, name })
+    }
+}
+
+impl Backend for Postgres {
+    type Store = PostgresStore<Profile>;
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    async fn insert(&self, user: NewUser) {
+        assert!(self.store.insert(user).await.unwrap());
+    }
+
+    async fn write(&self, id: &str, column: Column, value: Option<&str>) {
+        let query = sqlx::query(AssertSqlSafe(update(&self.name, column)));
+        let query = match column {
+            Column::Version => query.bind(value.map(|value| value.parse::<i64>().unwrap())),
+            _ => query.bind(value),
+        };
+        let done = query.bind(id).execute(&self.pool).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+}
+
+/// The application's own table.
+fn create(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE, password_hash TEXT, \
+         secret TEXT, enabled BOOLEAN NOT NULL DEFAULT TRUE, email TEXT, role TEXT)"
+    )
+}
+
+fn table(name: &str) -> UsersTable<Profile> {
+    UsersTable::named(name).secret("secret").active("enabled").fields(["email", "role"])
+}
+
+fn update(table: &str, column: Column) -> String {
+    let column = match column {
+        Column::Version => "token_version",
+        Column::PasswordHash => "password_hash",
+        Column::Carried => "carried",
+        Column::Sessions => "sessions",
+        Column::Lanes => "lanes",
+        Column::Email => "email",
+        Column::Role => "role",
+    };
+    format!("UPDATE {table} SET {column} = $1 WHERE id = $2")
+}
+
+/// A name that no other test has, of this run or of another.
+fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    format!("{}_{now}_{count}", process::id())
+}

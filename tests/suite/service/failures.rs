@@ -1,0 +1,303 @@
+//! Stores that fail, hang or are damaged, and clients that hang up.
+
+use std::time::Duration as StdDuration;
+
+use relatch::{
+    Access, Context, EventKind, NoClaims, Token,
+    one_time::{MagicLink, PasswordReset},
+    service::{Service, ServiceError},
+    store::{Key, Row, StoreError, StoreErrorKind, Update, UserStore},
+};
+use time::Duration;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    ALICE, Backend, Column, PASSWORD, Profile, Tokens, World, again,
+    backends::Memory,
+    faulty::{Faulty, Mode},
+    store_error,
+};
+use crate::common::{Role, account, copy};
+
+over_each_store! {
+    a_store_that_is_away_says_nothing_of_anybody,
+    a_refresh_whose_answer_is_lost_is_tried_again,
+    a_change_whose_answer_is_lost_is_not_taken_back,
+    a_damaged_column_is_an_error_and_is_not_overwritten,
+    a_bump_mends_damaged_sessions,
+    a_login_whose_client_hangs_up_is_completed,
+    a_refresh_whose_client_hangs_up_is_completed,
+    a_new_password_whose_client_hangs_up_is_completed,
+    a_user_who_is_always_changed_by_others_is_busy,
+}
+
+/// What each call that reads or writes comes to.
+async fn each_call(
+    service: &Service<Profile, Role>,
+    tokens: &Tokens,
+) -> Vec<(&'static str, ServiceError)> {
+    let (authority, alice) = (service.authority(), account(ALICE));
+    let magic = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
+    let reset = authority.issue::<PasswordReset>(&alice, &NoClaims {}).sign().unwrap();
+    let access = tokens.access();
+    let mut errors = Vec::new();
+    let mut note = |what, outcome: Result<(), ServiceError>| {
+        errors.push((what, outcome.expect_err(what)));
+    };
+    note("authenticate", service.authenticate(access).await.map(drop));
+    note("authenticate_fresh", service.authenticate_fresh(access).await.map(drop));
+    note("refresh", service.refresh(again(tokens)).await.map(drop));
+    note("login", service.login("alice", PASSWORD, "x").await.map(drop));
+    note("a wrong login", service.login("alice", "wrong", "x").await.map(drop));
+    note("start_session", service.start_session(ALICE, "x").await.map(drop));
+    note("log_out_others", service.log_out_others(access).await.map(drop));
+    note("change_password", service.change_password(access, PASSWORD, "new").await.map(drop));
+    note("log_out_everywhere", service.log_out_everywhere(ALICE).await);
+    note("set_password", service.set_password(ALICE, "new").await);
+    note("disable", service.disable(ALICE).await);
+    note("delete", service.delete(ALICE).await);
+    note("find", service.find(Key::Id(ALICE)).await.map(drop));
+    let issued = service.issue::<MagicLink>(Key::Id(ALICE), &NoClaims {}, Context::new()).await;
+    note("issue", issued.map(drop));
+    note("peek", service.peek(&magic).await.map(drop));
+    note("one_time", service.one_time(copy(&magic)).consume().await.map(drop));
+    note("one_time login", service.one_time(magic).login("x").await.map(drop));
+    note("reset", service.one_time(reset).set_password("new").consume().await.map(drop));
+    errors
+}
+
+async fn a_store_that_is_away_says_nothing_of_anybody<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let phone = service.start_session(ALICE, "phone").await.unwrap();
+    let session = service.authenticate(phone.access()).await.unwrap();
+    let before = world.columns(ALICE).await;
+    store.set(Mode::Fail);
+    for (what, error) in each_call(&service, &phone).await {
+        assert!(
+            matches!(error, ServiceError::Store(_)) && error.is_unavailable(),
+            "{what}: {error:?}"
+        );
+        assert_eq!(error.reason(), None, "{what}");
+    }
+    assert!(service.sessions(&session).await.unwrap_err().is_unavailable());
+    assert!(service.log_out(&session).await.unwrap_err().is_unavailable());
+    // Junk is junk, whatever the store does.
+    let junk = service.authenticate(&Token::<Access<Role>>::new("junk")).await;
+    assert!(junk.unwrap_err().reason().is_some());
+
+    store.set(Mode::Answer);
+    assert!(world.columns(ALICE).await == before);
+    world.assert_alive(&phone).await;
+    drop(service.refresh(again(&phone)).await.unwrap());
+}
+
+async fn a_refresh_whose_answer_is_lost_is_tried_again<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let phone = service.start_session(ALICE, "phone").await.unwrap();
+    store.set(Mode::FailAfterwards);
+    let error = service.refresh(again(&phone)).await.unwrap_err();
+    assert!(error.is_unavailable());
+    store.set(Mode::Answer);
+    let first = service.refresh(again(&phone)).await.unwrap();
+    let second = service.refresh(again(&phone)).await.unwrap();
+    assert_eq!(first.refresh().expose(), second.refresh().expose());
+    let third = service.refresh(again(&first)).await.unwrap();
+    world.assert_alive(&third).await;
+}
+
+async fn a_change_whose_answer_is_lost_is_not_taken_back<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let phone = service.start_session(ALICE, "phone").await.unwrap();
+    store.set(Mode::FailAfterwards);
+    assert!(service.log_out_everywhere(ALICE).await.unwrap_err().is_unavailable());
+    store.set(Mode::Answer);
+    world.assert_dead(&phone).await;
+    assert!(service.authenticate(phone.access()).await.unwrap_err().reason().is_some());
+}
+
+async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let phone = world.start("phone").await;
+    let session = service.authenticate(phone.access()).await.unwrap();
+    let sound = world.columns(ALICE).await;
+    let later = r#"{"format":2,"generation":1,"sessions":[]}"#;
+    for (column, junk) in [
+        (Column::Sessions, "junk"),
+        (Column::Sessions, ""),
+        (Column::Sessions, later),
+        (Column::Lanes, "{}"),
+        (Column::Carried, "junk"),
+    ] {
+        world.db.write(ALICE, column, Some(junk)).await;
+        let damaged = world.columns(ALICE).await;
+        let access = phone.access();
+        for kind in [
+            store_error(service.authenticate(access).await),
+            store_error(service.refresh(again(&phone)).await),
+            store_error(service.start_session(ALICE, "x").await),
+            store_error(service.log_out(&session).await),
+            store_error(service.log_out_others(access).await),
+            store_error(service.login("alice", PASSWORD, "x").await),
+            store_error(service.find(Key::Login("alice")).await),
+        ] {
+            assert_eq!(kind, StoreErrorKind::Damaged, "{column:?} {junk}");
+        }
+        let error = service.authenticate(access).await.unwrap_err();
+        assert!(!error.is_unavailable(), "it does not get better by itself");
+        assert!(world.columns(ALICE).await == damaged, "{column:?} {junk}");
+        let (column_was, text) = match column {
+            Column::Sessions => (column, sound.sessions.as_deref()),
+            Column::Lanes => (column, sound.lanes.as_deref()),
+            _ => (column, sound.carried.as_deref()),
+        };
+        world.db.write(ALICE, column_was, text).await;
+        world.assert_alive(&phone).await;
+    }
+
+    // An empty hash binds nothing, and is no password.
+    world.db.write(ALICE, Column::PasswordHash, Some("")).await;
+    let error = service.authenticate(phone.access()).await.unwrap_err();
+    assert!(!matches!(error, ServiceError::Rejected(_)), "{error:?}");
+    world.db.write(ALICE, Column::PasswordHash, Some("no PHC string")).await;
+    let error = service.login("alice", PASSWORD, "x").await.unwrap_err();
+    assert!(matches!(error, ServiceError::Password(_)), "{error:?}");
+}
+
+async fn a_bump_mends_damaged_sessions<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let phone = world.start("phone").await;
+    world.db.write(ALICE, Column::Sessions, Some("junk")).await;
+    world.service.log_out_everywhere(ALICE).await.unwrap();
+    world.assert_dead(&phone).await;
+    let phone = world.start("phone").await;
+    world.assert_alive(&phone).await;
+}
+
+/// Begins a call, waits until its write is under way, and hangs up; then lets the write through.
+async fn hang_up<T: Send + 'static>(
+    store: &Faulty<impl Clone>,
+    call: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) {
+    store.set(Mode::HoldWrites);
+    let call = tokio::spawn(call);
+    store.held().await;
+    call.abort();
+    assert!(call.await.is_err_and(|error| error.is_cancelled()));
+    store.set(Mode::Answer);
+    store.let_through().await;
+}
+
+async fn a_login_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let phone = world.start("phone").await;
+    let client = service.clone();
+    hang_up(&store, async move { client.login("alice", PASSWORD, "who hung up").await }).await;
+    assert_eq!(world.labels().await, ["phone", "who hung up"]);
+    world.assert_alive(&phone).await;
+}
+
+async fn a_refresh_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let phone = world.start("phone").await;
+    let (client, token) = (service.clone(), again(&phone));
+    hang_up(&store, async move { client.refresh(token).await }).await;
+    let retried = service.refresh(again(&phone)).await.unwrap();
+    let elsewhere = world.service.refresh(again(&phone)).await.unwrap();
+    assert_eq!(retried.refresh().expose(), elsewhere.refresh().expose());
+    assert_eq!(world.events()[0].kind(), EventKind::GraceHit, "it had been stored");
+    world.assert_alive(&retried).await;
+}
+
+async fn a_new_password_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let phone = world.start("phone").await;
+    let (client, token) = (service.clone(), copy(phone.access()));
+    hang_up(
+        &store,
+        async move { client.change_password(&token, PASSWORD, "battery staple").await },
+    )
+    .await;
+    world.assert_dead(&phone).await;
+    assert!(service.login("alice", PASSWORD, "x").await.is_err());
+    drop(service.login("alice", "battery staple", "x").await.unwrap());
+}
+
+async fn a_user_who_is_always_changed_by_others_is_busy<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = AlwaysOvertaken(world.db.store().clone());
+    let service = world.over(store, |settings| settings);
+    let phone = world.start("phone").await;
+    let busy = service.refresh(again(&phone)).await.unwrap_err();
+    assert!(matches!(busy, ServiceError::Busy) && busy.is_unavailable(), "{busy:?}");
+    // A bump gives way to nobody.
+    service.log_out_everywhere(ALICE).await.unwrap();
+    world.assert_dead(&phone).await;
+}
+
+/// Another is always faster.
+struct AlwaysOvertaken<S>(S);
+
+impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOvertaken<S> {
+    type Fields = Profile;
+
+    async fn read(&self, key: Key<'_>) -> Result<Option<Row<Profile>>, StoreError> {
+        self.0.read(key).await
+    }
+
+    async fn compare_and_set(&self, _: &Update) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        self.0.delete(id).await
+    }
+
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.0.bump_version(id, at_least).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_given_up_on_in_time() {
+    let world = World::new(Memory::new()).await;
+    let store = Faulty::new(world.db.store().clone());
+    let patience = StdDuration::from_secs(3);
+    let service =
+        world.over(store.clone(), |settings| settings.store_timeout(Duration::seconds(3)));
+    let phone = service.start_session(ALICE, "phone").await.unwrap();
+    store.set(Mode::Hang);
+    let (mut asked, calls) = (Instant::now(), each_call(&service, &phone));
+    let errors = timeout(StdDuration::from_secs(3600), calls).await.unwrap();
+    for (what, error) in &errors {
+        assert!(matches!(error, ServiceError::Store(_)), "{what}: {error:?}");
+        assert!(error.is_unavailable(), "{what}");
+        asked += patience + StdDuration::from_millis(2);
+    }
+    // Each call waited once.
+    assert!(Instant::now() <= asked);
+    store.set(Mode::Answer);
+    drop(service.authenticate(phone.access()).await.unwrap());
+    drop(service.refresh(again(&phone)).await.unwrap());
+}
+
+/// A store that says nothing of enabling and disabling.
+#[tokio::test]
+async fn what_a_store_does_not_do_is_told() {
+    let world = World::new(Memory::new()).await;
+    let service = world.over(AlwaysOvertaken(world.db.store().clone()), |settings| settings);
+    assert_eq!(store_error(service.disable(ALICE).await), StoreErrorKind::Unsupported);
+    assert!(!service.enable(ALICE).await.unwrap_err().is_unavailable());
+}

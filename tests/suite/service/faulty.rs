@@ -1,0 +1,151 @@
+//! A store in front of another, which does as it is told.
+
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use relatch::store::{Key, Row, StoreError, Update, UserStore};
+use tokio::sync::Semaphore;
+
+use super::Profile;
+
+type Hook = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Mode {
+    #[default]
+    Answer,
+    /// Nothing is read or written.
+    Fail,
+    /// What is to be written is written, and the answer is lost.
+    FailAfterwards,
+    Hang,
+    /// Writes wait until they are let through.
+    HoldWrites,
+}
+
+/// A clone is the same.
+#[derive(Clone)]
+pub(super) struct Faulty<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mode: Mutex<Mode>,
+    before_write: Mutex<Option<Hook>>,
+    reads: AtomicUsize,
+    held: Semaphore,
+    let_through: Semaphore,
+    written: Semaphore,
+}
+
+impl<S> Faulty<S> {
+    pub(super) fn new(inner: S) -> Self {
+        let shared = Shared {
+            mode: Mutex::default(),
+            before_write: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            held: Semaphore::new(0),
+            let_through: Semaphore::new(0),
+            written: Semaphore::new(0),
+        };
+        Self { inner, shared: Arc::new(shared) }
+    }
+
+    pub(super) fn set(&self, mode: Mode) {
+        *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    /// Done once, between what the next write was decided on and the write.
+    pub(super) fn before_next_write(&self, hook: impl Future<Output = ()> + Send + 'static) {
+        *self.shared.before_write.lock().unwrap() = Some(Box::pin(hook));
+    }
+
+    /// How many reads there were.
+    pub(super) fn reads(&self) -> usize {
+        self.shared.reads.load(Ordering::SeqCst)
+    }
+
+    /// Waits for a write that is held.
+    pub(super) async fn held(&self) {
+        self.shared.held.acquire().await.unwrap().forget();
+    }
+
+    /// Lets one write through, and waits until it is done.
+    pub(super) async fn let_through(&self) {
+        self.shared.let_through.add_permits(1);
+        self.shared.written.acquire().await.unwrap().forget();
+    }
+
+    fn mode(&self) -> Mode {
+        *self.shared.mode.lock().unwrap()
+    }
+
+    async fn write<T: Send>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let hook = self.shared.before_write.lock().unwrap().take();
+        if let Some(hook) = hook {
+            hook.await;
+        }
+        match self.mode() {
+            Mode::Answer => write.await,
+            Mode::Fail => Err(down()),
+            Mode::FailAfterwards => write.await.and_then(|_| Err(down())),
+            Mode::Hang => pending().await,
+            Mode::HoldWrites => {
+                self.shared.held.add_permits(1);
+                self.shared.let_through.acquire().await.unwrap().forget();
+                let written = write.await;
+                self.shared.written.add_permits(1);
+                written
+            }
+        }
+    }
+}
+
+fn down() -> StoreError {
+    StoreError::unreachable("it was told to fail")
+}
+
+impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {
+    type Fields = Profile;
+
+    async fn read(&self, key: Key<'_>) -> Result<Option<Row<Profile>>, StoreError> {
+        self.shared.reads.fetch_add(1, Ordering::SeqCst);
+        match self.mode() {
+            Mode::Fail => Err(down()),
+            Mode::Hang => pending().await,
+            _ => self.inner.read(key).await,
+        }
+    }
+
+    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        self.write(self.inner.compare_and_set(update)).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        self.write(self.inner.delete(id)).await
+    }
+
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.write(self.inner.bump_version(id, at_least)).await
+    }
+
+    async fn set_active(
+        &self,
+        id: &str,
+        is_active: bool,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.write(self.inner.set_active(id, is_active, at_least)).await
+    }
+}

@@ -1,0 +1,143 @@
+//! How many passwords are hashed at once.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use relatch::{
+    Entropy, EntropyError, SystemEntropy, password::PasswordHasher, service::ServiceError,
+};
+use tokio::{task::yield_now, time::advance};
+
+use super::{PASSWORD, World, backends::Memory};
+
+/// A source of salts that stops each hash where it takes its salt: within the work, with all that
+/// it holds.
+#[derive(Clone, Default)]
+struct Gate(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    entered: AtomicUsize,
+    open: Mutex<usize>,
+    opened: Condvar,
+}
+
+impl Entropy for Gate {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        self.0.entered.fetch_add(1, Ordering::SeqCst);
+        let mut open = self.0.open.lock().unwrap();
+        while *open == 0 {
+            open = self.0.opened.wait(open).unwrap();
+        }
+        *open -= 1;
+        drop(open);
+        SystemEntropy.fill(bytes)
+    }
+}
+
+impl Gate {
+    /// Lets so many hashes go on.
+    fn open(&self, hashes: usize) {
+        *self.0.open.lock().unwrap() += hashes;
+        self.0.opened.notify_all();
+    }
+
+    fn entered(&self) -> usize {
+        self.0.entered.load(Ordering::SeqCst)
+    }
+
+    async fn until_entered(&self, hashes: usize) {
+        while self.entered() < hashes {
+            yield_now().await;
+        }
+    }
+}
+
+/// On the one thread of these tests: whatever can go on without the gate has.
+async fn settle() {
+    for _ in 0..1000 {
+        yield_now().await;
+    }
+    // Hashes run on other threads.
+    std::thread::sleep(Duration::from_millis(20));
+    for _ in 0..1000 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_hashed_at_once_than_was_said_even_if_clients_hang_up() {
+    let gate = Gate::default();
+    let world = World::new(Memory::new()).await;
+    let two = NonZeroUsize::new(2).unwrap();
+    let service = world.another(|settings| {
+        settings.hasher(PasswordHasher::new().entropy(gate.clone())).hashes_at_once(two)
+    });
+    let hash = || {
+        let service = service.clone();
+        tokio::spawn(async move { service.hash_password("battery staple").await })
+    };
+    let mut clients = vec![hash(), hash(), hash(), hash()];
+    gate.until_entered(2).await;
+    settle().await;
+    assert_eq!(gate.entered(), 2, "two are at work, and two wait");
+
+    // Whoever is at work goes on when its client hangs up: nobody takes its place before it ends.
+    for client in clients.drain(..2) {
+        client.abort();
+        assert!(client.await.unwrap_err().is_cancelled());
+    }
+    settle().await;
+    assert_eq!(gate.entered(), 2);
+
+    // A login waits for its turn too, having read nothing but the user.
+    let client = service.clone();
+    let login = tokio::spawn(async move { client.login("alice", PASSWORD, "phone").await });
+    settle().await;
+    assert!(!login.is_finished());
+
+    gate.open(1);
+    gate.until_entered(3).await;
+    settle().await;
+    assert_eq!(gate.entered(), 3, "one has ended, and one has begun");
+    gate.open(3);
+    for client in clients {
+        client.await.unwrap().unwrap();
+    }
+    drop(login.await.unwrap().unwrap());
+    assert_eq!(gate.entered(), 4, "a verification takes no salt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
+    let gate = Gate::default();
+    let world = World::new(Memory::new()).await;
+    let service = world.another(|settings| {
+        settings
+            .hasher(PasswordHasher::new().entropy(gate.clone()))
+            .hashes_at_once(NonZeroUsize::MIN)
+    });
+    let busy = {
+        let service = service.clone();
+        tokio::spawn(async move { service.hash_password("battery staple").await })
+    };
+    gate.until_entered(1).await;
+    let client = service.clone();
+    let login = tokio::spawn(async move { client.login("alice", PASSWORD, "phone").await });
+    settle().await;
+    advance(Duration::from_secs(9)).await;
+    settle().await;
+    assert!(!login.is_finished());
+    advance(Duration::from_secs(1)).await;
+    let error = login.await.unwrap().unwrap_err();
+    assert!(matches!(error, ServiceError::Busy) && error.is_unavailable());
+    gate.open(1);
+    busy.await.unwrap().unwrap();
+    drop(service.login("alice", PASSWORD, "phone").await.unwrap());
+}

@@ -1,0 +1,114 @@
+//! Live guards through the service.
+
+use std::time::Duration as StdDuration;
+
+use relatch::{
+    Reason,
+    live::{BoundError, Ended, LiveGuard},
+    store::Key,
+};
+use time::Duration;
+use tokio::time::timeout;
+
+use super::{ALICE, Backend, World, again, backends::Memory};
+use crate::common::copy;
+
+over_each_store! {
+    a_guard_ends_at_once_with_a_change_of_this_service,
+    a_guard_ends_at_once_with_what_it_is_told,
+}
+
+/// Far below the bound.
+const AT_ONCE: StdDuration = StdDuration::from_secs(20);
+
+async fn ended(guard: LiveGuard) -> Reason {
+    match timeout(AT_ONCE, guard).await.expect("the guard waited for its bound") {
+        Ended::Revoked(rejection) => rejection.reason(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn a_guard_ends_at_once_with_a_change_of_this_service<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let live = service.live(Duration::MINUTE).unwrap();
+    for act in 0..5 {
+        let (phone, other) = (world.start("phone").await, world.start("other").await);
+        let (session, guard) = live.watch(copy(phone.access())).await.unwrap();
+        let (_, guard_of_other) = live.watch(copy(other.access())).await.unwrap();
+        // A refresh is a change that ends nobody.
+        let phone = service.refresh(again(&phone)).await.unwrap();
+        let reason = match act {
+            0 => {
+                assert!(service.log_out(&session).await.unwrap());
+                Reason::SessionEnded
+            }
+            1 => {
+                service.log_out_everywhere(ALICE).await.unwrap();
+                Reason::RevokedByVersion
+            }
+            2 => {
+                drop(service.log_out_others(phone.access()).await.unwrap());
+                Reason::RevokedByVersion
+            }
+            3 => {
+                service.disable(ALICE).await.unwrap();
+                Reason::InactiveUser
+            }
+            _ => {
+                service.delete(ALICE).await.unwrap();
+                Reason::UnknownUser
+            }
+        };
+        assert_eq!(ended(guard).await, reason);
+        match act {
+            0 => {
+                assert!(timeout(StdDuration::ZERO, guard_of_other).await.is_err());
+                world.assert_alive(&other).await;
+            }
+            _ => assert_eq!(ended(guard_of_other).await, reason),
+        }
+        if act == 3 {
+            service.enable(ALICE).await.unwrap();
+        }
+    }
+}
+
+async fn a_guard_ends_at_once_with_what_it_is_told<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let elsewhere = world.another(|settings| settings);
+    let live = world.service.live(Duration::MINUTE).unwrap();
+    for tells_of_all in [false, true] {
+        let phone = world.start("phone").await;
+        let (_, guard) = live.watch(copy(phone.access())).await.unwrap();
+        elsewhere.log_out_everywhere(ALICE).await.unwrap();
+        match tells_of_all {
+            false => world.service.changes().publish(ALICE),
+            true => world.service.changes().publish_all(),
+        }
+        assert_eq!(ended(guard).await, Reason::RevokedByVersion);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_nobody_tells_ends_within_its_bound() {
+    let world = World::new(Memory::new()).await;
+    let elsewhere = world.another(|settings| settings);
+    let live = world.service.live(Duration::seconds(16)).unwrap();
+    let phone = world.start("phone").await;
+    let (session, guard) = live.watch(copy(phone.access())).await.unwrap();
+    assert_eq!(session.claims().role, "guest");
+    elsewhere.log_out_everywhere(ALICE).await.unwrap();
+    let ended = timeout(StdDuration::from_secs(16), guard).await.unwrap();
+    assert!(matches!(ended, Ended::Revoked(_)), "{ended:?}");
+    assert!(world.service.find(Key::Id(ALICE)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_bound_out_of_range_is_told() {
+    let world = World::new(Memory::new()).await;
+    for bound in [Duration::ZERO, Duration::milliseconds(999), Duration::hours(2)] {
+        let error: BoundError = world.service.live(bound).unwrap_err();
+        assert!(!error.to_string().is_empty());
+    }
+}

@@ -1,0 +1,223 @@
+//! Links that work once.
+
+use relatch::{
+    Context, NoClaims, Purpose, Reason, Token, User,
+    one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset},
+    service::{Service, ServiceError},
+    store::Key,
+};
+
+use super::{ALICE, BOB, Backend, Column, PASSWORD, Profile, World, faulty::Faulty};
+use crate::common::{Role, copy};
+
+over_each_store! {
+    a_magic_link_logs_in_once,
+    of_two_who_use_a_link_at_once_one_wins,
+    a_link_that_is_looked_at_is_not_used_up,
+    a_reset_takes_a_new_password,
+    a_reset_is_void_once_the_password_has_changed,
+    a_new_password_by_a_link_of_a_lane_logs_out_everywhere,
+    an_address_is_confirmed_by_its_own_link_alone,
+    nobody_gets_a_link_who_is_not_there,
+    a_bump_voids_all_links,
+    an_invited_user_sets_a_first_password,
+}
+
+async fn link<P: Purpose<Claims = NoClaims>>(
+    service: &Service<Profile, Role>,
+    key: Key<'_>,
+) -> Token<P> {
+    let issued = service.issue::<P>(key, &NoClaims {}, Context::new()).await.unwrap();
+    issued.expect("an active user").1
+}
+
+const BY_ID: Key<'static> = Key::Id(ALICE);
+
+async fn a_magic_link_logs_in_once<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let before = world.start("before").await;
+    let first = link::<MagicLink>(service, Key::Login("alice")).await;
+    let second = link::<MagicLink>(service, BY_ID).await;
+    let invitation = link::<Invitation>(service, BY_ID).await;
+    let tokens = service.one_time(copy(&first)).login("tablet").await.unwrap();
+    world.assert_alive(&tokens).await;
+    world.assert_alive(&before).await;
+    assert_eq!(world.labels().await, ["before", "tablet"]);
+    for used_up in [first, second] {
+        let again = service.one_time(copy(&used_up)).login("thief").await.unwrap_err();
+        assert_eq!(again.reason(), Some(Reason::RevokedByLane));
+        let again = service.one_time(used_up).consume().await.unwrap_err();
+        assert_eq!(again.reason(), Some(Reason::RevokedByLane));
+    }
+    // Another purpose's lane stands where it stood.
+    let used = service.one_time(invitation).consume().await.unwrap();
+    assert_eq!(used.registered().subject(), ALICE);
+    assert_eq!(world.labels().await, ["before", "tablet"]);
+}
+
+async fn of_two_who_use_a_link_at_once_one_wins<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let magic = link::<MagicLink>(service, BY_ID).await;
+    let use_up = || service.one_time(copy(&magic)).consume();
+    let (a, b, c, d) = tokio::join!(use_up(), use_up(), use_up(), use_up());
+    assert_eq!([a, b, c, d].iter().filter(|outcome| outcome.is_ok()).count(), 1);
+
+    let reset = link::<PasswordReset>(service, BY_ID).await;
+    let set = |new| service.one_time(copy(&reset)).set_password(new).consume();
+    let (a, b) = tokio::join!(set("first new"), set("second new"));
+    assert!(a.is_ok() != b.is_ok());
+    let [winner, loser] =
+        if a.is_ok() { ["first new", "second new"] } else { ["second new", "first new"] };
+    drop(service.login("alice", winner, "phone").await.unwrap());
+    assert!(service.login("alice", loser, "phone").await.is_err());
+}
+
+async fn a_link_that_is_looked_at_is_not_used_up<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let (magic, reset) =
+        (link::<MagicLink>(service, BY_ID).await, link::<PasswordReset>(service, BY_ID).await);
+    for _ in 0..3 {
+        assert_eq!(service.peek(&magic).await.unwrap().user().id(), ALICE);
+        service.peek(&reset).await.unwrap();
+    }
+    drop(service.one_time(copy(&magic)).consume().await.unwrap());
+    assert_eq!(service.peek(&magic).await.unwrap_err().reason(), Some(Reason::RevokedByLane));
+    service.peek(&reset).await.unwrap();
+}
+
+async fn a_reset_takes_a_new_password<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let phone = world.start("phone").await;
+    let reset = link::<PasswordReset>(service, BY_ID).await;
+    let before = world.columns(ALICE).await;
+    for outcome in [
+        service.one_time(copy(&reset)).consume().await.map(drop),
+        service.one_time(copy(&reset)).login("phone").await.map(drop),
+    ] {
+        assert!(matches!(outcome, Err(ServiceError::NewPasswordRequired)), "{outcome:?}");
+    }
+    let long = service.one_time(copy(&reset)).set_password(&"x".repeat(2000)).consume().await;
+    assert!(matches!(long, Err(ServiceError::Password(_))));
+    assert!(world.columns(ALICE).await == before, "nothing was used up");
+    world.assert_alive(&phone).await;
+
+    let both = service.one_time(copy(&reset)).set_password("battery staple").login("laptop");
+    let laptop = both.await.unwrap();
+    world.assert_alive(&laptop).await;
+    world.assert_dead(&phone).await;
+    assert_eq!(world.labels().await, ["laptop"]);
+    let again = service.one_time(reset).set_password("the thief's").consume().await.unwrap_err();
+    assert!(matches!(again, ServiceError::Rejected(_)), "{again:?}");
+    assert!(service.login("alice", PASSWORD, "x").await.is_err());
+    drop(service.login("alice", "battery staple", "x").await.unwrap());
+}
+
+async fn a_reset_is_void_once_the_password_has_changed<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let slow = world.over(store.clone(), |settings| settings);
+    let reset = link::<PasswordReset>(&slow, BY_ID).await;
+    let (service, phone) = (world.service.clone(), world.start("phone").await);
+    store.before_next_write(async move {
+        drop(service.change_password(phone.access(), PASSWORD, "the owner's").await.unwrap());
+    });
+    let late = slow.one_time(reset).set_password("the thief's").consume().await.unwrap_err();
+    assert!(matches!(late, ServiceError::Rejected(_)), "{late:?}");
+    drop(world.service.login("alice", "the owner's", "x").await.unwrap());
+}
+
+async fn a_new_password_by_a_link_of_a_lane_logs_out_everywhere<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let phone = world.start("phone").await;
+    let magic = link::<MagicLink>(service, BY_ID).await;
+    let used = service.one_time(copy(&magic)).set_password("battery staple").login("laptop");
+    let laptop = used.await.unwrap();
+    world.assert_alive(&laptop).await;
+    world.assert_dead(&phone).await;
+    assert_eq!(world.labels().await, ["laptop"]);
+    let again = service.one_time(magic).consume().await.unwrap_err();
+    assert!(matches!(again, ServiceError::Rejected(_)));
+    drop(service.login("alice", "battery staple", "x").await.unwrap());
+}
+
+async fn an_address_is_confirmed_by_its_own_link_alone<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let address = |address: &str| Context::new().with_email(address);
+    let pending = |user: &relatch::store::StoredUser<Profile>| {
+        Context::new().with_email(user.fields().email.as_deref().unwrap_or_default())
+    };
+    world.db.write(ALICE, Column::Email, Some("new@example.com")).await;
+    let issue = async |to| {
+        let issued = service.issue::<EmailConfirmation>(BY_ID, &NoClaims {}, address(to)).await;
+        issued.unwrap().unwrap().1
+    };
+    let (confirmation, other) = (issue("new@example.com").await, issue("evil@example.com").await);
+    let without = service.issue::<EmailConfirmation>(BY_ID, &NoClaims {}, Context::new()).await;
+    assert!(matches!(without, Err(ServiceError::Issue(_))), "{without:?}");
+
+    let error = service.one_time(copy(&confirmation)).consume().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::BadSignature));
+    let error = service.one_time(other).in_context(pending).consume().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::BadSignature));
+    let there = copy(&confirmation).in_context(address("new@example.com"));
+    service.peek(&there).await.unwrap();
+
+    // The address is changed again before the link is opened.
+    world.db.write(ALICE, Column::Email, Some("newer@example.com")).await;
+    let stale = service.one_time(copy(&confirmation)).in_context(pending).consume().await;
+    assert_eq!(stale.unwrap_err().reason(), Some(Reason::BadSignature));
+    world.db.write(ALICE, Column::Email, Some("new@example.com")).await;
+    drop(service.one_time(copy(&confirmation)).in_context(pending).consume().await.unwrap());
+    let again = service.one_time(confirmation).in_context(pending).consume().await.unwrap_err();
+    assert_eq!(again.reason(), Some(Reason::RevokedByLane));
+}
+
+async fn nobody_gets_a_link_who_is_not_there<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let issue = async |key| {
+        let issued = service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
+        issued.unwrap().is_some()
+    };
+    assert!(issue(BY_ID).await);
+    assert!(!issue(Key::Login("nobody")).await);
+    assert!(!issue(Key::Id("alice")).await);
+    let before = link::<MagicLink>(service, BY_ID).await;
+    service.disable(ALICE).await.unwrap();
+    assert!(!issue(BY_ID).await);
+    let error = service.one_time(copy(&before)).login("x").await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::InactiveUser));
+    service.delete(ALICE).await.unwrap();
+    let error = service.one_time(before).login("x").await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::UnknownUser));
+}
+
+async fn a_bump_voids_all_links<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let (magic, reset) =
+        (link::<MagicLink>(service, BY_ID).await, link::<PasswordReset>(service, BY_ID).await);
+    let of_bob = link::<MagicLink>(service, Key::Id(BOB)).await;
+    service.log_out_everywhere(ALICE).await.unwrap();
+    let error = service.one_time(magic).login("x").await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::RevokedByVersion));
+    let error = service.one_time(reset).set_password("battery staple").consume().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::RevokedByVersion));
+    drop(service.one_time(of_bob).login("x").await.unwrap());
+}
+
+async fn an_invited_user_sets_a_first_password<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let invitation = link::<Invitation>(service, Key::Id(BOB)).await;
+    let first = service.one_time(invitation).set_password("battery staple").login("phone");
+    let first = first.await.unwrap();
+    world.assert_alive(&first).await;
+    drop(service.login("bob", "battery staple", "laptop").await.unwrap());
+}

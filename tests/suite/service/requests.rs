@@ -1,0 +1,140 @@
+//! Requests: authentication and refresh.
+
+use relatch::{EventKind, Reason, Token, User, one_time::MagicLink, service::ServiceError};
+
+use super::{ALICE, BOB, Backend, Column, World, again, refused};
+use crate::common::copy;
+
+over_each_store! {
+    a_refresh_token_is_rotated,
+    a_refresh_token_that_is_used_twice_ends_its_session_and_is_told,
+    two_tabs_at_once_get_one_successor,
+    claims_are_made_anew_at_each_refresh,
+    a_token_that_is_not_ours_is_rejected_before_any_lookup,
+    a_refresh_that_a_revocation_overtakes_gives_nothing,
+}
+
+async fn a_refresh_token_is_rotated<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let first = world.start("phone").await;
+    let second = world.service.refresh(again(&first)).await.unwrap();
+    assert_ne!(first.refresh().expose(), second.refresh().expose());
+    assert_eq!(first.session().id(), second.session().id());
+    world.assert_alive(&second).await;
+    // The access token of before is of the same session.
+    world.assert_alive(&first).await;
+    world.clock.set(60);
+    let third = world.service.refresh(again(&second)).await.unwrap();
+    let listed = world.service.authenticate(third.access()).await.unwrap();
+    let listed = world.service.sessions(&listed).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].last_seen(), world.clock.at(60));
+    assert!(world.events().is_empty());
+}
+
+async fn a_refresh_token_that_is_used_twice_ends_its_session_and_is_told<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let stolen = world.start("phone").await;
+    let laptop = world.start("laptop").await;
+    let owner = world.service.refresh(again(&stolen)).await.unwrap();
+
+    // Within the grace: a lost response.
+    world.clock.set(10);
+    let retried = world.service.refresh(again(&stolen)).await.unwrap();
+    assert_eq!(retried.refresh().expose(), owner.refresh().expose());
+    let [hit] = &world.events()[..] else { panic!("one event") };
+    assert_eq!((hit.kind(), hit.user_id(), hit.ended_sessions()), (EventKind::GraceHit, ALICE, 0));
+
+    // Past it: a thief.
+    world.clock.set(11);
+    let error = world.service.refresh(again(&stolen)).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::RefreshReused));
+    let [reuse] = &world.events()[..] else { panic!("one event") };
+    assert_eq!(
+        (reuse.kind(), reuse.user_id(), reuse.ended_sessions()),
+        (EventKind::Reuse, ALICE, 1)
+    );
+    assert_eq!(reuse.label(), Some("phone"));
+    assert_eq!(world.assert_dead(&owner).await, Reason::SessionEnded);
+    world.assert_alive(&laptop).await;
+    assert!(world.events().is_empty(), "a dead session's token is no event");
+}
+
+async fn two_tabs_at_once_get_one_successor<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let phone = world.start("phone").await;
+    let tab = || world.service.refresh(again(&phone));
+    let (a, b, c, d) = tokio::join!(tab(), tab(), tab(), tab());
+    let all = [a, b, c, d].map(|tokens| tokens.unwrap());
+    for tokens in &all {
+        assert_eq!(tokens.refresh().expose(), all[0].refresh().expose());
+        world.assert_alive(tokens).await;
+    }
+    let hits = world.events();
+    assert!(hits.len() == 3 && hits.iter().all(|hit| hit.kind() == EventKind::GraceHit));
+}
+
+async fn claims_are_made_anew_at_each_refresh<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let session =
+        async |tokens: &super::Tokens| world.service.authenticate(tokens.access()).await.unwrap();
+    let guest = world.start("phone").await;
+    assert_eq!(session(&guest).await.claims().role, "guest");
+    world.db.write(ALICE, Column::Role, Some("admin")).await;
+    // What was issued says what it said; the record says what is.
+    assert_eq!(session(&guest).await.claims().role, "guest");
+    assert_eq!(session(&guest).await.user().fields().role.as_deref(), Some("admin"));
+    let admin = world.service.refresh(again(&guest)).await.unwrap();
+    assert_eq!(session(&admin).await.claims().role, "admin");
+}
+
+async fn a_token_that_is_not_ours_is_rejected_before_any_lookup<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = super::faulty::Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    let (alice, bob) = (world.start("phone").await, service.start_session(BOB, "x").await.unwrap());
+    let reads = store.reads();
+    let access = alice.access().expose();
+    let (head, rest) = access.split_once('.').unwrap();
+    let (_, of_bob) = bob.access().expose().split_once('.').unwrap();
+    let (payload, _) = rest.split_once('.').unwrap();
+    let (_, mac) = of_bob.split_once('.').unwrap();
+    for text in ["", "junk", "a.b.c", alice.refresh().expose(), &format!("{head}.{payload}")] {
+        assert!(refused(&service, &Token::new(text)).await.is_some(), "{text}");
+    }
+    let as_refresh = service.refresh(Token::new(access)).await.unwrap_err();
+    assert_eq!(as_refresh.reason(), Some(Reason::WrongType));
+    let as_link = service.one_time(Token::<MagicLink>::new(access)).consume().await.unwrap_err();
+    assert_eq!(as_link.reason(), Some(Reason::WrongType));
+    world.clock.set(13 * 3600);
+    assert_eq!(refused(&service, alice.access()).await, Some(Reason::Expired));
+    assert_eq!(store.reads(), reads);
+    world.clock.set(0);
+    // One with a good guard costs one.
+    let mixed = Token::new(format!("{head}.{payload}.{mac}"));
+    assert_eq!(refused(&service, &mixed).await, Some(Reason::BadSignature));
+    assert_eq!(store.reads(), reads + 1);
+    assert_eq!(service.authenticate(&copy(bob.access())).await.unwrap().user().id(), BOB);
+}
+
+async fn a_refresh_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = super::faulty::Faulty::new(world.db.store().clone());
+    let refreshing = world.over(store.clone(), |settings| settings);
+    for act in 0..4 {
+        let phone = world.start("phone").await;
+        let session = world.service.authenticate(phone.access()).await.unwrap();
+        let service = world.service.clone();
+        store.before_next_write(async move {
+            match act {
+                0 => service.log_out_everywhere(ALICE).await.unwrap(),
+                1 => assert!(service.log_out(&session).await.unwrap()),
+                2 => service.set_password(ALICE, "battery staple").await.unwrap(),
+                _ => service.disable(ALICE).await.unwrap(),
+            }
+        });
+        let error = refreshing.refresh(again(&phone)).await.unwrap_err();
+        assert!(matches!(error, ServiceError::Rejected(_)), "{act}: {error:?}");
+        world.assert_dead(&phone).await;
+    }
+}
