@@ -384,3 +384,67 @@ fn trap_nothing_in_a_header_chooses_an_algorithm_or_a_key() {
         );
     }
 }
+
+/// ASP.NET Core (30 minutes by default), better-auth: a cached lookup outlives the bump, silently.
+/// Here the bound is a number that must be given, and holds without any notification.
+#[cfg(feature = "cache")]
+#[tokio::test(start_paused = true)]
+async fn trap_a_cached_lookup_outlives_the_bump_by_the_bound_at_most() {
+    use relatch::service::{CachePolicy, Service};
+    use relatch::store::{MemoryStore, NewUser};
+    use time::Duration;
+    use tokio::time::advance;
+
+    let users = MemoryStore::new();
+    users.insert(NewUser::with_password_hash("1", "alice", HASH), ());
+    let bound = CachePolicy::new(Duration::seconds(30), 100).unwrap();
+    let service = || {
+        let (authority, _) = authority();
+        Service::builder(authority, users.clone()).cache(bound).build()
+    };
+    let (here, elsewhere) = (service(), service());
+    let phone = here.start_session("1", "phone").await.unwrap();
+    here.authenticate(phone.access()).await.map(drop).unwrap();
+    elsewhere.log_out_everywhere("1").await.unwrap();
+    advance(std::time::Duration::from_millis(1)).await;
+
+    // A sensitive route asks past the cache, and another machine has its own.
+    let fresh = here.authenticate_fresh(phone.access()).await.map(drop).unwrap_err();
+    assert_eq!(fresh.reason(), Some(Reason::RevokedByVersion));
+    assert!(elsewhere.authenticate(phone.access()).await.is_err());
+    assert!(here.refresh(copy(phone.refresh())).await.is_err());
+
+    let laptop = here.start_session("1", "laptop").await.unwrap();
+    here.authenticate(laptop.access()).await.map(drop).unwrap();
+    elsewhere.log_out_everywhere("1").await.unwrap();
+    advance(std::time::Duration::from_millis(29_999)).await;
+    assert!(here.authenticate(laptop.access()).await.is_ok(), "the price, which is stated");
+    advance(std::time::Duration::from_millis(1)).await;
+    let late = here.authenticate(laptop.access()).await.map(drop).unwrap_err();
+    assert_eq!(late.reason(), Some(Reason::RevokedByVersion));
+}
+
+/// The other side of a cache: what was made a moment ago elsewhere is not refused for it.
+#[cfg(feature = "cache")]
+#[tokio::test]
+async fn trap_a_cached_lookup_refuses_no_login_of_another_machine() {
+    use relatch::service::{CachePolicy, Service};
+    use relatch::store::{MemoryStore, NewUser};
+    use time::Duration;
+
+    let users = MemoryStore::new();
+    users.insert(NewUser::with_password_hash("1", "alice", HASH), ());
+    let bound = CachePolicy::new(Duration::HOUR, 100).unwrap();
+    let service = || {
+        let (authority, _) = authority();
+        Service::builder(authority, users.clone()).cache(bound).build()
+    };
+    let (here, elsewhere) = (service(), service());
+    let phone = elsewhere.start_session("1", "phone").await.unwrap();
+    here.authenticate(phone.access()).await.map(drop).unwrap();
+    let laptop = elsewhere.start_session("1", "laptop").await.unwrap();
+    here.authenticate(laptop.access()).await.map(drop).unwrap();
+    elsewhere.log_out_everywhere("1").await.unwrap();
+    let tablet = elsewhere.start_session("1", "tablet").await.unwrap();
+    here.authenticate(tablet.access()).await.map(drop).unwrap();
+}

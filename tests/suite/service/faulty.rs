@@ -28,6 +28,8 @@ pub(super) enum Mode {
     Hang,
     /// Writes wait until they are let through.
     HoldWrites,
+    /// Reads are made, and their answers wait until they are let through.
+    HoldReads,
 }
 
 /// A clone is the same.
@@ -43,7 +45,7 @@ struct Shared {
     reads: AtomicUsize,
     held: Semaphore,
     let_through: Semaphore,
-    written: Semaphore,
+    done: Semaphore,
 }
 
 impl<S> Faulty<S> {
@@ -54,7 +56,7 @@ impl<S> Faulty<S> {
             reads: AtomicUsize::new(0),
             held: Semaphore::new(0),
             let_through: Semaphore::new(0),
-            written: Semaphore::new(0),
+            done: Semaphore::new(0),
         };
         Self { inner, shared: Arc::new(shared) }
     }
@@ -73,15 +75,15 @@ impl<S> Faulty<S> {
         self.shared.reads.load(Ordering::SeqCst)
     }
 
-    /// Waits for a write that is held.
+    /// Waits for a call that is held.
     pub(super) async fn held(&self) {
         self.shared.held.acquire().await.unwrap().forget();
     }
 
-    /// Lets one write through, and waits until it is done.
+    /// Lets one call through, and waits until it is done.
     pub(super) async fn let_through(&self) {
         self.shared.let_through.add_permits(1);
-        self.shared.written.acquire().await.unwrap().forget();
+        self.shared.done.acquire().await.unwrap().forget();
     }
 
     fn mode(&self) -> Mode {
@@ -97,7 +99,7 @@ impl<S> Faulty<S> {
             hook.await;
         }
         match self.mode() {
-            Mode::Answer => write.await,
+            Mode::Answer | Mode::HoldReads => write.await,
             Mode::Fail => Err(down()),
             Mode::FailAfterwards => write.await.and_then(|_| Err(down())),
             Mode::Hang => pending().await,
@@ -105,7 +107,7 @@ impl<S> Faulty<S> {
                 self.shared.held.add_permits(1);
                 self.shared.let_through.acquire().await.unwrap().forget();
                 let written = write.await;
-                self.shared.written.add_permits(1);
+                self.shared.done.add_permits(1);
                 written
             }
         }
@@ -124,6 +126,13 @@ impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {
         match self.mode() {
             Mode::Fail => Err(down()),
             Mode::Hang => pending().await,
+            Mode::HoldReads => {
+                let read = self.inner.read(key).await;
+                self.shared.held.add_permits(1);
+                self.shared.let_through.acquire().await.unwrap().forget();
+                self.shared.done.add_permits(1);
+                read
+            }
             _ => self.inner.read(key).await,
         }
     }
