@@ -1,0 +1,90 @@
+//! The service as each process has it: the same keys, over the same table.
+
+use std::error::Error;
+
+use relatch::{
+    Authority, MasterKey, SessionPolicy,
+    service::{CachePolicy, Service, ServiceBuilder},
+    store::{
+        Key, Listener, NewUser, PostgresStore, Row, SqliteStore, StoreError, UserStore, UsersTable,
+    },
+};
+use time::Duration;
+
+use crate::rpc::{Config, Database};
+
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// A process's service, and the store below it.
+pub struct Site {
+    pub service: Service,
+    pub store: Store,
+    pub listener: Option<Listener>,
+}
+
+#[derive(Clone)]
+pub enum Store {
+    Postgres(PostgresStore),
+    Sqlite(SqliteStore),
+}
+
+impl Site {
+    pub async fn open(config: &Config) -> Result<Self, Failure> {
+        let authority = authority(config.max_sessions)?;
+        let store = match &config.database {
+            Database::Postgres(url) => {
+                Store::Postgres(PostgresStore::connect(url, UsersTable::ready()).await?)
+            }
+            Database::Sqlite(path) => {
+                Store::Sqlite(SqliteStore::open(path, UsersTable::ready()).await?)
+            }
+        };
+        let service = match &store {
+            Store::Postgres(store) => build(Service::builder(authority, store.clone()), config)?,
+            Store::Sqlite(store) => build(Service::builder(authority, store.clone()), config)?,
+        };
+        let listener = match (&store, config.listens) {
+            (Store::Postgres(store), true) => Some(store.listen(service.changes())),
+            _ => None,
+        };
+        Ok(Self { service, store, listener })
+    }
+}
+
+impl Store {
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(store) => store.migrate().await,
+            Self::Sqlite(store) => store.migrate().await,
+        }
+    }
+
+    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(store) => store.insert(user).await,
+            Self::Sqlite(store) => store.insert(user).await,
+        }
+    }
+
+    pub async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+        match self {
+            Self::Postgres(store) => store.read(key).await,
+            Self::Sqlite(store) => store.read(key).await,
+        }
+    }
+}
+
+/// With the longest grace: what is retried here was lost, not stolen.
+pub fn authority(max_sessions: u32) -> Result<Authority, Failure> {
+    let policy = SessionPolicy::new().max_sessions(max_sessions).grace(SessionPolicy::MAX_GRACE);
+    let key = MasterKey::from_bytes("k1", &[7; 32])?;
+    let authority = Authority::builder(key, "https://i", "https://a").sessions(policy);
+    Ok(authority.lifetime(Duration::hours(1)).build()?)
+}
+
+fn build(settings: ServiceBuilder, config: &Config) -> Result<Service, Failure> {
+    Ok(match config.staleness_ms {
+        Some(ms) => settings.cache(CachePolicy::new(Duration::milliseconds(ms), 10_000)?).build(),
+        None => settings.build(),
+    })
+}
