@@ -178,7 +178,7 @@ impl Storm {
             }
             (72..76, Some(access)) => drop(self.call(user, node, Op::LogOut { access }).await),
             (76..84, _) => self.use_a_link(user, node, id).await,
-            (84..86, _) => drop(self.call(user, node, Op::Bump { user: id }).await),
+            (84..86, _) => self.bump_and_start(user, id).await,
             (86..88, Some(access)) => {
                 drop(self.call(user, node, Op::LogOutOthers { access }).await);
             }
@@ -220,6 +220,13 @@ impl Storm {
         tokio::join!(use_up(0), use_up(1), use_up(0), use_up(1));
     }
 
+    /// Logins between two bumps: of nothing but the version do these differ.
+    async fn bump_and_start(&self, user: usize, id: String) {
+        let bump = |node| self.call(user, node, Op::Bump { user: id.clone() });
+        let start = |node| self.call(user, node, Op::Start { user: id.clone() });
+        tokio::join!(bump(0), start(1), bump(1), start(0), bump(0));
+    }
+
     async fn refresh(&self, user: usize, node: usize, key: &SessionKey) {
         let token = {
             let mut pool = lock(&self.users[user]);
@@ -233,7 +240,7 @@ impl Storm {
         let outcome = self.call(user, node, Op::Refresh { token }).await;
         let mut pool = lock(&self.users[user]);
         let Some(chain) = pool.chains.get_mut(key) else { return };
-        chain.refreshing -= 1;
+        chain.refreshing = chain.refreshing.saturating_sub(1);
         match outcome {
             Outcome::Tokens { refresh, .. } => chain.next = Some(refresh),
             Outcome::Rejected(_) => drop(pool.chains.remove(key)),
