@@ -28,7 +28,7 @@ pub enum Key<'a> {
 pub struct Columns {
     /// The version counter (`BIGINT`).
     pub version: Option<i64>,
-    /// The password's hash, a PHC string: `None` for a user without a password.
+    /// The password's hash, a PHC string: `None`, or empty, for a user without a password.
     pub password_hash: Option<String>,
     /// A random secret ([`Credential::generate_secret`]), for a user without a password: a user
     /// must have one of both. Where there are both, tokens are bound to both, and a change of

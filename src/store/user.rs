@@ -46,7 +46,9 @@ impl<F: Clone> StoredUser<F> {
     /// What there is of a row for a request.
     fn of(row: &Row<F>, keys: Option<KeyCache>) -> Result<Self, StoreError> {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = &row.columns;
-        let secrets = [password_hash, secret].into_iter().flatten();
+        // An empty one binds nothing.
+        let is_secret = |text: &&String| !text.is_empty();
+        let secrets = [password_hash, secret].into_iter().flatten().filter(is_secret);
         let credential = match secrets.clone().count() {
             0 => None,
             _ => Some(
@@ -94,7 +96,7 @@ impl<F: Clone> Record<F> {
     }
 
     pub(crate) fn password_hash(&self) -> Option<&str> {
-        self.row.columns.password_hash.as_deref()
+        self.row.columns.password_hash.as_deref().filter(|hash| !hash.is_empty())
     }
 
     /// The user alone, and where it is to be kept with room for its keys.

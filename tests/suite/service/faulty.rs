@@ -149,12 +149,16 @@ impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {
         self.write(self.inner.bump_version(id, at_least)).await
     }
 
-    async fn set_active(
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.write(self.inner.disable(id, at_least)).await
+    }
+
+    async fn enable(
         &self,
         id: &str,
-        is_active: bool,
+        version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        self.write(self.inner.set_active(id, is_active, at_least)).await
+        self.write(self.inner.enable(id, version, at_least)).await
     }
 }
