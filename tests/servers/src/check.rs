@@ -214,15 +214,35 @@ impl User<'_> {
         Ok(alive)
     }
 
-    /// Nobody whose session is alive was ever told that it is not.
+    /// Nobody was ever told that a session is over which nothing had ended by then.
     fn rejections(&self, alive: &HashSet<SessionKey>) -> Result<(), Failure> {
+        let begins: HashMap<SessionKey, u64> = self
+            .handed()
+            .filter(|(record, ..)| !matches!(record.op, Op::Refresh { .. }))
+            .filter_map(|(record, claims, _)| Some((claims.session()?, record.start)))
+            .collect();
         for record in &self.records {
             let is_of_session = !matches!(record.op, Op::Consume { .. });
             let given = record.given.as_ref().filter(|_| is_of_session).and_then(Claims::session);
-            if let (Outcome::Rejected(_), Some(key)) = (&record.outcome, given)
-                && alive.contains(&key)
-            {
+            let (Outcome::Rejected(_), Some(key)) = (&record.outcome, given) else { continue };
+            if alive.contains(&key) {
                 return self.fail(record, "a living session was told that it is not");
+            }
+            let Some(begin) = begins.get(&key) else { continue };
+            let is_revoked = self.all_revoking().any(|by| by.start < record.end && by.end > *begin);
+            let is_ended = self.records.iter().filter(|by| by.start < record.end).any(|by| {
+                let is_started = matches!(by.op, Op::Start { .. } | Op::Login { .. });
+                match (&by.op, &by.outcome) {
+                    (
+                        Op::LogOut { .. },
+                        Outcome::Is(_) | Outcome::Unavailable(_) | Outcome::Lost,
+                    ) => by.given.as_ref().and_then(Claims::session).as_ref() == Some(&key),
+                    (_, Outcome::Tokens { evicted: Some(sid), .. }) => *sid == key.1,
+                    (_, outcome) => is_started && outcome.is_unknown(),
+                }
+            });
+            if !is_revoked && !is_ended {
+                return self.fail(record, "it was told so before anything had ended it");
             }
         }
         Ok(())
@@ -338,6 +358,9 @@ impl User<'_> {
             let link = Token::<MagicLink>::new(link.as_str());
             let is_good = self.site.service.peek(&link).await.is_ok();
             let must_be = lane == self.row.lane && claims.ver == self.row.version;
+            if is_good && self.revoking().any(|by| by.start > record.end) {
+                return self.fail(record, "the link outlived a bump");
+            }
             if is_good != must_be {
                 return self.fail(record, if is_good { "it works still" } else { "it is void" });
             }

@@ -220,11 +220,14 @@ impl Storm {
         tokio::join!(use_up(0), use_up(1), use_up(0), use_up(1));
     }
 
-    /// Logins between two bumps: of nothing but the version do these differ.
+    /// Logins that race the second of two bumps, before and after which nothing but the version
+    /// differs, and a link of between them, which only the version makes void.
     async fn bump_and_start(&self, user: usize, id: String) {
         let bump = |node| self.call(user, node, Op::Bump { user: id.clone() });
         let start = |node| self.call(user, node, Op::Start { user: id.clone() });
-        tokio::join!(bump(0), start(1), bump(1), start(0), bump(0));
+        bump(0).await;
+        self.call(user, 0, Op::Issue { user: id.clone() }).await;
+        tokio::join!(start(1), bump(1), start(0), start(1), start(0));
     }
 
     async fn refresh(&self, user: usize, node: usize, key: &SessionKey) {
