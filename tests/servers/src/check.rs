@@ -251,11 +251,14 @@ impl User<'_> {
     /// No bump is lost among others, and none is seen later than it may be.
     fn revocations(&self, terms: &Terms) -> Result<(), Failure> {
         let mut versions = HashSet::new();
+        // Links too.
+        let handed =
+            || self.records.iter().filter_map(|record| Some((record, record.handed.as_ref()?)));
         for by in self.revoking() {
-            let before = self.handed().filter(|(record, ..)| record.end < by.start);
-            let before = before.map(|(_, claims, _)| claims.ver).max();
-            let after = self.handed().filter(|(record, ..)| record.start > by.end);
-            let after = after.map(|(_, claims, _)| claims.ver).min();
+            let before = handed().filter(|(record, _)| record.end < by.start);
+            let before = before.map(|(_, claims)| claims.ver).max();
+            let after = handed().filter(|(record, _)| record.start > by.end);
+            let after = after.map(|(_, claims)| claims.ver).min();
             if let (Some(before), Some(after)) = (before, after)
                 && before >= after
             {

@@ -202,7 +202,7 @@ impl Storm {
                 // Who logs in by the name: it is the id.
                 drop(self.call(user, node, Op::Login { user: id, password }).await);
             }
-            _ => drop(self.call(user, node, Op::Start { user: id }).await),
+            (_, access) => self.start_elsewhere(user, node, access).await,
         }
     }
 
@@ -228,6 +228,19 @@ impl Storm {
         bump(0).await;
         self.call(user, 0, Op::Issue { user: id.clone() }).await;
         tokio::join!(start(1), bump(1), start(0), start(1), start(0));
+    }
+
+    /// A login on one server, and at once a request with it on the other, which may keep a record of
+    /// before.
+    async fn start_elsewhere(&self, user: usize, node: usize, known: Option<String>) {
+        let ask = |token| self.call(user, node, Op::Authenticate { token, fresh: false });
+        if let Some(known) = known {
+            ask(known).await;
+        }
+        let start = Op::Start { user: user_id(user) };
+        if let Outcome::Tokens { access, .. } = self.call(user, 1 - node, start).await {
+            ask(access).await;
+        }
     }
 
     async fn refresh(&self, user: usize, node: usize, key: &SessionKey) {
