@@ -51,7 +51,12 @@ impl KeyRing {
         Self { current, retiring: Vec::new() }
     }
 
-    /// Adds a key that no longer issues and verifies until `until`, exclusive.
+    /// Adds a key that verifies until `until`, exclusive, and does not issue: one that no longer
+    /// does, or one that does not yet.
+    ///
+    /// Several machines change their key in two deployments, so that none is handed tokens that it
+    /// does not know: first all verify the new one, `KeyRing::new(old).retiring(new, until)`; then
+    /// all issue with it, `KeyRing::new(new).retiring(old, until)`.
     ///
     /// # Errors
     ///
@@ -63,7 +68,8 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Makes `new` the current key; the present one retires at `until`.
+    /// Makes `new` the current key; the present one retires at `until`. On several machines see
+    /// [`retiring`](Self::retiring).
     ///
     /// # Errors
     ///

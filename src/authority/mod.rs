@@ -262,7 +262,7 @@ impl Authority {
             assert!(
                 matches!(P::USE, Use::Many),
                 "a token of this purpose is used once: look at it with `Authority::peek`, and use \
-                 it up with `Authority::open_once`"
+                 it up with `Authority::open_once` (`Service::peek`, `Service::one_time`)"
             );
         };
         Opened::new(self, token)

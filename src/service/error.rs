@@ -12,12 +12,18 @@ use crate::{
 
 /// Why a call of the service came to nothing.
 ///
-/// [`Rejected`](Self::Rejected) and [`LoginRefused`](Self::LoginRefused) say something of the client
-/// (401 on the web). Where [`is_unavailable`](Self::is_unavailable), nothing is known of it: it keeps
-/// its token and may try again (503). The others are the application's to mend (500), but for
-/// [`NoSuchUser`](Self::NoSuchUser) and [`NoSession`](Self::NoSession) (404), a
-/// [`Password`](Self::Password) that is out of bounds (422), and a full table of sessions
-/// ([`IssueError::SessionsFull`], 409).
+/// | what | on the web | for the log |
+/// | --- | --- | --- |
+/// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
+/// | [`LoginRefused`](Self::LoginRefused) | 401; 403 where a caller with a good token mistyped the present password | [`LoginRefusal`] |
+/// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
+/// | [`NoSuchUser`](Self::NoSuchUser), [`NoSession`](Self::NoSession) | 404 | |
+/// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
+/// | [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
+/// | all others | 500: the server's or its data's fault, and the client keeps its token | the error and its sources |
+///
+/// The text of the first two is `invalid token` and `wrong name or password`, whatever was the
+/// reason, and may be told to the client; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
@@ -72,7 +78,7 @@ impl fmt::Display for ServiceError {
             Self::LoginRefused(_) => f.write_str("wrong name or password"),
             Self::NoSuchUser => f.write_str("there is no such user"),
             Self::NoSession => f.write_str("the token is of no session"),
-            Self::Store(_) => f.write_str("the users' store gave no answer"),
+            Self::Store(error) => error.fmt(f),
             Self::Busy => f.write_str("too busy: try again later"),
             Self::Record(_) => f.write_str("the user's record is not fit to be used"),
             Self::Issue(_) => f.write_str("the token could not be issued"),
@@ -87,7 +93,7 @@ impl fmt::Display for ServiceError {
 impl error::Error for ServiceError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Store(error) => Some(error),
+            Self::Store(error) => error.source(),
             Self::Record(error) => Some(error),
             Self::Issue(error) => Some(error),
             Self::Password(error) => Some(error),
@@ -163,6 +169,7 @@ impl From<IssueError> for ServiceError {
         match error {
             IssueError::SessionOver(rejection) => Self::Rejected(rejection),
             IssueError::NoSession => Self::NoSession,
+            IssueError::InactiveUser => Self::LoginRefused(LoginRefusal::InactiveUser),
             IssueError::Record(error) => Self::Record(error),
             other => Self::Issue(other),
         }

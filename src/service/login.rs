@@ -22,7 +22,8 @@ where
     C: Serialize + DeserializeOwned,
 {
     /// Logs in by name and password, and starts a session for this client: in the same statement
-    /// the hash is replaced if it is due, which logs nobody out.
+    /// the hash is replaced if it is due, which logs nobody out. The name is compared as it is
+    /// stored: trim it and fold its case before.
     ///
     /// It costs one read and one hash whether or not there is such a user, so names cannot be told
     /// by the time it takes (but for users whose stored hash is of another cost than today's, until

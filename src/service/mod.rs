@@ -45,6 +45,19 @@
 //! # }
 //! ```
 //!
+//! # Testing your routes
+//!
+//! [`MemoryStore`](crate::store::MemoryStore) takes the database's place. Its
+//! [`set_reachable`](crate::store::MemoryStore::set_reachable) is an outage, and its
+//! [`edit`](crate::store::MemoryStore::edit) what your own SQL does: a damaged column, a group's
+//! epoch. A user [`without_password`](crate::store::NewUser::without_password) and
+//! [`start_session`](Service::start_session) take no hashing, which is slow without optimisation
+//! ([`password`](crate::password) has the lines for your `Cargo.toml`).
+//!
+//! There are two clocks. Tokens and sessions live by the authority's
+//! ([`AuthorityBuilder::clock`](crate::AuthorityBuilder::clock)), a closure of yours. The cache, the
+//! live guards and all time-outs live by Tokio's: `tokio::time::pause` and `advance`.
+//!
 //! # Panics
 //!
 //! Its futures panic outside of a Tokio runtime, or in one without its timer.

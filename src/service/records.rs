@@ -124,6 +124,23 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_since(id, since).await
     }
 
+    /// Bumps a group's counter, to the end as [`write`](Self::write) does.
+    pub(super) async fn bump_epoch(
+        self: &Arc<Self>,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let (this, kind, instance) = (Arc::clone(self), kind.to_owned(), instance.to_owned());
+        let task = tokio::spawn(async move {
+            let bump = this.source.store.bump_epoch(&kind, &instance, at_least);
+            let bumped = this.source.within_patience(bump).await;
+            this.all_changed();
+            bumped
+        });
+        task.await.unwrap_or_else(|error| Err(gone(error)))
+    }
+
     /// Keeps nothing that was read of the user until now.
     pub(super) fn forget(&self, id: &str) {
         #[cfg(feature = "cache")]

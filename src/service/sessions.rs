@@ -38,7 +38,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(sessions)
     }
 
-    /// Logs this device out; whether its session was still there.
+    /// Logs this device out; whether its session was still there. A device whose access token has
+    /// expired refreshes first.
     ///
     /// # Errors
     ///
@@ -119,8 +120,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`] if the present password is another one, or if there is none
-    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
+    /// [`ServiceError::LoginRefused`] if the present password is another one (answer 403: the
+    /// caller's token is good), or if there is none ([`set_password`](Self::set_password) is for
+    /// that); [`ServiceError::Password`] if the new one
     /// is too short or too long to be hashed; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn change_password(

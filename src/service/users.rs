@@ -42,11 +42,13 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Bump { id, at_least }).await
     }
 
-    /// Disables the user and logs it out everywhere: no login, and no token is accepted.
+    /// Disables the user and logs it out everywhere: no login, and no token is accepted. It takes a
+    /// column for it (`UsersTable::active`).
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`].
+    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`], of the kind
+    /// [`Unsupported`](crate::store::StoreErrorKind::Unsupported) without such a column.
     pub async fn disable(&self, user_id: &str) -> Result<(), ServiceError> {
         let (id, at_least) = (user_id.to_owned(), self.now_ms());
         self.write(Write::Disable { id, at_least }).await
@@ -63,6 +65,21 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let version = read.ok_or(ServiceError::NoSuchUser)?.version();
         let (id, at_least) = (user_id.to_owned(), self.now_ms());
         self.write(Write::Enable { id, version, at_least }).await
+    }
+
+    /// Logs out everybody in this group, by its counter: here at once, and elsewhere as far as others
+    /// hear of it, or within the bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`] if there is no such group, and [`ServiceError::Store`], of the
+    /// kind [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of
+    /// this kind.
+    pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<(), ServiceError> {
+        match self.0.records.bump_epoch(kind, instance, self.now_ms()).await? {
+            true => Ok(()),
+            false => Err(ServiceError::NoSuchUser),
+        }
     }
 
     /// Deletes the user.

@@ -14,6 +14,12 @@ pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
     fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool>;
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool>;
     fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
+    fn bump_epoch<'a>(
+        &'a self,
+        kind: &'a str,
+        instance: &'a str,
+        at_least: i64,
+    ) -> BoxFuture<'a, bool>;
     fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
     fn enable<'a>(
         &'a self,
@@ -38,6 +44,15 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
 
     fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool> {
         Box::pin(UserStore::bump_version(self, id, at_least))
+    }
+
+    fn bump_epoch<'a>(
+        &'a self,
+        kind: &'a str,
+        instance: &'a str,
+        at_least: i64,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(UserStore::bump_epoch(self, kind, instance, at_least))
     }
 
     fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool> {

@@ -7,7 +7,8 @@ type Source = Arc<dyn error::Error + Send + Sync>;
 /// A store did not answer, or not with what it should: **nothing is known of the user or of the
 /// token**. That there is no such user is no error, but the answer `None` or `false`.
 ///
-/// On the web it is 503, and the client keeps its token. A clone is cheap.
+/// On the web it is 503 if [unreachable](Self::is_unreachable), and 500 otherwise; the client keeps
+/// its token. A clone is cheap.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,

@@ -47,7 +47,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
 
     /// [`listen`](Self::listen), for what the application keeps in memory itself: `tell` is given
     /// the id of the user who was changed, or `None` where everybody may have been. It should be
-    /// quick, and must neither block nor panic, which would end the listening.
+    /// quick, and is not to block; a panic loses that one piece of news.
     ///
     /// # Panics
     ///

@@ -26,7 +26,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// version that it begins with. Existing rows keep `NULL`, which logs nobody out. The id, the
     /// login and the hash are not touched.
     ///
-    /// It may run at each start, and in several processes at once.
+    /// It may run at each start, and in several processes at once. In the end it
+    /// [checks](Self::check) the table.
     ///
     /// # Errors
     ///
@@ -50,12 +51,13 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
             }
         }
         run_sqlite(&mut transaction, sqlite_trigger(names)).await.map_err(failed)?;
-        Ok(transaction.commit().await.map_err(failed)?)
+        transaction.commit().await.map_err(failed)?;
+        self.check().await
     }
 
     /// What [`migrate`](Self::migrate) runs, as text: for a migration tool of the application's own.
     /// Leave out the columns that there are already, which SQLite cannot do by itself, and run it
-    /// in one transaction.
+    /// in one transaction. To print it takes no database: `SqlitePool::connect_lazy` makes a pool.
     #[must_use]
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
@@ -83,7 +85,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// No row is rewritten. The table is locked only where something is to be added, for a moment,
     /// and waited for at most 2 seconds, so that nothing queues behind it: on
     /// [`is_unreachable`](StoreError::is_unreachable) try again. It may run at each start, and in
-    /// several processes at once.
+    /// several processes at once. In the end it [checks](Self::check) the table.
     ///
     /// # Errors
     ///
@@ -123,11 +125,12 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
                 }
             }
         }
-        Ok(transaction.commit().await.map_err(failed)?)
+        transaction.commit().await.map_err(failed)?;
+        self.check().await
     }
 
     /// What [`migrate`](Self::migrate) runs, as text: for a migration tool of the application's own.
-    /// Run it in one transaction.
+    /// Run it in one transaction. To print it takes no database: `PgPool::connect_lazy` makes a pool.
     #[must_use]
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
@@ -145,7 +148,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
 
     /// Adds triggers, so that what the application's own SQL does is told to those who
     /// [listen](Self::listen), too: a change of the version, the hash, the secret, of whether the
-    /// user is active, or of the user's groups; sessions that become `NULL`; a user who is deleted;
+    /// user is active, of the user's groups or of the fields; sessions that become `NULL`; a user who is deleted;
     /// a group's counter, and a group that comes or goes. With [`migrate`](Self::migrate) run before.
     ///
     /// Without them the application tells of its own changes itself, by
@@ -326,6 +329,10 @@ fn postgres_triggers(names: &Names, channel: &Name) -> Vec<String> {
         [id, version, password_hash].into_iter().chain(secret).chain(active).chain(groups);
     let mut conditions: Vec<_> =
         watched.map(|column| format!("OLD.{column} IS DISTINCT FROM NEW.{column}")).collect();
+    // As text: not every type can be compared.
+    conditions.extend(names.fields.iter().flatten().map(|column| {
+        format!("CAST(OLD.{column} AS TEXT) IS DISTINCT FROM CAST(NEW.{column} AS TEXT)")
+    }));
     conditions.push(format!("(OLD.{sessions} IS NOT NULL AND NEW.{sessions} IS NULL)"));
     let conditions = conditions.join("\n    OR ");
 

@@ -212,6 +212,24 @@ pub trait UserStore: Send + Sync + 'static {
         erased::bump_by_compare_and_set(self, id, at_least)
     }
 
+    /// Logs out everybody in this group: its counter becomes `max(coalesce(counter, 0) + 1,
+    /// at_least)`. Whether there is such a group.
+    ///
+    /// By itself this is [`StoreErrorKind::Unsupported`]: not every store has groups.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: whether it was written is not known.
+    fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (kind, instance, at_least);
+        async { Err(StoreError::unsupported("this store has no groups of users")) }
+    }
+
     /// Disables the user, whatever the row holds, and logs it out everywhere as
     /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
     /// Whether there was such a user, with a version below the greatest that there is.

@@ -51,6 +51,12 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// pools transactions may refuse these options: give it a pool without them, by
     /// [`new`](Self::new).
     ///
+    /// # Security
+    ///
+    /// For TLS the application enables one of `sqlx`'s `tls-…` features, of the version that this
+    /// crate uses, **and** says `sslmode=verify-full` in the URL: the default falls back to plain
+    /// text without a word.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the server cannot be reached, or the table cannot be described so
@@ -84,7 +90,13 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the
     /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: what is given up
-    /// here may otherwise still be written there. They must lead to the primary server.
+    /// here may otherwise still be written there. They must lead to the primary server, not to a
+    /// replica: each change is decided on what is read.
+    ///
+    /// Through a proxy that pools transactions (pgbouncer), set the time-outs by
+    /// `ALTER ROLE … SET statement_timeout`, let it keep prepared statements (pgbouncer since 1.21) or
+    /// connect with `statement_cache_capacity(0)`, and [listen](Self::listen) by another store, which
+    /// [connects](Self::connect) to the server itself: `direct.listen(service.changes())`.
     ///
     /// # Errors
     ///
@@ -113,6 +125,16 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         Self { engine: self.engine.with_timeout(timeout), ..self }
     }
 
+    /// Checks that the table is as it was described: at the start, rather than at the first login.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of the kind [`Misconfigured`](super::StoreErrorKind::Misconfigured) if a column
+    /// is missing or mistyped.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read(Key::Login("")).await.map(drop)
+    }
+
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
@@ -132,19 +154,6 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// [`Misconfigured`](super::StoreErrorKind::Misconfigured).
     pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
         self.engine.insert(&user).await
-    }
-
-    /// Logs out everybody in this group: its counter becomes `max(counter + 1, now in
-    /// milliseconds)`, and every process that listens looks again at everybody. Whether there is
-    /// such a group. In a process that caches and does not listen, tell it to
-    /// [`Changes::publish_all`](crate::service::Changes::publish_all) afterwards.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: whether it was written is not known, unless the table has no such
-    /// [`user_epoch`](UsersTable::user_epoch).
-    pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<bool, StoreError> {
-        self.engine.bump_epoch(kind, instance).await
     }
 
     pub(super) const fn engine(&self) -> &Engine<PostgresDriver, F> {
@@ -173,6 +182,15 @@ impl<F: Clone + Send + Sync + 'static> UserStore for PostgresStore<F> {
 
     async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         self.engine.bump_version(id, at_least).await
+    }
+
+    async fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.engine.bump_epoch(kind, instance, at_least).await
     }
 
     async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {

@@ -92,6 +92,16 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         Self(self.0.with_timeout(timeout))
     }
 
+    /// Checks that the table is as it was described: at the start, rather than at the first login.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of the kind [`Misconfigured`](super::StoreErrorKind::Misconfigured) if a column
+    /// is missing or mistyped.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read(Key::Login("")).await.map(drop)
+    }
+
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
@@ -111,18 +121,6 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// [`Misconfigured`](super::StoreErrorKind::Misconfigured).
     pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
         self.0.insert(&user).await
-    }
-
-    /// Logs out everybody in this group: its counter becomes `max(counter + 1, now in
-    /// milliseconds)`. Whether there is such a group. Tell it to
-    /// [`Changes::publish_all`](crate::service::Changes::publish_all) afterwards.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: whether it was written is not known, unless the table has no such
-    /// [`user_epoch`](UsersTable::user_epoch).
-    pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<bool, StoreError> {
-        self.0.bump_epoch(kind, instance).await
     }
 
     pub(super) const fn engine(&self) -> &Engine<SqliteDriver, F> {
@@ -147,6 +145,15 @@ impl<F: Clone + Send + Sync + 'static> UserStore for SqliteStore<F> {
 
     async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         self.0.bump_version(id, at_least).await
+    }
+
+    async fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.0.bump_epoch(kind, instance, at_least).await
     }
 
     async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {

@@ -175,8 +175,10 @@ impl<F> UsersTable<F> {
     /// is a row of `groups`. Name the kinds in the order in which the authority has them:
     /// [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch).
     ///
-    /// A group that is not in its table, or has `NULL` for a counter, stands at the initial one. A
-    /// user whose `column` is `NULL` is in the group without a name.
+    /// A group with `NULL` for a counter stands at the initial one, and a user whose `column` is
+    /// `NULL` is in the group without a name. A user whose group has no row is
+    /// [`Damaged`](super::StoreErrorKind::Damaged), and is not served until the row is there: without
+    /// its counter, what it revoked would be good again. Add rows that are missing before.
     #[must_use]
     pub fn user_epoch(mut self, kind: &str, column: &str, groups: GroupsTable) -> Self {
         let group = Name::parse("the column that names a group", column)

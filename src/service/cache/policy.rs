@@ -16,7 +16,7 @@ use crate::live::{MAX_BOUND, MIN_BOUND};
 ///
 /// - What this process changes by itself, and what it is told of through
 ///   [`Changes`](crate::service::Changes), counts at once.
-/// - The lag of a replica adds to it: the store should read the primary.
+/// - The lag of a replica would add to it: the store reads the primary.
 /// - A record's age counts from before its read began, on a monotonic clock. A read that takes as
 ///   long as this is a failed one.
 /// - While the database is away, users whose records are kept are served until these are too old,

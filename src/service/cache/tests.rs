@@ -154,7 +154,8 @@ async fn ended(call: Call) -> Result<Found<u64>, StoreError> {
 fn a_policy_takes_a_bound_in_range_and_a_user() {
     let new = CachePolicy::new;
     assert!(new(Duration::SECOND, 1).is_ok());
-    assert!(new(Duration::HOUR, usize::MAX).is_ok());
+    assert!(new(Duration::HOUR, 100_000_000).is_ok());
+    assert_eq!(new(Duration::HOUR, 100_000_001), Err(CachePolicyError::MaxUsers));
     let below = Duration::SECOND - Duration::NANOSECOND;
     assert_eq!(new(below, 1), Err(CachePolicyError::MaxStaleness));
     assert_eq!(new(Duration::HOUR + Duration::NANOSECOND, 1), Err(CachePolicyError::MaxStaleness));

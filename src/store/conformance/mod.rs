@@ -29,6 +29,9 @@ pub async fn check_conformance<S: UserStore>(store: &S, id: &str) -> Result<(), 
 /// statements, and no user but this one is changed. What the user's row holds in the end is good for
 /// nothing.
 ///
+/// It does not check that a deletion deletes, nor what is read of epochs and fields; whether a user
+/// is active, only where the store disables; and of logins only the one that is [named](Self::login).
+///
 /// # Example
 ///
 /// ```
@@ -342,7 +345,16 @@ impl<S: UserStore> Run<'_, S> {
         match self.differs(new).await? {
             Some(column) => Err(Nonconformance::of(
                 column,
-                "it is not read as it was written: write each column, and keep text as text",
+                match column {
+                    Column::Secret => {
+                        "it is not read as it was written: write each column, or, if there is no \
+                         place for a secret, refuse it with an error and check with \
+                         `Conformance::without_secret`"
+                    }
+                    _ => {
+                        "it is not read as it was written: write each column, and keep text as text"
+                    }
+                },
             )),
             None => Ok(()),
         }

@@ -198,11 +198,12 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(in crate::store) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
-        let not_an_id = || StoreError::misconfigured("the new user's id is not of the id's type");
+        let not_an_id =
+            || StoreError::unsupported("the new user's id is not in the one form of the ids' type");
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
         let Columns { version, password_hash, secret, .. } = &user.columns(first_version());
         let login = text(&user.login)
-            .ok_or_else(|| StoreError::misconfigured("the new user's login has a NUL in it"))?;
+            .ok_or_else(|| StoreError::unsupported("the new user's login has a NUL in it"))?;
         let hash = Param::Text(password_hash.as_deref());
         let mut params = vec![id, login, Param::Integer(*version), hash];
         match (&self.shared.names.secret, secret) {
@@ -217,13 +218,14 @@ impl<D: Driver, F> Engine<D, F> {
         &self,
         kind: &str,
         instance: &str,
+        at_least: i64,
     ) -> Result<bool, StoreError> {
         let mut all = self.shared.statements.bump_epoch.iter();
         let (_, sql) = all
             .find(|(name, _)| name == kind)
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
-        self.change(sql, &[instance, Param::Integer(Some(first_version()))]).await
+        self.change(sql, &[instance, Param::Integer(Some(at_least))]).await
     }
 
     /// Whether a row was changed by a statement that holds whatever the row is.
@@ -287,7 +289,8 @@ impl<F> Shared<F> {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {
                 // Without its counter, tokens of before its bumps would be alive again.
-                return Err(StoreError::damaged("epochs", "the user's group is not there"));
+                let text = format!("the user's group of the kind {} has no row", group.kind);
+                return Err(StoreError::damaged("epochs", text));
             }
             row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
         }

@@ -81,7 +81,7 @@ async fn what_revokes_is_heard_once_it_is_committed() {
     assert_eq!(heard.take(1).await, of("Zoë 2"));
     assert!(!store.bump_version("nobody", 0).await.unwrap());
     assert!(!store.delete("nobody").await.unwrap());
-    assert!(store.bump_epoch("tenant", "x").await.unwrap());
+    assert!(store.bump_epoch("tenant", "x", 1_800_000_000_000).await.unwrap());
     assert_eq!(heard.take(1).await, [EVERYBODY]);
     assert!(store.delete("1").await.unwrap());
     assert_eq!(heard.take(1).await, of("1"));

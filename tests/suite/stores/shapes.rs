@@ -253,18 +253,21 @@ macro_rules! epochs {
         );
         assert_eq!(read("c").await, [epoch("realm", None, 0), epoch("tenant", None, 0)]);
 
-        assert!(store.bump_epoch("tenant", "7").await.unwrap());
+        assert!(store.bump_epoch("tenant", "7", 1_800_000_000_000).await.unwrap());
         for (kind, nobody) in [("tenant", "07"), ("tenant", "9"), ("realm", "staff"), ("realm", "")]
         {
-            assert!(!store.bump_epoch(kind, nobody).await.unwrap(), "{kind} {nobody}");
+            assert!(
+                !store.bump_epoch(kind, nobody, 1_800_000_000_000).await.unwrap(),
+                "{kind} {nobody}"
+            );
         }
         let bumped = read("a").await;
         assert_eq!(bumped[0], staff);
         assert!(bumped[1].counter.get() > 1_700_000_000_000);
         assert_eq!(read("b").await[1], epoch("tenant", Some("8"), 0));
-        assert!(store.bump_epoch("tenant", "7").await.unwrap());
+        assert!(store.bump_epoch("tenant", "7", 1_800_000_000_000).await.unwrap());
         assert!(read("a").await[1].counter > bumped[1].counter);
-        let error = store.bump_epoch("team", "7").await.unwrap_err();
+        let error = store.bump_epoch("team", "7", 1_800_000_000_000).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported);
 
         // With its counter gone, what it revoked would live again.
