@@ -416,7 +416,10 @@ fn rejected<T>(outcome: Outcome<T>, reason: Reason, what: &str, said: &str) -> R
 
 fn not_let_in<T>(what: &str, outcome: Outcome<T>) -> Result {
     match outcome {
-        Err(error @ ServiceError::LoginRefused(LoginRefusal::WrongPassword)) => {
+        Err(
+            error @ (ServiceError::LoginRefused(LoginRefusal::WrongPassword)
+            | ServiceError::WrongPassword(_)),
+        ) => {
             println!("  ✓ {what}: {error}");
             Ok(())
         }

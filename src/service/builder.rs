@@ -40,8 +40,9 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
 pub(super) type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
 pub(super) type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
-/// How long a store may take for one answer, where nothing else is set.
-const PATIENCE: StdDuration = StdDuration::from_secs(5);
+/// How long a store may take for one answer, where nothing else is set: longer than the ready ones
+/// take to give up by themselves, which they do more tidily.
+const PATIENCE: StdDuration = StdDuration::from_secs(6);
 
 impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
     pub(super) fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
@@ -90,21 +91,23 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     }
 
     /// Sets how many passwords are hashed at once: the number of processors otherwise. Each takes
-    /// the hasher's memory (19 MiB by default), so this bounds what a storm of logins takes. Who
+    /// its hash's memory (19 MiB by default), so this bounds what a storm of logins takes. Who
     /// waits for a turn for 10 seconds is told [`Busy`](super::ServiceError::Busy).
     pub const fn hashes_at_once(mut self, hashes: NonZeroUsize) -> Self {
         self.hashes_at_once = hashes;
         self
     }
 
-    /// Sets how long the store may take for one answer before it counts as not reachable: 5 seconds
-    /// otherwise, and at least 10 milliseconds. The store's own time-outs should be shorter.
+    /// Sets how long the store may take for one answer before it counts as not reachable: 6 seconds
+    /// otherwise, and at least 10 milliseconds. The store's own time-outs should be shorter (the
+    /// ready ones' are 5 seconds).
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.patience = timeout.max(Duration::milliseconds(10)).unsigned_abs();
         self
     }
 
-    /// Hands over what a security team wants to hear of: a refresh token that is used twice. It is
+    /// Hands over what a security team wants to hear of: a refresh token that is used twice, or that
+    /// is ahead of a database which was rolled back. It is
     /// called within the request: let it do no more than log or send.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Box::new(on_event);

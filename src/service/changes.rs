@@ -22,7 +22,6 @@ pub(super) trait Sink: Send + Sync + 'static {
 }
 
 impl Changes {
-    #[allow(dead_code)]
     pub(super) fn new(sink: Arc<dyn Sink>) -> Self {
         Self(sink)
     }

@@ -12,7 +12,6 @@ use super::{Service, ServiceError, records::Write};
 use crate::{
     decision::{Committed, Decision},
     store::{Key, Record},
-    user::User,
 };
 
 /// How often a decision is made anew before the caller is told to come back later.
@@ -61,10 +60,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         loop {
             attempts.begin().await?;
             let read = self.0.records.read(key).await?;
-            let decision = decide(read.as_ref()).inspect_err(|_| {
-                // What is kept may still say otherwise.
-                read.iter().for_each(|read| self.0.records.forget(read.user().id()));
-            })?;
+            let decision = decide(read.as_ref())?;
             let read = read.ok_or(ServiceError::NoSuchUser)?;
             let edited = read.clone();
             if let Committed::Stored(outcome) =
@@ -83,10 +79,6 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ) -> Result<Committed<T>, ServiceError> {
         let Proposal { decision, edited } = proposal;
         let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
-        if update.is_none() {
-            // What there was to do is done already, perhaps past what is kept here.
-            self.0.records.forget(read.user().id());
-        }
         let store = async |_| match update {
             Some(update) => self.0.records.write(Write::CompareAndSet(Box::new(update))).await,
             None => Ok(true),

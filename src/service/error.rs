@@ -15,15 +15,16 @@ use crate::{
 /// | what | on the web | for the log |
 /// | --- | --- | --- |
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
-/// | [`LoginRefused`](Self::LoginRefused) | 401; 403 where a caller with a good token mistyped the present password | [`LoginRefusal`] |
+/// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
+/// | [`WrongPassword`](Self::WrongPassword) | 403: the caller's token is good | [`LoginRefusal`] |
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
-/// | [`NoSuchUser`](Self::NoSuchUser), [`NoSession`](Self::NoSession) | 404 | |
+/// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
 /// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
 /// | [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
 /// | all others | 500: the server's or its data's fault, and the client keeps its token | the error and its sources |
 ///
-/// The text of the first two is `invalid token` and `wrong name or password`, whatever was the
-/// reason, and may be told to the client; that of the others may not.
+/// The text of the first three is `invalid token`, `wrong name or password` and `wrong password`,
+/// whatever was the reason, and may be told to the client; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
@@ -31,8 +32,12 @@ pub enum ServiceError {
     Rejected(Rejection),
     /// The name or the password is not accepted.
     LoginRefused(LoginRefusal),
+    /// The present password, which was asked for, is not accepted, and the caller's token is.
+    WrongPassword(LoginRefusal),
     /// There is no user of the id that the application gave.
     NoSuchUser,
+    /// There is no group of this kind and name.
+    NoSuchGroup,
     /// The token is of no session.
     NoSession,
     /// The store did not answer, or not with what it should.
@@ -76,7 +81,9 @@ impl fmt::Display for ServiceError {
         match self {
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::LoginRefused(_) => f.write_str("wrong name or password"),
+            Self::WrongPassword(_) => f.write_str("wrong password"),
             Self::NoSuchUser => f.write_str("there is no such user"),
+            Self::NoSuchGroup => f.write_str("there is no such group of users"),
             Self::NoSession => f.write_str("the token is of no session"),
             Self::Store(error) => error.fmt(f),
             Self::Busy => f.write_str("too busy: try again later"),

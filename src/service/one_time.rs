@@ -147,7 +147,7 @@ where
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
     /// [`ServiceError::Password`] and the others.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
-        self.decide(|_, _, used| Ok(used)).await
+        self.decide(|_, used| Ok(used)).await
     }
 
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
@@ -161,7 +161,7 @@ where
         C: Serialize + DeserializeOwned,
     {
         let (service, client) = (self.service, client.into());
-        self.decide(|_, edited, used| {
+        self.decide(|edited, used| {
             let claims = (service.0.claims)(edited.user());
             let started =
                 used.and_then(edited.user(), |user| service.start(user, &claims, &client))?;
@@ -172,11 +172,7 @@ where
 
     async fn decide<T>(
         self,
-        then: impl Fn(
-            &Authority,
-            &Record<F>,
-            Decision<Used<P::Claims>>,
-        ) -> Result<Decision<T>, ServiceError>,
+        then: impl Fn(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
     ) -> Result<T, ServiceError> {
         if P::USE == Use::OnceByCredential && self.password.is_none() {
             return Err(ServiceError::NewPasswordRequired);
@@ -204,7 +200,7 @@ where
                 None => read.clone(),
             };
             let used = use_up(&authority, &opened, &read, &edited)?;
-            let proposal = Proposal { decision: then(&authority, &edited, used)?, edited };
+            let proposal = Proposal { decision: then(&edited, used)?, edited };
             if let Committed::Stored(outcome) = service.commit(&read, proposal).await? {
                 return Ok(outcome);
             }

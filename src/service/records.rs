@@ -133,10 +133,9 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
     ) -> Result<bool, StoreError> {
         let (this, kind, instance) = (Arc::clone(self), kind.to_owned(), instance.to_owned());
         let task = tokio::spawn(async move {
+            let _told = Tell { records: &*this, id: None };
             let bump = this.source.store.bump_epoch(&kind, &instance, at_least);
-            let bumped = this.source.within_patience(bump).await;
-            this.all_changed();
-            bumped
+            this.source.within_patience(bump).await
         });
         task.await.unwrap_or_else(|error| Err(gone(error)))
     }
@@ -162,10 +161,8 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             // Whatever comes of it: where the store fails, that is not known.
-            let told = Tell { records: &*this, id: write.id() };
-            let written = this.source.within_patience(write.run(&*this.source.store)).await;
-            drop(told);
-            written
+            let _told = Tell { records: &*this, id: Some(write.id()) };
+            this.source.within_patience(write.run(&*this.source.store)).await
         });
         task.await.unwrap_or_else(|error| Err(gone(error)))
     }
@@ -179,7 +176,7 @@ impl<F: Clone + 'static> Source<F> {
 
     async fn find(&self, id: &str, is_kept: bool) -> Result<Option<StoredUser<F>>, StoreError> {
         let record = self.read(Key::Id(id)).await?;
-        record.map(|record| record.into_user(is_kept)).transpose()
+        Ok(record.map(|record| record.into_user(is_kept)))
     }
 }
 
@@ -217,15 +214,18 @@ impl Write {
     }
 }
 
-/// Tells of a change when it is dropped.
+/// Tells of a change of this user, or of everybody, when it is dropped.
 struct Tell<'a, F: Clone + Send + Sync + 'static> {
     records: &'a Records<F>,
-    id: &'a str,
+    id: Option<&'a str>,
 }
 
 impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
     fn drop(&mut self) {
-        self.records.changed(self.id);
+        match self.id {
+            Some(id) => self.records.changed(id),
+            None => self.records.all_changed(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests: verifying tokens and refreshing them.
 
-use std::panic::resume_unwind;
+use std::{panic::resume_unwind, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
@@ -67,16 +67,16 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 
     /// Guards for WebSockets and event streams, which resolve within `bound` of a revocation, and at
     /// once for one that was made through this service or that it was told of
-    /// ([`changes`](Self::changes)).
+    /// ([`changes`](Self::changes)). Each guard that is told reads the user anew.
     ///
     /// # Errors
     ///
     /// [`BoundError`] for a bound out of range.
     pub fn live(&self, bound: Duration) -> Result<Live<StoredUser<F>, StoreError>, BoundError> {
-        let records = std::sync::Arc::clone(&self.0.records);
+        let records = Arc::clone(&self.0.records);
         let revocations = records.revocations.clone();
         Live::new(self.authority(), revocations, bound, move |id| {
-            let records = std::sync::Arc::clone(&records);
+            let records = Arc::clone(&records);
             async move { Ok(records.find_since(&id, Instant::now()).await?.user) }
         })
     }

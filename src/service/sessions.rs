@@ -8,7 +8,7 @@ use super::{
     login::Checked,
 };
 use crate::{
-    authority::SessionTokens,
+    authority::{Authority, SessionTokens},
     decision::Committed,
     purpose::Access,
     rejection::{Reason, Rejection, Stage},
@@ -49,12 +49,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         session: &Session<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
         let own = session.id().ok_or(ServiceError::NoSession)?;
-        let authority = self.authority();
-        self.decide(Key::Id(session.user().id()), |read| {
-            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            Ok(authority.log_out(user, own)?)
-        })
-        .await
+        self.end(session.user().id(), own, |_, _| Ok(())).await
     }
 
     /// Logs one of the user's devices out, by an id out of the list; whether there was such a
@@ -68,13 +63,48 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         session: &Session<StoredUser<F>, D>,
         device: SessionId,
     ) -> Result<bool, ServiceError> {
+        let check = |user: &_, sessions: &[_]| is_alive(session, user, sessions);
+        self.end(session.user().id(), device, check).await
+    }
+
+    /// Logs out those of the user's devices for which `is_out` says so, out of those that are
+    /// listed; how many these are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_device`](Self::log_out_device).
+    pub async fn log_out_where<D>(
+        &self,
+        session: &Session<StoredUser<F>, D>,
+        is_out: impl Fn(&SessionInfo) -> bool,
+    ) -> Result<usize, ServiceError> {
         let authority = self.authority();
         self.decide(Key::Id(session.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
             is_alive(session, user, &authority.sessions(user)?)?;
-            Ok(authority.log_out(user, device)?)
+            Ok(authority.revoke_where(user, &is_out)?)
         })
         .await
+    }
+
+    async fn end(
+        &self,
+        user_id: &str,
+        device: SessionId,
+        check: impl Fn(&StoredUser<F>, &[SessionInfo]) -> Result<(), Rejection>,
+    ) -> Result<bool, ServiceError> {
+        let authority = self.authority();
+        let ended = self.decide(Key::Id(user_id), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            check(user, &authority.sessions(user)?)?;
+            Ok(authority.log_out(user, device)?)
+        });
+        let ended = ended.await?;
+        if !ended {
+            // It is over already, perhaps past what is kept here.
+            self.0.records.forget(user_id);
+        }
+        Ok(ended)
     }
 }
 
@@ -98,11 +128,11 @@ where
         &self,
         token: &Token<Access<C>>,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let authority = self.authority();
         let mut attempts = Attempts::default();
         loop {
             attempts.begin().await?;
-            let (session, read) = self.on_the_primary(token).await?;
+            let authority = self.authority();
+            let (session, read) = self.on_the_primary(&authority, token).await?;
             let claims = (self.0.claims)(read.user());
             let issue = authority.issue::<Access<C>>(session.user(), &claims);
             let decision = issue.log_out_others(&session)?;
@@ -120,9 +150,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`] if the present password is another one (answer 403: the
-    /// caller's token is good), or if there is none ([`set_password`](Self::set_password) is for
-    /// that); [`ServiceError::Password`] if the new one
+    /// [`ServiceError::WrongPassword`] if the present password is another one, or if there is none
+    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
     /// is too short or too long to be hashed; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn change_password(
@@ -131,14 +160,17 @@ where
         present: &str,
         new: &str,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let authority = self.authority();
         let mut checked = Checked::default();
         let mut hash = None;
         let mut attempts = Attempts::default();
         loop {
             attempts.begin().await?;
-            let (session, read) = self.on_the_primary(token).await?;
-            checked.check(self, Some(&read), present).await?;
+            let authority = self.authority();
+            let (session, read) = self.on_the_primary(&authority, token).await?;
+            checked.check(self, Some(&read), present).await.map_err(|error| match error {
+                ServiceError::LoginRefused(refusal) => ServiceError::WrongPassword(refusal),
+                other => other,
+            })?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
                 none => none.insert(self.0.passwords.hash(new).await?),
@@ -158,9 +190,9 @@ where
     /// Verified anew at each attempt: what was changed meanwhile may have been this session.
     async fn on_the_primary(
         &self,
+        authority: &Authority,
         token: &Token<Access<C>>,
     ) -> Result<(Session<StoredUser<F>, C>, Record<F>), ServiceError> {
-        let authority = self.authority();
         let opened = authority.open(token)?;
         let read = self.0.records.read(Key::Id(opened.user_id())).await?;
         let session = opened.verify(read.as_ref().map(|read| read.user().clone()))?;

@@ -31,8 +31,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.0.passwords.hash(password).await
     }
 
-    /// Logs the user out everywhere: every token is dead, and the list of sessions is empty. One
-    /// statement that succeeds however busy the user is.
+    /// Logs the user out everywhere: every token is dead, and the list of sessions is empty. In the
+    /// ready stores it is one statement, which succeeds however busy the user is.
     ///
     /// # Errors
     ///
@@ -72,13 +72,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] if there is no such group, and [`ServiceError::Store`], of the
-    /// kind [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of
+    /// [`ServiceError::NoSuchGroup`], and [`ServiceError::Store`], of the kind [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of
     /// this kind.
     pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<(), ServiceError> {
         match self.0.records.bump_epoch(kind, instance, self.now_ms()).await? {
             true => Ok(()),
-            false => Err(ServiceError::NoSuchUser),
+            false => Err(ServiceError::NoSuchGroup),
         }
     }
 

@@ -96,7 +96,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let failed = |error: sqlx::Error| Failure::new(&error, postgres::classify);
         let names = self.engine().names();
         let mut transaction = self.engine().driver().0.begin().await.map_err(failed)?;
-        for statement in ["SET LOCAL lock_timeout = '10s'", POSTGRES_TURN, POSTGRES_LOCK] {
+        for statement in POSTGRES_BEGIN {
             run_postgres(&mut transaction, statement.to_owned()).await.map_err(failed)?;
         }
         if names.is_ready {
@@ -162,7 +162,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub async fn migrate_triggers(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, postgres::classify);
         let mut transaction = self.engine().driver().0.begin().await.map_err(failed)?;
-        for statement in ["SET LOCAL lock_timeout = '10s'", POSTGRES_TURN, POSTGRES_LOCK] {
+        for statement in POSTGRES_BEGIN {
             run_postgres(&mut transaction, statement.to_owned()).await.map_err(failed)?;
         }
         for statement in postgres_triggers(self.engine().names(), self.channel_name()) {
@@ -267,9 +267,15 @@ async fn run_sqlite(connection: &mut SqliteConnection, sql: String) -> sqlx::Res
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }
 
-/// One migration at a time. The number is this library's own.
+/// One migration at a time, each of which waits for its turn longer than the connection's own
+/// time-outs may allow. The number is this library's own.
 #[cfg(feature = "postgres")]
-const POSTGRES_TURN: &str = "SELECT pg_advisory_xact_lock(8241996470512873)";
+const POSTGRES_BEGIN: [&str; 4] = [
+    "SET LOCAL statement_timeout = '12s'",
+    "SET LOCAL lock_timeout = '10s'",
+    "SELECT pg_advisory_xact_lock(8241996470512873)",
+    POSTGRES_LOCK,
+];
 
 /// Whoever waits for this lock makes everybody else wait behind it.
 #[cfg(feature = "postgres")]

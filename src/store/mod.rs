@@ -107,6 +107,7 @@
 //! # }
 //! ```
 
+mod bump;
 mod conformance;
 mod erased;
 mod error;
@@ -209,7 +210,7 @@ pub trait UserStore: Send + Sync + 'static {
         id: &str,
         at_least: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        erased::bump_by_compare_and_set(self, id, at_least)
+        bump::bump_by_compare_and_set(self, id, at_least)
     }
 
     /// Logs out everybody in this group: its counter becomes `max(coalesce(counter, 0) + 1,

@@ -44,7 +44,7 @@ impl<F> StoredUser<F> {
 
 impl<F: Clone> StoredUser<F> {
     /// What there is of a row for a request.
-    fn of(row: &Row<F>, keys: Option<KeyCache>) -> Result<Self, StoreError> {
+    fn of(row: &Row<F>) -> Result<Self, StoreError> {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = &row.columns;
         // An empty one binds nothing.
         let is_secret = |text: &&String| !text.is_empty();
@@ -69,7 +69,7 @@ impl<F: Clone> StoredUser<F> {
             lanes: Lanes::from_column(lanes.as_deref())
                 .map_err(|error| StoreError::damaged("lanes", error))?,
             fields: row.fields.clone(),
-            keys,
+            keys: None,
         })))
     }
 }
@@ -83,7 +83,7 @@ pub(crate) struct Record<F> {
 
 impl<F: Clone> Record<F> {
     pub(crate) fn read(row: Row<F>) -> Result<Self, StoreError> {
-        let user = StoredUser::of(&row, None)?;
+        let user = StoredUser::of(&row)?;
         Ok(Self { row, user })
     }
 
@@ -100,11 +100,13 @@ impl<F: Clone> Record<F> {
     }
 
     /// The user alone, and where it is to be kept with room for its keys.
-    pub(crate) fn into_user(self, is_kept: bool) -> Result<StoredUser<F>, StoreError> {
-        match is_kept {
-            true => StoredUser::of(&self.row, Some(KeyCache::default())),
-            false => Ok(self.user),
+    pub(crate) fn into_user(self, is_kept: bool) -> StoredUser<F> {
+        let Self { row: _, mut user } = self;
+        // Nobody else has it yet.
+        if let Some(inner) = Arc::get_mut(&mut user.0) {
+            inner.keys = is_kept.then(KeyCache::default);
         }
+        user
     }
 
     /// The record with a new password.

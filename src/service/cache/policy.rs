@@ -24,8 +24,8 @@ use crate::live::{MAX_BOUND, MIN_BOUND};
 /// - That there is no such user is kept for a second at most.
 ///
 /// A user takes some 500 bytes of memory, plus its sessions and the application's own fields, plus
-/// some 400 bytes for each key that was derived ([`KeyCache`](crate::KeyCache)). Whoever reads the memory has what tokens are bound to, but no
-/// password hash.
+/// some 400 bytes for each key that was derived ([`KeyCache`](crate::KeyCache)). Whoever reads the memory has what tokens are bound to and the
+/// derived keys, but no password hash.
 ///
 /// # Example
 ///

@@ -29,7 +29,7 @@ const TICK: StdDuration = StdDuration::from_millis(1);
 fn user(id: &str, state: u64) -> StoredUser<u64> {
     let mut columns = Columns::default();
     columns.secret = Some("a secret".to_owned());
-    Record::read(Row::new(id, columns, state)).unwrap().into_user(true).unwrap()
+    Record::read(Row::new(id, columns, state)).unwrap().into_user(true)
 }
 
 fn policy(max_users: usize) -> CachePolicy {

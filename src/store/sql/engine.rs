@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Dialect, Failure, UsersTableError,
-    quoted_row::VERSION,
-    quoted_row::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS},
+    place::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS, VERSION},
     statements::{Statements, Switch},
 };
 use crate::store::{

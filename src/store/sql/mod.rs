@@ -10,5 +10,5 @@ pub(super) use self::{
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault, timed_out},
     name::{Name, TableName},
-    statements::{Dialect, quoted_row},
+    statements::{Dialect, place},
 };

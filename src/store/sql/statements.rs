@@ -69,7 +69,7 @@ impl Statements {
 }
 
 /// Where each column of a row stands in the answer to a read.
-pub(in crate::store) mod quoted_row {
+pub(in crate::store) mod place {
     pub(in crate::store) const ID: usize = 0;
     pub(in crate::store) const ACTIVE: usize = 1;
     pub(in crate::store) const FIELDS: usize = 2;

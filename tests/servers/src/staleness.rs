@@ -23,7 +23,7 @@ use crate::{
 const BOUND_MS: i64 = 1000;
 
 /// How late a worker may look, and a timer of its cache be.
-const SLACK: Duration = Duration::from_millis(100);
+const SLACK: Duration = Duration::from_millis(1_000);
 
 /// After this time a notification is not late, but lost.
 const LOST: Duration = Duration::from_secs(10);

@@ -98,7 +98,7 @@ async fn a_wrong_present_password_changes_nothing<B: Backend>(db: B) {
     let phone = world.start("phone").await;
     let before = world.columns(ALICE).await;
     let wrong = service.change_password(phone.access(), "wrong", "battery staple").await;
-    assert!(matches!(wrong, Err(ServiceError::LoginRefused(LoginRefusal::WrongPassword))));
+    assert!(matches!(wrong, Err(ServiceError::WrongPassword(LoginRefusal::WrongPassword))));
     let long = "x".repeat(2000);
     let too_long = service.change_password(phone.access(), PASSWORD, &long).await;
     assert!(matches!(too_long, Err(ServiceError::Password(_))), "{too_long:?}");
@@ -107,7 +107,7 @@ async fn a_wrong_present_password_changes_nothing<B: Backend>(db: B) {
 
     let passkey = service.start_session(BOB, "passkey").await.unwrap();
     let none = service.change_password(passkey.access(), "", "battery staple").await;
-    assert!(matches!(none, Err(ServiceError::LoginRefused(LoginRefusal::NoPassword))));
+    assert!(matches!(none, Err(ServiceError::WrongPassword(LoginRefusal::NoPassword))));
     world.assert_alive(&passkey).await;
 }
 
