@@ -323,6 +323,24 @@ async fn one_revoked_token_holds_few_reads_of_a_slow_store() {
     assert!(most < 10, "{most} reads at once for one user");
 }
 
+/// Nor does a dead refresh token evict its user, who is served though the store is away.
+#[tokio::test(start_paused = true)]
+async fn a_dead_refresh_token_drops_nothing_that_is_kept() {
+    let store = Odd::with_user();
+    let service = cached(&store).build();
+    let dead = service.start_session("ada", "thief").await.unwrap();
+    service.log_out_everywhere("ada").await.unwrap();
+    let owner = service.start_session("ada", "owner").await.unwrap();
+    advance(StdDuration::from_millis(5)).await;
+    let _ = service.authenticate(owner.access()).await.unwrap();
+    for _ in 0..10 {
+        let error = service.refresh(twin(dead.refresh())).await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::RevokedByVersion));
+    }
+    store.inner.set_reachable(false);
+    let _ = service.authenticate(owner.access()).await.unwrap();
+}
+
 /// A panic in the application's own functions leaves all as it was.
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_applications_leaves_the_service_usable() {

@@ -1,7 +1,7 @@
 //! A user's own sessions: listed and ended.
 
 use relatch::{
-    NoClaims, Reason,
+    NoClaims, Reason, SessionInfo,
     service::{LoginRefusal, ServiceError},
 };
 
@@ -11,6 +11,7 @@ use crate::common::{copy, role};
 over_each_store! {
     devices_are_listed_and_logged_out_one_by_one,
     all_other_devices_are_logged_out,
+    devices_are_logged_out_by_a_rule,
     a_changed_password_leaves_this_device_alone,
     a_wrong_present_password_changes_nothing,
     a_token_of_a_dead_session_changes_nothing,
@@ -52,6 +53,28 @@ async fn devices_are_listed_and_logged_out_one_by_one<B: Backend>(db: B) {
     assert_eq!(world.assert_dead(&phone).await, Reason::SessionEnded);
     assert!(!service.log_out(&session).await.unwrap());
     world.assert_alive(&bob).await;
+}
+
+async fn devices_are_logged_out_by_a_rule<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let old = [world.start("old phone").await, world.start("old laptop").await];
+    world.clock.set(60);
+    let phone = world.start("phone").await;
+    let session = service.authenticate(phone.access()).await.unwrap();
+    let is_old = |info: &SessionInfo| info.started_at() < world.clock.at(60);
+    assert_eq!(service.log_out_where(&session, is_old).await.unwrap(), 2);
+    for old in &old {
+        assert_eq!(world.assert_dead(old).await, Reason::SessionEnded);
+    }
+    world.assert_alive(&phone).await;
+    assert_eq!(service.log_out_where(&session, is_old).await.unwrap(), 0);
+    // Whoever was logged out meanwhile decides on nobody.
+    service.log_out_everywhere(ALICE).await.unwrap();
+    let laptop = world.start("laptop").await;
+    let error = service.log_out_where(&session, |_| true).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Rejected(_)), "{error:?}");
+    world.assert_alive(&laptop).await;
 }
 
 async fn all_other_devices_are_logged_out<B: Backend>(db: B) {
