@@ -37,6 +37,8 @@ struct How {
     /// It is committed so much later than it is asked for, even if nobody waits any more.
     commit_after: Mutex<StdDuration>,
     loses_answer: AtomicBool,
+    /// What happens before the next compare-and-set, which then finds the row changed.
+    before_write: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     read_takes: Mutex<StdDuration>,
     reads: AtomicUsize,
     reads_at_once: AtomicUsize,
@@ -67,6 +69,10 @@ impl UserStore for Odd {
         row
     }
     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        if let Some(first) = self.how.before_write.lock().unwrap().take() {
+            first();
+            return Ok(false);
+        }
         let before = *self.how.commit_after.lock().unwrap();
         let (inner, update) = (self.inner.clone(), update.clone());
         let written = tokio::spawn(async move {
@@ -217,6 +223,25 @@ async fn a_dead_session_neither_sees_nor_ends_what_was_started_after_it() {
         "it lists {:?}, and ends: {ended:?}",
         seen.map(|all| all.len())
     );
+}
+
+/// A key that is removed while a change is decided anew issues nothing any more.
+#[tokio::test(start_paused = true)]
+async fn what_is_decided_anew_is_decided_by_the_authority_as_it_is_then() {
+    let store = Odd::with_user();
+    let service = Service::new(authority(), store.clone());
+    let tokens = service.start_session("ada", "phone").await.unwrap();
+    // Under another key issues what is kept; the token itself is of the one that retires.
+    let until = time::OffsetDateTime::now_utc() + Duration::hours(1);
+    let new = MasterKey::from_bytes("new", &[8; 32]).unwrap();
+    let ring = authority().keys().clone().rotate(new, until).unwrap();
+    let (other, rotated) = (service.clone(), authority().with_keys(ring).unwrap());
+    *store.how.before_write.lock().unwrap() =
+        Some(Box::new(move || other.replace_authority(rotated)));
+    let kept = service.log_out_others(tokens.access()).await.unwrap();
+    let old = authority();
+    assert!(old.open(kept.access()).is_err(), "it is of the key that was replaced");
+    assert!(service.authenticate(kept.access()).await.is_ok());
 }
 
 /// At the end of the version's range no bump is a success that changes nothing.

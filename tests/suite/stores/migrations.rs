@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     HASH,
-    databases::{Directory, postgres, run_postgres, run_sqlite, unique},
+    databases::{Directory, postgres, postgres_url, run_postgres, run_sqlite, unique},
 };
 
 fn live(name: &str) -> String {
@@ -153,4 +153,20 @@ async fn a_table_that_is_not_there_is_not_made() {
     let Some(pool) = postgres().await else { return };
     let store = PostgresStore::new(pool, table()).unwrap();
     assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+}
+
+/// A store that connects by itself gives statements up sooner than a migration may have to wait.
+#[tokio::test]
+async fn a_migration_waits_for_its_turn() {
+    let (Some(pool), Some(url)) = (postgres().await, postgres_url()) else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, live(&name)).await;
+    let store = PostgresStore::connect(&url, described(&name)).await.unwrap();
+    let mut other = pool.begin().await.unwrap();
+    let turn = "SELECT pg_advisory_xact_lock(8241996470512873)";
+    sqlx::raw_sql(turn).execute(&mut *other).await.unwrap();
+    let migrating = tokio::spawn(async move { store.migrate().await });
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    other.rollback().await.unwrap();
+    migrating.await.unwrap().unwrap();
 }
