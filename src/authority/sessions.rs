@@ -83,6 +83,26 @@ impl Authority {
         Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
     }
 
+    /// This session as [`sessions`](Self::sessions) lists it, on the record that it was verified on:
+    /// `None` if its token is of no session, or of one that is no longer listed.
+    ///
+    /// Its [`started_at`](SessionInfo::started_at) is when the user last authenticated on this
+    /// device: at login, or since then by [`restart_session`](Self::restart_session). What asks for
+    /// "within the last ten minutes" compares that.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    pub fn session_info<U: User, C>(
+        &self,
+        session: &Session<U, C>,
+    ) -> Result<Option<SessionInfo>, RecordError> {
+        let Some(own) = session.id() else { return Ok(None) };
+        let (user, policy) = (session.user(), &self.settings.sessions);
+        let mut live = table(user)?.live(version(user)?, policy, self.now());
+        Ok(live.find(|slot| slot.id() == own).map(|slot| SessionInfo::of(slot, policy)))
+    }
+
     /// Logs one device out: this one, by its token's
     /// [`session_id`](crate::Registered::session_id), or that one, by an id out of the list.
     /// The outcome tells whether there was such a session.
@@ -196,6 +216,30 @@ impl Authority {
         self.issue::<Access>(changed, &NoClaims {}).change_password(session)
     }
 
+    /// Starts this session anew, after its user has authenticated once more: it ends, with every token
+    /// of it, and another one begins now in its place, under its label and in the context in which its
+    /// token was presented. Other devices stay logged in.
+    ///
+    /// So [`started_at`](SessionInfo::started_at) says when the user last authenticated, the absolute
+    /// lifetime begins anew, and no copy of an older token shares what the user has just proven.
+    ///
+    /// # Security
+    ///
+    /// - **Ask for the password, the passkey or the code first.** It gives a session at its beginning,
+    ///   with a refresh token, to whoever holds an access token.
+    /// - As with [`log_out_others`](Self::log_out_others), it is decided on the record that the session
+    ///   was verified on, and live connections of the old session end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_others`](Self::log_out_others).
+    pub fn restart_session<U: User, C>(
+        &self,
+        session: &Session<U, C>,
+    ) -> Result<Decision<SessionTokens>, IssueError> {
+        self.issue::<Access>(session.user(), &NoClaims {}).restart_session(session)
+    }
+
     /// Logs the user out everywhere: the version moves, so every token is dead, and the list of
     /// sessions is empty.
     ///
@@ -300,6 +344,24 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
         }
     }
 
+    /// Starts this session anew: [`Authority::restart_session`] with claims, a lifetime or an audience
+    /// for its first access token. To be started for [`Session::user`]; where the hash is replaced
+    /// along with it, for that record with the new hash and the carry.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_others`](Self::log_out_others).
+    pub fn restart_session<U: User, D>(
+        self,
+        session: &Session<U, D>,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        let (read, record) = self.both_records(session)?;
+        match record.has_credential_of(&read) {
+            true => self.begin_anew(session, &record),
+            false => Err(IssueError::SessionOver(over(Reason::BadSignature))),
+        }
+    }
+
     /// The record that the session was verified on, and the one that tokens are to be issued for,
     /// which must be the same but for the credential.
     fn both_records<'s, U: User, D>(
@@ -348,6 +410,26 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
         let tokens = self.tokens(&record, session.context(), now, &slot)?;
         let change = Change::none(self.user).with_version(version).with_sessions(table);
         Ok(Decision::new(Some(change), tokens))
+    }
+
+    fn begin_anew<U, D>(
+        self,
+        session: &Session<U, D>,
+        record: &Record<'_>,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
+        self.lacks_context()?;
+        let now = self.authority.now();
+        issued_at(now)?;
+        let id = session.id().ok_or(IssueError::NoSession)?;
+        let is_over = |reason| IssueError::SessionOver(over(reason));
+        if now >= session.registered().expires_at() + self.authority.leeway() {
+            return Err(is_over(Reason::Expired));
+        }
+        let (table, policy) = (table(self.user)?, &self.authority.settings.sessions);
+        let own = table.admit(id, policy, now).map_err(is_over)?;
+        let (table, slot) = table.restart(own, record.version, now)?;
+        let tokens = self.tokens(record, session.context(), now, &slot)?;
+        Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
 
     /// No other context can be set where one was presented.

@@ -202,6 +202,20 @@ impl SessionTable {
         Ok((Self { generation, slots: vec![slot.clone()] }, slot))
     }
 
+    /// The session in this slot ends, and another one of its label begins in its place. Nobody else's
+    /// is touched.
+    pub(crate) fn restart(
+        &self,
+        slot: &Slot,
+        version: u64,
+        now: OffsetDateTime,
+    ) -> Result<(Self, Slot), NoSlot> {
+        let generation = self.generation_under(version, now)?;
+        let at = now.unix_timestamp();
+        let slot = Slot { generation, seq: 0, started_at: at, last_seen: at, ..slot.clone() };
+        Ok((self.with(slot.clone(), generation), slot))
+    }
+
     /// A generation above all before it, and above the version: one that is not above a later
     /// version is of before the bump, which may have been made past this table.
     fn generation_under(&self, version: u64, now: OffsetDateTime) -> Result<u64, NoSlot> {
