@@ -57,10 +57,7 @@ where
             if !read.user().is_active() {
                 return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
             }
-            let edited = match &checked.rehash {
-                Some(hash) => read.rehashed(hash)?,
-                None => read.clone(),
-            };
+            let edited = checked.rehashed(&read)?;
             let decision = self.session_for(&edited, &client)?;
             if let Committed::Stored(outcome) =
                 self.commit(&read, Proposal { decision, edited }).await?
@@ -150,5 +147,26 @@ impl Checked {
             false => None,
         };
         Ok(())
+    }
+
+    /// [`check`](Self::check) of the present password, which is asked of somebody who is logged in.
+    pub(super) async fn check_present<F: Clone + Send + Sync + 'static, C>(
+        &mut self,
+        service: &Service<F, C>,
+        read: &Record<F>,
+        present: &str,
+    ) -> Result<(), ServiceError> {
+        self.check(service, Some(read), present).await.map_err(|error| match error {
+            ServiceError::LoginRefused(refusal) => ServiceError::WrongPassword(refusal),
+            other => other,
+        })
+    }
+
+    /// The record that was checked, with the new hash if one is due.
+    pub(super) fn rehashed<F: Clone>(&self, read: &Record<F>) -> Result<Record<F>, ServiceError> {
+        match &self.rehash {
+            Some(hash) => Ok(read.rehashed(hash)?),
+            None => Ok(read.clone()),
+        }
     }
 }

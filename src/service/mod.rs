@@ -6,6 +6,7 @@
 //! | each request | [`Service::authenticate`]; before something grave, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
+//! | the password once more, before something grave | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |

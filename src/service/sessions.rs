@@ -1,4 +1,4 @@
-//! A user's own sessions: listed and ended.
+//! A user's own sessions: listed, started anew and ended.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -167,10 +167,7 @@ where
             attempts.begin().await?;
             let authority = self.authority();
             let (session, read) = self.on_the_primary(&authority, token).await?;
-            checked.check(self, Some(&read), present).await.map_err(|error| match error {
-                ServiceError::LoginRefused(refusal) => ServiceError::WrongPassword(refusal),
-                other => other,
-            })?;
+            checked.check_present(self, &read, present).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
                 none => none.insert(self.0.passwords.hash(new).await?),
@@ -179,6 +176,72 @@ where
             let claims = (self.0.claims)(edited.user());
             let issue = authority.issue::<Access<C>>(edited.user(), &claims);
             let decision = issue.change_password(&session)?;
+            if let Committed::Stored(outcome) =
+                self.commit(&read, Proposal { decision, edited }).await?
+            {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Asks for the password once more, before something grave, and starts this device's session anew:
+    /// the tokens in the answer take the place of all that it had, and other devices stay logged in.
+    /// From then on the session's [`started_at`](SessionInfo::started_at) is now
+    /// ([`Authority::session_info`]). In the same statement the hash is replaced if it is due.
+    ///
+    /// # Security
+    ///
+    /// It does not count attempts: limit them, by user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::WrongPassword`] if the password is another one, or if there is none
+    /// ([`restart_session`](Self::restart_session) is for that); and those of
+    /// [`log_out_others`](Self::log_out_others).
+    pub async fn reauthenticate(
+        &self,
+        token: &Token<Access<C>>,
+        password: &str,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.begin_anew(token, Some(password)).await
+    }
+
+    /// [`reauthenticate`](Self::reauthenticate) for a user whom the application itself has
+    /// authenticated once more: by a passkey, by OAuth, by a one-time code.
+    ///
+    /// # Security
+    ///
+    /// It gives a session at its beginning to whoever holds an access token: call it for nobody who
+    /// has not just authenticated as this very user.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_others`](Self::log_out_others).
+    pub async fn restart_session(
+        &self,
+        token: &Token<Access<C>>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.begin_anew(token, None).await
+    }
+
+    async fn begin_anew(
+        &self,
+        token: &Token<Access<C>>,
+        password: Option<&str>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let mut checked = Checked::default();
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let authority = self.authority();
+            let (session, read) = self.on_the_primary(&authority, token).await?;
+            if let Some(password) = password {
+                checked.check_present(self, &read, password).await?;
+            }
+            let edited = checked.rehashed(&read)?;
+            let claims = (self.0.claims)(edited.user());
+            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
+            let decision = issue.restart_session(&session)?;
             if let Committed::Stored(outcome) =
                 self.commit(&read, Proposal { decision, edited }).await?
             {
