@@ -79,6 +79,27 @@ impl OpenedOnce<'_, Refresh> {
         self.authority.issue::<Access>(user, &NoClaims {}).refresh(self)
     }
 
+    /// Logs out the session that this token is of, in place of refreshing it (RFC 7009); whether the
+    /// record had that session.
+    ///
+    /// Any genuine token of the session will do, one that was used up too: that is no reuse, and
+    /// nothing is reported. So will one whose place in the chain the record has not come to, as in a
+    /// restored backup. A token of a session that the record does not have, no more or not yet,
+    /// changes nothing: it cannot hurt the slot's next occupant.
+    ///
+    /// # Errors
+    ///
+    /// [`RefreshError::Rejected`], for a token that a refresh would refuse as not genuine, and
+    /// [`RefreshError::Record`]. Nothing was changed then.
+    pub fn log_out(&self, user: &dyn User) -> Result<Decision<bool>, RefreshError> {
+        self.confirm(user, self.authority.now())?;
+        let (session, _) = self.session()?;
+        if application::has_any(self.ours.payload.own()) {
+            return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
+        }
+        self.authority.log_out(user, session).map_err(RefreshError::Record)
+    }
+
     /// `sid` and `seq`, without which the kernel lets no refresh token pass.
     fn session(&self) -> Result<(SessionId, u64), Rejection> {
         let claims = self.ours.payload.claims();

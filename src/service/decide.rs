@@ -3,15 +3,16 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    panic::resume_unwind,
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::{task::JoinError, time::sleep};
 
 use super::{Service, ServiceError, records::Write};
 use crate::{
     decision::{Committed, Decision},
-    store::{Key, Record},
+    store::{Key, Record, StoreError},
 };
 
 /// How often a decision is made anew before the caller is told to come back later.
@@ -84,5 +85,16 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             None => Ok(true),
         };
         Ok(decision.commit_async(store).await?)
+    }
+}
+
+/// Does this in a task of its own: to its end, though whoever waits for it is dropped.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> Result<T, ServiceError> {
+    match tokio::spawn(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(shut_down)) => Err(StoreError::unreachable(shut_down).into()),
     }
 }

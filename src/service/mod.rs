@@ -9,6 +9,7 @@
 //! | the password once more, before something grave | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
+//! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
 //!
@@ -75,6 +76,7 @@ mod one_time;
 mod passwords;
 mod records;
 mod requests;
+mod revoke;
 mod sessions;
 mod users;
 

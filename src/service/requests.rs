@@ -1,12 +1,12 @@
 //! Requests: verifying tokens and refreshing them.
 
-use std::{panic::resume_unwind, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
-use tokio::{task::JoinError, time::Instant};
+use tokio::time::Instant;
 
-use super::{Service, ServiceError, records::Found};
+use super::{Service, ServiceError, decide::to_the_end, records::Found};
 use crate::{
     authority::SessionTokens,
     event::EventKind,
@@ -98,13 +98,8 @@ where
     /// [`ServiceError::Rejected`], and the others, after which the same token may be tried again.
     pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
         let this = self.clone();
-        // In a task of its own: a reuse that ends the session is told though its client hangs up.
-        let task = tokio::spawn(async move { this.refresh_to_the_end(token).await });
-        match task.await.map_err(JoinError::try_into_panic) {
-            Ok(refreshed) => refreshed,
-            Err(Ok(panic)) => resume_unwind(panic),
-            Err(Err(shut_down)) => Err(StoreError::unreachable(shut_down).into()),
-        }
+        // A reuse that ends the session is told though its client hangs up.
+        to_the_end(async move { this.refresh_to_the_end(token).await }).await
     }
 
     async fn refresh_to_the_end(

@@ -1,0 +1,84 @@
+//! Ending a session by the text of one of its tokens (RFC 7009).
+
+use super::{Service, ServiceError, decide::to_the_end};
+use crate::{
+    authority::{Authority, OpenedOnce},
+    context::Context,
+    purpose::Refresh,
+    rejection::Reason,
+    store::{Key, Record},
+    token::{AccessToken, RefreshToken},
+};
+
+impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
+    /// Ends the session that this text is a token of, an access or a refresh token, presented in this
+    /// context; whether there was such a session. It is what a revocation endpoint does (RFC 7009
+    /// §2.1): to the end, though its client hangs up at once.
+    ///
+    /// A refresh token will do until it expires, whether or not it was used up, which is not taken for
+    /// reuse here. `false` is for one whose session had ended before.
+    ///
+    /// # Security
+    ///
+    /// It asks for nothing but the token. Whoever holds one of a session can end that session, and
+    /// nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Rejected`], of an access token also where its session had ended before: to the
+    /// client it is as good as revoked (RFC 7009 §2.2), so answer 200. [`ServiceError::NoSession`] for
+    /// an access token without a session, which only
+    /// [`log_out_everywhere`](Self::log_out_everywhere) ends; and the others.
+    pub async fn revoke(&self, token: &str, context: Context) -> Result<bool, ServiceError> {
+        let this = self.clone();
+        let access = AccessToken::new(token).in_context(context.clone());
+        let refresh = RefreshToken::new(token).in_context(context);
+        to_the_end(async move { this.revoke_either(access, refresh).await }).await
+    }
+
+    /// By the kind that the header says. An adopted plain token is an access token.
+    async fn revoke_either(
+        &self,
+        access: AccessToken,
+        refresh: RefreshToken,
+    ) -> Result<bool, ServiceError> {
+        let authority = self.authority();
+        match authority.open(&access) {
+            Ok(opened) => {
+                let user_id = opened.user_id().to_owned();
+                self.revoke_access(&authority, &access, &user_id).await
+            }
+            Err(rejection) if rejection.reason() == Reason::WrongType => {
+                self.revoke_refresh(&authority.open_refresh(refresh)?).await
+            }
+            Err(rejection) => Err(rejection.into()),
+        }
+    }
+
+    async fn revoke_access(
+        &self,
+        authority: &Authority,
+        token: &AccessToken,
+        user_id: &str,
+    ) -> Result<bool, ServiceError> {
+        self.decide(Key::Id(user_id), |read| {
+            let session = authority.open(token)?.verify(read.map(Record::user))?;
+            let own = session.id().ok_or(ServiceError::NoSession)?;
+            Ok(authority.log_out(session.user(), own)?)
+        })
+        .await
+    }
+
+    async fn revoke_refresh(&self, opened: &OpenedOnce<'_, Refresh>) -> Result<bool, ServiceError> {
+        let ended = self.decide(Key::Id(opened.user_id()), |read| {
+            let user = read.ok_or(opened.unknown_user())?.user();
+            Ok(opened.log_out(user)?)
+        });
+        let ended = ended.await?;
+        if !ended {
+            // It is over already, perhaps past what is kept here.
+            self.0.records.forget(opened.user_id());
+        }
+        Ok(ended)
+    }
+}
