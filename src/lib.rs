@@ -7,6 +7,8 @@ mod application;
 #[cfg(feature = "asymmetric")]
 pub mod asymmetric;
 mod authority;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod claims;
 mod constant_time;
 mod context;

@@ -145,6 +145,26 @@ where
         }
     }
 
+    /// Whether this is the password of the token's user: before what
+    /// [`log_out_others`](Self::log_out_others) and its like give away. It changes nothing.
+    ///
+    /// # Security
+    ///
+    /// It does not count attempts: limit them, by user and by address.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::WrongPassword`] if it is another one, or if there is none;
+    /// [`ServiceError::Rejected`] and the others.
+    pub async fn check_password(
+        &self,
+        token: &Token<Access<C>>,
+        password: &str,
+    ) -> Result<(), ServiceError> {
+        let (_, read) = self.on_the_primary(&self.authority(), token).await?;
+        Checked::default().check_present(self, &read, password).await
+    }
+
     /// Changes the user's password, for which the present one is asked. All other devices are logged
     /// out, in the same statement; this one goes on with the tokens in the answer.
     ///

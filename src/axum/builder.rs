@@ -1,0 +1,197 @@
+//! The settings of a web.
+
+use std::{error, fmt, sync::Arc};
+
+use http::request::Parts;
+use serde::{Serialize, de::DeserializeOwned};
+use time::Duration;
+
+use super::{
+    ClientAddress, ContextOf, Cookies, Inner, LoginLimits, Web,
+    introspection::Callers,
+    limits::Limits,
+    origin::Origins,
+    tally::{self, Tally},
+};
+use crate::{
+    context::Context,
+    live::{BoundError, MAX_BOUND, MIN_BOUND},
+    purpose::NoClaims,
+    service::Service,
+};
+
+/// The bound of live guards where none is set.
+const LIVE_BOUND: Duration = Duration::seconds(30);
+
+/// The settings of a [`Web`]: see [`Web::builder`].
+#[must_use = "nothing is made before `build`"]
+pub struct WebBuilder<F = (), C = NoClaims> {
+    service: Service<F, C>,
+    cookies: Option<Cookies>,
+    trusted: Vec<String>,
+    address: ClientAddress,
+    context: ContextOf,
+    limits: LoginLimits,
+    live_bound: Duration,
+    callers: Vec<(String, String)>,
+}
+
+impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
+    pub(super) fn new(service: Service<F, C>) -> Self {
+        Self {
+            service,
+            cookies: None,
+            trusted: Vec::new(),
+            address: ClientAddress::from_fn(|_| None),
+            context: Box::new(|_| Context::new()),
+            limits: LoginLimits::new(),
+            live_bound: LIVE_BOUND,
+            callers: Vec::new(),
+        }
+    }
+
+    /// Hands tokens out in cookies, and takes them from there. Without it they are handed out in the
+    /// answer's body, for clients that send them in a header (RFC 6750), which is taken in either
+    /// case.
+    ///
+    /// With cookies, a request that may change something, or that opens a WebSocket, needs a proof
+    /// that a page of the same origin made it: `Sec-Fetch-Site`, or else `Origin`, or else a token
+    /// ([`Web::csrf_token`]).
+    pub fn cookies(mut self, cookies: Cookies) -> Self {
+        self.cookies = Some(cookies);
+        self
+    }
+
+    /// Takes the pages of another origin, as a browser writes it (`https://app.example.com`), for the
+    /// site's own. Its scripts can then do all that a logged in user can.
+    pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
+        self.trusted.push(origin.into());
+        self
+    }
+
+    /// Sets where the address of a request's client is to be had. Needed where passwords are asked
+    /// for, but for [`LoginLimits::without_addresses`].
+    pub fn client_address(mut self, address: ClientAddress) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Binds tokens to a context that is read off the request, each time that one is handed out and
+    /// each time that one comes: to the client's network, to a hardened cookie.
+    pub fn context(mut self, context: impl Fn(&Parts) -> Context + Send + Sync + 'static) -> Self {
+        self.context = Box::new(context);
+        self
+    }
+
+    /// Sets how many passwords may be tried.
+    pub const fn login_limits(mut self, limits: LoginLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the bound of [`LiveSession`](super::LiveSession)'s guards: 30 seconds otherwise,
+    /// [`MIN_BOUND`] to [`MAX_BOUND`].
+    pub const fn live_bound(mut self, bound: Duration) -> Self {
+        self.live_bound = bound;
+        self
+    }
+
+    /// Lets a resource server or a gateway introspect tokens ([`introspect`](super::endpoints::introspect)), which
+    /// authenticates by this id and secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
+    pub fn introspection_caller(
+        mut self,
+        id: impl Into<String>,
+        secret: impl Into<String>,
+    ) -> Self {
+        self.callers.push((id.into(), secret.into()));
+        self
+    }
+
+    /// Makes the web.
+    ///
+    /// # Errors
+    ///
+    /// [`WebConfigError`] for a setting out of its range.
+    pub fn build(self) -> Result<Web<F, C>, WebConfigError>
+    where
+        C: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let development = self.cookies.as_ref().is_some_and(Cookies::is_development);
+        if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_sound()) {
+            return Err(WebConfigError::Cookies);
+        }
+        let live = self.service.live(self.live_bound).map_err(WebConfigError::LiveBound)?;
+        let callers = Callers::new(self.callers).ok_or(WebConfigError::CallerSecret)?;
+        if development {
+            tally::warn(
+                "cookies are for development alone: readable on the wire, for localhost, not for \
+                 production",
+            );
+        }
+        Ok(Web(Arc::new(Inner {
+            service: self.service,
+            cookies: self.cookies.map(Arc::new),
+            origins: Origins {
+                trusted: self.trusted,
+                scheme: if development { "http" } else { "https" },
+            },
+            address: self.address,
+            context: self.context,
+            limits: Limits::new(self.limits),
+            live,
+            callers,
+            tally: Tally::default(),
+        })))
+    }
+}
+
+impl<F, C> fmt::Debug for WebBuilder<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebBuilder")
+            .field("cookies", &self.cookies)
+            .field("trusted", &self.trusted)
+            .field("limits", &self.limits)
+            .field("live_bound", &self.live_bound)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A setting out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WebConfigError {
+    /// A cookie's name takes ASCII letters and digits, and its path begins with a `/`, does not end
+    /// with one, and has no blank, comma or semicolon.
+    Cookies,
+    /// The bound of live guards.
+    LiveBound(BoundError),
+    /// An introspection caller's secret takes at least 32 bytes, and its id at least one.
+    CallerSecret,
+}
+
+impl fmt::Display for WebConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookies => f.write_str(
+                "a cookie's name takes letters and digits, and its path begins with `/` and ends \
+                 with none",
+            ),
+            Self::LiveBound(_) => {
+                let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
+                write!(f, "the bound of live guards takes {min} to {max} seconds")
+            }
+            Self::CallerSecret => {
+                f.write_str("an introspection caller takes an id and a secret of 32 bytes or more")
+            }
+        }
+    }
+}
+
+impl error::Error for WebConfigError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::LiveBound(error) => Some(error),
+            _ => None,
+        }
+    }
+}

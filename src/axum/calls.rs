@@ -1,0 +1,452 @@
+//! The calls of handlers: the service's, for a request.
+
+use http::request::Parts;
+use serde::{Serialize, de::DeserializeOwned};
+use time::Duration;
+
+use super::{
+    Cookies, Grant, LoggedOut, Misconfigured, Refusal, Web,
+    cookies::Slot,
+    csrf, label,
+    origin::{self, Proof},
+    presented::{self, Carrier},
+};
+use crate::{
+    authority::SessionTokens,
+    live::LiveGuard,
+    purpose::Access,
+    rejection::{Stage, VerifyError},
+    service::{Client, ServiceError},
+    session::Session,
+    slots::{SessionId, SessionInfo},
+    store::StoredUser,
+    token::{RefreshToken, Token},
+    user::User,
+};
+
+type Verified<F, C> = Session<StoredUser<F>, C>;
+
+/// For handlers of an application's own: each takes the request's head
+/// (`axum::http::request::Parts` as an argument), and refuses as the extractors and
+/// [`endpoints`](super::endpoints) do.
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The verified session: [`Service::authenticate`](crate::service::Service::authenticate).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn authenticate(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
+        self.verified_by(request, async |token| self.service().authenticate(token).await).await
+    }
+
+    /// The verified session, past the cache.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn authenticate_fresh(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
+        self.verified_by(request, async |token| self.service().authenticate_fresh(token).await)
+            .await
+    }
+
+    /// The verified session, past the cache, of a user who authenticated at most so long ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::StepUp`] and the others.
+    pub async fn authenticate_recent(
+        &self,
+        request: &Parts,
+        max_age: Duration,
+    ) -> Result<Verified<F, C>, Refusal> {
+        let session = self.authenticate_fresh(request).await?;
+        let authority = self.service().authority();
+        let info = authority.session_info(&session).map_err(ServiceError::from);
+        let info = self.told(info.map_err(Refusal::from), Some(&session))?;
+        let is_recent = |info: &SessionInfo| authority.now() - info.started_at() <= max_age;
+        let recent = match info.as_ref().is_some_and(is_recent) {
+            true => Ok(()),
+            false => Err(Refusal::StepUp { max_age }),
+        };
+        self.told(recent, Some(&session))?;
+        Ok(session)
+    }
+
+    /// The verified session and a guard over it: for a connection that stays open.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn watch(&self, request: &Parts) -> Result<(Verified<F, C>, LiveGuard), Refusal> {
+        let mut guard = None;
+        let session = self.verified_by(request, async |token| {
+            let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
+            match self.live().watch(token).await {
+                Ok((session, watching)) => {
+                    guard = Some(watching);
+                    Ok(session)
+                }
+                Err(VerifyError::Lookup(error)) => Err(ServiceError::Store(error)),
+                Err(VerifyError::Rejected(rejection)) => Err(rejection.into()),
+                Err(VerifyError::Record(error)) => Err(error.into()),
+            }
+        });
+        let session = session.await?;
+        guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
+    }
+
+    /// Logs in by name and password: [`Service::login`](crate::service::Service::login), within the
+    /// limits, for the client that the `User-Agent` tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn login(
+        &self,
+        request: &Parts,
+        login: &str,
+        password: &str,
+    ) -> Result<Grant<C>, Refusal> {
+        self.admit(request, login)?;
+        let tokens = self.service().login(login, password, self.client(request)).await;
+        self.granted(tokens, None)
+    }
+
+    /// Counts an attempt at this account, by whatever name it goes, and asks for the proof of origin:
+    /// before what [`login`](Self::login) is not for, such as signing up or sending a link.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooManyAttempts`] and [`Refusal::CrossSite`].
+    pub fn admit(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
+        self.told(self.is_ours(request).and_then(|()| self.attempt(request, account)), None)
+    }
+
+    /// Starts a session for a user whom the application itself has authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn start_session(&self, request: &Parts, user_id: &str) -> Result<Grant<C>, Refusal> {
+        self.told(self.is_ours(request), None)?;
+        let tokens = self.service().start_session(user_id, self.client(request)).await;
+        self.granted(tokens, None)
+    }
+
+    /// The client of a session that is to be started for this request: what the `User-Agent` tells,
+    /// in the request's context.
+    #[must_use]
+    pub fn client(&self, request: &Parts) -> Client {
+        Client::new(label::label(&request.headers)).in_context(self.context(request))
+    }
+
+    /// Tokens of the service's, to be handed out.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the access token is dead already.
+    pub fn grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+        self.granted(Ok(tokens), None)
+    }
+
+    /// Exchanges a refresh token: with cookies, that of the request, or else the one that is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: if it [is logged out](Refusal::is_logged_out), answer with
+    /// [`forget`](Self::forget) as well.
+    pub async fn refresh(
+        &self,
+        request: &Parts,
+        given: Option<RefreshToken>,
+    ) -> Result<Grant<C>, Refusal> {
+        let token = match (self.refresh_cookie(request), given) {
+            (Ok(Some(token)), None) => self.is_ours(request).map(|()| token),
+            (Ok(None), Some(token)) => Ok(token),
+            (Ok(None), None) => Err(Refusal::NoToken),
+            (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
+            (Err(refusal), _) => Err(refusal),
+        };
+        let token = self.told(token, None)?.in_context(self.context(request));
+        let user = token.danger_unverified_subject();
+        let tokens = self.service().refresh(token).await;
+        self.granted(tokens, user.as_deref())
+    }
+
+    /// Logs this device out, by its access token, or by its refresh token where that comes in a
+    /// cookie and the other has expired. A cookie of a session that is over already is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: the session lives, and so do its cookies.
+    pub async fn log_out(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
+        match self.authenticate(request).await {
+            Ok(session) => {
+                let ended = self.service().log_out(&session).await.map_err(Refusal::from);
+                self.told(ended, Some(&session))?;
+            }
+            Err(refusal) if refusal.is_logged_out() && self.0.cookies.is_some() => {
+                self.told(self.is_ours(request), None)?;
+                if let Some(token) = self.told(self.refresh_cookie(request), None)? {
+                    match self.service().revoke(token.expose(), self.context(request)).await {
+                        Ok(_) | Err(ServiceError::Rejected(_)) => {}
+                        Err(error) => return self.told(Err(error.into()), None),
+                    }
+                }
+            }
+            Err(refusal) => return Err(refusal),
+        }
+        Ok(self.forget())
+    }
+
+    /// Logs out one of the user's devices, by an id out of the list; whether there was such a
+    /// session.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn log_out_device(
+        &self,
+        request: &Parts,
+        device: SessionId,
+    ) -> Result<bool, Refusal> {
+        let session = self.authenticate(request).await?;
+        let ended = self.service().log_out_device(&session, device).await;
+        self.told(ended.map_err(Refusal::from), Some(&session))
+    }
+
+    /// Logs all of the user's devices out but this one, which goes on with the tokens in the grant:
+    /// the password is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn log_out_others(
+        &self,
+        request: &Parts,
+        password: &str,
+    ) -> Result<Grant<C>, Refusal> {
+        self.by_password(request, async |token| {
+            self.service().check_password(token, password).await?;
+            self.service().log_out_others(token).await
+        })
+        .await
+    }
+
+    /// Logs the user out everywhere, here too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn log_out_everywhere(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
+        let session = self.authenticate(request).await?;
+        let done = self.service().log_out_everywhere(session.user().id()).await;
+        self.told(done.map_err(Refusal::from), Some(&session))?;
+        Ok(self.forget())
+    }
+
+    /// Changes the user's password, for which the present one is asked, and logs all other devices
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn change_password(
+        &self,
+        request: &Parts,
+        present: &str,
+        new: &str,
+    ) -> Result<Grant<C>, Refusal> {
+        let change = async |token: &_| self.service().change_password(token, present, new).await;
+        self.by_password(request, change).await
+    }
+
+    /// Authenticates the user anew, for [`Recent`](super::Recent): this device's session starts anew,
+    /// and its tokens until now are dead.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn reauthenticate(
+        &self,
+        request: &Parts,
+        password: &str,
+    ) -> Result<Grant<C>, Refusal> {
+        let renew = async |token: &_| self.service().reauthenticate(token, password).await;
+        self.by_password(request, renew).await
+    }
+
+    /// The user's sessions that are alive, and which of them is the caller's.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn sessions(
+        &self,
+        request: &Parts,
+    ) -> Result<(Vec<SessionInfo>, Option<SessionId>), Refusal> {
+        let session = self.authenticate(request).await?;
+        let sessions = self.service().sessions(&session).await;
+        Ok((self.told(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
+    }
+
+    /// The access token of the request as it came, unverified: for calls of the service that take one,
+    /// once the request is authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Ambiguous`] and the others of a token that cannot be read.
+    pub fn access_token(&self, request: &Parts) -> Result<Option<Token<Access<C>>>, Refusal> {
+        let presented = presented::access(&request.headers, self.cookies())?;
+        Ok(presented.map(|(_, text)| Token::new(text).in_context(self.context(request))))
+    }
+
+    /// Deletes the client's cookies, if there are any.
+    pub fn forget(&self) -> LoggedOut {
+        LoggedOut { cookies: self.0.cookies.clone() }
+    }
+}
+
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The access token of the request, for which a proof of origin came where it takes one; or that a
+    /// token in [`csrf::CSRF_HEADER`] is still to be looked at, which takes the session.
+    fn with_proof(&self, request: &Parts) -> Result<(Token<Access<C>>, bool), Refusal> {
+        self.is_at_home(request)?;
+        let presented = presented::access(&request.headers, self.cookies())?;
+        let (carrier, text) = presented.ok_or(Refusal::NoToken)?;
+        let proof = match carrier {
+            Carrier::Cookie if !origin::is_safe(request) => self.0.origins.proof(request),
+            _ => Proof::Same,
+        };
+        let is_asked = match proof {
+            Proof::Same => false,
+            Proof::Unknown if csrf::text(request).is_some() => true,
+            _ => return Err(Refusal::CrossSite),
+        };
+        Ok((Token::new(text).in_context(self.context(request)), is_asked))
+    }
+
+    async fn verified_by(
+        &self,
+        request: &Parts,
+        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Verified<F, C>, ServiceError>,
+    ) -> Result<Verified<F, C>, Refusal> {
+        let (token, is_asked) = self.told(self.with_proof(request), None)?;
+        let session = match verify(&token).await {
+            Ok(session) => session,
+            Err(error) => return Err(self.of_token(error, &token)),
+        };
+        if is_asked && !self.has_csrf_token(request, &session) {
+            return self.told(Err(Refusal::CrossSite), Some(&session));
+        }
+        Ok(session)
+    }
+
+    /// What asks for the password of the request's user, within the limits.
+    async fn by_password(
+        &self,
+        request: &Parts,
+        call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
+    ) -> Result<Grant<C>, Refusal> {
+        let session = self.authenticate(request).await?;
+        self.told(self.attempt(request, session.user().id()), Some(&session))?;
+        let (token, _) = self.told(self.with_proof(request), Some(&session))?;
+        self.granted(call(&token).await, Some(session.user().id()))
+    }
+
+    fn attempt(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
+        self.0.limits.attempt(account, || self.0.address.of(request))
+    }
+
+    /// Whether a page of this origin made the request, if it may change something and cookies are set
+    /// by the answer or decide it.
+    fn is_ours(&self, request: &Parts) -> Result<(), Refusal> {
+        self.is_at_home(request)?;
+        let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
+        match needs_proof && self.0.origins.proof(request) != Proof::Same {
+            true => Err(Refusal::CrossSite),
+            false => Ok(()),
+        }
+    }
+
+    /// Cookies for development are for nothing but `localhost`.
+    fn is_at_home(&self, request: &Parts) -> Result<(), Refusal> {
+        let is_development = self.cookies().is_some_and(Cookies::is_development);
+        match is_development && !origin::host_of(request).is_some_and(is_localhost) {
+            true => Err(Misconfigured::NotLocalhost.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn refresh_cookie(&self, request: &Parts) -> Result<Option<RefreshToken>, Refusal> {
+        let Some(cookies) = self.cookies() else { return Ok(None) };
+        Ok(cookies.read(&request.headers, Slot::Refresh)?.map(RefreshToken::new))
+    }
+
+    fn cookies(&self) -> Option<&Cookies> {
+        self.0.cookies.as_deref()
+    }
+
+    fn context(&self, request: &Parts) -> crate::context::Context {
+        (self.0.context)(request)
+    }
+
+    fn granted(
+        &self,
+        tokens: Result<SessionTokens<C>, ServiceError>,
+        user: Option<&str>,
+    ) -> Result<Grant<C>, Refusal> {
+        let grant = tokens.and_then(|tokens| {
+            let authority = self.service().authority();
+            let now = authority.now();
+            let access = authority.open(tokens.access())?.expires_at() - now;
+            let lifetimes = (access, tokens.session().expires_at() - now);
+            Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
+        });
+        grant.map_err(|error| {
+            let refusal = error.into();
+            self.0.tally.add(&refusal, user);
+            refusal
+        })
+    }
+
+    /// Counts and logs a refusal of a token, with the user of one that was proven to be genuine.
+    fn of_token<P>(&self, error: ServiceError, token: &Token<P>) -> Refusal {
+        let is_genuine = match &error {
+            ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
+            _ => true,
+        };
+        let user = is_genuine.then(|| token.danger_unverified_subject()).flatten();
+        let refusal = error.into();
+        self.0.tally.add(&refusal, user.as_deref());
+        refusal
+    }
+
+    /// Counts and logs a refusal.
+    pub(super) fn told<T>(
+        &self,
+        outcome: Result<T, Refusal>,
+        session: Option<&Verified<F, C>>,
+    ) -> Result<T, Refusal> {
+        if let Err(refusal) = &outcome {
+            self.0.tally.add(refusal, session.map(|session| session.user().id()));
+        }
+        outcome
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').map_or("", |(v6, _)| v6),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "::1"
+}

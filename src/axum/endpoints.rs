@@ -1,0 +1,393 @@
+//! Handlers ready to mount, each or none: they work on the [`Web`] of the layer, whatever its types,
+//! so there is nothing to write but the route. See each for what it takes and answers.
+//!
+//! Those with a body take JSON or a form (`application/x-www-form-urlencoded`) of at most
+//! 16 KiB. What they refuse is answered as [`Refusal`] says.
+//!
+//! With cookies, mount those that read the refresh token ([`refresh`], [`logout`]) under
+//! [`Cookies::refresh_path`](super::Cookies::refresh_path).
+
+mod body;
+
+use axum_core::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderName, HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{Misconfigured, Refusal, Web, layer::Installed, tally};
+use crate::{
+    purpose::Access,
+    service::ServiceError,
+    session::Session,
+    store::StoredUser,
+    token::{RefreshToken, Token},
+    user::User,
+};
+
+/// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
+pub async fn login(request: Request) -> Response {
+    call(Endpoint::Login, request).await
+}
+
+/// Exchanges the refresh token: `POST`. With cookies it takes that of the request, without cookies
+/// `refresh_token`. 200 with a [`Grant`](super::Grant).
+///
+/// Where the session is over, 401 and the cookies are deleted; any other error leaves them, and the
+/// client tries again.
+pub async fn refresh(request: Request) -> Response {
+    call(Endpoint::Refresh, request).await
+}
+
+/// Logs this device out: `POST` without a body. 204.
+pub async fn logout(request: Request) -> Response {
+    call(Endpoint::Logout, request).await
+}
+
+/// Logs one of the user's devices out: `POST` of `session`, an id out of [`sessions`]. 204, whether
+/// or not it still was one.
+pub async fn logout_device(request: Request) -> Response {
+    call(Endpoint::LogoutDevice, request).await
+}
+
+/// Logs all of the user's devices out but this one: `POST` of `password`. 200 with a
+/// [`Grant`](super::Grant).
+pub async fn logout_others(request: Request) -> Response {
+    call(Endpoint::LogoutOthers, request).await
+}
+
+/// Logs the user out everywhere, here too: `POST` without a body. 204.
+pub async fn logout_everywhere(request: Request) -> Response {
+    call(Endpoint::LogoutEverywhere, request).await
+}
+
+/// Changes the password: `POST` of `password` and `new_password`. 200 with a
+/// [`Grant`](super::Grant).
+pub async fn change_password(request: Request) -> Response {
+    call(Endpoint::ChangePassword, request).await
+}
+
+/// Authenticates the user anew, for [`Recent`](super::Recent): `POST` of `password`. 200 with a
+/// [`Grant`](super::Grant).
+pub async fn reauthenticate(request: Request) -> Response {
+    call(Endpoint::Reauthenticate, request).await
+}
+
+/// The user's devices: `GET`. 200 with `sessions`, the one that was used last first, each with `id`,
+/// `label`, `started_at`, `last_seen`, `expires_at` (seconds since 1970) and whether it is the
+/// `current` one.
+///
+/// # Security
+///
+/// A label is text of the client's: escape it where it is shown.
+pub async fn sessions(request: Request) -> Response {
+    call(Endpoint::Sessions, request).await
+}
+
+/// Token revocation (RFC 7009): `POST` of a form with `token`, an access token or a refresh token,
+/// whose session ends. 200, also for a token that is no good; 503 where it could not be revoked. Who
+/// has the token may, so clients are not authenticated.
+pub async fn revoke(request: Request) -> Response {
+    call(Endpoint::Revoke, request).await
+}
+
+/// Token introspection (RFC 7662), for resource servers and gateways that authenticate by HTTP Basic
+/// ([`introspection_caller`](super::WebBuilder::introspection_caller)): `POST` of a form with
+/// `token`, an access token. 200 with `active` and, if that is true, the token's claims and
+/// `token_type`; of any other token just `"active": false`, refresh tokens among them, which no
+/// resource server is shown.
+///
+/// # Security
+///
+/// The answer holds now. Who keeps it adds that to how late a revocation is seen.
+pub async fn introspect(request: Request) -> Response {
+    call(Endpoint::Introspect, request).await
+}
+
+/// The check of a proxy in front, such as nginx's `auth_request`: any method, no body in either
+/// direction. 204 with the user's id in [`USER_ID_HEADER`], 401, 403 or 503.
+///
+/// # Security
+///
+/// With cookies it has to know the method of the request that is being checked, from the header
+/// `X-Original-Method` or `X-Forwarded-Method`: let the proxy set one. Without it every request
+/// counts as one that may change something, and takes a proof of origin. Let the proxy set
+/// [`USER_ID_HEADER`] as well, always, or clients write their own.
+///
+/// # Example
+///
+/// ```nginx
+/// location / {
+///     auth_request /auth/check;
+///     auth_request_set $user_id $upstream_http_x_user_id;
+///     proxy_set_header X-User-Id $user_id;
+///     proxy_pass http://application;
+/// }
+/// location = /auth/check {
+///     internal;
+///     proxy_pass http://login;
+///     proxy_pass_request_body off;
+///     proxy_set_header Content-Length "";
+///     proxy_set_header Host $host;
+///     proxy_set_header X-Original-Method $request_method;
+/// }
+/// ```
+pub async fn check(request: Request) -> Response {
+    call(Endpoint::Check, request).await
+}
+
+/// The header in which [`check`] tells the user's id, percent-encoded where it is not visible ASCII.
+pub const USER_ID_HEADER: &str = "x-user-id";
+
+/// Which of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Endpoint {
+    Login,
+    Refresh,
+    Logout,
+    LogoutDevice,
+    LogoutOthers,
+    LogoutEverywhere,
+    ChangePassword,
+    Reauthenticate,
+    Sessions,
+    Revoke,
+    Introspect,
+    Check,
+}
+
+async fn call(endpoint: Endpoint, request: Request) -> Response {
+    match request.extensions().get::<Installed>().cloned() {
+        Some(installed) => installed.0.call(endpoint, request).await,
+        None => {
+            tally::misconfigured(Misconfigured::NoLayer);
+            Refusal::from(Misconfigured::NoLayer).into_response()
+        }
+    }
+}
+
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    pub(super) async fn endpoint(self, endpoint: Endpoint, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let answer = match endpoint {
+            Endpoint::Login => self.on_login(&parts, body).await,
+            Endpoint::Refresh => self.on_refresh(&parts, body).await,
+            Endpoint::Logout => self.log_out(&parts).await.map(IntoResponse::into_response),
+            Endpoint::LogoutDevice => self.on_logout_device(&parts, body).await,
+            Endpoint::LogoutOthers => self.on_logout_others(&parts, body).await,
+            Endpoint::LogoutEverywhere => {
+                self.log_out_everywhere(&parts).await.map(IntoResponse::into_response)
+            }
+            Endpoint::ChangePassword => self.on_change_password(&parts, body).await,
+            Endpoint::Reauthenticate => self.on_reauthenticate(&parts, body).await,
+            Endpoint::Sessions => self.on_sessions(&parts).await,
+            Endpoint::Revoke => self.on_revoke(&parts, body).await,
+            Endpoint::Introspect => self.on_introspect(&parts, body).await,
+            Endpoint::Check => self.on_check(parts).await,
+        };
+        answer.unwrap_or_else(IntoResponse::into_response)
+    }
+
+    async fn on_login(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        #[derive(Deserialize)]
+        struct Login {
+            username: String,
+            password: String,
+        }
+        let Login { username, password } = self.body(parts, body).await?;
+        Ok(self.login(parts, &username, &password).await?.into_response())
+    }
+
+    async fn on_refresh(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        #[derive(Deserialize)]
+        struct Refresh {
+            refresh_token: String,
+        }
+        let given = match self.0.cookies {
+            Some(_) => None,
+            None => {
+                let Refresh { refresh_token } = self.body(parts, body).await?;
+                Some(RefreshToken::new(refresh_token))
+            }
+        };
+        match self.refresh(parts, given).await {
+            Ok(grant) => Ok(grant.into_response()),
+            Err(refusal) if refusal.is_logged_out() => Ok((self.forget(), refusal).into_response()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    async fn on_logout_device(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        #[derive(Deserialize)]
+        struct Device {
+            session: String,
+        }
+        let Device { session } = self.body(parts, body).await?;
+        // What is no id is of no session.
+        match session.parse() {
+            Ok(device) => drop(self.log_out_device(parts, device).await?),
+            Err(_) => drop(self.authenticate(parts).await?),
+        }
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+
+    async fn on_logout_others(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        let Password { password } = self.body(parts, body).await?;
+        Ok(self.log_out_others(parts, &password).await?.into_response())
+    }
+
+    async fn on_reauthenticate(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        let Password { password } = self.body(parts, body).await?;
+        Ok(self.reauthenticate(parts, &password).await?.into_response())
+    }
+
+    async fn on_change_password(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        #[derive(Deserialize)]
+        struct Passwords {
+            password: String,
+            new_password: String,
+        }
+        let Passwords { password, new_password } = self.body(parts, body).await?;
+        Ok(self.change_password(parts, &password, &new_password).await?.into_response())
+    }
+
+    async fn on_sessions(&self, parts: &Parts) -> Result<Response, Refusal> {
+        #[derive(Serialize)]
+        struct Device<'a> {
+            id: String,
+            label: &'a str,
+            started_at: i64,
+            last_seen: i64,
+            expires_at: i64,
+            current: bool,
+        }
+        let (sessions, own) = self.sessions(parts).await?;
+        let devices = sessions.iter().map(|session| Device {
+            id: session.id().to_string(),
+            label: session.label(),
+            started_at: session.started_at().unix_timestamp(),
+            last_seen: session.last_seen().unix_timestamp(),
+            expires_at: session.expires_at().unix_timestamp(),
+            current: own == Some(session.id()),
+        });
+        let devices: Vec<_> = devices.collect();
+        Ok(json(&serde_json::json!({ "sessions": devices })))
+    }
+
+    async fn on_revoke(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        let TokenForm { token } = self.body(parts, body).await?;
+        match self.service().revoke(&token, (self.0.context)(parts)).await {
+            Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {
+                Ok(StatusCode::OK.into_response())
+            }
+            Err(error) => self.told(Err(error.into()), None),
+        }
+    }
+
+    async fn on_introspect(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        self.told(self.0.callers.admit(&parts.headers), None)?;
+        let TokenForm { token } = self.body(parts, body).await?;
+        match self.service().authenticate(&Token::<Access<C>>::new(token)).await {
+            Ok(session) => Ok(json(&Value::Object(active(&session)))),
+            Err(ServiceError::Rejected(_)) => Ok(json(&serde_json::json!({ "active": false }))),
+            Err(error) => self.told(Err(error.into()), None),
+        }
+    }
+
+    async fn on_check(&self, mut parts: Parts) -> Result<Response, Refusal> {
+        parts.method = original_method(&parts);
+        let session = self.authenticate(&parts).await?;
+        let id = utf8_percent_encode(session.user().id(), &NOT_IN_A_HEADER).to_string();
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        if let Ok(id) = HeaderValue::try_from(id) {
+            response.headers_mut().insert(HeaderName::from_static(USER_ID_HEADER), id);
+        }
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    async fn body<T: DeserializeOwned>(&self, parts: &Parts, body: Body) -> Result<T, Refusal> {
+        self.told(body::read(&parts.headers, body).await, None)
+    }
+}
+
+#[derive(Deserialize)]
+struct Password {
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct TokenForm {
+    token: String,
+}
+
+/// The claims (RFC 7662 §2.2), the application's own first: what the specification names is not
+/// theirs to say.
+fn active<F, C: Serialize>(session: &Session<StoredUser<F>, C>) -> Map<String, Value>
+where
+    F: Clone + Send + Sync + 'static,
+{
+    let mut claims = match serde_json::to_value(session.claims()) {
+        Ok(Value::Object(claims)) => claims,
+        _ => Map::new(),
+    };
+    let registered = session.registered();
+    let audience: Vec<_> = registered.audience().collect();
+    let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    set("active", true.into());
+    set("token_type", "Bearer".into());
+    set("sub", registered.subject().into());
+    set(
+        "aud",
+        match audience.as_slice() {
+            [one] => (*one).into(),
+            several => several.into(),
+        },
+    );
+    set("exp", registered.expires_at().unix_timestamp().into());
+    if let Some(issuer) = registered.issuer() {
+        set("iss", issuer.into());
+    }
+    if let Some(issued_at) = registered.issued_at() {
+        set("iat", issued_at.unix_timestamp().into());
+    }
+    if let Some(id) = registered.token_id() {
+        set("jti", id.into());
+    }
+    if let Some(id) = registered.session_id() {
+        set("sid", id.to_string().into());
+    }
+    claims
+}
+
+fn json(value: &Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Of the request that a proxy checks: if it does not say, one that may change something, and so for
+/// anything but one method.
+fn original_method(parts: &Parts) -> Method {
+    let mut said = ["x-original-method", "x-forwarded-method"]
+        .into_iter()
+        .flat_map(|name| parts.headers.get_all(HeaderName::from_static(name)));
+    let method = said.next().filter(|_| said.next().is_none());
+    method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()).unwrap_or(Method::POST)
+}
+
+const NOT_IN_A_HEADER: AsciiSet = CONTROLS.add(b' ').add(b'%');

@@ -1,0 +1,58 @@
+//! Bodies: read to a limit, in time, as JSON or as a form.
+
+use std::time::Duration;
+
+use axum_core::body::Body;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::axum::Refusal;
+
+/// The longest body that is taken.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn read<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Refusal> {
+    let format = Format::of(headers)?;
+    let collected = timeout(PATIENCE, Limited::new(body, MAX_BODY_BYTES).collect()).await;
+    let bytes = match collected {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),
+        Ok(Err(_)) => return Err(Refusal::BadRequest("it broke off".into())),
+        Err(_) => return Err(Refusal::BadRequest("it took too long to arrive".into())),
+    };
+    match format {
+        Format::Json => serde_json::from_slice(&bytes).map_err(|error| {
+            // Where, and not what: it may be a password.
+            Refusal::BadRequest(format!("JSON, line {} column {}", error.line(), error.column()))
+        }),
+        Format::Form => serde_urlencoded::from_bytes(&bytes)
+            .map_err(|_| Refusal::BadRequest("a field is missing, or comes twice".into())),
+    }
+}
+
+enum Format {
+    Json,
+    Form,
+}
+
+impl Format {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = value.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        match () {
+            () if essence.eq_ignore_ascii_case("application/json") => Ok(Self::Json),
+            () if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") => {
+                Ok(Self::Form)
+            }
+            () => Err(Refusal::UnsupportedMediaType),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Extractors.
+
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::request::Parts;
+use serde::{Serialize, de::DeserializeOwned};
+use time::Duration;
+
+use super::{Refusal, Web};
+use crate::{live::LiveGuard, purpose::NoClaims, session::Session, store::StoredUser};
+
+/// The verified session of the request.
+///
+/// As `Option<Authenticated>` it is `None` where no token came, and where the token that came is
+/// rejected: who asks is then nobody in particular. Any other refusal stays one.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+pub struct Authenticated<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
+
+/// The verified session of the request, by the user's record as the database has it now, past the
+/// cache: before something grave.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
+
+/// [`Fresh`], of a user who authenticated in the last `MINUTES` minutes: logged in, or gave the
+/// password again ([`endpoints::reauthenticate`](super::endpoints::reauthenticate)). 403 otherwise,
+/// and for a token of no session.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
+
+/// The verified session of a request that opens a connection, and a guard over it.
+///
+/// # Example
+///
+/// Race the guard against all that the connection does:
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use axum::response::sse::{Event, Sse};
+/// use futures_util::{Stream, StreamExt};
+/// use relatch::axum::LiveSession;
+///
+/// # fn news() -> impl Stream<Item = String> { futures_util::stream::pending() }
+/// async fn events(LiveSession { guard, .. }: LiveSession) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+///     let events = news().map(|text| Ok(Event::default().data(text)));
+///     Sse::new(events.take_until(guard))
+/// }
+/// ```
+///
+/// For a WebSocket, `tokio::select!` between its work and the guard, and close it then (code 3000).
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+pub struct LiveSession<F = (), C = NoClaims> {
+    /// The session.
+    pub session: Session<StoredUser<F>, C>,
+    /// Resolves when the session is over.
+    pub guard: LiveGuard,
+}
+
+impl<S, F, C> FromRequestParts<S> for Authenticated<F, C>
+where
+    S: Sync,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let web = Web::of(&parts.extensions)?;
+        match web.verified(&parts.extensions) {
+            Some(session) => Ok(Self(session)),
+            None => web.authenticate(parts).await.map(Self),
+        }
+    }
+}
+
+impl<S, F, C> OptionalFromRequestParts<S> for Authenticated<F, C>
+where
+    S: Sync,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refusal> {
+        match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
+            Ok(session) => Ok(Some(session)),
+            Err(refusal) if refusal.is_logged_out() => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl<S, F, C> FromRequestParts<S> for Fresh<F, C>
+where
+    S: Sync,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Web::of(&parts.extensions)?.authenticate_fresh(parts).await.map(Self)
+    }
+}
+
+impl<const MINUTES: u32, S, F, C> FromRequestParts<S> for Recent<MINUTES, F, C>
+where
+    S: Sync,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let web = Web::of(&parts.extensions)?;
+        web.authenticate_recent(parts, Duration::minutes(MINUTES.into())).await.map(Self)
+    }
+}
+
+impl<S, F, C> FromRequestParts<S> for LiveSession<F, C>
+where
+    S: Sync,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let (session, guard) = Web::of(&parts.extensions)?.watch(parts).await?;
+        Ok(Self { session, guard })
+    }
+}
+
+impl<S, F, C> FromRequestParts<S> for Web<F, C>
+where
+    S: Sync,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::of(&parts.extensions)
+    }
+}

@@ -1,0 +1,133 @@
+//! Answers that hand tokens out, and that take them back.
+
+use std::{fmt, sync::Arc};
+
+use axum_core::{
+    body::Body,
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE},
+};
+use serde::Serialize;
+use time::Duration;
+
+use super::{Cookies, Misconfigured, Refusal, cookies::Slot};
+use crate::{authority::SessionTokens, purpose::NoClaims};
+
+/// The tokens of a session, to be handed out: in cookies, or in the body of an answer (RFC 6749
+/// §5.1) where no cookies are set up. Never to be stored by whoever passes it on.
+///
+/// As a response it is JSON: `expires_in` (seconds that the access token lives), and without cookies
+/// `access_token`, `token_type` and `refresh_token`. As a *part* of a response
+/// (`(grant, Redirect::to("/"))`) it sets the cookies, and is an error without.
+#[must_use = "the client has no token before this is in its answer"]
+pub struct Grant<C = NoClaims> {
+    pub(super) tokens: SessionTokens<C>,
+    pub(super) cookies: Option<Arc<Cookies>>,
+    /// How long the access token and the session last from now on.
+    pub(super) lifetimes: (Duration, Duration),
+}
+
+impl<C> Grant<C> {
+    /// The tokens.
+    pub const fn tokens(&self) -> &SessionTokens<C> {
+        &self.tokens
+    }
+
+    fn add_to(&self, cookies: &Cookies, headers: &mut HeaderMap) {
+        let access = cookies.set(Slot::Access, self.tokens.access().expose(), self.lifetimes.0);
+        let refresh = cookies.set(Slot::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
+        add([access, refresh], headers);
+    }
+}
+
+/// No cache keeps what tokens leave in.
+fn add(cookies: [Option<HeaderValue>; 2], headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for cookie in cookies.into_iter().flatten() {
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
+/// What RFC 6749 §5.1 names.
+#[derive(Serialize)]
+struct Body51<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
+impl<C> IntoResponse for Grant<C> {
+    fn into_response(self) -> Response {
+        let shown = self.cookies.is_none();
+        let body = Body51 {
+            access_token: shown.then(|| self.tokens.access().expose()),
+            token_type: shown.then_some("Bearer"),
+            expires_in: self.lifetimes.0.whole_seconds(),
+            refresh_token: shown.then(|| self.tokens.refresh().expose()),
+        };
+        // Numbers and text are always JSON.
+        let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match &self.cookies {
+            Some(cookies) => self.add_to(cookies, headers),
+            None => add([None, None], headers),
+        }
+        response
+    }
+}
+
+impl<C> IntoResponseParts for Grant<C> {
+    type Error = Refusal;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Refusal> {
+        let cookies = self.cookies.as_ref().ok_or(Misconfigured::NoCookies)?;
+        self.add_to(cookies, parts.headers_mut());
+        Ok(parts)
+    }
+}
+
+/// The end of a session in the client: as a response 204, and as a part of one just the cookies
+/// deleted.
+#[derive(Clone, Debug)]
+#[must_use = "the client keeps its cookies before this is in its answer"]
+pub struct LoggedOut {
+    pub(super) cookies: Option<Arc<Cookies>>,
+}
+
+impl LoggedOut {
+    fn add_to(&self, headers: &mut HeaderMap) {
+        let delete = |slot| self.cookies.as_ref().and_then(|cookies| cookies.delete(slot));
+        add([delete(Slot::Access), delete(Slot::Refresh)], headers);
+    }
+}
+
+impl IntoResponse for LoggedOut {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        self.add_to(response.headers_mut());
+        response
+    }
+}
+
+impl IntoResponseParts for LoggedOut {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        self.add_to(parts.headers_mut());
+        Ok(parts)
+    }
+}
+
+impl<C> fmt::Debug for Grant<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,320 @@
+//! Refusals: what a client is answered, and what the log is told.
+
+use std::{any::type_name, error, fmt};
+
+use axum_core::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use time::Duration;
+
+use crate::{
+    authority::IssueError, password::PasswordError, rejection::Reason, service::ServiceError,
+};
+
+/// How long a client is asked to wait where the store did not answer, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// Why a request is not served. As a response it is the status below, a line of JSON with `error`
+/// alone, and never the reason:
+///
+/// | what | status | `error` |
+/// | --- | --- | --- |
+/// | [`NoToken`](Self::NoToken) | 401 | `login_required` |
+/// | a token that is rejected | 401 | `invalid_token` |
+/// | a login that is refused | 401 | `invalid_credentials` |
+/// | [`StepUp`](Self::StepUp) | 403 | `insufficient_user_authentication` |
+/// | a wrong present password | 403 | `wrong_password` |
+/// | [`CrossSite`](Self::CrossSite) | 403 | `cross_site_request` |
+/// | no such user or session | 404 | `not_found` |
+/// | no session is free | 409 | `sessions_full` |
+/// | a new password too short or too long to hash | 422 | `invalid_password` |
+/// | [`Ambiguous`](Self::Ambiguous), [`BadRequest`](Self::BadRequest) | 400 | `invalid_request` |
+/// | [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 413, 415, 431 | `invalid_request` |
+/// | [`TooManyAttempts`](Self::TooManyAttempts) | 429 with `Retry-After` | `too_many_attempts` |
+/// | the store does not answer | 503 with `Retry-After` | `temporarily_unavailable` |
+/// | the others | 500 | `server_error` |
+///
+/// 401 and the 403 of a step-up come with a challenge (`WWW-Authenticate: Bearer`, RFC 6750 §3,
+/// RFC 9470 §3), and all with `Cache-Control: no-store`.
+///
+/// # Security
+///
+/// [`Display`](fmt::Display) and the reasons are for the log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No token came with the request.
+    NoToken,
+    /// More than one token came with the request, or two headers or cookies of a kind.
+    Ambiguous,
+    /// A request with cookies that may change something, and that no page of this origin made, as
+    /// far as can be told.
+    CrossSite,
+    /// The session's user authenticated too long ago.
+    StepUp {
+        /// How long ago it may have been.
+        max_age: Duration,
+    },
+    /// Too many passwords were tried for this account or from this address.
+    TooManyAttempts {
+        /// When the next one is taken.
+        retry_after: Duration,
+    },
+    /// The request's body is not what the handler takes: why, for the log.
+    BadRequest(String),
+    /// The body is neither JSON nor a form.
+    UnsupportedMediaType,
+    /// The body is longer than any that is taken.
+    BodyTooLarge,
+    /// The header with the token or the cookies is longer than any that is taken.
+    HeaderTooLarge,
+    /// The caller of an introspection is not one of those that may.
+    UnknownCaller,
+    /// The service refused or failed.
+    Service(ServiceError),
+    /// The application is not set up as it should be.
+    Misconfigured(Misconfigured),
+}
+
+/// What an application has not set up: its log says so, and its clients get 500.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misconfigured {
+    /// No layer put a [`Web`](super::Web) into the request.
+    NoLayer,
+    /// The layer's `Web` is of other types than the extractor's.
+    OtherTypes {
+        /// The `Web` that the extractor is of.
+        wanted: &'static str,
+    },
+    /// The address of a request's client is not known, which attempts are counted by.
+    NoClientAddress,
+    /// Tokens were to be set as cookies, and the `Web` has none.
+    NoCookies,
+    /// Cookies for development came to be used on a host that is not `localhost`.
+    NotLocalhost,
+}
+
+impl Refusal {
+    /// The reason, if a token was rejected.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Service(error) => error.reason(),
+            _ => None,
+        }
+    }
+
+    /// Whether whoever asks should log in: no token came, or it was rejected.
+    #[must_use]
+    pub const fn is_logged_out(&self) -> bool {
+        matches!(self, Self::NoToken | Self::Service(ServiceError::Rejected(_)))
+    }
+
+    /// The status of the response.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.answer().0
+    }
+
+    /// A short name in snake case, for a metric's label: that of the reason, where there is one.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Ambiguous => "ambiguous",
+            Self::CrossSite => "cross_site",
+            Self::StepUp { .. } => "step_up",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::BadRequest(_) => "bad_request",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::BodyTooLarge => "body_too_large",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::UnknownCaller => "unknown_caller",
+            Self::Misconfigured(_) => "misconfigured",
+            Self::Service(ServiceError::Rejected(rejection)) => rejection.reason().as_str(),
+            Self::Service(
+                ServiceError::LoginRefused(refusal) | ServiceError::WrongPassword(refusal),
+            ) => refusal.as_str(),
+            Self::Service(error) if error.is_unavailable() => "unavailable",
+            Self::Service(_) => "service",
+        }
+    }
+
+    fn answer(&self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::NoToken => (S::UNAUTHORIZED, "login_required"),
+            Self::UnknownCaller => (S::UNAUTHORIZED, "invalid_client"),
+            Self::Ambiguous | Self::BadRequest(_) => (S::BAD_REQUEST, "invalid_request"),
+            Self::CrossSite => (S::FORBIDDEN, "cross_site_request"),
+            Self::StepUp { .. } => (S::FORBIDDEN, STEP_UP),
+            Self::TooManyAttempts { .. } => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "invalid_request"),
+            Self::HeaderTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
+            Self::Misconfigured(_) => (S::INTERNAL_SERVER_ERROR, "server_error"),
+            Self::Service(error) => match error {
+                ServiceError::Rejected(_) => (S::UNAUTHORIZED, INVALID_TOKEN),
+                ServiceError::LoginRefused(_) => (S::UNAUTHORIZED, "invalid_credentials"),
+                ServiceError::WrongPassword(_) => (S::FORBIDDEN, "wrong_password"),
+                ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
+                    (S::NOT_FOUND, "not_found")
+                }
+                ServiceError::Issue(IssueError::SessionsFull) => (S::CONFLICT, "sessions_full"),
+                ServiceError::Password(PasswordError::Length) => {
+                    (S::UNPROCESSABLE_ENTITY, "invalid_password")
+                }
+                error if error.is_unavailable() => {
+                    (S::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+                }
+                _ => (S::INTERNAL_SERVER_ERROR, "server_error"),
+            },
+        }
+    }
+
+    /// The challenge of a 401 or a step-up. One text for every rejection.
+    fn challenge(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::StepUp { max_age } => {
+                let seconds = max_age.whole_seconds();
+                return HeaderValue::try_from(format!(
+                    "Bearer error=\"{STEP_UP}\", max_age=\"{seconds}\""
+                ))
+                .ok();
+            }
+            Self::Ambiguous => "Bearer error=\"invalid_request\"",
+            Self::UnknownCaller => "Basic realm=\"introspection\"",
+            Self::Service(ServiceError::Rejected(_)) => "Bearer error=\"invalid_token\"",
+            Self::NoToken | Self::Service(ServiceError::LoginRefused(_)) => "Bearer",
+            _ => return None,
+        };
+        Some(HeaderValue::from_static(text))
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyAttempts { retry_after } => {
+                // Whole seconds (RFC 9110 §10.2.3), rounded up.
+                Some(
+                    retry_after
+                        .saturating_add(Duration::milliseconds(999))
+                        .whole_seconds()
+                        .max(1)
+                        .unsigned_abs(),
+                )
+            }
+            Self::Service(error) if error.is_unavailable() => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        }
+    }
+
+    pub(super) fn other_types<T>() -> Self {
+        Self::Misconfigured(Misconfigured::OtherTypes { wanted: type_name::<T>() })
+    }
+}
+
+/// RFC 6750 §3.1.
+const INVALID_TOKEN: &str = "invalid_token";
+
+/// RFC 9470 §3, whose challenge is told with the status of RFC 6750's `insufficient_scope`: the token
+/// is good, and another one out of a refresh is no better.
+const STEP_UP: &str = "insufficient_user_authentication";
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, error) = self.answer();
+        let mut response = Response::new(Body::from(format!("{{\"error\":\"{error}\"}}")));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoToken => f.write_str("no token came with the request"),
+            Self::Ambiguous => f.write_str("more than one token came with the request"),
+            Self::CrossSite => f.write_str(
+                "a request with cookies that no page of this origin made, as far as can be told",
+            ),
+            Self::StepUp { max_age } => {
+                write!(
+                    f,
+                    "the user authenticated more than {} seconds ago",
+                    max_age.whole_seconds()
+                )
+            }
+            Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
+            Self::BadRequest(why) => write!(f, "the body cannot be read: {why}"),
+            Self::UnsupportedMediaType => f.write_str("the body is neither JSON nor a form"),
+            Self::BodyTooLarge => f.write_str("the body is too long"),
+            Self::HeaderTooLarge => f.write_str("the header with the token is too long"),
+            Self::UnknownCaller => f.write_str("the caller is not one that may introspect"),
+            Self::Service(error) => error.fmt(f),
+            Self::Misconfigured(what) => what.fmt(f),
+        }
+    }
+}
+
+impl error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Service(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Misconfigured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLayer => f.write_str(
+                "relatch's layer is missing: add `.layer(web.layer())` to the router, after the routes",
+            ),
+            Self::OtherTypes { wanted } => write!(
+                f,
+                "relatch's layer is of a Web with other fields or claims than the handler's {wanted}"
+            ),
+            Self::NoClientAddress => f.write_str(
+                "the client's address is not known: set `WebBuilder::client_address`, and for the \
+                 peer's own serve with `into_make_service_with_connect_info::<SocketAddr>()`",
+            ),
+            Self::NoCookies => f.write_str(
+                "tokens were to be set as cookies, and none are set up: `WebBuilder::cookies`",
+            ),
+            Self::NotLocalhost => f.write_str(
+                "cookies for development are used on a host that is not localhost: leave out \
+                 `Cookies::danger_plain_localhost` and serve over TLS",
+            ),
+        }
+    }
+}
+
+impl error::Error for Misconfigured {}
+
+impl From<ServiceError> for Refusal {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<Misconfigured> for Refusal {
+    fn from(what: Misconfigured) -> Self {
+        Self::Misconfigured(what)
+    }
+}

@@ -1,0 +1,70 @@
+//! Counting and logging refusals.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{Misconfigured, Refusal};
+
+/// How often each reason came up: the names are few and the code's own.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Tally {
+    /// Counts a refusal and logs it, with the user's id if that is known to be genuine.
+    pub(super) fn add(&self, refusal: &Refusal, user: Option<&str>) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(refusal.as_str()).or_default() += 1;
+        drop(counts);
+        log(refusal, user);
+    }
+
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(name, count)| (*name, *count)).collect()
+    }
+}
+
+/// The level is that of whose fault it is.
+#[cfg(feature = "tracing")]
+fn log(refusal: &Refusal, user: Option<&str>) {
+    use std::error::Error;
+
+    let (reason, cause) = (refusal.as_str(), refusal.source());
+    match refusal {
+        Refusal::NoToken => tracing::debug!(target: "relatch", reason, "refused: {refusal}"),
+        _ if refusal.status().is_server_error() => {
+            tracing::error!(target: "relatch", reason, user, cause, "failed: {refusal}");
+        }
+        _ => tracing::info!(target: "relatch", reason, user, "refused: {refusal}"),
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+fn log(refusal: &Refusal, _: Option<&str>) {
+    if let Refusal::Misconfigured(what) = refusal {
+        misconfigured(*what);
+    }
+}
+
+/// What is missing is said where it is looked for, even if nothing collects logs.
+pub(super) fn misconfigured(what: Misconfigured) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(target: "relatch", "{what}");
+    #[cfg(not(feature = "tracing"))]
+    #[expect(clippy::print_stderr, reason = "there is no log, and the application does not work")]
+    {
+        eprintln!("relatch: {what}");
+    }
+}
+
+/// Said at the start.
+pub(super) fn warn(text: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "relatch", "{text}");
+    #[cfg(not(feature = "tracing"))]
+    {
+        eprintln!("relatch: {text}");
+    }
+}
