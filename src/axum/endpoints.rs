@@ -2,7 +2,8 @@
 //! so there is nothing to write but the route. See each for what it takes and answers.
 //!
 //! Those with a body take JSON or a form (`application/x-www-form-urlencoded`) of at most
-//! 16 KiB. What they refuse is answered as [`Refusal`] says.
+//! 16 KiB. What they refuse is answered as [`Refusal`] says, and another method than theirs with 405,
+//! however they are mounted.
 //!
 //! With cookies, mount those that read the refresh token ([`refresh`], [`logout`]) under
 //! [`Cookies::refresh_path`](super::Cookies::refresh_path).
@@ -16,7 +17,7 @@ use axum_core::{
 };
 use http::{
     HeaderName, HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
     request::Parts,
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -164,7 +165,24 @@ pub(super) enum Endpoint {
     Check,
 }
 
+impl Endpoint {
+    /// The methods that it takes, as `Allow` lists them; any, if it only looks for a proxy.
+    const fn methods(self) -> Option<&'static str> {
+        match self {
+            Self::Check => None,
+            Self::Sessions => Some("GET, HEAD"),
+            _ => Some("POST"),
+        }
+    }
+}
+
 async fn call(endpoint: Endpoint, request: Request) -> Response {
+    if let Some(methods) = endpoint.methods()
+        && methods.split(", ").all(|method| method != request.method().as_str())
+    {
+        let allow = [(ALLOW, HeaderValue::from_static(methods))];
+        return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
+    }
     match request.extensions().get::<Installed>().cloned() {
         Some(installed) => installed.0.call(endpoint, request).await,
         None => {

@@ -108,7 +108,8 @@ impl Limits {
             limit.count(network(address))?;
         }
         match &self.account {
-            Some(limit) => limit.count(account),
+            // A database that compares without case is tried by other spellings of the name.
+            Some(limit) => limit.count(account.trim().to_lowercase()),
             None => Ok(()),
         }
     }

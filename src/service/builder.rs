@@ -53,7 +53,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             hasher: PasswordHasher::new(),
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             patience: PATIENCE,
-            on_event: Box::new(|_| {}),
+            on_event: Box::new(log),
             #[cfg(feature = "cache")]
             cache: None,
         }
@@ -108,9 +108,13 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
 
     /// Hands over what a security team wants to hear of: a refresh token that is used twice, or that
     /// is ahead of a database which was rolled back. It is
-    /// called within the request: let it do no more than log or send.
+    /// called within the request: let it do no more than log or send. With the feature `tracing`
+    /// they are in the log in any case.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
-        self.on_event = Box::new(on_event);
+        self.on_event = Box::new(move |event| {
+            log(event);
+            on_event(event);
+        });
         self
     }
 
@@ -138,6 +142,13 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             on_event: self.on_event,
         }))
     }
+}
+
+fn log(event: &SessionEvent) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "relatch", kind = event.kind().as_str(), user = event.user_id(), "{event}");
+    #[cfg(not(feature = "tracing"))]
+    let _ = event;
 }
 
 impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
