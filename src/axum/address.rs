@@ -15,10 +15,7 @@ use http::{HeaderName, request::Parts};
 /// use relatch::axum::ClientAddress;
 ///
 /// // Served directly, by `into_make_service_with_connect_info::<SocketAddr>()`.
-/// let peer = ClientAddress::from_fn(|parts| {
-///     let info = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-///     Some(info.0.ip())
-/// });
+/// let peer = ClientAddress::from_extension(|peer: &ConnectInfo<SocketAddr>| peer.ip());
 /// // Behind one proxy.
 /// let proxied = ClientAddress::forwarded_for(1);
 /// ```
@@ -31,6 +28,13 @@ impl ClientAddress {
     /// The address that this function finds.
     pub fn from_fn(find: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
+    }
+
+    /// The address in a request's extension of the type `T`.
+    pub fn from_extension<T: Send + Sync + 'static>(
+        address: impl Fn(&T) -> IpAddr + Send + Sync + 'static,
+    ) -> Self {
+        Self::from_fn(move |parts| parts.extensions.get().map(&address))
     }
 
     /// The address in `X-Forwarded-For` before this many proxies of your own, counted from the end:
