@@ -21,6 +21,8 @@ mod password;
 mod properties;
 mod races;
 mod redaction;
+mod restart;
+mod revocation;
 mod rotation;
 mod rotation_failures;
 mod service;

@@ -55,6 +55,14 @@ impl World {
                 let outcome = self.settle((&row, &record), decision, next, meanwhile);
                 assert!(outcome.is_none_or(|outcome| outcome == is_there));
             }
+            Act::Revoke(pick) => {
+                let Some(token) = self.pick(pick, |kind| kind == Kind::Refresh) else { return };
+                self.revoke(&token, (&row, &record), meanwhile);
+            }
+            Act::Restart(pick) => {
+                let Some(token) = self.pick(pick, |kind| kind == Kind::Access) else { return };
+                self.restart(&token, (&row, &record), meanwhile);
+            }
             Act::LogOutOthers { of, changes_password } => {
                 let Some(token) = self.pick(of, |kind| kind == Kind::Access) else { return };
                 let access = relatch::Token::<Access>::new(&*token.text);
@@ -161,6 +169,47 @@ impl World {
         self.judge(token, &outcome, &expected, at);
         if let Refreshed::Rotated(tokens) | Refreshed::Repeated(tokens, _) = &outcome {
             self.hand_out(tokens, minted.unwrap());
+        }
+    }
+
+    fn revoke(&mut self, token: &Token, read: (&Account, &Record), meanwhile: Option<&Step>) {
+        let authority = self.authority.clone();
+        let expected = self.reference.bind(token, read.1);
+        let opened = authority.open_refresh(RefreshToken::new(&*token.text));
+        let decision = match opened.map_err(RefreshError::from).and_then(|it| it.log_out(read.0)) {
+            Err(RefreshError::Rejected(rejection)) => {
+                return agree(expected, Err(rejection), token);
+            }
+            other => other.unwrap(),
+        };
+        agree(expected, Ok(()), token);
+        let is_of =
+            |session: &Session| Some(session.began) == token.session.map(|(began, _)| began);
+        let is_there = read.1.sessions.iter().any(is_of);
+        let next = is_there.then(|| without(read.1, is_of));
+        let outcome = self.settle(read, decision, next, meanwhile);
+        assert!(outcome.is_none_or(|outcome| outcome == is_there));
+    }
+
+    fn restart(&mut self, token: &Token, read: (&Account, &Record), meanwhile: Option<&Step>) {
+        let authority = self.authority.clone();
+        let access = relatch::Token::<Access>::new(&*token.text);
+        let expected = self.reference.verify(token, read.1);
+        let verified = authority.verify(&access, |_| Ok::<_, Infallible>(Some(read.0)));
+        let verified = match verified {
+            Err(VerifyError::Rejected(rejection)) => return agree(expected, Err(rejection), token),
+            other => other.unwrap(),
+        };
+        agree(expected, Ok(()), token);
+        let decided = authority.restart_session(&verified);
+        let Some(id) = token.session else {
+            return assert!(matches!(decided, Err(IssueError::NoSession)));
+        };
+        let (next, session) = self.reference.restart(read.1, id).unwrap();
+        let minted = self.mint(&next, &session);
+        if let Some(tokens) = self.settle(read, decided.unwrap(), Some(next), meanwhile) {
+            assert!(tokens.evicted().is_none());
+            self.hand_out(&tokens, minted);
         }
     }
 

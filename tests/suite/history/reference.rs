@@ -301,6 +301,21 @@ impl Reference {
         Ok((Record { bumped: kept.began, sessions, ..read.clone() }, kept))
     }
 
+    /// This session ends, and another one of its label begins in its slot.
+    pub(super) fn restart(
+        &mut self,
+        read: &Record,
+        id: (Tick, u32),
+    ) -> Result<(Record, Session), Reason> {
+        let ended = self.session(id, read)?;
+        let (began, now) = (self.next_tick(), self.now);
+        let new = Session { began, started_at: now, last_seen: now, links: vec![began], ..ended };
+        let mut record = without(read, |session| session.began == id.0);
+        record.sessions.push(new.clone());
+        record.sessions.sort_by_key(|session| session.slot);
+        Ok((record, new))
+    }
+
     /// The version moves.
     pub(super) fn bump(&mut self, read: &Record) -> Record {
         Record { bumped: self.next_tick(), ..read.clone() }

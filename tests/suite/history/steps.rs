@@ -40,7 +40,13 @@ pub(super) enum Act {
     LogIn(&'static str),
     Refresh(Pick),
     LogOut(Pick),
-    LogOutOthers { of: Pick, changes_password: bool },
+    /// By the text of a refresh token.
+    Revoke(Pick),
+    Restart(Pick),
+    LogOutOthers {
+        of: Pick,
+        changes_password: bool,
+    },
     LogOutEverywhere,
     RevokeWhere(Which),
     Supersede(Kind),
@@ -107,6 +113,8 @@ fn act() -> impl Strategy<Value = Act> {
         70 => label().prop_map(Act::LogIn),
         220 => pick(6).prop_map(Act::Refresh),
         15 => pick(12).prop_map(Act::LogOut),
+        15 => pick(12).prop_map(Act::Revoke),
+        15 => pick(6).prop_map(Act::Restart),
         8 => (pick(6), any::<bool>())
             .prop_map(|(of, changes_password)| Act::LogOutOthers { of, changes_password }),
         3 => Just(Act::LogOutEverywhere),
