@@ -41,7 +41,9 @@ mod login;
 mod one_time;
 mod random;
 mod requests;
+mod revoke;
 mod sessions;
+mod step_up;
 mod users;
 
 use std::sync::{Arc, Mutex, OnceLock};

@@ -52,6 +52,11 @@ async fn each_call(
     note("start_session", service.start_session(ALICE, "x").await.map(drop));
     note("log_out_others", service.log_out_others(access).await.map(drop));
     note("change_password", service.change_password(access, PASSWORD, "new").await.map(drop));
+    note("reauthenticate", service.reauthenticate(access, PASSWORD).await.map(drop));
+    note("restart_session", service.restart_session(access).await.map(drop));
+    for text in [access.expose(), tokens.refresh().expose()] {
+        note("revoke", service.revoke(text, Context::new()).await.map(drop));
+    }
     note("log_out_everywhere", service.log_out_everywhere(ALICE).await);
     note("set_password", service.set_password(ALICE, "new").await);
     note("disable", service.disable(ALICE).await);
@@ -144,6 +149,9 @@ async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) 
             store_error(service.start_session(ALICE, "x").await),
             store_error(service.log_out(&session).await),
             store_error(service.log_out_others(access).await),
+            store_error(service.reauthenticate(access, PASSWORD).await),
+            store_error(service.revoke(access.expose(), Context::new()).await),
+            store_error(service.revoke(phone.refresh().expose(), Context::new()).await),
             store_error(service.login("alice", PASSWORD, "x").await),
             store_error(service.find(Key::Login("alice")).await),
         ] {
@@ -185,7 +193,7 @@ async fn a_bump_mends_damaged_sessions<B: Backend>(db: B) {
 }
 
 /// Begins a call, waits until its write is under way, and hangs up; then lets the write through.
-async fn hang_up<T: Send + 'static>(
+pub(super) async fn hang_up<T: Send + 'static>(
     store: &Faulty<impl Clone>,
     call: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) {

@@ -81,7 +81,7 @@ impl<B: Backend> Run<'_, B> {
         let service = self.services[self.dice.roll(2)].clone();
         let picked = self.dice.roll(self.known.len().max(1));
         let is_alive = self.known.get(picked).is_some_and(|known| known.is_alive);
-        match self.dice.roll(24) {
+        match self.dice.roll(27) {
             0..5 => {
                 let tokens = service.start_session(ALICE, "device").await.unwrap();
                 self.started(tokens);
@@ -123,6 +123,29 @@ impl<B: Backend> Run<'_, B> {
                 self.revoked_all();
                 self.started(kept);
                 "log_out_others"
+            }
+            24 if is_alive => {
+                let known = &mut self.known[picked];
+                known.is_alive = false;
+                let anew = service.restart_session(known.newest().access()).await.unwrap();
+                self.started(anew);
+                "restart_session"
+            }
+            25 => {
+                let Some(known) = self.known.get_mut(picked) else { return "nothing" };
+                let token = &known.chain[self.dice.roll(known.chain.len())];
+                // Rejected where everything was revoked, `false` where this session alone was.
+                let ended = service.revoke(token.refresh().expose(), Context::new()).await;
+                assert_eq!(ended.is_ok_and(|ended| ended), known.is_alive);
+                known.is_alive = false;
+                "revoke by a refresh token"
+            }
+            26 if is_alive => {
+                let known = &mut self.known[picked];
+                let access = known.newest().access().expose();
+                assert!(service.revoke(access, Context::new()).await.unwrap());
+                known.is_alive = false;
+                "revoke by an access token"
             }
             17 => {
                 service.log_out_everywhere(ALICE).await.unwrap();
