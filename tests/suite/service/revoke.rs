@@ -220,9 +220,9 @@ async fn a_revocation_whose_client_hangs_up_is_made<B: Backend>(db: B) {
     store.held().await;
     call.abort();
     assert!(call.await.is_err_and(|error| error.is_cancelled()));
-    store.let_through().await;
-    store.set(Mode::Answer);
     let ended = async {
+        store.let_through().await;
+        store.set(Mode::Answer);
         while !world.labels().await.is_empty() {
             sleep(StdDuration::from_millis(1)).await;
         }
