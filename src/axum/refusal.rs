@@ -14,6 +14,7 @@ use time::Duration;
 
 use crate::{
     authority::IssueError, password::PasswordError, rejection::Reason, service::ServiceError,
+    store::StoreError,
 };
 
 /// How long a client is asked to wait where the store did not answer, in seconds.
@@ -310,6 +311,12 @@ impl error::Error for Misconfigured {}
 impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {
         Self::Service(error)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
     }
 }
 
