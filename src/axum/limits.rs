@@ -38,15 +38,10 @@ impl LoginLimits {
     /// The limits above.
     #[must_use]
     pub const fn new() -> Self {
-        const fn at_once(many: u32) -> NonZeroU32 {
-            match NonZeroU32::new(many) {
-                Some(many) => many,
-                None => NonZeroU32::MIN,
-            }
-        }
+        const ONE: NonZeroU32 = NonZeroU32::MIN;
         Self {
-            account: Some((at_once(10), Duration::seconds(30))),
-            address: Some((at_once(30), Duration::seconds(2))),
+            account: Some((ONE.saturating_add(9), Duration::seconds(30))),
+            address: Some((ONE.saturating_add(29), Duration::seconds(2))),
         }
     }
 
