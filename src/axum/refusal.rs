@@ -1,6 +1,6 @@
 //! Refusals: what a client is answered, and what the log is told.
 
-use std::{any::type_name, error, fmt};
+use std::{any::type_name, error, fmt, sync::Arc};
 
 use axum_core::{
     body::Body,
@@ -41,7 +41,8 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// | the others | 500 | `server_error` |
 ///
 /// 401 and the 403 of a step-up come with a challenge (`WWW-Authenticate: Bearer`, RFC 6750 §3,
-/// RFC 9470 §3), and all with `Cache-Control: no-store`.
+/// RFC 9470 §3), and all with `Cache-Control: no-store`. A layer that shows people a page instead finds
+/// the refusal by [`of`](Self::of).
 ///
 /// # Security
 ///
@@ -102,6 +103,29 @@ pub enum Misconfigured {
 }
 
 impl Refusal {
+    /// The refusal that became this response, unless a layer has made another one of it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::response::{Html, IntoResponse, Response};
+    /// use relatch::axum::Refusal;
+    ///
+    /// /// For `axum::middleware::map_response`.
+    /// async fn page(response: Response) -> Response {
+    ///     match Refusal::of(&response) {
+    ///         Some(refusal) => (refusal.status(), Html("<h1>Not so</h1>")).into_response(),
+    ///         None => response,
+    ///     }
+    /// }
+    ///
+    /// assert!(matches!(Refusal::of(&Refusal::NoToken.into_response()), Some(Refusal::NoToken)));
+    /// ```
+    #[must_use]
+    pub fn of<B>(response: &http::Response<B>) -> Option<&Self> {
+        response.extensions().get::<Kept>().map(|kept| &*kept.0)
+    }
+
     /// The reason, if a token was rejected.
     #[must_use]
     pub const fn reason(&self) -> Option<Reason> {
@@ -241,9 +265,14 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(Kept(Arc::new(self)));
         response
     }
 }
+
+/// What a response was made of, for a layer.
+#[derive(Clone)]
+struct Kept(Arc<Refusal>);
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
