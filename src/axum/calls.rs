@@ -305,6 +305,14 @@ where
         Ok(presented.map(|(_, text)| Token::new(text).in_context(self.context(request))))
     }
 
+    /// Counts and logs what came of a call of the service's own, as that of the calls here is already.
+    #[must_use]
+    pub fn refusal(&self, error: impl Into<ServiceError>) -> Refusal {
+        let refusal = error.into().into();
+        self.0.tally.add(&refusal, None);
+        refusal
+    }
+
     /// Deletes the client's cookies, if there are any.
     pub fn forget(&self) -> LoggedOut {
         LoggedOut { cookies: self.0.cookies.clone() }
