@@ -1,0 +1,343 @@
+//! The pages. `html!` escapes all text that it is given.
+
+use maud::{DOCTYPE, Markup, html};
+use relatch::{EventKind, SessionEvent, SessionId, SessionInfo};
+use time::OffsetDateTime;
+
+pub(crate) fn welcome() -> Markup {
+    let body = html! {
+        h1 { "Log out means logged out" }
+        p class="lead" {
+            "This site hands out JSON Web Tokens, and takes them back: log a device out, or change \
+             your password, and every token of before is dead at once. Nothing is stored per token, \
+             and no list of revoked ones is kept."
+        }
+        p class="actions" {
+            a class="button" href="/signup" { "Sign up" }
+            a class="button quiet" href="/login" { "Log in" }
+        }
+    };
+    page("Welcome", Nav::LoggedOut, &body)
+}
+
+pub(crate) fn sign_up(name: &str, alert: Option<&str>) -> Markup {
+    let fields = html! {
+        (name_field(name))
+        (password_field("password", "Password", "new-password"))
+        p class="hint" { "At least 8 characters." }
+    };
+    let body = html! {
+        h1 { "Sign up" }
+        (form("/signup", alert, &fields, "Sign up"))
+        p { "You have an account? " a href="/login" { "Log in" } }
+    };
+    page("Sign up", Nav::LoggedOut, &body)
+}
+
+pub(crate) fn log_in(name: &str, notice: Option<&str>, alert: Option<&str>) -> Markup {
+    let fields = html! {
+        (name_field(name))
+        (password_field("password", "Password", "current-password"))
+    };
+    let body = html! {
+        h1 { "Log in" }
+        (note(notice))
+        (form("/login", alert, &fields, "Log in"))
+        p { a href="/forgotten" { "Forgotten your password?" } }
+        p { "You have no account? " a href="/signup" { "Sign up" } }
+    };
+    page("Log in", Nav::LoggedOut, &body)
+}
+
+/// What the main page shows.
+pub(crate) struct Devices<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) sessions: &'a [SessionInfo],
+    pub(crate) own: Option<SessionId>,
+    pub(crate) events: &'a [SessionEvent],
+    pub(crate) token: &'a Markup,
+    /// The statement that would kill the token.
+    pub(crate) kill: &'a str,
+    pub(crate) notice: Option<&'a str>,
+    pub(crate) alert: Option<&'a str>,
+}
+
+pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
+    let others = password_field("password", "Your password", "current-password");
+    let body = html! {
+        h1 { "Your devices" }
+        p class="lead" { "You are logged in as " strong { (shown.name) } "." }
+        (note(shown.notice))
+        p id="live" role="status" data-state="connecting" { "Connecting …" }
+        noscript { p class="hint" { "That takes JavaScript; all else does not." } }
+        ul id="devices" {
+            @for session in shown.sessions {
+                (device(session, shown.own == Some(session.id())))
+            }
+        }
+        section class="card" {
+            h2 { "All others" }
+            p { "Every other device is logged out at once. This one goes on with new tokens." }
+            (form("/devices/logout-others", shown.alert, &others, "Log out all others"))
+        }
+        section class="card" {
+            h2 { "Everywhere" }
+            p { "One counter in your row of the database moves on, and every token of yours is dead." }
+            form method="post" action="/devices/logout-everywhere" {
+                button class="danger" { "Log out everywhere" }
+            }
+        }
+        section id="token" class="card" {
+            h2 { "The token of this request" }
+            p { "It came in a cookie that no script can read. This is what it says." }
+            (shown.token)
+            h3 { "What would kill it" }
+            p { "This statement kills it, and all others of yours, within 30 seconds:" }
+            pre tabindex="0" { (shown.kill) }
+        }
+        @if !shown.events.is_empty() { (events(shown.events)) }
+    };
+    page_with("Your devices", Nav::LoggedIn, &body, true)
+}
+
+fn device(session: &SessionInfo, is_current: bool) -> Markup {
+    html! {
+        li data-session=(session.id()) aria-current=[is_current.then_some("true")] {
+            div {
+                strong { (session.label()) }
+                @if is_current { " " span class="badge" { "This device" } }
+                p class="hint" {
+                    "Started " (instant(session.started_at())) ", last used " (instant(session.last_seen()))
+                }
+            }
+            @if !is_current {
+                form method="post" action="/devices/logout" {
+                    input type="hidden" name="session" value=(session.id());
+                    button class="quiet" { "Log out" span class="unseen" { " " (session.label()) } }
+                }
+            }
+        }
+    }
+}
+
+fn events(events: &[SessionEvent]) -> Markup {
+    html! {
+        section id="events" class="card" {
+            h2 { "What the site saw" }
+            ul {
+                @for event in events {
+                    li data-event=(event.kind()) { (instant(event.at())) ": " (in_words(event)) }
+                }
+            }
+        }
+    }
+}
+
+fn in_words(event: &SessionEvent) -> String {
+    let device = event.label().unwrap_or("a device");
+    match event.kind() {
+        EventKind::Reuse => {
+            format!(
+                "A used refresh token of {device} came again: somebody has a copy. It was logged out."
+            )
+        }
+        EventKind::GraceHit => {
+            format!(
+                "{device} refreshed twice within moments: two tabs, or an answer that was lost."
+            )
+        }
+        _ => format!("{device} came with a refresh token that the database does not know yet."),
+    }
+}
+
+pub(crate) fn password(alert: Option<&str>) -> Markup {
+    let fields = html! {
+        (password_field("present", "Present password", "current-password"))
+        (password_field("new", "New password", "new-password"))
+        p class="hint" { "At least 8 characters." }
+    };
+    let body = html! {
+        h1 { "Change your password" }
+        p { "All your other devices are logged out by it." }
+        (form("/password", alert, &fields, "Change password"))
+    };
+    page("Change your password", Nav::LoggedIn, &body)
+}
+
+pub(crate) fn forgotten(name: &str, notice: Option<&str>, alert: Option<&str>) -> Markup {
+    let body = html! {
+        h1 { "Forgotten your password?" }
+        (note(notice))
+        p { "A real site would mail you a link. This one prints it to the console." }
+        (form("/forgotten", alert, &name_field(name), "Get a link"))
+    };
+    page("Forgotten password", Nav::LoggedOut, &body)
+}
+
+pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
+    let fields = html! {
+        input type="hidden" name="token" value=(token);
+        (password_field("new", "New password", "new-password"))
+        p class="hint" { "At least 8 characters." }
+    };
+    let body = html! {
+        h1 { "Set a new password" }
+        (form("/reset", alert, &fields, "Set password"))
+    };
+    page("Set a new password", Nav::LoggedOut, &body)
+}
+
+pub(crate) fn delete_account() -> Markup {
+    let body = html! {
+        h1 { "Delete your account" }
+        p { "It is gone at once, and for good." }
+        form method="post" action="/account/delete" {
+            button class="danger" { "Delete my account" }
+        }
+    };
+    page("Delete your account", Nav::LoggedIn, &body)
+}
+
+/// Asks for the password once more, and leads on.
+pub(crate) fn confirm(then: &str, alert: Option<&str>) -> Markup {
+    let fields = html! {
+        input type="hidden" name="then" value=(then);
+        (password_field("password", "Your password", "current-password"))
+    };
+    let body = html! {
+        h1 { "Confirm it is you" }
+        p { "You logged in more than 5 minutes ago, and this is grave." }
+        (form("/confirm", alert, &fields, "Confirm"))
+    };
+    page("Confirm it is you", Nav::LoggedIn, &body)
+}
+
+pub(crate) fn logged_out(reason: &str, in_words: &str, token: Option<&Markup>) -> Markup {
+    let body = html! {
+        h1 { "You were logged out" }
+        p class="actions" { a class="button" href="/login" { "Log in" } }
+        section id="refused" class="card" {
+            h2 { "Why" }
+            p { code id="reason" { (reason) } }
+            p { (in_words) }
+            p class="hint" { "A real site would show no reason: it tells a forger what to mend." }
+            @if let Some(token) = token { (token) }
+        }
+    };
+    page("You were logged out", Nav::LoggedOut, &body)
+}
+
+/// Goes to the same address again, this time from a page of this site: a cookie that is `Strict` comes
+/// along.
+pub(crate) fn once_more(url: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="refresh" content={ "0; url=" (url) };
+                title { "One moment" }
+            }
+            body { p { a href=(url) { "Go on" } } }
+        }
+    }
+}
+
+pub(crate) fn error(title: &str, text: &str) -> Markup {
+    let body = html! {
+        h1 { (title) }
+        p role="alert" { (text) }
+        p { a href="/" { "Back to the start" } }
+    };
+    page(title, Nav::Neither, &body)
+}
+
+// ---- What they are made of -------------------------------------------------------------------
+
+enum Nav {
+    LoggedIn,
+    LoggedOut,
+    Neither,
+}
+
+fn page(title: &str, nav: Nav, body: &Markup) -> Markup {
+    page_with(title, nav, body, false)
+}
+
+fn page_with(title: &str, nav: Nav, body: &Markup, is_live: bool) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · relatch" }
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/style.css";
+                @if is_live { script src="/live.js" defer {} }
+            }
+            body {
+                a class="skip" href="#main" { "Skip to the content" }
+                header {
+                    a class="brand" href="/" { "relatch" }
+                    nav aria-label="Site" {
+                        @match nav {
+                            Nav::LoggedIn => {
+                                a href="/devices" { "Devices" }
+                                a href="/password" { "Password" }
+                                form method="post" action="/logout" { button class="quiet" { "Log out" } }
+                            }
+                            Nav::LoggedOut => {
+                                a href="/login" { "Log in" }
+                                a href="/signup" { "Sign up" }
+                            }
+                            Nav::Neither => {}
+                        }
+                    }
+                }
+                main id="main" tabindex="-1" { (body) }
+            }
+        }
+    }
+}
+
+fn form(action: &str, alert: Option<&str>, fields: &Markup, button: &str) -> Markup {
+    html! {
+        form class="fields" method="post" action=(action) {
+            @if let Some(alert) = alert { p role="alert" { (alert) } }
+            (fields)
+            button { (button) }
+        }
+    }
+}
+
+fn name_field(name: &str) -> Markup {
+    html! {
+        label for="name" { "Name" }
+        input id="name" name="name" value=(name) required maxlength="64" autocomplete="username" autocapitalize="none";
+    }
+}
+
+fn password_field(name: &str, label: &str, autocomplete: &str) -> Markup {
+    html! {
+        label for=(name) { (label) }
+        input id=(name) name=(name) type="password" required autocomplete=(autocomplete);
+    }
+}
+
+fn note(text: Option<&str>) -> Markup {
+    html! { @if let Some(text) = text { p class="note" role="status" { (text) } } }
+}
+
+/// In UTC.
+fn instant(at: OffsetDateTime) -> Markup {
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second) = at.to_hms();
+    let month_number = u8::from(month);
+    html! {
+        time datetime={ (format_args!("{year}-{month_number:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")) } {
+            (format_args!("{day} {month}, {hour:02}:{minute:02} UTC"))
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Accounts: made, logged in to and out of, and deleted.
+
+use axum::{
+    Form,
+    extract::{RawQuery, State},
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use maud::Markup;
+use relatch::{
+    Entropy, SystemEntropy, User,
+    axum::{Authenticated, Recent, Refusal},
+    password::PasswordError,
+    store::NewUser,
+};
+use serde::Deserialize;
+
+use super::resume;
+use crate::{Profile, Site, Web, pages, refused};
+
+#[derive(Deserialize)]
+pub(crate) struct Credentials {
+    name: String,
+    password: String,
+}
+
+pub(crate) async fn sign_up_page() -> Markup {
+    pages::sign_up("", None)
+}
+
+pub(crate) async fn sign_up(
+    web: Web,
+    State(site): State<Site>,
+    request: Parts,
+    Form(Credentials { name, password }): Form<Credentials>,
+) -> Result<Response, Refusal> {
+    let name = normal(&name);
+    let form = |alert: &str| pages::sign_up(&name, Some(alert));
+    if let Err(refusal) = web.admit(&request, &name) {
+        return Ok(refused::again(refusal, form));
+    }
+    let is_name = (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control);
+    if !is_name {
+        return Ok((UNFIT, form("A name takes 1 to 64 characters.")).into_response());
+    }
+    if let Some(alert) = unfit(&password) {
+        return Ok((UNFIT, form(alert)).into_response());
+    }
+    let hash = match web.service().hash_password(&password).await {
+        Ok(hash) => hash,
+        Err(error) => return Ok(refused::again(web.refusal(error), form)),
+    };
+    let id = new_id(&web)?;
+    let user = NewUser::with_password_hash(&*id, &*name, hash);
+    match site.users.insert(user).await.map_err(|error| web.refusal(error))? {
+        true => {
+            Ok((web.start_session(&request, &id).await?, Redirect::to("/devices")).into_response())
+        }
+        false => Ok((StatusCode::CONFLICT, form("This name is taken.")).into_response()),
+    }
+}
+
+pub(crate) async fn log_in_page(RawQuery(query): RawQuery) -> Markup {
+    let was_reset = query.as_deref() == Some("reset");
+    pages::log_in(
+        "",
+        was_reset.then_some("Your password was changed. Log in with the new one."),
+        None,
+    )
+}
+
+pub(crate) async fn log_in(
+    web: Web,
+    request: Parts,
+    Form(Credentials { name, password }): Form<Credentials>,
+) -> Response {
+    let name = normal(&name);
+    match web.login(&request, &name, &password).await {
+        Ok(grant) => (grant, Redirect::to("/devices")).into_response(),
+        Err(refusal) => refused::again(refusal, |alert| pages::log_in(&name, None, Some(alert))),
+    }
+}
+
+pub(crate) async fn log_out(web: Web, request: Parts) -> Result<Response, Refusal> {
+    Ok((web.log_out(&request).await?, Redirect::to("/")).into_response())
+}
+
+pub(crate) async fn password_page(_: Authenticated<Profile>) -> Markup {
+    pages::password(None)
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Passwords {
+    present: String,
+    new: String,
+}
+
+pub(crate) async fn change_password(
+    web: Web,
+    request: Parts,
+    Form(Passwords { present, new }): Form<Passwords>,
+) -> Response {
+    let form = |alert: &str| pages::password(Some(alert));
+    if let Some(alert) = unfit(&new) {
+        return (UNFIT, form(alert)).into_response();
+    }
+    match web.change_password(&request, &present, &new).await {
+        Ok(grant) => (grant, Redirect::to("/devices?changed")).into_response(),
+        Err(refusal) => refused::again(refusal, form),
+    }
+}
+
+pub(crate) async fn delete_page(_: Authenticated<Profile>) -> Markup {
+    pages::delete_account()
+}
+
+/// Who authenticated too long ago is asked to [`confirm`] first.
+pub(crate) async fn delete(
+    web: Web,
+    Recent(session): Recent<5, Profile>,
+) -> Result<Response, Refusal> {
+    let deleted = web.service().delete(session.user().id()).await;
+    deleted.map_err(|error| web.refusal(error))?;
+    Ok((web.forget(), Redirect::to("/")).into_response())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Confirmation {
+    password: String,
+    then: String,
+}
+
+pub(crate) async fn confirm(
+    web: Web,
+    request: Parts,
+    Form(Confirmation { password, then }): Form<Confirmation>,
+) -> Response {
+    match web.reauthenticate(&request, &password).await {
+        Ok(grant) => (grant, Redirect::to(resume::local(&then))).into_response(),
+        Err(refusal) => refused::again(refusal, |alert| pages::confirm(&then, Some(alert))),
+    }
+}
+
+/// As it is looked up, and attempts are counted by.
+pub(crate) fn normal(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// What is wrong with a new password, if anything.
+pub(crate) fn unfit(password: &str) -> Option<&'static str> {
+    (password.chars().count() < 8).then_some("A password takes at least 8 characters.")
+}
+
+pub(crate) const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
+/// Never that of another user, not even of one who is gone.
+fn new_id(web: &Web) -> Result<String, Refusal> {
+    let mut bytes = [0; 16];
+    SystemEntropy.fill(&mut bytes).map_err(|error| web.refusal(PasswordError::Entropy(error)))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

@@ -1,0 +1,95 @@
+//! "Your devices".
+
+use axum::{
+    Form,
+    extract::{RawQuery, State},
+    http::request::Parts,
+    response::{IntoResponse, Redirect, Response},
+};
+use maud::Markup;
+use relatch::{
+    User,
+    axum::{Authenticated, Refusal},
+};
+use serde::Deserialize;
+
+use crate::{Profile, Site, Web, pages, refused, taken_apart};
+
+pub(crate) async fn page(
+    web: Web,
+    State(site): State<Site>,
+    session: Authenticated<Profile>,
+    RawQuery(query): RawQuery,
+    request: Parts,
+) -> Result<Markup, Refusal> {
+    let has_changed = query.as_deref() == Some("changed");
+    let notice =
+        has_changed.then_some("Your password was changed, and all other devices logged out.");
+    shown(&web, &site, &session, &request, (notice, None)).await
+}
+
+async fn shown(
+    web: &Web,
+    site: &Site,
+    Authenticated(session): &Authenticated<Profile>,
+    request: &Parts,
+    (notice, alert): (Option<&str>, Option<&str>),
+) -> Result<Markup, Refusal> {
+    let (sessions, own) = web.sessions(request).await?;
+    let token = web.access_token(request)?;
+    let id = session.user().id();
+    Ok(pages::devices(&pages::Devices {
+        name: &session.user().fields().login,
+        sessions: &sessions,
+        own,
+        events: &site.events.of(id),
+        token: &taken_apart::token(token.as_ref().map_or("", |token| token.expose())),
+        kill: &format!(
+            "UPDATE relatch_users SET token_version = token_version + 1\n WHERE id = '{id}';"
+        ),
+        notice,
+        alert,
+    }))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Device {
+    session: String,
+}
+
+pub(crate) async fn log_out(
+    web: Web,
+    request: Parts,
+    Form(Device { session }): Form<Device>,
+) -> Result<Redirect, Refusal> {
+    // What is no id is of no session.
+    if let Ok(device) = session.parse() {
+        web.log_out_device(&request, device).await?;
+    }
+    Ok(Redirect::to("/devices"))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Password {
+    password: String,
+}
+
+pub(crate) async fn log_out_others(
+    web: Web,
+    State(site): State<Site>,
+    session: Authenticated<Profile>,
+    request: Parts,
+    Form(Password { password }): Form<Password>,
+) -> Result<Response, Refusal> {
+    let refusal = match web.log_out_others(&request, &password).await {
+        Ok(grant) => return Ok((grant, Redirect::to("/devices")).into_response()),
+        Err(refusal) => refusal,
+    };
+    let Some(alert) = refused::on_form(&refusal) else { return Err(refusal) };
+    let page = shown(&web, &site, &session, &request, (None, Some(&alert))).await?;
+    Ok(refused::with_page(refusal, page))
+}
+
+pub(crate) async fn log_out_everywhere(web: Web, request: Parts) -> Result<Response, Refusal> {
+    Ok((web.log_out_everywhere(&request).await?, Redirect::to("/")).into_response())
+}

@@ -1,0 +1,73 @@
+//! Connections that stay open, and end with their session.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::{
+        State,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    response::{
+        Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use relatch::live::{Ended, LiveGuard};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{Profile, Site};
+
+type LiveSession = relatch::axum::LiveSession<Profile>;
+
+/// Server-sent events: that the session is alive, and then nothing until it is over.
+pub(crate) async fn events(
+    State(Site { mut running, .. }): State<Site>,
+    LiveSession { guard, .. }: LiveSession,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let alive = async { Event::default().event("alive").data("alive") };
+    let over = guard.map(|ended| Event::default().event("over").data(told(ended).0));
+    let stopped = async move { running.changed().await };
+    let events = stream::once(alive).chain(stream::once(over)).take_until(Box::pin(stopped));
+    Sse::new(events.map(Ok)).keep_alive(KeepAlive::default())
+}
+
+/// A WebSocket that says the same again.
+pub(crate) async fn socket(
+    State(Site { running, .. }): State<Site>,
+    LiveSession { guard, .. }: LiveSession,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.max_message_size(64 * 1024).on_upgrade(|socket| serve(socket, guard, running))
+}
+
+async fn serve(mut socket: WebSocket, guard: LiveGuard, mut running: watch::Receiver<()>) {
+    // The guard races all of the work, or a client that does not read would hold it up.
+    let (reason, code) = tokio::select! {
+        () = echo(&mut socket) => return,
+        ended = guard => told(ended),
+        _ = running.changed() => ("stopping", 1001),
+    };
+    let close = CloseFrame { code, reason: reason.into() };
+    let close = socket.send(Message::Close(Some(close)));
+    // Nor does one that does not read keep the connection open.
+    drop(timeout(Duration::from_secs(5), close).await);
+}
+
+async fn echo(socket: &mut WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        let is_said = matches!(message, Message::Text(_) | Message::Binary(_));
+        if is_said && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the client is told, as text and as the code that a WebSocket is closed with.
+const fn told(ended: Ended) -> (&'static str, u16) {
+    match ended {
+        Ended::Expired => ("expired", 3001),
+        Ended::Revoked(_) => ("revoked", 3000),
+        _ => ("unconfirmed", 1013),
+    }
+}
