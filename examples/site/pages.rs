@@ -17,7 +17,7 @@ pub(crate) fn welcome() -> Markup {
             a class="button quiet" href="/login" { "Log in" }
         }
     };
-    page("Welcome", Nav::LoggedOut, &body)
+    page("Welcome", &Frame { class: "welcome", ..OUTSIDE }, &body)
 }
 
 pub(crate) fn sign_up(name: &str, alert: Option<&str>) -> Markup {
@@ -31,7 +31,7 @@ pub(crate) fn sign_up(name: &str, alert: Option<&str>) -> Markup {
         (form("/signup", alert, &fields, "Sign up"))
         p { "You have an account? " a href="/login" { "Log in" } }
     };
-    page("Sign up", Nav::LoggedOut, &body)
+    page("Sign up", &OUTSIDE, &body)
 }
 
 pub(crate) fn log_in(name: &str, notice: Option<&str>, alert: Option<&str>) -> Markup {
@@ -46,7 +46,7 @@ pub(crate) fn log_in(name: &str, notice: Option<&str>, alert: Option<&str>) -> M
         p { a href="/forgotten" { "Forgotten your password?" } }
         p { "You have no account? " a href="/signup" { "Sign up" } }
     };
-    page("Log in", Nav::LoggedOut, &body)
+    page("Log in", &OUTSIDE, &body)
 }
 
 /// What the main page shows.
@@ -75,16 +75,18 @@ pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
                 (device(session, shown.own == Some(session.id())))
             }
         }
-        section class="card" {
-            h2 { "All others" }
-            p { "Every other device is logged out at once. This one goes on with new tokens." }
-            (form("/devices/logout-others", shown.alert, &others, "Log out all others"))
-        }
-        section class="card" {
-            h2 { "Everywhere" }
-            p { "One counter in your row of the database moves on, and every token of yours is dead." }
-            form method="post" action="/devices/logout-everywhere" {
-                button class="danger" { "Log out everywhere" }
+        div class="pair" {
+            section class="card" {
+                h2 { "All others" }
+                p { "Every other device is logged out at once. This one goes on with new tokens." }
+                (form("/devices/logout-others", shown.alert, &others, "Log out all others"))
+            }
+            section class="card" {
+                h2 { "Everywhere" }
+                p { "A counter in your row of the database moves on, and every token of yours is dead." }
+                form method="post" action="/devices/logout-everywhere" {
+                    button class="danger" { "Log out everywhere" }
+                }
             }
         }
         section id="token" class="card" {
@@ -96,8 +98,9 @@ pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
             pre tabindex="0" { (shown.kill) }
         }
         @if !shown.events.is_empty() { (events(shown.events)) }
+        p { a href="/account/delete" { "Delete your account" } }
     };
-    page_with("Your devices", Nav::LoggedIn, &body, true)
+    page("Your devices", &Frame { class: "", is_live: true, ..INSIDE }, &body)
 }
 
 fn device(session: &SessionInfo, is_current: bool) -> Markup {
@@ -161,7 +164,7 @@ pub(crate) fn password(alert: Option<&str>) -> Markup {
         p { "All your other devices are logged out by it." }
         (form("/password", alert, &fields, "Change password"))
     };
-    page("Change your password", Nav::LoggedIn, &body)
+    page("Change your password", &INSIDE, &body)
 }
 
 pub(crate) fn forgotten(name: &str, notice: Option<&str>, alert: Option<&str>) -> Markup {
@@ -171,7 +174,7 @@ pub(crate) fn forgotten(name: &str, notice: Option<&str>, alert: Option<&str>) -
         p { "A real site would mail you a link. This one prints it to the console." }
         (form("/forgotten", alert, &name_field(name), "Get a link"))
     };
-    page("Forgotten password", Nav::LoggedOut, &body)
+    page("Forgotten password", &OUTSIDE, &body)
 }
 
 pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
@@ -184,18 +187,18 @@ pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
         h1 { "Set a new password" }
         (form("/reset", alert, &fields, "Set password"))
     };
-    page("Set a new password", Nav::LoggedOut, &body)
+    page("Set a new password", &OUTSIDE, &body)
 }
 
 pub(crate) fn delete_account() -> Markup {
     let body = html! {
         h1 { "Delete your account" }
         p { "It is gone at once, and for good." }
-        form method="post" action="/account/delete" {
+        form class="actions" method="post" action="/account/delete" {
             button class="danger" { "Delete my account" }
         }
     };
-    page("Delete your account", Nav::LoggedIn, &body)
+    page("Delete your account", &INSIDE, &body)
 }
 
 /// Asks for the password once more, and leads on.
@@ -209,7 +212,7 @@ pub(crate) fn confirm(then: &str, alert: Option<&str>) -> Markup {
         p { "You logged in more than 5 minutes ago, and this is grave." }
         (form("/confirm", alert, &fields, "Confirm"))
     };
-    page("Confirm it is you", Nav::LoggedIn, &body)
+    page("Confirm it is you", &INSIDE, &body)
 }
 
 pub(crate) fn logged_out(reason: &str, in_words: &str, token: Option<&Markup>) -> Markup {
@@ -224,7 +227,7 @@ pub(crate) fn logged_out(reason: &str, in_words: &str, token: Option<&Markup>) -
             @if let Some(token) = token { (token) }
         }
     };
-    page("You were logged out", Nav::LoggedOut, &body)
+    page("You were logged out", &Frame { class: "", ..OUTSIDE }, &body)
 }
 
 /// Goes to the same address again, this time from a page of this site: a cookie that is `Strict` comes
@@ -249,54 +252,52 @@ pub(crate) fn error(title: &str, text: &str) -> Markup {
         p role="alert" { (text) }
         p { a href="/" { "Back to the start" } }
     };
-    page(title, Nav::Neither, &body)
+    page(title, &OUTSIDE, &body)
 }
 
 // ---- What they are made of -------------------------------------------------------------------
 
-enum Nav {
-    LoggedIn,
-    LoggedOut,
-    Neither,
+/// Which page it is, but for what is in it.
+struct Frame {
+    class: &'static str,
+    is_logged_in: bool,
+    is_live: bool,
 }
 
-fn page(title: &str, nav: Nav, body: &Markup) -> Markup {
-    page_with(title, nav, body, false)
-}
+const OUTSIDE: Frame = Frame { class: "narrow", is_logged_in: false, is_live: false };
+const INSIDE: Frame = Frame { is_logged_in: true, ..OUTSIDE };
 
-fn page_with(title: &str, nav: Nav, body: &Markup, is_live: bool) -> Markup {
+fn page(title: &str, frame: &Frame, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
                 title { (title) " · relatch" }
                 link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/style.css";
-                @if is_live { script src="/live.js" defer {} }
+                @if frame.is_live { script src="/live.js" defer {} }
             }
             body {
                 a class="skip" href="#main" { "Skip to the content" }
                 header {
-                    a class="brand" href="/" { "relatch" }
+                    a class="brand" href="/" {
+                        img src="/icon.svg" width="28" height="28" alt="";
+                        "relatch"
+                    }
                     nav aria-label="Site" {
-                        @match nav {
-                            Nav::LoggedIn => {
-                                a href="/devices" { "Devices" }
-                                a href="/password" { "Password" }
-                                form method="post" action="/logout" { button class="quiet" { "Log out" } }
-                            }
-                            Nav::LoggedOut => {
-                                a href="/login" { "Log in" }
-                                a href="/signup" { "Sign up" }
-                            }
-                            Nav::Neither => {}
+                        @if frame.is_logged_in {
+                            a href="/devices" { "Devices" }
+                            a href="/password" { "Password" }
+                            form method="post" action="/logout" { button class="quiet" { "Log out" } }
+                        } @else {
+                            a href="/login" { "Log in" }
+                            a href="/signup" { "Sign up" }
                         }
                     }
                 }
-                main id="main" tabindex="-1" { (body) }
+                main id="main" class=(frame.class) tabindex="-1" { (body) }
             }
         }
     }

@@ -4,7 +4,7 @@
 use axum::{
     extract::Request,
     http::{
-        HeaderMap, HeaderValue, Method, StatusCode,
+        HeaderValue, Method, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
         request::Parts,
     },
@@ -22,39 +22,33 @@ pub(crate) async fn layer(web: Web, request: Request, next: Next) -> Response {
     let head = request.clone();
     let response = next.run(Request::from_parts(request, body)).await;
     match Refusal::of(&response) {
-        Some(refusal) => page(&web, &head, refusal, response.headers()),
-        // Axum's own, such as a form with a field missing.
-        None if is_bare(&response) => {
-            let status = response.status();
-            let page = pages::error(phrase(status), "That did not work.");
-            (status, but_content(response.headers().clone()), page).into_response()
-        }
+        Some(refusal) => page(&web, &head, refusal, &response),
+        // Axum's own, such as of a form with a field missing.
+        None if is_bare(&response) => in_place_of(&response, error(response.status())),
         None => response,
     }
 }
 
-/// With the status and the headers of the library's own answer.
-fn page(web: &Web, request: &Parts, refusal: &Refusal, headers: &HeaderMap) -> Response {
-    let here = match request.method {
-        Method::GET => request.uri.path(),
-        // What was sent is lost, and sent again from the page that it came from.
-        _ => "/devices",
-    };
-    let with_page =
-        |page: Markup| (refusal.status(), but_content(headers.clone()), page).into_response();
-    match refusal {
-        Refusal::NoToken => Redirect::to(&format!("/auth/resume?to={here}")).into_response(),
-        Refusal::Service(ServiceError::Rejected(rejection)) => match rejection.reason() {
-            Reason::Expired => Redirect::to(&format!("/auth/resume?to={here}")).into_response(),
-            reason => {
-                let token = web.access_token(request).ok().flatten();
-                let token = token.as_ref().map(|token| taken_apart::token(token.expose()));
-                let page = pages::logged_out(reason.as_str(), in_words(reason), token.as_ref());
-                (web.forget(), with_page(page)).into_response()
-            }
-        },
-        Refusal::StepUp { .. } => with_page(pages::confirm(request.uri.path(), None)),
-        _ => with_page(pages::error(phrase(refusal.status()), text_of(refusal))),
+fn page(web: &Web, request: &Parts, refusal: &Refusal, response: &Response) -> Response {
+    match (refusal, refusal.reason()) {
+        (Refusal::NoToken, _) | (_, Some(Reason::Expired)) => {
+            let to = match request.method {
+                Method::GET => request.uri.path(),
+                // What was sent is lost, and can be sent again.
+                _ => "/devices",
+            };
+            Redirect::to(&format!("/auth/resume?to={to}")).into_response()
+        }
+        (_, Some(reason)) => {
+            let token = web.access_token(request).ok().flatten();
+            let token = token.map(|token| taken_apart::token(token.expose()));
+            let page = pages::logged_out(reason.as_str(), in_words(reason), token.as_ref());
+            (web.forget(), in_place_of(response, page)).into_response()
+        }
+        (Refusal::StepUp { .. }, _) => {
+            in_place_of(response, pages::confirm(request.uri.path(), None))
+        }
+        _ => in_place_of(response, error(response.status())),
     }
 }
 
@@ -77,29 +71,33 @@ pub(crate) fn on_form(refusal: &Refusal) -> Option<String> {
 /// The form once more, with what was wrong.
 pub(crate) fn again(refusal: Refusal, form: impl FnOnce(&str) -> Markup) -> Response {
     match on_form(&refusal) {
-        Some(alert) => with_page(refusal, form(&alert)),
+        Some(alert) => in_place_of(&refusal.into_response(), form(&alert)),
         None => refusal.into_response(),
     }
 }
 
-/// The library's own answer, with a page in place of its JSON.
-pub(crate) fn with_page(refusal: Refusal, page: Markup) -> Response {
-    let status = refusal.status();
-    let headers = refusal.into_response().headers().clone();
-    (status, but_content(headers), page).into_response()
+/// A page with the status and the headers of another answer.
+pub(crate) fn in_place_of(response: &Response, page: Markup) -> Response {
+    let mut headers = response.headers().clone();
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_LENGTH);
+    (response.status(), headers, page).into_response()
 }
 
-/// For a page of what no form shows.
-fn text_of(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::CrossSite => {
-            "This request did not come from a page of this site, so nothing was done."
+fn error(status: StatusCode) -> Markup {
+    let (title, text) = match status {
+        StatusCode::FORBIDDEN => {
+            ("Nothing was done", "This request did not come from a page of this site.")
         }
-        _ if refusal.status() == StatusCode::SERVICE_UNAVAILABLE => {
-            "The database does not answer just now. You are still logged in: try again in a moment."
-        }
-        _ => "That did not work.",
-    }
+        StatusCode::NOT_FOUND => ("No such page", "This address leads nowhere."),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "One moment",
+            "The database does not answer just now. You are still logged in: try again soon.",
+        ),
+        _ if status.is_server_error() => ("Something went wrong", "The server's log says more."),
+        _ => ("That did not work", "The server could not make sense of the request."),
+    };
+    pages::error(title, text)
 }
 
 /// A real site tells nobody.
@@ -128,21 +126,10 @@ const fn in_words(reason: Reason) -> &'static str {
     }
 }
 
-/// What is told of a status without a word of its own.
-fn phrase(status: StatusCode) -> &'static str {
-    status.canonical_reason().unwrap_or("Error")
-}
-
 /// An error that nobody made a page of.
 fn is_bare(response: &Response) -> bool {
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     (status.is_client_error() || status.is_server_error())
         && !kind.is_some_and(|kind| kind.starts_with(b"text/html"))
-}
-
-fn but_content(mut headers: HeaderMap) -> HeaderMap {
-    headers.remove(CONTENT_TYPE);
-    headers.remove(CONTENT_LENGTH);
-    headers
 }

@@ -41,7 +41,7 @@ pub(crate) async fn sign_up(
     }
     let is_name = (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control);
     if !is_name {
-        return Ok((UNFIT, form("A name takes 1 to 64 characters.")).into_response());
+        return Ok((UNFIT, form("A name takes 1 to 64 characters")).into_response());
     }
     if let Some(alert) = unfit(&password) {
         return Ok((UNFIT, form(alert)).into_response());
@@ -56,7 +56,7 @@ pub(crate) async fn sign_up(
         true => {
             Ok((web.start_session(&request, &id).await?, Redirect::to("/devices")).into_response())
         }
-        false => Ok((StatusCode::CONFLICT, form("This name is taken.")).into_response()),
+        false => Ok((StatusCode::CONFLICT, form("This name is taken")).into_response()),
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn normal(name: &str) -> String {
 
 /// What is wrong with a new password, if anything.
 pub(crate) fn unfit(password: &str) -> Option<&'static str> {
-    (password.chars().count() < 8).then_some("A password takes at least 8 characters.")
+    (password.chars().count() < 8).then_some("A password takes at least 8 characters")
 }
 
 pub(crate) const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;

@@ -87,7 +87,7 @@ pub(crate) async fn log_out_others(
     };
     let Some(alert) = refused::on_form(&refusal) else { return Err(refusal) };
     let page = shown(&web, &site, &session, &request, (None, Some(&alert))).await?;
-    Ok(refused::with_page(refusal, page))
+    Ok(refused::in_place_of(&refusal.into_response(), page))
 }
 
 pub(crate) async fn log_out_everywhere(web: Web, request: Parts) -> Result<Response, Refusal> {
