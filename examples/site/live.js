@@ -1,10 +1,10 @@
-// Keeps the live indicator true: it is told by the server when this session ends.
+// Keeps the live indicator true: the server tells when this session ends.
 
-const indicator = document.getElementById("live");
+const live = document.getElementById("live");
 
 function show(state, text) {
-  indicator.dataset.state = state;
-  indicator.textContent = text;
+  live.dataset.state = state;
+  live.textContent = text;
 }
 
 function connect() {
@@ -17,44 +17,37 @@ function connect() {
   events.onerror = () => {
     const isRefused = events.readyState === EventSource.CLOSED;
     events.close();
-    lost(isRefused);
+    ended(isRefused ? "refused" : "lost");
   };
 }
 
-function ended(why) {
-  if (why === "expired") return refresh();
-  if (why === "revoked") return check();
-  return lost(false);
-}
-
-// The access token expired: a fresh one, and on.
-async function refresh() {
-  const status = await ask("POST", "/auth/refresh");
-  if (status === 200) return connect();
-  return status === 401 ? over() : lost(true);
-}
-
-// The token is dead; if another page of this browser has fresh cookies since, the session is not.
-async function check() {
-  const status = await ask("GET", "/auth/check");
-  if (status === 204) return connect();
-  return status === 401 ? over() : lost(false);
-}
-
-// Not known: after a while that is not the same for all who lost their server at once.
-async function lost(isRefused) {
+async function ended(why) {
+  if (why === "expired") return settle(await ask("POST", "/auth/refresh"));
+  if (why === "revoked") {
+    // It may be that another page of this browser is getting fresh cookies just now.
+    await pause(500);
+    return settle(await ask("GET", "/auth/check"));
+  }
   show("connecting", "Connecting …");
-  await new Promise((resume) => setTimeout(resume, 1000 + 4000 * Math.random()));
-  if (isRefused && (await ask("GET", "/auth/check")) === 401) return refresh();
-  return connect();
+  // At random: many may have lost the server at once.
+  await pause(1000 + 4000 * Math.random());
+  if (why === "refused" && (await ask("GET", "/auth/check")) === 401) return ended("expired");
+  connect();
 }
 
-function over() {
-  show("over", "Session revoked");
+function settle(status) {
+  if (status === 200 || status === 204) connect();
+  else if (status === 401) show("over", "Session revoked");
+  else ended("lost");
 }
 
-async function ask(method, path) {
-  return fetch(path, { method }).then((answer) => answer.status, () => 0);
-}
+const ask = (method, path) => fetch(path, { method }).then((answer) => answer.status, () => 0);
+const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
 
-if (indicator) connect();
+// Whoever comes back to this page may have logged in again on another one.
+document.addEventListener("visibilitychange", async () => {
+  const isOver = live.dataset.state === "over" && document.visibilityState === "visible";
+  if (isOver && (await ask("GET", "/auth/check")) === 204) connect();
+});
+
+connect();

@@ -224,7 +224,10 @@ pub(crate) fn logged_out(reason: &str, in_words: &str, token: Option<&Markup>) -
             p { code id="reason" { (reason) } }
             p { (in_words) }
             p class="hint" { "A real site would show no reason: it tells a forger what to mend." }
-            @if let Some(token) = token { (token) }
+            @if let Some(token) = token {
+                p { "This is what the token says that was refused:" }
+                (token)
+            }
         }
     };
     page("You were logged out", &Frame { class: "", ..OUTSIDE }, &body)

@@ -45,7 +45,7 @@ async fn shown(
         events: &site.events.of(id),
         token: &taken_apart::token(token.as_ref().map_or("", |token| token.expose())),
         kill: &format!(
-            "UPDATE relatch_users SET token_version = token_version + 1\n WHERE id = '{id}';"
+            "UPDATE relatch_users\nSET token_version = token_version + 1\nWHERE id = '{id}';"
         ),
         notice,
         alert,
