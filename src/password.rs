@@ -41,11 +41,11 @@
 //!
 //! /// `carried` is what the record has of an earlier one.
 //! fn check(
+//!     hasher: &PasswordHasher,
 //!     password: &str,
 //!     stored: Option<&str>,
 //!     carried: Option<&Carried>,
 //! ) -> Result<Check, Box<dyn Error>> {
-//!     let hasher = PasswordHasher::new();
 //!     let (Some(matched), Some(stored)) = (hasher.verify(password, stored)?, stored) else {
 //!         return Ok(Check::Wrong);
 //!     };
@@ -62,8 +62,12 @@
 //! Issue the token for the record whose password was verified, never for one that is read again.
 //!
 //! Hashing takes tens of milliseconds and tens of megabytes: in an async application, run it on a
-//! thread of its own (`spawn_blocking`) and bound how many run at once. Without optimisation it
-//! takes over ten times as long; for debug builds, put this into the application's `Cargo.toml`:
+//! thread of its own (`spawn_blocking`) and bound how many run at once. Make one hasher and clone
+//! it: its clones share its memory, which is kept from one hash to the next. With a new hasher each
+//! time, the allocator may hold many times as much as is in use (glibc does).
+//!
+//! Without optimisation it takes over ten times as long; for debug builds, put this into the
+//! application's `Cargo.toml`:
 //!
 //! ```toml
 //! [profile.dev.package.argon2]
@@ -73,22 +77,29 @@
 //! opt-level = 3
 //! ```
 
-use std::{error, fmt, hint, sync::Arc};
+use std::{
+    error, fmt, hint,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
+    Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::environment::{Entropy, EntropyError, SystemEntropy};
 
 /// Hashes and verifies passwords.
+///
+/// It keeps the memory of as many hashes as it ran at once, each up to 46 MiB, and shares it with
+/// its clones; it is freed with the last of them.
 #[derive(Clone)]
 pub struct PasswordHasher {
     params: Params,
     entropy: Arc<dyn Entropy>,
+    memory: Arc<Memory>,
 }
 
 /// The longest password that is hashed, in bytes; a longer one matches nothing.
@@ -103,6 +114,10 @@ const OWASP_MINIMA: [(u32, u32); 5] =
 /// write the users' table must not be able to take the server down with one login.
 const MAX_COST: (u32, u64, u32) = (1 << 20, 1 << 22, 64);
 
+/// The largest memory that is kept for the next hash, in blocks of 1 KiB: that of OWASP's largest
+/// minimum. What is larger, allocators give back to the system (glibc, from 32 MiB).
+const KEPT_BLOCKS: usize = 47_104;
+
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
@@ -110,7 +125,7 @@ impl PasswordHasher {
     /// With OWASP's minimum: 19 MiB, 2 iterations, 1 lane.
     #[must_use]
     pub fn new() -> Self {
-        Self { params: Params::DEFAULT, entropy: Arc::new(SystemEntropy) }
+        Self::with_params(Params::DEFAULT)
     }
 
     /// With another cost: memory in KiB, iterations, and lanes of parallelism.
@@ -124,9 +139,7 @@ impl PasswordHasher {
         let strong = OWASP_MINIMA.iter().any(|&(m, t)| memory >= m && iterations >= t);
         let params = Params::new(memory, iterations, lanes, Some(HASH_BYTES));
         match params {
-            Ok(params) if strong && is_affordable(&params) => {
-                Ok(Self { params, entropy: Arc::new(SystemEntropy) })
-            }
+            Ok(params) if strong && is_affordable(&params) => Ok(Self::with_params(params)),
             _ => Err(PasswordError::Cost),
         }
     }
@@ -150,7 +163,7 @@ impl PasswordHasher {
         }
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt).map_err(PasswordError::Entropy)?;
-        let hash = compute(&self.argon2(), password, &salt, HASH_BYTES)?;
+        let hash = self.compute(&self.argon2(), password, &salt, HASH_BYTES)?;
         let phc = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
@@ -182,12 +195,12 @@ impl PasswordHasher {
             return Ok(None);
         }
         let Some(stored) = stored else {
-            let dummy = compute(&self.argon2(), password, &[0; SALT_BYTES], HASH_BYTES)?;
+            let dummy = self.compute(&self.argon2(), password, &[0; SALT_BYTES], HASH_BYTES)?;
             hint::black_box(dummy);
             return Ok(None);
         };
         let stored = StoredHash::parse(stored).ok_or(PasswordError::UnsupportedHash)?;
-        let hash = compute(&stored.argon2, password, &stored.salt, stored.hash.len())?;
+        let hash = self.compute(&stored.argon2, password, &stored.salt, stored.hash.len())?;
         if !bool::from(hash.ct_eq(&stored.hash)) {
             return Ok(None);
         }
@@ -215,6 +228,27 @@ impl PasswordHasher {
 
     fn argon2(&self) -> Argon2<'static> {
         Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
+    }
+
+    fn with_params(params: Params) -> Self {
+        Self { params, entropy: Arc::new(SystemEntropy), memory: Arc::default() }
+    }
+
+    fn compute(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &str,
+        salt: &[u8],
+        len: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
+        let mut out = Zeroizing::new(vec![0; len]);
+        self.memory
+            .lend(argon2.params().block_count(), |blocks| {
+                argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut out, blocks)
+            })
+            .ok_or(PasswordError::Memory)?
+            .map_err(|_| PasswordError::UnsupportedHash)?;
+        Ok(out)
     }
 }
 
@@ -275,17 +309,44 @@ impl StoredHash {
     }
 }
 
-fn compute(
-    argon2: &Argon2<'_>,
-    password: &str,
-    salt: &[u8],
-    len: usize,
-) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
-    let mut out = Zeroizing::new(vec![0; len]);
-    match argon2.hash_password_into(password.as_bytes(), salt, &mut out) {
-        Ok(()) => Ok(out),
-        Err(argon2::Error::OutOfMemory) => Err(PasswordError::Memory),
-        Err(_) => Err(PasswordError::UnsupportedHash),
+/// What hashes work in, handed from one to the next.
+///
+/// An allocator asked for it each time may keep far more than is in use: glibc, eight to fourteen
+/// times as much per thread, for the slivers left by aligning each keep the freed ones apart.
+#[derive(Default)]
+struct Memory(Mutex<Vec<Vec<Block>>>);
+
+impl Memory {
+    /// `None` if there is not enough.
+    fn lend<T>(&self, len: usize, work: impl FnOnce(&mut [Block]) -> T) -> Option<T> {
+        let mut blocks = self.take(len)?;
+        let used = &mut blocks[..len];
+        let result = work(used);
+        // A guess at the password could be tried on them at a fraction of the hash's cost.
+        used.iter_mut().zeroize();
+        if blocks.len() <= KEPT_BLOCKS {
+            self.kept().push(blocks);
+        }
+        Some(result)
+    }
+
+    /// At least so many. Smaller ones that were kept make way, so that no more are kept than were
+    /// lent at once.
+    fn take(&self, len: usize) -> Option<Vec<Block>> {
+        if len <= KEPT_BLOCKS
+            && let Some(blocks) = self.kept().pop()
+            && blocks.len() >= len
+        {
+            return Some(blocks);
+        }
+        let mut blocks = Vec::new();
+        blocks.try_reserve_exact(len).ok()?;
+        blocks.resize(len, Block::new());
+        Some(blocks)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -341,5 +402,42 @@ impl error::Error for PasswordError {
             Self::Entropy(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_wiped_before_it_is_kept() {
+        let memory = Memory::default();
+        for len in [20, 10] {
+            memory.lend(len, |blocks| {
+                assert_eq!(blocks.len(), len);
+                blocks.iter_mut().for_each(|block| block.as_mut().fill(7));
+            });
+            let kept = memory.kept();
+            assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [20]);
+            assert!(kept[0].iter().all(|block| *block.as_ref() == [0; 128]));
+        }
+    }
+
+    #[test]
+    fn as_much_is_kept_as_was_lent_at_once() {
+        let memory = Memory::default();
+        let kept = || memory.kept().iter().map(Vec::len).collect::<Vec<_>>();
+        for (len, then) in [(10, [10, 10]), (30, [30, 30]), (20, [30, 30])] {
+            memory.lend(len, |_| memory.lend(len, |_| assert!(kept().is_empty())));
+            assert_eq!(kept(), then);
+        }
+        memory.lend(KEPT_BLOCKS + 1, |_| assert_eq!(kept(), [30, 30]));
+        assert_eq!(kept(), [30, 30]);
+    }
+
+    #[test]
+    fn memory_that_is_not_to_be_had_is_an_answer() {
+        let memory = Memory::default();
+        assert_eq!(memory.lend(usize::MAX / 1024, |_| ()), None);
     }
 }

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use allocation_counter::measure;
 use relatch::{
     Access, Authority, Binding, BindingMode, Credential, KeyCache, MasterKey, Reason, SessionTable,
-    Token, User, VerifyError,
+    Token, User, VerifyError, password::PasswordHasher,
 };
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -149,4 +149,41 @@ fn an_issue_takes_two() {
         let _token = authority.issue::<Access<Claims>>(&user, &claims).sign().unwrap();
     });
     assert_eq!(counted.count_total, 2);
+}
+
+/// Asked for anew each time, allocators keep many times as much as is in use.
+#[test]
+fn a_password_is_hashed_in_the_memory_of_the_one_before() {
+    const KIB: u64 = 1024;
+    let hasher = PasswordHasher::new();
+    let mut hash = String::new();
+    let first = measure(|| hash = hasher.hash("secret").unwrap());
+    assert!((19_456..19_470).contains(&(first.bytes_max / KIB)), "{first:?}");
+
+    let check = |password: &str, stored: Option<&str>| {
+        let mut is_right = false;
+        let counted = measure(|| is_right = hasher.verify(password, stored).unwrap().is_some());
+        (is_right, counted.bytes_total / KIB, counted.bytes_current / KIB as i64)
+    };
+    let stored_with = |memory, iterations, lanes| {
+        let other = PasswordHasher::with_cost(memory, iterations, lanes).unwrap();
+        other.hash("secret").unwrap()
+    };
+    let dearer = stored_with(47_104, 1, 2);
+    let cheaper = stored_with(7_168, 5, 3);
+    let too_dear = stored_with(47_108, 1, 1);
+
+    assert!(matches!(check("secret", Some(&hash)), (true, ..4, _)));
+    assert!(matches!(check("wrong", Some(&hash)), (false, ..4, _)));
+    assert!(matches!(check("secret", None), (false, ..4, _)));
+    assert!(matches!(check("secret", Some(&cheaper)), (true, ..4, _)));
+    assert!(measure(|| drop(hasher.clone().hash("secret"))).bytes_total < 4 * KIB);
+
+    // What is larger takes the place of what was kept, but what is too large is not kept.
+    let (is_right, taken, kept) = check("secret", Some(&dearer));
+    assert!(is_right && taken >= 47_104 && kept < 47_104 - 19_000, "{taken} {kept}");
+    assert!(matches!(check("secret", Some(&dearer)), (true, ..4, _)));
+    let (is_right, taken, kept) = check("secret", Some(&too_dear));
+    assert!(is_right && taken >= 47_108 && kept < 4, "{taken} {kept}");
+    assert!(matches!(check("secret", Some(&hash)), (true, ..4, _)));
 }

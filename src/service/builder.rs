@@ -91,8 +91,9 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     }
 
     /// Sets how many passwords are hashed at once: the number of processors otherwise. Each takes
-    /// its hash's memory (19 MiB by default), so this bounds what a storm of logins takes. Who
-    /// waits for a turn for 10 seconds is told [`Busy`](super::ServiceError::Busy).
+    /// its hash's memory (19 MiB by default), so this bounds what a storm of logins takes; it is
+    /// kept for the next. Who waits for a turn for 10 seconds is told
+    /// [`Busy`](super::ServiceError::Busy).
     pub const fn hashes_at_once(mut self, hashes: NonZeroUsize) -> Self {
         self.hashes_at_once = hashes;
         self

@@ -12,7 +12,7 @@ use crate::password::{MAX_PASSWORD_BYTES, PasswordError, PasswordHasher, Passwor
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The bound on memory and processors that a storm of logins can take: as many hashes run at once as
-/// there are permits, and nothing is allocated for those that wait.
+/// there are permits, in memory that the hasher keeps, and nothing is allocated for those that wait.
 pub(super) struct Passwords {
     hasher: PasswordHasher,
     permits: Arc<Semaphore>,
