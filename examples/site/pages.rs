@@ -23,8 +23,7 @@ pub(crate) fn welcome() -> Markup {
 pub(crate) fn sign_up(name: &str, alert: Option<&str>) -> Markup {
     let fields = html! {
         (name_field(name))
-        (password_field("password", "Password", "new-password"))
-        p class="hint" { "At least 8 characters." }
+        (new_password_field("password", "Password"))
     };
     let body = html! {
         h1 { "Sign up" }
@@ -37,7 +36,7 @@ pub(crate) fn sign_up(name: &str, alert: Option<&str>) -> Markup {
 pub(crate) fn log_in(name: &str, notice: Option<&str>, alert: Option<&str>) -> Markup {
     let fields = html! {
         (name_field(name))
-        (password_field("password", "Password", "current-password"))
+        (password_field("password", "Password"))
     };
     let body = html! {
         h1 { "Log in" }
@@ -63,7 +62,7 @@ pub(crate) struct Devices<'a> {
 }
 
 pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
-    let others = password_field("password", "Your password", "current-password");
+    let others = password_field("password", "Your password");
     let body = html! {
         h1 { "Your devices" }
         p class="lead" { "You are logged in as " strong { (shown.name) } "." }
@@ -137,27 +136,18 @@ fn events(events: &[SessionEvent]) -> Markup {
 }
 
 fn in_words(event: &SessionEvent) -> String {
-    let device = event.label().unwrap_or("a device");
+    let device = event.label().unwrap_or("A device");
     match event.kind() {
-        EventKind::Reuse => {
-            format!(
-                "A used refresh token of {device} came again: somebody has a copy. It was logged out."
-            )
-        }
-        EventKind::GraceHit => {
-            format!(
-                "{device} refreshed twice within moments: two tabs, or an answer that was lost."
-            )
-        }
-        _ => format!("{device} came with a refresh token that the database does not know yet."),
+        EventKind::Reuse => format!("{device} was logged out: somebody has a copy of its tokens."),
+        EventKind::GraceHit => format!("{device} refreshed twice at once: two tabs, mostly."),
+        _ => format!("{device} is ahead of the database, which was rolled back."),
     }
 }
 
 pub(crate) fn password(alert: Option<&str>) -> Markup {
     let fields = html! {
-        (password_field("present", "Present password", "current-password"))
-        (password_field("new", "New password", "new-password"))
-        p class="hint" { "At least 8 characters." }
+        (password_field("present", "Present password"))
+        (new_password_field("new", "New password"))
     };
     let body = html! {
         h1 { "Change your password" }
@@ -180,8 +170,7 @@ pub(crate) fn forgotten(name: &str, notice: Option<&str>, alert: Option<&str>) -
 pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
     let fields = html! {
         input type="hidden" name="token" value=(token);
-        (password_field("new", "New password", "new-password"))
-        p class="hint" { "At least 8 characters." }
+        (new_password_field("new", "New password"))
     };
     let body = html! {
         h1 { "Set a new password" }
@@ -205,7 +194,7 @@ pub(crate) fn delete_account() -> Markup {
 pub(crate) fn confirm(then: &str, alert: Option<&str>) -> Markup {
     let fields = html! {
         input type="hidden" name="then" value=(then);
-        (password_field("password", "Your password", "current-password"))
+        (password_field("password", "Your password"))
     };
     let body = html! {
         h1 { "Confirm it is you" }
@@ -323,10 +312,18 @@ fn name_field(name: &str) -> Markup {
     }
 }
 
-fn password_field(name: &str, label: &str, autocomplete: &str) -> Markup {
+fn password_field(name: &str, label: &str) -> Markup {
     html! {
         label for=(name) { (label) }
-        input id=(name) name=(name) type="password" required autocomplete=(autocomplete);
+        input id=(name) name=(name) type="password" required autocomplete="current-password";
+    }
+}
+
+fn new_password_field(name: &str, label: &str) -> Markup {
+    html! {
+        label for=(name) { (label) }
+        input id=(name) name=(name) type="password" required autocomplete="new-password" aria-describedby="least";
+        p id="least" class="hint" { "At least 8 characters." }
     }
 }
 

@@ -126,7 +126,7 @@ const fn in_words(reason: Reason) -> &'static str {
     }
 }
 
-/// An error that nobody made a page of.
+/// Whether this is an error, and no page.
 fn is_bare(response: &Response) -> bool {
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);

@@ -28,7 +28,7 @@ pub(crate) async fn events(
     let alive = async { Event::default().event("alive").data("alive") };
     let over = guard.map(|ended| Event::default().event("over").data(told(ended).0));
     let stopped = async move { running.changed().await };
-    let events = stream::once(alive).chain(stream::once(over)).take_until(Box::pin(stopped));
+    let events = stream::once(alive).chain(stream::once(over)).take_until(stopped);
     Sse::new(events.map(Ok)).keep_alive(KeepAlive::default())
 }
 
