@@ -1,21 +1,9 @@
 //! Plain `jsonwebtoken` with the same user and the same claims: what a token costs that cannot be
 //! revoked.
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto::CryptoProvider,
-};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use relatch_benches::{AUDIENCE, Claims, ISSUER, MASTER, user_id};
 use serde::{Deserialize, Serialize};
-
-/// Makes `jsonwebtoken` use this provider in the whole process.
-pub(crate) fn install_provider(name: &str) {
-    let provider: &CryptoProvider = match name {
-        "rust_crypto" => &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER,
-        "aws_lc_rs" => &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER,
-        other => panic!("{other} is no provider: rust_crypto or aws_lc_rs"),
-    };
-    provider.install_default().expect("nothing has used the provider yet");
-}
 
 /// The claims of a plain token, all of them owned.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +44,7 @@ pub(crate) fn jti(user: usize) -> String {
 pub(crate) struct PlainJwt {
     pub(crate) header: Header,
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    pub(crate) decoding: DecodingKey,
     pub(crate) validation: Validation,
 }
 

@@ -10,6 +10,8 @@
 mod peers;
 #[path = "../shared/plain.rs"]
 mod plain;
+#[path = "../shared/provider.rs"]
+mod provider;
 #[path = "../shared/ratio.rs"]
 mod ratio;
 mod stages;
@@ -41,7 +43,7 @@ use crate::{
 const TURN: u64 = WARM as u64;
 
 fn main() {
-    plain::install_provider(&env::var("JWT_PROVIDER").unwrap_or_else(|_| "rust_crypto".to_owned()));
+    provider::install(&env::var("JWT_PROVIDER").unwrap_or_else(|_| "rust_crypto".to_owned()));
     let subjects = Subjects::new();
     let criterion = || {
         Criterion::default()

@@ -10,6 +10,8 @@
 mod peers;
 #[path = "../shared/plain.rs"]
 mod plain;
+#[path = "../shared/provider.rs"]
+mod provider;
 #[path = "../shared/ratio.rs"]
 mod ratio;
 mod users;
@@ -36,7 +38,7 @@ use crate::{
 const TURN: u64 = 32;
 
 fn main() {
-    plain::install_provider("rust_crypto");
+    provider::install("rust_crypto");
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let servers = Servers::of_environment();
     let (users, peers) = runtime.block_on(async {
