@@ -1,0 +1,336 @@
+#!/usr/bin/env python3
+"""Puts load on a server with one small answer behind three routes, and makes the README's table.
+
+web.py           run, which makes web.json, then render
+web.py quick     a short run that writes nothing: whether each request is answered, and rightly
+web.py render    makes the README's section of web.json
+web.py check     whether it is what `render` makes
+
+The routes, of benches/web/main.rs, are without authentication (`open`), with relatch's (`me`) and
+with a plain `jsonwebtoken::decode`, which revokes nothing (`decode`). The load is wrk's, on one
+processor; the server has another one, if there are two. It answers on 127.0.0.1 alone.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+# Before the import, which would leave its bytecode among the sources.
+sys.dont_write_bytecode = True
+
+import figures
+from figures import Figure, figure
+from readme import README, ROOT, check, counted, paragraph, render, with_section
+
+WEB_JSON = ROOT / "benches" / "web.json"
+SCRIPT = ROOT / "benches" / "web" / "tokens.lua"
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+BUILD = ["cargo", "build", "--locked", "--release", "--package", "relatch-benches"]
+BUILD += ["--bin", "web", "--features", "web"]
+
+CONNECTIONS = 32
+SECONDS, ROUNDS = 5, 5
+
+# A round in which the server was kept from its processor by something else tells nothing of it, and
+# does not count: so many are tried.
+MIN_SHARE, MAX_ROUNDS = 0.9, 20
+
+# Each route, and the file of the tokens that come with its requests: the same ones for the first
+# two, so that these differ in nothing but the verification.
+ROUTES = {"open": "relatch", "me": "relatch", "decode": "plain"}
+WORDS = {
+    "open": "no authentication",
+    "me": "`Authenticated`, the record cached",
+    "decode": "plain `decode`, revokes nothing",
+}
+RATIOS = {"me/open": ("me", "open"), "decode/open": ("decode", "open"), "me/decode": ("me", "decode")}
+
+ANSWER = {"role": "editor"}
+
+
+class Load(NamedTuple):
+    """What a route did under load for some seconds."""
+
+    requests: int
+    microseconds: int
+    not_2xx: int
+    failed: int  # no answer at all
+    p50: int  # microseconds
+    p99: int
+    server_seconds: float  # of a processor
+
+    def per_second(self) -> float:
+        return self.requests / self.microseconds * 1e6
+
+    def server_microseconds(self) -> float:
+        return self.server_seconds / self.requests * 1e6
+
+    def server_share(self) -> float:
+        return self.server_seconds / self.microseconds * 1e6
+
+
+Round = dict[str, Load]  # by route
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command")
+    for command in ("quick", "render", "check"):
+        commands.add_parser(command)
+    arguments = parser.parse_args()
+    if arguments.command == "quick":
+        quick()
+    elif arguments.command == "render":
+        render(rendered())
+    elif arguments.command == "check":
+        check(rendered(), "web.py")
+    else:
+        measure()
+
+
+def quick() -> None:
+    with server() as serving:
+        for number in (1, 2):
+            a_round(serving, number, seconds=1)
+
+
+def measure() -> None:
+    load_before = os.getloadavg()[0]
+    good: list[Round] = []
+    with server() as serving:
+        for number in range(1, MAX_ROUNDS + 1):
+            loads = a_round(serving, number, SECONDS)
+            if all(load.server_share() >= MIN_SHARE for load in loads.values()):
+                good.append(loads)
+            else:
+                print("does not count: the server was kept from its processor")
+            if len(good) == ROUNDS:
+                break
+        else:
+            sys.exit("something else takes the processors")
+    show_ratios(good)
+    found = collect(good, load_before)
+    WEB_JSON.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    render(rendered())
+
+
+class Server(NamedTuple):
+    """Where it answers, and the folder with the tokens that it takes."""
+
+    pid: int
+    url: str
+    folder: Path
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is missing: Debian's package of that name has it")
+    subprocess.run([*BUILD, "--quiet"], check=True, cwd=ROOT)
+    with tempfile.TemporaryDirectory(prefix="relatch-web-") as folder:
+        program = [*on_processor(0), str(TARGET / "release" / "web"), folder]
+        process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+        try:
+            line = process.stdout.readline()
+            if not line.startswith("listening on "):
+                sys.exit("the server does not start")
+            serving = Server(process.pid, f"http://{line.split()[-1]}", Path(folder))
+            require_answers(serving)
+            yield serving
+        finally:
+            process.kill()
+            process.wait()
+
+
+def a_round(serving: Server, number: int, seconds: int) -> Round:
+    # There and back: none is always the first, nor always behind the same one.
+    order = list(ROUTES) if number % 2 == 1 else list(reversed(ROUTES))
+    loads = {route: load(serving, route, seconds) for route in order}
+    show(number, loads)
+    return loads
+
+
+def require_answers(serving: Server) -> None:
+    """Each route answers the same, and those that authenticate nothing without a token of theirs."""
+    of_others = {"me": "plain", "decode": "relatch"}
+    for route, kind in ROUTES.items():
+        url = f"{serving.url}/{route}"
+        for token in tokens(serving, kind)[::5000]:
+            require(route, answer(url, token) == (200, ANSWER))
+        if route in of_others:
+            for token in (None, tokens(serving, of_others[route])[0]):
+                require(route, answer(url, token)[0] == 401)
+
+
+def require(route: str, is_right: bool) -> None:
+    if not is_right:
+        sys.exit(f"/{route} does not answer as it should")
+
+
+def tokens(serving: Server, kind: str) -> list[str]:
+    return (serving.folder / kind).read_text(encoding="ascii").splitlines()
+
+
+def answer(url: str, token: str | None) -> tuple[int, object]:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        with urlopen(Request(url, headers=headers), timeout=10) as response:
+            return response.status, json.load(response)
+    except HTTPError as error:
+        with error:
+            return error.code, None
+
+
+def load(serving: Server, route: str, seconds: int) -> Load:
+    command = [*on_processor(1), "wrk", "--threads", "1", "--connections", str(CONNECTIONS)]
+    command += ["--duration", f"{seconds}s", "--timeout", "30s", "--script", str(SCRIPT)]
+    command += [f"{serving.url}/{route}", "--", str(serving.folder / ROUTES[route])]
+    before = processor_seconds(serving.pid)
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=seconds + 60)
+    spent = processor_seconds(serving.pid) - before
+    found = json.loads(next(line for line in run.stdout.splitlines() if line.startswith("{")))
+    done = Load(**found, server_seconds=spent)
+    if done.not_2xx or done.failed or not done.requests:
+        sys.exit(f"/{route}: requests failed: {found}")
+    return done
+
+
+def on_processor(number: int) -> list[str]:
+    """The first or the second of those that there are for this process, if there are two."""
+    processors = sorted(os.sched_getaffinity(0))
+    return ["taskset", "--cpu-list", str(processors[number])] if len(processors) > 1 else []
+
+
+def processor_seconds(pid: int) -> float:
+    """That the process has spent until now, in the kernel too."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    user, system = int(fields[11]), int(fields[12])
+    return (user + system) / os.sysconf("SC_CLK_TCK")
+
+
+def show(number: int, loads: Round) -> None:
+    for route in ROUTES:
+        of = loads[route]
+        print(
+            f"round {number}  /{route:<7}{of.per_second():>9,.0f} requests/s"
+            f"   p50 {of.p50:>5} µs   p99 {of.p99:>6} µs"
+            f"   server: {of.server_microseconds():5.1f} µs each,"
+            f" {of.server_share():4.0%} of its processor   not 2xx: {of.not_2xx}",
+            flush=True,
+        )
+
+
+def show_ratios(loads: list[Round]) -> None:
+    for name, of in ratios(loads).items():
+        runs = " ".join(f"{value:.2f}" for value in of["runs"])
+        print(f"{name:<12}{of['median']:.2f} ({of['min']:.2f}–{of['max']:.2f})   rounds: {runs}")
+
+
+def ratios(loads: list[Round]) -> dict[str, Figure]:
+    """Of requests per second, each of one round."""
+    return {
+        name: figure(of[a].per_second() / of[b].per_second() for of in loads)
+        for name, (a, b) in RATIOS.items()
+    }
+
+
+def collect(loads: list[Round], load_before: float) -> dict[str, object]:
+    def of_routes(value) -> dict[str, Figure]:
+        return {route: figure(value(of[route]) for of in loads) for route in ROUTES}
+
+    return {
+        "machine": {
+            "processor": figures.processor(),
+            "processors": len(os.sched_getaffinity(0)),
+            "rustc": figures.rustc(ROOT),
+            "load_before": round(load_before, 2),
+        },
+        "versions": {name: figures.version(ROOT, name) for name in ("axum", "jsonwebtoken")}
+        | {"wrk": wrk_version()},
+        "connections": CONNECTIONS,
+        "seconds": SECONDS,
+        "requests": sum(of.requests for each in loads for of in each.values()),
+        "not_2xx_or_failed": sum(of.not_2xx + of.failed for each in loads for of in each.values()),
+        "ratios": ratios(loads),
+        "requests_per_second": of_routes(Load.per_second),
+        "server_microseconds": of_routes(Load.server_microseconds),
+        "server_share": of_routes(Load.server_share),
+        "p50_microseconds": of_routes(lambda of: of.p50),
+        "p99_microseconds": of_routes(lambda of: of.p99),
+    }
+
+
+def wrk_version() -> str:
+    # It tells it with its usage, as an error.
+    run = subprocess.run(["wrk", "--version"], stdout=subprocess.PIPE, check=False, text=True)
+    found = re.search(r"^wrk (?:debian/)?([0-9.]+)", run.stdout)
+    return found[1] if found else "of an unknown version"
+
+
+def rendered() -> dict[Path, str]:
+    found = json.loads(WEB_JSON.read_text(encoding="utf-8"))
+    return {README: with_section("web", section(found))}
+
+
+def section(found: dict[str, object]) -> str:
+    versions, machine = found["versions"], found["machine"]
+    rounds = len(found["ratios"]["me/open"]["runs"])
+    lines = [
+        "| route | requests per second | server's time for each |",
+        "| --- | :---: | :---: |",
+        *(
+            f"| {words} | {whole(found['requests_per_second'][route])} |"
+            f" {tenths(found['server_microseconds'][route])} µs |"
+            for route, words in WORDS.items()
+        ),
+        "",
+        "| requests per second, divided | median | min–max |",
+        "| --- | :---: | :---: |",
+        *(
+            f"| {words} | **{found['ratios'][name]['median']:.2f}** |"
+            f" {found['ratios'][name]['min']:.2f}–{found['ratios'][name]['max']:.2f} |"
+            for name, words in {
+                "me/open": "relatch ÷ no authentication",
+                "decode/open": "plain `decode` ÷ no authentication",
+                "me/decode": "relatch ÷ plain `decode`",
+            }.items()
+        ),
+        "",
+        paragraph(
+            f"The median of {counted(rounds, 'round', 'rounds')} of {found['seconds']} seconds for"
+            " each route, in turns and in alternating order, and in brackets the least and the most"
+            f" of them. {found['requests']:,} requests, of which {found['not_2xx_or_failed']}"
+            f" failed, by wrk {versions['wrk']} over {found['connections']} connections on the same"
+            f" machine, whose {machine['processors']} processors they share: the server has the"
+            " one, and wrk the other. So these are rates of one processor, and the ratios are what"
+            f" is to be looked at. A round in which something else kept the server from more than a tenth of"
+            f" its processor does not count. axum {versions['axum']}, jsonwebtoken {versions['jsonwebtoken']}"
+            f" with `rust_crypto`, {machine['processor']}, built by rustc {machine['rustc']}."
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def whole(of: Figure) -> str:
+    return f"{of['median']:,.0f} ({of['min']:,.0f}–{of['max']:,.0f})"
+
+
+def tenths(of: Figure) -> str:
+    return f"{of['median']:.1f} ({of['min']:.1f}–{of['max']:.1f})"
+
+
+if __name__ == "__main__":
+    main()

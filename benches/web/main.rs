@@ -1,0 +1,134 @@
+//! One small answer behind three routes: without authentication, with relatch's, and with a plain
+//! `jsonwebtoken::decode`, which revokes nothing.
+//!
+//! `benches/web.py` starts it and puts load on it. Its argument is a folder, into which it writes the
+//! tokens that the routes take, one a line; then it prints its address.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
+
+#[allow(dead_code, reason = "here a wrong token is no panic")]
+#[path = "../shared/plain.rs"]
+mod plain;
+
+use std::{env, fs, path::PathBuf, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{FromRef, FromRequestParts},
+    http::{StatusCode, header::AUTHORIZATION, request::Parts},
+    routing::get,
+};
+use relatch::{
+    BindingMode, User,
+    axum::{Authenticated, Web},
+    service::{CachePolicy, Service},
+    store::{MemoryStore, NewUser, StoredUser},
+};
+use relatch_benches::{Claims, authority, user_id};
+use serde::Serialize;
+use time::Duration;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+};
+
+use crate::plain::{Plain, PlainJwt};
+
+/// Each with a token, which come in turn.
+const USERS: usize = 10_000;
+
+fn main() {
+    // By name: another package of the same build may have enabled the other one as well.
+    jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default().unwrap();
+    let folder = PathBuf::from(env::args_os().nth(1).expect("a folder for the tokens"));
+    runtime().block_on(serve(folder));
+}
+
+/// With a thread for each processor that the process may use.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+async fn serve(folder: PathBuf) {
+    let (web, tokens) = log_in().await;
+    fs::write(folder.join("relatch"), tokens.join("\n")).unwrap();
+    let plain = PlainJwt::new();
+    let tokens: Vec<_> = (0..USERS).map(|user| plain.encode(&Plain::of(user))).collect();
+    fs::write(folder.join("plain"), tokens.join("\n")).unwrap();
+
+    let app = Router::new()
+        .route("/open", get(open))
+        .route("/me", get(me))
+        .route("/decode", get(decode))
+        .layer(web.layer())
+        .with_state(Arc::new(plain));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    println!("listening on {}", listener.local_addr().unwrap());
+    axum::serve(listener, app).await.unwrap();
+}
+
+/// The same of each route.
+#[derive(Serialize)]
+struct Answer {
+    role: String,
+}
+
+async fn open() -> Json<Answer> {
+    Json(Answer { role: Claims::of(0).role })
+}
+
+async fn me(Authenticated(session): Authenticated<(), Claims>) -> Json<Answer> {
+    let (_, claims, _) = session.into_parts();
+    Json(Answer { role: claims.role })
+}
+
+async fn decode(Decoded(claims): Decoded) -> Json<Answer> {
+    Json(Answer { role: claims.role })
+}
+
+/// What an application with plain tokens writes.
+struct Decoded(Plain);
+
+impl<S> FromRequestParts<S> for Decoded
+where
+    S: Sync,
+    Arc<PlainJwt>: FromRef<S>,
+{
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|text| text.strip_prefix("Bearer "));
+        let PlainJwt { decoding, validation, .. } = &*Arc::<PlainJwt>::from_ref(state);
+        match jsonwebtoken::decode(token.unwrap_or_default(), decoding, validation) {
+            Ok(decoded) => Ok(Self(decoded.claims)),
+            Err(_) => Err(StatusCode::UNAUTHORIZED),
+        }
+    }
+}
+
+/// Every user's record is in the cache, and its token in the list.
+async fn log_in() -> (Web<(), Claims>, Vec<String>) {
+    let store = MemoryStore::new();
+    // As many again: it is never full.
+    let policy = CachePolicy::new(Duration::HOUR, 2 * USERS).unwrap();
+    let service = Service::builder(authority(BindingMode::Key), store.clone())
+        .claims(claims)
+        .cache(policy)
+        .build();
+    let mut tokens = Vec::with_capacity(USERS);
+    for user in 0..USERS {
+        let id = user_id(user);
+        assert!(store.insert(NewUser::without_password(&id, &id).unwrap(), ()));
+        let (access, _) =
+            service.start_session(&id, "Firefox on Linux").await.unwrap().into_parts();
+        drop(service.authenticate(&access).await.unwrap());
+        tokens.push(access.expose().to_owned());
+    }
+    (Web::builder(service).build().unwrap(), tokens)
+}
+
+/// The claims of a plain token of the user.
+fn claims(user: &StoredUser) -> Claims {
+    Claims::of(usize::from_str_radix(&user.id()[..8], 16).unwrap())
+}
