@@ -114,14 +114,21 @@ pub async fn introspect(request: Request) -> Response {
 }
 
 /// The check of a proxy in front, such as nginx's `auth_request`: any method, no body in either
-/// direction. 204 with the user's id in [`USER_ID_HEADER`], 401, 403 or 503.
+/// direction. 204 with the user's id in [`USER_ID_HEADER`], or what [`Refusal`] says: 401, 403, 503;
+/// and 400 or 431 for a request whose tokens cannot be read.
 ///
 /// # Security
 ///
-/// With cookies it has to know the method of the request that is being checked, from the header
-/// `X-Original-Method` or `X-Forwarded-Method`: let the proxy set one. Without it every request
-/// counts as one that may change something, and takes a proof of origin. Let the proxy set
-/// [`USER_ID_HEADER`] as well, always, or clients write their own.
+/// With cookies it has to know of the request that is being checked:
+///
+/// - its method, from the header `X-Original-Method` or `X-Forwarded-Method`: let the proxy set one.
+///   Without it every request counts as one that may change something, and takes a proof of origin;
+/// - its `Host` with the port, which is held against `Origin`. Without it requests are refused that
+///   come from the site's own pages, in browsers that send no `Sec-Fetch-Site`;
+/// - its `Upgrade`, which proxies pass on only when told. Without it a page of another site may open
+///   a WebSocket in the user's name.
+///
+/// Let the proxy set [`USER_ID_HEADER`] as well, always, or clients write their own.
 ///
 /// # Example
 ///
@@ -131,16 +138,26 @@ pub async fn introspect(request: Request) -> Response {
 ///     auth_request_set $user_id $upstream_http_x_user_id;
 ///     proxy_set_header X-User-Id $user_id;
 ///     proxy_pass http://application;
+///     error_page 500 = @unavailable;
 /// }
 /// location = /auth/check {
 ///     internal;
 ///     proxy_pass http://login;
 ///     proxy_pass_request_body off;
 ///     proxy_set_header Content-Length "";
-///     proxy_set_header Host $host;
+///     proxy_set_header Host $http_host;
+///     proxy_set_header Upgrade $http_upgrade;
 ///     proxy_set_header X-Original-Method $request_method;
 /// }
+/// location @unavailable {
+///     add_header Retry-After 5 always;
+///     return 503;
+/// }
 /// ```
+///
+/// 401 and 403 nginx hands on, the challenge too. Of everything else that is not 2xx, and of a login
+/// server that does not answer, it makes a 500 of its own, which its clients take for a fault of the
+/// application's: `error_page` makes it a 503 again. The application's own 500 is left alone.
 pub async fn check(request: Request) -> Response {
     call(Endpoint::Check, request).await
 }
