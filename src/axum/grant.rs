@@ -13,7 +13,7 @@ use http::{
 use serde::Serialize;
 use time::Duration;
 
-use super::{Cookies, Misconfigured, Refusal, cookies::Slot};
+use super::{Cookies, Misconfigured, Refusal, cookies::Slot, tally};
 use crate::{authority::SessionTokens, purpose::NoClaims};
 
 /// The tokens of a session, to be handed out: in cookies, or in the body of an answer (RFC 6749
@@ -88,7 +88,10 @@ impl<C> IntoResponseParts for Grant<C> {
     type Error = Refusal;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Refusal> {
-        let cookies = self.cookies.as_ref().ok_or(Misconfigured::NoCookies)?;
+        let Some(cookies) = &self.cookies else {
+            tally::misconfigured(Misconfigured::NoCookies);
+            return Err(Misconfigured::NoCookies.into());
+        };
         self.add_to(cookies, parts.headers_mut());
         Ok(parts)
     }
