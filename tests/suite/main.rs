@@ -33,3 +33,5 @@ mod spawn;
 mod stores;
 mod traps;
 mod vectors;
+#[cfg(all(feature = "axum", feature = "cache", feature = "tracing"))]
+mod web;

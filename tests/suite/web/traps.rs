@@ -1,0 +1,106 @@
+//! What others fell into on the web, one test for each trap. The stories, by row, are in
+//! `SECURITY.md`.
+
+use http_body_util::BodyExt;
+use tower_service::Service as _;
+
+use super::{ALICE, World, alices_login, get_, post_};
+
+/// Gitpod, Storybook and many more: a WebSocket's handshake is a GET that any page may make, with
+/// cookies, and the same-origin policy does not apply to what it opens.
+#[tokio::test]
+async fn trap_a_websocket_of_another_site_is_not_opened() {
+    let world = World::cookies();
+    let tokens = world.start(ALICE).await;
+    let handshake = || {
+        get_("/events")
+            .access_cookie(tokens.access().expose())
+            .header("host", "app.example.com")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    };
+    for evil in ["https://evil.com", "null", "https://app.example.com.evil.com"] {
+        world.send(handshake().header("origin", evil)).await.fails(403, "cross_site_request");
+    }
+    // Browsers send `Origin` with each of them: who does not is asked for more.
+    world.send(handshake()).await.fails(403, "cross_site_request");
+    let own = handshake().header("origin", "https://app.example.com");
+    assert_eq!(world.app.clone().call(own.0).await.unwrap().status(), 200);
+}
+
+/// Request smuggling and confused deputies: what verifies takes one credential, and what acts
+/// another.
+#[tokio::test]
+async fn trap_two_credentials_are_none() {
+    let world = World::cookies();
+    let (alice, bob) = (world.start(ALICE).await, world.start(super::BOB).await);
+    let (alice, bob) = (alice.access().expose(), bob.access().expose());
+    for asked in [
+        get_("/me").bearer(alice).access_cookie(bob),
+        get_("/me").bearer(alice).bearer(bob),
+        get_("/me").header("cookie", format!("__Host-access={alice}; __Host-access={bob}")),
+        get_("/me").access_cookie(alice).access_cookie(bob),
+    ] {
+        world.send(asked).await.fails(400, "invalid_request");
+    }
+}
+
+/// Cross-site request forgery: `SameSite=Lax` lets pages of sister domains through, old browsers
+/// know nothing of it, and Chrome lets a cookie's first two minutes pass.
+#[tokio::test]
+async fn trap_a_cookie_on_a_post_of_another_site_does_nothing() {
+    let world = World::cookies();
+    let tokens = world.start(ALICE).await;
+    for path in ["/auth/logout", "/auth/logout_everywhere", "/me", "/recent"] {
+        for site in ["cross-site", "same-site"] {
+            let forged = post_(path).both_cookies(&tokens).header("sec-fetch-site", site);
+            world.send(forged).await.fails(403, "cross_site_request");
+        }
+    }
+    assert!(world.lives(&tokens).await);
+}
+
+/// Login CSRF: a page logs its visitor in as the attacker, who then reads what is typed.
+#[tokio::test]
+async fn trap_a_page_of_another_site_does_not_log_its_visitor_in() {
+    let world = World::cookies();
+    let form = post_("/auth/login").form("username=alice&password=correct+horse");
+    let forged = form.header("sec-fetch-site", "cross-site").header("origin", "https://evil.com");
+    let refused = world.send(forged).await.fails(403, "cross_site_request");
+    assert_eq!(refused.all("set-cookie"), [""; 0]);
+    assert_eq!(world.refused("cross_site"), 1);
+}
+
+/// A database that is down was answered 401: every client threw its session away, and all of them
+/// logged in at once when it was back.
+#[tokio::test]
+async fn trap_a_store_that_fails_is_not_a_401() {
+    let world = World::cookies();
+    let tokens = world.start(ALICE).await;
+    world.store.set_reachable(false);
+    for asked in [
+        get_("/me").both_cookies(&tokens),
+        post_("/auth/refresh").same_origin().both_cookies(&tokens),
+        post_("/auth/logout").same_origin().both_cookies(&tokens),
+        alices_login().same_origin(),
+    ] {
+        let answer = world.send(asked).await.fails(503, "temporarily_unavailable");
+        assert_eq!(answer.all("set-cookie"), [""; 0]);
+    }
+    world.store.set_reachable(true);
+    world.send(get_("/me").both_cookies(&tokens)).await.is(200);
+}
+
+/// A connection that was verified when it was opened went on for days after the logout.
+#[tokio::test(start_paused = true)]
+async fn trap_an_open_connection_does_not_outlive_its_session() {
+    let world = World::cookies();
+    let tokens = world.start(ALICE).await;
+    let opened = get_("/events").access_cookie(tokens.access().expose());
+    let mut body = world.app.clone().call(opened.0).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    world.send(post_("/auth/logout").same_origin().both_cookies(&tokens)).await.is(204);
+    assert!(body.frame().await.is_none(), "it ended with the session");
+}
