@@ -164,9 +164,9 @@ where
         request: &Parts,
         given: Option<RefreshToken>,
     ) -> Result<Grant<C>, Refusal> {
+        self.told(self.is_ours(request), None)?;
         let token = match (self.refresh_cookie(request), given) {
-            (Ok(Some(token)), None) => self.is_ours(request).map(|()| token),
-            (Ok(None), Some(token)) => Ok(token),
+            (Ok(Some(token)), None) | (Ok(None), Some(token)) => Ok(token),
             (Ok(None), None) => Err(Refusal::NoToken),
             (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
             (Err(refusal), _) => Err(refusal),

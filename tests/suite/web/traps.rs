@@ -73,6 +73,36 @@ async fn trap_a_page_of_another_site_does_not_log_its_visitor_in() {
     assert_eq!(world.refused("cross_site"), 1);
 }
 
+/// The other way round: a page logs its visitor out. Its request comes without the cookies, which are
+/// `SameSite=Strict`, and the answer would delete them.
+#[tokio::test]
+async fn trap_a_page_of_another_site_does_not_log_its_visitor_out() {
+    let world = World::cookies();
+    for path in ["/auth/refresh", "/auth/logout", "/auth/logout_everywhere"] {
+        let forged = post_(path).header("sec-fetch-site", "cross-site");
+        let refused = world.send(forged).await;
+        assert_eq!(refused.all("set-cookie"), [""; 0], "{path}");
+    }
+}
+
+/// Login CSRF by a token of the attacker's own, where a handler takes one out of the body.
+#[tokio::test]
+async fn trap_a_refresh_token_out_of_a_body_sets_no_cookies_for_another_site() {
+    let world = World::cookies();
+    let attackers = world.start(super::BOB).await;
+    let given = || Some(relatch::Token::new(attackers.refresh().expose()));
+    let parts = |ask: super::Ask| ask.0.into_parts().0;
+    let forged = parts(post_("/session").header("sec-fetch-site", "cross-site"));
+    let refused = world.web.refresh(&forged, given()).await.unwrap_err();
+    assert!(matches!(refused, relatch::axum::Refusal::CrossSite), "{refused:?}");
+    world.web.refresh(&parts(post_("/session").same_origin()), given()).await.unwrap();
+    // Without cookies there are none to set.
+    let world = World::bearer();
+    let tokens = world.start(ALICE).await;
+    let given = Some(relatch::Token::new(tokens.refresh().expose()));
+    world.web.refresh(&forged, given).await.unwrap();
+}
+
 /// A database that is down was answered 401: every client threw its session away, and all of them
 /// logged in at once when it was back.
 #[tokio::test]
