@@ -174,6 +174,7 @@ where
         let token = self.told(token, None)?.in_context(self.context(request));
         let user = token.danger_unverified_subject();
         let tokens = self.service().refresh(token).await;
+        let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_of_a_genuine_token));
         self.granted(tokens, user.as_deref())
     }
 
@@ -428,11 +429,8 @@ where
 
     /// Counts and logs a refusal of a token, with the user of one that was proven to be genuine.
     fn of_token<P>(&self, error: ServiceError, token: &Token<P>) -> Refusal {
-        let is_genuine = match &error {
-            ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
-            _ => true,
-        };
-        let user = is_genuine.then(|| token.danger_unverified_subject()).flatten();
+        let user =
+            is_of_a_genuine_token(&error).then(|| token.danger_unverified_subject()).flatten();
         let refusal = error.into();
         self.0.tally.add(&refusal, user.as_deref());
         refusal
@@ -448,6 +446,14 @@ where
             self.0.tally.add(refusal, session.map(|session| session.user().id()));
         }
         outcome
+    }
+}
+
+/// Whether it was found past the guard: what the token says of its user is true then.
+fn is_of_a_genuine_token(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
+        _ => true,
     }
 }
 

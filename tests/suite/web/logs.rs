@@ -88,8 +88,14 @@ async fn a_forged_token_names_nobody() {
         world.send(get_("/me").bearer(&forged(token))).await.is(401);
         assert!(!log.take().contains("user"));
     }
-    assert_eq!(world.refused("forged"), 1);
-    assert_eq!(world.refused("wrong_type"), 1);
+    for token in [forged(tokens.refresh().expose()), tokens.access().expose().to_owned()] {
+        let refresh = json!({ "refresh_token": token });
+        world.send(post_("/auth/refresh").json(&refresh)).await.is(401);
+        let text = log.take();
+        assert!(text.starts_with("INFO reason=") && !text.contains("user"), "{text}");
+    }
+    assert_eq!(world.refused("forged"), 2);
+    assert_eq!(world.refused("wrong_type"), 2);
 }
 
 /// Alice's token with Bob's name in it.
