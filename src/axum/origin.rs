@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName,
-    header::{HOST, ORIGIN, UPGRADE},
+    header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, UPGRADE},
     request::Parts,
     uri::Authority,
 };
@@ -54,9 +54,10 @@ impl Origins {
 }
 
 /// Whether a request of this kind changes nothing (RFC 9110 §9.2.1), and opens no WebSocket, which
-/// browsers let any page do.
+/// browsers let any page do. A proxy that asks for a check leaves `Upgrade` out of what it asks.
 pub(super) fn is_safe(parts: &Parts) -> bool {
-    parts.method.is_safe() && !parts.headers.contains_key(UPGRADE)
+    let opens = [UPGRADE, SEC_WEBSOCKET_KEY].iter().any(|name| parts.headers.contains_key(name));
+    parts.method.is_safe() && !opens
 }
 
 /// The host that is asked, with its port if that is said: of HTTP/2's `:authority`, or the header.

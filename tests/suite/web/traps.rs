@@ -30,6 +30,23 @@ async fn trap_a_websocket_of_another_site_is_not_opened() {
     assert_eq!(world.app.clone().call(own.0).await.unwrap().status(), 200);
 }
 
+/// The same behind a proxy: nginx leaves `Upgrade` out of what it asks of `auth_request`.
+#[tokio::test]
+async fn trap_a_websocket_of_another_site_is_not_let_through_by_a_check() {
+    let world = World::cookies();
+    let tokens = world.start(ALICE).await;
+    let checked = || {
+        get_("/auth/check")
+            .access_cookie(tokens.access().expose())
+            .header("x-original-method", "GET")
+            .header("host", "app.example.com")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    };
+    let evil = checked().header("origin", "https://evil.com");
+    world.send(evil).await.fails(403, "cross_site_request");
+    world.send(checked().header("origin", "https://app.example.com")).await.is(204);
+}
+
 /// Request smuggling and confused deputies: what verifies takes one credential, and what acts
 /// another.
 #[tokio::test]
