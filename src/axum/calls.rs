@@ -458,9 +458,9 @@ fn is_of_a_genuine_token(error: &ServiceError) -> bool {
 }
 
 fn is_localhost(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split_once(']').map_or("", |(v6, _)| v6),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     };
-    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "::1"
+    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]"
 }

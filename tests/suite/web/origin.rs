@@ -299,6 +299,10 @@ async fn development_cookies_are_for_localhost_alone() {
         "::1",
         "notlocalhost",
         "localhost.",
+        "localhost:80.evil.com",
+        "localhost:x@evil.com",
+        "[::1].evil.com",
+        "[::1]:80.evil.com",
         "",
     ];
     for host in others {
