@@ -38,7 +38,7 @@ impl ClientAddress {
     }
 
     /// The address in `X-Forwarded-For` before this many proxies of your own, counted from the end:
-    /// 1 for the one that the only proxy wrote.
+    /// 1 for the one that the only proxy wrote. Behind none, 0, nothing is found.
     ///
     /// # Security
     ///
@@ -52,7 +52,7 @@ impl ClientAddress {
                 .iter()
                 .flat_map(|header| header.as_bytes().split(|byte| *byte == b','))
                 .collect();
-            let at = entries.len().checked_sub(proxies.max(1))?;
+            let at = entries.len().checked_sub(proxies)?;
             str::from_utf8(entries.get(at)?).ok()?.trim().parse().ok()
         })
     }
