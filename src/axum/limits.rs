@@ -125,7 +125,9 @@ struct Limit {
 
 impl Limit {
     fn new(at_once: NonZeroU32, interval: Duration) -> Self {
-        let interval = interval.max(Duration::MILLISECOND).unsigned_abs();
+        // A burst is counted in nanoseconds, of which 64 bits are not to run over.
+        let longest = std::time::Duration::from_nanos(u64::MAX / 4) / at_once.get();
+        let interval = interval.max(Duration::MILLISECOND).unsigned_abs().min(longest);
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(at_once));
         Self {
             limiter: RateLimiter::hashmap_with_clock(quota.allow_burst(at_once), TokioClock),

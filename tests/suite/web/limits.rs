@@ -214,6 +214,27 @@ async fn what_proxies_wrote_is_counted_from_the_end() {
 }
 
 #[tokio::test]
+async fn without_a_proxy_nobody_wrote_what_can_be_believed() {
+    let world = World::with(|web| web.client_address(ClientAddress::forwarded_for(0)));
+    let asked = alices_login().header("x-forwarded-for", "192.0.2.1");
+    world.send(asked).await.fails(500, "server_error");
+}
+
+#[tokio::test]
+async fn an_interval_out_of_all_range_is_a_limit_all_the_same() {
+    let (never, many) = (time::Duration::MAX, at_once(u32::MAX));
+    for (burst, interval) in [(at_once(2), never), (many, never), (at_once(2), -never)] {
+        let limits = LoginLimits::danger_unlimited().per_account(burst, interval);
+        let world = world(limits);
+        assert_eq!(attempt(&world.web, "alice", "192.0.2.1"), None);
+        assert_eq!(attempt(&world.web, "alice", "192.0.2.1"), None);
+        if burst == at_once(2) && interval == never {
+            assert!(attempt(&world.web, "alice", "192.0.2.1").is_some());
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_peers_own_address_is_found_by_a_function() {
     let peer = ClientAddress::from_fn(|parts| {
         parts.extensions.get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0.ip())
