@@ -194,7 +194,7 @@ where
                 self.told(self.is_ours(request), None)?;
                 if let Some(token) = self.told(self.refresh_cookie(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
-                        Ok(_) | Err(ServiceError::Rejected(_)) => {}
+                        Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {}
                         Err(error) => return self.told(Err(error.into()), None),
                     }
                 }

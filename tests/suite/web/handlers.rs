@@ -212,8 +212,11 @@ async fn with_cookies_a_logout_works_by_either_and_twice() {
     world.send(post_("/auth/logout").same_origin().both_cookies(&expired)).await.is(204);
     refresh_is_dead(&expired).await;
 
-    // And with nothing at all, or with rubbish.
+    // And with nothing at all, or with rubbish, or with what is of no session.
+    let user = world.web.service().find(relatch::store::Key::Id(ALICE)).await.unwrap().unwrap();
+    let no_session = world.web.service().authority().issue_for_user(&user).unwrap();
     for asked in [
+        post_("/auth/logout").refresh_cookie(no_session.expose()),
         post_("/auth/logout"),
         post_("/auth/logout").access_cookie("rubbish").refresh_cookie("rubbish"),
         post_("/auth/logout").refresh_cookie("rubbish"),
