@@ -221,6 +221,11 @@ fn nothing_secret_is_printed_by_any_public_type() {
 
     #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
     services(authority.clone(), &carried.expose_text(), &mut print);
+    #[cfg(feature = "axum")]
+    for token in webs(authority.clone(), &mut print) {
+        secrets.add(&token);
+        token.split('.').skip(1).for_each(|part| secrets.add(part));
+    }
 
     for (name, text) in &printed {
         secrets.are_absent_from(name, text);
@@ -299,6 +304,86 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("UsersTableError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());
 }
 
+/// The types of the web layer, each with the secrets that it can have; the texts of its tokens.
+#[cfg(feature = "axum")]
+fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -> Vec<String> {
+    use std::sync::{Arc, Mutex};
+
+    use axum::{Router, body::Body, routing::get};
+    use http::Request;
+    use relatch::{
+        axum::{
+            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveSession, LoginLimits,
+            Misconfigured, Recent, Refusal, Web, WebConfigError,
+        },
+        service::{LoginRefusal, Service, ServiceError},
+        store::{MemoryStore, NewUser},
+    };
+    use tower_layer::Layer;
+    use tower_service::Service as _;
+
+    type Fields = &'static str;
+    type Taken = (
+        Authenticated<Fields, Role>,
+        Fresh<Fields, Role>,
+        Recent<5, Fields, Role>,
+        LiveSession<Fields, Role>,
+    );
+
+    const CALLER: &str = "SECRET-SECRET-SECRET-SECRET-SECR";
+    let store = MemoryStore::new();
+    assert!(store.insert(NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH), "SECRET"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let claims = |_: &_| role("SECRET claim");
+    let service = Service::builder(authority, store).claims(claims).build();
+    let context = |_: &_| Context::new().with("fingerprint", "SECRET fingerprint");
+    let builder = Web::builder(service)
+        .cookies(Cookies::new())
+        .context(context)
+        .introspection_caller(CALLER, CALLER);
+    print("WebBuilder", &builder);
+    let web = builder.build().unwrap();
+    print("Web", &web);
+    print("WebConfigError", &WebConfigError::CallerSecret);
+    print("ClientAddress", &ClientAddress::forwarded_for(1));
+    print("Cookies", &Cookies::new());
+    print("LoginLimits", &LoginLimits::new());
+    print("Csrf", &None::<Csrf>);
+    print("Misconfigured", &Misconfigured::NoLayer);
+    let refused = ServiceError::WrongPassword(LoginRefusal::WrongPassword);
+    print("Refusal", &Refusal::from(refused));
+    print("LoggedOut", &web.forget());
+
+    let request = Request::post("/").header("sec-fetch-site", "same-origin").body(Body::empty());
+    let (parts, _) = request.unwrap().into_parts();
+    let grant = runtime.block_on(web.start_session(&parts, "alice")).unwrap();
+    print("Grant", &grant);
+    let tokens = [grant.tokens().access().expose(), grant.tokens().refresh().expose()];
+    let taken = Arc::<Mutex<Option<Taken>>>::default();
+    let keep = Arc::clone(&taken);
+    let handler = async move |one: Authenticated<Fields, Role>,
+                              two: Fresh<Fields, Role>,
+                              three: Recent<5, Fields, Role>,
+                              four: LiveSession<Fields, Role>| {
+        keep.lock().unwrap().replace((one, two, three, four));
+    };
+    let mut app = Router::new().route("/", get(handler)).layer(web.layer());
+    let request = Request::get("/").header("authorization", format!("Bearer {}", tokens[0]));
+    let answer = runtime.block_on(app.call(request.body(Body::empty()).unwrap())).unwrap();
+    assert_eq!(answer.status(), 200);
+    let (one, two, three, four) = taken.lock().unwrap().take().unwrap();
+    print("Authenticated", &one);
+    print("Fresh", &two);
+    print("Recent", &three);
+    print("LiveSession", &four);
+    print("WebLayer", &web.layer());
+    print("WithWeb", &web.layer().layer(()));
+    print("GuardLayer", &web.guard());
+    print("Guard", &web.guard().layer(()));
+    tokens.map(str::to_owned).into()
+}
+
 /// What a store is handed for a user with a password.
 #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
 fn seen_update(runtime: &tokio::runtime::Runtime) -> relatch::store::Update {
@@ -338,6 +423,7 @@ fn public_types() -> Vec<String> {
                 ("password.rs", cfg!(feature = "password")),
                 ("asymmetric.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
+                ("axum", cfg!(feature = "axum")),
                 ("service", cfg!(feature = "cache")),
                 ("store", cfg!(all(feature = "sqlite", feature = "postgres"))),
             ];
