@@ -165,3 +165,24 @@ impl Default for Cookies {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_read_by_its_whole_name_and_once() {
+        let read = |text: &'static [u8]| {
+            let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(text).unwrap())]);
+            let value = Cookies::new().read(&headers, Slot::Refresh).map_err(|_| ());
+            value.map(|value| value.map(str::to_owned))
+        };
+        for none in
+            [&b""[..], b"x=1", b"__Secure-refresh", b"__Secure-refresh=", b"__secure-refresh=t"]
+        {
+            assert_eq!(read(none), Ok(None));
+        }
+        assert_eq!(read(b"a=b;__Secure-refresh=t=u ;\xff"), Ok(Some("t=u".into())));
+        assert_eq!(read(b"__Secure-refresh=t; __Secure-refresh="), Err(()));
+    }
+}

@@ -84,3 +84,59 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Header<'h> {
         _ => Header::Twice,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn what_a_browser_says_is_same_other_or_unknown() {
+        let origins = Origins { trusted: vec!["https://b.example".into()], scheme: "https" };
+        let proof = |headers: &[(&str, &str)]| {
+            let request =
+                headers.iter().fold(Request::post("/"), |r, (name, value)| r.header(*name, *value));
+            origins.proof(&request.header("host", "a.example").body(()).unwrap().into_parts().0)
+        };
+        assert_eq!(proof(&[]), Proof::Unknown);
+        let same: [&[(&str, &str)]; 4] = [
+            &[("sec-fetch-site", "same-origin")],
+            &[("sec-fetch-site", "none")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://b.example")],
+            &[("origin", "https://a.example")],
+        ];
+        for headers in same {
+            assert_eq!(proof(headers), Proof::Same, "{headers:?}");
+        }
+        let other: [&[(&str, &str)]; 5] = [
+            &[("sec-fetch-site", "same-site"), ("origin", "https://a.example")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")],
+            &[("origin", "http://a.example")],
+            &[("origin", "https//a.example")],
+            &[("origin", "null")],
+        ];
+        for headers in other {
+            assert_eq!(proof(headers), Proof::Other, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_not_safe_however_it_is_told() {
+        let is_safe_ = |method: &str, header: &str| {
+            let request = Request::builder().method(method).header(header, "x");
+            is_safe(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!(is_safe_("GET", "accept") && is_safe_("HEAD", "accept"));
+        for (method, header) in [
+            ("GET", "upgrade"),
+            ("GET", "sec-websocket-key"),
+            // Over HTTP/2 (RFC 8441 §4).
+            ("CONNECT", "accept"),
+            ("POST", "accept"),
+            ("get", "accept"),
+        ] {
+            assert!(!is_safe_(method, header), "{method} {header}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod limits;
 mod logs;
 mod origin;
 mod traps;
+mod wire;
 
 use std::convert::Infallible;
 

@@ -49,7 +49,9 @@ impl Service<Request<Frames>> for Plain {
     }
 }
 
-fn asked(headers: &[(&str, &str)]) -> Request<Frames> {
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
+fn asked(headers: Headers<'_>) -> Request<Frames> {
     let request = Request::post("/any.Method");
     let request =
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -71,7 +73,7 @@ async fn only_verified_requests_reach_what_is_behind_it() {
         let answer = guarded.call(asked(headers)).await.unwrap();
         assert_eq!((answer.status().as_u16(), &*answer.body().0), (200, ALICE));
     }
-    let refused: [(&[(&str, &str)], u16, &str); 5] = [
+    let refused: [(Headers<'_>, u16, &str); 5] = [
         (&[], 401, "Bearer"),
         (&[("authorization", "Bearer x")], 401, "Bearer error=\"invalid_token\""),
         (&[("cookie", &cookie)], 403, ""),

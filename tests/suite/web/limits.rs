@@ -249,8 +249,8 @@ async fn the_peers_own_address_is_found_by_a_function() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_is_bounded_whatever_names_are_made_up() {
-    // So many made-up names that each drawer is used about twice: it ends, and still counts.
+async fn made_up_names_take_little_from_each_other_and_are_forgotten() {
+    // Past several cleanings, with one name in fifty in a drawer that another one uses.
     let limits = LoginLimits::new().without_addresses().per_account(at_once(1), seconds(3600));
     let world = world(limits);
     let taken = (0..40_000)

@@ -112,12 +112,13 @@ async fn trap_a_refresh_token_out_of_a_body_sets_no_cookies_for_another_site() {
     let forged = parts(post_("/session").header("sec-fetch-site", "cross-site"));
     let refused = world.web.refresh(&forged, given()).await.unwrap_err();
     assert!(matches!(refused, relatch::axum::Refusal::CrossSite), "{refused:?}");
-    world.web.refresh(&parts(post_("/session").same_origin()), given()).await.unwrap();
+    let own = parts(post_("/session").same_origin());
+    assert!(world.web.refresh(&own, given()).await.is_ok());
     // Without cookies there are none to set.
     let world = World::bearer();
     let tokens = world.start(ALICE).await;
     let given = Some(relatch::Token::new(tokens.refresh().expose()));
-    world.web.refresh(&forged, given).await.unwrap();
+    assert!(world.web.refresh(&forged, given).await.is_ok());
 }
 
 /// A database that is down was answered 401: every client threw its session away, and all of them
