@@ -38,7 +38,9 @@ fuzz_target!(|bytes: &[u8]| {
                 Why::TooLong => matches!(refusal, Refusal::HeaderTooLarge),
                 Why::CrossSite => matches!(refusal, Refusal::CrossSite),
                 // Where the proof is looked at first, it is what is said.
-                Why::BadToken => refusal.reason().is_some() || matches!(refusal, Refusal::CrossSite),
+                Why::BadToken => {
+                    refusal.reason().is_some() || matches!(refusal, Refusal::CrossSite)
+                }
             };
             assert!(is_it, "{why:?} and {refusal:?}: {parts:?}");
         }
