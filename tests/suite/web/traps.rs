@@ -1,5 +1,4 @@
-//! What others fell into on the web, one test for each trap. The stories, by row, are in
-//! `SECURITY.md`.
+//! What others fell into on the web, one test for each trap.
 
 use http_body_util::BodyExt;
 use tower_service::Service as _;
