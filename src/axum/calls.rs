@@ -5,26 +5,22 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
 use super::{
-    Cookies, Grant, LoggedOut, Misconfigured, Refusal, Web,
-    cookies::Slot,
-    csrf, label,
-    origin::{self, Proof},
-    presented::{self, Carrier},
+    Grant, LoggedOut, Refusal, Web,
+    gate::{Verified, is_genuine},
+    label,
+    limits::Account,
+    presented,
 };
 use crate::{
     authority::SessionTokens,
     live::LiveGuard,
     purpose::Access,
-    rejection::{Stage, VerifyError},
+    rejection::VerifyError,
     service::{Client, ServiceError},
-    session::Session,
     slots::{SessionId, SessionInfo},
-    store::StoredUser,
     token::{RefreshToken, Token},
     user::User,
 };
-
-type Verified<F, C> = Session<StoredUser<F>, C>;
 
 /// For handlers of an application's own: each takes the request's head
 /// (`axum::http::request::Parts` as an argument), and refuses as the extractors and
@@ -40,7 +36,8 @@ where
     ///
     /// [`Refusal`].
     pub async fn authenticate(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
-        self.verified_by(request, async |token| self.service().authenticate(token).await).await
+        let verify = async |token: &_| self.service().authenticate(token).await;
+        self.verified_by(request, verify).await.map_err(|untold| self.tell(untold))
     }
 
     /// The verified session, past the cache.
@@ -49,8 +46,8 @@ where
     ///
     /// [`Refusal`].
     pub async fn authenticate_fresh(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
-        self.verified_by(request, async |token| self.service().authenticate_fresh(token).await)
-            .await
+        let verify = async |token: &_| self.service().authenticate_fresh(token).await;
+        self.verified_by(request, verify).await.map_err(|untold| self.tell(untold))
     }
 
     /// The verified session, past the cache, of a user who authenticated at most so long ago.
@@ -95,7 +92,7 @@ where
                 Err(VerifyError::Record(error)) => Err(error.into()),
             }
         });
-        let session = session.await?;
+        let session = session.await.map_err(|untold| self.tell(untold))?;
         guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
     }
 
@@ -123,7 +120,10 @@ where
     ///
     /// [`Refusal::TooManyAttempts`] and [`Refusal::CrossSite`].
     pub fn admit(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
-        self.told(self.is_ours(request).and_then(|()| self.attempt(request, account)), None)
+        self.told(
+            self.is_ours(request).and_then(|()| self.attempt(request, Account::Login(account))),
+            None,
+        )
     }
 
     /// Starts a session for a user whom the application itself has authenticated.
@@ -144,12 +144,13 @@ where
         Client::new(label::label(&request.headers)).in_context(self.context(request))
     }
 
-    /// Tokens of the service's, to be handed out.
+    /// Tokens of the service's, to be handed out in the answer to this request: of a magic link, say.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the access token is dead already.
-    pub fn grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+    /// [`Refusal::CrossSite`], and the others if they cannot be.
+    pub fn grant(&self, request: &Parts, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+        self.told(self.is_ours(request), None)?;
         self.granted(Ok(tokens), None)
     }
 
@@ -174,7 +175,7 @@ where
         let token = self.told(token, None)?.in_context(self.context(request));
         let user = token.danger_unverified_subject();
         let tokens = self.service().refresh(token).await;
-        let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_of_a_genuine_token));
+        let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
         self.granted(tokens, user.as_deref())
     }
 
@@ -185,12 +186,13 @@ where
     ///
     /// [`Refusal`]: the session lives, and so do its cookies.
     pub async fn log_out(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
-        match self.authenticate(request).await {
+        let verify = async |token: &_| self.service().authenticate(token).await;
+        match self.verified_by(request, verify).await {
             Ok(session) => {
                 let ended = self.service().log_out(&session).await.map_err(Refusal::from);
                 self.told(ended, Some(&session))?;
             }
-            Err(refusal) if refusal.is_logged_out() && self.0.cookies.is_some() => {
+            Err(untold) if untold.refusal.is_logged_out() && self.cookies().is_some() => {
                 self.told(self.is_ours(request), None)?;
                 if let Some(token) = self.told(self.refresh_cookie(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
@@ -199,7 +201,7 @@ where
                     }
                 }
             }
-            Err(refusal) => return Err(refusal),
+            Err(untold) => return Err(self.tell(untold)),
         }
         Ok(self.forget())
     }
@@ -318,149 +320,4 @@ where
     pub fn forget(&self) -> LoggedOut {
         LoggedOut { cookies: self.0.cookies.clone() }
     }
-}
-
-impl<F, C> Web<F, C>
-where
-    F: Clone + Send + Sync + 'static,
-    C: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    /// The access token of the request, for which a proof of origin came where it takes one; or that a
-    /// token in [`csrf::CSRF_HEADER`] is still to be looked at, which takes the session.
-    fn with_proof(&self, request: &Parts) -> Result<(Token<Access<C>>, bool), Refusal> {
-        self.is_at_home(request)?;
-        let presented = presented::access(&request.headers, self.cookies())?;
-        let (carrier, text) = presented.ok_or(Refusal::NoToken)?;
-        let proof = match carrier {
-            Carrier::Cookie if !origin::is_safe(request) => self.0.origins.proof(request),
-            _ => Proof::Same,
-        };
-        let is_asked = match proof {
-            Proof::Same => false,
-            Proof::Unknown if csrf::text(request).is_some() => true,
-            _ => return Err(Refusal::CrossSite),
-        };
-        Ok((Token::new(text).in_context(self.context(request)), is_asked))
-    }
-
-    async fn verified_by(
-        &self,
-        request: &Parts,
-        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Verified<F, C>, ServiceError>,
-    ) -> Result<Verified<F, C>, Refusal> {
-        let (token, is_asked) = self.told(self.with_proof(request), None)?;
-        let session = match verify(&token).await {
-            Ok(session) => session,
-            Err(error) => return Err(self.of_token(error, &token)),
-        };
-        if is_asked && !self.has_csrf_token(request, &session) {
-            return self.told(Err(Refusal::CrossSite), Some(&session));
-        }
-        Ok(session)
-    }
-
-    /// What asks for the password of the request's user, within the limits.
-    async fn by_password(
-        &self,
-        request: &Parts,
-        call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
-    ) -> Result<Grant<C>, Refusal> {
-        let session = self.authenticate(request).await?;
-        self.told(self.attempt(request, session.user().id()), Some(&session))?;
-        let (token, _) = self.told(self.with_proof(request), Some(&session))?;
-        self.granted(call(&token).await, Some(session.user().id()))
-    }
-
-    fn attempt(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
-        self.0.limits.attempt(account, || self.0.address.of(request))
-    }
-
-    /// Whether a page of this origin made the request, if it may change something and cookies are set
-    /// by the answer or decide it.
-    fn is_ours(&self, request: &Parts) -> Result<(), Refusal> {
-        self.is_at_home(request)?;
-        let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
-        match needs_proof && self.0.origins.proof(request) != Proof::Same {
-            true => Err(Refusal::CrossSite),
-            false => Ok(()),
-        }
-    }
-
-    /// Cookies for development are for nothing but `localhost`.
-    fn is_at_home(&self, request: &Parts) -> Result<(), Refusal> {
-        let is_development = self.cookies().is_some_and(Cookies::is_development);
-        match is_development && !origin::host_of(request).is_some_and(is_localhost) {
-            true => Err(Misconfigured::NotLocalhost.into()),
-            false => Ok(()),
-        }
-    }
-
-    fn refresh_cookie(&self, request: &Parts) -> Result<Option<RefreshToken>, Refusal> {
-        let Some(cookies) = self.cookies() else { return Ok(None) };
-        Ok(cookies.read(&request.headers, Slot::Refresh)?.map(RefreshToken::new))
-    }
-
-    fn cookies(&self) -> Option<&Cookies> {
-        self.0.cookies.as_deref()
-    }
-
-    fn context(&self, request: &Parts) -> crate::context::Context {
-        (self.0.context)(request)
-    }
-
-    fn granted(
-        &self,
-        tokens: Result<SessionTokens<C>, ServiceError>,
-        user: Option<&str>,
-    ) -> Result<Grant<C>, Refusal> {
-        let grant = tokens.and_then(|tokens| {
-            let authority = self.service().authority();
-            let now = authority.now();
-            let access = authority.open(tokens.access())?.expires_at() - now;
-            let lifetimes = (access, tokens.session().expires_at() - now);
-            Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
-        });
-        grant.map_err(|error| {
-            let refusal = error.into();
-            self.0.tally.add(&refusal, user);
-            refusal
-        })
-    }
-
-    /// Counts and logs a refusal of a token, with the user of one that was proven to be genuine.
-    fn of_token<P>(&self, error: ServiceError, token: &Token<P>) -> Refusal {
-        let user =
-            is_of_a_genuine_token(&error).then(|| token.danger_unverified_subject()).flatten();
-        let refusal = error.into();
-        self.0.tally.add(&refusal, user.as_deref());
-        refusal
-    }
-
-    /// Counts and logs a refusal.
-    pub(super) fn told<T>(
-        &self,
-        outcome: Result<T, Refusal>,
-        session: Option<&Verified<F, C>>,
-    ) -> Result<T, Refusal> {
-        if let Err(refusal) = &outcome {
-            self.0.tally.add(refusal, session.map(|session| session.user().id()));
-        }
-        outcome
-    }
-}
-
-/// Whether it was found past the guard: what the token says of its user is true then.
-fn is_of_a_genuine_token(error: &ServiceError) -> bool {
-    match error {
-        ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
-        _ => true,
-    }
-}
-
-fn is_localhost(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]"
 }

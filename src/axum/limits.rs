@@ -95,7 +95,7 @@ impl Limits {
     /// its limit uses nothing up of an account's.
     pub(super) fn attempt(
         &self,
-        account: &str,
+        account: Account<'_>,
         address: impl FnOnce() -> Option<IpAddr>,
     ) -> Result<(), Refusal> {
         if let Some(limit) = &self.address {
@@ -103,9 +103,25 @@ impl Limits {
             limit.count(network(address))?;
         }
         match &self.account {
-            // A database that compares without case is tried by other spellings of the name.
-            Some(limit) => limit.count(account.trim().to_lowercase()),
+            Some(limit) => limit.count(account.key()),
             None => Ok(()),
+        }
+    }
+}
+
+/// What an attempt is counted by: a name never counts for the user of that id.
+#[derive(Clone, Copy)]
+pub(super) enum Account<'a> {
+    Login(&'a str),
+    Id(&'a str),
+}
+
+impl Account<'_> {
+    fn key(self) -> (bool, String) {
+        match self {
+            // A database that compares without case is tried by other spellings of a name.
+            Self::Login(login) => (true, login.trim().to_lowercase()),
+            Self::Id(id) => (false, id.to_owned()),
         }
     }
 }

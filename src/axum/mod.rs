@@ -53,6 +53,7 @@ mod cookies;
 mod csrf;
 pub mod endpoints;
 mod extract;
+mod gate;
 mod grant;
 mod guard;
 mod introspection;
