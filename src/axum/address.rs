@@ -1,6 +1,10 @@
 //! The address of a request's client.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::{HeaderName, request::Parts};
 
@@ -53,13 +57,20 @@ impl ClientAddress {
                 .flat_map(|header| header.as_bytes().split(|byte| *byte == b','))
                 .collect();
             let at = entries.len().checked_sub(proxies)?;
-            str::from_utf8(entries.get(at)?).ok()?.trim().parse().ok()
+            address(str::from_utf8(entries.get(at)?).ok()?.trim())
         })
     }
 
     pub(super) fn of(&self, parts: &Parts) -> Option<IpAddr> {
         (self.0)(parts)
     }
+}
+
+/// Some proxies write a port as well, and an IPv6 address in brackets.
+fn address(entry: &str) -> Option<IpAddr> {
+    let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || entry.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+    entry.parse().ok().or_else(with_port).or_else(bare)
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -10,7 +10,7 @@ use super::{
     ClientAddress, ContextOf, Cookies, Inner, LoginLimits, Web,
     introspection::Callers,
     limits::Limits,
-    origin::Origins,
+    origin::{self, Origins},
     tally::{self, Tally},
 };
 use crate::{
@@ -120,6 +120,9 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_sound()) {
             return Err(WebConfigError::Cookies);
         }
+        if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
+            return Err(WebConfigError::Origin);
+        }
         let live = self.service.live(self.live_bound).map_err(WebConfigError::LiveBound)?;
         let callers = Callers::new(self.callers).ok_or(WebConfigError::CallerSecret)?;
         if development {
@@ -163,6 +166,9 @@ pub enum WebConfigError {
     /// A cookie's name takes ASCII letters and digits, and its path begins with a `/`, does not end
     /// with one, and has no blank, comma or semicolon.
     Cookies,
+    /// A trusted origin is written as browsers do: `https://app.example.com`, or with a port, in lower
+    /// case and without a slash at its end.
+    Origin,
     /// The bound of live guards.
     LiveBound(BoundError),
     /// An introspection caller's secret takes at least 32 bytes, and its id at least one.
@@ -175,6 +181,10 @@ impl fmt::Display for WebConfigError {
             Self::Cookies => f.write_str(
                 "a cookie's name takes letters and digits, and its path begins with `/` and ends \
                  with none",
+            ),
+            Self::Origin => f.write_str(
+                "a trusted origin takes a scheme and a host, and no slash at its end: \
+                 `https://app.example.com`",
             ),
             Self::LiveBound(_) => {
                 let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());

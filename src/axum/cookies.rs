@@ -142,6 +142,11 @@ impl Cookies {
         Some(header)
     }
 
+    /// Whether browsers keep a cookie with this value (RFC 6265bis §5.7).
+    pub(super) fn fits(&self, slot: Slot, value: &str) -> bool {
+        self.name_of(slot).len() + value.len() <= 4096
+    }
+
     /// The `Set-Cookie` that deletes it.
     pub(super) fn delete(&self, slot: Slot) -> Option<HeaderValue> {
         self.set(slot, "", Duration::ZERO)

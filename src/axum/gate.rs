@@ -132,18 +132,20 @@ where
         tokens: Result<SessionTokens<C>, ServiceError>,
         user: Option<&str>,
     ) -> Result<Grant<C>, Refusal> {
-        let grant = tokens.and_then(|tokens| {
-            let authority = self.service().authority();
-            let now = authority.now();
-            let access = authority.open(tokens.access())?.expires_at() - now;
-            let lifetimes = (access, tokens.session().expires_at() - now);
-            Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
-        });
-        grant.map_err(|error| {
-            let refusal = error.into();
-            self.0.tally.add(&refusal, user);
-            refusal
-        })
+        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
+        grant.inspect_err(|refusal| self.0.tally.add(refusal, user))
+    }
+
+    fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+        let access = tokens.access().expose();
+        if self.cookies().is_some_and(|cookies| !cookies.fits(Slot::Access, access)) {
+            return Err(Misconfigured::LongCookie.into());
+        }
+        let authority = self.service().authority();
+        let now = authority.now();
+        let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
+        let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
+        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
     }
 
     /// Counts and logs a refusal.

@@ -1,7 +1,7 @@
 //! The layer: puts a web into each request.
 
 use std::{
-    any::Any,
+    any::{Any, type_name},
     fmt,
     future::Future,
     pin::Pin,
@@ -39,8 +39,11 @@ where
         let found = match extensions.get::<Installed>() {
             None => Err(Misconfigured::NoLayer.into()),
             Some(installed) => {
+                let found = installed.0.types();
                 let any: Arc<dyn Any + Send + Sync> = Arc::clone(&installed.0) as _;
-                any.downcast().map(Self).map_err(|_| Refusal::other_types::<Self>())
+                any.downcast().map(Self).map_err(|_| {
+                    Misconfigured::OtherTypes { wanted: type_name::<(F, C)>(), found }.into()
+                })
             }
         };
         if let Err(Refusal::Misconfigured(what)) = &found {
@@ -57,6 +60,9 @@ pub(super) struct Installed(pub(super) Arc<dyn Endpoints>);
 /// A web whose types are not known: what its endpoints need, none of which shows them.
 pub(super) trait Endpoints: Any + Send + Sync {
     fn call(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Answer;
+
+    /// The names of its types.
+    fn types(&self) -> &'static str;
 }
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -68,6 +74,10 @@ where
 {
     fn call(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Answer {
         Box::pin(Web(self).endpoint(endpoint, request))
+    }
+
+    fn types(&self) -> &'static str {
+        type_name::<(F, C)>()
     }
 }
 

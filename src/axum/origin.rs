@@ -53,6 +53,15 @@ impl Origins {
     }
 }
 
+/// Whether this is an origin as browsers write it (RFC 6454 §6.2), and not `null`, which is
+/// everybody's.
+pub(super) fn is_origin(text: &str) -> bool {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let in_host =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
+}
+
 /// Whether a request of this kind changes nothing (RFC 9110 §9.2.1), and opens no WebSocket, which
 /// browsers let any page do. A proxy that asks for a check leaves `Upgrade` out of what it asks.
 pub(super) fn is_safe(parts: &Parts) -> bool {

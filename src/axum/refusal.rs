@@ -1,6 +1,6 @@
 //! Refusals: what a client is answered, and what the log is told.
 
-use std::{any::type_name, error, fmt, sync::Arc};
+use std::{error, fmt, sync::Arc};
 
 use axum_core::{
     body::Body,
@@ -35,13 +35,13 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// | no session is free | 409 | `sessions_full` |
 /// | a new password too short or too long to hash | 422 | `invalid_password` |
 /// | [`Ambiguous`](Self::Ambiguous), [`BadRequest`](Self::BadRequest) | 400 | `invalid_request` |
-/// | [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 413, 415, 431 | `invalid_request` |
+/// | [`BodyTimeout`](Self::BodyTimeout), [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 408, 413, 415, 431 | `invalid_request` |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429 with `Retry-After` | `too_many_attempts` |
 /// | the store does not answer | 503 with `Retry-After` | `temporarily_unavailable` |
 /// | the others | 500 | `server_error` |
 ///
-/// 401 and the 403 of a step-up come with a challenge (`WWW-Authenticate: Bearer`, RFC 6750 §3,
-/// RFC 9470 §3), and all with `Cache-Control: no-store`. A layer that shows people a page instead finds
+/// 401, the 403 of a step-up and the 400 of two tokens come with a challenge (`WWW-Authenticate:
+/// Bearer`, RFC 6750 §3, RFC 9470 §3), and all with `Cache-Control: no-store`. A layer that shows people a page instead finds
 /// the refusal by [`of`](Self::of).
 ///
 /// # Security
@@ -69,6 +69,8 @@ pub enum Refusal {
     },
     /// The request's body is not what the handler takes: why, for the log.
     BadRequest(String),
+    /// The body took too long to arrive.
+    BodyTimeout,
     /// The body is neither JSON nor a form.
     UnsupportedMediaType,
     /// The body is longer than any that is taken.
@@ -91,9 +93,13 @@ pub enum Misconfigured {
     NoLayer,
     /// The layer's `Web` is of other types than the extractor's.
     OtherTypes {
-        /// The `Web` that the extractor is of.
+        /// The fields and claims that the extractor is of.
         wanted: &'static str,
+        /// Those of the layer's.
+        found: &'static str,
     },
+    /// An access token is too long for a cookie, so that browsers drop it.
+    LongCookie,
     /// The address of a request's client is not known, which attempts are counted by.
     NoClientAddress,
     /// Tokens were to be set as cookies, and the `Web` has none.
@@ -157,6 +163,7 @@ impl Refusal {
             Self::StepUp { .. } => "step_up",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::BadRequest(_) => "bad_request",
+            Self::BodyTimeout => "body_timeout",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge => "body_too_large",
             Self::HeaderTooLarge => "header_too_large",
@@ -180,6 +187,7 @@ impl Refusal {
             Self::CrossSite => (S::FORBIDDEN, "cross_site_request"),
             Self::StepUp { .. } => (S::FORBIDDEN, STEP_UP),
             Self::TooManyAttempts { .. } => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "invalid_request"),
             Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "invalid_request"),
             Self::HeaderTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
@@ -238,10 +246,6 @@ impl Refusal {
             _ => None,
         }
     }
-
-    pub(super) fn other_types<T>() -> Self {
-        Self::Misconfigured(Misconfigured::OtherTypes { wanted: type_name::<T>() })
-    }
 }
 
 /// RFC 6750 §3.1.
@@ -291,6 +295,7 @@ impl fmt::Display for Refusal {
             }
             Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
             Self::BadRequest(why) => write!(f, "the body cannot be read: {why}"),
+            Self::BodyTimeout => f.write_str("the body took too long to arrive"),
             Self::UnsupportedMediaType => f.write_str("the body is neither JSON nor a form"),
             Self::BodyTooLarge => f.write_str("the body is too long"),
             Self::HeaderTooLarge => f.write_str("the header with the token is too long"),
@@ -316,9 +321,14 @@ impl fmt::Display for Misconfigured {
             Self::NoLayer => f.write_str(
                 "relatch's layer is missing: add `.layer(web.layer())` to the router, after the routes",
             ),
-            Self::OtherTypes { wanted } => write!(
+            Self::OtherTypes { wanted, found } => write!(
                 f,
-                "relatch's layer is of a Web with other fields or claims than the handler's {wanted}"
+                "a handler asks for a Web or a session of (fields, claims) {wanted}, and the layer's \
+                 are {found}: name both, as in `Authenticated<Profile, Role>`"
+            ),
+            Self::LongCookie => f.write_str(
+                "an access token is longer than the 4096 bytes that browsers take for a cookie: let \
+                 it carry fewer claims",
             ),
             Self::NoClientAddress => f.write_str(
                 "the client's address is not known: set `WebBuilder::client_address`, and for the \

@@ -26,7 +26,7 @@ pub(super) async fn read<T: DeserializeOwned>(
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),
         Ok(Err(_)) => return Err(Refusal::BadRequest("it broke off".into())),
-        Err(_) => return Err(Refusal::BadRequest("it took too long to arrive".into())),
+        Err(_) => return Err(Refusal::BodyTimeout),
     };
     match format {
         Format::Json => serde_json::from_slice(&bytes).map_err(|error| {
