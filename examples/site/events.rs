@@ -1,21 +1,23 @@
 //! What happened to users' sessions that they should hear of.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use relatch::SessionEvent;
 
-/// The last ones, of all users. A clone is the same.
+/// The last ones of each user: nobody's fill up the room of others'. A clone is the same.
 #[derive(Clone, Default)]
-pub(crate) struct Events(Arc<Mutex<VecDeque<SessionEvent>>>);
+pub(crate) struct Events(Arc<Mutex<HashMap<String, VecDeque<SessionEvent>>>>);
 
-const KEPT: usize = 100;
+/// Of each user.
+const KEPT: usize = 20;
 
 impl Events {
     pub(crate) fn add(&self, event: &SessionEvent) {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = events.entry(event.user_id().to_owned()).or_default();
         events.push_front(event.clone());
         events.truncate(KEPT);
     }
@@ -23,6 +25,6 @@ impl Events {
     /// Those of this user, the last one first.
     pub(crate) fn of(&self, user_id: &str) -> Vec<SessionEvent> {
         let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        events.iter().filter(|event| event.user_id() == user_id).cloned().collect()
+        events.get(user_id).into_iter().flatten().cloned().collect()
     }
 }

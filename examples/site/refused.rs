@@ -43,7 +43,8 @@ fn page(web: &Web, request: &Parts, refusal: &Refusal, response: &Response) -> R
             let token = web.access_token(request).ok().flatten();
             let token = token.map(|token| taken_apart::token(token.expose()));
             let page = pages::logged_out(reason.as_str(), in_words(reason), token.as_ref());
-            (web.forget(), in_place_of(response, page)).into_response()
+            // The cookies stay: another page may have been given fresh ones meanwhile.
+            in_place_of(response, page)
         }
         (Refusal::StepUp { .. }, _) => {
             in_place_of(response, pages::confirm(request.uri.path(), None))

@@ -77,7 +77,8 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     }
 
     /// Binds tokens to a context that is read off the request, each time that one is handed out and
-    /// each time that one comes: to the client's network, to a hardened cookie.
+    /// each time that one comes: to the client's network, to a hardened cookie. In another context a
+    /// token is rejected, and cannot be revoked or logged out by either.
     pub fn context(mut self, context: impl Fn(&Parts) -> Context + Send + Sync + 'static) -> Self {
         self.context = Box::new(context);
         self

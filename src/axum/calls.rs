@@ -158,7 +158,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: if it [is logged out](Refusal::is_logged_out), answer with
+    /// [`Refusal`]: if it is the [rejection](Refusal::reason) of a token, and no other, answer with
     /// [`forget`](Self::forget) as well.
     pub async fn refresh(
         &self,
@@ -180,7 +180,9 @@ where
     }
 
     /// Logs this device out, by its access token, or by its refresh token where that comes in a
-    /// cookie and the other has expired. A cookie of a session that is over already is no error.
+    /// cookie and the other has expired. A cookie of a session that is over already is no error; nor
+    /// is one that cannot be verified, as in another context than the session's, which then lives on
+    /// without it.
     ///
     /// # Errors
     ///
@@ -246,7 +248,8 @@ where
     ///
     /// [`Refusal`].
     pub async fn log_out_everywhere(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
-        let session = self.authenticate(request).await?;
+        // Past the cache: a device that was logged out elsewhere does not do it to all others.
+        let session = self.authenticate_fresh(request).await?;
         let done = self.service().log_out_everywhere(session.user().id()).await;
         self.told(done.map_err(Refusal::from), Some(&session))?;
         Ok(self.forget())

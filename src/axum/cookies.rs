@@ -21,8 +21,8 @@ const MAX_COOKIE_BYTES: usize = 16 * 1024;
 /// # Security
 ///
 /// Another host of the same domain can set a `__Secure-` cookie for the whole domain, and so plant
-/// a refresh token of its own account, though not read or replace one: do not hand out subdomains
-/// to strangers beside a login.
+/// a refresh token of its own account, though not read or replace one; beside one that is there it
+/// keeps the session from being refreshed. Do not hand out subdomains to strangers beside a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
     name: String,

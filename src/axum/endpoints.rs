@@ -42,8 +42,9 @@ pub async fn login(request: Request) -> Response {
 /// Exchanges the refresh token: `POST`. With cookies it takes that of the request, without cookies
 /// `refresh_token`. 200 with a [`Grant`](super::Grant).
 ///
-/// Where the session is over, 401 and the cookies are deleted; any other error leaves them, and the
-/// client tries again.
+/// Where the token is rejected, 401 and the cookies are deleted; any other error leaves them, and the
+/// client tries again. One at a time with what gives fresh cookies besides ([`reauthenticate`],
+/// [`change_password`], [`logout_others`]): the answer to an old one that comes late deletes them.
 pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
 }
@@ -94,8 +95,9 @@ pub async fn sessions(request: Request) -> Response {
 }
 
 /// Token revocation (RFC 7009): `POST` of a form with `token`, an access token or a refresh token,
-/// whose session ends. 200, also for a token that is no good; 503 where it could not be revoked. Who
-/// has the token may, so clients are not authenticated.
+/// whose session ends. 200, also for a token that is no good; 400 with `unsupported_token_type` for
+/// one of no session, which lives on; 503 where it could not be revoked. Who has the token may, so
+/// clients are not authenticated. It comes in the context of this request.
 pub async fn revoke(request: Request) -> Response {
     call(Endpoint::Revoke, request).await
 }
@@ -108,7 +110,8 @@ pub async fn revoke(request: Request) -> Response {
 ///
 /// # Security
 ///
-/// The answer holds now. Who keeps it adds that to how late a revocation is seen.
+/// The answer holds now. Who keeps it adds that to how late a revocation is seen. A token that is
+/// bound to a [context](super::WebBuilder::context) is never active: the caller is not its client.
 pub async fn introspect(request: Request) -> Response {
     call(Endpoint::Introspect, request).await
 }
@@ -128,7 +131,8 @@ pub async fn introspect(request: Request) -> Response {
 /// - its `Upgrade`, which proxies pass on only when told. Without it a page of another site may open
 ///   a WebSocket in the user's name.
 ///
-/// Let the proxy set [`USER_ID_HEADER`] as well, always, or clients write their own.
+/// Let the proxy set [`USER_ID_HEADER`] as well, always, or clients write their own; and so
+/// `X-Forwarded-For`, where a client's address counts.
 ///
 /// # Example
 ///
@@ -137,6 +141,7 @@ pub async fn introspect(request: Request) -> Response {
 ///     auth_request /auth/check;
 ///     auth_request_set $user_id $upstream_http_x_user_id;
 ///     proxy_set_header X-User-Id $user_id;
+///     proxy_set_header X-Forwarded-For $remote_addr;
 ///     proxy_pass http://application;
 ///     error_page 500 = @unavailable;
 /// }
@@ -147,6 +152,7 @@ pub async fn introspect(request: Request) -> Response {
 ///     proxy_set_header Content-Length "";
 ///     proxy_set_header Host $http_host;
 ///     proxy_set_header Upgrade $http_upgrade;
+///     proxy_set_header X-Forwarded-For $remote_addr;
 ///     proxy_set_header X-Original-Method $request_method;
 /// }
 /// location @unavailable {
@@ -259,7 +265,10 @@ where
         };
         match self.refresh(parts, given).await {
             Ok(grant) => Ok(grant.into_response()),
-            Err(refusal) if refusal.is_logged_out() => Ok((self.forget(), refusal).into_response()),
+            // Where none came, the session may well live.
+            Err(refusal) if refusal.reason().is_some() => {
+                Ok((self.forget(), refusal).into_response())
+            }
             Err(refusal) => Err(refusal),
         }
     }
@@ -324,9 +333,8 @@ where
     async fn on_revoke(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
         let TokenForm { token } = self.body(parts, body).await?;
         match self.service().revoke(&token, (self.0.context)(parts)).await {
-            Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {
-                Ok(StatusCode::OK.into_response())
-            }
+            Ok(_) | Err(ServiceError::Rejected(_)) => Ok(StatusCode::OK.into_response()),
+            Err(ServiceError::NoSession) => self.told(Err(Refusal::UnsupportedToken), None),
             Err(error) => self.told(Err(error.into()), None),
         }
     }

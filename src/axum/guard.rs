@@ -28,6 +28,8 @@ where
     /// what [`layer`](Self::layer) does as well, and [`Authenticated`](super::Authenticated) behind
     /// it takes its session.
     ///
+    /// It goes by the request's method as it is then: put what overrides methods outside of it.
+    ///
     /// Elsewhere than in axum the session is in the request's extensions, as a
     /// [`Session<StoredUser<F>, C>`](Session).
     #[must_use]

@@ -27,7 +27,9 @@ use super::{Misconfigured, Refusal};
 /// logging in meanwhile, though not from sessions there are. That is the price of bounding what a
 /// guesser with many addresses gets.
 ///
-/// They are counted in this process: several let that many more through.
+/// They are counted by each [`Web`](super::Web) of each process: several let that many more through.
+/// Names that differ in case or in blanks around them are one; fold what else your database takes for
+/// the same before you hand it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginLimits {
     account: Option<(NonZeroU32, Duration)>,

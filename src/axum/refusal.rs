@@ -35,6 +35,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// | no session is free | 409 | `sessions_full` |
 /// | a new password too short or too long to hash | 422 | `invalid_password` |
 /// | [`Ambiguous`](Self::Ambiguous), [`BadRequest`](Self::BadRequest) | 400 | `invalid_request` |
+/// | [`UnsupportedToken`](Self::UnsupportedToken) | 400 | `unsupported_token_type` |
 /// | [`BodyTimeout`](Self::BodyTimeout), [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 408, 413, 415, 431 | `invalid_request` |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429 with `Retry-After` | `too_many_attempts` |
 /// | the store does not answer | 503 with `Retry-After` | `temporarily_unavailable` |
@@ -77,6 +78,8 @@ pub enum Refusal {
     BodyTooLarge,
     /// The header with the token or the cookies is longer than any that is taken.
     HeaderTooLarge,
+    /// The token is good, and cannot be revoked by itself: it is of no session.
+    UnsupportedToken,
     /// The caller of an introspection is not one of those that may.
     UnknownCaller,
     /// The service refused or failed.
@@ -167,6 +170,7 @@ impl Refusal {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge => "body_too_large",
             Self::HeaderTooLarge => "header_too_large",
+            Self::UnsupportedToken => "unsupported_token",
             Self::UnknownCaller => "unknown_caller",
             Self::Misconfigured(_) => "misconfigured",
             Self::Service(ServiceError::Rejected(rejection)) => rejection.reason().as_str(),
@@ -184,6 +188,8 @@ impl Refusal {
             Self::NoToken => (S::UNAUTHORIZED, "login_required"),
             Self::UnknownCaller => (S::UNAUTHORIZED, "invalid_client"),
             Self::Ambiguous | Self::BadRequest(_) => (S::BAD_REQUEST, "invalid_request"),
+            // RFC 7009 §2.2.1.
+            Self::UnsupportedToken => (S::BAD_REQUEST, "unsupported_token_type"),
             Self::CrossSite => (S::FORBIDDEN, "cross_site_request"),
             Self::StepUp { .. } => (S::FORBIDDEN, STEP_UP),
             Self::TooManyAttempts { .. } => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
@@ -299,6 +305,7 @@ impl fmt::Display for Refusal {
             Self::UnsupportedMediaType => f.write_str("the body is neither JSON nor a form"),
             Self::BodyTooLarge => f.write_str("the body is too long"),
             Self::HeaderTooLarge => f.write_str("the header with the token is too long"),
+            Self::UnsupportedToken => f.write_str("the token is of no session"),
             Self::UnknownCaller => f.write_str("the caller is not one that may introspect"),
             Self::Service(error) => error.fmt(f),
             Self::Misconfigured(what) => what.fmt(f),

@@ -62,10 +62,8 @@ pub(crate) async fn log_out(
     request: Parts,
     Form(Device { session }): Form<Device>,
 ) -> Result<Redirect, Refusal> {
-    // What is no id is of no session.
-    if let Ok(device) = session.parse() {
-        web.log_out_device(&request, device).await?;
-    }
+    let device = session.parse().map_err(|_| Refusal::BadRequest("no session's id".into()))?;
+    web.log_out_device(&request, device).await?;
     Ok(Redirect::to("/devices"))
 }
 

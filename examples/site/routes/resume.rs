@@ -28,7 +28,8 @@ pub(crate) async fn resume(
     }
     match web.refresh(&request, None).await {
         Ok(grant) => Ok((grant, Redirect::to(to)).into_response()),
-        Err(refusal) if refusal.is_logged_out() => {
+        Err(Refusal::NoToken) => Ok(Redirect::to("/login").into_response()),
+        Err(refusal) if refusal.reason().is_some() => {
             Ok((web.forget(), Redirect::to("/login")).into_response())
         }
         Err(refusal) => Err(refusal),

@@ -2,11 +2,15 @@
 
 use axum::{Router, response::Redirect, routing::post};
 use http::request::Parts;
-use relatch::axum::{Cookies, Grant, LoggedOut, Refusal, Web, WebConfigError};
+use relatch::{
+    SystemEntropy,
+    axum::{Cookies, Grant, LoggedOut, Refusal, Web, WebConfigError},
+    service::Service,
+};
 use serde_json::json;
 
 use super::{ACCESS_SECONDS, ALICE, IDLE_SECONDS, World, alices_login, get_, post_, send};
-use crate::web::logs::Log;
+use crate::{common::builder, web::logs::Log};
 
 const DELETED: [&str; 2] = [
     "__Host-access=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax",
@@ -161,6 +165,43 @@ async fn what_cannot_stand_in_a_cookie_is_no_setting() {
     }
     for name in ["a b", "a-b", "a=b", "a;b", "\u{e4}", "a\n", "__Host"] {
         assert_eq!(build(Cookies::new().named(name)), Some(WebConfigError::Cookies), "{name:?}");
+    }
+}
+
+#[test]
+fn a_trusted_origin_is_written_as_browsers_do() {
+    let service = World::bearer().web.service().clone();
+    let build = |origin: &str| Web::builder(service.clone()).trust_origin(origin).build().err();
+    assert_eq!(build("https://app.example.com"), None);
+    for bad in
+        ["null", "*", "https://app.example.com/", "https://App.example.com", "app.example.com"]
+    {
+        assert_eq!(build(bad), Some(WebConfigError::Origin), "{bad}");
+    }
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Long {
+    text: String,
+}
+
+/// Browsers drop such a cookie without a word, and the user would be logged out again at once.
+#[tokio::test]
+async fn a_token_too_long_for_a_cookie_is_an_error() {
+    let world = World::bearer();
+    for (len, status) in [(2500, 200), (3500, 500)] {
+        let claims = move |_: &_| Long { text: "x".repeat(len) };
+        let authority = builder(&world.clock).entropy(SystemEntropy).max_token_bytes(8192);
+        let authority = authority.build().unwrap();
+        let service = Service::builder(authority, world.store.clone()).claims(claims).build();
+        let start =
+            async |web: Web<(), Long>, request: Parts| web.start_session(&request, ALICE).await;
+        let web = Web::builder(service).cookies(Cookies::new()).build().unwrap();
+        let app = Router::new().route("/start", post(start)).layer(web.layer());
+        let log = Log::new();
+        let answer = send(&app, post_("/start").same_origin()).await.is(status);
+        assert_eq!(answer.all("set-cookie").is_empty(), status == 500);
+        assert_eq!(log.take().contains("4096 bytes"), status == 500);
     }
 }
 

@@ -131,6 +131,30 @@ async fn what_asks_for_the_password_is_counted_by_the_users_id() {
     assert!(world.lives(&tokens).await && world.lives(&other).await);
 }
 
+/// Whoever floods a name that is somebody's id takes nothing from that user's sessions.
+#[tokio::test(start_paused = true)]
+async fn a_name_does_not_count_for_the_user_of_that_id() {
+    let world = World::with(|web| {
+        web.login_limits(LoginLimits::new().per_account(at_once(3), seconds(30)))
+    });
+    let tokens = world.start(ALICE).await;
+    for _ in 0..5 {
+        let _ = attempt(&world.web, ALICE, "192.0.2.1");
+    }
+    assert!(attempt(&world.web, ALICE, "192.0.2.1").is_some());
+    let right = post_("/auth/reauthenticate").bearer(tokens.access().expose());
+    world.send(right.json(&json!({ "password": PASSWORD }))).await.is(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_in_other_spellings_is_one_account() {
+    let world = world(LoginLimits::new().per_account(at_once(3), seconds(30)));
+    for name in ["alice", "ALICE", " Alice\t"] {
+        assert_eq!(attempt(&world.web, name, "192.0.2.1"), None, "{name}");
+    }
+    assert!(attempt(&world.web, "aLiCe", "192.0.2.1").is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_ipv6_network_is_one_address_and_a_mapped_ipv4_is_its_own() {
     let limits = LoginLimits::danger_unlimited().per_address(at_once(1), seconds(60));
@@ -187,7 +211,7 @@ async fn found(proxies: usize, headers: &[&str]) -> Option<&'static str> {
 #[tokio::test]
 async fn what_proxies_wrote_is_counted_from_the_end() {
     let (a, b, c) = ("192.0.2.1", "192.0.2.2", "192.0.2.3");
-    let cases: [(usize, &[&str], Option<&str>); 17] = [
+    let cases: [(usize, &[&str], Option<&str>); 22] = [
         (1, &[a], Some(a)),
         (1, &["192.0.2.3, 192.0.2.1"], Some(a)),
         (1, &["192.0.2.3,192.0.2.1"], Some(a)),
@@ -197,6 +221,12 @@ async fn what_proxies_wrote_is_counted_from_the_end() {
         (1, &[c, b, a], Some(a)),
         (1, &["192.0.2.3, 192.0.2.2", a], Some(a)),
         (1, &["2001:db8::1"], Some("2001:db8::1")),
+        // Some proxies write the port, and brackets around IPv6.
+        (1, &["192.0.2.1:50123"], Some(a)),
+        (1, &["[2001:db8::1]:50123"], Some("2001:db8::1")),
+        (1, &["[2001:db8::1]"], Some("2001:db8::1")),
+        (1, &["192.0.2.1:port"], None),
+        (1, &["[192.0.2.1]"], None),
         (2, &["192.0.2.3, 192.0.2.1, 192.0.2.2"], Some(a)),
         (2, &[c, a, b], Some(a)),
         (3, &["192.0.2.1, 192.0.2.2", c], Some(a)),
