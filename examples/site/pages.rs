@@ -222,22 +222,6 @@ pub(crate) fn logged_out(reason: &str, in_words: &str, token: Option<&Markup>) -
     page("You were logged out", &Frame { class: "", ..OUTSIDE }, &body)
 }
 
-/// Goes to the same address again, this time from a page of this site: a cookie that is `Strict` comes
-/// along.
-pub(crate) fn once_more(url: &str) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="refresh" content={ "0; url=" (url) };
-                title { "One moment" }
-            }
-            body { p { a href=(url) { "Go on" } } }
-        }
-    }
-}
-
 pub(crate) fn error(title: &str, text: &str) -> Markup {
     let body = html! {
         h1 { (title) }

@@ -10,6 +10,7 @@ use super::{
     ClientAddress, ContextOf, Cookies, Inner, LoginLimits, Web,
     introspection::Callers,
     limits::Limits,
+    local_path,
     origin::{self, Origins},
     tally::{self, Tally},
 };
@@ -33,6 +34,7 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     context: ContextOf,
     limits: LoginLimits,
     live_bound: Duration,
+    login_page: String,
     callers: Vec<(String, String)>,
 }
 
@@ -46,6 +48,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             context: Box::new(|_| Context::new()),
             limits: LoginLimits::new(),
             live_bound: LIVE_BOUND,
+            login_page: "/login".into(),
             callers: Vec::new(),
         }
     }
@@ -97,6 +100,13 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
+    /// Sets where [`resume`](super::endpoints::resume) leads to where the session is over: `/login`
+    /// otherwise.
+    pub fn login_page(mut self, path: impl Into<String>) -> Self {
+        self.login_page = path.into();
+        self
+    }
+
     /// Lets a resource server or a gateway introspect tokens ([`introspect`](super::endpoints::introspect)), which
     /// authenticates by this id and secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
     pub fn introspection_caller(
@@ -115,7 +125,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// [`WebConfigError`] for a setting out of its range.
     pub fn build(self) -> Result<Web<F, C>, WebConfigError>
     where
-        C: Serialize + DeserializeOwned + Send + Sync + 'static,
+        C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
     {
         let development = self.cookies.as_ref().is_some_and(Cookies::is_development);
         if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_sound()) {
@@ -123,6 +133,9 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         }
         if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
             return Err(WebConfigError::Origin);
+        }
+        if local_path(&self.login_page).is_none() {
+            return Err(WebConfigError::LoginPage);
         }
         let live = self.service.live(self.live_bound).map_err(WebConfigError::LiveBound)?;
         let callers = Callers::new(self.callers).ok_or(WebConfigError::CallerSecret)?;
@@ -143,6 +156,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             context: self.context,
             limits: Limits::new(self.limits),
             live,
+            login_page: self.login_page,
             callers,
             tally: Tally::default(),
         })))
@@ -170,6 +184,8 @@ pub enum WebConfigError {
     /// A trusted origin is written as browsers do: `https://app.example.com`, or with a port, in lower
     /// case and without a slash at its end.
     Origin,
+    /// The login page is a path of this site's: [`local_path`](super::local_path()).
+    LoginPage,
     /// The bound of live guards.
     LiveBound(BoundError),
     /// An introspection caller's secret takes at least 32 bytes, and its id at least one.
@@ -187,6 +203,7 @@ impl fmt::Display for WebConfigError {
                 "a trusted origin takes a scheme and a host, and no slash at its end: \
                  `https://app.example.com`",
             ),
+            Self::LoginPage => f.write_str("the login page takes a path that begins with one `/`"),
             Self::LiveBound(_) => {
                 let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
                 write!(f, "the bound of live guards takes {min} to {max} seconds")

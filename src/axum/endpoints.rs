@@ -9,6 +9,7 @@
 //! [`Cookies::refresh_path`](super::Cookies::refresh_path).
 
 mod body;
+mod resume;
 
 use axum_core::{
     body::Body,
@@ -47,6 +48,55 @@ pub async fn login(request: Request) -> Response {
 /// [`change_password`], [`logout_others`]): the answer to an old one that comes late deletes them.
 pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
+}
+
+/// Leads a page without scripts over a refresh: `GET` with `to`, a path of this site
+/// ([`local_path`](super::local_path()), percent-encoded), where 303 leads on to with fresh cookies; to the
+/// [login page](super::WebBuilder::login_page) where the session is over. Mount it under
+/// [`Cookies::refresh_path`](super::Cookies::refresh_path).
+///
+/// Who comes by a link from another site brings no refresh token, whose cookie is `Strict`, and is
+/// answered with a page that asks once more by itself.
+///
+/// # Example
+///
+/// A layer that leads whoever comes without a living access token over it:
+///
+/// ```
+/// use axum::{
+///     Router,
+///     extract::Request,
+///     http::Method,
+///     middleware::{Next, from_fn},
+///     response::{IntoResponse, Redirect, Response},
+///     routing::get,
+/// };
+/// use relatch::axum::{Authenticated, Refusal, Web, endpoints};
+///
+/// async fn lead_over(request: Request, next: Next) -> Response {
+///     let is_get = request.method() == Method::GET;
+///     let resume = format!("/auth/resume?to={}", request.uri().path());
+///     let response = next.run(request).await;
+///     match Refusal::of(&response) {
+///         Some(refusal) if is_get && refusal.is_logged_out() => {
+///             Redirect::to(&resume).into_response()
+///         }
+///         _ => response,
+///     }
+/// }
+///
+/// async fn devices(_: Authenticated) {}
+///
+/// # fn app(web: Web) -> Router {
+/// Router::new()
+///     .route("/devices", get(devices))
+///     .layer(from_fn(lead_over))
+///     .route("/auth/resume", get(endpoints::resume))
+///     .layer(web.layer())
+/// # }
+/// ```
+pub async fn resume(request: Request) -> Response {
+    call(Endpoint::Resume, request).await
 }
 
 /// Logs this device out: `POST` without a body. 204.
@@ -176,6 +226,7 @@ pub const USER_ID_HEADER: &str = "x-user-id";
 pub(super) enum Endpoint {
     Login,
     Refresh,
+    Resume,
     Logout,
     LogoutDevice,
     LogoutOthers,
@@ -194,6 +245,8 @@ impl Endpoint {
         match self {
             Self::Check => None,
             Self::Sessions => Some("GET, HEAD"),
+            // Not HEAD: it gives the next refresh token, and no page takes it.
+            Self::Resume => Some("GET"),
             _ => Some("POST"),
         }
     }
@@ -225,6 +278,7 @@ where
         let answer = match endpoint {
             Endpoint::Login => self.on_login(&parts, body).await,
             Endpoint::Refresh => self.on_refresh(&parts, body).await,
+            Endpoint::Resume => self.on_resume(&parts).await,
             Endpoint::Logout => self.log_out(&parts).await.map(IntoResponse::into_response),
             Endpoint::LogoutDevice => self.on_logout_device(&parts, body).await,
             Endpoint::LogoutOthers => self.on_logout_others(&parts, body).await,

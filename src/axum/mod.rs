@@ -60,6 +60,7 @@ mod introspection;
 mod label;
 mod layer;
 mod limits;
+mod local_path;
 mod origin;
 mod presented;
 mod refusal;
@@ -79,6 +80,7 @@ pub use self::{
     guard::{Guard, GuardLayer},
     layer::{WebLayer, WithWeb},
     limits::LoginLimits,
+    local_path::local_path,
     refusal::{Misconfigured, Refusal},
 };
 use self::{introspection::Callers, limits::Limits, origin::Origins, tally::Tally};
@@ -132,6 +134,7 @@ struct Inner<F, C> {
     context: ContextOf,
     limits: Limits,
     live: Live<StoredUser<F>, StoreError>,
+    login_page: String,
     callers: Callers,
     tally: Tally,
 }

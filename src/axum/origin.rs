@@ -62,6 +62,11 @@ pub(super) fn is_origin(text: &str) -> bool {
     host.is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
 }
 
+/// Whether another site led to this request, as far as the browser says.
+pub(super) fn is_cross_site(parts: &Parts) -> bool {
+    matches!(only(&parts.headers, &SEC_FETCH_SITE), Header::Once("cross-site"))
+}
+
 /// Whether a request of this kind changes nothing (RFC 9110 §9.2.1), and opens no WebSocket, which
 /// browsers let any page do. A proxy that asks for a check leaves `Upgrade` out of what it asks.
 pub(super) fn is_safe(parts: &Parts) -> bool {

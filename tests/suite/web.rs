@@ -134,6 +134,7 @@ fn routes() -> Router {
         .route("/events", any(events))
         .route("/auth/login", post(endpoints::login))
         .route("/auth/refresh", post(endpoints::refresh))
+        .route("/auth/resume", any(endpoints::resume))
         .route("/auth/logout", post(endpoints::logout))
         .route("/auth/logout_device", post(endpoints::logout_device))
         .route("/auth/logout_others", post(endpoints::logout_others))

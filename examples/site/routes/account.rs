@@ -9,13 +9,12 @@ use axum::{
 use maud::Markup;
 use relatch::{
     Entropy, SystemEntropy, User,
-    axum::{Authenticated, Recent, Refusal},
+    axum::{Authenticated, Recent, Refusal, local_path},
     password::PasswordError,
     store::NewUser,
 };
 use serde::Deserialize;
 
-use super::resume;
 use crate::{Profile, Site, Web, pages, refused};
 
 #[derive(Deserialize)]
@@ -136,7 +135,7 @@ pub(crate) async fn confirm(
     Form(Confirmation { password, then }): Form<Confirmation>,
 ) -> Response {
     match web.reauthenticate(&request, &password).await {
-        Ok(grant) => (grant, Redirect::to(resume::local(&then))).into_response(),
+        Ok(grant) => (grant, Redirect::to(local_path(&then).unwrap_or("/"))).into_response(),
         Err(refusal) => refused::again(refusal, |alert| pages::confirm(&then, Some(alert))),
     }
 }

@@ -4,7 +4,6 @@ mod account;
 mod devices;
 mod forgotten;
 mod live;
-mod resume;
 
 use axum::{
     Json, Router,
@@ -46,7 +45,7 @@ fn for_people() -> Router<Site> {
         // The refresh token comes under `/auth` alone, and there it is logged out as well.
         .route("/logout", post(async || Redirect::temporary("/auth/leave")))
         .route("/auth/leave", post(account::log_out))
-        .route("/auth/resume", get(resume::resume))
+        .route("/auth/resume", get(endpoints::resume))
         .route("/devices", get(devices::page))
         .route("/devices/logout", post(devices::log_out))
         .route("/devices/logout-others", post(devices::log_out_others))
