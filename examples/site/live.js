@@ -7,8 +7,11 @@ function show(state, text) {
   live.textContent = text;
 }
 
+let events;
+
 function connect() {
-  const events = new EventSource("/events");
+  events?.close();
+  events = new EventSource("/events");
   events.addEventListener("alive", () => show("alive", "Alive"));
   events.addEventListener("over", ({ data }) => {
     events.close();
@@ -43,6 +46,14 @@ function settle(status) {
 
 const ask = (method, path) => fetch(path, { method }).then((answer) => answer.status, () => 0);
 const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
+
+// A page that is left is kept for a while, and with it one of the few connections to a server.
+addEventListener("pagehide", () => events.close());
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  show("connecting", "Connecting …");
+  connect();
+});
 
 // Whoever comes back to this page may have logged in again on another one.
 document.addEventListener("visibilitychange", async () => {
