@@ -1,0 +1,421 @@
+// What an attacker tries in a browser: with scripts in the pages, and with pages of other origins.
+
+import assert from "node:assert/strict";
+import { form } from "./elsewhere.mjs";
+import { within } from "./programs.mjs";
+import { FIREFOX, SAFARI } from "./world.mjs";
+
+const PASSWORD = "a horse that staples";
+const OTHER_PASSWORD = "a battery that is correct";
+
+const ACCESS_SECONDS = 300;
+const SESSION_SECONDS = 14 * 24 * 60 * 60;
+
+const HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "same-origin",
+};
+
+export function security(story, mode) {
+  /** Of what is the same however the site is reached. */
+  const once = mode === "TLS" ? story : () => {};
+
+  story("keeps its tokens in cookies with every guard", async (world) => {
+    const device = await world.device();
+    const expected = {
+      [world.names.access]: { sameSite: "Lax", path: "/", seconds: ACCESS_SECONDS },
+      [world.names.refresh]: { sameSite: "Strict", path: "/auth", seconds: SESSION_SECONDS },
+    };
+    const check = async () => {
+      const cookies = await device.cookies();
+      assert.deepEqual(Object.keys(cookies).sort(), Object.keys(expected).sort());
+      for (const [name, { sameSite, path, seconds }] of Object.entries(expected)) {
+        const cookie = cookies[name];
+        assert.equal(cookie.httpOnly, true, name);
+        assert.equal(cookie.secure, world.secure, name);
+        assert.equal(cookie.sameSite, sameSite, name);
+        assert.equal(cookie.path, path, name);
+        assert.equal(cookie.domain, "localhost", `${name}: of this host alone, without a dot`);
+        const left = cookie.expires - Date.now() / 1000;
+        assert.ok(left > seconds - 60 && left <= seconds, `${name}: ${left} s left`);
+      }
+      return cookies;
+    };
+    await device.signUp("ada", PASSWORD);
+    const first = await check();
+    await device.forget("access");
+    await device.assertLoggedIn();
+    const resumed = await check();
+    assert.notEqual(resumed[world.names.refresh].value, first[world.names.refresh].value);
+  });
+
+  story("lets no script reach a token", async (world) => {
+    const device = await world.device();
+    await device.signUp("ada", PASSWORD);
+    await world.device(SAFARI).then((phone) => phone.logIn("ada", PASSWORD));
+    await device.assertLoggedIn();
+    const secrets = new Set();
+    const collect = async () => {
+      for (const { value } of Object.values(await device.cookies())) {
+        secrets.add(value).add(value.split(".")[2]);
+      }
+    };
+    await collect();
+
+    const readable = await device.page.evaluate(async () => {
+      const seen = { here: document.documentElement.outerHTML, "document.cookie": document.cookie };
+      for (const name of ["localStorage", "sessionStorage"]) seen[name] = JSON.stringify(window[name]);
+      const databases = await indexedDB.databases();
+      seen.indexedDB = databases.map(({ name }) => name).join();
+      seen.requests = performance.getEntries().map(({ name }) => name).join("\n");
+      const links = [...document.links].map(({ href }) => href);
+      const more = ["/style.css", "/live.js", "/auth/sessions", "/api/me", "/auth/check", "/nowhere"];
+      for (const link of new Set([...links, ...more])) {
+        if (new URL(link, location).origin !== location.origin) continue;
+        const response = await fetch(link);
+        seen[link] = [...response.headers].join("\n") + (await response.text());
+      }
+      const events = (await fetch("/events")).body.getReader();
+      seen.events = new TextDecoder().decode((await events.read()).value);
+      await events.cancel();
+      const refreshed = await fetch("/auth/refresh", { method: "POST" });
+      seen.refreshed = [...refreshed.headers].join("\n") + (await refreshed.text());
+      return seen;
+    });
+    await collect();
+
+    assert.equal(secrets.size, 8, "two tokens and their successors");
+    assert.equal(readable["document.cookie"], "");
+    assert.equal(readable.localStorage, "{}");
+    assert.equal(readable.sessionStorage, "{}");
+    assert.equal(readable.indexedDB, "");
+    assert.match(readable.here, /sid/, "the page shows the token's claims");
+    assert.match(readable["/api/me"], /"ada"/);
+    assert.match(readable.events, /alive/);
+    assert.match(readable.refreshed, /expires_in/);
+    for (const [where, text] of Object.entries(readable)) {
+      for (const secret of secrets) assert.ok(!text.includes(secret), `in ${where}`);
+    }
+  });
+
+  once("shows no refused token either", async (world) => {
+    const device = await world.device();
+    await device.signUp("ada", PASSWORD);
+    const { value } = await device.cookie("access");
+    const phone = await world.device(SAFARI);
+    await phone.logIn("ada", PASSWORD);
+    await phone.submit("/devices/logout-everywhere");
+    await device.assertLoggedOut("revoked_by_version");
+    const source = await device.page.content();
+    assert.match(source, /sid/);
+    assert.ok(!source.includes(value) && !source.includes(value.split(".")[2]));
+  });
+
+  once("sends a strict policy with every answer", async (world) => {
+    const device = await world.device();
+    const paths = ["/", "/signup", "/login", "/forgotten", "/reset?token=x", "/nowhere", "/style.css"];
+    const inside = ["/devices", "/password", "/live.js", "/api/me", "/auth/sessions"];
+    const check = async (paths) => {
+      for (const path of paths) {
+        const response = await device.goto(path);
+        const headers = response.headers();
+        for (const [name, value] of Object.entries(HEADERS)) {
+          assert.equal(headers[name], value, `${path}: ${name}`);
+        }
+        const isPage = /^text\/html/.test(headers["content-type"]);
+        if (isPage) assert.match(headers["cache-control"], /no-store/, path);
+      }
+    };
+    await check([...paths, ...inside]);
+    await device.signUp("ada", PASSWORD);
+    await check(inside);
+  });
+
+  once("runs no script that somebody smuggled into a page", async (world) => {
+    const device = await world.device();
+    await device.signUp("ada", PASSWORD);
+    const owned = await device.page.evaluate(async () => {
+      const inline = document.createElement("script");
+      inline.textContent = "window.ownedBy = 'an inline script'";
+      document.body.append(inline);
+      const foreign = document.createElement("script");
+      foreign.src = "data:text/javascript,window.ownedBy='a foreign script'";
+      const failed = new Promise((resolve) => (foreign.onerror = foreign.onload = resolve));
+      document.body.append(foreign);
+      await failed;
+      const image = document.createElement("div");
+      document.body.append(image);
+      image.innerHTML = "<img src='/nowhere' onerror='window.ownedBy = `a handler`'>";
+      await new Promise((resolve) => image.firstChild.addEventListener("error", resolve));
+      return window.ownedBy;
+    });
+    assert.equal(owned, undefined);
+    assert.ok(device.complaints.length >= 3, "the browser said so");
+    device.complaints.length = 0;
+  });
+
+  once("escapes what people call themselves and their devices", async (world) => {
+    const name = "<img src=/ onerror=alert(1)><b>&amp;";
+    const agents = [
+      `<script>document.title='owned'</script>`,
+      `"><svg/onload=document.title='owned'>`,
+      `'-alert(1)-'&lt;i&gt;`,
+    ];
+    for (const [at, agent] of agents.entries()) {
+      const device = await world.device(agent);
+      if (at === 0) await device.signUp(name, PASSWORD);
+      else await device.logIn(name, PASSWORD);
+    }
+    const device = await world.device();
+    await device.logIn(name, PASSWORD);
+    const text = await device.text("body");
+    for (const agent of agents) assert.ok(text.includes(agent), `${agent} as it is, in ${text}`);
+    assert.equal((await device.page.$$("main img, [onerror], [onload]")).length, 0);
+    const scripts = await device.page.$$eval("script", (all) => all.map((script) => script.src));
+    assert.deepEqual(scripts, [`${world.url}/live.js`]);
+
+    await device.press("button", `Log out ${agents[0]}`);
+    assert.equal((await device.devices()).length, agents.length);
+
+    // What is shown again in a form that was refused.
+    const other = await world.device();
+    const breakOut = `"><img src=/ onerror=alert(1)>`;
+    await other.tryLogIn(breakOut, PASSWORD);
+    assert.equal((await other.page.$$("main img")).length, 0);
+    await other.goto(`/reset?token=${encodeURIComponent(breakOut)}`);
+    assert.equal((await other.page.$$("main img")).length, 0);
+  });
+
+  once("resumes to pages of its own alone", async (world) => {
+    const device = await world.device();
+    await device.signUp("ada", PASSWORD);
+    const other = await world.elsewhere("127.0.0.1");
+    const host = new URL(other.origin).host;
+    const outside = [
+      other.origin,
+      `//${host}/`,
+      `/\\${host}/`,
+      `\\\\${host}/`,
+      `/\t/${host}/`,
+      `/\n/${host}/`,
+      `javascript:alert(1)`,
+      `/devices\r\nset-cookie: a=b`,
+      "",
+    ];
+    for (const to of outside) {
+      await device.goto(`/auth/resume?to=${encodeURIComponent(to)}`);
+      assert.equal(new URL(device.page.url()).origin, world.url, JSON.stringify(to));
+    }
+    // Nor does the page say otherwise that is shown to who comes from elsewhere.
+    for (const to of outside.slice(1, 3)) {
+      const link = `${world.url}/auth/resume?to=${encodeURIComponent(to)}`;
+      await device.page.goto(other.serve(`<a href="${link}">a link</a>`));
+      await device.click("a");
+      await device.page.waitForSelector("#devices");
+      await device.arrivedAt("/devices");
+    }
+    assert.equal((await device.cookies()).a, undefined);
+  });
+
+  story("stands in no frame", async (world) => {
+    const device = await world.device();
+    await device.signUp("ada", PASSWORD);
+    for (const host of ["127.0.0.1", "localhost"]) {
+      const other = await world.elsewhere(host);
+      await device.page.goto(other.serve(`<iframe src="${world.url}/devices"></iframe>`));
+      const frame = await (await device.page.$("iframe")).contentFrame();
+      assert.match(frame.url(), /^chrome-error:/, host);
+    }
+    assert.equal(device.complaints.length, 2);
+    device.complaints.length = 0;
+  });
+
+  // From another site the browser keeps its cookies away, where they say so; from another origin of
+  // the same site it sends them all, and it is for the server to refuse.
+  for (const [where, host, sent] of [
+    ["another site", "127.0.0.1", false],
+    ["another origin of the same site", "localhost", true],
+  ]) {
+    story(`refuses the forms of ${where}`, async (world) => {
+      const { laptop, unharmed, phone } = await target(world);
+      const mallory = await world.device();
+      await mallory.signUp("mallory", OTHER_PASSWORD);
+      const other = await world.elsewhere(host);
+      const cookiesSent = await watchCookies(laptop.page, world.url);
+      const forms = [
+        ["/devices/logout-everywhere", {}],
+        ["/devices/logout", { session: phone }],
+        ["/devices/logout-others", { password: PASSWORD }],
+        ["/logout", {}],
+        ["/password", { present: PASSWORD, new: OTHER_PASSWORD }],
+        ["/account/delete", {}],
+        ["/confirm", { password: PASSWORD, then: "/devices" }],
+        ["/login", { name: "mallory", password: OTHER_PASSWORD }],
+        ["/signup", { name: "eve", password: OTHER_PASSWORD }],
+        ["/forgotten", { name: "ada" }],
+        ["/auth/login", { username: "mallory", password: OTHER_PASSWORD }],
+        ["/auth/logout", {}],
+        ["/auth/refresh", {}],
+      ];
+      const before = owners(await laptop.cookies());
+      for (const [action, fields] of forms) {
+        const answered = laptop.page.waitForResponse(
+          (answer) => answer.request().method() === "POST" && answer.status() !== 307,
+        );
+        await Promise.all([answered, laptop.page.goto(other.serve(form(world.url + action, fields)))]);
+        const status = (await answered).status();
+        // Without a cookie it is nobody's request, and its page begins with finding out whose.
+        const isNobodys = !sent && [303, 401].includes(status);
+        assert.ok(status === 403 || isNobodys, `${action}: ${status}`);
+        if (status === 303) await laptop.page.waitForSelector("#devices");
+        assert.deepEqual(owners(await laptop.cookies()), before, action);
+      }
+      assert.equal(cookiesSent().includes(world.names.access), sent);
+      assert.equal(cookiesSent().includes(world.names.refresh), sent);
+      await unharmed();
+      assert.equal((await mallory.tryLogIn("eve", OTHER_PASSWORD)).status(), 401);
+      assert.doesNotMatch(world.site.output, /link for/);
+    });
+
+    story(`refuses the scripts of ${where}`, async (world) => {
+      const { laptop, unharmed } = await target(world);
+      const other = await world.elsewhere(host);
+      const before = owners(await laptop.cookies());
+      const posted = [];
+      laptop.page.on("response", (response) => {
+        const isLast = response.request().method() === "POST" && response.status() !== 307;
+        if (isLast) posted.push(response.status());
+      });
+      await laptop.page.goto(other.serve(""));
+      const cookiesSent = await watchCookies(laptop.page, world.url);
+
+      const posts = ["/auth/logout", "/auth/refresh", "/devices/logout-everywhere", "/logout"];
+      const outcomes = await laptop.page.evaluate(fetchAll, world.url, posts);
+      for (const { path, mode, read } of outcomes) assert.equal(read, null, `${path}, ${mode}`);
+      const refusals = sent ? [403] : [303, 401, 403];
+      assert.ok(posted.every((status) => refusals.includes(status)), `${posted}`);
+      assert.ok(posted.length >= posts.length);
+      assert.equal(cookiesSent().includes(world.names.access), sent);
+      assert.deepEqual(owners(await laptop.cookies()), before);
+      await unharmed();
+    });
+
+    story(`refuses the WebSockets of ${where}`, async (world) => {
+      const { laptop, unharmed } = await target(world);
+      const socket = `${world.url.replace("http", "ws")}/ws`;
+      await laptop.goto("/devices");
+      assert.deepEqual(await laptop.page.evaluate(talk, socket), ["open", "hello"]);
+
+      const other = await world.elsewhere(host);
+      await laptop.page.goto(other.serve(""));
+      const cdp = await laptop.page.createCDPSession();
+      await cdp.send("Network.enable");
+      const answers = [];
+      cdp.on("Network.webSocketFrameError", ({ errorMessage }) => answers.push(errorMessage));
+      assert.deepEqual(await laptop.page.evaluate(talk, socket), ["closed 1006"]);
+      // Which also tells whether its cookies came along.
+      assert.match(answers[0], sent ? /code: 403/ : /HTTP Authentication/);
+      await unharmed();
+    });
+  }
+
+  once("closes the WebSocket of a session that ended", async (world) => {
+    const { laptop, phone } = await target(world);
+    await laptop.page.goto(`${world.url}/devices`);
+    const other = await world.device(SAFARI);
+    await other.logIn("ada", PASSWORD);
+    const closed = other.page.evaluate(
+      (url) =>
+        new Promise((resolve) => {
+          const socket = new WebSocket(url);
+          socket.onopen = () => (window.opened = true);
+          socket.onclose = ({ code, reason }) => resolve({ code, reason });
+        }),
+      `${world.url.replace("http", "ws")}/ws`,
+    );
+    await other.page.waitForFunction(() => window.opened);
+    const [{ session }] = (await other.devices()).filter(({ current }) => current);
+    assert.notEqual(session, phone);
+    await laptop.goto("/devices");
+    await laptop.click(`[data-session="${session}"] button`);
+    const { code, reason } = await within(5_000, "the close", closed);
+    assert.deepEqual([code, reason], [3000, "revoked"]);
+  });
+}
+
+/** Ada's laptop and the session of her phone, and the check that neither came to harm. */
+async function target(world) {
+  const laptop = await world.device(FIREFOX);
+  await laptop.signUp("ada", PASSWORD);
+  const phone = await world.device(SAFARI);
+  await phone.logIn("ada", PASSWORD);
+  const [{ session }] = (await phone.devices()).filter(({ current }) => current);
+  const unharmed = async () => {
+    for (const device of [laptop, phone]) {
+      await device.assertLoggedIn();
+      const me = await device.page.evaluate(() => fetch("/api/me").then((answer) => answer.json()));
+      assert.equal(me.name, "ada");
+    }
+    const sessions = (await laptop.devices()).map(({ session }) => session);
+    assert.ok(sessions.includes(session));
+    const third = await world.device();
+    await third.logIn("ada", PASSWORD);
+  };
+  return { laptop, unharmed, phone: session };
+}
+
+/** The names of the cookies that the browser sent from now on with what pages of another origin ask. */
+async function watchCookies(page, own) {
+  const cdp = await page.createCDPSession();
+  await cdp.send("Network.enable");
+  const names = new Set();
+  cdp.on("Network.requestWillBeSentExtraInfo", ({ associatedCookies, headers }) => {
+    const origin = headers.Origin ?? headers.origin ?? own;
+    if (origin === own) return;
+    for (const { cookie, blockedReasons } of associatedCookies) {
+      if (blockedReasons.length === 0) names.add(cookie.name);
+    }
+  });
+  return () => [...names];
+}
+
+/** Whose tokens the cookies hold, and of which session. */
+const owners = (cookies) =>
+  Object.entries(cookies).map(([name, { value }]) => {
+    const { sub, sid } = JSON.parse(Buffer.from(value.split(".")[1], "base64url"));
+    return { name, sub, sid };
+  });
+
+/** In the page: what its script can read of the answers, each asked for with cookies. */
+async function fetchAll(site, posts) {
+  const outcomes = [];
+  const reads = ["/api/me", "/auth/sessions", "/devices"].map((path) => ({ path, method: "GET" }));
+  for (const { path, method } of [...reads, ...posts.map((path) => ({ path, method: "POST" }))]) {
+    for (const mode of ["cors", "no-cors"]) {
+      const response = await fetch(site + path, { method, mode, credentials: "include" }).catch(() => null);
+      const text = await response?.text();
+      outcomes.push({ path, mode, read: text ? text : null });
+    }
+  }
+  return outcomes;
+}
+
+/** In the page: what becomes of a WebSocket, and of a word that is said on it. */
+function talk(url) {
+  return new Promise((resolve) => {
+    const seen = [];
+    const socket = new WebSocket(url);
+    socket.onopen = () => {
+      seen.push("open");
+      socket.send("hello");
+    };
+    socket.onmessage = ({ data }) => {
+      resolve([...seen, data]);
+      socket.close();
+    };
+    socket.onclose = ({ code }) => resolve([...seen, `closed ${code}`]);
+  });
+}
