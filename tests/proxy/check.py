@@ -123,6 +123,10 @@ class Checks:
         twice = [*bearer(self.alice.access).items(), *[("X-User-Id", self.bob_id)] * 2]
         self.let_through("… twice", self.get("/", twice), self.alice_id)
         self.refused("… without a token", self.get("/", {"X-User-Id": self.bob_id}), 401)
+        forwarded = bearer(self.alice.access) | {"X-Forwarded-For": "10.0.0.7"}
+        self.let_through("a client's own X-Forwarded-For", self.get("/", forwarded), self.alice_id)
+        addresses = self.application.last.headers.get_all("X-Forwarded-For")
+        self.holds("… is not the application's", addresses == ["127.0.0.1"])
         for name in ("X-Original-Method", "X-Forwarded-Method"):
             self.refused(f"a client's own {name}", self.post(CROSS_SITE | {name: "GET"}), 403)
 
