@@ -82,7 +82,7 @@ impl Cookies {
 
     /// For development on plain `http://localhost` alone: cookies named `insecure-…`, without `Secure`
     /// and without prefixes, which browsers refuse there. It says so at the start, and requests for
-    /// any other host are answered 500.
+    /// any other host are answered 500 (`127.0.0.1` and `[::1]` count as `localhost`).
     #[must_use]
     pub const fn danger_plain_localhost(mut self) -> Self {
         self.development = true;

@@ -166,8 +166,8 @@ pub async fn introspect(request: Request) -> Response {
     call(Endpoint::Introspect, request).await
 }
 
-/// The check of a proxy in front, such as nginx's `auth_request`: any method, no body in either
-/// direction. 204 with the user's id in [`USER_ID_HEADER`], or what [`Refusal`] says: 401, 403, 503;
+/// The check of a proxy in front, such as nginx's `auth_request`: any method
+/// (`.route("/auth/check", any(endpoints::check))`), no body in either direction. 204 with the user's id in [`USER_ID_HEADER`], or what [`Refusal`] says: 401, 403, 503;
 /// and 400 or 431 for a request whose tokens cannot be read.
 ///
 /// # Security
@@ -175,7 +175,8 @@ pub async fn introspect(request: Request) -> Response {
 /// With cookies it has to know of the request that is being checked:
 ///
 /// - its method, from the header `X-Original-Method` or `X-Forwarded-Method`: let the proxy set one.
-///   Without it every request counts as one that may change something, and takes a proof of origin;
+///   Without it every request counts as one that may change something, and takes a proof of origin,
+///   which a `GET` with cookies often has not;
 /// - its `Host` with the port, which is held against `Origin`. Without it requests are refused that
 ///   come from the site's own pages, in browsers that send no `Sec-Fetch-Site`;
 /// - its `Upgrade`, which proxies pass on only when told. Without it a page of another site may open

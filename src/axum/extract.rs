@@ -24,7 +24,65 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 
 /// [`Fresh`], of a user who authenticated in the last `MINUTES` minutes: logged in, or gave the
 /// password again ([`endpoints::reauthenticate`](super::endpoints::reauthenticate)). 403 otherwise,
-/// and for a token of no session.
+/// and for a token of no session. With fields and claims the number is the first:
+/// `Recent<5, Profile, Role>`.
+///
+/// # Example
+///
+/// Pages lead over one that asks for the password:
+///
+/// ```
+/// use axum::{
+///     Form, Router,
+///     extract::Request,
+///     http::request::Parts,
+///     middleware::{Next, from_fn},
+///     response::{IntoResponse, Redirect, Response},
+///     routing::{get, post},
+/// };
+/// use relatch::axum::{Grant, Recent, Refusal, Web};
+/// use serde::Deserialize;
+///
+/// async fn keys(Recent(session): Recent<5>) -> String {
+///     format!("{:?}", session.user())
+/// }
+///
+/// /// Unlike `map_response` it has the request's URI.
+/// async fn lead(request: Request, next: Next) -> Response {
+///     let to = request.uri().path().to_owned();
+///     let response = next.run(request).await;
+///     match Refusal::of(&response) {
+///         Some(Refusal::StepUp { .. }) => Redirect::to(&format!("/confirm?to={to}")).into_response(),
+///         _ => response,
+///     }
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Confirm {
+///     password: String,
+///     to: String,
+/// }
+///
+/// /// The form of the page `/confirm`.
+/// async fn confirm(
+///     web: Web,
+///     request: Parts,
+///     Form(form): Form<Confirm>,
+/// ) -> Result<(Grant, Redirect), Refusal> {
+///     let grant = web.reauthenticate(&request, &form.password).await?;
+///     // A page of this site's, whatever the query said.
+///     let to = if form.to == "/keys" { "/keys" } else { "/" };
+///     Ok((grant, Redirect::to(to)))
+/// }
+///
+/// # fn app(web: &Web) -> Router {
+/// Router::new()
+///     .route("/keys", get(keys))
+///     .route("/confirm", post(confirm))
+///     .layer(from_fn(lead))
+///     .layer(web.layer())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
 pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
@@ -33,7 +91,7 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 ///
 /// # Example
 ///
-/// Race the guard against all that the connection does:
+/// Race the guard against all that the connection does. Server-sent events, with `futures-util`:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -49,7 +107,32 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 /// }
 /// ```
 ///
-/// For a WebSocket, `tokio::select!` between its work and the guard, and close it then (code 3000).
+/// A WebSocket, with axum's feature `ws`, whose close code tells the client what to do:
+///
+/// ```
+/// use axum::{
+///     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+///     response::Response,
+/// };
+/// use relatch::{axum::LiveSession, live::Ended};
+///
+/// # async fn talk(_: &mut WebSocket) {}
+/// async fn chat(LiveSession { guard, .. }: LiveSession, upgrade: WebSocketUpgrade) -> Response {
+///     upgrade.on_upgrade(async |mut socket| {
+///         let ended = tokio::select! {
+///             ended = guard => ended,
+///             () = talk(&mut socket) => return,
+///         };
+///         let code = match ended {
+///             Ended::Revoked(_) => 3000, // log in
+///             Ended::Expired => 3001,    // refresh, and come back
+///             _ => 1013,                 // come back after a random pause
+///         };
+///         let close = CloseFrame { code, reason: "".into() };
+///         let _gone = socket.send(Message::Close(Some(close))).await;
+///     })
+/// }
+/// ```
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
 pub struct LiveSession<F = (), C = NoClaims> {

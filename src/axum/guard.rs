@@ -32,6 +32,18 @@ where
     ///
     /// Elsewhere than in axum the session is in the request's extensions, as a
     /// [`Session<StoredUser<F>, C>`](Session).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use relatch::axum::Web;
+    ///
+    /// # fn app(web: &Web, health: Router) -> Router {
+    /// let inside = Router::new().route("/reports", get(async || "...")).layer(web.guard());
+    /// health.merge(inside)
+    /// # }
+    /// ```
     #[must_use]
     pub fn guard(&self) -> GuardLayer<F, C> {
         GuardLayer(self.clone())

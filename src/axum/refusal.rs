@@ -117,12 +117,21 @@ impl Refusal {
     /// # Example
     ///
     /// ```
-    /// use axum::response::{Html, IntoResponse, Response};
+    /// use axum::{
+    ///     extract::Request,
+    ///     middleware::Next,
+    ///     response::{Html, IntoResponse, Redirect, Response},
+    /// };
     /// use relatch::axum::Refusal;
     ///
-    /// /// For `axum::middleware::map_response`.
-    /// async fn page(response: Response) -> Response {
+    /// /// For `.layer(axum::middleware::from_fn(page))` on the routes of pages.
+    /// async fn page(request: Request, next: Next) -> Response {
+    ///     let to = request.uri().path().to_owned();
+    ///     let response = next.run(request).await;
     ///     match Refusal::of(&response) {
+    ///         Some(refusal) if refusal.is_logged_out() => {
+    ///             Redirect::to(&format!("/login?to={to}")).into_response()
+    ///         }
     ///         Some(refusal) => (refusal.status(), Html("<h1>Not so</h1>")).into_response(),
     ///         None => response,
     ///     }

@@ -94,7 +94,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// async fn reset(service: &Service, text: &str, password: &str) -> Result<(), ServiceError> {
     ///     let token = Token::<PasswordReset>::new(text);
-    ///     service.one_time(token).set_password(password).consume().await?;
+    ///     let _used = service.one_time(token).set_password(password).consume().await?;
     ///     Ok(())
     /// }
     ///
