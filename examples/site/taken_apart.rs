@@ -62,5 +62,5 @@ const PAYLOAD: &[(&str, &str)] = &[
         "Your version. The one in the database moves on when you log out everywhere, and every \
          token with another one is dead.",
     ),
-    ("sid", "Which of your devices: the slot, and how often it was given away."),
+    ("sid", "Which of your devices: its slot, and the generation that began with its login."),
 ];

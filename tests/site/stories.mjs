@@ -310,7 +310,6 @@ export function stories(story) {
 
     await device.context.setCookie(...kept);
     await device.assertLoggedOut("session_ended");
-    await device.context.setCookie(...kept);
     await device.goto("/auth/resume");
     await device.arrivedAt("/login");
     assert.deepEqual(await device.cookies(), {});
