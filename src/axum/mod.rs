@@ -162,7 +162,8 @@
 //!   [`danger_plain_localhost`](Cookies::danger_plain_localhost) every request takes `host:
 //!   localhost`, and the origin is `http://localhost`.
 //! - Where passwords are asked for there is no peer: put one in by
-//!   `axum::extract::connect_info::MockConnectInfo`, or set [`LoginLimits::without_addresses`].
+//!   `.layer(axum::Extension(ConnectInfo(peer)))` (axum's `MockConnectInfo` is for its own extractor
+//!   alone), or set [`LoginLimits::without_addresses`].
 //! - Why something is refused or 500 stands in the log: enable the feature `tracing`, and begin a
 //!   test with `let _ = tracing_subscriber::fmt().try_init()`.
 
