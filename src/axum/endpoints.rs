@@ -167,8 +167,9 @@ pub async fn introspect(request: Request) -> Response {
 }
 
 /// The check of a proxy in front, such as nginx's `auth_request`: any method
-/// (`.route("/auth/check", any(endpoints::check))`), no body in either direction. 204 with the user's id in [`USER_ID_HEADER`], or what [`Refusal`] says: 401, 403, 503;
-/// and 400 or 431 for a request whose tokens cannot be read.
+/// (`.route("/auth/check", any(endpoints::check))`), no body in either direction. 204 with the
+/// user's id in [`USER_ID_HEADER`], or what [`Refusal`] says: 401, 403, 503; and 400 or 431 for a
+/// request whose tokens cannot be read.
 ///
 /// # Security
 ///

@@ -40,7 +40,7 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 ///     response::{IntoResponse, Redirect, Response},
 ///     routing::{get, post},
 /// };
-/// use relatch::axum::{Grant, Recent, Refusal, Web};
+/// use relatch::axum::{Grant, Recent, Refusal, Web, local_path};
 /// use serde::Deserialize;
 ///
 /// async fn keys(Recent(session): Recent<5>) -> String {
@@ -49,10 +49,10 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 ///
 /// /// Unlike `map_response` it has the request's URI.
 /// async fn lead(request: Request, next: Next) -> Response {
-///     let to = request.uri().path().to_owned();
+///     let confirm = format!("/confirm?to={}", request.uri().path());
 ///     let response = next.run(request).await;
 ///     match Refusal::of(&response) {
-///         Some(Refusal::StepUp { .. }) => Redirect::to(&format!("/confirm?to={to}")).into_response(),
+///         Some(Refusal::StepUp { .. }) => Redirect::to(&confirm).into_response(),
 ///         _ => response,
 ///     }
 /// }
@@ -70,9 +70,7 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 ///     Form(form): Form<Confirm>,
 /// ) -> Result<(Grant, Redirect), Refusal> {
 ///     let grant = web.reauthenticate(&request, &form.password).await?;
-///     // A page of this site's, whatever the query said.
-///     let to = if form.to == "/keys" { "/keys" } else { "/" };
-///     Ok((grant, Redirect::to(to)))
+///     Ok((grant, Redirect::to(local_path(&form.to).unwrap_or("/"))))
 /// }
 ///
 /// # fn app(web: &Web) -> Router {

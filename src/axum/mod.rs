@@ -13,7 +13,8 @@
 //! | [`LiveSession`] | the session, and a guard that resolves when it dies | 401 |
 //! | [`Web`] | the calls for handlers of your own | – |
 //!
-//! A whole router goes behind the login by [`.layer(web.guard())`](Web::guard). The handlers are in [`endpoints`], each to be mounted or not.
+//! A whole router goes behind the login by [`.layer(web.guard())`](Web::guard). The handlers are in
+//! [`endpoints`], each to be mounted or not.
 //!
 //! # Example
 //!
