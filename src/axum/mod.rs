@@ -1,5 +1,5 @@
-//! The web: a [`Service`] in axum, or behind any `tower` service, with what
-//! else a login on the web takes.
+//! The web: a [`Service`] in axum, or in front of any `tower` service over HTTP, with what else a
+//! login on the web takes.
 //!
 //! [`Web`] joins a service with how its tokens travel. Its layer puts it into each request, where
 //! extractors and ready handlers find it:
