@@ -1,39 +1,25 @@
-//! Handlers ready to mount, each or none: they work on the [`Web`] of the layer, whatever its types,
-//! so there is nothing to write but the route. See each for what it takes and answers.
+//! Handlers ready to mount, each or none: they work on the [`Web`](super::Web) of the layer, whatever
+//! its types, so there is nothing to write but the route. See each for what it takes and answers.
 //!
 //! Those with a body take JSON or a form (`application/x-www-form-urlencoded`) of at most
 //! 16 KiB. What they refuse is answered as [`Refusal`] says, and another method than theirs with 405,
 //! however they are mounted.
 //!
-//! With cookies, mount those that read the refresh token ([`refresh`], [`logout`]) under
-//! [`Cookies::refresh_path`](super::Cookies::refresh_path).
+//! With cookies, mount those that read the refresh token ([`refresh`], [`resume`](resume()),
+//! [`logout`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 
+mod answers;
 mod body;
 mod resume;
+mod servers;
 
 use axum_core::{
-    body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::{
-    HeaderName, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
-    request::Parts,
-};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use http::{HeaderValue, StatusCode, header::ALLOW};
 
-use super::{Misconfigured, Refusal, Web, layer::Installed, tally};
-use crate::{
-    purpose::Access,
-    service::ServiceError,
-    session::Session,
-    store::StoredUser,
-    token::{RefreshToken, Token},
-    user::User,
-};
+use super::{Misconfigured, Refusal, layer::Installed, tally};
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
 pub async fn login(request: Request) -> Response {
@@ -269,224 +255,3 @@ async fn call(endpoint: Endpoint, request: Request) -> Response {
         }
     }
 }
-
-impl<F, C> Web<F, C>
-where
-    F: Clone + Send + Sync + 'static,
-    C: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    pub(super) async fn endpoint(self, endpoint: Endpoint, request: Request) -> Response {
-        let (parts, body) = request.into_parts();
-        let answer = match endpoint {
-            Endpoint::Login => self.on_login(&parts, body).await,
-            Endpoint::Refresh => self.on_refresh(&parts, body).await,
-            Endpoint::Resume => self.on_resume(&parts).await,
-            Endpoint::Logout => self.log_out(&parts).await.map(IntoResponse::into_response),
-            Endpoint::LogoutDevice => self.on_logout_device(&parts, body).await,
-            Endpoint::LogoutOthers => self.on_logout_others(&parts, body).await,
-            Endpoint::LogoutEverywhere => {
-                self.log_out_everywhere(&parts).await.map(IntoResponse::into_response)
-            }
-            Endpoint::ChangePassword => self.on_change_password(&parts, body).await,
-            Endpoint::Reauthenticate => self.on_reauthenticate(&parts, body).await,
-            Endpoint::Sessions => self.on_sessions(&parts).await,
-            Endpoint::Revoke => self.on_revoke(&parts, body).await,
-            Endpoint::Introspect => self.on_introspect(&parts, body).await,
-            Endpoint::Check => self.on_check(parts).await,
-        };
-        answer.unwrap_or_else(IntoResponse::into_response)
-    }
-
-    async fn on_login(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        #[derive(Deserialize)]
-        struct Login {
-            username: String,
-            password: String,
-        }
-        let Login { username, password } = self.body(parts, body).await?;
-        Ok(self.login(parts, &username, &password).await?.into_response())
-    }
-
-    async fn on_refresh(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        #[derive(Deserialize)]
-        struct Refresh {
-            refresh_token: String,
-        }
-        let given = match self.0.cookies {
-            Some(_) => None,
-            None => {
-                let Refresh { refresh_token } = self.body(parts, body).await?;
-                Some(RefreshToken::new(refresh_token))
-            }
-        };
-        match self.refresh(parts, given).await {
-            Ok(grant) => Ok(grant.into_response()),
-            // Where none came, the session may well live.
-            Err(refusal) if refusal.reason().is_some() => {
-                Ok((self.forget(), refusal).into_response())
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    async fn on_logout_device(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        #[derive(Deserialize)]
-        struct Device {
-            session: String,
-        }
-        let Device { session } = self.body(parts, body).await?;
-        // What is no id is of no session.
-        match session.parse() {
-            Ok(device) => drop(self.log_out_device(parts, device).await?),
-            Err(_) => drop(self.authenticate(parts).await?),
-        }
-        Ok(StatusCode::NO_CONTENT.into_response())
-    }
-
-    async fn on_logout_others(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        let Password { password } = self.body(parts, body).await?;
-        Ok(self.log_out_others(parts, &password).await?.into_response())
-    }
-
-    async fn on_reauthenticate(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        let Password { password } = self.body(parts, body).await?;
-        Ok(self.reauthenticate(parts, &password).await?.into_response())
-    }
-
-    async fn on_change_password(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        #[derive(Deserialize)]
-        struct Passwords {
-            password: String,
-            new_password: String,
-        }
-        let Passwords { password, new_password } = self.body(parts, body).await?;
-        Ok(self.change_password(parts, &password, &new_password).await?.into_response())
-    }
-
-    async fn on_sessions(&self, parts: &Parts) -> Result<Response, Refusal> {
-        #[derive(Serialize)]
-        struct Device<'a> {
-            id: String,
-            label: &'a str,
-            started_at: i64,
-            last_seen: i64,
-            expires_at: i64,
-            current: bool,
-        }
-        let (sessions, own) = self.sessions(parts).await?;
-        let devices = sessions.iter().map(|session| Device {
-            id: session.id().to_string(),
-            label: session.label(),
-            started_at: session.started_at().unix_timestamp(),
-            last_seen: session.last_seen().unix_timestamp(),
-            expires_at: session.expires_at().unix_timestamp(),
-            current: own == Some(session.id()),
-        });
-        let devices: Vec<_> = devices.collect();
-        Ok(json(&serde_json::json!({ "sessions": devices })))
-    }
-
-    async fn on_revoke(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        let TokenForm { token } = self.body(parts, body).await?;
-        match self.service().revoke(&token, (self.0.context)(parts)).await {
-            Ok(_) | Err(ServiceError::Rejected(_)) => Ok(StatusCode::OK.into_response()),
-            Err(ServiceError::NoSession) => self.told(Err(Refusal::UnsupportedToken), None),
-            Err(error) => self.told(Err(error.into()), None),
-        }
-    }
-
-    async fn on_introspect(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        self.told(self.0.callers.admit(&parts.headers), None)?;
-        let TokenForm { token } = self.body(parts, body).await?;
-        match self.service().authenticate(&Token::<Access<C>>::new(token)).await {
-            Ok(session) => Ok(json(&Value::Object(active(&session)))),
-            Err(ServiceError::Rejected(_)) => Ok(json(&serde_json::json!({ "active": false }))),
-            Err(error) => self.told(Err(error.into()), None),
-        }
-    }
-
-    async fn on_check(&self, mut parts: Parts) -> Result<Response, Refusal> {
-        parts.method = original_method(&parts);
-        let session = self.authenticate(&parts).await?;
-        let id = utf8_percent_encode(session.user().id(), &NOT_IN_A_HEADER).to_string();
-        let mut response = StatusCode::NO_CONTENT.into_response();
-        if let Ok(id) = HeaderValue::try_from(id) {
-            response.headers_mut().insert(HeaderName::from_static(USER_ID_HEADER), id);
-        }
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
-    }
-
-    async fn body<T: DeserializeOwned>(&self, parts: &Parts, body: Body) -> Result<T, Refusal> {
-        self.told(body::read(&parts.headers, body).await, None)
-    }
-}
-
-#[derive(Deserialize)]
-struct Password {
-    password: String,
-}
-
-#[derive(Deserialize)]
-struct TokenForm {
-    token: String,
-}
-
-/// The claims (RFC 7662 §2.2), the application's own first: what the specification names is not
-/// theirs to say.
-fn active<F, C: Serialize>(session: &Session<StoredUser<F>, C>) -> Map<String, Value>
-where
-    F: Clone + Send + Sync + 'static,
-{
-    let mut claims = match serde_json::to_value(session.claims()) {
-        Ok(Value::Object(claims)) => claims,
-        _ => Map::new(),
-    };
-    let registered = session.registered();
-    let audience: Vec<_> = registered.audience().collect();
-    let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    set("active", true.into());
-    set("token_type", "Bearer".into());
-    set("sub", registered.subject().into());
-    set(
-        "aud",
-        match audience.as_slice() {
-            [one] => (*one).into(),
-            several => several.into(),
-        },
-    );
-    set("exp", registered.expires_at().unix_timestamp().into());
-    if let Some(issuer) = registered.issuer() {
-        set("iss", issuer.into());
-    }
-    if let Some(issued_at) = registered.issued_at() {
-        set("iat", issued_at.unix_timestamp().into());
-    }
-    if let Some(id) = registered.token_id() {
-        set("jti", id.into());
-    }
-    if let Some(id) = registered.session_id() {
-        set("sid", id.to_string().into());
-    }
-    claims
-}
-
-fn json(value: &Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string()));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Of the request that a proxy checks: if it does not say, one that may change something, and so for
-/// anything but one method.
-fn original_method(parts: &Parts) -> Method {
-    let mut said = ["x-original-method", "x-forwarded-method"]
-        .into_iter()
-        .flat_map(|name| parts.headers.get_all(HeaderName::from_static(name)));
-    let method = said.next().filter(|_| said.next().is_none());
-    method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()).unwrap_or(Method::POST)
-}
-
-const NOT_IN_A_HEADER: AsciiSet = CONTROLS.add(b' ').add(b'%');
