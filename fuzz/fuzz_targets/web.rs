@@ -157,7 +157,7 @@ impl Site {
                     Some(at) => (&text[..at], text[at..].trim_start_matches(' ')),
                     None => (&*text, ""),
                 };
-                (scheme.to_ascii_lowercase() == "bearer").then(|| token.to_owned())
+                scheme.eq_ignore_ascii_case("bearer").then(|| token.to_owned())
             }
             _ => return Err(Why::Several),
         };
