@@ -2,69 +2,54 @@
 #![cfg_attr(not(feature = "password"), doc = "Revocable JSON Web Tokens with no denylist.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod adoption;
-mod application;
-#[cfg(feature = "asymmetric")]
-pub mod asymmetric;
 mod authority;
 #[cfg(feature = "axum")]
 pub mod axum;
-mod claims;
-mod constant_time;
-mod context;
+mod binding;
+mod bytes;
 mod counter;
-mod credential;
-mod decision;
-mod derivation;
 mod environment;
-mod event;
-mod fingerprint;
-mod jws;
-mod key_cache;
-mod key_ring;
+mod keys;
 #[cfg(feature = "live")]
 pub mod live;
-pub mod one_time;
 #[cfg(feature = "password")]
 pub mod password;
-mod payload;
-mod purpose;
 mod rejection;
-mod scan;
-mod secret;
 #[cfg(feature = "service")]
 pub mod service;
-mod session;
-mod slots;
-mod span;
+mod sessions;
 #[cfg(feature = "service")]
 pub mod store;
 mod token;
 mod user;
 
-pub use adoption::Adoption;
-pub use application::ClaimsError;
+#[cfg(feature = "asymmetric")]
+pub use keys::asymmetric;
+pub use token::one_time;
+
+pub use authority::adoption::Adoption;
+pub use authority::decision::{Change, Committed, Decision};
+pub use authority::session::Session;
 pub use authority::{
     Authority, AuthorityBuilder, BindingMode, ConfigError, Issue, IssueError, MAX_LIFETIME, Opened,
     OpenedOnce, Peeked, RefreshError, Refreshed, SessionTokens, Used,
 };
-pub use claims::{REGISTERED_CLAIMS, Registered};
-pub use context::Context;
+pub use binding::context::Context;
+pub use binding::credential::{Carried, Credential, CredentialError};
+pub use binding::fingerprint::{Fingerprint, FingerprintError};
+pub use binding::key_cache::KeyCache;
 pub use counter::Counter;
-pub use credential::{Carried, Credential, CredentialError};
-pub use decision::{Change, Committed, Decision};
 pub use environment::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
-pub use event::{EventKind, SessionEvent};
-pub use fingerprint::{Fingerprint, FingerprintError};
-pub use key_cache::KeyCache;
-pub use key_ring::{KeyRing, KeyRingError};
-pub use purpose::{Access, NoClaims, Purpose, Refresh, Use};
+pub use keys::key_ring::{KeyRing, KeyRingError};
+pub use keys::master_key::{MasterKey, SecretError};
 pub use rejection::{Reason, Rejection, Stage, VerifyError};
-pub use secret::{MasterKey, SecretError};
-pub use session::Session;
-pub use slots::{
+pub use sessions::event::{EventKind, SessionEvent};
+pub use sessions::{
     OnReuse, PolicyError, SessionId, SessionIdError, SessionInfo, SessionPolicy, SessionTable,
     TableError, WhenFull,
 };
+pub use token::claims::private::ClaimsError;
+pub use token::claims::registered::{REGISTERED_CLAIMS, Registered};
+pub use token::purpose::{Access, NoClaims, Purpose, Refresh, Use};
 pub use token::{AccessToken, MAX_TOKEN_BYTES, RefreshToken, Token};
 pub use user::{Binding, Epoch, MAX_ID_BYTES, RecordError, User};

@@ -3,10 +3,12 @@
 use std::{borrow::Cow, error, fmt, sync::Arc};
 
 use crate::{
+    binding::{
+        credential::{Carried, Credential, CredentialError, effective},
+        key_cache::KeyCache,
+    },
     counter::Counter,
-    credential::{Carried, Credential, CredentialError, effective},
-    key_cache::KeyCache,
-    slots::SessionTable,
+    sessions::SessionTable,
 };
 
 /// A user's record, as far as tokens are concerned.

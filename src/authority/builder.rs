@@ -5,18 +5,16 @@ use std::{error, fmt, sync::Arc};
 use jsonwebtoken::Algorithm;
 use time::Duration;
 
-use super::{Authority, issue::MAX_LIFETIME, pinned::Keys};
+use super::{Authority, issue::MAX_LIFETIME, kernel::pinned::Keys};
 #[cfg(feature = "asymmetric")]
-use crate::asymmetric::SigningKey;
+use crate::keys::asymmetric::SigningKey;
 use crate::{
-    adoption::Adoption,
+    authority::adoption::Adoption,
     counter::Counter,
     environment::{BufferedEntropy, Clock, Entropy, SystemClock},
-    key_ring::KeyRing,
-    payload::MAX_EPOCHS,
-    secret::MasterKey,
-    slots::{PolicyError, SessionPolicy},
-    token::MAX_TOKEN_BYTES,
+    keys::{key_ring::KeyRing, master_key::MasterKey},
+    sessions::{PolicyError, SessionPolicy},
+    token::{MAX_TOKEN_BYTES, claims::payload::MAX_EPOCHS},
 };
 
 /// How a token is bound to the user's record.

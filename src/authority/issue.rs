@@ -6,20 +6,26 @@ use time::{Duration, OffsetDateTime};
 
 use super::{
     Authority,
-    kind::Kind,
-    mint::Draft,
-    record::{Record, next_lane},
+    kernel::{
+        kind::Kind,
+        mint::Draft,
+        record::{Record, next_lane},
+    },
 };
 use crate::{
-    application::{self, ClaimsError},
-    claims::MAX_NUMERIC_DATE,
-    context::Context,
-    decision::{Change, Decision},
+    authority::decision::{Change, Decision},
+    binding::context::Context,
     environment::EntropyError,
-    purpose::{Purpose, Use},
     rejection::Rejection,
-    slots::{NoSlot, SessionInfo},
-    token::Token,
+    sessions::{NoSlot, SessionInfo},
+    token::{
+        Token,
+        claims::{
+            private::{self, ClaimsError},
+            registered::MAX_NUMERIC_DATE,
+        },
+        purpose::{Purpose, Use},
+    },
     user::{RecordError, User},
 };
 
@@ -135,7 +141,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
             exp,
             session: session.map(SessionInfo::id),
             seq: None,
-            own: &|json| application::add(json, self.claims),
+            own: &|json| private::add(json, self.claims),
         })
     }
 

@@ -1,14 +1,13 @@
 //! The authority: issues tokens, and makes sessions of them.
 
+pub(crate) mod adoption;
 mod builder;
+pub(crate) mod decision;
 mod issue;
 mod kernel;
-mod kind;
-mod mint;
-mod once;
-mod pinned;
-mod record;
+mod one_time;
 mod refresh;
+pub(crate) mod session;
 mod sessions;
 mod verify;
 
@@ -17,25 +16,30 @@ use std::{fmt, future::Future, sync::Arc};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-pub(crate) use self::kernel::check_validity;
-use self::{builder::Settings, kind::Kind, pinned::Keys, record::Record};
+pub(crate) use self::kernel::own_token::check_validity;
+use self::{
+    builder::Settings,
+    kernel::{kind::Kind, pinned::Keys, record::Record},
+};
 pub use self::{
     builder::{AuthorityBuilder, BindingMode, ConfigError},
     issue::{Issue, IssueError, MAX_LIFETIME},
-    once::{OpenedOnce, Peeked, Used},
+    one_time::{OpenedOnce, Peeked, Used},
     refresh::{RefreshError, Refreshed},
     sessions::SessionTokens,
     verify::Opened,
 };
 use crate::{
-    claims,
-    context::Context,
-    jws,
-    key_ring::KeyRing,
-    purpose::{Access, NoClaims, Purpose, Use},
+    authority::session::Session,
+    binding::context::Context,
+    keys::key_ring::KeyRing,
     rejection::{Rejection, VerifyError},
-    session::Session,
-    token::Token,
+    token::{
+        Token,
+        claims::registered,
+        compact,
+        purpose::{Access, NoClaims, Purpose, Use},
+    },
     user::{RecordError, User},
 };
 
@@ -308,9 +312,10 @@ impl Authority {
     ) -> Result<String, RecordError> {
         let kind = Kind::of::<P>(&self.settings);
         let record = Record::of(&self.settings, kind, user)?;
-        let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(claims::MAX_NUMERIC_DATE);
+        let exp =
+            u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(registered::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
-        Ok(jws::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
+        Ok(compact::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
     }
 
     pub(crate) fn leeway(&self) -> Duration {

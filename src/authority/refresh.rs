@@ -8,18 +8,23 @@ use time::OffsetDateTime;
 use super::{
     Authority,
     issue::{Issue, IssueError, issued_at},
-    kind::Kind,
-    once::OpenedOnce,
+    kernel::kind::Kind,
+    one_time::OpenedOnce,
     sessions::{SessionTokens, table},
 };
 use crate::{
-    application,
-    decision::{Change, Decision},
-    event::{EventKind, SessionEvent},
-    purpose::{Access, NoClaims, Refresh},
+    authority::decision::{Change, Decision},
     rejection::{Reason, Rejection, Stage, VerifyError},
-    slots::{Rotation, SessionId, Slot, instant},
-    token::RefreshToken,
+    sessions::{
+        Rotation, SessionId, Slot,
+        event::{EventKind, SessionEvent},
+        instant,
+    },
+    token::{
+        RefreshToken,
+        claims::private,
+        purpose::{Access, NoClaims, Refresh},
+    },
     user::{RecordError, User},
 };
 
@@ -94,7 +99,7 @@ impl OpenedOnce<'_, Refresh> {
     pub fn log_out(&self, user: &dyn User) -> Result<Decision<bool>, RefreshError> {
         self.confirm(user, self.authority.now())?;
         let (session, _) = self.session()?;
-        if application::has_any(self.ours.payload.own()) {
+        if private::has_any(self.ours.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         self.authority.log_out(user, session).map_err(RefreshError::Record)
@@ -162,7 +167,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let policy = &self.authority.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
-        if application::has_any(opened.ours.payload.own()) {
+        if private::has_any(opened.ours.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         let context = opened.token.context();

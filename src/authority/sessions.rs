@@ -8,19 +8,25 @@ use time::OffsetDateTime;
 use super::{
     Authority,
     issue::{Issue, IssueError, issued_at},
-    kind::Kind,
-    mint::Draft,
-    record::{Record, count},
+    kernel::{
+        kind::Kind,
+        mint::Draft,
+        record::{Record, count},
+    },
 };
 use crate::{
-    claims::MAX_NUMERIC_DATE,
-    context::Context,
-    decision::{Change, Decision},
-    purpose::{Access, NoClaims},
+    authority::{
+        decision::{Change, Decision},
+        session::Session,
+    },
+    binding::context::Context,
     rejection::{Reason, Rejection, Stage},
-    session::Session,
-    slots::{Label, SessionId, SessionInfo, SessionTable, Slot, Started},
-    token::{RefreshToken, Token},
+    sessions::{Label, SessionId, SessionInfo, SessionTable, Slot, Started},
+    token::{
+        RefreshToken, Token,
+        claims::registered::MAX_NUMERIC_DATE,
+        purpose::{Access, NoClaims},
+    },
     user::{RecordError, User},
 };
 

@@ -6,18 +6,21 @@ use time::OffsetDateTime;
 
 use super::{
     Authority,
-    kernel::{Ours, check_user, unusable},
-    kind::Kind,
-    once::Peeked,
-    record::Record,
+    kernel::{
+        kind::Kind,
+        own_token::{Ours, check_user, unusable},
+        record::Record,
+    },
+    one_time::Peeked,
 };
 use crate::{
-    adoption::LegacyToken,
-    application, claims,
-    purpose::{ACCESS_TYP, Purpose},
+    authority::{adoption::LegacyToken, session::Session},
     rejection::{Reason, Rejection, Stage, VerifyError},
-    session::Session,
-    token::Token,
+    token::{
+        Token,
+        claims::{private, registered},
+        purpose::{ACCESS_TYP, Purpose},
+    },
     user::User,
 };
 
@@ -71,7 +74,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         match &self.inner {
-            Inner::Ours(ours) => claims::numeric_date(ours.payload.claims().exp),
+            Inner::Ours(ours) => registered::numeric_date(ours.payload.claims().exp),
             Inner::Legacy(legacy) => legacy.expires_at(),
         }
     }
@@ -92,7 +95,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
             Inner::Ours(ours) => {
                 ours.confirm(self.authority, self.token.presented(), &user, now)?;
                 ours.check_session(self.authority, &user, now)?;
-                let claims = application::read(ours.payload.own())
+                let claims = private::read(ours.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
                 Ok(Session::new(user, claims, ours.payload.into_registered(), context))

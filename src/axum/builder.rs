@@ -8,17 +8,17 @@ use time::Duration;
 
 use super::{
     ClientAddress, ContextOf, Cookies, Inner, LoginLimits, Web,
-    introspection::Callers,
+    endpoints::callers::Callers,
     limits::Limits,
     local_path,
-    origin::{self, Origins},
-    tally::{self, Tally},
+    metrics::{self, Tally},
+    request::origin::{self, Origins},
 };
 use crate::{
-    context::Context,
+    binding::context::Context,
     live::{BoundError, MAX_BOUND, MIN_BOUND},
-    purpose::NoClaims,
     service::Service,
+    token::purpose::NoClaims,
 };
 
 /// The bound of live guards where none is set.
@@ -140,7 +140,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         let live = self.service.live(self.live_bound).map_err(WebConfigError::LiveBound)?;
         let callers = Callers::new(self.callers).ok_or(WebConfigError::CallerSecret)?;
         if development {
-            tally::warn(
+            metrics::warn(
                 "cookies are for development alone: readable on the wire, for localhost, not for \
                  production",
             );

@@ -6,19 +6,19 @@ use time::Duration;
 
 use super::{
     Grant, LoggedOut, Refusal, Web,
-    gate::{Verified, is_genuine},
-    label,
     limits::Account,
-    presented,
+    request::{
+        checks::{Verified, is_genuine},
+        device_label, token,
+    },
 };
 use crate::{
     authority::SessionTokens,
     live::LiveGuard,
-    purpose::Access,
     rejection::VerifyError,
     service::{Client, ServiceError},
-    slots::{SessionId, SessionInfo},
-    token::{RefreshToken, Token},
+    sessions::{SessionId, SessionInfo},
+    token::{RefreshToken, Token, purpose::Access},
     user::User,
 };
 
@@ -141,7 +141,7 @@ where
     /// in the request's context.
     #[must_use]
     pub fn client(&self, request: &Parts) -> Client {
-        Client::new(label::label(&request.headers)).in_context(self.context(request))
+        Client::new(device_label::label(&request.headers)).in_context(self.context(request))
     }
 
     /// Tokens of the service's, to be handed out in the answer to this request: of a magic link, say.
@@ -307,7 +307,7 @@ where
     ///
     /// [`Refusal::Ambiguous`] and the others of a token that cannot be read.
     pub fn access_token(&self, request: &Parts) -> Result<Option<Token<Access<C>>>, Refusal> {
-        let presented = presented::access(&request.headers, self.cookies())?;
+        let presented = token::access(&request.headers, self.cookies())?;
         Ok(presented.map(|(_, text)| Token::new(text).in_context(self.context(request))))
     }
 

@@ -6,7 +6,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
 use super::{Refusal, Web};
-use crate::{live::LiveGuard, purpose::NoClaims, session::Session, store::StoredUser};
+use crate::{
+    authority::session::Session, live::LiveGuard, store::StoredUser, token::purpose::NoClaims,
+};
 
 /// The verified session of the request.
 ///

@@ -13,8 +13,8 @@ use http::{
 use serde::Serialize;
 use time::Duration;
 
-use super::{Cookies, Misconfigured, Refusal, cookies::Slot, tally};
-use crate::{authority::SessionTokens, purpose::NoClaims};
+use super::{Cookies, Misconfigured, Refusal, metrics, request::cookies::Slot};
+use crate::{authority::SessionTokens, token::purpose::NoClaims};
 
 /// The tokens of a session, to be handed out: in cookies, or in the body of an answer (RFC 6749
 /// §5.1) where no cookies are set up. Never to be stored by whoever passes it on.
@@ -89,7 +89,7 @@ impl<C> IntoResponseParts for Grant<C> {
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Refusal> {
         let Some(cookies) = &self.cookies else {
-            tally::misconfigured(Misconfigured::NoCookies);
+            metrics::misconfigured(Misconfigured::NoCookies);
             return Err(Misconfigured::NoCookies.into());
         };
         self.add_to(cookies, parts.headers_mut());

@@ -168,50 +168,46 @@
 //! - Why something is refused or 500 stands in the log: enable the feature `tracing`, and begin a
 //!   test with `let _ = tracing_subscriber::fmt().try_init()`.
 
-mod address;
 mod builder;
 mod calls;
-mod cookies;
-mod csrf;
 pub mod endpoints;
 mod extract;
-mod gate;
 mod grant;
-mod guard;
-mod introspection;
-mod label;
 mod layer;
 mod limits;
 mod local_path;
-mod origin;
-mod presented;
+mod metrics;
 mod refusal;
-mod tally;
+mod request;
 
 use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
 pub use self::{
-    address::ClientAddress,
     builder::{WebBuilder, WebConfigError},
-    cookies::Cookies,
-    csrf::{CSRF_HEADER, Csrf},
     extract::{Authenticated, Fresh, LiveSession, Recent},
     grant::{Grant, LoggedOut},
-    guard::{Guard, GuardLayer},
-    layer::{WebLayer, WithWeb},
+    layer::{
+        require_login::{Guard, GuardLayer},
+        with_web::{WebLayer, WithWeb},
+    },
     limits::LoginLimits,
     local_path::local_path,
     refusal::{Misconfigured, Refusal},
+    request::{
+        address::ClientAddress,
+        cookies::Cookies,
+        csrf::{CSRF_HEADER, Csrf},
+    },
 };
-use self::{introspection::Callers, limits::Limits, origin::Origins, tally::Tally};
+use self::{endpoints::callers::Callers, limits::Limits, metrics::Tally, request::origin::Origins};
 use crate::{
-    context::Context,
+    binding::context::Context,
     live::Live,
-    purpose::NoClaims,
     service::Service,
     store::{StoreError, StoredUser},
+    token::purpose::NoClaims,
 };
 
 /// A service on the web: what the layer puts into each request. A clone is cheap and the same.

@@ -118,11 +118,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use self::revocations::Revocations;
 use self::revocations::Subscription;
 use crate::{
-    authority::Authority,
-    purpose::Purpose,
+    authority::{Authority, session::Session},
     rejection::{Reason, Rejection, VerifyError},
-    session::Session,
-    token::Token,
+    token::{Token, purpose::Purpose},
     user::User,
 };
 

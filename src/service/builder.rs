@@ -16,10 +16,10 @@ use super::CachePolicy;
 use super::{Inner, Service, passwords::Passwords, records::Records};
 use crate::{
     authority::Authority,
-    event::SessionEvent,
     password::PasswordHasher,
-    purpose::NoClaims,
+    sessions::event::SessionEvent,
     store::{ErasedStore, StoredUser, UserStore},
+    token::purpose::NoClaims,
 };
 
 /// The settings of a [`Service`] for users with the fields `F` and access tokens with the claims

@@ -1,6 +1,6 @@
 //! The client that a session is started for.
 
-use crate::context::Context;
+use crate::binding::context::Context;
 
 /// The client that a session is started for: what it is called in the list of the user's devices,
 /// and what its tokens are additionally bound to. A text alone is a label.

@@ -5,14 +5,16 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    decide::{Attempts, Proposal},
+    transact::{Attempts, Proposal},
 };
 use crate::{
-    authority::{IssueError, SessionTokens},
-    decision::{Committed, Decision},
+    authority::{
+        IssueError, SessionTokens,
+        decision::{Committed, Decision},
+    },
     password::PasswordError,
-    purpose::Access,
     store::{Key, Record},
+    token::purpose::Access,
     user::User,
 };
 

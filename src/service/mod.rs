@@ -64,21 +64,21 @@
 //!
 //! Its futures panic outside of a Tokio runtime, or in one without its timer.
 
+mod admin;
+mod authenticate;
 mod builder;
 #[cfg(feature = "cache")]
 mod cache;
 mod changes;
 mod client;
-mod decide;
+mod devices;
 mod error;
 mod login;
 mod one_time;
 mod passwords;
 mod records;
-mod requests;
 mod revoke;
-mod sessions;
-mod users;
+mod transact;
 
 use std::{
     fmt,
@@ -99,7 +99,7 @@ use self::{
     passwords::Passwords,
     records::Records,
 };
-use crate::{authority::Authority, purpose::NoClaims, store::UserStore};
+use crate::{authority::Authority, store::UserStore, token::purpose::NoClaims};
 
 /// An authority joined with a store of users: what an application holds. A clone is cheap and the
 /// same. Make one for the process: what one service changes, another one's cache does not see.

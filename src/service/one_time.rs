@@ -6,16 +6,20 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Client, Service, ServiceError,
-    decide::{Attempts, Proposal},
+    transact::{Attempts, Proposal},
 };
 use crate::{
-    authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used},
-    context::Context,
-    decision::{Committed, Decision},
-    purpose::{NoClaims, Purpose, Use},
+    authority::{
+        Authority, OpenedOnce, Peeked, SessionTokens, Used,
+        decision::{Committed, Decision},
+    },
+    binding::context::Context,
     rejection::VerifyError,
     store::{Key, Record, StoredUser},
-    token::Token,
+    token::{
+        Token,
+        purpose::{NoClaims, Purpose, Use},
+    },
     user::User,
 };
 
@@ -134,7 +138,7 @@ where
 
     /// Sets a new password in the statement that uses the token up, which logs the user out
     /// everywhere. A purpose that is [`Use::OnceByCredential`], such as
-    /// [`PasswordReset`](crate::one_time::PasswordReset), takes one.
+    /// [`PasswordReset`](crate::token::one_time::PasswordReset), takes one.
     pub const fn set_password(mut self, new: &'a str) -> Self {
         self.password = Some(new);
         self

@@ -1,13 +1,12 @@
 //! Ending a session by the text of one of its tokens (RFC 7009).
 
-use super::{Service, ServiceError, decide::to_the_end};
+use super::{Service, ServiceError, transact::to_the_end};
 use crate::{
     authority::{Authority, OpenedOnce},
-    context::Context,
-    purpose::Refresh,
+    binding::context::Context,
     rejection::Reason,
     store::{Key, Record},
-    token::{AccessToken, RefreshToken},
+    token::{AccessToken, RefreshToken, purpose::Refresh},
 };
 
 impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {

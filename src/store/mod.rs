@@ -107,47 +107,37 @@
 //! # }
 //! ```
 
-mod bump;
 mod conformance;
 mod erased;
 mod error;
 mod lanes;
-#[cfg(feature = "postgres")]
-mod listener;
 mod memory;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod migration;
-#[cfg(feature = "postgres")]
-mod postgres;
 mod row;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
-#[cfg(feature = "sqlite")]
-mod sqlite;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-mod table;
-mod user;
+mod stored_user;
+mod user_store;
 
 use std::future::Future;
 
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::SqliteStore;
+pub use self::sql::sqlite::SqliteStore;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::sql::{
+    UsersTableError,
+    users_table::{GroupsTable, IdType, UsersTable},
+};
+#[cfg(feature = "postgres")]
+pub use self::sql::{listener::Listener, postgres::PostgresStore};
 pub use self::{
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::{Lanes, LanesError},
     memory::MemoryStore,
     row::{Columns, Key, NewUser, Row, Update, UserEpoch},
-    user::StoredUser,
+    stored_user::StoredUser,
 };
-pub(crate) use self::{erased::ErasedStore, user::Record};
-#[cfg(feature = "postgres")]
-pub use self::{listener::Listener, postgres::PostgresStore};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::{
-    sql::UsersTableError,
-    table::{GroupsTable, IdType, UsersTable},
-};
+pub(crate) use self::{erased::ErasedStore, stored_user::Record};
 
 /// Where users' records are kept.
 ///
@@ -210,7 +200,7 @@ pub trait UserStore: Send + Sync + 'static {
         id: &str,
         at_least: i64,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {
-        bump::bump_by_compare_and_set(self, id, at_least)
+        user_store::bump_by_compare_and_set(self, id, at_least)
     }
 
     /// Logs out everybody in this group: its counter becomes `max(coalesce(counter, 0) + 1,

@@ -4,7 +4,9 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{counter::Counter, credential::Credential, environment::EntropyError, user::Epoch};
+use crate::{
+    binding::credential::Credential, counter::Counter, environment::EntropyError, user::Epoch,
+};
 
 /// Whose row is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,7 +59,7 @@ self.version == read.version
         law="what is live is accepted",
         edits=[
             Edit(
-                file="src/decision.rs",
+                file="src/authority/decision.rs",
                 old="Some(change) => store(change)?,",
                 new="Some(change) => store(change)? || true,",
             ),
@@ -72,7 +72,7 @@ self.version == read.version
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="Some(slot) if slot.generation == id.generation =>",
                 new="Some(slot) if slot.generation >= id.generation =>",
             ),
@@ -85,7 +85,7 @@ self.version == read.version
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="let slot = Slot { number, generation, seq: 0, started_at: at, last_seen: at, label };",
                 new="""
 let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
@@ -182,7 +182,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="the list is true",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="Ok((Self { generation, slots: vec![slot.clone()] }, slot))",
                 new="Ok((self.with(slot.clone(), generation), slot))",
             ),
@@ -195,7 +195,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="the list is true",
         edits=[
             Edit(
-                file="src/decision.rs",
+                file="src/authority/decision.rs",
                 old="table.emptied(now)",
                 new="table.clone()",
             ),
@@ -208,7 +208,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="the list is true",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="&& self.generation > version &&",
                 new="&&",
             ),
@@ -221,7 +221,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="the list is true",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="next(self.generation.max(version), now)",
                 new="next(self.generation, now)",
             ),
@@ -234,7 +234,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/slots/policy.rs",
+                file="src/sessions/policy.rs",
                 old="idle_end.min(started_at.saturating_add(self.absolute.whole_seconds()))",
                 new="idle_end",
             ),
@@ -247,7 +247,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is live is accepted",
         edits=[
             Edit(
-                file="src/slots/policy.rs",
+                file="src/sessions/policy.rs",
                 old="last_seen.saturating_add(self.idle.whole_seconds())",
                 new="started_at.saturating_add(self.idle.whole_seconds())",
             ),
@@ -260,7 +260,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a retry logs nobody out",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="if seq + 1 == slot.seq &&",
                 new="if seq > slot.seq &&",
             ),
@@ -273,7 +273,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a retry logs nobody out",
         edits=[
             Edit(
-                file="src/slots/policy.rs",
+                file="src/sessions/policy.rs",
                 old="elapsed.unsigned_abs() <= grace",
                 new="(0..=grace.cast_signed()).contains(&elapsed)",
             ),
@@ -286,7 +286,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="reuse is reported and ends the session",
         edits=[
             Edit(
-                file="src/slots/policy.rs",
+                file="src/sessions/policy.rs",
                 old="grace > 0 && elapsed.unsigned_abs() <= grace",
                 new="grace > 0",
             ),
@@ -299,7 +299,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="reuse is reported and ends the session",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="if seq + 1 == slot.seq &&",
                 new="if seq + 2 >= slot.seq &&",
             ),
@@ -312,7 +312,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="reuse is reported and ends the session",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="false => self.without(now, |other| other.number == slot.number),",
                 new="false => (self.clone(), 1),",
             ),
@@ -342,7 +342,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a chain never forks",
         edits=[
             Edit(
-                file="src/authority/mint.rs",
+                file="src/authority/kernel/mint.rs",
                 old="nonce = derivation.refresh_nonce(draft.user_id, id, seq);",
                 new="let _ = (id, seq, self.settings.entropy.fill(&mut nonce)?);",
             ),
@@ -355,7 +355,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a chain never forks",
         edits=[
             Edit(
-                file="src/authority/kind.rs",
+                file="src/authority/kernel/kind.rs",
                 old="mode: BindingMode::Key,",
                 new="mode: BindingMode::StampHs256,",
             ),
@@ -381,7 +381,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="the record is bounded",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="match (0..policy.slots()).find(is_free)",
                 new="match (0..=policy.slots()).find(is_free)",
             ),
@@ -394,7 +394,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a rollback ends nothing",
         edits=[
             Edit(
-                file="src/slots/table.rs",
+                file="src/sessions/table.rs",
                 old="if seq > slot.seq {",
                 new="if seq > slot.seq + 9 {",
             ),
@@ -407,7 +407,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a link is used once",
         edits=[
             Edit(
-                file="src/authority/once.rs",
+                file="src/authority/one_time.rs",
                 old="Change::none(user).with_lane(P::TYP, lane)",
                 new="Change::none(user)",
             ),
@@ -420,7 +420,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a link is used once",
         edits=[
             Edit(
-                file="src/authority/once.rs",
+                file="src/authority/one_time.rs",
                 old="Change::logged_out(user, now).map_err(VerifyError::Record)?",
                 new="Change::none(user)",
             ),

@@ -12,7 +12,7 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::axum::{Refusal, Web, local_path, origin};
+use crate::axum::{Refusal, Web, local_path, request::origin};
 
 impl<F, C> Web<F, C>
 where

@@ -13,7 +13,7 @@ use super::{
 use crate::store::{
     Columns, Key, NewUser, Row, StoreError, Update, UserEpoch, UsersTable,
     row::first_version,
-    table::{IdType, Names, ReadFields},
+    sql::users_table::{IdType, Names, ReadFields},
 };
 
 /// How often a statement is run anew that another transaction was in the way of.
@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 4;
 const TIMEOUT: StdDuration = StdDuration::from_secs(5);
 
 /// What runs a statement.
-pub(in crate::store) trait Driver: Clone + Send + Sync + 'static {
+pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
 
     /// How many rows it changed. It gives up at this instant.
@@ -43,14 +43,14 @@ pub(in crate::store) trait Driver: Clone + Send + Sync + 'static {
 }
 
 /// A row of an answer, by the columns' places.
-pub(in crate::store) trait Cells: Send {
+pub(super) trait Cells: Send {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>>;
     fn integer(&self, at: usize) -> sqlx::Result<Option<i64>>;
 }
 
 /// What is bound.
 #[derive(Clone, Copy)]
-pub(in crate::store) enum Param<'a> {
+pub(super) enum Param<'a> {
     Text(Option<&'a str>),
     Integer(Option<i64>),
     Bool(bool),
@@ -63,7 +63,7 @@ fn by(timeout: StdDuration) -> Instant {
     Instant::now().checked_add(timeout).map_or(never, |at| at.min(never))
 }
 
-pub(in crate::store) struct Engine<D, F> {
+pub(super) struct Engine<D, F> {
     driver: D,
     shared: Arc<Shared<F>>,
     timeout: StdDuration,
@@ -76,7 +76,7 @@ struct Shared<F> {
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(in crate::store) fn new(
+    pub(super) fn new(
         driver: D,
         table: &UsersTable<F>,
         dialect: &Dialect,
@@ -89,26 +89,26 @@ impl<D: Driver, F> Engine<D, F> {
 
     /// The same over other statements.
     #[cfg(feature = "postgres")]
-    pub(in crate::store) fn with_dialect(self, dialect: &Dialect) -> Self {
+    pub(super) fn with_dialect(self, dialect: &Dialect) -> Self {
         let names = self.shared.names.clone();
         let statements = Statements::new(&names, dialect);
         let shared = Arc::new(Shared { names, read: self.shared.read, statements });
         Self { shared, ..self }
     }
 
-    pub(in crate::store) fn with_timeout(self, timeout: Duration) -> Self {
+    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
 
-    pub(in crate::store) const fn driver(&self) -> &D {
+    pub(super) const fn driver(&self) -> &D {
         &self.driver
     }
 
-    pub(in crate::store) fn names(&self) -> &Names {
+    pub(super) fn names(&self) -> &Names {
         &self.shared.names
     }
 
-    pub(in crate::store) async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+    pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
         let statements = &self.shared.statements;
         let (sql, param) = match key {
             Key::Id(id) => (&statements.read_by_id, self.id(id)),
@@ -125,10 +125,7 @@ impl<D: Driver, F> Engine<D, F> {
         }
     }
 
-    pub(in crate::store) async fn compare_and_set(
-        &self,
-        update: &Update,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
         let Some(id) = self.id(update.id()) else { return Ok(false) };
         let has_secret = self.shared.names.secret.is_some();
         let mut params = vec![id];
@@ -155,26 +152,18 @@ impl<D: Driver, F> Engine<D, F> {
         }
     }
 
-    pub(in crate::store) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+    pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
         let Some(id) = self.id(id) else { return Ok(false) };
         self.change(&self.shared.statements.delete, &[id]).await
     }
 
-    pub(in crate::store) async fn bump_version(
-        &self,
-        id: &str,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let Some(id) = self.id(id) else { return Ok(false) };
         let at_least = Param::Integer(Some(at_least));
         self.change(&self.shared.statements.bump_version, &[id, at_least]).await
     }
 
-    pub(in crate::store) async fn disable(
-        &self,
-        id: &str,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let Some(Switch { disable, .. }) = &self.shared.statements.switch else {
             return Err(no_status());
         };
@@ -182,7 +171,7 @@ impl<D: Driver, F> Engine<D, F> {
         self.change(disable, &[id, Param::Integer(Some(at_least)), Param::Bool(false)]).await
     }
 
-    pub(in crate::store) async fn enable(
+    pub(super) async fn enable(
         &self,
         id: &str,
         version: Option<i64>,
@@ -196,7 +185,7 @@ impl<D: Driver, F> Engine<D, F> {
         self.change(enable, &[id, at_least, Param::Bool(true), version]).await
     }
 
-    pub(in crate::store) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
+    pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
         let not_an_id =
             || StoreError::unsupported("the new user's id is not in the one form of the ids' type");
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
@@ -213,7 +202,7 @@ impl<D: Driver, F> Engine<D, F> {
         self.change(&self.shared.statements.insert, &params).await
     }
 
-    pub(in crate::store) async fn bump_epoch(
+    pub(super) async fn bump_epoch(
         &self,
         kind: &str,
         instance: &str,

@@ -6,7 +6,7 @@ use crate::store::StoreError;
 
 /// Why a statement has no answer.
 #[derive(Debug)]
-pub(in crate::store) enum Failure {
+pub(super) enum Failure {
     /// Somebody else's transaction was in the way: nothing was written, and it may be run again.
     Conflict(StoreError),
     Other(StoreError),
@@ -14,7 +14,7 @@ pub(in crate::store) enum Failure {
 
 /// What a database's own error code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Fault {
+pub(super) enum Fault {
     Conflict,
     Unreachable,
     Misconfigured,
@@ -23,7 +23,7 @@ pub(in crate::store) enum Fault {
 impl Failure {
     /// Of an error of which the database's `classify` knows the codes. Only the message of an error
     /// is kept: its details may be a row, with what is secret in it.
-    pub(in crate::store) fn new(error: &sqlx::Error, classify: fn(&str) -> Fault) -> Self {
+    pub(super) fn new(error: &sqlx::Error, classify: fn(&str) -> Fault) -> Self {
         use sqlx::Error as E;
         let text = match error.as_database_error() {
             Some(error) => {
@@ -61,7 +61,7 @@ impl From<Failure> for StoreError {
 }
 
 /// The store's own time is over.
-pub(in crate::store) fn timed_out() -> StoreError {
+pub(super) fn timed_out() -> StoreError {
     StoreError::unreachable("there was no answer in time")
 }
 

@@ -2,11 +2,19 @@
 
 mod engine;
 mod failure;
+#[cfg(feature = "postgres")]
+pub(super) mod listener;
+pub(super) mod migration;
 mod name;
+#[cfg(feature = "postgres")]
+pub(super) mod postgres;
+#[cfg(feature = "sqlite")]
+pub(super) mod sqlite;
 mod statements;
+pub(super) mod users_table;
 
 pub use self::name::UsersTableError;
-pub(super) use self::{
+use self::{
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault, timed_out},
     name::{Name, TableName},

@@ -7,10 +7,10 @@ const MAX_NAME_BYTES: usize = 63;
 
 /// The name of a column: `[A-Za-z_][A-Za-z0-9_]{0,62}`. It prints quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Name(String);
+pub(super) struct Name(String);
 
 impl Name {
-    pub(in crate::store) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
+    pub(super) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
         let is_start = |c: u8| c.is_ascii_alphabetic() || c == b'_';
         let is_name = name.as_bytes().first().is_some_and(|c| is_start(*c))
             && name.bytes().all(|c| is_start(c) || c.is_ascii_digit())
@@ -22,11 +22,11 @@ impl Name {
     }
 
     /// Of a name that is written in the source.
-    pub(in crate::store) fn fixed(name: &'static str) -> Self {
+    pub(super) fn fixed(name: &'static str) -> Self {
         Self(name.to_owned())
     }
 
-    pub(in crate::store) fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -39,13 +39,13 @@ impl fmt::Display for Name {
 
 /// The name of a table, `table` or `schema.table`. It prints quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::store) struct TableName {
+pub(super) struct TableName {
     schema: Option<Name>,
     table: Name,
 }
 
 impl TableName {
-    pub(in crate::store) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
+    pub(super) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
         let (schema, table) = match name.split_once('.') {
             Some((schema, table)) => (Some(schema), table),
             None => (None, name),
@@ -54,23 +54,23 @@ impl TableName {
         Ok(Self { schema: schema.map(parse).transpose()?, table: parse(table)? })
     }
 
-    pub(in crate::store) fn fixed(name: &'static str) -> Self {
+    pub(super) fn fixed(name: &'static str) -> Self {
         Self { schema: None, table: Name::fixed(name) }
     }
 
     /// The table without its schema.
     #[cfg(feature = "sqlite")]
-    pub(in crate::store) const fn table(&self) -> &Name {
+    pub(super) const fn table(&self) -> &Name {
         &self.table
     }
 
     #[cfg(feature = "sqlite")]
-    pub(in crate::store) const fn schema(&self) -> Option<&Name> {
+    pub(super) const fn schema(&self) -> Option<&Name> {
         self.schema.as_ref()
     }
 
     /// Another name in the same schema.
-    pub(in crate::store) fn beside(&self, name: &str) -> String {
+    pub(super) fn beside(&self, name: &str) -> String {
         match &self.schema {
             Some(schema) => format!("{schema}.\"{name}\""),
             None => format!("\"{name}\""),
@@ -99,28 +99,28 @@ enum Kind {
 
 impl UsersTableError {
     /// More pairs than a database's function for JSON takes.
-    pub(in crate::store) const MAX_FIELDS: usize = 50;
+    pub(super) const MAX_FIELDS: usize = 50;
 
     /// As many as anybody has kinds of groups, and far from a statement's limits.
-    pub(in crate::store) const MAX_EPOCHS: usize = 16;
+    pub(super) const MAX_EPOCHS: usize = 16;
 
     fn name(what: &'static str, name: &str) -> Self {
         Self(Kind::Name { what, name: name.chars().take(80).collect() })
     }
 
-    pub(in crate::store) fn twice(name: &Name) -> Self {
+    pub(super) fn twice(name: &Name) -> Self {
         Self(Kind::Twice { name: name.as_str().to_owned() })
     }
 
-    pub(in crate::store) fn epoch_twice(kind: &str) -> Self {
+    pub(super) fn epoch_twice(kind: &str) -> Self {
         Self(Kind::EpochTwice { kind: kind.to_owned() })
     }
 
-    pub(in crate::store) const fn too_many_fields() -> Self {
+    pub(super) const fn too_many_fields() -> Self {
         Self(Kind::TooManyFields)
     }
 
-    pub(in crate::store) const fn too_many_epochs() -> Self {
+    pub(super) const fn too_many_epochs() -> Self {
         Self(Kind::TooManyEpochs)
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Name;
-use crate::store::table::{IdType, Names, UserGroup};
+use crate::store::sql::users_table::{IdType, Names, UserGroup};
 
 /// What the databases write differently.
 #[derive(Clone, Debug)]
-pub(in crate::store) enum Dialect {
+pub(super) enum Dialect {
     #[cfg(feature = "sqlite")]
     Sqlite,
     /// With the channel on which revocations are told.
@@ -69,18 +69,18 @@ impl Statements {
 }
 
 /// Where each column of a row stands in the answer to a read.
-pub(in crate::store) mod place {
-    pub(in crate::store) const ID: usize = 0;
-    pub(in crate::store) const ACTIVE: usize = 1;
-    pub(in crate::store) const FIELDS: usize = 2;
-    pub(in crate::store) const VERSION: usize = 3;
-    pub(in crate::store) const PASSWORD_HASH: usize = 4;
-    pub(in crate::store) const CARRIED: usize = 5;
-    pub(in crate::store) const SESSIONS: usize = 6;
-    pub(in crate::store) const LANES: usize = 7;
-    pub(in crate::store) const SECRET: usize = 8;
+pub(super) mod place {
+    pub(crate) const ID: usize = 0;
+    pub(crate) const ACTIVE: usize = 1;
+    pub(crate) const FIELDS: usize = 2;
+    pub(crate) const VERSION: usize = 3;
+    pub(crate) const PASSWORD_HASH: usize = 4;
+    pub(crate) const CARRIED: usize = 5;
+    pub(crate) const SESSIONS: usize = 6;
+    pub(crate) const LANES: usize = 7;
+    pub(crate) const SECRET: usize = 8;
     /// From here on two each: the group, and its counter.
-    pub(in crate::store) const GROUPS: usize = 9;
+    pub(crate) const GROUPS: usize = 9;
 }
 
 /// The text columns that are compared and set, after the version.

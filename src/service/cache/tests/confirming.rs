@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance, sleep};
 
-use super::{
-    super::CONFIRM_INTERVAL, BOUND, Call, Setup, TICK, ended, error_of, outage, settle, state_of,
-};
+use super::{BOUND, Call, Setup, TICK, ended, error_of, outage, settle, state_of};
+use crate::service::cache::CONFIRM_INTERVAL;
 
 #[tokio::test(start_paused = true)]
 async fn a_confirmation_takes_what_was_read_late_enough() {

@@ -11,10 +11,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    super::{CONFIRM_INTERVAL, Cache, Found},
-    BOUND, outage, policy, settle, user,
-};
+use super::{BOUND, outage, policy, settle, user};
+use crate::service::cache::{CONFIRM_INTERVAL, Cache, Found};
 
 const USERS: usize = 3;
 

@@ -1,0 +1,300 @@
+//! Adoption: plain access tokens of before relatch, accepted for a time.
+
+use std::{fmt, slice, sync::Arc};
+
+use hmac::{KeyInit, Mac};
+use jsonwebtoken::{Algorithm, Header};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::{
+    authority::check_validity,
+    binding::{context::Context, derivation::HmacSha256},
+    bytes::span::{Audience, Span},
+    counter::Counter,
+    keys::master_key::MasterKey,
+    rejection::{Reason, Rejection, Stage},
+    token::{
+        claims::registered::{MAX_NUMERIC_DATE, Registered, is_registered, numeric_date},
+        compact::{self, Compact},
+    },
+};
+
+type Object = Map<String, Value>;
+type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
+
+/// Accepts access tokens that a plain HS256 setup issued before relatch, so that switching over
+/// logs nobody out.
+///
+/// A token is accepted if its header says `HS256` (and neither another `typ` than `JWT` nor
+/// anything critical), its signature is right under the legacy secret, its `exp` and `nbf` hold,
+/// the deadline is still to come, and the user's version still has the value it was given at the
+/// adoption. Its session says so ([`Session::is_legacy`](crate::Session::is_legacy)) and ends at
+/// the deadline at the latest.
+///
+/// # Security
+///
+/// - **Whatever the legacy secret has signed is taken for an access token**: refresh tokens, reset
+///   links and confirmations too, if they were signed with the same secret. Tell them apart in
+///   [`map_claims`](Self::map_claims), which rejects a token by giving `None`.
+/// - A version bump kills these tokens. **A password change alone does not**, nor does the bump of
+///   an epoch: they are bound to neither. Bump the version as well until the deadline has passed.
+/// - They are as strong as the legacy secret: whoever has it forges them, for any user whose
+///   version was never bumped. Let the deadline be as near as the longest life of such a token.
+///
+/// # Example
+///
+/// ```
+/// use relatch::{Adoption, Authority, MasterKey};
+/// use time::{Duration, OffsetDateTime};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let legacy_secret = b"secret";
+/// let until = OffsetDateTime::now_utc() + Duration::hours(24);
+/// let adoption = Adoption::hs256(legacy_secret, 0, until)
+///     .issuer("https://old.example.com")
+///     .map_claims(|old| (old.get("token_type")? == "access").then(|| old.clone()));
+/// let authority = Authority::builder(MasterKey::generate("2026-11")?, "issuer", "audience")
+///     .adopt(adoption)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Adoption {
+    secret: Zeroizing<Vec<u8>>,
+    version: Counter,
+    until: OffsetDateTime,
+    subject: String,
+    issuer: Option<String>,
+    audience: Option<String>,
+    mapping: Arc<Mapping>,
+}
+
+impl Adoption {
+    /// Accepts what `secret` signed, until `until`, exclusive, of users whose version still is
+    /// `version`: what the column was filled with when it was added, 0 for `NULL`.
+    #[must_use]
+    pub fn hs256(secret: &[u8], version: impl Into<Counter>, until: OffsetDateTime) -> Self {
+        Self {
+            secret: Zeroizing::new(secret.to_vec()),
+            version: version.into(),
+            until,
+            subject: "sub".to_owned(),
+            issuer: None,
+            audience: None,
+            mapping: Arc::new(|claims| Some(claims.clone())),
+        }
+    }
+
+    /// Takes the user's id from this claim, a string or a whole number: `sub` otherwise.
+    #[must_use]
+    pub fn subject_claim(mut self, name: impl Into<String>) -> Self {
+        self.subject = name.into();
+        self
+    }
+
+    /// Requires this `iss`. Without, any is accepted.
+    #[must_use]
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Requires this `aud`. Without, a token that has one is rejected.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// Maps the plain token's claims to those of the application's access tokens; `None` rejects
+    /// the token. Without, they are taken as they are, but for the registered ones.
+    #[must_use]
+    pub fn map_claims(
+        mut self,
+        mapping: impl Fn(&Map<String, Value>) -> Option<Map<String, Value>> + Send + Sync + 'static,
+    ) -> Self {
+        self.mapping = Arc::new(mapping);
+        self
+    }
+
+    /// Whether the secret is one that must not be adopted: empty, or this master key, be it as
+    /// bytes or as the text that those were read from.
+    pub(crate) fn is_unfit_beside(&self, key: &MasterKey) -> bool {
+        let as_text = || {
+            let text = str::from_utf8(&self.secret).ok()?;
+            MasterKey::from_base64(key.kid(), text).ok()
+        };
+        self.secret.is_empty()
+            || key.is(&self.secret)
+            || as_text().is_some_and(|decoded| decoded.same_as(key))
+    }
+
+    /// Whether this is the header of a plain HS256 token.
+    pub(crate) fn recognises(&self, header: &str) -> bool {
+        let json = compact::decode(header).unwrap_or_default();
+        serde_json::from_slice::<Header>(&json).is_ok_and(|header| {
+            header.alg == Algorithm::HS256
+                && header.typ.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"))
+                && header.crit.is_none()
+                && header.enc.is_none()
+                && header.zip.is_none()
+        })
+    }
+
+    /// All that can be checked before the lookup. Here the signature is the guard.
+    pub(crate) fn open(
+        &self,
+        compact: Compact<'_>,
+        now: OffsetDateTime,
+        leeway: u64,
+    ) -> Result<LegacyToken<'_>, Rejection> {
+        self.check_deadline(now)?;
+        let malformed = |stage| Rejection::new(stage, Reason::Malformed);
+        let signature = compact::decode(compact.signature).ok_or(malformed(Stage::Shape))?;
+        let payload = compact::decode(compact.payload).ok_or(malformed(Stage::Shape))?;
+        if !self.signed(compact.signing_input, &signature) {
+            return Err(Rejection::new(Stage::Guard, Reason::Forged));
+        }
+        let claims: Object =
+            serde_json::from_slice(&payload).map_err(|_| malformed(Stage::Claims))?;
+        let token = LegacyToken::read(self, claims).ok_or(malformed(Stage::Claims))?;
+        token.check_time(now, leeway)?;
+        token.check_names()?;
+        Ok(token)
+    }
+
+    fn signed(&self, signing_input: &str, signature: &[u8]) -> bool {
+        HmacSha256::new_from_slice(&self.secret)
+            .is_ok_and(|mac| mac.chain_update(signing_input).verify_slice(signature).is_ok())
+    }
+
+    fn check_deadline(&self, now: OffsetDateTime) -> Result<(), Rejection> {
+        match now >= self.until {
+            true => Err(Rejection::new(Stage::Header, Reason::AdoptionOver)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Adoption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adoption")
+            .field("version", &self.version)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A plain token whose signature is right.
+pub(crate) struct LegacyToken<'a> {
+    adoption: &'a Adoption,
+    claims: Object,
+    user_id: String,
+    exp: u64,
+    not_before: Option<u64>,
+}
+
+impl<'a> LegacyToken<'a> {
+    /// `None` without a subject or an `exp`, or where a registered claim is not in its form.
+    fn read(adoption: &'a Adoption, claims: Object) -> Option<Self> {
+        let user_id = match claims.get(&adoption.subject)? {
+            Value::String(id) => id.clone(),
+            Value::Number(id) if id.is_i64() || id.is_u64() => id.to_string(),
+            _ => return None,
+        };
+        let exp = numeric_date_of(claims.get("exp")?)?;
+        let not_before = match claims.get("nbf") {
+            Some(claim) => Some(numeric_date_of(claim)?),
+            None => None,
+        };
+        Some(Self { adoption, claims, user_id, exp, not_before })
+    }
+
+    pub(crate) fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// Its own end or the deadline's, whichever comes first.
+    pub(crate) fn expires_at(&self) -> OffsetDateTime {
+        numeric_date(self.exp).min(self.adoption.until)
+    }
+
+    pub(crate) fn check_time(&self, now: OffsetDateTime, leeway: u64) -> Result<(), Rejection> {
+        self.adoption.check_deadline(now)?;
+        check_validity(self.exp, self.not_before, now, leeway)
+    }
+
+    fn check_names(&self) -> Result<(), Rejection> {
+        let reject = |reason| Err(Rejection::new(Stage::Validity, reason));
+        if self.adoption.issuer.is_some() && self.text("iss") != self.adoption.issuer.as_deref() {
+            return reject(Reason::WrongIssuer);
+        }
+        match (&self.adoption.audience, self.claims.get("aud")) {
+            (None, None) => Ok(()),
+            (Some(wanted), Some(_)) if self.audience().any(|one| one == wanted) => Ok(()),
+            _ => reject(Reason::WrongAudience),
+        }
+    }
+
+    /// The version alone binds a plain token; it fits no context, for it was bound to none.
+    pub(crate) fn check_binding(&self, version: u64, context: &Context) -> Result<(), Rejection> {
+        let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
+        if self.adoption.version.checked() != Some(version) {
+            return reject(Reason::RevokedByVersion);
+        }
+        if !context.is_empty() {
+            return reject(Reason::BadSignature);
+        }
+        Ok(())
+    }
+
+    /// The application's claims, by the adoption's mapping, and the registered ones.
+    pub(crate) fn into_claims<C: DeserializeOwned>(self) -> Result<(C, Registered), Rejection> {
+        let reject = Rejection::new(Stage::Application, Reason::ApplicationClaims);
+        let mut own = (self.adoption.mapping)(&self.claims).ok_or(reject)?;
+        own.retain(|name, _| !is_registered(name));
+        let claims = serde_json::from_value(Value::Object(own)).map_err(|_| reject)?;
+        let mut text = String::new();
+        let mut span = |piece: &str| Span::push(&mut text, piece);
+        let registered = Registered {
+            issuer: self.text("iss").map(&mut span),
+            subject: span(&self.user_id),
+            audience: Audience::Several(self.audience().map(&mut span).collect()),
+            token_id: self.text("jti").map(&mut span),
+            // The deadline may have a fraction of a second, which is dropped.
+            exp: u64::try_from(self.expires_at().unix_timestamp()).unwrap_or(0),
+            iat: self.claims.get("iat").and_then(numeric_date_of),
+            version: self.adoption.version,
+            session_id: None,
+            text,
+        };
+        Ok((claims, registered))
+    }
+
+    fn text(&self, claim: &str) -> Option<&str> {
+        self.claims.get(claim)?.as_str()
+    }
+
+    fn audience(&self) -> impl Iterator<Item = &str> {
+        let claims = match self.claims.get("aud") {
+            Some(Value::Array(several)) => several,
+            Some(one) => slice::from_ref(one),
+            None => &[],
+        };
+        claims.iter().filter_map(Value::as_str)
+    }
+}
+
+/// A NumericDate as plain setups write it: a fraction of a second is dropped (RFC 7519 §2).
+fn numeric_date_of(claim: &Value) -> Option<u64> {
+    let seconds = match claim.as_u64() {
+        Some(seconds) => seconds,
+        // `as` saturates, and what is out of range is refused below.
+        None => claim.as_f64().filter(|seconds| *seconds >= 0.0)? as u64,
+    };
+    (seconds <= MAX_NUMERIC_DATE).then_some(seconds)
+}

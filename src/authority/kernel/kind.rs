@@ -1,0 +1,53 @@
+//! Kinds of tokens: what the kernel and the mint need to know of a purpose.
+
+use jsonwebtoken::Algorithm;
+
+use crate::{
+    authority::builder::{BindingMode, Settings},
+    keys::master_key::MasterKey,
+    token::purpose::{self, ACCESS_TYP, Purpose, REFRESH_TYP, Use},
+};
+
+/// A purpose under an authority's settings.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) typ: &'static str,
+    pub(super) mode: BindingMode,
+    pub(crate) has_lane: bool,
+    pub(crate) session: OfSession,
+}
+
+/// Whether tokens of a kind are of a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfSession {
+    Never,
+    /// Access tokens: `sid` if they were issued with a session.
+    Perhaps,
+    /// Refresh tokens: `sid` and `seq`.
+    Always,
+}
+
+impl Kind {
+    pub(crate) fn of<P: Purpose>(settings: &Settings) -> Self {
+        const { purpose::check::<P>() };
+        let session = match P::TYP {
+            ACCESS_TYP => OfSession::Perhaps,
+            _ => OfSession::Never,
+        };
+        Self { typ: P::TYP, mode: settings.mode, has_lane: P::USE == Use::OnceByLane, session }
+    }
+
+    /// Refresh tokens: in key mode under every authority, for no other service reads them.
+    pub(crate) const fn refresh() -> Self {
+        Self {
+            typ: REFRESH_TYP,
+            mode: BindingMode::Key,
+            has_lane: false,
+            session: OfSession::Always,
+        }
+    }
+
+    pub(crate) fn algorithm(self, key: &MasterKey) -> Option<Algorithm> {
+        self.mode.algorithm(key)
+    }
+}

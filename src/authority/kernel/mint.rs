@@ -1,0 +1,110 @@
+//! Making a token's text, whatever it is for.
+
+use super::{kind::Kind, record::Record};
+use crate::{
+    authority::{Authority, builder::BindingMode, issue::IssueError},
+    binding::{
+        context::Context,
+        derivation::{self, Derivation},
+    },
+    sessions::SessionId,
+    token::{
+        Token,
+        claims::write::{AddOwn, Bytes16, NewClaims},
+        compact,
+    },
+};
+
+/// What a token is to say.
+pub(crate) struct Draft<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) user_id: &'a str,
+    pub(crate) record: &'a Record<'a>,
+    pub(crate) context: &'a Context,
+    pub(crate) audience: &'a [&'a str],
+    pub(crate) iat: u64,
+    pub(crate) exp: u64,
+    pub(crate) session: Option<SessionId>,
+    /// Of refresh tokens alone.
+    pub(crate) seq: Option<u64>,
+    /// Adds the application's claims.
+    pub(crate) own: &'a AddOwn<'a>,
+}
+
+impl Authority {
+    /// Signs under the current key.
+    pub(crate) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
+        let key = self.current_key(draft.kind);
+        let derivation = key.derivation();
+        let jti = self.token_id(derivation, &draft)?;
+        let body = draft.record.body(draft.user_id, draft.context);
+        let stamp = match draft.kind.mode {
+            BindingMode::Key => None,
+            _ => Some(derivation.stamp(&body, &compact::encode(&jti), draft.exp)),
+        };
+        let claims = NewClaims {
+            issuer: &self.settings.issuer,
+            subject: draft.user_id,
+            audience: draft.audience,
+            exp: draft.exp,
+            iat: draft.iat,
+            jti: Bytes16(jti),
+            ver: draft.record.version,
+            epochs: &draft.record.outer,
+            session: draft.session,
+            seq: draft.seq,
+            lane: draft.record.lane,
+            stamp: stamp.map(Bytes16),
+        };
+        let payload = claims.write(draft.own)?;
+        let header = key.header().ok_or(IssueError::Signing)?;
+        let mut token = String::with_capacity(compact::compact_len(header, &payload));
+        token.push_str(header);
+        compact::push_part(&mut token, &payload);
+        match draft.kind.mode {
+            BindingMode::Key => {
+                let kept = draft.record.key_cache.and_then(|cache| cache.find(derivation, &body));
+                let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
+                let signature = derivation::sign(mac, &token);
+                compact::push_part(&mut token, &signature);
+            }
+            BindingMode::StampHs256 => {
+                let mac = key.server_mac().ok_or(IssueError::Signing)?;
+                let signature = derivation::sign(mac.clone(), &token);
+                compact::push_part(&mut token, &signature);
+            }
+            #[cfg(feature = "asymmetric")]
+            BindingMode::StampAsymmetric => {
+                let key = key.signing_key().ok_or(IssueError::Signing)?;
+                let signature = key.sign(token.as_bytes()).ok_or(IssueError::Signing)?;
+                compact::push_part(&mut token, &signature);
+            }
+        }
+        let max = self.settings.max_token_bytes;
+        match token.len() <= max {
+            true => Ok(Token::new(token)),
+            false => Err(IssueError::TooLong { bytes: token.len(), max }),
+        }
+    }
+
+    /// Eight bytes and the guard over them in key mode, sixteen random ones otherwise. The eight
+    /// are random too, but for a refresh token's.
+    fn token_id(&self, derivation: &Derivation, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
+        let mut jti = [0; 16];
+        if draft.kind.mode != BindingMode::Key {
+            self.settings.entropy.fill(&mut jti)?;
+            return Ok(jti);
+        }
+        let mut nonce = [0; 8];
+        match (draft.session, draft.seq) {
+            (Some(id), Some(seq)) => {
+                nonce = derivation.refresh_nonce(draft.user_id, id, seq);
+            }
+            _ => self.settings.entropy.fill(&mut nonce)?,
+        }
+        let guard = derivation.guard(draft.user_id, draft.exp, &nonce);
+        jti[..8].copy_from_slice(&nonce);
+        jti[8..].copy_from_slice(&guard);
+        Ok(jti)
+    }
+}

@@ -1,0 +1,7 @@
+//! What every call of the authority goes through.
+
+pub(crate) mod kind;
+pub(crate) mod mint;
+pub(crate) mod own_token;
+pub(crate) mod pinned;
+pub(crate) mod record;

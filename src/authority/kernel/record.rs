@@ -1,0 +1,104 @@
+//! What a user's record comes to once it is checked against the authority's settings.
+
+use std::borrow::Cow;
+
+use time::OffsetDateTime;
+
+use super::kind::Kind;
+use crate::{
+    authority::builder::Settings,
+    binding::{context::Context, credential::Credential, derivation::Body, key_cache::KeyCache},
+    bytes::constant_time,
+    counter::Counter,
+    token::purpose::Purpose,
+    user::{MAX_ID_BYTES, RecordError, User},
+};
+
+/// The record's part of a derivation's body.
+pub(crate) struct Record<'a> {
+    credential: Cow<'a, Credential>,
+    pub(crate) outer: Vec<(Cow<'a, str>, u64)>,
+    pub(crate) version: u64,
+    pub(crate) lane: Option<u64>,
+    pub(crate) key_cache: Option<&'a KeyCache>,
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn of(
+        settings: &'a Settings,
+        kind: Kind,
+        user: &'a dyn User,
+    ) -> Result<Self, RecordError> {
+        if !(1..=MAX_ID_BYTES).contains(&user.id().len()) {
+            return Err(RecordError::Id);
+        }
+        let binding = user.binding();
+        let version = binding.current_version();
+        Ok(Self {
+            credential: binding.effective(user.carried()).map_err(RecordError::Credential)?,
+            outer: outer(settings, user)?,
+            version: count(version)?,
+            lane: match kind.has_lane {
+                true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
+                false => None,
+            },
+            key_cache: user.key_cache(),
+        })
+    }
+
+    pub(crate) fn has_credential_of(&self, other: &Record<'_>) -> bool {
+        constant_time::equal(self.credential.as_bytes(), other.credential.as_bytes())
+    }
+
+    /// For tokens of the record as it will be.
+    pub(crate) fn move_version(&mut self, version: Counter) -> Result<(), RecordError> {
+        self.version = count(version)?;
+        Ok(())
+    }
+
+    pub(crate) fn move_lane(&mut self, lane: Counter) -> Result<(), RecordError> {
+        self.lane = Some(count(lane)?);
+        Ok(())
+    }
+
+    pub(crate) fn body<'b>(&'b self, user_id: &'b str, context: &'b Context) -> Body<'b> {
+        Body {
+            user_id,
+            credential: &self.credential,
+            outer: &self.outer,
+            version: self.version,
+            lane: self.lane,
+            context,
+        }
+    }
+}
+
+/// Those of the configuration, then the user's, which must be of the kinds that were announced.
+fn outer<'a>(
+    settings: &'a Settings,
+    user: &'a dyn User,
+) -> Result<Vec<(Cow<'a, str>, u64)>, RecordError> {
+    let epochs = user.epochs();
+    if !epochs.iter().map(|epoch| epoch.kind).eq(settings.user_epochs.iter().map(String::as_str)) {
+        return Err(RecordError::Epochs);
+    }
+    if epochs.is_empty() && settings.fixed_epochs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fixed = settings.fixed_epochs.iter().map(|(kind, counter)| (Cow::from(kind), *counter));
+    let own = epochs.iter().map(|epoch| (epoch.name(), epoch.counter));
+    fixed.chain(own).map(|(name, counter)| Ok((name, count(counter)?))).collect()
+}
+
+/// The value after the present one of the user's counter for this purpose.
+pub(crate) fn next_lane<P: Purpose>(
+    user: &dyn User,
+    now: OffsetDateTime,
+) -> Result<Counter, RecordError> {
+    user.lane(P::TYP).ok_or(RecordError::Lane)?.following(now)
+}
+
+/// The value as it is bound.
+pub(crate) fn count(counter: Counter) -> Result<u64, RecordError> {
+    counter.checked().ok_or(RecordError::NegativeCounter)
+}

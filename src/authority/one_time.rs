@@ -1,0 +1,262 @@
+//! Tokens that are used once: looked at, and used up.
+
+use std::{fmt, future::Future};
+
+use time::OffsetDateTime;
+
+use super::{
+    Authority,
+    kernel::{
+        kind::Kind,
+        own_token::{Ours, check_user},
+        record::{Record, next_lane},
+    },
+    verify::Opened,
+};
+use crate::{
+    authority::decision::{Change, Decision},
+    binding::context::Context,
+    rejection::{Reason, Rejection, Stage, VerifyError},
+    token::{
+        Token,
+        claims::{
+            private,
+            registered::{self, Registered},
+        },
+        purpose::{Purpose, Use},
+    },
+    user::User,
+};
+
+impl Authority {
+    /// Looks at a token, without using it up if it can be used once: for the page that a link
+    /// opens (`GET`). Mail scanners open links too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub fn peek<P: Purpose, U: User, E>(
+        &self,
+        token: &Token<P>,
+        lookup: impl FnOnce(&str) -> Result<Option<U>, E>,
+    ) -> Result<Peeked<U, P::Claims>, VerifyError<E>> {
+        let opened = Opened::new(self, token)?;
+        let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
+        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
+    }
+
+    /// [`peek`](Self::peek) with a lookup that is awaited.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify).
+    pub async fn peek_async<P, U, E, F>(
+        &self,
+        token: &Token<P>,
+        lookup: impl FnOnce(String) -> F,
+    ) -> Result<Peeked<U, P::Claims>, VerifyError<E>>
+    where
+        P: Purpose,
+        U: User,
+        F: Future<Output = Result<Option<U>, E>>,
+    {
+        let opened = Opened::new(self, token)?;
+        let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
+        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
+    }
+
+    /// The first of two steps of using up a token that can be used once: when the form behind the
+    /// link is sent (`POST`). Look up [`OpenedOnce::user_id`], then go on with
+    /// [`OpenedOnce::consume`].
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    pub fn open_once<P: Purpose>(&self, token: Token<P>) -> Result<OpenedOnce<'_, P>, Rejection> {
+        const {
+            assert!(
+                !matches!(P::USE, Use::Many),
+                "a token of this purpose can be used many times: `Authority::verify` is for it"
+            );
+        };
+        OpenedOnce::new(self, Kind::of::<P>(&self.settings), token)
+    }
+}
+
+/// A token that can be used once, taken out of its holder's hands: a genuine one that has not
+/// expired, before the user's record is known. See [`Authority::open_once`] and
+/// [`Authority::open_refresh`].
+///
+/// Look up [`user_id`](Self::user_id) on the primary database, then decide; where the store's
+/// compare-and-set finds that the record was changed meanwhile, look it up and decide again.
+#[must_use = "nothing is used up before the decision is committed"]
+pub struct OpenedOnce<'a, P> {
+    pub(super) authority: &'a Authority,
+    pub(super) token: Token<P>,
+    pub(super) ours: Ours<'a>,
+}
+
+impl<'a, P> OpenedOnce<'a, P> {
+    pub(super) fn new(
+        authority: &'a Authority,
+        kind: Kind,
+        token: Token<P>,
+    ) -> Result<Self, Rejection> {
+        let compact = authority.split(token.expose())?;
+        let found = authority
+            .find_key(compact.header, kind)
+            .ok_or_else(|| authority.explain_header(compact.header, kind))?;
+        let ours = Ours::open(authority, kind, found, compact, authority.now())?;
+        Ok(Self { authority, token, ours })
+    }
+
+    /// The id of the user whose record is to be looked up.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        self.ours.payload.subject()
+    }
+
+    /// When the token expires.
+    #[must_use]
+    pub fn expires_at(&self) -> OffsetDateTime {
+        registered::numeric_date(self.ours.payload.claims().exp)
+    }
+
+    /// Presents the token in this context, in place of the one that it came with: for what is known
+    /// only when the user's record is, such as the address that is to be confirmed.
+    pub fn in_context(&mut self, context: Context) -> &mut Self {
+        self.token.set_context(context);
+        self
+    }
+
+    /// What to answer if the lookup finds nobody.
+    pub const fn unknown_user(&self) -> Rejection {
+        Rejection::new(Stage::Lookup, Reason::UnknownUser)
+    }
+
+    /// Checks the token against the user's record, up to the signature.
+    pub(super) fn confirm<'r>(
+        &'r self,
+        user: &'r dyn User,
+        now: OffsetDateTime,
+    ) -> Result<Record<'r>, VerifyError> {
+        let user = check_user(Some(user), self.user_id())?;
+        self.ours.confirm(self.authority, self.token.presented(), user, now)
+    }
+}
+
+impl<P: Purpose> OpenedOnce<'_, P> {
+    /// Looks at the token without using it up, as [`Authority::peek`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Opened::verify`].
+    pub fn peek<U: User>(&self, user: U) -> Result<Peeked<U, P::Claims>, VerifyError> {
+        self.confirm(&user, self.authority.now())?;
+        Ok(Peeked { user, claims: self.claims()?, registered: self.registered() })
+    }
+
+    fn claims(&self) -> Result<P::Claims, Rejection> {
+        private::read(self.ours.payload.own())
+            .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))
+    }
+
+    fn registered(&self) -> Registered {
+        self.ours.payload.clone().into_registered()
+    }
+
+    /// Uses the token up.
+    ///
+    /// [`Use::OnceByLane`]: the decision's change moves the user's counter for this purpose
+    /// ([`Change::lane`]). [`Use::OnceByCredential`]: the change logs the user out everywhere, by
+    /// the version, and the application stores the new credential **in that very statement**: a
+    /// password reset stores the new hash. Of two requests at once one wins, either way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Opened::verify`], and a
+    /// [`RecordError::Exhausted`](crate::RecordError::Exhausted).
+    pub fn consume(&self, user: &dyn User) -> Result<Decision<Used<P::Claims>>, VerifyError> {
+        let now = self.authority.now();
+        self.confirm(user, now)?;
+        let claims = self.claims()?;
+        let change = match P::USE {
+            Use::OnceByLane => {
+                let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
+                Change::none(user).with_lane(P::TYP, lane)
+            }
+            Use::OnceByCredential | Use::Many => {
+                Change::logged_out(user, now).map_err(VerifyError::Record)?
+            }
+        };
+        Ok(Decision::new(Some(change), Used { claims, registered: self.registered() }))
+    }
+}
+
+/// What a token said that was used up: its claims are to be acted on once.
+#[must_use]
+pub struct Used<C> {
+    claims: C,
+    registered: Registered,
+}
+
+impl<C> Used<C> {
+    /// The application's own claims.
+    pub const fn claims(&self) -> &C {
+        &self.claims
+    }
+
+    /// The registered claims.
+    pub const fn registered(&self) -> &Registered {
+        &self.registered
+    }
+}
+
+/// What a token says that was looked at and not used up.
+///
+/// It is no [`Session`](crate::Session): it shows a page ("set a new password"), and whatever
+/// changes something takes the token again, to be used up.
+pub struct Peeked<U, C> {
+    user: U,
+    claims: C,
+    registered: Registered,
+}
+
+impl<U, C> Peeked<U, C> {
+    pub(super) const fn new(user: U, claims: C, registered: Registered) -> Self {
+        Self { user, claims, registered }
+    }
+
+    /// The user's record, as the lookup returned it.
+    pub const fn user(&self) -> &U {
+        &self.user
+    }
+
+    /// The application's own claims.
+    pub const fn claims(&self) -> &C {
+        &self.claims
+    }
+
+    /// The registered claims.
+    pub const fn registered(&self) -> &Registered {
+        &self.registered
+    }
+}
+
+impl<P> fmt::Debug for OpenedOnce<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedOnce").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for Used<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Used").field("registered", &self.registered).finish_non_exhaustive()
+    }
+}
+
+impl<U, C> fmt::Debug for Peeked<U, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peeked").field("registered", &self.registered).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! Who may introspect tokens, and what they are told.
+
+use std::fmt;
+
+use http::{HeaderMap, header::AUTHORIZATION};
+use percent_encoding::percent_decode_str;
+use sha2::{Digest, Sha256};
+
+use crate::{axum::Refusal, bytes::constant_time};
+
+/// The least length of a caller's secret, in bytes: it is not stretched.
+const MIN_SECRET_BYTES: usize = 32;
+
+/// Those who may, by digests of what they send.
+pub(crate) struct Callers(Vec<[u8; 32]>);
+
+impl Callers {
+    /// `None` if a secret is too short, or an id is empty.
+    pub(crate) fn new(callers: Vec<(String, String)>) -> Option<Self> {
+        let digests = callers.into_iter().map(|(id, secret)| {
+            (!id.is_empty() && secret.len() >= MIN_SECRET_BYTES).then(|| digest(&id, &secret))
+        });
+        digests.collect::<Option<_>>().map(Self)
+    }
+
+    /// HTTP Basic, its parts encoded as RFC 6749 §2.3.1 says.
+    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let presented = basic(headers).ok_or(Refusal::UnknownCaller)?;
+        // All are compared, whichever it is.
+        let is_known = self
+            .0
+            .iter()
+            .fold(false, |is_known, caller| constant_time::equal(caller, &presented) | is_known);
+        if is_known { Ok(()) } else { Err(Refusal::UnknownCaller) }
+    }
+}
+
+fn basic(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64_simd::STANDARD.decode_to_vec(credentials.trim()).ok()?;
+    let (id, secret) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_decode_str(&text).decode_utf8().ok().map(|text| text.into_owned())
+    };
+    Some(digest(&decode(id)?, &decode(secret)?))
+}
+
+fn digest(id: &str, secret: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for piece in [id, secret] {
+        hash.update(piece.len().to_be_bytes());
+        hash.update(piece);
+    }
+    hash.finalize().into()
+}
+
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Callers").field(&self.0.len()).finish()
+    }
+}

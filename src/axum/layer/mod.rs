@@ -1,0 +1,4 @@
+//! The layers.
+
+pub(in crate::axum) mod require_login;
+pub(in crate::axum) mod with_web;

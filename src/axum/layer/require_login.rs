@@ -1,0 +1,152 @@
+//! The guard: verifies each request before whatever is behind it.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum_core::response::IntoResponse;
+use http::{Request, Response, header::CONTENT_TYPE};
+use serde::{Serialize, de::DeserializeOwned};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::with_web::Verified;
+use crate::{
+    authority::session::Session,
+    axum::{Refusal, Web},
+    store::StoredUser,
+    token::purpose::NoClaims,
+};
+
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    /// A layer that lets only verified requests through, and answers the others itself: for a whole
+    /// router, or any other `tower` service over HTTP, such as those of tonic and hyper. It does
+    /// what [`layer`](Self::layer) does as well, and [`Authenticated`](crate::axum::Authenticated) behind
+    /// it takes its session.
+    ///
+    /// It goes by the request's method as it is then: put what overrides methods outside of it.
+    ///
+    /// Elsewhere than in axum the session is in the request's extensions, as a
+    /// [`Session<StoredUser<F>, C>`](Session).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use relatch::axum::Web;
+    ///
+    /// # fn app(web: &Web, health: Router) -> Router {
+    /// let inside = Router::new().route("/reports", get(async || "...")).layer(web.guard());
+    /// health.merge(inside)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn guard(&self) -> GuardLayer<F, C> {
+        GuardLayer(self.clone())
+    }
+
+    async fn let_through<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let session = self.authenticate(&parts).await?;
+        parts.extensions.insert(self.installed());
+        parts.extensions.insert(session.clone());
+        parts.extensions.insert(Verified { web: self.clone(), session });
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// The session that a guard of this very web has verified.
+    pub(in crate::axum) fn verified(
+        &self,
+        extensions: &http::Extensions,
+    ) -> Option<Session<StoredUser<F>, C>> {
+        let verified = extensions.get::<Verified<F, C>>()?;
+        Arc::ptr_eq(&verified.web.0, &self.0).then(|| verified.session.clone())
+    }
+}
+
+/// The layer of [`Web::guard`].
+pub struct GuardLayer<F = (), C = NoClaims>(Web<F, C>);
+
+impl<S, F, C> Layer<S> for GuardLayer<F, C> {
+    type Service = Guard<S, F, C>;
+
+    fn layer(&self, inner: S) -> Guard<S, F, C> {
+        Guard { inner, web: self.0.clone() }
+    }
+}
+
+/// A service behind a [`GuardLayer`].
+pub struct Guard<S, F = (), C = NoClaims> {
+    inner: S,
+    web: Web<F, C>,
+}
+
+impl<S, F, C, B, R> Service<Request<B>> for Guard<S, F, C>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+    B: Send + 'static,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The one that is ready goes along.
+        let next = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, next);
+        let web = self.web.clone();
+        Box::pin(async move {
+            match web.let_through(request).await {
+                Ok(request) => inner.call(request).await,
+                Err(refusal) => Ok(without_body(refusal)),
+            }
+        })
+    }
+}
+
+fn without_body<R: Default>(refusal: Refusal) -> Response<R> {
+    let (mut parts, _) = refusal.into_response().into_parts();
+    parts.headers.remove(CONTENT_TYPE);
+    Response::from_parts(parts, R::default())
+}
+
+impl<F, C> Clone for GuardLayer<F, C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Clone, F, C> Clone for Guard<S, F, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), web: self.web.clone() }
+    }
+}
+
+impl<F, C> fmt::Debug for GuardLayer<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, F, C> fmt::Debug for Guard<S, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,194 @@
+//! What stands before each call: the token, the proof of origin and the limits; and what is told of
+//! a refusal.
+
+use http::request::Parts;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    cookies::Slot,
+    csrf,
+    origin::{self, Proof},
+    token::{self, Carrier},
+};
+use crate::{
+    authority::{SessionTokens, session::Session},
+    axum::{Cookies, Grant, Misconfigured, Refusal, Web, limits::Account},
+    binding::context::Context,
+    rejection::Stage,
+    service::ServiceError,
+    store::StoredUser,
+    token::{RefreshToken, Token, purpose::Access},
+    user::User,
+};
+
+pub(in crate::axum) type Verified<F, C> = Session<StoredUser<F>, C>;
+
+/// A refusal that is neither counted nor logged yet, and the user of a token that is proven to be
+/// genuine.
+pub(in crate::axum) struct Untold {
+    pub(in crate::axum) refusal: Refusal,
+    user: Option<String>,
+}
+
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The access token of the request, for which a proof of origin came where it takes one; or that a
+    /// token in [`csrf::CSRF_HEADER`] is still to be looked at, which takes the session.
+    fn with_proof(&self, request: &Parts) -> Result<(Token<Access<C>>, bool), Refusal> {
+        self.is_at_home(request)?;
+        let presented = token::access(&request.headers, self.cookies())?;
+        let (carrier, text) = presented.ok_or(Refusal::NoToken)?;
+        let proof = match carrier {
+            Carrier::Cookie if !origin::is_safe(request) => self.0.origins.proof(request),
+            _ => Proof::Same,
+        };
+        let is_asked = match proof {
+            Proof::Same => false,
+            Proof::Unknown if csrf::text(request).is_some() => true,
+            _ => return Err(Refusal::CrossSite),
+        };
+        Ok((Token::new(text).in_context(self.context(request)), is_asked))
+    }
+
+    /// The session of the request's token, verified in this way.
+    pub(in crate::axum) async fn verified_by(
+        &self,
+        request: &Parts,
+        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Verified<F, C>, ServiceError>,
+    ) -> Result<Verified<F, C>, Untold> {
+        let (token, is_asked) = self.with_proof(request)?;
+        let session = match verify(&token).await {
+            Ok(session) => session,
+            Err(error) => {
+                let user = is_genuine(&error).then(|| token.danger_unverified_subject()).flatten();
+                return Err(Untold { refusal: error.into(), user });
+            }
+        };
+        if is_asked && !self.has_csrf_token(request, &session) {
+            let user = Some(session.user().id().to_owned());
+            return Err(Untold { refusal: Refusal::CrossSite, user });
+        }
+        Ok(session)
+    }
+
+    /// What asks for the password of the request's user, within the limits.
+    pub(in crate::axum) async fn by_password(
+        &self,
+        request: &Parts,
+        call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
+    ) -> Result<Grant<C>, Refusal> {
+        let session = self.authenticate(request).await?;
+        let account = Account::Id(session.user().id());
+        self.told(self.attempt(request, account), Some(&session))?;
+        let (token, _) = self.told(self.with_proof(request), Some(&session))?;
+        self.granted(call(&token).await, Some(session.user().id()))
+    }
+
+    pub(in crate::axum) fn attempt(
+        &self,
+        request: &Parts,
+        account: Account<'_>,
+    ) -> Result<(), Refusal> {
+        self.0.limits.attempt(account, || self.0.address.of(request))
+    }
+
+    /// Whether a page of this origin made the request, if it may change something and cookies are set
+    /// by the answer or decide it.
+    pub(in crate::axum) fn is_ours(&self, request: &Parts) -> Result<(), Refusal> {
+        self.is_at_home(request)?;
+        let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
+        match needs_proof && self.0.origins.proof(request) != Proof::Same {
+            true => Err(Refusal::CrossSite),
+            false => Ok(()),
+        }
+    }
+
+    /// Cookies for development are for nothing but `localhost`.
+    fn is_at_home(&self, request: &Parts) -> Result<(), Refusal> {
+        let is_development = self.cookies().is_some_and(Cookies::is_development);
+        match is_development && !origin::host_of(request).is_some_and(is_localhost) {
+            true => Err(Misconfigured::NotLocalhost.into()),
+            false => Ok(()),
+        }
+    }
+
+    pub(in crate::axum) fn refresh_cookie(
+        &self,
+        request: &Parts,
+    ) -> Result<Option<RefreshToken>, Refusal> {
+        let Some(cookies) = self.cookies() else { return Ok(None) };
+        Ok(cookies.read(&request.headers, Slot::Refresh)?.map(RefreshToken::new))
+    }
+
+    pub(in crate::axum) fn cookies(&self) -> Option<&Cookies> {
+        self.0.cookies.as_deref()
+    }
+
+    pub(in crate::axum) fn context(&self, request: &Parts) -> Context {
+        (self.0.context)(request)
+    }
+
+    pub(in crate::axum) fn granted(
+        &self,
+        tokens: Result<SessionTokens<C>, ServiceError>,
+        user: Option<&str>,
+    ) -> Result<Grant<C>, Refusal> {
+        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
+        grant.inspect_err(|refusal| self.0.tally.add(refusal, user))
+    }
+
+    fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+        let access = tokens.access().expose();
+        if self.cookies().is_some_and(|cookies| !cookies.fits(Slot::Access, access)) {
+            return Err(Misconfigured::LongCookie.into());
+        }
+        let authority = self.service().authority();
+        let now = authority.now();
+        let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
+        let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
+        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
+    }
+
+    /// Counts and logs a refusal.
+    pub(in crate::axum) fn tell(&self, untold: Untold) -> Refusal {
+        self.0.tally.add(&untold.refusal, untold.user.as_deref());
+        untold.refusal
+    }
+
+    /// Counts and logs a refusal, if it is one, of a request whose session is known or not.
+    pub(in crate::axum) fn told<T>(
+        &self,
+        outcome: Result<T, Refusal>,
+        session: Option<&Verified<F, C>>,
+    ) -> Result<T, Refusal> {
+        if let Err(refusal) = &outcome {
+            self.0.tally.add(refusal, session.map(|session| session.user().id()));
+        }
+        outcome
+    }
+}
+
+impl From<Refusal> for Untold {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, user: None }
+    }
+}
+
+/// Whether it was found past the guard: what the token says of its user is true then.
+pub(in crate::axum) fn is_genuine(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
+        _ => true,
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]"
+}

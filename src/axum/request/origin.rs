@@ -1,0 +1,156 @@
+//! Same origin: the proof that a request with cookies comes from a page of the same site's.
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, UPGRADE},
+    request::Parts,
+    uri::Authority,
+};
+
+/// Fetch Metadata (W3C) §2.4.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What is taken for the same origin.
+#[derive(Debug)]
+pub(in crate::axum) struct Origins {
+    /// Besides the request's own, as browsers write them: `https://app.example.com`.
+    pub(in crate::axum) trusted: Vec<String>,
+    /// That of the request's own host: `https` but for development.
+    pub(in crate::axum) scheme: &'static str,
+}
+
+/// What a browser says of where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::axum) enum Proof {
+    Same,
+    Other,
+    /// It says nothing: it is an old one, or none.
+    Unknown,
+}
+
+impl Origins {
+    /// `Sec-Fetch-Site` if it came, or else `Origin`: neither can be set by a page's scripts.
+    pub(in crate::axum) fn proof(&self, parts: &Parts) -> Proof {
+        let origin = only(&parts.headers, &ORIGIN);
+        let is_trusted = |origin: &str| self.trusted.iter().any(|trusted| trusted == origin);
+        match (only(&parts.headers, &SEC_FETCH_SITE), origin) {
+            (Header::Twice, _) | (_, Header::Twice) => Proof::Other,
+            // `none`: not from a page at all, but typed, or a bookmark.
+            (Header::Once("same-origin" | "none"), _) => Proof::Same,
+            (_, Header::Once(origin)) if is_trusted(origin) => Proof::Same,
+            (Header::Once(_), _) => Proof::Other,
+            (Header::Absent, Header::Once(origin)) => match self.is_own(origin, parts) {
+                true => Proof::Same,
+                false => Proof::Other,
+            },
+            (Header::Absent, Header::Absent) => Proof::Unknown,
+        }
+    }
+
+    fn is_own(&self, origin: &str, parts: &Parts) -> bool {
+        let host = origin.strip_prefix(self.scheme).and_then(|rest| rest.strip_prefix("://"));
+        host.zip(host_of(parts)).is_some_and(|(theirs, own)| theirs.eq_ignore_ascii_case(own))
+    }
+}
+
+/// Whether this is an origin as browsers write it (RFC 6454 §6.2), and not `null`, which is
+/// everybody's.
+pub(in crate::axum) fn is_origin(text: &str) -> bool {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let in_host =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
+    host.is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
+}
+
+/// Whether another site led to this request, as far as the browser says.
+pub(in crate::axum) fn is_cross_site(parts: &Parts) -> bool {
+    matches!(only(&parts.headers, &SEC_FETCH_SITE), Header::Once("cross-site"))
+}
+
+/// Whether a request of this kind changes nothing (RFC 9110 §9.2.1), and opens no WebSocket, which
+/// browsers let any page do. A proxy that asks for a check leaves `Upgrade` out of what it asks.
+pub(in crate::axum) fn is_safe(parts: &Parts) -> bool {
+    let opens = [UPGRADE, SEC_WEBSOCKET_KEY].iter().any(|name| parts.headers.contains_key(name));
+    parts.method.is_safe() && !opens
+}
+
+/// The host that is asked, with its port if that is said: of HTTP/2's `:authority`, or the header.
+pub(in crate::axum) fn host_of(parts: &Parts) -> Option<&str> {
+    match (parts.uri.authority().map(Authority::as_str), only(&parts.headers, &HOST)) {
+        (Some(authority), _) => Some(authority),
+        (None, Header::Once(host)) => Some(host),
+        _ => None,
+    }
+}
+
+enum Header<'h> {
+    Absent,
+    Once(&'h str),
+    /// Or not even text.
+    Twice,
+}
+
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Header<'h> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Header::Absent,
+        (Some(value), None) => value.to_str().map_or(Header::Twice, Header::Once),
+        _ => Header::Twice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn what_a_browser_says_is_same_other_or_unknown() {
+        let origins = Origins { trusted: vec!["https://b.example".into()], scheme: "https" };
+        let proof = |headers: &[(&str, &str)]| {
+            let request =
+                headers.iter().fold(Request::post("/"), |r, (name, value)| r.header(*name, *value));
+            origins.proof(&request.header("host", "a.example").body(()).unwrap().into_parts().0)
+        };
+        assert_eq!(proof(&[]), Proof::Unknown);
+        let same: [&[(&str, &str)]; 4] = [
+            &[("sec-fetch-site", "same-origin")],
+            &[("sec-fetch-site", "none")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://b.example")],
+            &[("origin", "https://a.example")],
+        ];
+        for headers in same {
+            assert_eq!(proof(headers), Proof::Same, "{headers:?}");
+        }
+        let other: [&[(&str, &str)]; 5] = [
+            &[("sec-fetch-site", "same-site"), ("origin", "https://a.example")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")],
+            &[("origin", "http://a.example")],
+            &[("origin", "https//a.example")],
+            &[("origin", "null")],
+        ];
+        for headers in other {
+            assert_eq!(proof(headers), Proof::Other, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_not_safe_however_it_is_told() {
+        let is_safe_ = |method: &str, header: &str| {
+            let request = Request::builder().method(method).header(header, "x");
+            is_safe(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!(is_safe_("GET", "accept") && is_safe_("HEAD", "accept"));
+        for (method, header) in [
+            ("GET", "upgrade"),
+            ("GET", "sec-websocket-key"),
+            // Over HTTP/2 (RFC 8441 §4).
+            ("CONNECT", "accept"),
+            ("POST", "accept"),
+            ("get", "accept"),
+        ] {
+            assert!(!is_safe_(method, header), "{method} {header}");
+        }
+    }
+}

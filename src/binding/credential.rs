@@ -1,0 +1,276 @@
+//! Credentials: what the user's record knows.
+
+use std::{borrow::Cow, error, fmt, str::FromStr};
+
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::{
+    binding::derivation,
+    bytes::constant_time,
+    environment::{Entropy, EntropyError, SystemEntropy},
+    token::compact,
+};
+
+/// The digest of a user's secrets: what tokens are bound to in their place.
+///
+/// It is taken over whole secrets, each with its length in front, so neither a prefix nor a
+/// border between two of them can be confused. A cache or a second process holds this digest,
+/// never the password hash.
+///
+/// # Security
+///
+/// It is still a secret: with the master key it forges. It is zeroized on drop and prints as
+/// redacted.
+#[derive(Clone, ZeroizeOnDrop)]
+pub struct Credential([u8; 32]);
+
+impl Credential {
+    /// The greatest length of one secret, in bytes.
+    pub const MAX_SECRET_BYTES: usize = 1 << 20;
+
+    /// From the whole stored password hash, as it stands in the database (a PHC string).
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Empty`] and [`CredentialError::TooLong`].
+    pub fn from_password_hash(hash: &str) -> Result<Self, CredentialError> {
+        check(hash.as_bytes())?;
+        Ok(Self(derivation::credential([hash.as_bytes()])))
+    }
+
+    /// From several secrets together, in this order: a change of any is another credential.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Empty`] if there is none, or if one of them is empty, and
+    /// [`CredentialError::TooLong`].
+    pub fn from_secrets<S: AsRef<[u8]>>(
+        secrets: impl IntoIterator<Item = S>,
+    ) -> Result<Self, CredentialError> {
+        let secrets: Vec<S> = secrets.into_iter().collect();
+        if secrets.is_empty() {
+            return Err(CredentialError::Empty);
+        }
+        secrets.iter().try_for_each(|secret| check(secret.as_ref()))?;
+        Ok(Self(derivation::credential(secrets.iter().map(AsRef::as_ref))))
+    }
+
+    /// A new random secret of 32 bytes as base64url, for a user without a password (passkey,
+    /// OAuth): to be stored with the account, and handed to
+    /// [`Binding::secret`](crate::Binding::secret).
+    ///
+    /// # Errors
+    ///
+    /// [`EntropyError`] if the operating system gives no randomness.
+    pub fn generate_secret() -> Result<Zeroizing<String>, EntropyError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        SystemEntropy.fill(&mut *bytes)?;
+        Ok(Zeroizing::new(compact::encode(&*bytes)))
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+fn check(secret: &[u8]) -> Result<(), CredentialError> {
+    match secret.len() {
+        0 => Err(CredentialError::Empty),
+        1..=Credential::MAX_SECRET_BYTES => Ok(()),
+        _ => Err(CredentialError::TooLong),
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential([redacted])")
+    }
+}
+
+/// A credential that outlives a rehash of the same password.
+///
+/// When a login finds that the stored hash needs a higher cost, the new hash is another string,
+/// and without more every token would die. The record then carries this pair: the digest that
+/// tokens are bound to, and the digest of the secrets for which it stands. It counts only while
+/// the second equals the digest of the present secrets. A password changed by anyone, in any way,
+/// makes it void, even if nobody removes it.
+///
+/// It is stored as text ([`expose_text`](Self::expose_text), [`FromStr`]) beside the hash, in the
+/// same `UPDATE … WHERE password_hash = :old` that writes the new hash, and handed back through
+/// [`User::carried`](crate::User::carried).
+///
+/// # Example
+///
+/// ```
+/// use relatch::{Carried, Credential};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let old = Credential::from_password_hash("$argon2id$v=19$m=19456,t=2,p=1$…$old")?;
+/// let new = Credential::from_password_hash("$argon2id$v=19$m=65536,t=3,p=1$…$new")?;
+/// let carried = Carried::rehash(None, &old, &new);
+/// let stored = carried.expose_text();
+/// let loaded: Carried = stored.parse()?;
+/// # let _ = loaded;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, ZeroizeOnDrop)]
+pub struct Carried {
+    digest: Credential,
+    stands_for: Credential,
+}
+
+impl Carried {
+    /// The pair to store with the new hash of the same password.
+    ///
+    /// `present` is what the record carries before the rehash, if anything; `old` and `new` are
+    /// the credentials of the secrets before and after it.
+    #[must_use]
+    pub fn rehash(present: Option<&Self>, old: &Credential, new: &Credential) -> Self {
+        let digest = effective(Cow::Borrowed(old), present).into_owned();
+        Self { digest, stands_for: new.clone() }
+    }
+
+    /// The pair as text for a column of the users' table: 86 characters of base64url.
+    ///
+    /// # Security
+    ///
+    /// Both halves are secrets like the password hash beside them.
+    #[must_use]
+    pub fn expose_text(&self) -> Zeroizing<String> {
+        let bytes = Zeroizing::new([*self.digest.as_bytes(), *self.stands_for.as_bytes()].concat());
+        Zeroizing::new(compact::encode(&bytes))
+    }
+}
+
+impl FromStr for Carried {
+    type Err = CredentialError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes: Zeroizing<[u8; 64]> =
+            Zeroizing::new(compact::decode_array(text).ok_or(CredentialError::Carried)?);
+        let mut pair = Self { digest: Credential([0; 32]), stands_for: Credential([0; 32]) };
+        pair.digest.0.copy_from_slice(&bytes[..32]);
+        pair.stands_for.0.copy_from_slice(&bytes[32..]);
+        Ok(pair)
+    }
+}
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Carried([redacted])")
+    }
+}
+
+impl Zeroize for Credential {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// What tokens are bound to: the carried digest while it stands for the present secrets, and
+/// those themselves otherwise.
+pub(crate) fn effective<'a>(
+    present: Cow<'a, Credential>,
+    carried: Option<&'a Carried>,
+) -> Cow<'a, Credential> {
+    match carried {
+        Some(pair) if constant_time::equal(&pair.stands_for.0, &present.0) => {
+            Cow::Borrowed(&pair.digest)
+        }
+        _ => present,
+    }
+}
+
+/// Why a credential could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// There is no secret, or one of them is empty: nothing would be bound.
+    Empty,
+    /// A secret is longer than [`Credential::MAX_SECRET_BYTES`].
+    TooLong,
+    /// The stored text of a [`Carried`] is not one.
+    Carried,
+}
+
+impl fmt::Display for CredentialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => {
+                "a token cannot be bound to an empty secret: give a user without a password a \
+                 random one with `Credential::generate_secret`"
+            }
+            Self::TooLong => "a secret is longer than 1 MiB",
+            Self::Carried => "the stored text is not a carried credential",
+        })
+    }
+}
+
+impl error::Error for CredentialError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(secret: &str) -> Credential {
+        Credential::from_password_hash(secret).unwrap()
+    }
+
+    #[test]
+    fn an_empty_secret_is_refused_wherever_it_stands() {
+        let none: [&str; 0] = [];
+        assert_eq!(Credential::from_secrets(none).unwrap_err(), CredentialError::Empty);
+        assert_eq!(Credential::from_secrets([""]).unwrap_err(), CredentialError::Empty);
+        assert_eq!(Credential::from_secrets(["a", ""]).unwrap_err(), CredentialError::Empty);
+        let long = vec![0; Credential::MAX_SECRET_BYTES + 1];
+        assert_eq!(Credential::from_secrets([long]).unwrap_err(), CredentialError::TooLong);
+    }
+
+    #[test]
+    fn order_and_borders_of_several_secrets_matter() {
+        let of = |s: &[&str]| *Credential::from_secrets(s).unwrap().as_bytes();
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+        assert_ne!(of(&["a", "b"]), of(&["b", "a"]));
+        assert_ne!(of(&["ab"]), of(&["a", "b"]));
+    }
+
+    #[test]
+    fn a_carried_digest_counts_only_for_the_secrets_it_stands_for() {
+        let (h1, h2, h3, other) = (of("h1"), of("h2"), of("h3"), of("other"));
+        let effective = |present: &Credential, carried| {
+            *effective(Cow::Borrowed(present), Some(carried)).as_bytes()
+        };
+        let once = Carried::rehash(None, &h1, &h2);
+        assert_eq!(effective(&h2, &once), h1.0);
+        assert_eq!(effective(&h1, &once), h1.0, "read before the rehash was written");
+        assert_eq!(effective(&other, &once), other.0, "the password was changed since");
+
+        let twice = Carried::rehash(Some(&once), &h2, &h3);
+        assert_eq!(effective(&h3, &twice), h1.0, "a second rehash keeps the digest");
+
+        let changed_then_rehashed = Carried::rehash(Some(&twice), &other, &h2);
+        assert_eq!(effective(&h2, &changed_then_rehashed), other.0);
+    }
+
+    #[test]
+    fn a_carried_pair_survives_its_text() {
+        let pair = Carried::rehash(None, &of("h1"), &of("h2"));
+        let text = pair.expose_text();
+        assert_eq!(text.len(), 86);
+        let back: Carried = text.parse().unwrap();
+        assert_eq!(back.digest.0, pair.digest.0);
+        assert_eq!(back.stands_for.0, pair.stands_for.0);
+        for bad in ["", "AAAA", &text[..85], &format!("{}=", *text), &"é".repeat(43)] {
+            assert_eq!(bad.parse::<Carried>().unwrap_err(), CredentialError::Carried, "{bad}");
+        }
+    }
+
+    #[test]
+    fn generated_secrets_differ_and_bind() {
+        let (a, b) =
+            (Credential::generate_secret().unwrap(), Credential::generate_secret().unwrap());
+        assert_ne!(of(&a).0, of(&b).0);
+        assert_eq!(a.len(), 43);
+    }
+}

@@ -1,0 +1,5 @@
+//! Bytes: comparing, scanning, and places in a text.
+
+pub(crate) mod constant_time;
+pub(crate) mod scan;
+pub(crate) mod span;

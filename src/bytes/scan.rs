@@ -1,0 +1,131 @@
+//! A quick scan of JSON in the form in which relatch and `serde_json` write it: no white space, no
+//! escapes, few members, whole numbers.
+//!
+//! It only ever says yes or "not sure", and then a parser decides. What it says yes to, every
+//! parser reads in the same way.
+
+use memchr::memchr2;
+
+use crate::{bytes::span::Span, token::claims::registered::is_registered};
+
+pub(crate) struct Scan<'a> {
+    json: &'a [u8],
+    /// How far it has come, in bytes.
+    pub(crate) at: usize,
+}
+
+/// How deep a value can be nested.
+const MAX_DEPTH: u32 = 16;
+
+/// How many members an object can have whose names are to be told apart.
+const MAX_NAMES: usize = 16;
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(json: &'a [u8]) -> Option<Self> {
+        // Control characters are refused: within a text they are errors, outside white space.
+        let least = json.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+        (least >= b' ').then_some(Self { json, at: 0 })
+    }
+
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.at == self.json.len()
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &'a [u8] {
+        span.of_bytes(self.json)
+    }
+
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, literal: &[u8]) -> Option<()> {
+        self.json.get(self.at..)?.starts_with(literal).then(|| self.at += literal.len())
+    }
+
+    /// What stands between `opening` and a quote.
+    #[inline(always)]
+    pub(crate) fn text(&mut self, opening: &[u8]) -> Option<Span> {
+        self.skip(opening)?;
+        let rest = self.json.get(self.at..)?;
+        let len = memchr2(b'"', b'\\', rest)?;
+        let span = Span::new(self.at, self.at + len);
+        self.at += len + 1;
+        (rest[len] == b'"').then_some(span)
+    }
+
+    /// The digits after `opening`.
+    #[inline(always)]
+    pub(crate) fn number(&mut self, opening: &[u8], max: u64) -> Option<u64> {
+        self.skip(opening)?;
+        let start = self.at;
+        let mut number = 0_u64;
+        while let Some(digit @ b'0'..=b'9') = self.json.get(self.at) {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        let digits = &self.json[start..self.at];
+        let is_plain = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
+        // Nineteen digits always fit.
+        (is_plain && digits.len() <= 19 && number <= max).then_some(number)
+    }
+
+    /// Members after `opening` and up to the brace, each name once, and none registered. `value`
+    /// scans what stands behind each colon.
+    pub(crate) fn members(
+        &mut self,
+        opening: &[u8],
+        value: impl Fn(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        let mut names = [&b""[..]; MAX_NAMES];
+        let mut known = 0;
+        self.list(opening, b"}", |scan| {
+            let name = scan.text(b"\"")?;
+            let name = scan.bytes(name);
+            if names[..known].contains(&name) || is_registered(name) {
+                return None;
+            }
+            *names.get_mut(known)? = name;
+            known += 1;
+            scan.skip(b":")?;
+            value(scan)
+        })
+    }
+
+    /// Any value.
+    pub(crate) fn value(&mut self) -> Option<()> {
+        self.value_within(MAX_DEPTH)
+    }
+
+    fn value_within(&mut self, depth: u32) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        match self.json.get(self.at)? {
+            b'"' => self.text(b"\"").map(drop),
+            b'0'..=b'9' => self.number(b"", u64::MAX).map(drop),
+            b't' => self.skip(b"true"),
+            b'f' => self.skip(b"false"),
+            b'n' => self.skip(b"null"),
+            b'[' => self.list(b"[", b"]", |scan| scan.value_within(depth)),
+            b'{' => self.list(b"{", b"}", |scan| {
+                scan.text(b"\"")?;
+                scan.skip(b":")?;
+                scan.value_within(depth)
+            }),
+            _ => None,
+        }
+    }
+
+    /// One item or more, between `opening` and `closing`.
+    fn list(
+        &mut self,
+        opening: &[u8],
+        closing: &[u8],
+        mut item: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        self.skip(opening)?;
+        loop {
+            item(self)?;
+            if self.skip(closing).is_some() {
+                return Some(());
+            }
+            self.skip(b",")?;
+        }
+    }
+}

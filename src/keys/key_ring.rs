@@ -1,0 +1,187 @@
+//! The key ring: one current master key, and those that retire.
+
+use std::{error, fmt};
+
+use time::OffsetDateTime;
+
+use crate::keys::master_key::MasterKey;
+
+/// One current master key, which issues, and any number of retiring ones, which still verify
+/// until their deadline.
+///
+/// A ring is a value: each change gives a new one, to be handed to
+/// [`Authority::with_keys`](crate::Authority::with_keys).
+///
+/// # Example
+///
+/// ```
+/// use relatch::{KeyRing, MasterKey};
+/// use time::{Duration, OffsetDateTime};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let old = MasterKey::generate("2026-10")?;
+/// let new = MasterKey::generate("2026-11")?;
+///
+/// // Rotation: the old key retires when the longest-lived tokens under it have run out or were
+/// // refreshed: after a session's idle lifetime, or that of the links you send.
+/// let deadline = OffsetDateTime::now_utc() + Duration::days(14);
+/// let ring = KeyRing::new(old).rotate(new, deadline)?;
+///
+/// // Emergency: the old key has leaked. Its tokens are dead at once.
+/// let ring = ring.remove("2026-10")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a changed ring is a new value, which is to replace the old one"]
+pub struct KeyRing {
+    current: MasterKey,
+    retiring: Vec<Retiring>,
+}
+
+#[derive(Clone, Debug)]
+struct Retiring {
+    key: MasterKey,
+    until: OffsetDateTime,
+}
+
+impl KeyRing {
+    /// A ring of one key.
+    pub const fn new(current: MasterKey) -> Self {
+        Self { current, retiring: Vec::new() }
+    }
+
+    /// Adds a key that verifies until `until`, exclusive, and does not issue: one that no longer
+    /// does, or one that does not yet.
+    ///
+    /// Several machines change their key in two deployments, so that none is handed tokens that it
+    /// does not know: first all verify the new one, `KeyRing::new(old).retiring(new, until)`; then
+    /// all issue with it, `KeyRing::new(new).retiring(old, until)`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
+    /// already.
+    pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
+        self.check_new(&key)?;
+        self.retiring.push(Retiring { key, until });
+        Ok(self)
+    }
+
+    /// Makes `new` the current key; the present one retires at `until`. On several machines see
+    /// [`retiring`](Self::retiring).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
+    /// already: under a new name it would be the old secret still.
+    pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
+        self.check_new(&new)?;
+        let key = std::mem::replace(&mut self.current, new);
+        self.retiring.push(Retiring { key, until });
+        Ok(self)
+    }
+
+    /// Removes a retiring key at once: for the emergency that it has leaked. Its tokens are
+    /// rejected as of an unknown key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyRingError::Current`] for the current key, which is to be rotated first, and
+    /// [`KeyRingError::Unknown`].
+    pub fn remove(mut self, kid: &str) -> Result<Self, KeyRingError> {
+        if self.current.kid() == kid {
+            return Err(KeyRingError::Current);
+        }
+        let position = self.retiring.iter().position(|entry| entry.key.kid() == kid);
+        self.retiring.remove(position.ok_or(KeyRingError::Unknown)?);
+        Ok(self)
+    }
+
+    /// The key that issues.
+    #[must_use]
+    pub const fn current(&self) -> &MasterKey {
+        &self.current
+    }
+
+    /// Each key with the instant at which it is refused; `None` for the current one, which comes
+    /// first.
+    pub fn iter(&self) -> impl Iterator<Item = (&MasterKey, Option<OffsetDateTime>)> {
+        std::iter::once((&self.current, None))
+            .chain(self.retiring.iter().map(|entry| (&entry.key, Some(entry.until))))
+    }
+
+    fn check_new(&self, new: &MasterKey) -> Result<(), KeyRingError> {
+        match self.iter().any(|(key, _)| key.kid() == new.kid() || key.same_as(new)) {
+            true => Err(KeyRingError::Duplicate),
+            false => Ok(()),
+        }
+    }
+}
+
+impl From<MasterKey> for KeyRing {
+    fn from(current: MasterKey) -> Self {
+        Self::new(current)
+    }
+}
+
+/// Why a key ring could not be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyRingError {
+    /// The `kid`, the key or its asymmetric half is in the ring already.
+    Duplicate,
+    /// No key of that `kid` is in the ring.
+    Unknown,
+    /// The current key cannot be removed.
+    Current,
+}
+
+impl fmt::Display for KeyRingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Duplicate => "this kid, this key or its asymmetric half is in the ring already",
+            Self::Unknown => "no key of this kid is in the ring",
+            Self::Current => "the current key cannot be removed: rotate to a new one first",
+        })
+    }
+}
+
+impl error::Error for KeyRingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kid: &str, byte: u8) -> MasterKey {
+        MasterKey::from_bytes(kid, &[byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_kid_or_a_key_is_there_once() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let ring = KeyRing::new(key("a", 1)).retiring(key("b", 2), at).unwrap();
+        for twice in [key("a", 3), key("b", 3), key("c", 1), key("c", 2)] {
+            let error = ring.clone().retiring(twice.clone(), at).unwrap_err();
+            assert_eq!(error, KeyRingError::Duplicate);
+            assert_eq!(ring.clone().rotate(twice, at).unwrap_err(), KeyRingError::Duplicate);
+        }
+    }
+
+    #[test]
+    fn rotation_keeps_the_old_key_with_its_deadline() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let ring = KeyRing::new(key("a", 1)).rotate(key("b", 2), at).unwrap();
+        let kids: Vec<_> = ring.iter().map(|(key, until)| (key.kid(), until)).collect();
+        assert_eq!(kids, [("b", None), ("a", Some(at))]);
+    }
+
+    #[test]
+    fn only_a_retiring_key_can_be_removed() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let ring = KeyRing::new(key("a", 1)).rotate(key("b", 2), at).unwrap();
+        assert_eq!(ring.clone().remove("b").unwrap_err(), KeyRingError::Current);
+        assert_eq!(ring.clone().remove("c").unwrap_err(), KeyRingError::Unknown);
+        assert_eq!(ring.remove("a").unwrap().iter().count(), 1);
+    }
+}

@@ -1,0 +1,325 @@
+//! Master keys: what the server knows.
+
+use std::{env, error, fmt};
+
+use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use hmac::{KeyInit, Mac};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+#[cfg(feature = "asymmetric")]
+use std::sync::Arc;
+
+#[cfg(feature = "asymmetric")]
+use crate::keys::asymmetric::SigningKey;
+use crate::{
+    binding::derivation::HmacSha256,
+    environment::{Entropy, EntropyError, SystemEntropy},
+};
+
+/// A server master key, named by its `kid` (RFC 7515 §4.1.4).
+///
+/// At least 32 bytes that nobody can guess. With a user's record it derives that user's keys; on
+/// its own it makes no token for anyone (`SECURITY.md` says what it does let its thief do). It is
+/// kept outside the database, is zeroized on drop, prints as redacted and cannot be serialised.
+///
+/// # Example
+///
+/// ```
+/// use relatch::MasterKey;
+///
+/// # fn main() -> Result<(), relatch::SecretError> {
+/// // Once, to make one: print it into the secret store of the deployment.
+/// let text = MasterKey::generate("2026-11")?.expose_base64();
+///
+/// // At each start: MasterKey::from_env("2026-11", "RELATCH_MASTER_KEY")?, or
+/// let key = MasterKey::from_base64("2026-11", &text)?;
+/// assert_eq!(key.kid(), "2026-11");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MasterKey {
+    kid: String,
+    bytes: Zeroizing<Vec<u8>>,
+    mac: HmacSha256,
+    #[cfg(feature = "asymmetric")]
+    signing: Option<Arc<SigningKey>>,
+}
+
+impl MasterKey {
+    /// The least length of a master key, in bytes.
+    pub const MIN_BYTES: usize = 32;
+
+    /// The greatest length of a `kid`, in bytes.
+    pub const MAX_KID_BYTES: usize = 64;
+
+    /// A key from raw bytes, at least [`MIN_BYTES`](Self::MIN_BYTES) of them.
+    ///
+    /// `kid` is 1 to [`MAX_KID_BYTES`](Self::MAX_KID_BYTES) of `A–Z a–z 0–9 - . _ ~`. It travels
+    /// in every token's header, so it should say when the key was made, never what it is for.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::TooShort`] and [`SecretError::Kid`].
+    pub fn from_bytes(kid: impl Into<String>, bytes: &[u8]) -> Result<Self, SecretError> {
+        let kid = kid.into();
+        if !is_kid(&kid) {
+            return Err(SecretError::Kid);
+        }
+        if bytes.len() < Self::MIN_BYTES {
+            return Err(SecretError::TooShort { bytes: bytes.len() });
+        }
+        let mac =
+            HmacSha256::new_from_slice(bytes).map_err(|_| SecretError::TooShort { bytes: 0 })?;
+        Ok(Self {
+            kid,
+            bytes: Zeroizing::new(bytes.to_vec()),
+            mac,
+            #[cfg(feature = "asymmetric")]
+            signing: None,
+        })
+    }
+
+    /// A key from base64 or base64url text (RFC 4648 §4, §5), padded or not; surrounding white
+    /// space is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Base64`], and those of [`from_bytes`](Self::from_bytes).
+    pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, SecretError> {
+        let text = text.trim();
+        let unpadded = text.trim_end_matches('=');
+        if text.len() - unpadded.len() > 2 {
+            return Err(SecretError::Base64);
+        }
+        let alphabet = if text.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
+        let bytes = alphabet.decode_to_vec(unpadded).map_err(|_| SecretError::Base64)?;
+        let bytes = Zeroizing::new(bytes);
+        Self::from_bytes(kid, &bytes)
+    }
+
+    /// A key from the environment variable `variable`, which holds it as base64.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Variable`] if it is not set or not Unicode, and those of
+    /// [`from_base64`](Self::from_base64).
+    pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, SecretError> {
+        match env::var(variable) {
+            Ok(text) => Self::from_base64(kid, &Zeroizing::new(text)),
+            Err(error) => Err(SecretError::Variable { name: variable.to_owned(), error }),
+        }
+    }
+
+    /// A new random key of 32 bytes from the operating system.
+    ///
+    /// It is gone with the process unless it is stored: see
+    /// [`expose_base64`](Self::expose_base64).
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Kid`] and [`SecretError::Entropy`].
+    pub fn generate(kid: impl Into<String>) -> Result<Self, SecretError> {
+        let mut bytes = Zeroizing::new([0; Self::MIN_BYTES]);
+        SystemEntropy.fill(&mut *bytes)?;
+        Self::from_bytes(kid, &*bytes)
+    }
+
+    /// Joins the asymmetric key that signs stamp-mode tokens under this `kid`
+    /// ([`BindingMode::StampAsymmetric`](crate::BindingMode::StampAsymmetric)).
+    #[cfg(feature = "asymmetric")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "asymmetric")))]
+    #[must_use]
+    pub fn with_signing_key(mut self, key: SigningKey) -> Self {
+        self.signing = Some(Arc::new(key));
+        self
+    }
+
+    /// The name under which tokens refer to this key.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The key as base64url without padding, to be put into a secret store.
+    ///
+    /// # Security
+    ///
+    /// This is the secret itself. With a copy of the users' table it forges any token.
+    #[must_use]
+    pub fn expose_base64(&self) -> Zeroizing<String> {
+        Zeroizing::new(crate::token::compact::encode(&self.bytes))
+    }
+
+    pub(crate) fn mac(&self) -> &HmacSha256 {
+        &self.mac
+    }
+
+    /// Whether HMAC would treat `secret` and this key as one.
+    pub(crate) fn is(&self, secret: &[u8]) -> bool {
+        let probe = |mac: HmacSha256| mac.chain_update(b"relatch/1 same").finalize().into_bytes();
+        HmacSha256::new_from_slice(secret)
+            .is_ok_and(|other| probe(self.mac.clone()).ct_eq(&probe(other)).into())
+    }
+
+    /// Whether the two share a secret: that of the master key, or the asymmetric one.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        #[cfg(feature = "asymmetric")]
+        if let (Some(ours), Some(theirs)) = (&self.signing, &other.signing)
+            && ours.verifying_key() == theirs.verifying_key()
+        {
+            return true;
+        }
+        self.is(&other.bytes)
+    }
+
+    #[cfg(feature = "asymmetric")]
+    pub(crate) fn signing_key(&self) -> Option<&SigningKey> {
+        self.signing.as_deref()
+    }
+}
+
+/// A `kid` needs no escape in JSON, in a log or in a file's name.
+fn is_kid(kid: &str) -> bool {
+    (1..=MasterKey::MAX_KID_BYTES).contains(&kid.len())
+        && kid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MasterKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// Why a master key could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// Fewer than [`MasterKey::MIN_BYTES`].
+    TooShort {
+        /// The length that was given, in bytes.
+        bytes: usize,
+    },
+    /// The text is not base64.
+    Base64,
+    /// The environment variable is not set, or not Unicode.
+    Variable {
+        /// Its name.
+        name: String,
+        /// Which of the two.
+        error: env::VarError,
+    },
+    /// The `kid` is empty, too long, or has a character that is not allowed.
+    Kid,
+    /// The operating system gave no randomness.
+    Entropy(EntropyError),
+}
+
+impl From<EntropyError> for SecretError {
+    fn from(error: EntropyError) -> Self {
+        Self::Entropy(error)
+    }
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { bytes } => write!(
+                f,
+                "a master key takes at least {} bytes and {bytes} were given: make one with \
+                 `MasterKey::generate` or `openssl rand -base64 32`",
+                MasterKey::MIN_BYTES
+            ),
+            Self::Base64 => f.write_str("the master key is not valid base64"),
+            Self::Variable { name, .. } => write!(
+                f,
+                "the environment variable {name} cannot be read: put the base64 of a master key \
+                 there"
+            ),
+            Self::Kid => write!(
+                f,
+                "a kid takes 1 to {} characters out of A–Z a–z 0–9 - . _ ~",
+                MasterKey::MAX_KID_BYTES
+            ),
+            Self::Entropy(_) => f.write_str("no master key could be generated"),
+        }
+    }
+}
+
+impl error::Error for SecretError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Entropy(error) => Some(error),
+            Self::Variable { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_key_is_refused_with_its_length() {
+        let error = MasterKey::from_bytes("k", &[7; 31]).unwrap_err();
+        assert_eq!(error, SecretError::TooShort { bytes: 31 });
+        assert!(error.to_string().contains("31"));
+        assert!(MasterKey::from_bytes("k", &[7; 32]).is_ok());
+    }
+
+    #[test]
+    fn base64_in_either_alphabet_padded_or_not_is_the_same_key() {
+        let key = MasterKey::from_bytes("k", &[0xfb; 32]).unwrap();
+        for text in [
+            "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s=",
+            "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s",
+            "-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_s=",
+            " -_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_s\n",
+            &key.expose_base64(),
+        ] {
+            assert!(MasterKey::from_base64("k", text).unwrap().same_as(&key), "{text}");
+        }
+        for text in ["no base64!", &format!("{}===", *key.expose_base64())] {
+            assert_eq!(
+                MasterKey::from_base64("k", text).unwrap_err(),
+                SecretError::Base64,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unset_variable_is_named() {
+        let error = MasterKey::from_env("k", "RELATCH_NO_SUCH_VARIABLE").unwrap_err();
+        assert!(error.to_string().contains("RELATCH_NO_SUCH_VARIABLE"));
+    }
+
+    #[test]
+    fn a_kid_that_would_need_an_escape_is_refused() {
+        for kid in ["", "a b", "a\"b", "ключ", "a/b", &"k".repeat(65)] {
+            assert_eq!(
+                MasterKey::from_bytes(kid, &[7; 32]).unwrap_err(),
+                SecretError::Kid,
+                "{kid}"
+            );
+        }
+    }
+
+    /// HMAC pads a short key with zeros, so these two are one key to it.
+    #[test]
+    fn a_key_that_hmac_cannot_tell_apart_is_the_same() {
+        let key = MasterKey::from_bytes("a", &[7; 32]).unwrap();
+        let padded = [[7; 32], [0; 32]].concat();
+        assert!(key.same_as(&MasterKey::from_bytes("b", &padded).unwrap()));
+        assert!(!key.is(&[8; 32]));
+        assert!(!key.is(b""));
+    }
+
+    #[test]
+    fn generated_keys_differ() {
+        let (a, b) = (MasterKey::generate("a").unwrap(), MasterKey::generate("b").unwrap());
+        assert!(!a.same_as(&b));
+    }
+}

@@ -1,0 +1,133 @@
+//! Users, by their ids: what an administrator does.
+
+use super::{
+    Service, ServiceError,
+    records::Write,
+    transact::{Attempts, Proposal},
+};
+use crate::{
+    authority::decision::Committed,
+    counter::Counter,
+    store::{Key, StoredUser},
+    user::RecordError,
+};
+
+impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+    /// The user as it is now, `None` if there is no such user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`].
+    pub async fn find(&self, key: Key<'_>) -> Result<Option<StoredUser<F>>, ServiceError> {
+        Ok(self.0.records.read(key).await?.map(|record| record.user().clone()))
+    }
+
+    /// Hashes a password, for a user to be inserted: off the async threads, when it is its turn.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Password`] and [`ServiceError::Busy`].
+    pub async fn hash_password(&self, password: &str) -> Result<String, ServiceError> {
+        self.0.passwords.hash(password).await
+    }
+
+    /// Logs the user out everywhere: every token is dead, and the list of sessions is empty. In the
+    /// ready stores it is one statement, which succeeds however busy the user is.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`].
+    pub async fn log_out_everywhere(&self, user_id: &str) -> Result<(), ServiceError> {
+        let (id, at_least) = (user_id.to_owned(), self.now_ms());
+        self.write(Write::Bump { id, at_least }).await
+    }
+
+    /// Disables the user and logs it out everywhere: no login, and no token is accepted. It takes a
+    /// column for it (`UsersTable::active`).
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`], of the kind
+    /// [`Unsupported`](crate::store::StoreErrorKind::Unsupported) without such a column.
+    pub async fn disable(&self, user_id: &str) -> Result<(), ServiceError> {
+        let (id, at_least) = (user_id.to_owned(), self.now_ms());
+        self.write(Write::Disable { id, at_least }).await
+    }
+
+    /// Enables the user again, which revives no token. Where the store answers too late, the user may
+    /// be enabled nevertheless, but not after another change.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`disable`](Self::disable), and [`ServiceError::Busy`].
+    pub async fn enable(&self, user_id: &str) -> Result<(), ServiceError> {
+        let read = self.0.records.read(Key::Id(user_id)).await?;
+        let version = read.ok_or(ServiceError::NoSuchUser)?.version();
+        let (id, at_least) = (user_id.to_owned(), self.now_ms());
+        self.write(Write::Enable { id, version, at_least }).await
+    }
+
+    /// Logs out everybody in this group, by its counter: here at once, and elsewhere as far as others
+    /// hear of it, or within the bound.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchGroup`], and [`ServiceError::Store`], of the kind [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of
+    /// this kind.
+    pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<(), ServiceError> {
+        match self.0.records.bump_epoch(kind, instance, self.now_ms()).await? {
+            true => Ok(()),
+            false => Err(ServiceError::NoSuchGroup),
+        }
+    }
+
+    /// Deletes the user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`].
+    pub async fn delete(&self, user_id: &str) -> Result<(), ServiceError> {
+        self.write(Write::Delete { id: user_id.to_owned() }).await
+    }
+
+    /// Sets another password, without asking for the present one, and logs the user out everywhere,
+    /// in one statement.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::Password`] and the others.
+    pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
+        let hash = self.0.passwords.hash(new).await?;
+        let authority = self.authority();
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let read = self.0.records.read(Key::Id(user_id)).await?;
+            let read = read.ok_or(ServiceError::NoSuchUser)?;
+            let edited = read.with_password(&hash)?;
+            let decision = authority.log_out_everywhere(edited.user())?;
+            if let Committed::Stored(outcome) =
+                self.commit(&read, Proposal { decision, edited }).await?
+            {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    async fn write(&self, write: Write) -> Result<(), ServiceError> {
+        let id = write.id().to_owned();
+        if self.0.records.write(write).await? {
+            return Ok(());
+        }
+        match self.0.records.read(Key::Id(&id)).await? {
+            Some(record) if record.user().has_version_left() => Err(ServiceError::Busy),
+            Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
+            None => Err(ServiceError::NoSuchUser),
+        }
+    }
+
+    /// What a counter moves to at least.
+    fn now_ms(&self) -> i64 {
+        Counter::INITIAL.next(self.authority().now()).unwrap_or_default().get()
+    }
+}

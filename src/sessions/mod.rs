@@ -1,0 +1,28 @@
+//! Session slots: a fixed number per user, each with a generation and a sequence.
+//!
+//! All of it is pure: a table, what is asked of it, the time and the policy give the next table
+//! and what to answer. Storing it is somebody else's.
+
+mod column;
+pub(crate) mod event;
+mod id;
+mod info;
+mod label;
+mod policy;
+mod table;
+
+pub use self::{
+    column::TableError,
+    id::{SessionId, SessionIdError},
+    info::SessionInfo,
+    policy::{OnReuse, PolicyError, SessionPolicy, WhenFull},
+    table::SessionTable,
+};
+pub(crate) use self::{
+    info::instant,
+    label::{Label, MAX_LABEL_BYTES},
+    table::{NoSlot, Rotation, Slot, Started},
+};
+
+/// The greatest number of slots.
+pub(crate) const MAX_SLOTS: u32 = 64;

@@ -1,0 +1,213 @@
+//! News of revocations from other processes, by PostgreSQL's `LISTEN` and `NOTIFY`.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    PgPool,
+    postgres::{PgListener, PgNotification, PgPoolOptions},
+};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{service::Changes, store::PostgresStore};
+
+impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    /// Listens for what other processes revoke, and tells it to this one's service, until the
+    /// [`Listener`] is dropped.
+    ///
+    /// It takes one connection of its own, with the options of the store's pool. A connection that
+    /// is lost, or silent, is noticed within 15 seconds and made again, for ever; each time that it
+    /// listens again, everybody is looked at again, as anything may have been missed. Until then
+    /// the bound of what is kept in memory holds, as it does without a listener.
+    ///
+    /// The connection must be to the server itself: a proxy that pools transactions passes no
+    /// notifications on. Through one, the listener never [is connected](Listener::is_connected).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    #[must_use = "it listens until it is dropped"]
+    pub fn listen(&self, changes: Changes) -> Listener {
+        self.listen_with(move |user_id| match user_id {
+            Some(user_id) => changes.publish(user_id),
+            None => changes.publish_all(),
+        })
+    }
+
+    /// [`listen`](Self::listen), for what the application keeps in memory itself: `tell` is given
+    /// the id of the user who was changed, or `None` where everybody may have been. It should be
+    /// quick, and is not to block; a panic loses that one piece of news.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    #[must_use = "it listens until it is dropped"]
+    pub fn listen_with(&self, tell: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
+        let is_connected = Arc::new(AtomicBool::new(false));
+        let ear = Ear {
+            pool: self.engine().driver().0.clone(),
+            channel: self.channel_name().as_str().to_owned(),
+            tell: Box::new(move |user_id| {
+                // A panic of the application's ends this news, not the listening.
+                let _ = catch_unwind(AssertUnwindSafe(|| tell(user_id)));
+            }),
+            is_connected: Arc::clone(&is_connected),
+        };
+        Listener { task: tokio::spawn(ear.listen_for_ever()), is_connected }
+    }
+}
+
+/// Listens for revocations until it is dropped.
+pub struct Listener {
+    task: JoinHandle<()>,
+    is_connected: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Whether it hears now, as far as it knows: for a metric. It may be wrong for 15 seconds.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("is_connected", &self.is_connected()).finish()
+    }
+}
+
+/// After this long without news it asks whether it still hears, and gives up after as long as
+/// [`ANSWER`] without an answer.
+const SILENCE: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long it waits before it connects again: twice as long each time.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Of a user, or of everybody.
+type Tell = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
+struct Ear {
+    pool: PgPool,
+    channel: String,
+    tell: Tell,
+    is_connected: Arc<AtomicBool>,
+}
+
+impl Ear {
+    async fn listen_for_ever(self) {
+        let mut wait = SHORTEST_WAIT;
+        loop {
+            if let Ok(Ok(mut line)) = timeout(2 * ANSWER, Line::open(&self)).await {
+                wait = SHORTEST_WAIT;
+                let _connected = Connected::new(&self.is_connected);
+                // Only now: what is missed before is seen, and what comes later is heard.
+                (self.tell)(None);
+                self.hear(&mut line).await;
+            }
+            sleep(wait).await;
+            wait = (2 * wait).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Until the connection is lost.
+    async fn hear(&self, line: &mut Line) {
+        loop {
+            let heard = match timeout(SILENCE, line.listener.try_recv()).await {
+                Ok(Ok(Some(news))) => {
+                    self.pass_on(&news);
+                    true
+                }
+                Ok(Ok(None) | Err(_)) => false,
+                Err(_) => matches!(timeout(ANSWER, line.echo(self)).await, Ok(Ok(()))),
+            };
+            if !heard {
+                return;
+            }
+        }
+    }
+
+    fn pass_on(&self, news: &PgNotification) {
+        if news.channel() == self.channel {
+            (self.tell)(Some(news.payload()).filter(|user_id| !user_id.is_empty()));
+        }
+    }
+}
+
+/// A connection that listens.
+struct Line {
+    listener: PgListener,
+    /// On which it hears itself.
+    own_channel: String,
+}
+
+impl Line {
+    async fn open(ear: &Ear) -> sqlx::Result<Self> {
+        // A pool for this connection alone: it stays out of the application's own, for ever.
+        let options = (*ear.pool.connect_options()).clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ANSWER)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_with(options)
+            .await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.ignore_pool_close_event(true);
+        listener.eager_reconnect(false);
+        let query = sqlx::query_scalar("SELECT 'relatch_' || pg_backend_pid()");
+        let own_channel: String = query.fetch_one(&mut listener).await?;
+        listener.listen_all([ear.channel.as_str(), &own_channel]).await?;
+        let mut line = Self { listener, own_channel };
+        line.echo(ear).await?;
+        Ok(line)
+    }
+
+    /// Tells itself something and waits until it hears it: whether the connection still lives, and
+    /// news come through it. Other news that come first are passed on.
+    async fn echo(&mut self, ear: &Ear) -> sqlx::Result<()> {
+        let notify = sqlx::query("SELECT pg_notify($1, '')").bind(self.own_channel.clone());
+        notify.execute(&mut self.listener).await?;
+        while let Some(news) = self.listener.try_recv().await? {
+            if news.channel() == self.own_channel {
+                return Ok(());
+            }
+            ear.pass_on(&news);
+        }
+        Err(sqlx::Error::PoolClosed)
+    }
+}
+
+/// However it ends.
+struct Connected<'a>(&'a AtomicBool);
+
+impl<'a> Connected<'a> {
+    fn new(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Release);
+        Self(flag)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,328 @@
+//! Users in a table of PostgreSQL.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
+
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    query::Query,
+};
+use time::Duration;
+use tokio::time::{Instant, error::Elapsed, timeout_at};
+
+use super::{Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, timed_out};
+use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError};
+
+/// Users in a table of PostgreSQL (14 or later): for many machines. A clone is cheap and the same.
+///
+/// What revokes also notifies, in its own transaction, so that each process that
+/// [listens](Self::listen) looks again at once.
+///
+/// # Example
+///
+/// ```no_run
+/// use relatch::store::{PostgresStore, UsersTable};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgres://app@db.internal/app";
+/// let table = UsersTable::named("accounts").login("email").active("enabled");
+/// let users = PostgresStore::connect(url, table).await?;
+/// users.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct PostgresStore<F = ()> {
+    engine: Engine<PostgresDriver, F>,
+    channel: Name,
+}
+
+/// A connection that was not used for longer is asked whether it still lives.
+const IDLE: StdDuration = StdDuration::from_secs(1);
+
+/// The channel on which revocations are told, unless the store is told otherwise.
+const CHANNEL: &str = "relatch";
+
+impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    /// Connects with a pool of its own, of at most 10 connections, that waits 2 seconds for one,
+    /// and whose statements are given up by the server after 2½ seconds (2 for a lock): before the
+    /// store gives them up. A proxy that
+    /// pools transactions may refuse these options: give it a pool without them, by
+    /// [`new`](Self::new).
+    ///
+    /// # Security
+    ///
+    /// For TLS the application enables one of `sqlx`'s `tls-…` features, of the version that this
+    /// crate uses, **and** says `sslmode=verify-full` in the URL: the default falls back to plain
+    /// text without a word.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the server cannot be reached, or the table cannot be described so
+    /// ([`UsersTableError`]).
+    pub async fn connect(url: &str, table: UsersTable<F>) -> Result<Self, StoreError> {
+        let failure = |error: sqlx::Error| Failure::new(&error, classify);
+        let options = PgConnectOptions::from_str(url).map_err(failure)?.options([
+            ("statement_timeout", "2500"),
+            ("lock_timeout", "2000"),
+            ("idle_in_transaction_session_timeout", "10000"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .acquire_timeout(StdDuration::from_secs(2))
+            // To ask each time whether a connection still lives takes as long as the read itself.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(failure)?;
+        Ok(Self::new(pool, table)?)
+    }
+
+    /// Over a pool of the application's own.
+    ///
+    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the
+    /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: what is given up
+    /// here may otherwise still be written there. They must lead to the primary server, not to a
+    /// replica: each change is decided on what is read.
+    ///
+    /// Through a proxy that pools transactions (pgbouncer), set the time-outs by
+    /// `ALTER ROLE … SET statement_timeout`, let it keep prepared statements (pgbouncer since 1.21) or
+    /// connect with `statement_cache_capacity(0)`, and [listen](Self::listen) by another store, which
+    /// [connects](Self::connect) to the server itself: `direct.listen(service.changes())`.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersTableError`]
+    pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
+        let channel = Name::fixed(CHANNEL);
+        let dialect = Dialect::Postgres { channel: channel.clone() };
+        Ok(Self { engine: Engine::new(PostgresDriver(pool), &table, &dialect)?, channel })
+    }
+
+    /// The channel on which revocations are told and listened for: otherwise `relatch`. It is the
+    /// same for all processes over one table, and a name as a column's.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersTableError`]
+    pub fn channel(self, channel: &str) -> Result<Self, UsersTableError> {
+        let channel = Name::parse("the channel", channel)?;
+        let dialect = Dialect::Postgres { channel: channel.clone() };
+        Ok(Self { engine: self.engine.with_dialect(&dialect), channel })
+    }
+
+    /// How long a call takes at most before it fails as unreachable: otherwise 5 seconds.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { engine: self.engine.with_timeout(timeout), ..self }
+    }
+
+    /// Checks that the table is as it was described: at the start, rather than at the first login.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of the kind [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column
+    /// is missing or mistyped.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read(Key::Login("")).await.map(drop)
+    }
+
+    /// The pool, for the application's own statements.
+    #[must_use]
+    pub const fn pool(&self) -> &PgPool {
+        &self.engine().driver().0
+    }
+
+    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
+    /// changes.
+    ///
+    /// It writes the id, the login, the version, the hash and the secret. Where a table of the
+    /// application's own has other columns that must not be `NULL`, the application inserts its
+    /// users itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: whether it was inserted is not known, unless it is
+    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
+    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
+        self.engine.insert(&user).await
+    }
+
+    pub(super) const fn engine(&self) -> &Engine<PostgresDriver, F> {
+        &self.engine
+    }
+
+    pub(super) const fn channel_name(&self) -> &Name {
+        &self.channel
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static> UserStore for PostgresStore<F> {
+    type Fields = F;
+
+    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+        self.engine.read(key).await
+    }
+
+    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        self.engine.compare_and_set(update).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        self.engine.delete(id).await
+    }
+
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.engine.bump_version(id, at_least).await
+    }
+
+    async fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.engine.bump_epoch(kind, instance, at_least).await
+    }
+
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.engine.disable(id, at_least).await
+    }
+
+    async fn enable(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.engine.enable(id, version, at_least).await
+    }
+}
+
+impl<F> Clone for PostgresStore<F> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), channel: self.channel.clone() }
+    }
+}
+
+impl<F> fmt::Debug for PostgresStore<F> {
+    /// Without the connection's options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct PostgresDriver(pub(crate) PgPool);
+
+impl Driver for PostgresDriver {
+    type Row = PgRow;
+
+    async fn execute(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<u64, Failure> {
+        let mut connection = self.acquire(until).await?;
+        let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
+        Ok(answer(connection, done)?.rows_affected())
+    }
+
+    async fn fetch(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut connection = self.acquire(until).await?;
+        let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
+        answer(connection, rows)
+    }
+}
+
+impl PostgresDriver {
+    async fn acquire(&self, until: Instant) -> Result<Connection, Failure> {
+        let connection = timeout_at(until, self.0.acquire()).await;
+        let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
+        connection.map_err(|error| Failure::new(&error, classify))
+    }
+}
+
+/// A connection that did not answer in time is thrown away: its server may be gone, and to ask it,
+/// or to take leave of it, would keep its place in the pool for as long.
+fn answer<T>(
+    connection: Connection,
+    answer: Result<sqlx::Result<T>, Elapsed>,
+) -> Result<T, Failure> {
+    match answer {
+        Ok(answer) => answer.map_err(|error| Failure::new(&error, classify)),
+        Err(_) => {
+            drop(connection.detach());
+            Err(Failure::Other(timed_out()))
+        }
+    }
+}
+
+type Connection = sqlx::pool::PoolConnection<Postgres>;
+
+impl Cells for PgRow {
+    fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
+        self.try_get(at)
+    }
+
+    fn integer(&self, at: usize) -> sqlx::Result<Option<i64>> {
+        self.try_get(at)
+    }
+}
+
+fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+    params.iter().fold(query, |query, param| match *param {
+        Param::Text(text) => query.bind(text),
+        Param::Integer(integer) => query.bind(integer),
+        Param::Bool(is) => query.bind(is),
+    })
+}
+
+/// By SQLSTATE: PostgreSQL's manual, appendix A.
+pub(super) fn classify(code: &str) -> Fault {
+    match code {
+        // A serialization failure, and a deadlock.
+        "40001" | "40P01" => Fault::Conflict,
+        // A lock that was not to be had, and a server that only reads.
+        "55P03" | "25006" => Fault::Unreachable,
+        _ => match code.get(..2) {
+            // Feature, cardinality, data, constraint, state of the object, authorization, database,
+            // schema, name or permission, limit: the table or its configuration is at fault.
+            Some("0A" | "21" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
+                Fault::Misconfigured
+            }
+            _ => Fault::Unreachable,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_whom_to_call() {
+        for code in ["08006", "53300", "57014", "57P01", "55P03", "25006", "XX000", "58030", ""] {
+            assert_eq!(classify(code), Fault::Unreachable, "{code}");
+        }
+        for code in ["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"] {
+            assert_eq!(classify(code), Fault::Misconfigured, "{code}");
+        }
+        for code in ["40001", "40P01"] {
+            assert_eq!(classify(code), Fault::Conflict, "{code}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Users in a table of an SQLite file.
+
+use std::{fmt, path::Path, sync::Arc, time::Duration as StdDuration};
+
+use sqlx::{
+    AssertSqlSafe, Row as _, Sqlite, SqlitePool,
+    query::Query,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+        SqliteSynchronous,
+    },
+};
+use time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Cells, Dialect, Driver, Engine, Failure, Fault, Param, timed_out};
+use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError};
+
+/// Users in a table of an SQLite file: for one machine. A clone is cheap and the same.
+///
+/// # Example
+///
+/// ```
+/// use relatch::store::{Key, NewUser, SqliteStore, UserStore, UsersTable};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("relatch-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// # let path = directory.join("users.sqlite");
+/// let users = SqliteStore::open(&path, UsersTable::ready()).await?;
+/// users.migrate().await?;
+/// # let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA";
+/// assert!(users.insert(NewUser::with_password_hash("1", "alice", hash)).await?);
+///
+/// let alice = users.read(Key::Login("alice")).await?;
+/// assert_eq!(alice.map(|row| row.id), Some("1".to_owned()));
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct SqliteStore<F = ()>(Engine<SqliteDriver, F>);
+
+impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
+    /// Opens the file, which is made if there is none, with a pool of its own.
+    ///
+    /// It is set up so that what was written survives a loss of power (a write-ahead log, synced at
+    /// each transaction), that a writer is waited for (2 seconds), and that foreign keys hold.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the file cannot be opened, or the table cannot be described so
+    /// ([`UsersTableError`]).
+    pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(StdDuration::from_secs(2))
+            .foreign_keys(true);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(StdDuration::from_secs(2))
+            // A file's connection is not lost.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|error| Failure::new(&error, classify))?;
+        Ok(Self::new(pool, table)?)
+    }
+
+    /// Over a pool of the application's own.
+    ///
+    /// # Security
+    ///
+    /// Let it write with `synchronous=FULL`, or a revocation may be undone by a loss of power. Let
+    /// its `busy_timeout` be shorter than the store's own [`timeout`](Self::timeout): what is given
+    /// up here may still be written there.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersTableError`]
+    pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
+        Ok(Self(Engine::new(SqliteDriver(pool), &table, &Dialect::Sqlite)?))
+    }
+
+    /// How long a call takes at most before it fails as unreachable: otherwise 5 seconds.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self(self.0.with_timeout(timeout))
+    }
+
+    /// Checks that the table is as it was described: at the start, rather than at the first login.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of the kind [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column
+    /// is missing or mistyped.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read(Key::Login("")).await.map(drop)
+    }
+
+    /// The pool, for the application's own statements.
+    #[must_use]
+    pub const fn pool(&self) -> &SqlitePool {
+        &self.engine().driver().0
+    }
+
+    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
+    /// changes.
+    ///
+    /// It writes the id, the login, the version, the hash and the secret. Where a table of the
+    /// application's own has other columns that must not be `NULL`, the application inserts its
+    /// users itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: whether it was inserted is not known, unless it is
+    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
+    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
+        self.0.insert(&user).await
+    }
+
+    pub(super) const fn engine(&self) -> &Engine<SqliteDriver, F> {
+        &self.0
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static> UserStore for SqliteStore<F> {
+    type Fields = F;
+
+    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+        self.0.read(key).await
+    }
+
+    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        self.0.compare_and_set(update).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        self.0.delete(id).await
+    }
+
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.0.bump_version(id, at_least).await
+    }
+
+    async fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.0.bump_epoch(kind, instance, at_least).await
+    }
+
+    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.0.disable(id, at_least).await
+    }
+
+    async fn enable(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        self.0.enable(id, version, at_least).await
+    }
+}
+
+impl<F> Clone for SqliteStore<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<F> fmt::Debug for SqliteStore<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct SqliteDriver(pub(crate) SqlitePool);
+
+impl Driver for SqliteDriver {
+    type Row = SqliteRow;
+
+    async fn execute(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<u64, Failure> {
+        let done = timeout_at(until, bind(sql, params).execute(&self.0)).await;
+        let done = done.map_err(|_| Failure::Other(timed_out()))?;
+        done.map(|done| done.rows_affected()).map_err(|error| Failure::new(&error, classify))
+    }
+
+    async fn fetch(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<Vec<SqliteRow>, Failure> {
+        let rows = timeout_at(until, bind(sql, params).fetch_all(&self.0)).await;
+        let rows = rows.map_err(|_| Failure::Other(timed_out()))?;
+        rows.map_err(|error| Failure::new(&error, classify))
+    }
+}
+
+impl Cells for SqliteRow {
+    fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
+        self.try_get(at)
+    }
+
+    fn integer(&self, at: usize) -> sqlx::Result<Option<i64>> {
+        self.try_get(at)
+    }
+}
+
+fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Sqlite, SqliteArguments> {
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+    params.iter().fold(query, |query, param| match *param {
+        Param::Text(text) => query.bind(text),
+        Param::Integer(integer) => query.bind(integer),
+        Param::Bool(is) => query.bind(is),
+    })
+}
+
+/// <https://sqlite.org/rescode.html>
+pub(super) fn classify(code: &str) -> Fault {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    const NOMEM: u32 = 7;
+    const READONLY: u32 = 8;
+    const INTERRUPT: u32 = 9;
+    const IOERR: u32 = 10;
+    const CORRUPT: u32 = 11;
+    const FULL: u32 = 13;
+    const CANTOPEN: u32 = 14;
+    const PROTOCOL: u32 = 15;
+    const BUSY_SNAPSHOT: u32 = 517;
+    let code = code.parse::<u32>().unwrap_or_default();
+    // An extended code has the primary one in its lowest byte.
+    match code & 0xff {
+        _ if code == BUSY_SNAPSHOT => Fault::Conflict,
+        BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
+        | PROTOCOL => Fault::Unreachable,
+        _ => Fault::Misconfigured,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_whom_to_call() {
+        assert_eq!(classify("517"), Fault::Conflict);
+        // Busy, locked, read-only, an error of the disk at a sync, full.
+        for code in ["5", "6", "8", "1034", "13", "14"] {
+            assert_eq!(classify(code), Fault::Unreachable, "{code}");
+        }
+        // No such table, a constraint, a mismatch, not a database.
+        for code in ["1", "1299", "20", "26", ""] {
+            assert_eq!(classify(code), Fault::Misconfigured, "{code}");
+        }
+    }
+}

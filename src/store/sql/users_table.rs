@@ -1,0 +1,428 @@
+//! What a table with users is called, and its columns.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::de::DeserializeOwned;
+
+use super::{Name, TableName, UsersTableError};
+
+/// The table that a [`SqliteStore`](crate::store) or a [`PostgresStore`](crate::store) keeps users
+/// in: a ready one, or the application's own.
+///
+/// Names are made of ASCII letters, digits and underscores (at most 63), are always quoted and
+/// never come from a request. PostgreSQL tells upper case from lower case in them: a table that was
+/// created as `CREATE TABLE Accounts` is called `accounts`. What a name does not allow is told
+/// when the store is made.
+///
+/// # Example
+///
+/// ```
+/// use relatch::store::{GroupsTable, IdType, UsersTable};
+///
+/// #[derive(Clone, serde::Deserialize)]
+/// struct Profile {
+///     email: String,
+///     role: Option<String>,
+/// }
+///
+/// let table = UsersTable::named("app.accounts")
+///     .id_type(IdType::Uuid)
+///     .login("email")
+///     .version("session_epoch")
+///     .active("enabled")
+///     .user_epoch("tenant", "tenant_id", GroupsTable::named("app.tenants"))
+///     .fields::<Profile>(["email", "role"]);
+/// # let _ = table;
+/// ```
+pub struct UsersTable<F = ()> {
+    names: Result<Names, UsersTableError>,
+    fields: PhantomData<fn() -> F>,
+    read: ReadFields<F>,
+}
+
+/// How the application's fields are made of a JSON object.
+pub(super) type ReadFields<F> = fn(&str) -> serde_json::Result<F>;
+
+/// Of which type the column with the users' ids is. In a token an id is text in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdType {
+    /// Text, compared byte for byte.
+    #[default]
+    Text,
+    /// An integer of up to 64 bits. No text but its usual decimal form is an id: `"01"` and `"+1"`
+    /// are nobody's.
+    Integer,
+    /// A UUID: the type of this name in PostgreSQL, in SQLite text. No text but its usual form is
+    /// an id: hyphenated, in lower case.
+    Uuid,
+}
+
+/// A table with the groups that users are in, such as tenants, each with the counter of its epoch.
+///
+/// Its columns are called `id` and `epoch` unless it is told otherwise.
+#[derive(Clone, Debug)]
+pub struct GroupsTable(Result<GroupNames, UsersTableError>);
+
+#[derive(Clone, Debug)]
+struct GroupNames {
+    table: TableName,
+    key: Name,
+    counter: Name,
+}
+
+impl UsersTable {
+    /// A table of the library's own, `relatch_users`, which the store's `migrate` creates:
+    ///
+    /// | column | type |
+    /// | --- | --- |
+    /// | `id` | `TEXT PRIMARY KEY` |
+    /// | `login` | `TEXT NOT NULL UNIQUE` |
+    /// | `password_hash`, `secret`, `carried`, `sessions`, `lanes` | `TEXT` |
+    /// | `token_version` | `BIGINT`, by default now in milliseconds |
+    /// | `is_active` | `BOOLEAN NOT NULL DEFAULT TRUE` |
+    #[must_use]
+    pub fn ready() -> Self {
+        let mut names = Names::new(TableName::fixed("relatch_users"));
+        names.is_ready = true;
+        names.secret = Some(Name::fixed("secret"));
+        names.active = Some(Name::fixed("is_active"));
+        Self { names: Ok(names), fields: PhantomData, read: |_| Ok(()) }
+    }
+
+    /// The application's own table, `table` or `schema.table`, whose columns are called `id`
+    /// (text), `login`, `password_hash`, `token_version`, `carried`, `sessions` and `lanes` unless
+    /// it is told otherwise. It has no column for a secret, nor one for whether a user is active,
+    /// unless they are named.
+    ///
+    /// The store's `migrate` adds those columns that relatch alone writes; the application creates
+    /// the table, and inserts users itself where there is more to a user.
+    #[must_use]
+    pub fn named(table: &str) -> Self {
+        let names = TableName::parse("the users' table", table).map(Names::new);
+        Self { names, fields: PhantomData, read: |_| Ok(()) }
+    }
+}
+
+impl<F> UsersTable<F> {
+    /// The column with a user's id, unique and never changed. Its type is told by
+    /// [`id_type`](Self::id_type).
+    #[must_use]
+    pub fn id(self, column: &str) -> Self {
+        self.name("the id column", column, |names, name| names.id = name)
+    }
+
+    /// Of which type the ids are: otherwise [`IdType::Text`].
+    #[must_use]
+    pub fn id_type(mut self, id_type: IdType) -> Self {
+        if let Ok(names) = &mut self.names {
+            names.id_type = id_type;
+        }
+        self
+    }
+
+    /// The column with what a user logs in by, text and unique. It is compared as its collation
+    /// has it; PostgreSQL's `citext` letter for letter, as text.
+    #[must_use]
+    pub fn login(self, column: &str) -> Self {
+        self.name("the login column", column, |names, name| names.login = name)
+    }
+
+    /// The column with the password's hash, a PHC string as text.
+    #[must_use]
+    pub fn password_hash(self, column: &str) -> Self {
+        self.name("the password_hash column", column, |names, name| names.password_hash = name)
+    }
+
+    /// The column with the version counter, `BIGINT`: it holds milliseconds, which 32 bits do not.
+    #[must_use]
+    pub fn version(self, column: &str) -> Self {
+        self.name("the version column", column, |names, name| names.version = name)
+    }
+
+    /// The column with what is carried over a rehash, `TEXT`, may be `NULL`.
+    #[must_use]
+    pub fn carried(self, column: &str) -> Self {
+        self.name("the carried column", column, |names, name| names.carried = name)
+    }
+
+    /// The column with the sessions, `TEXT` (not `JSONB`), may be `NULL`.
+    #[must_use]
+    pub fn sessions(self, column: &str) -> Self {
+        self.name("the sessions column", column, |names, name| names.sessions = name)
+    }
+
+    /// The column with the counters of one-time tokens, `TEXT` (not `JSONB`), may be `NULL`.
+    #[must_use]
+    pub fn lanes(self, column: &str) -> Self {
+        self.name("the lanes column", column, |names, name| names.lanes = name)
+    }
+
+    /// The column with a random secret, `TEXT`, may be `NULL`: for users without a password.
+    #[must_use]
+    pub fn secret(self, column: &str) -> Self {
+        self.name("the secret column", column, |names, name| names.secret = Some(name))
+    }
+
+    /// The column that tells whether a user is active, `BOOLEAN`. Without it every user is, and
+    /// users cannot be disabled through the store. `NULL` is not active.
+    #[must_use]
+    pub fn active(self, column: &str) -> Self {
+        self.name("the active column", column, |names, name| names.active = Some(name))
+    }
+
+    /// The epoch of a group that each user is in: `column` of the user's row names the group, which
+    /// is a row of `groups`. Name the kinds in the order in which the authority has them:
+    /// [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch).
+    ///
+    /// A group with `NULL` for a counter stands at the initial one, and a user whose `column` is
+    /// `NULL` is in the group without a name. A user whose group has no row is
+    /// [`Damaged`](crate::store::StoreErrorKind::Damaged), and is not served until the row is there: without
+    /// its counter, what it revoked would be good again. Add rows that are missing before.
+    #[must_use]
+    pub fn user_epoch(mut self, kind: &str, column: &str, groups: GroupsTable) -> Self {
+        let group = Name::parse("the column that names a group", column)
+            .and_then(|column| Ok((column, groups.0?)))
+            .map(|(column, GroupNames { table, key, counter })| UserGroup {
+                kind: kind.to_owned(),
+                column,
+                table,
+                key,
+                counter,
+            });
+        self.edit(group, |names, group| names.groups.push(group));
+        self
+    }
+
+    /// Further columns that the application wants at hand in each request, at most 50: they are
+    /// read as one JSON object, whose members are called as the columns are, into a type of the
+    /// application's. In place of those named before.
+    ///
+    /// In SQLite a `BOOLEAN` is a number, and a `BLOB` cannot be read so.
+    #[must_use]
+    pub fn fields<G>(self, columns: impl IntoIterator<Item = impl AsRef<str>>) -> UsersTable<G>
+    where
+        G: DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        let parse = |column: &str| Name::parse("a column of fields", column);
+        let fields: Result<_, _> =
+            columns.into_iter().map(|column| parse(column.as_ref())).collect();
+        let names = self.names.and_then(|names| Ok(Names { fields: Some(fields?), ..names }));
+        UsersTable { names, fields: PhantomData, read: |json| serde_json::from_str(json) }
+    }
+
+    pub(super) fn checked(&self) -> Result<(Names, ReadFields<F>), UsersTableError> {
+        let names = self.names.clone()?;
+        names.check()?;
+        Ok((names, self.read))
+    }
+
+    fn name(mut self, what: &'static str, name: &str, set: impl FnOnce(&mut Names, Name)) -> Self {
+        self.edit(Name::parse(what, name), set);
+        self
+    }
+
+    /// The first error stays.
+    fn edit<T>(&mut self, value: Result<T, UsersTableError>, set: impl FnOnce(&mut Names, T)) {
+        match (&mut self.names, value) {
+            (Ok(names), Ok(value)) => set(names, value),
+            (Ok(_), Err(error)) => self.names = Err(error),
+            (Err(_), _) => {}
+        }
+    }
+}
+
+impl<F> Clone for UsersTable<F> {
+    fn clone(&self) -> Self {
+        Self { names: self.names.clone(), fields: PhantomData, read: self.read }
+    }
+}
+
+impl<F> fmt::Debug for UsersTable<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UsersTable").field(&self.names).finish()
+    }
+}
+
+impl GroupsTable {
+    /// The groups in this table, `table` or `schema.table`.
+    #[must_use]
+    pub fn named(table: &str) -> Self {
+        let table = TableName::parse("a groups' table", table);
+        Self(table.map(|table| GroupNames {
+            table,
+            key: Name::fixed("id"),
+            counter: Name::fixed("epoch"),
+        }))
+    }
+
+    /// The column by which users name their group, of the same type as theirs, and unique.
+    #[must_use]
+    pub fn key(self, column: &str) -> Self {
+        let name = Name::parse("a groups' key column", column);
+        Self(self.0.and_then(|names| Ok(GroupNames { key: name?, ..names })))
+    }
+
+    /// The column with the epoch's counter, `BIGINT`, may be `NULL`.
+    #[must_use]
+    pub fn counter(self, column: &str) -> Self {
+        let name = Name::parse("a groups' counter column", column);
+        Self(self.0.and_then(|names| Ok(GroupNames { counter: name?, ..names })))
+    }
+}
+
+/// A table's names, each of which may be written into a statement.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) table: TableName,
+    pub(super) is_ready: bool,
+    pub(super) id: Name,
+    pub(super) id_type: IdType,
+    pub(super) login: Name,
+    pub(super) password_hash: Name,
+    pub(super) version: Name,
+    pub(super) carried: Name,
+    pub(super) sessions: Name,
+    pub(super) lanes: Name,
+    pub(super) secret: Option<Name>,
+    pub(super) active: Option<Name>,
+    pub(super) groups: Vec<UserGroup>,
+    pub(super) fields: Option<Vec<Name>>,
+}
+
+/// A group that a user is in.
+#[derive(Clone, Debug)]
+pub(super) struct UserGroup {
+    pub(super) kind: String,
+    /// Of the user's row.
+    pub(super) column: Name,
+    pub(super) table: TableName,
+    pub(super) key: Name,
+    pub(super) counter: Name,
+}
+
+impl Names {
+    fn new(table: TableName) -> Self {
+        Self {
+            table,
+            is_ready: false,
+            id: Name::fixed("id"),
+            id_type: IdType::Text,
+            login: Name::fixed("login"),
+            password_hash: Name::fixed("password_hash"),
+            version: Name::fixed("token_version"),
+            carried: Name::fixed("carried"),
+            sessions: Name::fixed("sessions"),
+            lanes: Name::fixed("lanes"),
+            secret: None,
+            active: None,
+            groups: Vec::new(),
+            fields: None,
+        }
+    }
+
+    /// One column may be read as a field besides, or be the id and the login at once; two of those
+    /// that are written must not be one.
+    fn check(&self) -> Result<(), UsersTableError> {
+        let Self { version, password_hash, carried, sessions, lanes, secret, active, .. } = self;
+        let written = [version, password_hash, carried, sessions, lanes];
+        let mut names: Vec<_> = written.into_iter().chain(secret).chain(active).collect();
+        names.push(&self.id);
+        if self.login != self.id {
+            names.push(&self.login);
+        }
+        unique(names.iter().copied())?;
+        for group in &self.groups {
+            unique(names.iter().copied().chain([&group.column]))?;
+        }
+        unique(self.fields.iter().flatten())?;
+        for (at, group) in self.groups.iter().enumerate() {
+            if self.groups.iter().take(at).any(|other| other.kind == group.kind) {
+                return Err(UsersTableError::epoch_twice(&group.kind));
+            }
+        }
+        if self.groups.len() > UsersTableError::MAX_EPOCHS {
+            return Err(UsersTableError::too_many_epochs());
+        }
+        match self.fields.as_ref().is_some_and(|all| all.len() > UsersTableError::MAX_FIELDS) {
+            true => Err(UsersTableError::too_many_fields()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// SQLite does not tell upper case from lower case in names.
+fn unique<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), UsersTableError> {
+    let mut seen: Vec<&Name> = Vec::new();
+    for name in names {
+        if seen.iter().any(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
+            return Err(UsersTableError::twice(name));
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error<F>(table: &UsersTable<F>) -> String {
+        table.checked().map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_with_what_it_is_for() {
+        let bad = "email\" OR 1=1 --";
+        let table = UsersTable::named("accounts");
+        for (what, table) in [
+            ("the users' table", UsersTable::named("accounts; DROP TABLE accounts")),
+            ("the id column", table.clone().id(bad)),
+            ("the login column", table.clone().login(bad).version("v")),
+            ("the password_hash column", table.clone().password_hash(bad)),
+            ("the version column", table.clone().version("")),
+            ("the carried column", table.clone().carried(bad)),
+            ("the sessions column", table.clone().sessions(bad)),
+            ("the lanes column", table.clone().lanes(bad)),
+            ("the secret column", table.clone().secret(bad)),
+            ("the active column", table.clone().active(bad)),
+            ("a groups' table", table.clone().user_epoch("t", "t", GroupsTable::named(bad))),
+            (
+                "a groups' key column",
+                table.clone().user_epoch("t", "t", GroupsTable::named("t").key(bad)),
+            ),
+            (
+                "a groups' counter column",
+                table.clone().user_epoch("t", "t", GroupsTable::named("t").counter(bad)),
+            ),
+            (
+                "the column that names a group",
+                table.clone().user_epoch("t", bad, GroupsTable::named("t")),
+            ),
+        ] {
+            assert!(error(&table).contains(what), "{what}: {}", error(&table));
+        }
+        assert!(error(&table.fields::<u8>([bad])).contains("a column of fields"));
+    }
+
+    #[test]
+    fn no_column_is_named_for_two_things() {
+        let table = UsersTable::named("accounts");
+        for table in [
+            table.clone().carried("sessions"),
+            table.clone().secret("Password_Hash"),
+            table.clone().active("token_version"),
+            table.clone().id("lanes"),
+            table.clone().login("password_hash"),
+            table.clone().user_epoch("tenant", "lanes", GroupsTable::named("tenants")),
+        ] {
+            assert!(error(&table).contains("two things"));
+        }
+        let groups = || GroupsTable::named("tenants");
+        let twice = table.clone().user_epoch("t", "a", groups()).user_epoch("t", "b", groups());
+        assert!(error(&twice).contains("two epochs"));
+        assert!(error(&table.clone().fields::<u8>(["a", "A"])).contains("two things"));
+        assert!(error(&table.clone().fields::<u8>(vec!["a"; 51])).contains("two things"));
+        assert!(table.id("email").login("email").fields::<u8>(["email"]).checked().is_ok());
+    }
+}

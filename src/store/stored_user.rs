@@ -1,0 +1,231 @@
+//! The projection of a user's row that requests work on, and the record that changes are decided
+//! on.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use super::{Columns, Lanes, Row, StoreError, Update, UserEpoch};
+use crate::{
+    authority::decision::Change,
+    binding::{
+        credential::{Carried, Credential, effective},
+        key_cache::KeyCache,
+    },
+    bytes::constant_time,
+    counter::Counter,
+    sessions::SessionTable,
+    user::{Binding, Epoch, User},
+};
+
+/// A user, as a store yields it: what tokens are bound to, and the fields that the application
+/// chose. It never holds the password hash, so it can be kept in memory and handed around. A clone
+/// is cheap and the same.
+pub struct StoredUser<F = ()>(Arc<Inner<F>>);
+
+struct Inner<F> {
+    id: String,
+    is_active: bool,
+    version: Counter,
+    /// `None` where the row has no secret at all.
+    credential: Option<Credential>,
+    carried: Option<Carried>,
+    epochs: Vec<UserEpoch>,
+    sessions: SessionTable,
+    lanes: Lanes,
+    fields: F,
+    /// Of a record that is kept itself.
+    keys: Option<KeyCache>,
+}
+
+impl<F> StoredUser<F> {
+    /// What else of the row the application wanted.
+    #[must_use]
+    pub fn fields(&self) -> &F {
+        &self.0.fields
+    }
+}
+
+impl<F: Clone> StoredUser<F> {
+    /// What there is of a row for a request.
+    fn of(row: &Row<F>) -> Result<Self, StoreError> {
+        let Columns { version, password_hash, secret, carried, sessions, lanes } = &row.columns;
+        // An empty one binds nothing.
+        let is_secret = |text: &&String| !text.is_empty();
+        let secrets = [password_hash, secret].into_iter().flatten().filter(is_secret);
+        let credential = match secrets.clone().count() {
+            0 => None,
+            _ => Some(
+                Credential::from_secrets(secrets)
+                    .map_err(|error| StoreError::damaged("password_hash", error))?,
+            ),
+        };
+        let carried = carried.as_deref().map(str::parse).transpose();
+        Ok(Self(Arc::new(Inner {
+            id: row.id.clone(),
+            is_active: row.is_active,
+            version: (*version).into(),
+            credential,
+            carried: carried.map_err(|error| StoreError::damaged("carried", error))?,
+            epochs: row.epochs.clone(),
+            sessions: SessionTable::from_column(sessions.as_deref())
+                .map_err(|error| StoreError::damaged("sessions", error))?,
+            lanes: Lanes::from_column(lanes.as_deref())
+                .map_err(|error| StoreError::damaged("lanes", error))?,
+            fields: row.fields.clone(),
+            keys: None,
+        })))
+    }
+}
+
+/// A row that was read from the primary database, to decide a change on.
+#[derive(Clone)]
+pub(crate) struct Record<F> {
+    row: Row<F>,
+    user: StoredUser<F>,
+}
+
+impl<F: Clone> Record<F> {
+    pub(crate) fn read(row: Row<F>) -> Result<Self, StoreError> {
+        let user = StoredUser::of(&row)?;
+        Ok(Self { row, user })
+    }
+
+    pub(crate) const fn user(&self) -> &StoredUser<F> {
+        &self.user
+    }
+
+    pub(crate) const fn version(&self) -> Option<i64> {
+        self.row.columns.version
+    }
+
+    pub(crate) fn password_hash(&self) -> Option<&str> {
+        self.row.columns.password_hash.as_deref().filter(|hash| !hash.is_empty())
+    }
+
+    /// The user alone, and where it is to be kept with room for its keys.
+    pub(crate) fn into_user(self, is_kept: bool) -> StoredUser<F> {
+        let Self { row: _, mut user } = self;
+        // Nobody else has it yet.
+        if let Some(inner) = Arc::get_mut(&mut user.0) {
+            inner.keys = is_kept.then(KeyCache::default);
+        }
+        user
+    }
+
+    /// The record with a new password.
+    pub(crate) fn with_password(&self, hash: &str) -> Result<Self, StoreError> {
+        let mut row = self.row.clone();
+        row.columns.password_hash = Some(hash.to_owned());
+        row.columns.carried = None;
+        Self::read(row)
+    }
+
+    /// The record with another hash of the same password, which logs nobody out.
+    pub(crate) fn rehashed(&self, hash: &str) -> Result<Self, StoreError> {
+        let mut next = self.with_password(hash)?;
+        if let (Some(old), Some(new)) = (&self.user.0.credential, &next.user.0.credential) {
+            let carried = Carried::rehash(self.user.carried(), old, new);
+            next.row.columns.carried = Some(carried.expose_text().to_string());
+        }
+        Self::read(next.row)
+    }
+
+    /// What is to be written of a change that was decided on `edited`, which is this record with
+    /// what the service itself changed of it.
+    pub(crate) fn update(&self, edited: &Self, change: &Change) -> Result<Update, StoreError> {
+        let mut next = edited.row.clone();
+        next.columns.version = Some(change.version().get());
+        if let Some(sessions) = change.sessions() {
+            next.columns.sessions = sessions.to_column();
+        }
+        let mut lanes = self.user.0.lanes.clone();
+        change.lanes().for_each(|(typ, counter)| lanes.set(typ, counter));
+        next.columns.lanes = lanes.to_column();
+        let next = Self::read(next)?;
+        Ok(Update {
+            id: self.row.id.clone(),
+            old: self.row.columns.clone(),
+            revokes: self.user.outlasts(&next.user),
+            new: next.row.columns,
+        })
+    }
+}
+
+impl<F> StoredUser<F> {
+    /// Whether some token of this record is no longer good on the next one.
+    fn outlasts(&self, next: &Self) -> bool {
+        !self.has_binding_of(next) || !next.0.sessions.has_all_of(&self.0.sessions)
+    }
+
+    /// Whether a bump can move the version.
+    pub(crate) fn has_version_left(&self) -> bool {
+        self.0.version.get() < i64::MAX
+    }
+
+    /// Whether both bind tokens alike, those of a session aside.
+    pub(crate) fn has_binding_of(&self, other: &Self) -> bool {
+        let credential = |user: &Self| {
+            let present = user.0.credential.clone()?;
+            Some(effective(Cow::Owned(present), user.carried()).into_owned())
+        };
+        let is_same_credential = match (credential(self), credential(other)) {
+            (Some(own), Some(theirs)) => constant_time::equal(own.as_bytes(), theirs.as_bytes()),
+            (own, theirs) => own.is_none() && theirs.is_none(),
+        };
+        self.0.version == other.0.version && self.0.epochs == other.0.epochs && is_same_credential
+    }
+}
+
+impl<F> User for StoredUser<F> {
+    fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    fn binding(&self) -> Binding<'_> {
+        let binding = match &self.0.credential {
+            Some(credential) => Binding::credential(credential),
+            None => Binding::secrets::<&str>([]),
+        };
+        binding.version(self.0.version)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active
+    }
+
+    fn carried(&self) -> Option<&Carried> {
+        self.0.carried.as_ref()
+    }
+
+    fn epochs(&self) -> Vec<Epoch<'_>> {
+        self.0.epochs.iter().map(UserEpoch::as_epoch).collect()
+    }
+
+    fn sessions(&self) -> Option<&SessionTable> {
+        Some(&self.0.sessions)
+    }
+
+    fn key_cache(&self) -> Option<&KeyCache> {
+        self.0.keys.as_ref()
+    }
+
+    fn lane(&self, typ: &str) -> Option<Counter> {
+        Some(self.0.lanes.get(typ))
+    }
+}
+
+impl<F> Clone for StoredUser<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F> fmt::Debug for StoredUser<F> {
+    /// Without the application's fields, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredUser")
+            .field("id", &self.0.id)
+            .field("is_active", &self.0.is_active)
+            .field("version", &self.0.version)
+            .finish_non_exhaustive()
+    }
+}

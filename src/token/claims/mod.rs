@@ -1,0 +1,10 @@
+//! Claims: reading and writing a token's payload.
+
+mod canonical;
+mod general;
+pub(crate) mod payload;
+pub(crate) mod private;
+pub(crate) mod registered;
+#[cfg(test)]
+mod tests;
+pub(crate) mod write;

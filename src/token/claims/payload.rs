@@ -1,0 +1,119 @@
+//! The payload: what relatch itself reads and writes in a token's JSON, and in which form.
+
+use std::borrow::Cow;
+
+use super::{canonical, general};
+use crate::{
+    bytes::span::{Audience, Span},
+    counter::Counter,
+    sessions::SessionId,
+    token::{claims::registered::Registered, compact},
+};
+
+/// How many outer epochs an authority can have.
+pub(crate) const MAX_EPOCHS: usize = 16;
+
+/// A payload that was read: the registered claims, and the text in which they stand.
+///
+/// Reading checks their form alone; nothing of it is to be believed before the signature is.
+#[derive(Clone)]
+pub(crate) struct Payload<'t> {
+    pub(super) text: Cow<'t, str>,
+    pub(super) claims: Claims,
+}
+
+/// The registered claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claims {
+    pub(super) issuer: Span,
+    pub(super) subject: Span,
+    pub(super) audience: Audience,
+    pub(crate) exp: u64,
+    pub(crate) iat: u64,
+    pub(super) token_id: Span,
+    pub(crate) ver: u64,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) seq: Option<u64>,
+    pub(crate) lane: Option<u64>,
+    pub(super) stamp: Option<Span>,
+    /// An object that has the application's own claims, with or without the registered ones;
+    /// empty if there are none.
+    pub(super) own: Span,
+}
+
+impl<'t> Payload<'t> {
+    /// `None` if a claim is missing, given twice, unknown to this version or not in its form; the
+    /// form of `jti` and `stamp` is left to [`jti`](Self::jti) and [`stamp`](Self::stamp).
+    ///
+    /// The bytes are the reader's to change.
+    #[inline(always)]
+    pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
+        match canonical::read(json) {
+            Some(claims) => Some(Self { text: Cow::Borrowed(str::from_utf8(json).ok()?), claims }),
+            None => general::read(str::from_utf8(json).ok()?),
+        }
+    }
+
+    /// The same, on its own.
+    #[inline(always)]
+    pub(crate) fn into_owned(self) -> Payload<'static> {
+        Payload { text: Cow::Owned(self.text.into_owned()), claims: self.claims }
+    }
+
+    pub(crate) const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        self.claims.issuer.of(&self.text)
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        self.claims.subject.of(&self.text)
+    }
+
+    pub(crate) fn audience(&self) -> impl Iterator<Item = &str> {
+        self.claims.audience.spans().iter().map(|span| span.of(&self.text))
+    }
+
+    /// `jti`, as it stands there.
+    pub(crate) fn token_id(&self) -> &str {
+        self.claims.token_id.of(&self.text)
+    }
+
+    /// `jti`; `None` if it is not in its form.
+    pub(crate) fn jti(&self) -> Option<[u8; 16]> {
+        compact::decode_array(self.token_id())
+    }
+
+    pub(crate) const fn has_stamp(&self) -> bool {
+        self.claims.stamp.is_some()
+    }
+
+    /// `stamp`; `None` if it is not there, or not in its form.
+    pub(crate) fn stamp(&self) -> Option<[u8; 16]> {
+        compact::decode_array(self.claims.stamp?.of(&self.text))
+    }
+
+    /// An object that has the application's own claims, if there can be any.
+    pub(crate) fn own(&self) -> Option<&str> {
+        Some(self.claims.own.of(&self.text)).filter(|own| !own.is_empty())
+    }
+
+    #[inline(always)]
+    pub(crate) fn into_registered(self) -> Registered {
+        let Claims { issuer, subject, audience, exp, iat, token_id, ver, session, .. } =
+            self.claims;
+        Registered {
+            text: self.text.into_owned(),
+            issuer: Some(issuer),
+            subject,
+            audience,
+            token_id: Some(token_id),
+            exp,
+            iat: Some(iat),
+            version: i64::try_from(ver).map_or(Counter::INITIAL, Counter::from),
+            session_id: session,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The readers against each other, and against what is written.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    canonical, general,
+    payload::{Claims, Payload},
+    write::{Bytes16, NewClaims},
+};
+use crate::{counter::MAX_COUNT, sessions::SessionId, token::claims::private};
+
+fn read(json: &str) -> Option<Payload<'static>> {
+    Payload::read(&mut json.as_bytes().to_vec()).map(Payload::into_owned)
+}
+
+/// All that a payload says, wherever it stands.
+fn said(payload: &Payload<'_>) -> impl PartialEq + std::fmt::Debug + use<> {
+    let Claims { exp, iat, ver, session, seq, lane, .. } = *payload.claims();
+    let (jti, stamp) = (payload.jti(), payload.stamp());
+    let texts: Vec<_> = [payload.issuer(), payload.subject(), payload.token_id()]
+        .into_iter()
+        .chain(payload.audience())
+        .map(str::to_owned)
+        .collect();
+    let own: Result<BTreeMap<String, Value>, _> = private::read(payload.own());
+    (texts, (exp, iat, jti, ver, session, seq, lane, stamp), own.ok())
+}
+
+const PLAIN: &str =
+    r#"{"iss":"i","sub":"s","aud":"a","exp":2,"iat":1,"jti":"AAAAAAAAAAAAAAAAAAAAAA","ver":3}"#;
+
+fn with(from: &str, to: &str) -> String {
+    assert!(PLAIN.contains(from), "{from}");
+    PLAIN.replace(from, to)
+}
+
+fn written(claims: &NewClaims<'_>, own: &Value) -> String {
+    let json = claims.write(&|json| private::add(json, own)).unwrap();
+    String::from_utf8(json).unwrap()
+}
+
+const CLAIMS: NewClaims<'_> = NewClaims {
+    issuer: "i",
+    subject: "s",
+    audience: &["a"],
+    exp: 2,
+    iat: 1,
+    jti: Bytes16([0; 16]),
+    ver: 3,
+    epochs: &[],
+    session: None,
+    seq: None,
+    lane: None,
+    stamp: None,
+};
+
+#[test]
+fn claims_are_written_in_one_form() {
+    assert_eq!(written(&CLAIMS, &json!({})), PLAIN);
+    let own = json!({"role": "admin", "deep": [{"a": 1}]});
+    let with_own = with("}", r#","role":"admin","deep":[{"a":1}]}"#);
+    assert_eq!(written(&CLAIMS, &own).len(), with_own.len());
+    let epochs = [("realm".into(), 1), ("tenant:acme".into(), 2)];
+    let all = NewClaims {
+        audience: &["a", "b"],
+        epochs: &epochs,
+        session: Some("3.17".parse().unwrap()),
+        seq: Some(5),
+        lane: Some(4),
+        stamp: Some(Bytes16([0xff; 16])),
+        ..CLAIMS
+    };
+    let json = written(&all, &json!({}));
+    assert!(json.contains(r#""aud":["a","b"],"#), "{json}");
+    assert!(json.ends_with(
+        r#""ver":3,"epochs":{"realm":1,"tenant:acme":2},"sid":"3.17","seq":5,"lane":4,"stamp":"_____________________w"}"#
+    ), "{json}");
+}
+
+/// What is not found here is only slower.
+#[test]
+fn what_is_written_is_canonical() {
+    let epochs = [("realm".into(), 1), ("tenant:acme".into(), 0)];
+    let id: SessionId = "3.17".parse().unwrap();
+    let stamp = Some(Bytes16([9; 16]));
+    for claims in [
+        CLAIMS,
+        NewClaims { epochs: &epochs, ..CLAIMS },
+        NewClaims { session: Some(id), ..CLAIMS },
+        NewClaims { session: Some(id), seq: Some(0), ..CLAIMS },
+        NewClaims { lane: Some(7), ..CLAIMS },
+        NewClaims { epochs: &epochs, lane: Some(7), stamp, ..CLAIMS },
+        NewClaims { issuer: "é", subject: "日本", ver: MAX_COUNT, stamp, ..CLAIMS },
+    ] {
+        for own in [json!({}), json!({"r": 1}), json!({"a": [{"é": "x"}], "b": null})] {
+            let json = written(&claims, &own);
+            let scanned = canonical::read(&mut json.clone().into_bytes());
+            assert!(scanned.is_some(), "{json}");
+            let general = general::read(&json).unwrap();
+            assert_eq!(said(&read(&json).unwrap()), said(&general), "{json}");
+        }
+    }
+}
+
+/// The scan takes nothing that the general reader refuses, or reads otherwise, and leaves the
+/// payload as it was where it takes nothing.
+#[test]
+fn the_scan_has_no_opinion_of_its_own() {
+    let texts =
+        ["\"i\"", "\"\"", "\"a\\u0062\"", "\"\u{1}\"", "\"\u{7f}é\"", "1", "null", "\"x", "x\""];
+    let numbers = [
+        "0",
+        "00",
+        "01",
+        "-0",
+        "1.0",
+        "1e1",
+        "",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551616",
+        "253402300799",
+        "253402300800",
+        "\"1\"",
+        " 1",
+        "1 ",
+        "+1",
+        "null",
+    ];
+    let tails = [
+        "}",
+        ",}",
+        "}}",
+        "} ",
+        " }",
+        ",\"r\":1}",
+        ",\"r\":1,}",
+        ", \"r\":1}",
+        ",\"r\":1,\"r\":2}",
+        ",\"r\":{\"r\":1}}",
+        ",\"\\u0072\":1}",
+        ",\"\\u0072\":1,\"r\":1}",
+        ",\"exp\":9}",
+        ",\"e\\u0078p\":9}",
+        ",\"nbf\":1}",
+        ",\"r\":1e999}",
+        ",\"r\":01}",
+        ",\"r\":\"\u{1}\"}",
+        ",\"r\":1} ",
+        ",\"r\":1}x",
+        ",\"r\"}",
+        ",\"r\":[}",
+        ",\"r\":tru}",
+        ",1:1}",
+        ",,\"r\":1}",
+        ",\"r\":1\u{0}}",
+        "",
+        ",\"sid\":\"0.1\"}",
+        ",\"sid\":\"00.1\"}",
+        ",\"sid\":\"0.1\",\"sid\":\"0.1\"}",
+        ",\"sid\":\"0.1\",\"seq\":1}",
+        ",\"seq\":1,\"sid\":\"0.1\"}",
+        ",\"seq\":-1}",
+        ",\"lane\":1,\"lane\":1}",
+        ",\"lane\":1,\"r\":1}",
+        ",\"r\":1,\"lane\":1}",
+        ",\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAB\"}",
+        ",\"stamp\":\"AA\"}",
+        ",\"epochs\":{}}",
+        ",\"epochs\":{\"a\":1}}",
+        ",\"epochs\":{\"a\":1,\"a\":1}}",
+        ",\"epochs\":{\"a\":1,}}",
+        ",\"epochs\":{\"a\":-1}}",
+        ",\"epochs\":{\"a\":1},\"epochs\":{\"a\":1}}",
+        ",\"epochs\":1}",
+    ];
+    let mut payloads = vec![];
+    for text in texts {
+        for (from, name) in [
+            ("\"iss\":\"i\"", "iss"),
+            ("\"sub\":\"s\"", "sub"),
+            ("\"aud\":\"a\"", "aud"),
+            ("\"jti\":\"AAAAAAAAAAAAAAAAAAAAAA\"", "jti"),
+        ] {
+            payloads.push(with(from, &format!("\"{name}\":{text}")));
+        }
+    }
+    for number in numbers {
+        for (from, name) in [("\"exp\":2", "exp"), ("\"iat\":1", "iat"), ("\"ver\":3", "ver")] {
+            payloads.push(with(from, &format!("\"{name}\":{number}")));
+        }
+    }
+    let several = |n| (0..n).map(|i| format!("\"e{i}\":1")).collect::<Vec<_>>().join(",");
+    payloads.extend(tails.map(|tail| with("}", tail)));
+    payloads.extend([16, 17].map(|n| with("}", &format!(",\"epochs\":{{{}}}}}", several(n)))));
+    payloads.extend([16, 17].map(|n| with("}", &format!(",{}}}", several(n)))));
+    payloads.extend((0..PLAIN.len()).map(|len| PLAIN[..len].to_owned()));
+    payloads.extend((0..PLAIN.len()).map(|at| format!("{} {}", &PLAIN[..at], &PLAIN[at..])));
+    for json in payloads {
+        agrees(&json);
+    }
+}
+
+fn agrees(json: &str) {
+    let mut bytes = json.as_bytes().to_vec();
+    let general = general::read(json);
+    match canonical::read(&mut bytes) {
+        None => assert_eq!(bytes, json.as_bytes()),
+        Some(claims) => {
+            let text = Cow::Owned(String::from_utf8(bytes).unwrap());
+            let scanned = Payload { text, claims };
+            assert_eq!(Some(said(&scanned)), general.as_ref().map(said), "{json}");
+        }
+    }
+}
+
+#[test]
+fn every_required_claim_is_required_once() {
+    for claim in PLAIN.trim_matches(['{', '}']).split(',') {
+        let without =
+            PLAIN.replace(claim, "").replace(",,", ",").replace("{,", "{").replace(",}", "}");
+        assert!(serde_json::from_str::<serde_json::Value>(&without).is_ok(), "{without}");
+        assert!(read(&without).is_none(), "{without}");
+        let twice = PLAIN.replace(claim, &format!("{claim},{claim}"));
+        assert!(read(&twice).is_none(), "{twice}");
+    }
+}
+
+#[test]
+fn numbers_are_whole_positive_and_in_range() {
+    for bad in [
+        "2.0",
+        "2e0",
+        "\"2\"",
+        "-2",
+        "-0",
+        "null",
+        "true",
+        "[2]",
+        "18446744073709551616",
+        "253402300800",
+    ] {
+        for (from, name) in [("\"exp\":2", "exp"), ("\"iat\":1", "iat")] {
+            assert!(read(&with(from, &format!("\"{name}\":{bad}"))).is_none(), "{bad}");
+        }
+    }
+    assert!(read(&with("\"exp\":2", "\"exp\":253402300799")).is_some());
+    assert!(read(&with("\"ver\":3", "\"ver\":9223372036854775807")).is_some());
+    assert!(read(&with("\"ver\":3", "\"ver\":9223372036854775808")).is_none());
+}
+
+#[test]
+fn own_claims_are_passed_over_but_not_twice() {
+    assert!(read(&with("}", r#","role":"admin","deep":[{"a":1}]}"#)).is_some());
+    assert!(read(&with("}", r#","role":"a","x":1,"role":"b"}"#)).is_none());
+    assert!(read(&with("}", r#","role":"a","\u0072ole":"b"}"#)).is_none());
+}
+
+#[test]
+fn a_claim_that_this_version_cannot_check_is_refused() {
+    assert!(read(&with("}", r#","nbf":1}"#)).is_none());
+}
+
+#[test]
+fn a_session_is_named_in_one_way() {
+    for good in [r#""sid":"0.1""#, r#""seq":0"#, r#""sid":"63.9","seq":9223372036854775807"#] {
+        assert!(read(&with("}", &format!(",{good}}}"))).is_some(), "{good}");
+    }
+    for bad in [
+        r#""sid":"0.01""#,
+        r#""sid":0.1"#,
+        r#""sid":null"#,
+        r#""sid":["0.1"]"#,
+        r#""seq":-1"#,
+        r#""seq":"1""#,
+        r#""seq":null"#,
+        r#""seq":9223372036854775808"#,
+        r#""sid":"0.1","sid":"0.1""#,
+    ] {
+        assert!(read(&with("}", &format!(",{bad}}}"))).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn hostile_json_is_refused_without_harm() {
+    let deep = with("}", &format!(",\"x\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000)));
+    let _ = read(&deep);
+    let many: String = (0..1000).map(|i| format!("\"e{i}\":1,")).collect();
+    let many = with("}", &format!(",\"epochs\":{{{}}}}}", many.trim_end_matches(',')));
+    assert!(read(&many).is_none());
+    for bad in ["", "null", "[]", "{}", "0", "\"\"", &PLAIN[1..], &format!("{PLAIN}x")] {
+        assert!(read(bad).is_none(), "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_survives_the_payload(issuer in ".*", subject in ".*", audience in ".*") {
+        let claims = NewClaims { issuer: &issuer, subject: &subject, audience: &[&audience], ..CLAIMS };
+        let json = written(&claims, &json!({}));
+        let back = read(&json).unwrap();
+        prop_assert_eq!((back.issuer(), back.subject()), (&*issuer, &*subject));
+        prop_assert_eq!(back.audience().collect::<Vec<_>>(), [&audience]);
+        prop_assert_eq!(said(&back), said(&general::read(&json).unwrap()));
+    }
+
+    /// One byte that is another, wherever it stands.
+    #[test]
+    fn the_scan_agrees_with_the_general_reader(at in 0_usize..200, byte in 0_u8..128, lane in any::<bool>()) {
+        let lane = lane.then_some(12);
+        let epochs = [("realm".into(), 1), ("tenant:acme".into(), 0)];
+        let claims = NewClaims { lane, epochs: &epochs, ..CLAIMS };
+        let mut json = written(&claims, &json!({"role": "admin", "list": [1, "x", {}]})).into_bytes();
+        let at = at % json.len();
+        json[at] = byte;
+        agrees(str::from_utf8(&json).unwrap());
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(json in ".*") {
+        agrees(&json);
+    }
+}

@@ -1,0 +1,75 @@
+//! Writing a payload.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    sessions::SessionId,
+    token::{claims::private::ClaimsError, compact},
+};
+
+/// The registered claims of a token that is made, in the order in which they are written.
+#[derive(Serialize)]
+pub(crate) struct NewClaims<'a> {
+    #[serde(rename = "iss")]
+    pub(crate) issuer: &'a str,
+    #[serde(rename = "sub")]
+    pub(crate) subject: &'a str,
+    #[serde(rename = "aud", serialize_with = "one_or_several")]
+    pub(crate) audience: &'a [&'a str],
+    pub(crate) exp: u64,
+    pub(crate) iat: u64,
+    pub(crate) jti: Bytes16,
+    pub(crate) ver: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "counts")]
+    pub(crate) epochs: &'a [(Cow<'a, str>, u64)],
+    #[serde(rename = "sid", skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stamp: Option<Bytes16>,
+}
+
+/// Adds the application's own claims to an object.
+pub(crate) type AddOwn<'a> = dyn Fn(&mut Vec<u8>) -> Result<(), ClaimsError> + 'a;
+
+impl NewClaims<'_> {
+    /// The payload's text: these claims, then the application's own, which `own` adds to an object
+    /// whose closing brace is still to come.
+    pub(crate) fn write(&self, own: &AddOwn<'_>) -> Result<Vec<u8>, ClaimsError> {
+        let mut json = Vec::with_capacity(TYPICAL_BYTES);
+        serde_json::to_writer(&mut json, self).map_err(ClaimsError::Serialize)?;
+        json.pop();
+        own(&mut json)?;
+        json.push(b'}');
+        Ok(json)
+    }
+}
+
+/// What most payloads fit into.
+const TYPICAL_BYTES: usize = 384;
+
+fn one_or_several<S: Serializer>(audience: &[&str], serializer: S) -> Result<S::Ok, S::Error> {
+    match audience {
+        [one] => serializer.serialize_str(one),
+        several => several.serialize(serializer),
+    }
+}
+
+fn counts<S: Serializer>(epochs: &[(Cow<'_, str>, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(epochs.iter().map(|(name, count)| (name, count)))
+}
+
+/// Sixteen bytes as canonical base64url.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes16(pub(crate) [u8; 16]);
+
+impl Serialize for Bytes16 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(compact::encode_16(&self.0, &mut [0; _]))
+    }
+}
