@@ -12,13 +12,16 @@ use zeroize::Zeroizing;
 use crate::{
     authority::check_validity,
     binding::{context::Context, derivation::HmacSha256},
-    bytes::span::{Audience, Span},
+    bytes::{
+        base64url,
+        span::{Audience, Span},
+    },
     counter::Counter,
     keys::master_key::MasterKey,
     rejection::{Reason, Rejection, Stage},
     token::{
         claims::registered::{MAX_NUMERIC_DATE, Registered, is_registered, numeric_date},
-        compact::{self, Compact},
+        compact::Compact,
     },
 };
 
@@ -135,7 +138,7 @@ impl Adoption {
 
     /// Whether this is the header of a plain HS256 token.
     pub(crate) fn recognises(&self, header: &str) -> bool {
-        let json = compact::decode(header).unwrap_or_default();
+        let json = base64url::decode(header).unwrap_or_default();
         serde_json::from_slice::<Header>(&json).is_ok_and(|header| {
             header.alg == Algorithm::HS256
                 && header.typ.is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"))
@@ -154,8 +157,8 @@ impl Adoption {
     ) -> Result<LegacyToken<'_>, Rejection> {
         self.check_deadline(now)?;
         let malformed = |stage| Rejection::new(stage, Reason::Malformed);
-        let signature = compact::decode(compact.signature).ok_or(malformed(Stage::Shape))?;
-        let payload = compact::decode(compact.payload).ok_or(malformed(Stage::Shape))?;
+        let signature = base64url::decode(compact.signature).ok_or(malformed(Stage::Shape))?;
+        let payload = base64url::decode(compact.payload).ok_or(malformed(Stage::Shape))?;
         if !self.signed(compact.signing_input, &signature) {
             return Err(Rejection::new(Stage::Guard, Reason::Forged));
         }

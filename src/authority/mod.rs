@@ -32,12 +32,12 @@ pub use self::{
 use crate::{
     authority::session::Session,
     binding::context::Context,
+    bytes::base64url,
     keys::key_ring::KeyRing,
     rejection::{Rejection, VerifyError},
     token::{
         Token,
         claims::registered,
-        compact,
         purpose::{Access, NoClaims, Purpose, Use},
     },
     user::{RecordError, User},
@@ -315,7 +315,7 @@ impl Authority {
         let exp =
             u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(registered::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
-        Ok(compact::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
+        Ok(base64url::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
     }
 
     pub(crate) fn leeway(&self) -> Duration {

@@ -6,9 +6,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     binding::derivation,
-    bytes::constant_time,
+    bytes::{base64url, constant_time},
     environment::{Entropy, EntropyError, SystemEntropy},
-    token::compact,
 };
 
 /// The digest of a user's secrets: what tokens are bound to in their place.
@@ -65,7 +64,7 @@ impl Credential {
     pub fn generate_secret() -> Result<Zeroizing<String>, EntropyError> {
         let mut bytes = Zeroizing::new([0; 32]);
         SystemEntropy.fill(&mut *bytes)?;
-        Ok(Zeroizing::new(compact::encode(&*bytes)))
+        Ok(Zeroizing::new(base64url::encode(&*bytes)))
     }
 
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
@@ -139,7 +138,7 @@ impl Carried {
     #[must_use]
     pub fn expose_text(&self) -> Zeroizing<String> {
         let bytes = Zeroizing::new([*self.digest.as_bytes(), *self.stands_for.as_bytes()].concat());
-        Zeroizing::new(compact::encode(&bytes))
+        Zeroizing::new(base64url::encode(&bytes))
     }
 }
 
@@ -148,7 +147,7 @@ impl FromStr for Carried {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bytes: Zeroizing<[u8; 64]> =
-            Zeroizing::new(compact::decode_array(text).ok_or(CredentialError::Carried)?);
+            Zeroizing::new(base64url::decode_array(text).ok_or(CredentialError::Carried)?);
         let mut pair = Self { digest: Credential([0; 32]), stands_for: Credential([0; 32]) };
         pair.digest.0.copy_from_slice(&bytes[..32]);
         pair.stands_for.0.copy_from_slice(&bytes[32..]);

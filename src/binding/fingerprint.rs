@@ -6,8 +6,8 @@ use time::Duration;
 use zeroize::Zeroizing;
 
 use crate::{
+    bytes::base64url,
     environment::{Entropy, EntropyError, SystemEntropy},
-    token::compact,
 };
 
 /// A random value that a browser holds in a cookie which scripts cannot read, and that its tokens
@@ -74,7 +74,7 @@ impl Fingerprint {
     /// The cookie's value: 43 characters of base64url.
     #[must_use]
     pub fn expose(&self) -> Zeroizing<String> {
-        Zeroizing::new(compact::encode(&*self.0))
+        Zeroizing::new(base64url::encode(&*self.0))
     }
 
     /// The value of a `Set-Cookie` header that hands it to the browser for `max_age`, in whole
@@ -99,7 +99,7 @@ impl FromStr for Fingerprint {
 
     /// From the cookie's value as it arrived.
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        compact::decode_array(value)
+        base64url::decode_array(value)
             .map(|bytes| Self(Zeroizing::new(bytes)))
             .ok_or(FingerprintError)
     }

@@ -1,5 +1,6 @@
 //! Bytes: comparing, scanning, and places in a text.
 
+pub(crate) mod base64url;
 pub(crate) mod constant_time;
 pub(crate) mod scan;
 pub(crate) mod span;

@@ -62,7 +62,7 @@ use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::{keys::key_ring::KeyRing, token::compact};
+use crate::{bytes::base64url, keys::key_ring::KeyRing};
 
 /// A private key that signs tokens: Ed25519 or P-256.
 ///
@@ -218,7 +218,7 @@ impl VerifyingKey {
             return Err(KeyError::Algorithm);
         }
         let is_for = |algorithm| jwk.common.key_algorithm.is_none_or(|named| named == algorithm);
-        let coordinate = |text: &str| compact::decode_array::<32>(text).ok_or(KeyError::Key);
+        let coordinate = |text: &str| base64url::decode_array::<32>(text).ok_or(KeyError::Key);
         match &jwk.algorithm {
             AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
                 curve: EllipticCurve::Ed25519,
@@ -247,8 +247,8 @@ impl VerifyingKey {
                 let parameters = EllipticCurveKeyParameters {
                     key_type: EllipticCurveKeyType::EC,
                     curve: EllipticCurve::P256,
-                    x: compact::encode(x),
-                    y: compact::encode(y),
+                    x: base64url::encode(x),
+                    y: base64url::encode(y),
                 };
                 (KeyAlgorithm::ES256, AlgorithmParameters::EllipticCurve(parameters))
             }
@@ -256,7 +256,7 @@ impl VerifyingKey {
                 let parameters = OctetKeyPairParameters {
                     key_type: OctetKeyPairType::OctetKeyPair,
                     curve: EllipticCurve::Ed25519,
-                    x: compact::encode(key),
+                    x: base64url::encode(key),
                 };
                 (KeyAlgorithm::EdDSA, AlgorithmParameters::OctetKeyPair(parameters))
             }

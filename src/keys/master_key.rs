@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::keys::asymmetric::SigningKey;
 use crate::{
     binding::derivation::HmacSha256,
+    bytes::base64url,
     environment::{Entropy, EntropyError, SystemEntropy},
 };
 
@@ -149,7 +150,7 @@ impl MasterKey {
     /// This is the secret itself. With a copy of the users' table it forges any token.
     #[must_use]
     pub fn expose_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(crate::token::compact::encode(&self.bytes))
+        Zeroizing::new(base64url::encode(&self.bytes))
     }
 
     pub(crate) fn mac(&self) -> &HmacSha256 {

@@ -11,6 +11,7 @@ use zeroize::optimization_barrier;
 
 use crate::{
     binding::context::Context,
+    bytes::base64url,
     token::{
         claims::payload::Payload,
         purpose::{Access, Refresh},
@@ -100,7 +101,7 @@ impl<P> Token<P> {
         if text.len() > MAX_TOKEN_BYTES {
             return None;
         }
-        let mut payload = compact::decode(compact::Compact::split(text)?.payload)?;
+        let mut payload = base64url::decode(compact::Compact::split(text)?.payload)?;
         let payload = Payload::read(&mut payload)?;
         payload.jti()?;
         Some(payload.subject().to_owned())

@@ -7,6 +7,7 @@ use crate::{
         context::Context,
         derivation::{self, Derivation},
     },
+    bytes::base64url,
     sessions::SessionId,
     token::{
         Token,
@@ -40,7 +41,7 @@ impl Authority {
         let body = draft.record.body(draft.user_id, draft.context);
         let stamp = match draft.kind.mode {
             BindingMode::Key => None,
-            _ => Some(derivation.stamp(&body, &compact::encode(&jti), draft.exp)),
+            _ => Some(derivation.stamp(&body, &base64url::encode(&jti), draft.exp)),
         };
         let claims = NewClaims {
             issuer: &self.settings.issuer,

@@ -18,7 +18,7 @@ use crate::{
         builder::{BindingMode, Settings},
     },
     binding::{context::Context, credential::CredentialError, derivation},
-    bytes::constant_time,
+    bytes::{base64url, constant_time},
     rejection::{Reason, Rejection, Stage, VerifyError},
     token::{
         claims::payload::{Claims, Payload},
@@ -63,10 +63,10 @@ impl<'a> Ours<'a> {
             Signature::decode(kind.mode, compact.signature).ok_or(malformed(Stage::Shape))?;
         let mut stack = [const { MaybeUninit::uninit() }; USUAL_BYTES];
         let mut heap;
-        let json = if compact::decoded_len(compact.payload.len()) <= USUAL_BYTES {
-            compact::decode_into(compact.payload, &mut stack)
+        let json = if base64url::decoded_len(compact.payload.len()) <= USUAL_BYTES {
+            base64url::decode_into(compact.payload, &mut stack)
         } else {
-            heap = compact::decode(compact.payload);
+            heap = base64url::decode(compact.payload);
             heap.as_deref_mut()
         };
         let json = json.ok_or(malformed(Stage::Shape))?;
@@ -173,10 +173,10 @@ impl Signature {
     fn decode(mode: BindingMode, text: &str) -> Option<Self> {
         match mode {
             BindingMode::Key | BindingMode::StampHs256 => {
-                compact::decode_array(text).map(Self::Hs256)
+                base64url::decode_array(text).map(Self::Hs256)
             }
             #[cfg(feature = "asymmetric")]
-            BindingMode::StampAsymmetric => compact::decode_array(text).map(Self::Asymmetric),
+            BindingMode::StampAsymmetric => base64url::decode_array(text).map(Self::Asymmetric),
         }
     }
 

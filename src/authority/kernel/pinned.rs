@@ -6,13 +6,13 @@ use std::{iter, sync::OnceLock};
 use time::OffsetDateTime;
 
 use super::kind::Kind;
-use crate::authority::{
-    Authority,
-    builder::{BindingMode, Settings},
-};
 #[cfg(feature = "asymmetric")]
 use crate::keys::asymmetric::SigningKey;
 use crate::{
+    authority::{
+        Authority,
+        builder::{BindingMode, Settings},
+    },
     binding::derivation::{self, Derivation, HmacSha256},
     keys::{key_ring::KeyRing, master_key::MasterKey},
     token::compact,

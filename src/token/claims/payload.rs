@@ -4,10 +4,13 @@ use std::borrow::Cow;
 
 use super::{canonical, general};
 use crate::{
-    bytes::span::{Audience, Span},
+    bytes::{
+        base64url,
+        span::{Audience, Span},
+    },
     counter::Counter,
     sessions::SessionId,
-    token::{claims::registered::Registered, compact},
+    token::claims::registered::Registered,
 };
 
 /// How many outer epochs an authority can have.
@@ -83,7 +86,7 @@ impl<'t> Payload<'t> {
 
     /// `jti`; `None` if it is not in its form.
     pub(crate) fn jti(&self) -> Option<[u8; 16]> {
-        compact::decode_array(self.token_id())
+        base64url::decode_array(self.token_id())
     }
 
     pub(crate) const fn has_stamp(&self) -> bool {
@@ -92,7 +95,7 @@ impl<'t> Payload<'t> {
 
     /// `stamp`; `None` if it is not there, or not in its form.
     pub(crate) fn stamp(&self) -> Option<[u8; 16]> {
-        compact::decode_array(self.claims.stamp?.of(&self.text))
+        base64url::decode_array(self.claims.stamp?.of(&self.text))
     }
 
     /// An object that has the application's own claims, if there can be any.

@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use crate::{
-    sessions::SessionId,
-    token::{claims::private::ClaimsError, compact},
-};
+use crate::{bytes::base64url, sessions::SessionId, token::claims::private::ClaimsError};
 
 /// The registered claims of a token that is made, in the order in which they are written.
 #[derive(Serialize)]
@@ -70,6 +67,6 @@ pub(crate) struct Bytes16(pub(crate) [u8; 16]);
 
 impl Serialize for Bytes16 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(compact::encode_16(&self.0, &mut [0; _]))
+        serializer.serialize_str(base64url::encode_16(&self.0, &mut [0; _]))
     }
 }
