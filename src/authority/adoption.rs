@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::check_validity,
-    binding::{context::Context, derivation::HmacSha256},
+    binding::context::Context,
     bytes::{
         base64url,
+        hmac::HmacSha256,
         span::{Audience, Span},
     },
     counter::Counter,

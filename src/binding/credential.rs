@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, error, fmt, str::FromStr};
 
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    binding::derivation,
-    bytes::{base64url, constant_time},
+    bytes::{base64url, constant_time, frame},
     environment::{Entropy, EntropyError, SystemEntropy},
 };
 
@@ -34,7 +34,7 @@ impl Credential {
     /// [`CredentialError::Empty`] and [`CredentialError::TooLong`].
     pub fn from_password_hash(hash: &str) -> Result<Self, CredentialError> {
         check(hash.as_bytes())?;
-        Ok(Self(derivation::credential([hash.as_bytes()])))
+        Ok(Self(digest([hash.as_bytes()])))
     }
 
     /// From several secrets together, in this order: a change of any is another credential.
@@ -51,7 +51,7 @@ impl Credential {
             return Err(CredentialError::Empty);
         }
         secrets.iter().try_for_each(|secret| check(secret.as_ref()))?;
-        Ok(Self(derivation::credential(secrets.iter().map(AsRef::as_ref))))
+        Ok(Self(digest(secrets.iter().map(AsRef::as_ref))))
     }
 
     /// A new random secret of 32 bytes as base64url, for a user without a password (passkey,
@@ -70,6 +70,16 @@ impl Credential {
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+/// `D`: the digest that stands in for a user's secrets.
+fn digest<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = <Sha256 as Digest>::new();
+    frame::piece(&mut hash, b"relatch/1 credential");
+    for secret in secrets {
+        frame::piece(&mut hash, secret);
+    }
+    hash.finalize().into()
 }
 
 fn check(secret: &[u8]) -> Result<(), CredentialError> {

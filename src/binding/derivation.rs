@@ -6,19 +6,21 @@
 
 use std::borrow::Cow;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Mac;
 use sha2::{
-    Digest, Sha256,
+    Sha256,
     digest::{Output, Update},
 };
-use zeroize::{Zeroizing, optimization_barrier};
+use zeroize::Zeroizing;
 
 use crate::{
     binding::{context::Context, credential::Credential},
+    bytes::{
+        frame,
+        hmac::{HmacSha256, hs256},
+    },
     sessions::SessionId,
 };
-
-pub(crate) type HmacSha256 = Hmac<Sha256>;
 
 /// What a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
 pub(crate) struct Body<'a> {
@@ -28,16 +30,6 @@ pub(crate) struct Body<'a> {
     pub(crate) version: u64,
     pub(crate) lane: Option<u64>,
     pub(crate) context: &'a Context,
-}
-
-/// `D`: the digest that stands in for a user's secrets.
-pub(crate) fn credential<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut hash = <Sha256 as Digest>::new();
-    piece(&mut hash, b"relatch/1 credential");
-    for secret in secrets {
-        piece(&mut hash, secret);
-    }
-    hash.finalize().into()
 }
 
 /// What a master key derives for one type of token under one issuer.
@@ -56,9 +48,9 @@ impl Derivation {
     pub(crate) fn new(master: &HmacSha256, typ: &str, issuer: &str) -> Self {
         let head = |label: &[u8]| {
             let mut mac = master.clone();
-            piece(&mut mac, label);
-            piece(&mut mac, typ.as_bytes());
-            piece(&mut mac, issuer.as_bytes());
+            frame::piece(&mut mac, label);
+            frame::piece(&mut mac, typ.as_bytes());
+            frame::piece(&mut mac, issuer.as_bytes());
             mac
         };
         Self {
@@ -91,9 +83,9 @@ impl Derivation {
     /// What lets a token reach the lookup in key mode.
     pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
         let mut mac = self.guard.clone();
-        piece(&mut mac, user_id.as_bytes());
-        piece(&mut mac, &exp.to_be_bytes());
-        piece(&mut mac, nonce);
+        frame::piece(&mut mac, user_id.as_bytes());
+        frame::piece(&mut mac, &exp.to_be_bytes());
+        frame::piece(&mut mac, nonce);
         first(&mac.finalize().into_bytes())
     }
 
@@ -101,10 +93,10 @@ impl Derivation {
     /// again.
     pub(crate) fn refresh_nonce(&self, user_id: &str, session: SessionId, seq: u64) -> [u8; 8] {
         let mut mac = self.nonce.clone();
-        piece(&mut mac, user_id.as_bytes());
-        piece(&mut mac, &session.slot.to_be_bytes());
-        piece(&mut mac, &session.generation.to_be_bytes());
-        piece(&mut mac, &seq.to_be_bytes());
+        frame::piece(&mut mac, user_id.as_bytes());
+        frame::piece(&mut mac, &session.slot.to_be_bytes());
+        frame::piece(&mut mac, &session.generation.to_be_bytes());
+        frame::piece(&mut mac, &seq.to_be_bytes());
         first(&mac.finalize().into_bytes())
     }
 
@@ -112,8 +104,8 @@ impl Derivation {
     pub(crate) fn stamp(&self, body: &Body<'_>, jti: &str, exp: u64) -> [u8; 16] {
         let mut mac = self.stamp.clone();
         body.feed(&mut mac);
-        piece(&mut mac, jti.as_bytes());
-        piece(&mut mac, &exp.to_be_bytes());
+        frame::piece(&mut mac, jti.as_bytes());
+        frame::piece(&mut mac, &exp.to_be_bytes());
         first(&mac.finalize().into_bytes())
     }
 
@@ -123,59 +115,38 @@ impl Derivation {
     }
 }
 
-/// HS256 (RFC 7518 §3.2) under a derived key.
-pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
-    // RFC 2104 pads a short key with zeros to the block's 64 bytes.
-    let mut block = [0; 64];
-    block[..32].copy_from_slice(key);
-    let mac = HmacSha256::new((&block).into());
-    block.fill(0);
-    optimization_barrier(&block);
-    mac
-}
-
-/// The signature.
-pub(crate) fn sign(mac: HmacSha256, signing_input: &str) -> [u8; 32] {
-    mac.chain_update(signing_input).finalize().into_bytes().into()
-}
-
 impl Body<'_> {
     fn feed(&self, mac: &mut impl Update) {
-        piece(mac, self.user_id.as_bytes());
-        piece(mac, self.credential.as_bytes());
-        nested(mac, self.outer.iter().map(|(name, _)| framed(name.len()) + framed(8)).sum());
+        frame::piece(mac, self.user_id.as_bytes());
+        frame::piece(mac, self.credential.as_bytes());
+        frame::nested(
+            mac,
+            self.outer
+                .iter()
+                .map(|(name, _)| frame::piece_len(name.len()) + frame::piece_len(8))
+                .sum(),
+        );
         for (name, counter) in self.outer {
-            piece(mac, name.as_bytes());
-            piece(mac, &counter.to_be_bytes());
+            frame::piece(mac, name.as_bytes());
+            frame::piece(mac, &counter.to_be_bytes());
         }
-        piece(mac, &self.version.to_be_bytes());
+        frame::piece(mac, &self.version.to_be_bytes());
         match self.lane {
-            Some(lane) => piece(mac, &lane.to_be_bytes()),
-            None => piece(mac, b""),
+            Some(lane) => frame::piece(mac, &lane.to_be_bytes()),
+            None => frame::piece(mac, b""),
         }
-        nested(mac, self.context.iter().map(|(k, v)| framed(k.len()) + framed(v.len())).sum());
+        frame::nested(
+            mac,
+            self.context
+                .iter()
+                .map(|(k, v)| frame::piece_len(k.len()) + frame::piece_len(v.len()))
+                .sum(),
+        );
         for (kind, value) in self.context.iter() {
-            piece(mac, kind.as_bytes());
-            piece(mac, value);
+            frame::piece(mac, kind.as_bytes());
+            frame::piece(mac, value);
         }
     }
-}
-
-/// One piece of a frame: `u32(len) ‖ bytes`.
-fn piece(sink: &mut impl Update, bytes: &[u8]) {
-    nested(sink, bytes.len());
-    sink.update(bytes);
-}
-
-/// The length in front of a piece that is itself a frame, and that follows.
-fn nested(sink: &mut impl Update, len: usize) {
-    // Nothing of 4 GiB gets here: every input has a far lower bound of its own.
-    sink.update(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
-}
-
-/// How long a piece of `len` bytes is within a frame.
-const fn framed(len: usize) -> usize {
-    4 + len
 }
 
 fn first<const N: usize>(mac: &Output<Sha256>) -> [u8; N] {
@@ -184,24 +155,9 @@ fn first<const N: usize>(mac: &Output<Sha256>) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::vec, prelude::*};
+    use crate::bytes::frame::tests::{Bytes, frame};
 
     use super::*;
-
-    #[derive(Default)]
-    struct Bytes(Vec<u8>);
-
-    impl Update for Bytes {
-        fn update(&mut self, data: &[u8]) {
-            self.0.extend_from_slice(data);
-        }
-    }
-
-    fn frame(pieces: &[Vec<u8>]) -> Vec<u8> {
-        let mut out = Bytes::default();
-        pieces.iter().for_each(|p| piece(&mut out, p));
-        out.0
-    }
 
     fn fed(body: &Body<'_>) -> Vec<u8> {
         let mut out = Bytes::default();
@@ -244,24 +200,5 @@ mod tests {
             Body { user_id: "u", credential: &credential, outer, version, lane, context: &context };
         let digest = credential.as_bytes().to_vec();
         assert_eq!(fed(&body), frame(&[b"u".to_vec(), digest, vec![], vec![0; 8], vec![], vec![]]));
-    }
-
-    proptest! {
-        #[test]
-        fn distinct_inputs_give_distinct_frames(
-            a in vec(vec(any::<u8>(), 0..6), 0..5),
-            b in vec(vec(any::<u8>(), 0..6), 0..5),
-        ) {
-            prop_assert_eq!(a == b, frame(&a) == frame(&b));
-        }
-
-        /// The classic mistake: bytes that move from one field to its neighbour.
-        #[test]
-        fn moving_a_border_changes_the_frame(text in vec(any::<u8>(), 2..20), x in 0_usize..20, y in 0_usize..20) {
-            let (x, y) = (x % text.len(), y % text.len());
-            prop_assume!(x != y);
-            let split = |at: usize| frame(&[text[..at].to_vec(), text[at..].to_vec()]);
-            prop_assert_ne!(split(x), split(y));
-        }
     }
 }

@@ -10,9 +10,9 @@ use crate::{
     binding::{
         context::Context,
         credential::Credential,
-        derivation::{Body, Derivation, HmacSha256},
+        derivation::{Body, Derivation},
     },
-    bytes::constant_time,
+    bytes::{constant_time, hmac::HmacSha256},
 };
 
 /// The keys that were derived of a user's record, kept beside it in memory: a field of a record that

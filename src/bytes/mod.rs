@@ -2,5 +2,7 @@
 
 pub(crate) mod base64url;
 pub(crate) mod constant_time;
+pub(crate) mod frame;
+pub(crate) mod hmac;
 pub(crate) mod scan;
 pub(crate) mod span;

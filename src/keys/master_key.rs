@@ -13,8 +13,7 @@ use std::sync::Arc;
 #[cfg(feature = "asymmetric")]
 use crate::keys::asymmetric::SigningKey;
 use crate::{
-    binding::derivation::HmacSha256,
-    bytes::base64url,
+    bytes::{base64url, hmac::HmacSha256},
     environment::{Entropy, EntropyError, SystemEntropy},
 };
 

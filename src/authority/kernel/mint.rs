@@ -3,11 +3,8 @@
 use super::{kind::Kind, record::Record};
 use crate::{
     authority::{Authority, builder::BindingMode, issue::IssueError},
-    binding::{
-        context::Context,
-        derivation::{self, Derivation},
-    },
-    bytes::base64url,
+    binding::{context::Context, derivation::Derivation},
+    bytes::{base64url, hmac},
     sessions::SessionId,
     token::{
         Token,
@@ -66,12 +63,12 @@ impl Authority {
             BindingMode::Key => {
                 let kept = draft.record.key_cache.and_then(|cache| cache.find(derivation, &body));
                 let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
-                let signature = derivation::sign(mac, &token);
+                let signature = hmac::sign(mac, &token);
                 compact::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
                 let mac = key.server_mac().ok_or(IssueError::Signing)?;
-                let signature = derivation::sign(mac.clone(), &token);
+                let signature = hmac::sign(mac.clone(), &token);
                 compact::push_part(&mut token, &signature);
             }
             #[cfg(feature = "asymmetric")]

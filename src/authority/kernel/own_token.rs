@@ -17,8 +17,8 @@ use crate::{
         Authority,
         builder::{BindingMode, Settings},
     },
-    binding::{context::Context, credential::CredentialError, derivation},
-    bytes::{base64url, constant_time},
+    binding::{context::Context, credential::CredentialError},
+    bytes::{base64url, constant_time, hmac},
     rejection::{Reason, Rejection, Stage, VerifyError},
     token::{
         claims::payload::{Claims, Payload},
@@ -147,7 +147,7 @@ impl<'a> Ours<'a> {
                 let kept = record.key_cache.and_then(|cache| cache.find(derivation, &body));
                 let to_keep_in = record.key_cache.filter(|_| kept.is_none());
                 let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
-                if !constant_time::equal(&derivation::sign(mac, signing_input), signature) {
+                if !constant_time::equal(&hmac::sign(mac, signing_input), signature) {
                     return reject(Reason::BadSignature);
                 }
                 if let Some(cache) = to_keep_in {
@@ -184,7 +184,7 @@ impl Signature {
     fn is_of_server(&self, key: PinnedKey<'_>, signing_input: &str) -> bool {
         match self {
             Self::Hs256(signature) => key.server_mac().is_some_and(|mac| {
-                constant_time::equal(&derivation::sign(mac.clone(), signing_input), signature)
+                constant_time::equal(&hmac::sign(mac.clone(), signing_input), signature)
             }),
             #[cfg(feature = "asymmetric")]
             Self::Asymmetric(signature) => key

@@ -13,7 +13,8 @@ use crate::{
         Authority,
         builder::{BindingMode, Settings},
     },
-    binding::derivation::{self, Derivation, HmacSha256},
+    binding::derivation::Derivation,
+    bytes::hmac::{self, HmacSha256},
     keys::{key_ring::KeyRing, master_key::MasterKey},
     token::compact,
 };
@@ -120,7 +121,7 @@ impl Pinned {
                 .algorithm(key)
                 .and_then(|alg| compact::pinned_header(alg, key.kid(), kind.typ)),
             server: matches!(kind.mode, BindingMode::StampHs256)
-                .then(|| derivation::hs256(&derivation.server_key())),
+                .then(|| hmac::hs256(&derivation.server_key())),
             derivation,
         }
     }
