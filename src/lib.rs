@@ -7,8 +7,9 @@ mod authority;
 pub mod axum;
 mod binding;
 mod bytes;
+mod clock;
 mod counter;
-mod environment;
+mod entropy;
 mod keys;
 #[cfg(feature = "live")]
 pub mod live;
@@ -31,15 +32,16 @@ pub use authority::adoption::Adoption;
 pub use authority::decision::{Change, Committed, Decision};
 pub use authority::session::Session;
 pub use authority::{
-    Authority, AuthorityBuilder, BindingMode, ConfigError, Issue, IssueError, MAX_LIFETIME, Opened,
-    OpenedOnce, Peeked, RefreshError, Refreshed, SessionTokens, Used,
+    Authority, AuthorityBuilder, BindingMode, ConfigError, Issue, IssueError, Opened, OpenedOnce,
+    Peeked, RefreshError, Refreshed, SessionTokens, Used,
 };
 pub use binding::context::Context;
 pub use binding::credential::{Carried, Credential, CredentialError};
 pub use binding::fingerprint::{Fingerprint, FingerprintError};
 pub use binding::key_cache::KeyCache;
+pub use clock::{Clock, MAX_LIFETIME, SystemClock};
 pub use counter::Counter;
-pub use environment::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
+pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use keys::key_ring::{KeyRing, KeyRingError};
 pub use keys::master_key::{MasterKey, SecretError};
 pub use rejection::{Reason, Rejection, Stage, VerifyError};
@@ -49,7 +51,7 @@ pub use sessions::{
     TableError, WhenFull,
 };
 pub use token::claims::private::ClaimsError;
-pub use token::claims::registered::{REGISTERED_CLAIMS, Registered};
+pub use token::claims::{names::REGISTERED_CLAIMS, registered::Registered};
 pub use token::purpose::{Access, NoClaims, Purpose, Refresh, Use};
 pub use token::{AccessToken, MAX_TOKEN_BYTES, RefreshToken, Token};
 pub use user::{Binding, Epoch, MAX_ID_BYTES, RecordError, User};

@@ -89,7 +89,7 @@ use argon2::{
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::environment::{Entropy, EntropyError, SystemEntropy};
+use crate::entropy::{Entropy, EntropyError, SystemEntropy};
 
 /// Hashes and verifies passwords.
 ///

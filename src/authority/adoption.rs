@@ -10,19 +10,19 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::{
-    authority::check_validity,
     binding::context::Context,
-    bytes::{
-        base64url,
-        hmac::HmacSha256,
-        span::{Audience, Span},
-    },
+    bytes::{base64url, hmac::HmacSha256, span::Span},
+    clock::{MAX_NUMERIC_DATE, numeric_date},
     counter::Counter,
     keys::master_key::MasterKey,
     rejection::{Reason, Rejection, Stage},
     token::{
-        claims::registered::{MAX_NUMERIC_DATE, Registered, is_registered, numeric_date},
+        claims::{
+            names::is_registered,
+            registered::{Audience, Registered},
+        },
         compact::Compact,
+        validity::check_validity,
     },
 };
 
@@ -260,7 +260,7 @@ impl<'a> LegacyToken<'a> {
     pub(crate) fn into_claims<C: DeserializeOwned>(self) -> Result<(C, Registered), Rejection> {
         let reject = Rejection::new(Stage::Application, Reason::ApplicationClaims);
         let mut own = (self.adoption.mapping)(&self.claims).ok_or(reject)?;
-        own.retain(|name, _| !is_registered(name));
+        own.retain(|name, _| !is_registered(name.as_bytes()));
         let claims = serde_json::from_value(Value::Object(own)).map_err(|_| reject)?;
         let mut text = String::new();
         let mut span = |piece: &str| Span::push(&mut text, piece);

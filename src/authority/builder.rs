@@ -5,16 +5,18 @@ use std::{error, fmt, sync::Arc};
 use jsonwebtoken::Algorithm;
 use time::Duration;
 
-use super::{Authority, issue::MAX_LIFETIME, kernel::pinned::Keys};
+use super::Authority;
+use super::kernel::pinned::Keys;
 #[cfg(feature = "asymmetric")]
 use crate::keys::asymmetric::SigningKey;
 use crate::{
     authority::adoption::Adoption,
+    clock::{Clock, MAX_LIFETIME, SystemClock},
     counter::Counter,
-    environment::{BufferedEntropy, Clock, Entropy, SystemClock},
+    entropy::{BufferedEntropy, Entropy},
     keys::{key_ring::KeyRing, master_key::MasterKey},
     sessions::{PolicyError, SessionPolicy},
-    token::{MAX_TOKEN_BYTES, claims::payload::MAX_EPOCHS},
+    token::{MAX_TOKEN_BYTES, claims::names::MAX_EPOCHS},
 };
 
 /// How a token is bound to the user's record.

@@ -15,22 +15,17 @@ use super::{
 use crate::{
     authority::decision::{Change, Decision},
     binding::context::Context,
-    environment::EntropyError,
+    clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, to_numeric_date},
+    entropy::EntropyError,
     rejection::Rejection,
     sessions::{NoSlot, SessionInfo},
     token::{
         Token,
-        claims::{
-            private::{self, ClaimsError},
-            registered::MAX_NUMERIC_DATE,
-        },
+        claims::private::{self, ClaimsError},
         purpose::{Purpose, Use},
     },
     user::{RecordError, User},
 };
-
-/// The longest life of a token: 366 days.
-pub const MAX_LIFETIME: Duration = Duration::days(366);
 
 /// A token in the making: see [`Authority::issue`].
 #[must_use = "nothing is issued before `sign`"]
@@ -155,7 +150,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
         if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
             return Err(IssueError::Lifetime);
         }
-        let iat = issued_at(now)?;
+        let iat = to_numeric_date(now).ok_or(IssueError::Clock)?;
         let exp = iat + lifetime.whole_seconds().unsigned_abs();
         let session_end =
             session.map_or(exp, |info| info.expires_at().unix_timestamp().unsigned_abs());
@@ -172,12 +167,6 @@ impl<'a, P: Purpose> Issue<'a, P> {
             false => Ok(self.audience.iter().map(String::as_str).collect()),
         }
     }
-}
-
-/// The instant as a NumericDate, within the years 1970 to 9999.
-pub(super) fn issued_at(now: OffsetDateTime) -> Result<u64, IssueError> {
-    let seconds = u64::try_from(now.unix_timestamp()).ok();
-    seconds.filter(|seconds| *seconds <= MAX_NUMERIC_DATE).ok_or(IssueError::Clock)
 }
 
 impl<P: Purpose> fmt::Debug for Issue<'_, P> {

@@ -16,28 +16,25 @@ use std::{fmt, future::Future, sync::Arc};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-pub(crate) use self::kernel::own_token::check_validity;
+pub use self::builder::{AuthorityBuilder, BindingMode, ConfigError};
+pub use self::issue::{Issue, IssueError};
+pub use self::one_time::{OpenedOnce, Peeked, Used};
+pub use self::refresh::{RefreshError, Refreshed};
+pub use self::sessions::SessionTokens;
+pub use self::verify::Opened;
 use self::{
     builder::Settings,
     kernel::{kind::Kind, pinned::Keys, record::Record},
-};
-pub use self::{
-    builder::{AuthorityBuilder, BindingMode, ConfigError},
-    issue::{Issue, IssueError, MAX_LIFETIME},
-    one_time::{OpenedOnce, Peeked, Used},
-    refresh::{RefreshError, Refreshed},
-    sessions::SessionTokens,
-    verify::Opened,
 };
 use crate::{
     authority::session::Session,
     binding::context::Context,
     bytes::base64url,
+    clock,
     keys::key_ring::KeyRing,
     rejection::{Rejection, VerifyError},
     token::{
         Token,
-        claims::registered,
         purpose::{Access, NoClaims, Purpose, Use},
     },
     user::{RecordError, User},
@@ -312,8 +309,7 @@ impl Authority {
     ) -> Result<String, RecordError> {
         let kind = Kind::of::<P>(&self.settings);
         let record = Record::of(&self.settings, kind, user)?;
-        let exp =
-            u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(registered::MAX_NUMERIC_DATE);
+        let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(clock::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
         Ok(base64url::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
     }

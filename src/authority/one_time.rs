@@ -16,13 +16,11 @@ use super::{
 use crate::{
     authority::decision::{Change, Decision},
     binding::context::Context,
+    clock,
     rejection::{Reason, Rejection, Stage, VerifyError},
     token::{
         Token,
-        claims::{
-            private,
-            registered::{self, Registered},
-        },
+        claims::{private, registered::Registered},
         purpose::{Purpose, Use},
     },
     user::User,
@@ -119,7 +117,7 @@ impl<'a, P> OpenedOnce<'a, P> {
     /// When the token expires.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
-        registered::numeric_date(self.ours.payload.claims().exp)
+        clock::numeric_date(self.ours.payload.claims().exp)
     }
 
     /// Presents the token in this context, in place of the one that it came with: for what is known

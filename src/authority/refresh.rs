@@ -7,13 +7,14 @@ use time::OffsetDateTime;
 
 use super::{
     Authority,
-    issue::{Issue, IssueError, issued_at},
+    issue::{Issue, IssueError},
     kernel::kind::Kind,
     one_time::OpenedOnce,
     sessions::{SessionTokens, table},
 };
 use crate::{
     authority::decision::{Change, Decision},
+    clock::to_numeric_date,
     rejection::{Reason, Rejection, Stage, VerifyError},
     sessions::{
         Rotation, SessionId, Slot,
@@ -161,7 +162,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         let now = self.authority.now();
         let record = opened.confirm(self.user, now)?;
         self.lacks_context()?;
-        issued_at(now).map_err(RefreshError::Issue)?;
+        to_numeric_date(now).ok_or(IssueError::Clock)?;
         let session = opened.session()?;
         let table = table(self.user).map_err(RefreshError::Record)?;
         let policy = &self.authority.settings.sessions;

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     Authority,
-    issue::{Issue, IssueError, issued_at},
+    issue::{Issue, IssueError},
     kernel::{
         kind::Kind,
         mint::Draft,
@@ -20,11 +20,11 @@ use crate::{
         session::Session,
     },
     binding::context::Context,
+    clock::{MAX_NUMERIC_DATE, to_numeric_date},
     rejection::{Reason, Rejection, Stage},
     sessions::{Label, SessionId, SessionInfo, SessionTable, Slot, Started},
     token::{
         RefreshToken, Token,
-        claims::registered::MAX_NUMERIC_DATE,
         purpose::{Access, NoClaims},
     },
     user::{RecordError, User},
@@ -304,7 +304,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     pub fn start_session(self, label: &str) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let record = self.record()?;
         let now = self.authority.now();
-        issued_at(now)?;
+        to_numeric_date(now).ok_or(IssueError::Clock)?;
         let policy = &self.authority.settings.sessions;
         let Started { table, slot, evicted } =
             table(self.user)?.start(Label::clean(label), record.version, policy, now)?;
@@ -400,7 +400,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.authority.now();
-        issued_at(now)?;
+        to_numeric_date(now).ok_or(IssueError::Clock)?;
         let registered = session.registered();
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
         if now >= registered.expires_at() + self.authority.leeway() {
@@ -425,7 +425,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.authority.now();
-        issued_at(now)?;
+        to_numeric_date(now).ok_or(IssueError::Clock)?;
         let id = session.id().ok_or(IssueError::NoSession)?;
         let is_over = |reason| IssueError::SessionOver(over(reason));
         if now >= session.registered().expires_at() + self.authority.leeway() {

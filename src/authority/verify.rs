@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     authority::{adoption::LegacyToken, session::Session},
+    clock,
     rejection::{Reason, Rejection, Stage, VerifyError},
     token::{
         Token,
-        claims::{private, registered},
+        claims::private,
         purpose::{ACCESS_TYP, Purpose},
     },
     user::User,
@@ -74,7 +75,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         match &self.inner {
-            Inner::Ours(ours) => registered::numeric_date(ours.payload.claims().exp),
+            Inner::Ours(ours) => clock::numeric_date(ours.payload.claims().exp),
             Inner::Legacy(legacy) => legacy.expires_at(),
         }
     }

@@ -7,7 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     bytes::{base64url, constant_time, frame},
-    environment::{Entropy, EntropyError, SystemEntropy},
+    entropy::{Entropy, EntropyError, SystemEntropy},
 };
 
 /// The digest of a user's secrets: what tokens are bound to in their place.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     bytes::base64url,
-    environment::{Entropy, EntropyError, SystemEntropy},
+    entropy::{Entropy, EntropyError, SystemEntropy},
 };
 
 /// A random value that a browser holds in a cookie which scripts cannot read, and that its tokens

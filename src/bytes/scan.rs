@@ -6,7 +6,7 @@
 
 use memchr::memchr2;
 
-use crate::{bytes::span::Span, token::claims::registered::is_registered};
+use crate::bytes::span::Span;
 
 pub(crate) struct Scan<'a> {
     json: &'a [u8],
@@ -67,11 +67,12 @@ impl<'a> Scan<'a> {
         (is_plain && digits.len() <= 19 && number <= max).then_some(number)
     }
 
-    /// Members after `opening` and up to the brace, each name once, and none registered. `value`
-    /// scans what stands behind each colon.
+    /// Members after `opening` and up to the brace: each name once, and none that `is_reserved`.
+    /// `value` scans the value behind each colon.
     pub(crate) fn members(
         &mut self,
         opening: &[u8],
+        is_reserved: impl Fn(&[u8]) -> bool,
         value: impl Fn(&mut Self) -> Option<()>,
     ) -> Option<()> {
         let mut names = [&b""[..]; MAX_NAMES];
@@ -79,7 +80,7 @@ impl<'a> Scan<'a> {
         self.list(opening, b"}", |scan| {
             let name = scan.text(b"\"")?;
             let name = scan.bytes(name);
-            if names[..known].contains(&name) || is_registered(name) {
+            if names[..known].contains(&name) || is_reserved(name) {
                 return None;
             }
             *names.get_mut(known)? = name;

@@ -39,19 +39,3 @@ impl Span {
         Self::new(start, text.len())
     }
 }
-
-/// `aud` (RFC 7519 §4.1.3): one string, or an array of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Audience {
-    One(Span),
-    Several(Vec<Span>),
-}
-
-impl Audience {
-    pub(crate) fn spans(&self) -> &[Span] {
-        match self {
-            Self::One(span) => std::slice::from_ref(span),
-            Self::Several(spans) => spans,
-        }
-    }
-}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::keys::asymmetric::SigningKey;
 use crate::{
     bytes::{base64url, hmac::HmacSha256},
-    environment::{Entropy, EntropyError, SystemEntropy},
+    entropy::{Entropy, EntropyError, SystemEntropy},
 };
 
 /// A server master key, named by its `kid` (RFC 7515 §4.1.4).

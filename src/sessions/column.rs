@@ -13,8 +13,8 @@ use std::{error, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Label, MAX_LABEL_BYTES, MAX_SLOTS, SessionTable, Slot};
-use crate::token::claims::registered::MAX_NUMERIC_DATE;
+use super::{Label, MAX_LABEL_BYTES, SessionPolicy, SessionTable, Slot};
+use crate::clock::MAX_NUMERIC_DATE;
 
 /// Longer text is not even looked at for its format.
 const MAX_EXPLAINED_BYTES: usize = 1 << 20;
@@ -92,7 +92,7 @@ impl SessionTable {
     }
 
     fn read(text: &str) -> Result<Self, TableError> {
-        if text.len() > Self::max_bytes(MAX_SLOTS) {
+        if text.len() > Self::max_bytes(SessionPolicy::MAX_SESSIONS) {
             return Err(explain(text));
         }
         let table: Table = serde_json::from_str(text).map_err(|_| explain(text))?;
@@ -112,7 +112,7 @@ impl SessionTable {
     fn is_sound(&self) -> bool {
         let times = 0..=i64::try_from(MAX_NUMERIC_DATE).unwrap_or(i64::MAX);
         let each = self.slots.iter().all(|slot| {
-            slot.number < MAX_SLOTS
+            slot.number < SessionPolicy::MAX_SESSIONS
                 && (1..=self.generation).contains(&slot.generation)
                 && is_count(slot.seq)
                 && times.contains(&slot.started_at)
@@ -317,7 +317,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_table_survives_its_text(
-            slots in btree_map(0..MAX_SLOTS, (any::<u32>(), 0..=i64::MAX, 0..=253_402_300_799_i64, ".*"), 0..8),
+            slots in btree_map(0..SessionPolicy::MAX_SESSIONS, (any::<u32>(), 0..=i64::MAX, 0..=253_402_300_799_i64, ".*"), 0..8),
         ) {
             let slots: Vec<Slot> = slots.into_iter().enumerate().map(|(i, (number, (gap, seq, at, label)))| Slot {
                 number,

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{SessionId, SessionPolicy, Slot};
-use crate::token::claims::registered::numeric_date;
+use crate::clock::numeric_date;
 
 /// A session of a user's, as an application lists it: "your devices".
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,6 +23,3 @@ pub(crate) use self::{
     label::{Label, MAX_LABEL_BYTES},
     table::{NoSlot, Rotation, Slot, Started},
 };
-
-/// The greatest number of slots.
-pub(crate) const MAX_SLOTS: u32 = 64;

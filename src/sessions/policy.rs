@@ -4,8 +4,7 @@ use std::{error, fmt};
 
 use time::Duration;
 
-use super::MAX_SLOTS;
-use crate::authority::MAX_LIFETIME;
+use crate::clock::MAX_LIFETIME;
 
 /// How many sessions a user can have, how long they last, and how strictly their refresh tokens
 /// are rotated.
@@ -38,7 +37,7 @@ pub struct SessionPolicy {
 
 impl SessionPolicy {
     /// The greatest number of sessions that can be configured.
-    pub const MAX_SESSIONS: u32 = MAX_SLOTS;
+    pub const MAX_SESSIONS: u32 = 64;
 
     /// How many sessions a user can have by default.
     pub const DEFAULT_SESSIONS: u32 = 16;

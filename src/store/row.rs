@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
-    binding::credential::Credential, counter::Counter, environment::EntropyError, user::Epoch,
+    binding::credential::Credential, counter::Counter, entropy::EntropyError, user::Epoch,
 };
 
 /// Whose row is to be read.

@@ -4,6 +4,7 @@ pub(crate) mod claims;
 pub(crate) mod compact;
 pub mod one_time;
 pub(crate) mod purpose;
+pub(crate) mod validity;
 
 use std::{fmt, marker::PhantomData, mem};
 

@@ -23,6 +23,7 @@ use crate::{
     token::{
         claims::payload::{Claims, Payload},
         compact::{self, Compact, UntrustedHeader},
+        validity::check_validity,
     },
     user::{RecordError, User},
 };
@@ -300,21 +301,4 @@ fn check_deadline(until: Option<OffsetDateTime>, now: OffsetDateTime) -> Result<
         true => Err(Rejection::new(Stage::Header, Reason::RetiredKey)),
         false => Ok(()),
     }
-}
-
-/// `exp` is exclusive; `iat` (or `nbf`) is inclusive; all in seconds.
-pub(crate) fn check_validity(
-    exp: u64,
-    not_before: Option<u64>,
-    now: OffsetDateTime,
-    leeway: u64,
-) -> Result<(), Rejection> {
-    let now = i128::from(now.unix_timestamp());
-    if now >= i128::from(exp) + i128::from(leeway) {
-        return Err(Rejection::new(Stage::Validity, Reason::Expired));
-    }
-    if not_before.is_some_and(|start| i128::from(start) > now + i128::from(leeway)) {
-        return Err(Rejection::new(Stage::Validity, Reason::NotYetValid));
-    }
-    Ok(())
 }

@@ -3,12 +3,10 @@
 
 use super::payload::Claims;
 use crate::{
-    bytes::{
-        scan::Scan,
-        span::{Audience, Span},
-    },
+    bytes::{scan::Scan, span::Span},
+    clock::MAX_NUMERIC_DATE,
     counter::MAX_COUNT,
-    token::claims::registered::MAX_NUMERIC_DATE,
+    token::claims::{names::is_registered, registered::Audience},
 };
 
 /// `None` says nothing of the payload, and leaves it as it was. Otherwise the comma in front of
@@ -18,7 +16,7 @@ pub(crate) fn read(json: &mut [u8]) -> Option<Claims> {
     let mut claims = registered(&mut scan)?;
     let end = scan.at;
     if scan.skip(b"}").is_none() {
-        scan.members(b",", Scan::value)?;
+        scan.members(b",", is_registered, Scan::value)?;
         claims.own = Span::new(end, scan.at);
     }
     if !scan.is_at_end() {
@@ -53,7 +51,7 @@ fn registered(scan: &mut Scan<'_>) -> Option<Claims> {
         own: Span::EMPTY,
     };
     if scan.skip(br#","epochs":"#).is_some() {
-        scan.members(b"{", |scan| scan.number(b"", MAX_COUNT).map(drop))?;
+        scan.members(b"{", is_registered, |scan| scan.number(b"", MAX_COUNT).map(drop))?;
     }
     if scan.skip(br#","sid":"#).is_some() {
         let id = scan.text(b"\"")?;

@@ -7,14 +7,16 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::payload::{Claims, MAX_EPOCHS, Payload};
+use super::payload::{Claims, Payload};
 use crate::{
-    bytes::span::{Audience, Span},
+    bytes::span::Span,
+    clock::MAX_NUMERIC_DATE,
     counter::MAX_COUNT,
     sessions::SessionId,
     token::claims::{
+        names::{MAX_EPOCHS, is_registered},
         private::Text,
-        registered::{MAX_NUMERIC_DATE, is_registered},
+        registered::Audience,
     },
 };
 
@@ -88,7 +90,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                         "seq" => once(&mut seq, &mut map)?,
                         "lane" => once(&mut lane, &mut map)?,
                         "stamp" => once(&mut stamp, &mut map)?,
-                        other if is_registered(other) => {
+                        other if is_registered(other.as_bytes()) => {
                             return Err(de::Error::custom(
                                 "a claim that this version cannot check",
                             ));

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod general;
+pub(crate) mod names;
 pub(crate) mod payload;
 pub(crate) mod private;
 pub(crate) mod registered;

@@ -4,17 +4,11 @@ use std::borrow::Cow;
 
 use super::{canonical, general};
 use crate::{
-    bytes::{
-        base64url,
-        span::{Audience, Span},
-    },
+    bytes::{base64url, span::Span},
     counter::Counter,
     sessions::SessionId,
-    token::claims::registered::Registered,
+    token::claims::registered::{Audience, Registered},
 };
-
-/// How many outer epochs an authority can have.
-pub(crate) const MAX_EPOCHS: usize = 16;
 
 /// A payload that was read: the registered claims, and the text in which they stand.
 ///

@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::{bytes::scan::Scan, token::claims::registered::is_registered};
+use crate::{bytes::scan::Scan, token::claims::names::is_registered};
 
 /// Adds the claims, as further members, to an object whose closing brace is still to come.
 pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError> {
@@ -43,7 +43,7 @@ fn are_plain(json: &[u8]) -> bool {
         return false;
     }
     let scanned = Scan::new(json).and_then(|mut scan| {
-        scan.members(b"{", Scan::value)?;
+        scan.members(b"{", is_registered, Scan::value)?;
         Some(scan.is_at_end())
     });
     scanned == Some(true)
@@ -55,7 +55,7 @@ fn check(json: &[u8]) -> Result<(), ClaimsError> {
         true => ClaimsError::NotAnObject,
         false => ClaimsError::Unreadable(error),
     })?;
-    if let Some(name) = names.iter().find(|name| is_registered(name)) {
+    if let Some(name) = names.iter().find(|name| is_registered(name.as_bytes())) {
         return Err(ClaimsError::Registered { name: name.clone() });
     }
     names.sort_unstable();
@@ -105,7 +105,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Filter<A> {
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
         while let Some(Text(name)) = self.0.next_key()? {
-            if is_registered(&*name) {
+            if is_registered(name.as_bytes()) {
                 self.0.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_registered_name_is_refused() {
-        for name in crate::token::claims::registered::REGISTERED_CLAIMS {
+        for name in crate::token::claims::names::REGISTERED_CLAIMS {
             let error = added(&BTreeMap::from([(name, 1)])).unwrap_err();
             assert!(error.to_string().contains(name));
         }

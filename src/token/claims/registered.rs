@@ -4,22 +4,10 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::{
-    bytes::span::{Audience, Span},
-    counter::Counter,
-    sessions::SessionId,
-};
-
-/// The names that an application's claims may not use: those of RFC 7519 §4.1 and relatch's own.
-pub const REGISTERED_CLAIMS: [&str; 13] = [
-    "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "ver", "epochs", "sid", "seq", "lane", "stamp",
-];
-
-pub(crate) fn is_registered(name: impl AsRef<[u8]>) -> bool {
-    let name = name.as_ref();
-    // None is longer, and most of the applications' are.
-    name.len() <= 6 && REGISTERED_CLAIMS.iter().any(|registered| registered.as_bytes() == name)
-}
+use crate::bytes::span::Span;
+use crate::clock::numeric_date;
+use crate::counter::Counter;
+use crate::sessions::SessionId;
 
 /// The registered claims of a verified token (RFC 7519 §4.1).
 ///
@@ -115,11 +103,18 @@ impl fmt::Debug for Registered {
     }
 }
 
-/// The greatest NumericDate (RFC 7519 §2) that is taken: the end of the year 9999.
-pub(crate) const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
+/// `aud` (RFC 7519 §4.1.3): one string, or an array of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    One(Span),
+    Several(Vec<Span>),
+}
 
-/// The instant of a NumericDate; beyond the year 9999, its end.
-pub(crate) fn numeric_date(seconds: u64) -> OffsetDateTime {
-    let seconds = i64::try_from(seconds.min(MAX_NUMERIC_DATE)).unwrap_or(i64::MAX);
-    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+impl Audience {
+    pub(crate) fn spans(&self) -> &[Span] {
+        match self {
+            Self::One(span) => std::slice::from_ref(span),
+            Self::Several(spans) => spans,
+        }
+    }
 }

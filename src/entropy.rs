@@ -1,32 +1,6 @@
-//! What the library is handed from outside: the time and randomness.
+//! The source of randomness.
 
 use std::{cell::RefCell, error, fmt};
-
-use time::OffsetDateTime;
-
-/// Where the present time comes from.
-///
-/// Any `Fn() -> OffsetDateTime` is one, so a test hands in a closure and never sleeps.
-pub trait Clock: Send + Sync {
-    /// The present instant.
-    fn now(&self) -> OffsetDateTime;
-}
-
-impl<F: Fn() -> OffsetDateTime + Send + Sync> Clock for F {
-    fn now(&self) -> OffsetDateTime {
-        self()
-    }
-}
-
-/// The system's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc()
-    }
-}
 
 /// Where randomness comes from.
 ///

@@ -1,0 +1,45 @@
+//! The clock, and instants as a token carries them.
+
+use time::{Duration, OffsetDateTime};
+
+/// Where the present time comes from.
+///
+/// Any `Fn() -> OffsetDateTime` is one, so a test hands in a closure and never sleeps.
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> OffsetDateTime;
+}
+
+impl<F: Fn() -> OffsetDateTime + Send + Sync> Clock for F {
+    fn now(&self) -> OffsetDateTime {
+        self()
+    }
+}
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+/// The longest life of a token: 366 days.
+pub const MAX_LIFETIME: Duration = Duration::days(366);
+
+/// The greatest NumericDate (RFC 7519 §2) that is taken: the end of the year 9999.
+pub(crate) const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
+
+/// The instant of a NumericDate; beyond the year 9999, its end.
+pub(crate) fn numeric_date(seconds: u64) -> OffsetDateTime {
+    let seconds = i64::try_from(seconds.min(MAX_NUMERIC_DATE)).unwrap_or(i64::MAX);
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// The NumericDate of an instant within the years 1970 to 9999.
+pub(crate) fn to_numeric_date(instant: OffsetDateTime) -> Option<u64> {
+    let seconds = u64::try_from(instant.unix_timestamp()).ok();
+    seconds.filter(|seconds| *seconds <= MAX_NUMERIC_DATE)
+}
