@@ -2,8 +2,6 @@
 
 use time::OffsetDateTime;
 
-use crate::user::RecordError;
-
 /// A counter that only grows: a user's version, a lane, an epoch.
 ///
 /// It has the range of the database column that holds it, a signed 64-bit integer. A negative
@@ -38,12 +36,6 @@ impl Counter {
     pub fn next(self, now: OffsetDateTime) -> Option<Self> {
         let now_ms = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).ok()?;
         Some(Self(self.0.checked_add(1)?.max(now_ms)))
-    }
-
-    /// [`next`](Self::next) of a value that may be used.
-    pub(crate) fn following(self, now: OffsetDateTime) -> Result<Self, RecordError> {
-        self.checked().ok_or(RecordError::NegativeCounter)?;
-        self.next(now).ok_or(RecordError::Exhausted)
     }
 
     /// The value as a database stores it.

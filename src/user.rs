@@ -1,10 +1,14 @@
 //! Users: what the application's record tells of them.
 
-use std::{borrow::Cow, error, fmt, sync::Arc};
+use std::{error, fmt, sync::Arc};
+
+use time::OffsetDateTime;
 
 use crate::{
     binding::{
-        credential::{Carried, Credential, CredentialError, effective},
+        Binding,
+        credential::{Carried, CredentialError},
+        epoch::Epoch,
         key_cache::KeyCache,
     },
     counter::Counter,
@@ -119,112 +123,6 @@ macro_rules! forward {
 
 forward!(&U, Box<U>, Arc<U>);
 
-/// What a user's tokens are bound to: a credential and the version counter.
-///
-/// A change of either kills every token issued before.
-///
-/// # Security
-///
-/// Without [`version`](Self::version) the counter is 0 for ever, and bumping a column that is not
-/// handed over here logs nobody out.
-#[derive(Clone, Debug)]
-pub struct Binding<'a> {
-    credential: Result<Cow<'a, Credential>, CredentialError>,
-    version: Counter,
-}
-
-impl<'a> Binding<'a> {
-    /// To the whole stored password hash. An empty one is refused at issue, and no token of such
-    /// a user is accepted.
-    #[must_use]
-    pub fn password_hash(hash: &str) -> Self {
-        Self::made(Credential::from_password_hash(hash))
-    }
-
-    /// To the random secret of a user without a password
-    /// ([`Credential::generate_secret`]), as it was stored.
-    #[must_use]
-    pub fn secret(secret: impl AsRef<[u8]>) -> Self {
-        Self::made(Credential::from_secrets([secret]))
-    }
-
-    /// To several secrets together (password hash, then TOTP secret…), where a change of any is
-    /// to log out. Their order counts; leave out what the user does not have.
-    #[must_use]
-    pub fn secrets<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Self {
-        Self::made(Credential::from_secrets(secrets))
-    }
-
-    /// To a digest taken before: for a cached record, which never holds the hash.
-    ///
-    /// # Security
-    ///
-    /// Take it again whenever the stored hash is another one: with the digest of the old password
-    /// its tokens live on. A record that holds a [`Carried`] hands it over as well, or a rehash logs
-    /// out.
-    #[must_use]
-    pub const fn credential(credential: &'a Credential) -> Self {
-        Self { credential: Ok(Cow::Borrowed(credential)), version: Counter::INITIAL }
-    }
-
-    /// Sets the version counter, which is [`Counter::INITIAL`] otherwise. A `NULL` column is
-    /// `None` and means the same.
-    #[must_use]
-    pub fn version(mut self, version: impl Into<Counter>) -> Self {
-        self.version = version.into();
-        self
-    }
-
-    fn made(credential: Result<Credential, CredentialError>) -> Self {
-        Self { credential: credential.map(Cow::Owned), version: Counter::INITIAL }
-    }
-
-    pub(crate) const fn current_version(&self) -> Counter {
-        self.version
-    }
-
-    /// What tokens are bound to, given what the record carries.
-    pub(crate) fn effective(
-        self,
-        carried: Option<&'a Carried>,
-    ) -> Result<Cow<'a, Credential>, CredentialError> {
-        Ok(effective(self.credential?, carried))
-    }
-}
-
-/// The counter of a group of users: bumping it logs all of them out.
-///
-/// Groups of one kind, such as tenants, are told apart by their own names, so that a user who
-/// moves from one to another never matches by coincidence.
-#[derive(Clone, Copy, Debug)]
-pub struct Epoch<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) instance: Option<&'a str>,
-    pub(crate) counter: Counter,
-}
-
-impl<'a> Epoch<'a> {
-    /// The epoch of the one group of this kind.
-    #[must_use]
-    pub fn new(kind: &'a str, counter: impl Into<Counter>) -> Self {
-        Self { kind, instance: None, counter: counter.into() }
-    }
-
-    /// The epoch of the group `instance` (a tenant's identifier, say) among those of this kind.
-    #[must_use]
-    pub fn of(kind: &'a str, instance: &'a str, counter: impl Into<Counter>) -> Self {
-        Self { kind, instance: Some(instance), counter: counter.into() }
-    }
-
-    /// The name that is bound: `kind`, or `kind:instance`. A kind has no colon.
-    pub(crate) fn name(&self) -> Cow<'a, str> {
-        match self.instance {
-            Some(instance) => Cow::Owned(format!("{}:{instance}", self.kind)),
-            None => Cow::Borrowed(self.kind),
-        }
-    }
-}
-
 /// What is wrong with a user's record: a fault of the server or of its data, not of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -277,4 +175,15 @@ impl error::Error for RecordError {
             _ => None,
         }
     }
+}
+
+/// A counter as it is bound.
+pub(crate) fn count(counter: Counter) -> Result<u64, RecordError> {
+    counter.checked().ok_or(RecordError::NegativeCounter)
+}
+
+/// The value that follows in a counter of a user's record.
+pub(crate) fn following(counter: Counter, now: OffsetDateTime) -> Result<Counter, RecordError> {
+    count(counter)?;
+    counter.next(now).ok_or(RecordError::Exhausted)
 }

@@ -5,10 +5,10 @@ use std::{fmt, future::Future};
 use time::OffsetDateTime;
 
 use crate::{
-    binding::credential::Carried,
+    binding::{Binding, credential::Carried, epoch::Epoch},
     counter::Counter,
     sessions::SessionTable,
-    user::{Binding, Epoch, RecordError, User},
+    user::{RecordError, User, following},
 };
 
 /// What a decision makes of the user's record: to be written in one statement, on condition that
@@ -60,7 +60,7 @@ impl Change {
 
     /// Every token is dead, and the list of sessions is empty.
     pub(crate) fn logged_out(user: &dyn User, now: OffsetDateTime) -> Result<Self, RecordError> {
-        let version = user.binding().current_version().following(now)?;
+        let version = following(user.binding().current_version(), now)?;
         let sessions = user.sessions().map(|table| table.emptied(now));
         Ok(Self { version, sessions, ..Self::none(user) })
     }

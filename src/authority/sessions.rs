@@ -5,15 +5,9 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-use super::{
-    Authority,
-    issue::{Issue, IssueError},
-    kernel::{
-        kind::Kind,
-        mint::Draft,
-        record::{Record, count},
-    },
-};
+use super::Authority;
+use super::issue::{Issue, IssueError};
+use super::kernel::{kind::Kind, mint::Draft, record::Record};
 use crate::{
     authority::{
         decision::{Change, Decision},
@@ -27,7 +21,7 @@ use crate::{
         RefreshToken, Token,
         purpose::{Access, NoClaims},
     },
-    user::{RecordError, User},
+    user::{RecordError, User, count, following},
 };
 
 impl Authority {
@@ -410,7 +404,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
         let own = table
             .admit(id, &self.authority.settings.sessions, now)
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;
-        let version = self.user.binding().current_version().following(now)?;
+        let version = following(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
         let (table, slot) = table.keep_only(own, record.version, now)?;
         let tokens = self.tokens(&record, session.context(), now, &slot)?;

@@ -5,7 +5,9 @@ use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
-    binding::credential::Credential, counter::Counter, entropy::EntropyError, user::Epoch,
+    binding::{credential::Credential, epoch::Epoch},
+    counter::Counter,
+    entropy::EntropyError,
 };
 
 /// Whose row is to be read.

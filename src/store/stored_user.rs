@@ -7,13 +7,15 @@ use super::{Columns, Lanes, Row, StoreError, Update, UserEpoch};
 use crate::{
     authority::decision::Change,
     binding::{
+        Binding,
         credential::{Carried, Credential, effective},
+        epoch::Epoch,
         key_cache::KeyCache,
     },
     bytes::constant_time,
     counter::Counter,
     sessions::SessionTable,
-    user::{Binding, Epoch, User},
+    user::User,
 };
 
 /// A user, as a store yields it: what tokens are bound to, and the fields that the application

@@ -11,7 +11,7 @@ use crate::{
     bytes::constant_time,
     counter::Counter,
     token::purpose::Purpose,
-    user::{MAX_ID_BYTES, RecordError, User},
+    user::{MAX_ID_BYTES, RecordError, User, count, following},
 };
 
 /// The record's part of a derivation's body.
@@ -95,10 +95,5 @@ pub(crate) fn next_lane<P: Purpose>(
     user: &dyn User,
     now: OffsetDateTime,
 ) -> Result<Counter, RecordError> {
-    user.lane(P::TYP).ok_or(RecordError::Lane)?.following(now)
-}
-
-/// The value as it is bound.
-pub(crate) fn count(counter: Counter) -> Result<u64, RecordError> {
-    counter.checked().ok_or(RecordError::NegativeCounter)
+    following(user.lane(P::TYP).ok_or(RecordError::Lane)?, now)
 }

@@ -4,10 +4,7 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use crate::bytes::span::Span;
-use crate::clock::numeric_date;
-use crate::counter::Counter;
-use crate::sessions::SessionId;
+use crate::{bytes::span::Span, clock::numeric_date, counter::Counter, sessions::SessionId};
 
 /// The registered claims of a verified token (RFC 7519 §4.1).
 ///
