@@ -10,7 +10,8 @@ mod bytes;
 mod clock;
 mod counter;
 mod entropy;
-mod keys;
+mod error;
+pub mod keys;
 #[cfg(feature = "live")]
 pub mod live;
 #[cfg(feature = "password")]
@@ -24,33 +25,28 @@ pub mod store;
 mod token;
 mod user;
 
-#[cfg(feature = "asymmetric")]
-pub use keys::asymmetric;
 pub use token::one_time;
 
 pub use authority::adoption::Adoption;
 pub use authority::decision::{Change, Committed, Decision};
 pub use authority::session::Session;
 pub use authority::{
-    Authority, AuthorityBuilder, BindingMode, ConfigError, Issue, IssueError, Opened, OpenedOnce,
-    Peeked, RefreshError, Refreshed, SessionTokens, Used,
+    Authority, AuthorityBuilder, BindingMode, Issue, IssueError, Opened, OpenedOnce, Peeked,
+    RefreshError, Refreshed, SessionTokens, Used, VerifyError,
 };
 pub use binding::context::Context;
 pub use binding::credential::{Carried, Credential, CredentialError};
-pub use binding::fingerprint::{Fingerprint, FingerprintError};
+pub use binding::fingerprint::Fingerprint;
 pub use binding::key_cache::KeyCache;
 pub use binding::{Binding, epoch::Epoch};
 pub use clock::{Clock, MAX_LIFETIME, SystemClock};
 pub use counter::Counter;
 pub use entropy::{Entropy, EntropyError, SystemEntropy};
-pub use keys::key_ring::{KeyRing, KeyRingError};
-pub use keys::master_key::{MasterKey, SecretError};
-pub use rejection::{Reason, Rejection, Stage, VerifyError};
+pub use error::{ConfigError, ParseError};
+pub use keys::{KeyRing, MasterKey};
+pub use rejection::{Reason, Rejection, Stage};
 pub use sessions::event::{EventKind, SessionEvent};
-pub use sessions::{
-    OnReuse, PolicyError, SessionId, SessionIdError, SessionInfo, SessionPolicy, SessionTable,
-    TableError, WhenFull,
-};
+pub use sessions::{OnReuse, SessionId, SessionInfo, SessionPolicy, SessionTable, WhenFull};
 pub use token::claims::private::ClaimsError;
 pub use token::claims::{names::REGISTERED_CLAIMS, registered::Registered};
 pub use token::purpose::{Access, NoClaims, Purpose, Refresh, Use};

@@ -138,7 +138,7 @@ impl World {
                 let user = self.user.clone();
                 let seen = authority.verify(&access, |_| Ok::<_, Infallible>(Some(user)));
                 let Ok(session) = seen else { return };
-                let tokens = self.commit(authority.log_out_others(&session).unwrap());
+                let tokens = self.commit(authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap());
                 self.end_all();
                 self.hand_out(&tokens, 0);
             }
@@ -150,7 +150,7 @@ impl World {
             Step::LogOutUnused(seconds) => {
                 let since = instant(self.now() - i64::from(seconds));
                 let mut out = Vec::new();
-                let decision = authority.revoke_where(&self.user, |info| {
+                let decision = authority.log_out_where(&self.user, |info| {
                     let is_out = info.last_seen() < since;
                     out.extend(is_out.then_some(info.id()));
                     is_out

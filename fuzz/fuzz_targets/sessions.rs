@@ -91,7 +91,7 @@ impl Server {
             let seen = self.authority.verify(&access, |_| Ok::<_, Infallible>(Some(user)));
             assert_eq!(seen.is_ok(), session.is_some(), "an access token");
             if let Ok(seen) = seen {
-                match self.authority.log_out_others(&seen) {
+                match self.authority.issue::<Access>(seen.user(), &NoClaims {}).log_out_others(&seen) {
                     Ok(decision) => {
                         let (after, tokens) = commit(user, decision);
                         assert_eq!(self.authority.sessions(&after).unwrap().len(), 1);
@@ -168,7 +168,7 @@ impl Server {
         let (after, ()) = commit(user, authority.log_out_everywhere(user).unwrap());
         assert!(authority.sessions(&after).unwrap().is_empty());
         let listed = authority.sessions(user).unwrap();
-        let (after, ended) = commit(user, authority.revoke_where(user, |_| true).unwrap());
+        let (after, ended) = commit(user, authority.log_out_where(user, |_| true).unwrap());
         assert_eq!(ended, listed.len());
         assert!(authority.sessions(&after).unwrap().is_empty());
         for info in &listed {

@@ -1,36 +1,35 @@
 //! Issuing a token.
 
-use std::{error, fmt};
+use std::fmt;
 
 use time::{Duration, OffsetDateTime};
 
-use super::{
-    Authority,
-    kernel::{
-        kind::Kind,
-        mint::Draft,
-        record::{Record, next_lane},
-    },
+use super::kernel::{
+    kind::Kind,
+    mint::Draft,
+    record::{Record, next_lane},
 };
 use crate::{
-    authority::decision::{Change, Decision},
+    authority::{
+        decision::{Change, Decision},
+        error::IssueError,
+        kernel::core::Core,
+    },
     binding::context::Context,
     clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, to_numeric_date},
-    entropy::EntropyError,
-    rejection::Rejection,
-    sessions::{NoSlot, SessionInfo},
+    sessions::SessionInfo,
     token::{
         Token,
-        claims::private::{self, ClaimsError},
+        claims::private,
         purpose::{Purpose, Use},
     },
-    user::{RecordError, User},
+    user::User,
 };
 
-/// A token in the making: see [`Authority::issue`].
+/// A token in the making: see [`Authority::issue`](crate::Authority::issue).
 #[must_use = "nothing is issued before `sign`"]
 pub struct Issue<'a, P: Purpose> {
-    pub(super) authority: &'a Authority,
+    pub(super) core: &'a Core,
     pub(super) user: &'a dyn User,
     claims: &'a P::Claims,
     lifetime: Option<Duration>,
@@ -39,13 +38,9 @@ pub struct Issue<'a, P: Purpose> {
 }
 
 impl<'a, P: Purpose> Issue<'a, P> {
-    pub(super) const fn new(
-        authority: &'a Authority,
-        user: &'a dyn User,
-        claims: &'a P::Claims,
-    ) -> Self {
+    pub(super) const fn new(core: &'a Core, user: &'a dyn User, claims: &'a P::Claims) -> Self {
         let context = Context::new();
-        Self { authority, user, claims, lifetime: None, audience: Vec::new(), context }
+        Self { core, user, claims, lifetime: None, audience: Vec::new(), context }
     }
 
     /// Sets how long the token lives: 1 second to [`MAX_LIFETIME`]. A fraction of a second is
@@ -76,7 +71,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
     /// [`IssueError`]: nothing was issued.
     pub fn sign(self) -> Result<Token<P>, IssueError> {
         let record = self.record()?;
-        self.mint(&record, &self.context, self.authority.now(), None)
+        self.mint(&record, &self.context, self.core.now(), None)
     }
 
     /// Makes the token, and all older ones of this user and purpose void: the user's counter for
@@ -93,7 +88,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
             );
         };
         let mut record = self.record()?;
-        let now = self.authority.now();
+        let now = self.core.now();
         let lane = next_lane::<P>(self.user, now)?;
         record.move_lane(lane)?;
         let token = self.mint(&record, &self.context, now, None)?;
@@ -111,7 +106,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
         if let Some(kind) = self.context.lacks(P::CONTEXT) {
             return Err(IssueError::MissingContext { kind });
         }
-        let settings = &self.authority.settings;
+        let settings = &self.core.settings;
         Ok(Record::of(settings, Kind::of::<P>(settings), self.user)?)
     }
 
@@ -124,10 +119,10 @@ impl<'a, P: Purpose> Issue<'a, P> {
         session: Option<&SessionInfo>,
     ) -> Result<Token<P>, IssueError> {
         let (iat, exp) = self.validity(now, session)?;
-        let default = [&*self.authority.settings.audience];
+        let default = [&*self.core.settings.audience];
         let named = self.addressees()?;
-        self.authority.mint(Draft {
-            kind: Kind::of::<P>(&self.authority.settings),
+        self.core.mint(Draft {
+            kind: Kind::of::<P>(&self.core.settings),
             user_id: self.user.id(),
             record,
             context,
@@ -146,7 +141,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
         now: OffsetDateTime,
         session: Option<&SessionInfo>,
     ) -> Result<(u64, u64), IssueError> {
-        let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.authority.settings.lifetime);
+        let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.core.settings.lifetime);
         if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
             return Err(IssueError::Lifetime);
         }
@@ -178,152 +173,5 @@ impl<P: Purpose> fmt::Debug for Issue<'_, P> {
             .field("audience", &self.audience)
             .field("context", &self.context)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a token could not be issued.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum IssueError {
-    /// The user is not active.
-    InactiveUser,
-    /// The user's record is not fit to be bound to.
-    Record(RecordError),
-    /// The application's claims are not fit for a token.
-    Claims(ClaimsError),
-    /// The lifetime is not 1 second to [`MAX_LIFETIME`].
-    Lifetime,
-    /// An audience is empty.
-    Audience,
-    /// A kind or a value of the context is empty or too long.
-    Context,
-    /// A kind of context that the purpose demands was not set.
-    MissingContext {
-        /// The kind.
-        kind: &'static str,
-    },
-    /// The token would be longer than the authority's cap, and so rejected.
-    TooLong {
-        /// The token's length, in bytes.
-        bytes: usize,
-        /// The cap, in bytes.
-        max: usize,
-    },
-    /// All of the user's session slots are taken, and the policy refuses a login then
-    /// ([`WhenFull::Refuse`](crate::WhenFull::Refuse)).
-    SessionsFull,
-    /// The session that was to be kept is not alive: its token is as good as rejected.
-    SessionOver(Rejection),
-    /// The session that was to be kept is that of a token that was issued without one.
-    NoSession,
-    /// A new password was to be set, and the record has the credential that it had.
-    SameCredential,
-    /// The new tokens take the context in which the old one was presented, and another one was
-    /// set.
-    ContextPresented,
-    /// The refresh token was opened by another authority.
-    OtherAuthority,
-    /// The clock stands before 1970 or after 9999.
-    Clock,
-    /// The source of randomness failed.
-    Entropy(EntropyError),
-    /// The asymmetric key did not sign.
-    Signing,
-}
-
-impl fmt::Display for IssueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InactiveUser => f.write_str("the user is not active"),
-            Self::Record(_) => f.write_str("the user's record is not fit to be bound to"),
-            Self::Claims(_) => f.write_str("the application's claims are not fit for a token"),
-            Self::Lifetime => {
-                write!(
-                    f,
-                    "the lifetime, of the call or of the purpose, takes 1 second to {} days",
-                    MAX_LIFETIME.whole_days()
-                )
-            }
-            Self::Audience => f.write_str("an audience is empty"),
-            Self::Context => write!(
-                f,
-                "kinds and values of a context take 1 to {} bytes each",
-                Context::MAX_BYTES
-            ),
-            Self::MissingContext { kind } => write!(
-                f,
-                "a token of this purpose is bound to the context {kind:?}, which was not set \
-                 (`Issue::context`)"
-            ),
-            Self::TooLong { bytes, max } => write!(
-                f,
-                "the token takes {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
-                 `AuthorityBuilder::max_token_bytes`"
-            ),
-            Self::SessionsFull => f.write_str(
-                "all of the user's sessions are taken: let the user log another device out first, \
-                 or evict (`SessionPolicy::when_full`)",
-            ),
-            Self::SessionOver(_) => f.write_str(
-                "the session to keep is over, or the record is another one than it was verified on",
-            ),
-            Self::NoSession => f.write_str(
-                "the token was issued without a session: there is none to keep; log the user out \
-                 everywhere instead",
-            ),
-            Self::SameCredential => f.write_str(
-                "the record has the credential that it had: pass it with the new hash, and without \
-                 a carry",
-            ),
-            Self::ContextPresented => f.write_str(
-                "the new tokens take the context in which the old one was presented: leave \
-                 `Issue::context` out",
-            ),
-            Self::OtherAuthority => f.write_str(
-                "the refresh token was opened by another authority: issue the new ones by that one",
-            ),
-            Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
-            Self::Entropy(_) => f.write_str("the token got no random id"),
-            Self::Signing => f.write_str("the asymmetric key did not sign"),
-        }
-    }
-}
-
-impl error::Error for IssueError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Record(error) => Some(error),
-            Self::SessionOver(rejection) => Some(rejection),
-            Self::Claims(error) => Some(error),
-            Self::Entropy(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<NoSlot> for IssueError {
-    fn from(error: NoSlot) -> Self {
-        match error {
-            NoSlot::Full => Self::SessionsFull,
-            NoSlot::Exhausted => Self::Record(RecordError::Exhausted),
-        }
-    }
-}
-
-impl From<RecordError> for IssueError {
-    fn from(error: RecordError) -> Self {
-        Self::Record(error)
-    }
-}
-
-impl From<ClaimsError> for IssueError {
-    fn from(error: ClaimsError) -> Self {
-        Self::Claims(error)
-    }
-}
-
-impl From<EntropyError> for IssueError {
-    fn from(error: EntropyError) -> Self {
-        Self::Entropy(error)
     }
 }

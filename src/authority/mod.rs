@@ -3,11 +3,13 @@
 pub(crate) mod adoption;
 mod builder;
 pub(crate) mod decision;
+pub(crate) mod error;
 mod issue;
 mod kernel;
 mod one_time;
 mod refresh;
 pub(crate) mod session;
+mod session_tokens;
 mod sessions;
 mod verify;
 
@@ -16,23 +18,25 @@ use std::{fmt, future::Future, sync::Arc};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-pub use self::builder::{AuthorityBuilder, BindingMode, ConfigError};
-pub use self::issue::{Issue, IssueError};
-pub use self::one_time::{OpenedOnce, Peeked, Used};
-pub use self::refresh::{RefreshError, Refreshed};
-pub use self::sessions::SessionTokens;
-pub use self::verify::Opened;
-use self::{
-    builder::Settings,
-    kernel::{kind::Kind, pinned::Keys, record::Record},
+use self::kernel::{core::Core, kind::Kind, record::Record};
+pub use self::{
+    builder::AuthorityBuilder,
+    error::{IssueError, RefreshError, VerifyError},
+    issue::Issue,
+    kernel::settings::BindingMode,
+    one_time::{OpenedOnce, Peeked, Used},
+    refresh::Refreshed,
+    session_tokens::SessionTokens,
+    verify::Opened,
 };
 use crate::{
     authority::session::Session,
     binding::context::Context,
     bytes::base64url,
     clock,
+    error::ConfigError,
     keys::key_ring::KeyRing,
-    rejection::{Rejection, VerifyError},
+    rejection::Rejection,
     token::{
         Token,
         purpose::{Access, NoClaims, Purpose, Use},
@@ -89,36 +93,10 @@ use crate::{
 #[derive(Clone)]
 #[must_use = "a changed authority is a new value, which is to replace the old one"]
 pub struct Authority {
-    settings: Arc<Settings>,
-    keys: Arc<Keys>,
+    core: Core,
 }
 
 impl Authority {
-    /// An authority with the default settings: see [`builder`](Self::builder) for the others.
-    ///
-    /// `issuer` is the `iss` of its tokens, `audience` the `aud` that they carry and that it
-    /// accepts: 1 to 512 bytes each, by custom URLs. Changing either kills every live token.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] for an issuer or an audience out of bounds.
-    pub fn new(
-        keys: impl Into<KeyRing>,
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-    ) -> Result<Self, ConfigError> {
-        Self::builder(keys, issuer, audience).build()
-    }
-
-    /// Starts an authority with settings of its own.
-    pub fn builder(
-        keys: impl Into<KeyRing>,
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-    ) -> AuthorityBuilder {
-        AuthorityBuilder::new(keys.into(), issuer.into(), audience.into())
-    }
-
     /// The same authority with another key ring: for a rotation while the process runs.
     ///
     /// This authority and its other clones keep the ring that they have: replace them all by the
@@ -126,28 +104,28 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NoSigningKey`] and [`ConfigError::LegacySecret`], as at the start.
+    /// [`ConfigError`] for a key that the binding mode or the adoption cannot use, as at the start.
     pub fn with_keys(&self, keys: impl Into<KeyRing>) -> Result<Self, ConfigError> {
         let keys = keys.into();
-        self.settings.check_keys(&keys)?;
-        Ok(Self { settings: Arc::clone(&self.settings), keys: Arc::new(Keys::new(keys)) })
+        self.core.settings.check_keys(&keys)?;
+        Ok(Self { core: Core::new(Arc::clone(&self.core.settings), keys) })
     }
 
     /// The key ring.
     pub fn keys(&self) -> &KeyRing {
-        &self.keys.ring
+        self.core.keys()
     }
 
     /// The `iss` of its tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.settings.issuer
+        &self.core.settings.issuer
     }
 
     /// The `aud` that it accepts.
     #[must_use]
     pub fn audience(&self) -> &str {
-        &self.settings.audience
+        &self.core.settings.audience
     }
 
     /// Issues an access token: at login.
@@ -190,7 +168,7 @@ impl Authority {
         user: &'a dyn User,
         claims: &'a P::Claims,
     ) -> Issue<'a, P> {
-        Issue::new(self, user, claims)
+        Issue::new(&self.core, user, claims)
     }
 
     /// Verifies a token: on each request.
@@ -213,7 +191,7 @@ impl Authority {
     ) -> Result<Session<U, P::Claims>, VerifyError<E>> {
         let opened = self.open(token)?;
         let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
-        opened.verify(user).map_err(|error| error.map_lookup(|never| match never {}))
+        opened.verify(user).map_err(VerifyError::of_lookup)
     }
 
     /// [`verify`](Self::verify) with a lookup that is awaited.
@@ -248,7 +226,7 @@ impl Authority {
     {
         let opened = self.open(token)?;
         let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
-        opened.verify(user).map_err(|error| error.map_lookup(|never| match never {}))
+        opened.verify(user).map_err(VerifyError::of_lookup)
     }
 
     /// The first of two steps: all that can be checked before the user's record is known.
@@ -266,7 +244,7 @@ impl Authority {
                  it up with `Authority::open_once` (`Service::peek`, `Service::one_time`)"
             );
         };
-        Opened::new(self, token)
+        Opened::new(&self.core, token)
     }
 
     /// The HS256 key of this user's tokens of purpose `P` under the current master key: for a
@@ -284,10 +262,10 @@ impl Authority {
         user: &dyn User,
         context: &Context,
     ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
-        let kind = Kind::of::<P>(&self.settings);
-        let record = Record::of(&self.settings, kind, user)?;
+        let kind = Kind::of::<P>(&self.core.settings);
+        let record = Record::of(&self.core.settings, kind, user)?;
         let body = record.body(user.id(), context);
-        Ok(self.current_key(kind).derivation().user_key(&body))
+        Ok(self.core.current_key(kind).derivation().user_key(&body))
     }
 
     /// The claim `stamp` that a stamp-mode token of this user and purpose carries under the
@@ -307,26 +285,27 @@ impl Authority {
         jti: &str,
         exp: OffsetDateTime,
     ) -> Result<String, RecordError> {
-        let kind = Kind::of::<P>(&self.settings);
-        let record = Record::of(&self.settings, kind, user)?;
+        let kind = Kind::of::<P>(&self.core.settings);
+        let record = Record::of(&self.core.settings, kind, user)?;
         let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(clock::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
-        Ok(base64url::encode(&self.current_key(kind).derivation().stamp(&body, jti, exp)))
+        Ok(base64url::encode(&self.core.current_key(kind).derivation().stamp(&body, jti, exp)))
     }
 
+    #[cfg(feature = "live")]
     pub(crate) fn leeway(&self) -> Duration {
-        Duration::seconds(self.settings.leeway.cast_signed())
+        self.core.leeway()
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {
-        self.settings.clock.now()
+        self.core.now()
     }
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
-            .field("settings", &self.settings)
+            .field("settings", &self.core.settings)
             .field("keys", self.keys())
             .finish()
     }

@@ -14,10 +14,15 @@ use super::{
     verify::Opened,
 };
 use crate::{
-    authority::decision::{Change, Decision},
+    authority::{
+        decision::{Change, Decision},
+        error::VerifyError,
+        kernel::core::Core,
+        session::Session,
+    },
     binding::context::Context,
     clock,
-    rejection::{Reason, Rejection, Stage, VerifyError},
+    rejection::{Reason, Rejection, Stage},
     token::{
         Token,
         claims::{private, registered::Registered},
@@ -38,9 +43,9 @@ impl Authority {
         token: &Token<P>,
         lookup: impl FnOnce(&str) -> Result<Option<U>, E>,
     ) -> Result<Peeked<U, P::Claims>, VerifyError<E>> {
-        let opened = Opened::new(self, token)?;
+        let opened = Opened::new(&self.core, token)?;
         let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
-        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
+        Ok(Peeked::of(opened.verify(user).map_err(VerifyError::of_lookup)?))
     }
 
     /// [`peek`](Self::peek) with a lookup that is awaited.
@@ -58,9 +63,9 @@ impl Authority {
         U: User,
         F: Future<Output = Result<Option<U>, E>>,
     {
-        let opened = Opened::new(self, token)?;
+        let opened = Opened::new(&self.core, token)?;
         let user = lookup(opened.user_id().to_owned()).await.map_err(VerifyError::Lookup)?;
-        opened.peek(user).map_err(|error| error.map_lookup(|never| match never {}))
+        Ok(Peeked::of(opened.verify(user).map_err(VerifyError::of_lookup)?))
     }
 
     /// The first of two steps of using up a token that can be used once: when the form behind the
@@ -77,7 +82,7 @@ impl Authority {
                 "a token of this purpose can be used many times: `Authority::verify` is for it"
             );
         };
-        OpenedOnce::new(self, Kind::of::<P>(&self.settings), token)
+        OpenedOnce::new(&self.core, Kind::of::<P>(&self.core.settings), token)
     }
 }
 
@@ -89,23 +94,19 @@ impl Authority {
 /// compare-and-set finds that the record was changed meanwhile, look it up and decide again.
 #[must_use = "nothing is used up before the decision is committed"]
 pub struct OpenedOnce<'a, P> {
-    pub(super) authority: &'a Authority,
+    pub(super) core: &'a Core,
     pub(super) token: Token<P>,
     pub(super) ours: Ours<'a>,
 }
 
 impl<'a, P> OpenedOnce<'a, P> {
-    pub(super) fn new(
-        authority: &'a Authority,
-        kind: Kind,
-        token: Token<P>,
-    ) -> Result<Self, Rejection> {
-        let compact = authority.split(token.expose())?;
-        let found = authority
+    pub(super) fn new(core: &'a Core, kind: Kind, token: Token<P>) -> Result<Self, Rejection> {
+        let compact = core.split(token.expose())?;
+        let found = core
             .find_key(compact.header, kind)
-            .ok_or_else(|| authority.explain_header(compact.header, kind))?;
-        let ours = Ours::open(authority, kind, found, compact, authority.now())?;
-        Ok(Self { authority, token, ours })
+            .ok_or_else(|| core.explain_header(compact.header, kind))?;
+        let ours = Ours::open(&core.settings, kind, found, compact, core.now())?;
+        Ok(Self { core, token, ours })
     }
 
     /// The id of the user whose record is to be looked up.
@@ -139,7 +140,7 @@ impl<'a, P> OpenedOnce<'a, P> {
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
         let user = check_user(Some(user), self.user_id())?;
-        self.ours.confirm(self.authority, self.token.presented(), user, now)
+        self.ours.confirm(&self.core.settings, self.token.presented(), user, now)
     }
 }
 
@@ -150,7 +151,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     ///
     /// Those of [`Opened::verify`].
     pub fn peek<U: User>(&self, user: U) -> Result<Peeked<U, P::Claims>, VerifyError> {
-        self.confirm(&user, self.authority.now())?;
+        self.confirm(&user, self.core.now())?;
         Ok(Peeked { user, claims: self.claims()?, registered: self.registered() })
     }
 
@@ -175,7 +176,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     /// Those of [`Opened::verify`], and a
     /// [`RecordError::Exhausted`](crate::RecordError::Exhausted).
     pub fn consume(&self, user: &dyn User) -> Result<Decision<Used<P::Claims>>, VerifyError> {
-        let now = self.authority.now();
+        let now = self.core.now();
         self.confirm(user, now)?;
         let claims = self.claims()?;
         let change = match P::USE {
@@ -221,7 +222,8 @@ pub struct Peeked<U, C> {
 }
 
 impl<U, C> Peeked<U, C> {
-    pub(super) const fn new(user: U, claims: C, registered: Registered) -> Self {
+    fn of(session: Session<U, C>) -> Self {
+        let (user, claims, registered) = session.into_parts();
         Self { user, claims, registered }
     }
 

@@ -1,21 +1,25 @@
 //! Refresh: one token for the next, and what a token that was used before tells.
 
-use std::{error, fmt, sync::Arc};
+use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::{
     Authority,
-    issue::{Issue, IssueError},
+    issue::Issue,
     kernel::kind::Kind,
     one_time::OpenedOnce,
-    sessions::{SessionTokens, table},
+    session_tokens::SessionTokens,
+    sessions::{self, table},
 };
 use crate::{
-    authority::decision::{Change, Decision},
+    authority::{
+        decision::{Change, Decision},
+        error::{IssueError, RefreshError},
+    },
     clock::to_numeric_date,
-    rejection::{Reason, Rejection, Stage, VerifyError},
+    rejection::{Reason, Rejection, Stage},
     sessions::{
         Rotation, SessionId, Slot,
         event::{EventKind, SessionEvent},
@@ -26,7 +30,7 @@ use crate::{
         claims::private,
         purpose::{Access, NoClaims, Refresh},
     },
-    user::{RecordError, User},
+    user::User,
 };
 
 impl Authority {
@@ -71,7 +75,7 @@ impl Authority {
     /// }
     /// ```
     pub fn open_refresh(&self, token: RefreshToken) -> Result<OpenedOnce<'_, Refresh>, Rejection> {
-        OpenedOnce::new(self, Kind::refresh(), token)
+        OpenedOnce::new(&self.core, Kind::refresh(), token)
     }
 }
 
@@ -82,7 +86,7 @@ impl OpenedOnce<'_, Refresh> {
     ///
     /// Those of [`Issue::refresh`].
     pub fn refresh(&self, user: &dyn User) -> Result<Decision<Refreshed>, RefreshError> {
-        self.authority.issue::<Access>(user, &NoClaims {}).refresh(self)
+        Issue::<Access>::new(self.core, user, &NoClaims {}).refresh(self)
     }
 
     /// Logs out the session that this token is of, in place of refreshing it (RFC 7009); whether the
@@ -98,12 +102,12 @@ impl OpenedOnce<'_, Refresh> {
     /// [`RefreshError::Rejected`], for a token that a refresh would refuse as not genuine, and
     /// [`RefreshError::Record`]. Nothing was changed then.
     pub fn log_out(&self, user: &dyn User) -> Result<Decision<bool>, RefreshError> {
-        self.confirm(user, self.authority.now())?;
+        self.confirm(user, self.core.now())?;
         let (session, _) = self.session()?;
         if private::has_any(self.ours.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
-        self.authority.log_out(user, session).map_err(RefreshError::Record)
+        sessions::log_out(user, session, self.core.now()).map_err(RefreshError::Record)
     }
 
     /// `sid` and `seq`, without which the kernel lets no refresh token pass.
@@ -156,16 +160,16 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         self,
         opened: &OpenedOnce<'_, Refresh>,
     ) -> Result<Decision<Refreshed<C>>, RefreshError> {
-        if !Arc::ptr_eq(&self.authority.settings, &opened.authority.settings) {
+        if !self.core.is_of(opened.core) {
             return Err(IssueError::OtherAuthority.into());
         }
-        let now = self.authority.now();
+        let now = self.core.now();
         let record = opened.confirm(self.user, now)?;
         self.lacks_context()?;
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let session = opened.session()?;
         let table = table(self.user).map_err(RefreshError::Record)?;
-        let policy = &self.authority.settings.sessions;
+        let policy = &self.core.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
         if private::has_any(opened.ours.payload.own()) {
@@ -246,63 +250,6 @@ impl<C> fmt::Debug for Refreshed<C> {
             Self::Ahead(reason, event) => {
                 f.debug_tuple("Ahead").field(reason).field(event).finish()
             }
-        }
-    }
-}
-
-/// Why a refresh came to no decision.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RefreshError {
-    /// The token is not accepted.
-    Rejected(Rejection),
-    /// The user's record is not fit to be used.
-    Record(RecordError),
-    /// The token is right, and the new ones could not be issued.
-    Issue(IssueError),
-}
-
-impl fmt::Display for RefreshError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected(rejection) => rejection.fmt(f),
-            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
-            Self::Issue(_) => f.write_str("the new tokens could not be issued"),
-        }
-    }
-}
-
-impl error::Error for RefreshError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Rejected(_) => None,
-            Self::Record(error) => Some(error),
-            Self::Issue(error) => Some(error),
-        }
-    }
-}
-
-impl From<Rejection> for RefreshError {
-    fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
-    }
-}
-
-impl From<IssueError> for RefreshError {
-    fn from(error: IssueError) -> Self {
-        match error {
-            IssueError::Record(error) => Self::Record(error),
-            other => Self::Issue(other),
-        }
-    }
-}
-
-impl From<VerifyError> for RefreshError {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Rejected(rejection) => Self::Rejected(rejection),
-            VerifyError::Lookup(never) => match never {},
-            VerifyError::Record(error) => Self::Record(error),
         }
     }
 }

@@ -4,19 +4,15 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::{
-    Authority,
-    kernel::{
-        kind::Kind,
-        own_token::{Ours, check_user, unusable},
-        record::Record,
-    },
-    one_time::Peeked,
+use super::kernel::{
+    kind::Kind,
+    own_token::{Ours, check_user, unusable},
+    record::Record,
 };
 use crate::{
-    authority::{adoption::LegacyToken, session::Session},
+    authority::{adoption::LegacyToken, error::VerifyError, kernel::core::Core, session::Session},
     clock,
-    rejection::{Reason, Rejection, Stage, VerifyError},
+    rejection::{Reason, Rejection, Stage},
     token::{
         Token,
         claims::private,
@@ -26,12 +22,12 @@ use crate::{
 };
 
 /// A token that this server issued for this user and that has not expired, before the user's
-/// record is known: see [`Authority::open`].
+/// record is known: see [`Authority::open`](crate::Authority::open).
 ///
 /// It proves nothing yet about revocation, nor in key mode about the other claims.
 #[must_use = "nothing is verified before `verify`"]
 pub struct Opened<'a, P> {
-    authority: &'a Authority,
+    core: &'a Core,
     token: &'a Token<P>,
     inner: Inner<'a>,
 }
@@ -44,22 +40,20 @@ enum Inner<'a> {
 
 impl<'a, P: Purpose> Opened<'a, P> {
     #[inline(always)]
-    pub(super) fn new(authority: &'a Authority, token: &'a Token<P>) -> Result<Self, Rejection> {
-        let settings = &*authority.settings;
+    pub(super) fn new(core: &'a Core, token: &'a Token<P>) -> Result<Self, Rejection> {
+        let settings = &*core.settings;
         let kind = Kind::of::<P>(settings);
-        let compact = authority.split(token.expose())?;
-        let inner = match (authority.find_key(compact.header, kind), &settings.adoption) {
-            (Some(key), _) => {
-                Inner::Ours(Ours::open(authority, kind, key, compact, authority.now())?)
-            }
+        let compact = core.split(token.expose())?;
+        let inner = match (core.find_key(compact.header, kind), &settings.adoption) {
+            (Some(key), _) => Inner::Ours(Ours::open(settings, kind, key, compact, core.now())?),
             (None, Some(adoption))
                 if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
             {
-                Inner::Legacy(adoption.open(compact, authority.now(), settings.leeway)?)
+                Inner::Legacy(adoption.open(compact, core.now(), settings.leeway)?)
             }
-            _ => return Err(authority.explain_header(compact.header, kind)),
+            _ => return Err(core.explain_header(compact.header, kind)),
         };
-        Ok(Self { authority, token, inner })
+        Ok(Self { core, token, inner })
     }
 
     /// The id of the user whose record is to be looked up.
@@ -90,12 +84,12 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[inline(always)]
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Session<U, P::Claims>, VerifyError> {
         let user = check_user(user, self.user_id())?;
-        let now = self.authority.now();
-        let settings = &*self.authority.settings;
+        let now = self.core.now();
+        let settings = &*self.core.settings;
         match self.inner {
             Inner::Ours(ours) => {
-                ours.confirm(self.authority, self.token.presented(), &user, now)?;
-                ours.check_session(self.authority, &user, now)?;
+                ours.confirm(settings, self.token.presented(), &user, now)?;
+                ours.check_session(settings, &user, now)?;
                 let claims = private::read(ours.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
@@ -110,15 +104,6 @@ impl<'a, P: Purpose> Opened<'a, P> {
                 Ok(Session::legacy(user, claims, registered))
             }
         }
-    }
-
-    /// [`verify`](Self::verify), for a token that can be used once.
-    pub(super) fn peek<U: User>(
-        self,
-        user: Option<U>,
-    ) -> Result<Peeked<U, P::Claims>, VerifyError> {
-        let (user, claims, registered) = self.verify(user)?.into_parts();
-        Ok(Peeked::new(user, claims, registered))
     }
 }
 

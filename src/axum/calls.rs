@@ -13,9 +13,8 @@ use super::{
     },
 };
 use crate::{
-    authority::SessionTokens,
+    authority::{SessionTokens, error::VerifyError},
     live::LiveGuard,
-    rejection::VerifyError,
     service::{Client, ServiceError},
     sessions::{SessionId, SessionInfo},
     token::{RefreshToken, Token, purpose::Access},

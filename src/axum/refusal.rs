@@ -13,8 +13,8 @@ use http::{
 use time::Duration;
 
 use crate::{
-    authority::IssueError, password::PasswordError, rejection::Reason, service::ServiceError,
-    store::StoreError,
+    authority::error::IssueError, password::PasswordError, rejection::Reason,
+    service::ServiceError, store::StoreError,
 };
 
 /// How long a client is asked to wait where the store did not answer, in seconds.

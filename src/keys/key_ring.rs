@@ -1,10 +1,11 @@
 //! The key ring: one current master key, and those that retire.
 
-use std::{error, fmt};
-
 use time::OffsetDateTime;
 
-use crate::keys::master_key::MasterKey;
+use crate::keys::{
+    error::{KeyError, Kind},
+    master_key::MasterKey,
+};
 
 /// One current master key, which issues, and any number of retiring ones, which still verify
 /// until their deadline.
@@ -60,9 +61,9 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
+    /// [`KeyError`] if the `kid`, the key or its asymmetric half is in the ring
     /// already.
-    pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
+    pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyError> {
         self.check_new(&key)?;
         self.retiring.push(Retiring { key, until });
         Ok(self)
@@ -73,9 +74,9 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
+    /// [`KeyError`] if the `kid`, the key or its asymmetric half is in the ring
     /// already: under a new name it would be the old secret still.
-    pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
+    pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyError> {
         self.check_new(&new)?;
         let key = std::mem::replace(&mut self.current, new);
         self.retiring.push(Retiring { key, until });
@@ -87,14 +88,14 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Current`] for the current key, which is to be rotated first, and
-    /// [`KeyRingError::Unknown`].
-    pub fn remove(mut self, kid: &str) -> Result<Self, KeyRingError> {
+    /// [`KeyError`] for the current key, which is to be rotated first, and
+    /// [`KeyError`].
+    pub fn remove(mut self, kid: &str) -> Result<Self, KeyError> {
         if self.current.kid() == kid {
-            return Err(KeyRingError::Current);
+            return Err(KeyError::new(Kind::Current));
         }
         let position = self.retiring.iter().position(|entry| entry.key.kid() == kid);
-        self.retiring.remove(position.ok_or(KeyRingError::Unknown)?);
+        self.retiring.remove(position.ok_or(KeyError::new(Kind::Unknown))?);
         Ok(self)
     }
 
@@ -111,9 +112,9 @@ impl KeyRing {
             .chain(self.retiring.iter().map(|entry| (&entry.key, Some(entry.until))))
     }
 
-    fn check_new(&self, new: &MasterKey) -> Result<(), KeyRingError> {
+    fn check_new(&self, new: &MasterKey) -> Result<(), KeyError> {
         match self.iter().any(|(key, _)| key.kid() == new.kid() || key.same_as(new)) {
-            true => Err(KeyRingError::Duplicate),
+            true => Err(KeyError::new(Kind::Duplicate)),
             false => Ok(()),
         }
     }
@@ -124,30 +125,6 @@ impl From<MasterKey> for KeyRing {
         Self::new(current)
     }
 }
-
-/// Why a key ring could not be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyRingError {
-    /// The `kid`, the key or its asymmetric half is in the ring already.
-    Duplicate,
-    /// No key of that `kid` is in the ring.
-    Unknown,
-    /// The current key cannot be removed.
-    Current,
-}
-
-impl fmt::Display for KeyRingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Duplicate => "this kid, this key or its asymmetric half is in the ring already",
-            Self::Unknown => "no key of this kid is in the ring",
-            Self::Current => "the current key cannot be removed: rotate to a new one first",
-        })
-    }
-}
-
-impl error::Error for KeyRingError {}
 
 #[cfg(test)]
 mod tests {
@@ -163,8 +140,8 @@ mod tests {
         let ring = KeyRing::new(key("a", 1)).retiring(key("b", 2), at).unwrap();
         for twice in [key("a", 3), key("b", 3), key("c", 1), key("c", 2)] {
             let error = ring.clone().retiring(twice.clone(), at).unwrap_err();
-            assert_eq!(error, KeyRingError::Duplicate);
-            assert_eq!(ring.clone().rotate(twice, at).unwrap_err(), KeyRingError::Duplicate);
+            assert_eq!(error, KeyError::new(Kind::Duplicate));
+            assert_eq!(ring.clone().rotate(twice, at).unwrap_err(), KeyError::new(Kind::Duplicate));
         }
     }
 
@@ -180,8 +157,8 @@ mod tests {
     fn only_a_retiring_key_can_be_removed() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let ring = KeyRing::new(key("a", 1)).rotate(key("b", 2), at).unwrap();
-        assert_eq!(ring.clone().remove("b").unwrap_err(), KeyRingError::Current);
-        assert_eq!(ring.clone().remove("c").unwrap_err(), KeyRingError::Unknown);
+        assert_eq!(ring.clone().remove("b").unwrap_err(), KeyError::new(Kind::Current));
+        assert_eq!(ring.clone().remove("c").unwrap_err(), KeyError::new(Kind::Unknown));
         assert_eq!(ring.remove("a").unwrap().iter().count(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Master keys: what the server knows.
 
-use std::{env, error, fmt};
+use std::{env, fmt};
 
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{KeyInit, Mac};
@@ -10,12 +10,11 @@ use zeroize::Zeroizing;
 #[cfg(feature = "asymmetric")]
 use std::sync::Arc;
 
+use crate::bytes::{base64url, hmac::HmacSha256};
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::keys::error::{self, KeyError, Kind};
 #[cfg(feature = "asymmetric")]
-use crate::keys::asymmetric::SigningKey;
-use crate::{
-    bytes::{base64url, hmac::HmacSha256},
-    entropy::{Entropy, EntropyError, SystemEntropy},
-};
+use crate::keys::signing_key::SigningKey;
 
 /// A server master key, named by its `kid` (RFC 7515 §4.1.4).
 ///
@@ -28,7 +27,7 @@ use crate::{
 /// ```
 /// use relatch::MasterKey;
 ///
-/// # fn main() -> Result<(), relatch::SecretError> {
+/// # fn main() -> Result<(), relatch::keys::KeyError> {
 /// // Once, to make one: print it into the secret store of the deployment.
 /// let text = MasterKey::generate("2026-11")?.expose_base64();
 ///
@@ -49,10 +48,10 @@ pub struct MasterKey {
 
 impl MasterKey {
     /// The least length of a master key, in bytes.
-    pub const MIN_BYTES: usize = 32;
+    pub const MIN_BYTES: usize = error::MIN_BYTES;
 
     /// The greatest length of a `kid`, in bytes.
-    pub const MAX_KID_BYTES: usize = 64;
+    pub const MAX_KID_BYTES: usize = error::MAX_KID_BYTES;
 
     /// A key from raw bytes, at least [`MIN_BYTES`](Self::MIN_BYTES) of them.
     ///
@@ -61,17 +60,16 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`SecretError::TooShort`] and [`SecretError::Kid`].
-    pub fn from_bytes(kid: impl Into<String>, bytes: &[u8]) -> Result<Self, SecretError> {
+    /// [`KeyError`].
+    pub fn from_bytes(kid: impl Into<String>, bytes: &[u8]) -> Result<Self, KeyError> {
         let kid = kid.into();
         if !is_kid(&kid) {
-            return Err(SecretError::Kid);
+            return Err(KeyError::new(Kind::Kid));
         }
         if bytes.len() < Self::MIN_BYTES {
-            return Err(SecretError::TooShort { bytes: bytes.len() });
+            return Err(KeyError::too_short(bytes.len()));
         }
-        let mac =
-            HmacSha256::new_from_slice(bytes).map_err(|_| SecretError::TooShort { bytes: 0 })?;
+        let mac = HmacSha256::new_from_slice(bytes).map_err(|_| KeyError::too_short(0))?;
         Ok(Self {
             kid,
             bytes: Zeroizing::new(bytes.to_vec()),
@@ -86,15 +84,15 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Base64`], and those of [`from_bytes`](Self::from_bytes).
-    pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, SecretError> {
+    /// [`KeyError`], and those of [`from_bytes`](Self::from_bytes).
+    pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let unpadded = text.trim_end_matches('=');
         if text.len() - unpadded.len() > 2 {
-            return Err(SecretError::Base64);
+            return Err(KeyError::new(Kind::Base64));
         }
         let alphabet = if text.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
-        let bytes = alphabet.decode_to_vec(unpadded).map_err(|_| SecretError::Base64)?;
+        let bytes = alphabet.decode_to_vec(unpadded).map_err(|_| KeyError::new(Kind::Base64))?;
         let bytes = Zeroizing::new(bytes);
         Self::from_bytes(kid, &bytes)
     }
@@ -103,12 +101,12 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Variable`] if it is not set or not Unicode, and those of
+    /// [`KeyError`] if it is not set or not Unicode, and those of
     /// [`from_base64`](Self::from_base64).
-    pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, SecretError> {
+    pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, KeyError> {
         match env::var(variable) {
             Ok(text) => Self::from_base64(kid, &Zeroizing::new(text)),
-            Err(error) => Err(SecretError::Variable { name: variable.to_owned(), error }),
+            Err(error) => Err(KeyError::new(Kind::Variable { name: variable.to_owned(), error })),
         }
     }
 
@@ -119,8 +117,8 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Kid`] and [`SecretError::Entropy`].
-    pub fn generate(kid: impl Into<String>) -> Result<Self, SecretError> {
+    /// [`KeyError`].
+    pub fn generate(kid: impl Into<String>) -> Result<Self, KeyError> {
         let mut bytes = Zeroizing::new([0; Self::MIN_BYTES]);
         SystemEntropy.fill(&mut *bytes)?;
         Self::from_bytes(kid, &*bytes)
@@ -192,71 +190,6 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// Why a master key could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SecretError {
-    /// Fewer than [`MasterKey::MIN_BYTES`].
-    TooShort {
-        /// The length that was given, in bytes.
-        bytes: usize,
-    },
-    /// The text is not base64.
-    Base64,
-    /// The environment variable is not set, or not Unicode.
-    Variable {
-        /// Its name.
-        name: String,
-        /// Which of the two.
-        error: env::VarError,
-    },
-    /// The `kid` is empty, too long, or has a character that is not allowed.
-    Kid,
-    /// The operating system gave no randomness.
-    Entropy(EntropyError),
-}
-
-impl From<EntropyError> for SecretError {
-    fn from(error: EntropyError) -> Self {
-        Self::Entropy(error)
-    }
-}
-
-impl fmt::Display for SecretError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooShort { bytes } => write!(
-                f,
-                "a master key takes at least {} bytes and {bytes} were given: make one with \
-                 `MasterKey::generate` or `openssl rand -base64 32`",
-                MasterKey::MIN_BYTES
-            ),
-            Self::Base64 => f.write_str("the master key is not valid base64"),
-            Self::Variable { name, .. } => write!(
-                f,
-                "the environment variable {name} cannot be read: put the base64 of a master key \
-                 there"
-            ),
-            Self::Kid => write!(
-                f,
-                "a kid takes 1 to {} characters out of A–Z a–z 0–9 - . _ ~",
-                MasterKey::MAX_KID_BYTES
-            ),
-            Self::Entropy(_) => f.write_str("no master key could be generated"),
-        }
-    }
-}
-
-impl error::Error for SecretError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Entropy(error) => Some(error),
-            Self::Variable { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +197,6 @@ mod tests {
     #[test]
     fn a_short_key_is_refused_with_its_length() {
         let error = MasterKey::from_bytes("k", &[7; 31]).unwrap_err();
-        assert_eq!(error, SecretError::TooShort { bytes: 31 });
         assert!(error.to_string().contains("31"));
         assert!(MasterKey::from_bytes("k", &[7; 32]).is_ok());
     }
@@ -284,7 +216,7 @@ mod tests {
         for text in ["no base64!", &format!("{}===", *key.expose_base64())] {
             assert_eq!(
                 MasterKey::from_base64("k", text).unwrap_err(),
-                SecretError::Base64,
+                KeyError::new(Kind::Base64),
                 "{text}"
             );
         }
@@ -301,7 +233,7 @@ mod tests {
         for kid in ["", "a b", "a\"b", "ключ", "a/b", &"k".repeat(65)] {
             assert_eq!(
                 MasterKey::from_bytes(kid, &[7; 32]).unwrap_err(),
-                SecretError::Kid,
+                KeyError::new(Kind::Kid),
                 "{kid}"
             );
         }

@@ -118,8 +118,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use self::revocations::Revocations;
 use self::revocations::Subscription;
 use crate::{
-    authority::{Authority, session::Session},
-    rejection::{Reason, Rejection, VerifyError},
+    authority::{Authority, error::VerifyError, session::Session},
+    rejection::{Reason, Rejection},
     token::{Token, purpose::Purpose},
     user::User,
 };

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::{Service, ServiceError, records::Found, transact::to_the_end};
 use crate::{
-    authority::{SessionTokens, session::Session},
+    authority::{SessionTokens, error::VerifyError, session::Session},
     live::{BoundError, Live},
-    rejection::{Stage, VerifyError},
+    rejection::Stage,
     sessions::event::EventKind,
     store::{Key, StoreError, StoredUser},
     token::{

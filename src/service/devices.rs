@@ -79,7 +79,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.decide(Key::Id(session.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
             is_alive(session, user, &authority.sessions(user)?)?;
-            Ok(authority.revoke_where(user, &is_out)?)
+            Ok(authority.log_out_where(user, &is_out)?)
         })
         .await
     }

@@ -3,9 +3,9 @@
 use std::{error, fmt};
 
 use crate::{
-    authority::{IssueError, RefreshError},
+    authority::error::{IssueError, RefreshError, VerifyError},
     password::PasswordError,
-    rejection::{Reason, Rejection, VerifyError},
+    rejection::{Reason, Rejection},
     store::StoreError,
     user::RecordError,
 };

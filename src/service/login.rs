@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     authority::{
-        IssueError, SessionTokens,
+        SessionTokens,
         decision::{Committed, Decision},
+        error::IssueError,
     },
     password::PasswordError,
     store::{Key, Record},

@@ -12,9 +12,9 @@ use crate::{
     authority::{
         Authority, OpenedOnce, Peeked, SessionTokens, Used,
         decision::{Committed, Decision},
+        error::VerifyError,
     },
     binding::context::Context,
-    rejection::VerifyError,
     store::{Key, Record, StoredUser},
     token::{
         Token,

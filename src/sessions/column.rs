@@ -9,12 +9,10 @@
 //! (without the white space). Only that form is read back, so that the text of a table that was
 //! read is the text that was stored, and a compare-and-set can rely on it.
 
-use std::{error, fmt};
-
 use serde::{Deserialize, Serialize};
 
 use super::{Label, MAX_LABEL_BYTES, SessionPolicy, SessionTable, Slot};
-use crate::clock::MAX_NUMERIC_DATE;
+use crate::{clock::MAX_NUMERIC_DATE, error::ParseError};
 
 /// Longer text is not even looked at for its format.
 const MAX_EXPLAINED_BYTES: usize = 1 << 20;
@@ -60,10 +58,10 @@ impl SessionTable {
     ///
     /// # Errors
     ///
-    /// [`TableError`] for every other text. Let it be a failure of the lookup: it says nothing of
+    /// [`ParseError`] for every other text. Let it be a failure of the lookup: it says nothing of
     /// the token that was presented, and storing another table in its place would lose what it
     /// holds.
-    pub fn from_column(column: Option<&str>) -> Result<Self, TableError> {
+    pub fn from_column(column: Option<&str>) -> Result<Self, ParseError> {
         column.map_or(Ok(Self::default()), Self::read)
     }
 
@@ -91,7 +89,7 @@ impl SessionTable {
         serde_json::to_string(&table).ok()
     }
 
-    fn read(text: &str) -> Result<Self, TableError> {
+    fn read(text: &str) -> Result<Self, ParseError> {
         if text.len() > Self::max_bytes(SessionPolicy::MAX_SESSIONS) {
             return Err(explain(text));
         }
@@ -101,10 +99,10 @@ impl SessionTable {
         }
         let generation = table.generation;
         let slots: Option<_> = table.sessions.into_iter().map(Session::into_slot).collect();
-        let table = Self { generation, slots: slots.ok_or(TableError::Malformed)? };
+        let table = Self { generation, slots: slots.ok_or(MALFORMED)? };
         match table.is_sound() && table.to_column().as_deref() == Some(text) {
             true => Ok(table),
-            false => Err(TableError::Malformed),
+            false => Err(MALFORMED),
         }
     }
 
@@ -144,7 +142,7 @@ fn is_count(count: u64) -> bool {
 }
 
 /// A later format may have other members, so its number is looked for alone.
-fn explain(text: &str) -> TableError {
+fn explain(text: &str) -> ParseError {
     #[derive(Deserialize)]
     struct Numbered {
         format: u64,
@@ -152,43 +150,22 @@ fn explain(text: &str) -> TableError {
     // A struct can also be read from an array of its members' values.
     let is_object = text.trim_start().starts_with('{') && text.len() <= MAX_EXPLAINED_BYTES;
     if !is_object {
-        return TableError::Malformed;
+        return MALFORMED;
     }
     match serde_json::from_str(text) {
-        Ok(Numbered { format }) if format != FORMAT && is_count(format) => {
-            TableError::UnknownFormat
-        }
-        _ => TableError::Malformed,
+        Ok(Numbered { format }) if format != FORMAT && is_count(format) => UNKNOWN_FORMAT,
+        _ => MALFORMED,
     }
 }
 
-/// Why a column is not a table of sessions. Nobody is logged in by such a column, nor is it
-/// overwritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TableError {
-    /// It is not in the form in which relatch writes it: damaged, or edited by hand.
-    Malformed,
-    /// It is of another format: written by a later release.
-    UnknownFormat,
-}
+const MALFORMED: ParseError = ParseError::new(
+    "the stored sessions are damaged: set the column to NULL and bump the user's version, which \
+     logs the user out everywhere",
+);
 
-impl fmt::Display for TableError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => {
-                "the stored sessions are damaged: set the column to NULL and bump the user's \
-                 version, which logs the user out everywhere"
-            }
-            Self::UnknownFormat => {
-                "the stored sessions are of a format that this release does not know: a later one \
-                 wrote them"
-            }
-        })
-    }
-}
-
-impl error::Error for TableError {}
+const UNKNOWN_FORMAT: ParseError = ParseError::unknown_format(
+    "the stored sessions are of a format that this release does not know: a later one wrote them",
+);
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +175,7 @@ mod tests {
 
     const ONE: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":3,"generation":8,"seq":2,"started_at":100,"last_seen":160,"label":"a \"b\" é"}]}"#;
 
-    fn read(text: &str) -> Result<SessionTable, TableError> {
+    fn read(text: &str) -> Result<SessionTable, ParseError> {
         SessionTable::from_column(Some(text))
     }
 
@@ -273,7 +250,7 @@ mod tests {
             "[".repeat(100_000),
         ];
         for text in damaged {
-            assert_eq!(read(&text), Err(TableError::Malformed), "{text:.200}");
+            assert_eq!(read(&text), Err(MALFORMED), "{text:.200}");
         }
     }
 
@@ -286,7 +263,7 @@ mod tests {
             ONE.replace(r#""format":1"#, r#""format":2"#),
             ONE.replace(r#""format":1"#, r#""format":0"#),
         ] {
-            assert_eq!(read(&text), Err(TableError::UnknownFormat), "{text}");
+            assert_eq!(read(&text), Err(UNKNOWN_FORMAT), "{text}");
         }
     }
 

@@ -1,10 +1,10 @@
 //! Session identifiers: the claim `sid`.
 
-use std::{error, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::counter::MAX_COUNT;
+use crate::{counter::MAX_COUNT, error::ParseError};
 
 /// Names one session of a user: the claim `sid` (OpenID Connect Front-Channel Logout §3), in the
 /// form `slot.generation`.
@@ -19,7 +19,7 @@ use crate::counter::MAX_COUNT;
 ///
 /// let id: SessionId = "3.1800000000000".parse()?;
 /// assert_eq!(id.to_string(), "3.1800000000000");
-/// # Ok::<_, relatch::SessionIdError>(())
+/// # Ok::<_, relatch::ParseError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
@@ -35,19 +35,19 @@ impl fmt::Display for SessionId {
 }
 
 impl FromStr for SessionId {
-    type Err = SessionIdError;
+    type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (slot, generation) = text.split_once('.').ok_or(SessionIdError)?;
+        let (slot, generation) = text.split_once('.').ok_or(NOT_AN_ID)?;
         // Only what it would print: no sign, no zero in front.
         let is_canonical = |number: &str| number == "0" || number.starts_with(|c| c > '0');
         if !is_canonical(slot) || !is_canonical(generation) {
-            return Err(SessionIdError);
+            return Err(NOT_AN_ID);
         }
-        let slot = slot.parse().map_err(|_| SessionIdError)?;
+        let slot = slot.parse().map_err(|_| NOT_AN_ID)?;
         match generation.parse() {
             Ok(generation @ ..=MAX_COUNT) => Ok(Self { slot, generation }),
-            _ => Err(SessionIdError),
+            _ => Err(NOT_AN_ID),
         }
     }
 }
@@ -78,18 +78,8 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// The text is not a session's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SessionIdError;
-
-impl fmt::Display for SessionIdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a session's id: it has the form `slot.generation`")
-    }
-}
-
-impl error::Error for SessionIdError {}
+const NOT_AN_ID: ParseError =
+    ParseError::new("not a session's id: it has the form `slot.generation`");
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +112,7 @@ mod tests {
             "0x1.0",
             "1e1.0",
         ] {
-            assert_eq!(bad.parse::<SessionId>(), Err(SessionIdError), "{bad}");
+            assert_eq!(bad.parse::<SessionId>(), Err(NOT_AN_ID), "{bad}");
         }
     }
 }

@@ -12,10 +12,9 @@ mod policy;
 mod table;
 
 pub use self::{
-    column::TableError,
-    id::{SessionId, SessionIdError},
+    id::SessionId,
     info::SessionInfo,
-    policy::{OnReuse, PolicyError, SessionPolicy, WhenFull},
+    policy::{OnReuse, SessionPolicy, WhenFull},
     table::SessionTable,
 };
 pub(crate) use self::{

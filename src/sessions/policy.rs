@@ -1,10 +1,8 @@
 //! The policy of sessions: how many, how long, and what to do when something is wrong.
 
-use std::{error, fmt};
-
 use time::Duration;
 
-use crate::clock::MAX_LIFETIME;
+use crate::{clock::MAX_LIFETIME, error::ConfigError};
 
 /// How many sessions a user can have, how long they last, and how strictly their refresh tokens
 /// are rotated.
@@ -126,17 +124,27 @@ impl SessionPolicy {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), PolicyError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let lifetimes = Duration::SECOND..=MAX_LIFETIME;
         if !(1..=Self::MAX_SESSIONS).contains(&self.max_sessions) {
-            return Err(PolicyError::MaxSessions);
+            return Err(ConfigError::new(
+                "max_sessions",
+                format!("a user can have 1 to {} sessions", Self::MAX_SESSIONS),
+            ));
         }
         if !lifetimes.contains(&self.idle) || !lifetimes.contains(&self.absolute) {
-            return Err(PolicyError::Lifetime);
+            let days = MAX_LIFETIME.whole_days();
+            return Err(ConfigError::new(
+                "idle_lifetime",
+                format!("a session's idle and absolute lifetimes take 1 second to {days} days"),
+            ));
         }
         match (Duration::ZERO..=Self::MAX_GRACE).contains(&self.grace) {
             true => Ok(()),
-            false => Err(PolicyError::Grace),
+            false => Err(ConfigError::new(
+                "grace",
+                format!("the grace takes 0 to {} seconds", Self::MAX_GRACE.whole_seconds()),
+            )),
         }
     }
 
@@ -199,37 +207,3 @@ pub enum OnReuse {
     /// All sessions of the user.
     EndAllSessions,
 }
-
-/// What is out of bounds in a [`SessionPolicy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// The number of sessions.
-    MaxSessions,
-    /// The idle or the absolute lifetime.
-    Lifetime,
-    /// The grace.
-    Grace,
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MaxSessions => {
-                write!(f, "a user can have 1 to {} sessions", SessionPolicy::MAX_SESSIONS)
-            }
-            Self::Lifetime => write!(
-                f,
-                "a session's idle and absolute lifetimes take 1 second to {} days",
-                MAX_LIFETIME.whole_days()
-            ),
-            Self::Grace => write!(
-                f,
-                "the grace takes 0 to {} seconds",
-                SessionPolicy::MAX_GRACE.whole_seconds()
-            ),
-        }
-    }
-}
-
-impl error::Error for PolicyError {}

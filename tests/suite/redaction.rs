@@ -106,11 +106,11 @@ fn nothing_secret_is_printed_by_any_public_type() {
     };
     print("MasterKey", &master);
     print("KeyRing", &KeyRing::new(master.clone()).rotate(key("k2", 2), clock.at(9)).unwrap());
-    print("KeyRingError", &KeyRing::new(master.clone()).remove("k1").unwrap_err());
-    print("SecretError", &MasterKey::from_bytes("k1", &SECRET[..31]).unwrap_err());
-    print("SecretError", &MasterKey::from_base64("k1", "SECRET!").unwrap_err());
+    print("KeyError", &KeyRing::new(master.clone()).remove("k1").unwrap_err());
+    print("KeyError", &MasterKey::from_bytes("k1", &SECRET[..31]).unwrap_err());
+    print("KeyError", &MasterKey::from_base64("k1", "SECRET!").unwrap_err());
     print("Credential", &credential);
-    print("CredentialError", &"SECRET".parse::<Carried>().unwrap_err());
+    print("ParseError", &"SECRET".parse::<Carried>().unwrap_err());
     print("Carried", &carried);
     print("Binding", &Binding::password_hash(PASSWORD_HASH));
     print("Binding", &Binding::credential(&credential));
@@ -140,11 +140,11 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("SessionTokens", &tokens);
     print("SessionInfo", tokens.session());
     print("SessionId", &tokens.session().id());
-    print("SessionIdError", &"SECRET".parse::<relatch::SessionId>().unwrap_err());
+    print("ParseError", &"SECRET".parse::<relatch::SessionId>().unwrap_err());
     print("SessionTable", &with_session.sessions);
-    print("TableError", &SessionTable::from_column(Some("SECRET")).unwrap_err());
+    print("ParseError", &SessionTable::from_column(Some("SECRET")).unwrap_err());
     print("SessionPolicy", &relatch::SessionPolicy::new());
-    print("PolicyError", &relatch::PolicyError::Grace);
+    print("CredentialError", &relatch::CredentialError::Empty);
     print("WhenFull", &relatch::WhenFull::Refuse);
     print("OnReuse", &relatch::OnReuse::EndSession);
     print("Refreshed", &refreshed);
@@ -170,7 +170,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("MagicLink", &None::<relatch::one_time::MagicLink>);
     print("Invitation", &None::<relatch::one_time::Invitation>);
     print("Fingerprint", &fingerprint);
-    print("FingerprintError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
+    print("ParseError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
     print("Committed", &relatch::Committed::<()>::RecordChanged);
     print("SystemClock", &relatch::SystemClock);
     print("SystemEntropy", &relatch::SystemEntropy);
@@ -186,7 +186,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     }
     #[cfg(feature = "asymmetric")]
     {
-        use relatch::asymmetric::{Algorithm, SigningKey};
+        use relatch::keys::{Algorithm, SigningKey};
         let signing = SigningKey::generate(Algorithm::EdDSA).unwrap();
         secrets.add_bytes(&signing.expose_pkcs8_der().unwrap()[16..48]);
         print("SigningKey", &signing);

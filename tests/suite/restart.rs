@@ -22,7 +22,10 @@ fn session(authority: &Authority, tokens: &SessionTokens, user: &Account) -> Ses
 }
 
 fn restart(authority: &Authority, tokens: &SessionTokens, user: &mut Account) -> SessionTokens {
-    let decision = authority.restart_session(&session(authority, tokens, user)).unwrap();
+    let decision = {
+        let verified = session(authority, tokens, user);
+        authority.issue::<Access>(verified.user(), &NoClaims {}).restart_session(&verified).unwrap()
+    };
     user.commit(decision)
 }
 
@@ -69,7 +72,8 @@ fn a_record_that_keeps_no_sessions_tells_of_none() {
     let verified = authority.verify(&token, |_| Ok::<_, std::convert::Infallible>(Some(plain)));
     let verified = verified.unwrap();
     assert_eq!(authority.session_info(&verified), Ok(None));
-    let restarted = authority.restart_session(&verified);
+    let restarted =
+        authority.issue::<Access>(verified.user(), &NoClaims {}).restart_session(&verified);
     assert!(matches!(restarted, Err(IssueError::NoSession)));
     assert_eq!(authority.sessions(verified.user()).unwrap_err(), RecordError::Sessions);
 }
@@ -171,8 +175,14 @@ fn a_restarted_session_stays_in_its_context() {
     let other = authority.issue::<Access>(verified.user(), &NoClaims {}).context(here.clone());
     assert!(matches!(other.restart_session(&verified), Err(IssueError::ContextPresented)));
 
-    let (access, refresh) =
-        alice.commit(authority.restart_session(&verified).unwrap()).into_parts();
+    let (access, refresh) = alice
+        .commit(
+            authority
+                .issue::<Access>(verified.user(), &NoClaims {})
+                .restart_session(&verified)
+                .unwrap(),
+        )
+        .into_parts();
     assert!(verify(&authority, &copy(&access), &alice).is_err(), "without the cookie");
     assert!(verify(&authority, &access.in_context(here.clone()), &alice).is_ok());
     assert!(present(&authority, &mut alice, copy(&refresh)).is_err(), "without the cookie");

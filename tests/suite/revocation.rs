@@ -77,7 +77,12 @@ fn a_token_of_a_session_that_is_over_changes_nothing() {
     assert_eq!(tablet.evicted().unwrap().label(), "laptop");
     assert!(!revoke(&authority, &mut alice, copy(laptop.refresh())).unwrap());
     let verified = verify(&authority, tablet.access(), &alice).unwrap();
-    let anew = alice.commit(authority.restart_session(&verified).unwrap());
+    let anew = alice.commit(
+        authority
+            .issue::<Access>(verified.user(), &NoClaims {})
+            .restart_session(&verified)
+            .unwrap(),
+    );
     assert!(!revoke(&authority, &mut alice, copy(tablet.refresh())).unwrap());
     assert!(verify(&authority, anew.access(), &alice).is_ok());
 }

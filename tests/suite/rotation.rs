@@ -227,7 +227,8 @@ fn the_chain_of_the_session_that_stays_begins_anew() {
     let first = start(&authority, &mut alice);
     let _ = rotate(&authority, &mut alice, first.refresh());
     let session = verify(&authority, first.access(), &alice).unwrap();
-    let decision = authority.log_out_others(&session).unwrap();
+    let decision =
+        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap();
     let kept = alice.commit(decision);
     let _ = rotate(&authority, &mut alice, kept.refresh());
     let again = present(&authority, &mut alice, copy(kept.refresh())).unwrap();
@@ -356,6 +357,7 @@ fn no_access_token_outlives_its_session() {
     let again = present(&authority, &mut alice, copy(first.refresh())).unwrap();
     assert_eq!(exp(&again.into_tokens().unwrap()), clock.at(150));
     let session = verify(&authority, first.access(), &alice).unwrap();
-    let kept = authority.log_out_others(&session).unwrap();
+    let kept =
+        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap();
     assert_eq!(exp(&alice.commit(kept)), clock.at(150));
 }

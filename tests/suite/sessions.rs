@@ -76,7 +76,8 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let plain = authority.issue_for_user(&alice).unwrap();
     clock.set(60);
     let session = verify(&authority, phone.access(), &alice).unwrap();
-    let decision = authority.log_out_others(&session).unwrap();
+    let decision =
+        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap();
     let kept = alice.commit(decision);
     assert!(is_alive(&authority, &kept, &alice));
     for dead in [phone.access(), laptop.access(), &plain] {
@@ -94,7 +95,10 @@ fn the_others_are_logged_out_and_the_caller_stays() {
 
     let plain = authority.issue_for_user(&alice).unwrap();
     let plain = verify(&authority, &plain, &alice).unwrap();
-    assert!(matches!(authority.log_out_others(&plain), Err(IssueError::NoSession)));
+    assert!(matches!(
+        authority.issue::<Access>(plain.user(), &NoClaims {}).log_out_others(&plain),
+        Err(IssueError::NoSession)
+    ));
 }
 
 #[test]
@@ -105,7 +109,8 @@ fn a_password_change_keeps_the_device_it_was_made_on() {
     let laptop = start(&authority, &mut alice, "laptop");
     let mut changed = Account { password_hash: "$new".into(), ..alice.clone() };
     let session = verify(&authority, phone.access(), &alice).unwrap();
-    let decision = authority.change_password(&session, &changed).unwrap();
+    let decision =
+        authority.issue::<Access>(&changed, &NoClaims {}).change_password(&session).unwrap();
     let kept = changed.commit(decision);
     assert!(is_alive(&authority, &kept, &changed));
     assert!(!is_alive(&authority, &phone, &changed));
@@ -152,11 +157,11 @@ fn sessions_are_revoked_by_a_predicate() {
     let (authority, _) = authority();
     let mut alice = account("alice");
     let all = ["phone", "laptop", "old phone"].map(|label| start(&authority, &mut alice, label));
-    let decision = authority.revoke_where(&alice, |info| info.label().contains("phone")).unwrap();
+    let decision = authority.log_out_where(&alice, |info| info.label().contains("phone")).unwrap();
     assert_eq!(alice.commit(decision), 2);
     let alive = all.map(|tokens| is_alive(&authority, &tokens, &alice));
     assert_eq!(alive, [false, true, false]);
-    let none = authority.revoke_where(&alice, |_| false).unwrap();
+    let none = authority.log_out_where(&alice, |_| false).unwrap();
     assert!(none.change().is_none());
 }
 
@@ -223,7 +228,7 @@ fn a_session_ends_when_it_is_idle_and_at_its_absolute_end() {
     clock.set(250);
     assert_eq!(reason(verify(&authority, tokens.access(), &alice)), Reason::Expired);
     assert!(authority.sessions(&alice).unwrap().is_empty());
-    let none = authority.revoke_where(&alice, |_| true).unwrap();
+    let none = authority.log_out_where(&alice, |_| true).unwrap();
     assert!(none.change().is_none(), "it is not listed");
 
     // A token of a longer life is held to a shorter policy at once.
@@ -300,7 +305,9 @@ fn the_device_that_stays_stays_in_its_context() {
     let tokens = alice.commit(issue.start_session("phone").unwrap());
     let access = tokens.into_parts().0.in_context(here.clone());
     let session = verify(&authority, &access, &alice).unwrap();
-    let kept = alice.commit(authority.log_out_others(&session).unwrap());
+    let kept = alice.commit(
+        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap(),
+    );
     assert!(!is_alive(&authority, &kept, &alice), "without the cookie");
     let (access, refresh) = kept.into_parts();
     assert!(verify(&authority, &access.in_context(here.clone()), &alice).is_ok());
@@ -345,8 +352,8 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
     }
     let reset = Account { password_hash: "$new".into(), ..alice.clone() };
     assert_eq!(over(&reset, false), Reason::BadSignature);
-    assert!(authority.change_password(&session, &reset).is_ok());
-    let same = authority.change_password(&session, &alice);
+    assert!(authority.issue::<Access>(&reset, &NoClaims {}).change_password(&session).is_ok());
+    let same = authority.issue::<Access>(&alice, &NoClaims {}).change_password(&session);
     assert!(matches!(same, Err(IssueError::SameCredential)));
 
     for other in [
@@ -354,7 +361,8 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
         Authority::builder(key("k1", 1), ISSUER, "other"),
     ] {
         let other = other.clock(clock.clone()).user_epoch("tenant").build().unwrap();
-        assert!(matches!(other.log_out_others(&session), Err(IssueError::SessionOver(_))));
+        let issue = other.issue::<Access>(session.user(), &NoClaims {});
+        assert!(matches!(issue.log_out_others(&session), Err(IssueError::SessionOver(_))));
     }
     clock.set(15 * 60);
     assert_eq!(over(&alice, false), Reason::Expired, "the access token has run out");

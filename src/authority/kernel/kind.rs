@@ -3,7 +3,7 @@
 use jsonwebtoken::Algorithm;
 
 use crate::{
-    authority::builder::{BindingMode, Settings},
+    authority::kernel::settings::{BindingMode, Settings},
     keys::master_key::MasterKey,
     token::purpose::{self, ACCESS_TYP, Purpose, REFRESH_TYP, Use},
 };

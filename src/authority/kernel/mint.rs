@@ -1,8 +1,8 @@
 //! Making a token's text, whatever it is for.
 
-use super::{kind::Kind, record::Record};
+use super::{core::Core, kind::Kind, record::Record};
 use crate::{
-    authority::{Authority, builder::BindingMode, issue::IssueError},
+    authority::{error::IssueError, kernel::settings::BindingMode},
     binding::{context::Context, derivation::Derivation},
     bytes::{base64url, hmac},
     sessions::SessionId,
@@ -29,7 +29,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) own: &'a AddOwn<'a>,
 }
 
-impl Authority {
+impl Core {
     /// Signs under the current key.
     pub(crate) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
         let key = self.current_key(draft.kind);

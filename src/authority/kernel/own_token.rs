@@ -14,15 +14,15 @@ use super::{
 };
 use crate::{
     authority::{
-        Authority,
-        builder::{BindingMode, Settings},
+        error::VerifyError,
+        kernel::settings::{BindingMode, Settings},
     },
     binding::{context::Context, credential::CredentialError},
     bytes::{base64url, constant_time, hmac},
-    rejection::{Reason, Rejection, Stage, VerifyError},
+    rejection::{Reason, Rejection, Stage},
     token::{
         claims::payload::{Claims, Payload},
-        compact::{self, Compact, UntrustedHeader},
+        compact::Compact,
         validity::check_validity,
     },
     user::{RecordError, User},
@@ -52,7 +52,7 @@ impl<'a> Ours<'a> {
     /// All that can be checked before the user's record is known.
     #[inline(always)]
     pub(crate) fn open(
-        authority: &Authority,
+        settings: &Settings,
         kind: Kind,
         key: PinnedKey<'a>,
         compact: Compact<'_>,
@@ -83,8 +83,8 @@ impl<'a> Ours<'a> {
         if !is_issued_here {
             return Err(Rejection::new(Stage::Guard, Reason::Forged));
         }
-        check_time(key, payload.claims(), &authority.settings, now)?;
-        check_names(&payload, &authority.settings)?;
+        check_time(key, payload.claims(), settings, now)?;
+        check_names(&payload, settings)?;
         let signed = compact.signing_input.len();
         Ok(Self { kind, key, signed, signature, payload: payload.into_owned() })
     }
@@ -94,13 +94,13 @@ impl<'a> Ours<'a> {
     #[inline(always)]
     pub(crate) fn confirm<'r>(
         &self,
-        authority: &'r Authority,
+        settings: &'r Settings,
         (text, context): (&str, &Context),
         user: &'r dyn User,
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
-        check_time(self.key, self.payload.claims(), &authority.settings, now)?;
-        let record = Record::of(&authority.settings, self.kind, user);
+        check_time(self.key, self.payload.claims(), settings, now)?;
+        let record = Record::of(settings, self.kind, user);
         let record = record.map_err(unusable)?;
         let signing_input = text.get(..self.signed).unwrap_or_default();
         self.check_binding(signing_input, context, &record)?;
@@ -110,13 +110,13 @@ impl<'a> Ours<'a> {
     /// The session that the token is of, if any, must be alive.
     pub(crate) fn check_session(
         &self,
-        authority: &Authority,
+        settings: &Settings,
         user: &dyn User,
         now: OffsetDateTime,
     ) -> Result<(), VerifyError> {
         let Some(id) = self.payload.claims().session else { return Ok(()) };
         let table = user.sessions().ok_or(VerifyError::Record(RecordError::Sessions))?;
-        match table.admit(id, &authority.settings.sessions, now) {
+        match table.admit(id, &settings.sessions, now) {
             Ok(_) => Ok(()),
             Err(reason) => Err(Rejection::new(Stage::Session, reason).into()),
         }
@@ -238,40 +238,6 @@ impl Kind {
             OfSession::Always => claims.session.is_some() && claims.seq.is_some(),
         };
         is_stamped && claims.lane.is_some() == self.has_lane && is_of_session
-    }
-}
-
-impl Authority {
-    /// The token's parts, if it is not too long and has as many as it must.
-    pub(crate) fn split<'t>(&self, text: &'t str) -> Result<Compact<'t>, Rejection> {
-        if text.len() > self.settings.max_token_bytes {
-            return Err(Rejection::new(Stage::Length, Reason::TooLong));
-        }
-        Compact::split(text).ok_or(Rejection::new(Stage::Shape, Reason::Malformed))
-    }
-
-    /// The key whose pinned header this is.
-    pub(crate) fn find_key(&self, header: &str, kind: Kind) -> Option<PinnedKey<'_>> {
-        self.pinned_keys(kind).find(|key| key.header() == Some(header))
-    }
-
-    /// What is wrong with a header that is not one of the pinned ones.
-    pub(crate) fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
-        let mut buffer = [const { MaybeUninit::uninit() }; _];
-        let reason = match UntrustedHeader::read(header, &mut buffer) {
-            None => Reason::Malformed,
-            Some(header) => match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
-                None => Reason::UnknownKey,
-                Some(_) if header.typ != kind.typ => Reason::WrongType,
-                Some((key, _))
-                    if Some(header.alg) != kind.algorithm(key).map(compact::alg_name) =>
-                {
-                    Reason::WrongAlgorithm
-                }
-                Some(_) => Reason::Malformed,
-            },
-        };
-        Rejection::new(Stage::Header, reason)
     }
 }
 

@@ -1,17 +1,17 @@
 //! What each key of the ring comes to for a type of token, worked out when the first of that type
 //! is met.
 
-use std::{iter, sync::OnceLock};
+use std::iter;
 
 use time::OffsetDateTime;
 
 use super::kind::Kind;
 #[cfg(feature = "asymmetric")]
-use crate::keys::asymmetric::SigningKey;
+use crate::keys::signing_key::SigningKey;
 use crate::{
-    authority::{
-        Authority,
-        builder::{BindingMode, Settings},
+    authority::kernel::{
+        per_type::PerType,
+        settings::{BindingMode, Settings},
     },
     binding::derivation::Derivation,
     bytes::hmac::{self, HmacSha256},
@@ -84,30 +84,31 @@ impl Keys {
     pub(crate) const fn new(ring: KeyRing) -> Self {
         Self { ring, types: PerType::new() }
     }
-}
 
-impl Authority {
     /// The key that issues.
-    pub(crate) fn current_key(&self, kind: Kind) -> PinnedKey<'_> {
-        let pinned = &self.pinned_ring(kind).current;
-        PinnedKey::new(self.keys.ring.current(), None, pinned)
+    pub(crate) fn current(&self, settings: &Settings, kind: Kind) -> PinnedKey<'_> {
+        let pinned = &self.pinned_ring(settings, kind).current;
+        PinnedKey::new(self.ring.current(), None, pinned)
     }
 
     /// The keys of the ring, the current one first.
-    pub(crate) fn pinned_keys(&self, kind: Kind) -> impl Iterator<Item = PinnedKey<'_>> {
-        let PinnedRing { current, retiring } = self.pinned_ring(kind);
+    pub(crate) fn pinned(
+        &self,
+        settings: &Settings,
+        kind: Kind,
+    ) -> impl Iterator<Item = PinnedKey<'_>> {
+        let PinnedRing { current, retiring } = self.pinned_ring(settings, kind);
         let pinned = iter::once(current).chain(retiring);
-        let keys = self.keys.ring.iter().zip(pinned);
+        let keys = self.ring.iter().zip(pinned);
         keys.map(|((key, until), pinned)| PinnedKey::new(key, until, pinned))
     }
 
-    fn pinned_ring(&self, kind: Kind) -> &PinnedRing {
-        self.keys.types.get(kind.typ, || {
-            let ring = &self.keys.ring;
-            let pin = |key| Pinned::new(&self.settings, kind, key);
+    fn pinned_ring(&self, settings: &Settings, kind: Kind) -> &PinnedRing {
+        self.types.get(kind.typ, || {
+            let pin = |key| Pinned::new(settings, kind, key);
             PinnedRing {
-                current: pin(ring.current()),
-                retiring: ring.iter().skip(1).map(|(key, _)| pin(key)).collect(),
+                current: pin(self.ring.current()),
+                retiring: self.ring.iter().skip(1).map(|(key, _)| pin(key)).collect(),
             }
         })
     }
@@ -123,59 +124,6 @@ impl Pinned {
             server: matches!(kind.mode, BindingMode::StampHs256)
                 .then(|| hmac::hs256(&derivation.server_key())),
             derivation,
-        }
-    }
-}
-
-/// A value for each JOSE `typ`, of which a program has few: made once, and read without a lock.
-struct PerType<T>(Link<T>);
-
-type Link<T> = OnceLock<Box<Node<T>>>;
-
-struct Node<T> {
-    typ: &'static str,
-    value: T,
-    next: Link<T>,
-}
-
-impl<T> PerType<T> {
-    const fn new() -> Self {
-        Self(OnceLock::new())
-    }
-
-    fn get(&self, typ: &'static str, make: impl Fn() -> T) -> &T {
-        let mut link = &self.0;
-        loop {
-            let node =
-                link.get_or_init(|| Box::new(Node { typ, value: make(), next: OnceLock::new() }));
-            if node.typ == typ {
-                return &node.value;
-            }
-            link = &node.next;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::Barrier, thread};
-
-    use super::*;
-
-    #[test]
-    fn each_type_has_one_value_whoever_asks_first() {
-        const TYPES: [&str; 3] = ["at+jwt", "rt+jwt", "reset+jwt"];
-        let values = PerType::new();
-        let start = Barrier::new(4);
-        let ask = |turn: usize| {
-            start.wait();
-            (0..3).map(|i| TYPES[(i + turn) % 3]).for_each(|typ| {
-                assert!(values.get(typ, || typ.to_owned()) == typ);
-            });
-        };
-        thread::scope(|scope| (0..4).for_each(|turn| drop(scope.spawn(move || ask(turn)))));
-        for typ in TYPES {
-            assert_eq!(values.get(typ, || unreachable!("it has been made")), typ);
         }
     }
 }

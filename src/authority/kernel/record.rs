@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::kind::Kind;
 use crate::{
-    authority::builder::Settings,
+    authority::kernel::settings::Settings,
     binding::{context::Context, credential::Credential, derivation::Body, key_cache::KeyCache},
     bytes::constant_time,
     counter::Counter,

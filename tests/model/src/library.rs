@@ -261,7 +261,11 @@ impl Library {
     fn log_out_others(&self, access: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
         let account = self.account(row);
         let session = self.verify(access, &account)?;
-        let decision = self.authority.log_out_others(&session).ok()?;
+        let decision = self
+            .authority
+            .issue::<Access>(session.user(), &NoClaims {})
+            .log_out_others(&session)
+            .ok()?;
         Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
     }
 
@@ -286,7 +290,10 @@ impl Library {
         let session = self.verify(access, &account)?;
         let changed = self.row(row).change_password();
         let password = Some(changed.password);
-        let decision = self.authority.change_password(&session, &Account::read(changed)).ok()?;
+        let decision = {
+            let changed = Account::read(changed);
+            self.authority.issue::<Access>(&changed, &NoClaims {}).change_password(&session).ok()?
+        };
         Some(self.commit(decision, password, is_written, |tokens| (Some(tokens), None)))
     }
 

@@ -80,8 +80,12 @@ impl World {
                     false => row.clone(),
                 };
                 let decided = match changes_password {
-                    true => authority.change_password(&verified, &new),
-                    false => authority.log_out_others(&verified),
+                    true => {
+                        authority.issue::<Access>(&new, &NoClaims {}).change_password(&verified)
+                    }
+                    false => authority
+                        .issue::<Access>(verified.user(), &NoClaims {})
+                        .log_out_others(&verified),
                 };
                 let Some(id) = token.session else {
                     return assert!(matches!(decided, Err(IssueError::NoSession)));
@@ -115,7 +119,7 @@ impl World {
                 };
                 let clock = self.clock.clone();
                 let since = |at: OffsetDateTime| (at - clock.at(0)).whole_seconds();
-                let decision = authority.revoke_where(&row, |info| {
+                let decision = authority.log_out_where(&row, |info| {
                     is_out(info.label(), since(info.started_at()), since(info.last_seen()))
                 });
                 let listed = self.reference.listed(&record);
@@ -201,7 +205,8 @@ impl World {
             other => other.unwrap(),
         };
         agree(expected, Ok(()), token);
-        let decided = authority.restart_session(&verified);
+        let decided =
+            authority.issue::<Access>(verified.user(), &NoClaims {}).restart_session(&verified);
         let Some(id) = token.session else {
             return assert!(matches!(decided, Err(IssueError::NoSession)));
         };

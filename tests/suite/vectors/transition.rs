@@ -70,7 +70,9 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
         }
         Action::LogOutOthers { token } => {
             let own = verified(scenario, &authority, &token)?;
-            let (change, tokens) = committed(authority.log_out_others(&own)?);
+            let (change, tokens) = committed(
+                authority.issue::<Access>(own.user(), &NoClaims {}).log_out_others(&own)?,
+            );
             (said("ended"), change, Some(tokens))
         }
         Action::LogOutEverywhere => {

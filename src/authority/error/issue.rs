@@ -1,0 +1,155 @@
+//! Errors of issuing.
+
+use std::{error, fmt};
+
+use crate::{
+    binding::context::Context, clock::MAX_LIFETIME, entropy::EntropyError, rejection::Rejection,
+    sessions::NoSlot, token::claims::private::ClaimsError, user::RecordError,
+};
+
+/// Why a token could not be issued.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The user is not active.
+    InactiveUser,
+    /// The user's record is not fit to be bound to.
+    Record(RecordError),
+    /// The application's claims are not fit for a token.
+    Claims(ClaimsError),
+    /// The lifetime is not 1 second to [`MAX_LIFETIME`](crate::MAX_LIFETIME).
+    Lifetime,
+    /// An audience is empty.
+    Audience,
+    /// A kind or a value of the context is empty or too long.
+    Context,
+    /// A kind of context that the purpose demands was not set.
+    MissingContext {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// The token would be longer than the authority's cap, and so rejected.
+    TooLong {
+        /// The token's length, in bytes.
+        bytes: usize,
+        /// The cap, in bytes.
+        max: usize,
+    },
+    /// All of the user's session slots are taken, and the policy refuses a login then
+    /// ([`WhenFull::Refuse`](crate::WhenFull::Refuse)).
+    SessionsFull,
+    /// The session that was to be kept is not alive: its token is as good as rejected.
+    SessionOver(Rejection),
+    /// The session that was to be kept is that of a token that was issued without one.
+    NoSession,
+    /// A new password was to be set, and the record has the credential that it had.
+    SameCredential,
+    /// The new tokens take the context in which the old one was presented, and another one was
+    /// set.
+    ContextPresented,
+    /// The refresh token was opened by another authority.
+    OtherAuthority,
+    /// The clock stands before 1970 or after 9999.
+    Clock,
+    /// The source of randomness failed.
+    Entropy(EntropyError),
+    /// The asymmetric key did not sign.
+    Signing,
+}
+
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InactiveUser => f.write_str("the user is not active"),
+            Self::Record(_) => f.write_str("the user's record is not fit to be bound to"),
+            Self::Claims(_) => f.write_str("the application's claims are not fit for a token"),
+            Self::Lifetime => {
+                write!(
+                    f,
+                    "the lifetime, of the call or of the purpose, takes 1 second to {} days",
+                    MAX_LIFETIME.whole_days()
+                )
+            }
+            Self::Audience => f.write_str("an audience is empty"),
+            Self::Context => write!(
+                f,
+                "kinds and values of a context take 1 to {} bytes each",
+                Context::MAX_BYTES
+            ),
+            Self::MissingContext { kind } => write!(
+                f,
+                "a token of this purpose is bound to the context {kind:?}, which was not set \
+                 (`Issue::context`)"
+            ),
+            Self::TooLong { bytes, max } => write!(
+                f,
+                "the token takes {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
+                 `AuthorityBuilder::max_token_bytes`"
+            ),
+            Self::SessionsFull => f.write_str(
+                "all of the user's sessions are taken: let the user log another device out first, \
+                 or evict (`SessionPolicy::when_full`)",
+            ),
+            Self::SessionOver(_) => f.write_str(
+                "the session to keep is over, or the record is another one than it was verified on",
+            ),
+            Self::NoSession => f.write_str(
+                "the token was issued without a session: there is none to keep; log the user out \
+                 everywhere instead",
+            ),
+            Self::SameCredential => f.write_str(
+                "the record has the credential that it had: pass it with the new hash, and without \
+                 a carry",
+            ),
+            Self::ContextPresented => f.write_str(
+                "the new tokens take the context in which the old one was presented: leave \
+                 `Issue::context` out",
+            ),
+            Self::OtherAuthority => f.write_str(
+                "the refresh token was opened by another authority: issue the new ones by that one",
+            ),
+            Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
+            Self::Entropy(_) => f.write_str("the token got no random id"),
+            Self::Signing => f.write_str("the asymmetric key did not sign"),
+        }
+    }
+}
+
+impl error::Error for IssueError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Record(error) => Some(error),
+            Self::SessionOver(rejection) => Some(rejection),
+            Self::Claims(error) => Some(error),
+            Self::Entropy(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<NoSlot> for IssueError {
+    fn from(error: NoSlot) -> Self {
+        match error {
+            NoSlot::Full => Self::SessionsFull,
+            NoSlot::Exhausted => Self::Record(RecordError::Exhausted),
+        }
+    }
+}
+
+impl From<RecordError> for IssueError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+impl From<ClaimsError> for IssueError {
+    fn from(error: ClaimsError) -> Self {
+        Self::Claims(error)
+    }
+}
+
+impl From<EntropyError> for IssueError {
+    fn from(error: EntropyError) -> Self {
+        Self::Entropy(error)
+    }
+}

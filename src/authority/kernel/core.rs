@@ -1,0 +1,83 @@
+//! The core of an authority: its settings and its keys, which every call needs.
+
+use std::{mem::MaybeUninit, sync::Arc};
+
+use time::{Duration, OffsetDateTime};
+
+use super::{
+    kind::Kind,
+    pinned::{Keys, PinnedKey},
+    settings::Settings,
+};
+use crate::{
+    keys::key_ring::KeyRing,
+    rejection::{Reason, Rejection, Stage},
+    token::compact::{self, Compact, UntrustedHeader},
+};
+
+/// The settings and the keys of an authority. A clone is cheap and the same.
+#[derive(Clone)]
+pub(crate) struct Core {
+    pub(crate) settings: Arc<Settings>,
+    keys: Arc<Keys>,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Arc<Settings>, keys: KeyRing) -> Self {
+        Self { settings, keys: Arc::new(Keys::new(keys)) }
+    }
+
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.keys.ring
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.settings.clock.now()
+    }
+
+    pub(crate) fn leeway(&self) -> Duration {
+        Duration::seconds(self.settings.leeway.cast_signed())
+    }
+
+    /// Whether both have the same settings, whatever their keys.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.settings, &other.settings)
+    }
+
+    /// The key that issues.
+    pub(crate) fn current_key(&self, kind: Kind) -> PinnedKey<'_> {
+        self.keys.current(&self.settings, kind)
+    }
+
+    /// The token's parts, if it is not too long and has as many as it must.
+    pub(crate) fn split<'t>(&self, text: &'t str) -> Result<Compact<'t>, Rejection> {
+        if text.len() > self.settings.max_token_bytes {
+            return Err(Rejection::new(Stage::Length, Reason::TooLong));
+        }
+        Compact::split(text).ok_or(Rejection::new(Stage::Shape, Reason::Malformed))
+    }
+
+    /// The key whose pinned header this is.
+    pub(crate) fn find_key(&self, header: &str, kind: Kind) -> Option<PinnedKey<'_>> {
+        self.keys.pinned(&self.settings, kind).find(|key| key.header() == Some(header))
+    }
+
+    /// What is wrong with a header that is not one of the pinned ones.
+    pub(crate) fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
+        let mut buffer = [const { MaybeUninit::uninit() }; _];
+        let reason = match UntrustedHeader::read(header, &mut buffer) {
+            None => Reason::Malformed,
+            Some(header) => match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
+                None => Reason::UnknownKey,
+                Some(_) if header.typ != kind.typ => Reason::WrongType,
+                Some((key, _))
+                    if Some(header.alg) != kind.algorithm(key).map(compact::alg_name) =>
+                {
+                    Reason::WrongAlgorithm
+                }
+                Some(_) => Reason::Malformed,
+            },
+        };
+        Rejection::new(Stage::Header, reason)
+    }
+}

@@ -1,0 +1,56 @@
+//! A lock-free map from a token's `typ`, for values that are computed on first use.
+
+use std::sync::OnceLock;
+
+/// A value for each JOSE `typ`, of which a program has few: made once, and read without a lock.
+pub(crate) struct PerType<T>(Link<T>);
+
+type Link<T> = OnceLock<Box<Node<T>>>;
+
+struct Node<T> {
+    typ: &'static str,
+    value: T,
+    next: Link<T>,
+}
+
+impl<T> PerType<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub(crate) fn get(&self, typ: &'static str, make: impl Fn() -> T) -> &T {
+        let mut link = &self.0;
+        loop {
+            let node =
+                link.get_or_init(|| Box::new(Node { typ, value: make(), next: OnceLock::new() }));
+            if node.typ == typ {
+                return &node.value;
+            }
+            link = &node.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn each_type_has_one_value_whoever_asks_first() {
+        const TYPES: [&str; 3] = ["at+jwt", "rt+jwt", "reset+jwt"];
+        let values = PerType::new();
+        let start = Barrier::new(4);
+        let ask = |turn: usize| {
+            start.wait();
+            (0..3).map(|i| TYPES[(i + turn) % 3]).for_each(|typ| {
+                assert!(values.get(typ, || typ.to_owned()) == typ);
+            });
+        };
+        thread::scope(|scope| (0..4).for_each(|turn| drop(scope.spawn(move || ask(turn)))));
+        for typ in TYPES {
+            assert_eq!(values.get(typ, || unreachable!("it has been made")), typ);
+        }
+    }
+}

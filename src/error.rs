@@ -1,0 +1,63 @@
+//! Errors that several rooms share: a setting out of range, and text that cannot be read.
+
+use std::{borrow::Cow, error, fmt};
+
+/// A setting that cannot be used: out of its range, or at odds with another one.
+///
+/// A builder returns it for the first such setting. The text says what the setting takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    setting: &'static str,
+    text: Cow<'static, str>,
+}
+
+impl ConfigError {
+    pub(crate) fn new(setting: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { setting, text: text.into() }
+    }
+
+    /// The name of the setting, as the method that sets it is called.
+    #[must_use]
+    pub const fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for ConfigError {}
+
+/// Text that is not in the form of what it should be: a session's id, a fingerprint, a stored column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    text: &'static str,
+    is_unknown_format: bool,
+}
+
+impl ParseError {
+    pub(crate) const fn new(text: &'static str) -> Self {
+        Self { text, is_unknown_format: false }
+    }
+
+    pub(crate) const fn unknown_format(text: &'static str) -> Self {
+        Self { text, is_unknown_format: true }
+    }
+
+    /// Whether a later release wrote the text, in a format that this release does not know.
+    #[must_use]
+    pub const fn is_unknown_format(&self) -> bool {
+        self.is_unknown_format
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+impl error::Error for ParseError {}

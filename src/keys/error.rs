@@ -1,0 +1,106 @@
+//! Errors of making, reading and changing keys.
+
+use std::{env, error, fmt};
+
+use crate::entropy::EntropyError;
+
+/// A key that cannot be made or read, or a key ring that cannot be changed.
+///
+/// The text says what a person can do about it. It never shows key material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyError(Kind);
+
+/// The least length of a master key, in bytes.
+pub(crate) const MIN_BYTES: usize = 32;
+
+/// The greatest length of a `kid`, in bytes.
+pub(crate) const MAX_KID_BYTES: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    TooShort {
+        bytes: usize,
+    },
+    Base64,
+    Variable {
+        name: String,
+        error: env::VarError,
+    },
+    Kid,
+    Entropy(EntropyError),
+    Duplicate,
+    Unknown,
+    Current,
+    #[cfg(feature = "asymmetric")]
+    Algorithm,
+    #[cfg(feature = "asymmetric")]
+    Pem,
+    #[cfg(feature = "asymmetric")]
+    Key,
+}
+
+impl KeyError {
+    pub(crate) const fn new(kind: Kind) -> Self {
+        Self(kind)
+    }
+
+    pub(crate) const fn too_short(bytes: usize) -> Self {
+        Self(Kind::TooShort { bytes })
+    }
+}
+
+impl From<EntropyError> for KeyError {
+    fn from(error: EntropyError) -> Self {
+        Self(Kind::Entropy(error))
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::TooShort { bytes } => write!(
+                f,
+                "a master key takes at least {} bytes and {bytes} were given: make one with \
+                 `MasterKey::generate` or `openssl rand -base64 32`",
+                MIN_BYTES
+            ),
+            Kind::Base64 => f.write_str("the master key is not valid base64"),
+            Kind::Variable { name, .. } => write!(
+                f,
+                "the environment variable {name} cannot be read: put the base64 of a master key \
+                 there"
+            ),
+            Kind::Kid => write!(
+                f,
+                "a kid takes 1 to {} characters out of A–Z a–z 0–9 - . _ ~",
+                MAX_KID_BYTES
+            ),
+            Kind::Entropy(_) => f.write_str("no master key could be generated"),
+            Kind::Duplicate => {
+                f.write_str("this kid, this key or its asymmetric half is in the ring already")
+            }
+            Kind::Unknown => f.write_str("no key of this kid is in the ring"),
+            Kind::Current => {
+                f.write_str("the current key cannot be removed: rotate to a new one first")
+            }
+            #[cfg(feature = "asymmetric")]
+            Kind::Algorithm => f.write_str("the key is not for EdDSA with Ed25519, nor for ES256"),
+            #[cfg(feature = "asymmetric")]
+            Kind::Pem => {
+                f.write_str("this is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")
+            }
+            #[cfg(feature = "asymmetric")]
+            Kind::Key => f.write_str("the bytes are not those of an Ed25519 or P-256 key"),
+        }
+    }
+}
+
+impl error::Error for KeyError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &self.0 {
+            Kind::Entropy(error) => Some(error),
+            Kind::Variable { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Private keys that sign stamp-mode tokens: EdDSA with Ed25519 (RFC 8037), and ES256 (RFC 7518 §3.4).
+
+// The curve library was chosen by measurement (`benches/curves.rs`): one library is the fastest, or
+// within the noise of it, at all four of signing and verifying with either curve.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+};
+use jsonwebtoken::{
+    Algorithm,
+    crypto::JwtSigner,
+    signature::{self, Signer},
+};
+use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
+use zeroize::Zeroizing;
+
+use crate::keys::{
+    error::{KeyError, Kind},
+    verifying_key::VerifyingKey,
+};
+
+/// A private key that signs tokens: Ed25519 or P-256.
+///
+/// It prints as redacted and cannot be serialised but by
+/// [`expose_pkcs8_der`](Self::expose_pkcs8_der).
+///
+/// With [`BindingMode::StampAsymmetric`](crate::BindingMode::StampAsymmetric) the server signs
+/// with a [`SigningKey`], and other services verify with the public keys that
+/// [`KeyRing::jwk_set`](crate::KeyRing::jwk_set) publishes. They learn nothing of revocations,
+/// and whoever steals the signing key can fool them, as with any JWT. The issuer's own
+/// verification still compares the stamp, for which the thief also lacks the master key and the
+/// users' table.
+///
+/// # Security
+///
+/// The stamp covers the user, the `jti` and the `exp`, not the other claims: a thief of the signing
+/// key who also holds a live token can change *that token's* other claims, and the issuer accepts
+/// them. In stamp mode take roles and rights from the user's record, never from the token.
+///
+/// # Example
+///
+/// ```
+/// use relatch::{Authority, BindingMode, MasterKey};
+/// use relatch::keys::{Algorithm, SigningKey};
+/// use time::OffsetDateTime;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let signing_key = SigningKey::generate(Algorithm::EdDSA)?;
+/// let key = MasterKey::generate("2026-11")?.with_signing_key(signing_key);
+/// let authority = Authority::builder(key, "https://login.example.com", "api")
+///     .mode(BindingMode::StampAsymmetric)
+///     .build()?;
+///
+/// // For the well-known document that other services read:
+/// let document = authority.keys().jwk_set(OffsetDateTime::now_utc());
+/// assert_eq!(document.keys[0].common.key_id.as_deref(), Some("2026-11"));
+/// # Ok(())
+/// # }
+/// ```
+pub struct SigningKey {
+    pair: Pair,
+    public: VerifyingKey,
+}
+
+enum Pair {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+impl SigningKey {
+    /// A new key for [`Algorithm::EdDSA`] or [`Algorithm::ES256`], from the cryptographic
+    /// library's own generator.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] for any other algorithm, and [`KeyError`] if the generator
+    /// fails.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
+        let pair = match algorithm {
+            Algorithm::EdDSA => Ed25519KeyPair::generate().map(Pair::Ed25519),
+            Algorithm::ES256 => {
+                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::P256)
+            }
+            _ => return Err(KeyError::new(Kind::Algorithm)),
+        };
+        Self::from_pair(pair.map_err(|_| KeyError::new(Kind::Key))?)
+    }
+
+    /// A key from PKCS #8 in DER (RFC 5958), which says itself of which of the two kinds it is.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] if it is neither an Ed25519 nor a P-256 key.
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::from_pkcs8(der)
+            .map(Pair::Ed25519)
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Pair::P256)
+            })
+            .map_err(|_| KeyError::new(Kind::Key))?;
+        Self::from_pair(pair)
+    }
+
+    /// A key from PKCS #8 in PEM (`-----BEGIN PRIVATE KEY-----`), as `openssl genpkey -algorithm
+    /// ed25519` writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`], and those of [`from_pkcs8_der`](Self::from_pkcs8_der).
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| KeyError::new(Kind::Pem))?;
+        Self::from_pkcs8_der(der.secret_pkcs8_der())
+    }
+
+    /// [`Algorithm::EdDSA`] or [`Algorithm::ES256`].
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        JwtSigner::algorithm(&self.pair)
+    }
+
+    /// The public half.
+    #[must_use]
+    pub const fn verifying_key(&self) -> &VerifyingKey {
+        &self.public
+    }
+
+    /// The key as PKCS #8 in DER, to be put into a secret store.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] if the cryptographic library cannot write it.
+    ///
+    /// # Security
+    ///
+    /// This is the secret itself.
+    pub fn expose_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let document = match &self.pair {
+            Pair::Ed25519(pair) => pair.to_pkcs8v1(),
+            Pair::P256(pair) => pair.to_pkcs8v1(),
+        };
+        document
+            .map(|der| Zeroizing::new(der.as_ref().to_vec()))
+            .map_err(|_| KeyError::new(Kind::Key))
+    }
+
+    /// The signature in its JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64 bytes.
+    pub(crate) fn sign(&self, signing_input: &[u8]) -> Option<Vec<u8>> {
+        self.pair.try_sign(signing_input).ok()
+    }
+
+    fn from_pair(pair: Pair) -> Result<Self, KeyError> {
+        let public = match &pair {
+            Pair::Ed25519(pair) => VerifyingKey::ed25519(pair.public_key().as_ref()),
+            Pair::P256(pair) => VerifyingKey::p256(pair.public_key().as_ref()),
+        }?;
+        Ok(Self { pair, public })
+    }
+}
+
+impl Signer<Vec<u8>> for Pair {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let signature = match self {
+            Self::Ed25519(pair) => pair.try_sign(message),
+            Self::P256(pair) => pair.sign(&SystemRandom::new(), message),
+        };
+        signature
+            .map(|signature| signature.as_ref().to_vec())
+            .map_err(signature::Error::from_source)
+    }
+}
+
+impl JwtSigner for Pair {
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Ed25519(_) => Algorithm::EdDSA,
+            Self::P256(_) => Algorithm::ES256,
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
+}
