@@ -7,12 +7,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
 use super::{
-    ClientAddress, ContextOf, Cookies, Inner, LoginLimits, Web,
     endpoints::callers::Callers,
-    limits::Limits,
-    local_path,
+    limits::{Limits, LoginLimits},
+    local_path::local_path,
     metrics::{self, Tally},
-    request::origin::{self, Origins},
+    request::{
+        address::ClientAddress,
+        cookies::Cookies,
+        origin::{self, Origins},
+    },
+    web::{Inner, ReadContext, Web},
 };
 use crate::{
     binding::context::Context,
@@ -24,23 +28,10 @@ use crate::{
 /// The bound of live guards where none is set.
 const LIVE_BOUND: Duration = Duration::seconds(30);
 
-/// The settings of a [`Web`]: see [`Web::builder`].
-#[must_use = "nothing is made before `build`"]
-pub struct WebBuilder<F = (), C = NoClaims> {
-    service: Service<F, C>,
-    cookies: Option<Cookies>,
-    trusted: Vec<String>,
-    address: ClientAddress,
-    context: ContextOf,
-    limits: LoginLimits,
-    live_bound: Duration,
-    login_page: String,
-    callers: Vec<(String, String)>,
-}
-
-impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
-    pub(super) fn new(service: Service<F, C>) -> Self {
-        Self {
+impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
+    /// The settings of a web for this service.
+    pub fn builder(service: Service<F, C>) -> WebBuilder<F, C> {
+        WebBuilder {
             service,
             cookies: None,
             trusted: Vec::new(),
@@ -52,7 +43,23 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             callers: Vec::new(),
         }
     }
+}
 
+/// The settings of a [`Web`]: see [`Web::builder`].
+#[must_use = "nothing is made before `build`"]
+pub struct WebBuilder<F = (), C = NoClaims> {
+    service: Service<F, C>,
+    cookies: Option<Cookies>,
+    trusted: Vec<String>,
+    address: ClientAddress,
+    context: ReadContext,
+    limits: LoginLimits,
+    live_bound: Duration,
+    login_page: String,
+    callers: Vec<(String, String)>,
+}
+
+impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// Hands tokens out in cookies, and takes them from there. Without it they are handed out in the
     /// answer's body, for clients that send them in a header (RFC 6750), which is taken in either
     /// case.

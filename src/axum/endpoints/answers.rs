@@ -2,7 +2,6 @@
 
 use axum_core::{
     body::Body,
-    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{
@@ -13,9 +12,9 @@ use http::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Endpoint, body};
+use super::body;
 use crate::{
-    axum::{Refusal, Web},
+    axum::{refusal::Refusal, web::Web},
     token::RefreshToken,
 };
 
@@ -24,29 +23,7 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    pub(in crate::axum) async fn endpoint(self, endpoint: Endpoint, request: Request) -> Response {
-        let (parts, body) = request.into_parts();
-        let answer = match endpoint {
-            Endpoint::Login => self.on_login(&parts, body).await,
-            Endpoint::Refresh => self.on_refresh(&parts, body).await,
-            Endpoint::Resume => self.on_resume(&parts).await,
-            Endpoint::Logout => self.log_out(&parts).await.map(IntoResponse::into_response),
-            Endpoint::LogoutDevice => self.on_logout_device(&parts, body).await,
-            Endpoint::LogoutOthers => self.on_logout_others(&parts, body).await,
-            Endpoint::LogoutEverywhere => {
-                self.log_out_everywhere(&parts).await.map(IntoResponse::into_response)
-            }
-            Endpoint::ChangePassword => self.on_change_password(&parts, body).await,
-            Endpoint::Reauthenticate => self.on_reauthenticate(&parts, body).await,
-            Endpoint::Sessions => self.on_sessions(&parts).await,
-            Endpoint::Revoke => self.on_revoke(&parts, body).await,
-            Endpoint::Introspect => self.on_introspect(&parts, body).await,
-            Endpoint::Check => self.on_check(parts).await,
-        };
-        answer.unwrap_or_else(IntoResponse::into_response)
-    }
-
-    async fn on_login(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+    pub(super) async fn on_login(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
         #[derive(Deserialize)]
         struct Login {
             username: String,
@@ -56,7 +33,7 @@ where
         Ok(self.login(parts, &username, &password).await?.into_response())
     }
 
-    async fn on_refresh(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+    pub(super) async fn on_refresh(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
         #[derive(Deserialize)]
         struct Refresh {
             refresh_token: String,
@@ -78,7 +55,11 @@ where
         }
     }
 
-    async fn on_logout_device(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+    pub(super) async fn on_logout_device(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response, Refusal> {
         #[derive(Deserialize)]
         struct Device {
             session: String,
@@ -92,17 +73,29 @@ where
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
-    async fn on_logout_others(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+    pub(super) async fn on_logout_others(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response, Refusal> {
         let Password { password } = self.body(parts, body).await?;
         Ok(self.log_out_others(parts, &password).await?.into_response())
     }
 
-    async fn on_reauthenticate(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+    pub(super) async fn on_reauthenticate(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response, Refusal> {
         let Password { password } = self.body(parts, body).await?;
         Ok(self.reauthenticate(parts, &password).await?.into_response())
     }
 
-    async fn on_change_password(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+    pub(super) async fn on_change_password(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response, Refusal> {
         #[derive(Deserialize)]
         struct Passwords {
             password: String,
@@ -112,7 +105,7 @@ where
         Ok(self.change_password(parts, &password, &new_password).await?.into_response())
     }
 
-    async fn on_sessions(&self, parts: &Parts) -> Result<Response, Refusal> {
+    pub(super) async fn on_sessions(&self, parts: &Parts) -> Result<Response, Refusal> {
         #[derive(Serialize)]
         struct Device<'a> {
             id: String,

@@ -11,6 +11,7 @@
 mod answers;
 mod body;
 pub(super) mod callers;
+mod dispatch;
 mod introspect;
 mod resume;
 
@@ -20,7 +21,11 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header::ALLOW};
 
-use super::{Misconfigured, Refusal, layer::with_web::Installed, metrics};
+use crate::axum::{
+    layer::installed::{Endpoint, Installed},
+    metrics,
+    refusal::{Misconfigured, Refusal},
+};
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
 pub async fn login(request: Request) -> Response {
@@ -209,37 +214,6 @@ pub async fn check(request: Request) -> Response {
 
 /// The header in which [`check`] tells the user's id, percent-encoded where it is not visible ASCII.
 pub const USER_ID_HEADER: &str = "x-user-id";
-
-/// Which of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Endpoint {
-    Login,
-    Refresh,
-    Resume,
-    Logout,
-    LogoutDevice,
-    LogoutOthers,
-    LogoutEverywhere,
-    ChangePassword,
-    Reauthenticate,
-    Sessions,
-    Revoke,
-    Introspect,
-    Check,
-}
-
-impl Endpoint {
-    /// The methods that it takes, as `Allow` lists them; any, if it only looks for a proxy.
-    const fn methods(self) -> Option<&'static str> {
-        match self {
-            Self::Check => None,
-            Self::Sessions => Some("GET, HEAD"),
-            // Not HEAD: it gives the next refresh token, and no page takes it.
-            Self::Resume => Some("GET"),
-            _ => Some("POST"),
-        }
-    }
-}
 
 async fn call(endpoint: Endpoint, request: Request) -> Response {
     if let Some(methods) = endpoint.methods()

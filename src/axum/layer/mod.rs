@@ -1,4 +1,5 @@
 //! The layers.
 
+pub(in crate::axum) mod installed;
 pub(in crate::axum) mod require_login;
 pub(in crate::axum) mod with_web;

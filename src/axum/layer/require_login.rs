@@ -15,10 +15,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::with_web::Verified;
 use crate::{
     authority::session::Session,
-    axum::{Refusal, Web},
+    axum::{refusal::Refusal, web::Web},
     store::StoredUser,
     token::purpose::NoClaims,
 };
@@ -70,6 +69,21 @@ where
     ) -> Option<Session<StoredUser<F>, C>> {
         let verified = extensions.get::<Verified<F, C>>()?;
         Arc::ptr_eq(&verified.web.0, &self.0).then(|| verified.session.clone())
+    }
+}
+
+/// A session that a guard has verified, and for which web.
+struct Verified<F, C> {
+    web: Web<F, C>,
+    session: Session<StoredUser<F>, C>,
+}
+
+impl<F, C> Clone for Verified<F, C>
+where
+    Session<StoredUser<F>, C>: Clone,
+{
+    fn clone(&self) -> Self {
+        Self { web: self.web.clone(), session: self.session.clone() }
     }
 }
 

@@ -1,25 +1,16 @@
 //! The layer: puts a web into each request.
 
 use std::{
-    any::{Any, type_name},
     fmt,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
-use axum_core::{extract::Request, response::Response};
-use http::Extensions;
 use serde::{Serialize, de::DeserializeOwned};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    authority::session::Session,
-    axum::{Inner, Misconfigured, Refusal, Web, endpoints::Endpoint, metrics},
-    store::StoredUser,
-};
+use super::installed::Installed;
+use crate::axum::web::Web;
 
 impl<F, C> Web<F, C>
 where
@@ -31,71 +22,6 @@ where
     #[must_use]
     pub fn layer(&self) -> WebLayer {
         WebLayer(self.installed())
-    }
-
-    pub(in crate::axum) fn installed(&self) -> Installed {
-        Installed(Arc::clone(&self.0) as _)
-    }
-
-    /// The web that the layer put into a request.
-    pub(in crate::axum) fn of(extensions: &Extensions) -> Result<Self, Refusal> {
-        let found = match extensions.get::<Installed>() {
-            None => Err(Misconfigured::NoLayer.into()),
-            Some(installed) => {
-                let found = installed.0.types();
-                let any: Arc<dyn Any + Send + Sync> = Arc::clone(&installed.0) as _;
-                any.downcast().map(Self).map_err(|_| {
-                    Misconfigured::OtherTypes { wanted: type_name::<(F, C)>(), found }.into()
-                })
-            }
-        };
-        if let Err(Refusal::Misconfigured(what)) = &found {
-            metrics::misconfigured(*what);
-        }
-        found
-    }
-}
-
-/// What the layer puts into a request, whatever its web's types.
-#[derive(Clone)]
-pub(in crate::axum) struct Installed(pub(crate) Arc<dyn Endpoints>);
-
-/// A web whose types are not known: what its endpoints need, none of which shows them.
-pub(in crate::axum) trait Endpoints: Any + Send + Sync {
-    fn call(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Answer;
-
-    /// The names of its types.
-    fn types(&self) -> &'static str;
-}
-
-type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
-
-impl<F, C> Endpoints for Inner<F, C>
-where
-    F: Clone + Send + Sync + 'static,
-    C: Serialize + DeserializeOwned + Send + Sync + 'static,
-{
-    fn call(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Answer {
-        Box::pin(Web(self).endpoint(endpoint, request))
-    }
-
-    fn types(&self) -> &'static str {
-        type_name::<(F, C)>()
-    }
-}
-
-/// A session that a guard has verified, and for which web.
-pub(in crate::axum) struct Verified<F, C> {
-    pub(in crate::axum) web: Web<F, C>,
-    pub(in crate::axum) session: Session<StoredUser<F>, C>,
-}
-
-impl<F, C> Clone for Verified<F, C>
-where
-    Session<StoredUser<F>, C>: Clone,
-{
-    fn clone(&self) -> Self {
-        Self { web: self.web.clone(), session: self.session.clone() }
     }
 }
 

@@ -1,0 +1,137 @@
+//! The web: a service with how its tokens travel.
+
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+
+use super::{
+    endpoints::callers::Callers,
+    limits::Limits,
+    metrics::Tally,
+    request::{address::ClientAddress, cookies::Cookies, origin::Origins},
+};
+use crate::{
+    binding::context::Context,
+    live::Live,
+    service::Service,
+    store::{StoreError, StoredUser},
+    token::purpose::NoClaims,
+};
+
+/// A service on the web: what the layer puts into each request. A clone is cheap and the same.
+///
+/// `F` are the fields of a user's row and `C` the claims of access tokens, as in
+/// [`Service`]. As an extractor it is the one of the layer, for handlers of an application's own.
+///
+/// # Example
+///
+/// ```
+/// use axum::{
+///     Form, Router,
+///     http::{StatusCode, request::Parts},
+///     response::{Html, IntoResponse, Redirect, Response},
+///     routing::post,
+/// };
+/// use relatch::{
+///     axum::{Refusal, Web},
+///     service::ServiceError,
+/// };
+/// use serde::Deserialize;
+///
+/// # const AGAIN: &str = "";
+///
+/// #[derive(Deserialize)]
+/// struct Login {
+///     name: String,
+///     password: String,
+/// }
+///
+/// /// A form that leads on to a page, or is shown again.
+/// async fn login(
+///     web: Web,
+///     request: Parts,
+///     Form(form): Form<Login>,
+/// ) -> Result<Response, Refusal> {
+///     match web.login(&request, &form.name.to_lowercase(), &form.password).await {
+///         Ok(grant) => Ok((grant, Redirect::to("/")).into_response()),
+///         Err(Refusal::Service(ServiceError::LoginRefused(_))) => {
+///             Ok((StatusCode::UNAUTHORIZED, Html(AGAIN)).into_response())
+///         }
+///         Err(refusal) => Err(refusal), // too many attempts, no store, another site's page…
+///     }
+/// }
+///
+/// # fn app() -> Router {
+/// Router::new().route("/login", post(login))
+/// # }
+/// ```
+pub struct Web<F = (), C = NoClaims>(pub(super) Arc<Inner<F, C>>);
+
+pub(super) struct Inner<F, C> {
+    pub(super) service: Service<F, C>,
+    pub(super) cookies: Option<Arc<Cookies>>,
+    pub(super) origins: Origins,
+    pub(super) address: ClientAddress,
+    pub(super) context: ReadContext,
+    pub(super) limits: Limits,
+    pub(super) live: Live<StoredUser<F>, StoreError>,
+    pub(super) login_page: String,
+    pub(super) callers: Callers,
+    pub(super) tally: Tally,
+}
+
+/// Reads the context of a request.
+pub(super) type ReadContext = Box<dyn Fn(&Parts) -> Context + Send + Sync>;
+
+impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
+    /// The service, for calls that are not of a request.
+    #[must_use]
+    pub fn service(&self) -> &Service<F, C> {
+        &self.0.service
+    }
+
+    /// The guards of open connections, as [`LiveSession`](super::LiveSession) hands them out: for
+    /// [`Live::replace_authority`].
+    #[must_use]
+    pub fn live(&self) -> &Live<StoredUser<F>, StoreError> {
+        &self.0.live
+    }
+
+    /// How many requests were refused since the start, by reason: a metric's label, of a closed set
+    /// of names in snake case, and its value.
+    ///
+    /// # Security
+    ///
+    /// The reasons are not for a public route.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::axum::Web;
+    ///
+    /// /// For Prometheus: `relatch_refused_total{reason="bad_signature"} 3`.
+    /// async fn metrics(web: Web) -> String {
+    ///     let line = |(reason, count)| format!("relatch_refused_total{{reason=\"{reason}\"}} {count}\n");
+    ///     web.refused().into_iter().map(line).collect()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn refused(&self) -> Vec<(&'static str, u64)> {
+        self.0.tally.counts()
+    }
+}
+
+impl<F, C> Clone for Web<F, C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F, C> fmt::Debug for Web<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web")
+            .field("service", &self.0.service)
+            .field("cookies", &self.0.cookies)
+            .finish_non_exhaustive()
+    }
+}
