@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use axum_core::body::Body;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use crate::axum::Refusal;
+use crate::axum::{refusal::Refusal, web::Web};
 
 /// The longest body that is taken.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -16,10 +16,22 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn read<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<T, Refusal> {
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The body of a request; a refusal is counted and logged.
+    pub(super) async fn body<T: DeserializeOwned>(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<T, Refusal> {
+        self.told(read(&parts.headers, body).await, None)
+    }
+}
+
+async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
     let format = Format::of(headers)?;
     let collected = timeout(PATIENCE, Limited::new(body, MAX_BODY_BYTES).collect()).await;
     let bytes = match collected {

@@ -8,12 +8,19 @@
 //! With cookies, mount those that read the refresh token ([`refresh`], [`resume`](resume()),
 //! [`logout`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 
-mod answers;
 mod body;
 pub(super) mod callers;
+mod check;
 mod dispatch;
 mod introspect;
+mod json;
+mod log_out;
+mod login;
+mod password;
+mod refresh;
 mod resume;
+mod revoke;
+mod sessions;
 
 use axum_core::{
     extract::Request,
@@ -26,6 +33,8 @@ use crate::axum::{
     metrics,
     refusal::{Misconfigured, Refusal},
 };
+
+pub use self::check::USER_ID_HEADER;
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
 pub async fn login(request: Request) -> Response {
@@ -211,9 +220,6 @@ pub async fn introspect(request: Request) -> Response {
 pub async fn check(request: Request) -> Response {
     call(Endpoint::Check, request).await
 }
-
-/// The header in which [`check`] tells the user's id, percent-encoded where it is not visible ASCII.
-pub const USER_ID_HEADER: &str = "x-user-id";
 
 async fn call(endpoint: Endpoint, request: Request) -> Response {
     if let Some(methods) = endpoint.methods()

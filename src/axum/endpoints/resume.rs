@@ -12,7 +12,7 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::axum::{Refusal, Web, local_path, request::origin};
+use crate::axum::{local_path::local_path, refusal::Refusal, request::origin, web::Web};
 
 impl<F, C> Web<F, C>
 where
