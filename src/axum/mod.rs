@@ -13,7 +13,7 @@
 //! | [`LiveSession`] | the session, and a guard that resolves when it dies | 401 |
 //! | [`Web`] | the calls for handlers of your own | – |
 //!
-//! A whole router goes behind the login by [`.layer(web.guard())`](Web::guard). The handlers are in
+//! A whole router goes behind the login by [`.layer(web.require_login())`](Web::require_login). The handlers are in
 //! [`endpoints`], each to be mounted or not.
 //!
 //! # Example
@@ -42,7 +42,7 @@
 //!         .route("/me", get(me))
 //!         .route("/auth/login", post(endpoints::login))
 //!         .route("/auth/refresh", post(endpoints::refresh))
-//!         .route("/auth/logout", post(endpoints::logout))
+//!         .route("/auth/logout", post(endpoints::log_out))
 //!         .layer(web.layer()))
 //! }
 //! ```
@@ -186,8 +186,8 @@ pub use self::{
     extract::{Authenticated, Fresh, LiveSession, Recent},
     grant::{Grant, LoggedOut},
     layer::{
-        require_login::{Guard, GuardLayer},
-        with_web::{WebLayer, WithWeb},
+        require_login::{RequireLogin, RequireLoginLayer},
+        web_service::{WebLayer, WebService},
     },
     limits::LoginLimits,
     local_path::local_path,

@@ -38,10 +38,10 @@ where
             Endpoint::Login => self.on_login(&parts, body).await,
             Endpoint::Refresh => self.on_refresh(&parts, body).await,
             Endpoint::Resume => self.on_resume(&parts).await,
-            Endpoint::Logout => self.log_out(&parts).await.map(IntoResponse::into_response),
-            Endpoint::LogoutDevice => self.on_logout_device(&parts, body).await,
-            Endpoint::LogoutOthers => self.on_logout_others(&parts, body).await,
-            Endpoint::LogoutEverywhere => {
+            Endpoint::LogOut => self.log_out(&parts).await.map(IntoResponse::into_response),
+            Endpoint::LogOutDevice => self.on_log_out_device(&parts, body).await,
+            Endpoint::LogOutOthers => self.on_log_out_others(&parts, body).await,
+            Endpoint::LogOutEverywhere => {
                 self.log_out_everywhere(&parts).await.map(IntoResponse::into_response)
             }
             Endpoint::ChangePassword => self.on_change_password(&parts, body).await,

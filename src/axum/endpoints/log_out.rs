@@ -15,7 +15,7 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    pub(super) async fn on_logout_device(
+    pub(super) async fn on_log_out_device(
         &self,
         parts: &Parts,
         body: Body,
@@ -33,7 +33,7 @@ where
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
-    pub(super) async fn on_logout_others(
+    pub(super) async fn on_log_out_others(
         &self,
         parts: &Parts,
         body: Body,

@@ -6,7 +6,7 @@
 //! however they are mounted.
 //!
 //! With cookies, mount those that read the refresh token ([`refresh`], [`resume`](resume()),
-//! [`logout`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
+//! [`log_out`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 
 mod body;
 pub(super) mod callers;
@@ -101,25 +101,25 @@ pub async fn resume(request: Request) -> Response {
 }
 
 /// Logs this device out: `POST` without a body. 204.
-pub async fn logout(request: Request) -> Response {
-    call(Endpoint::Logout, request).await
+pub async fn log_out(request: Request) -> Response {
+    call(Endpoint::LogOut, request).await
 }
 
 /// Logs one of the user's devices out: `POST` of `session`, an id out of [`sessions`]. 204, whether
 /// or not it still was one.
-pub async fn logout_device(request: Request) -> Response {
-    call(Endpoint::LogoutDevice, request).await
+pub async fn log_out_device(request: Request) -> Response {
+    call(Endpoint::LogOutDevice, request).await
 }
 
 /// Logs all of the user's devices out but this one: `POST` of `password`. 200 with a
 /// [`Grant`](super::Grant).
-pub async fn logout_others(request: Request) -> Response {
-    call(Endpoint::LogoutOthers, request).await
+pub async fn log_out_others(request: Request) -> Response {
+    call(Endpoint::LogOutOthers, request).await
 }
 
 /// Logs the user out everywhere, here too: `POST` without a body. 204.
-pub async fn logout_everywhere(request: Request) -> Response {
-    call(Endpoint::LogoutEverywhere, request).await
+pub async fn log_out_everywhere(request: Request) -> Response {
+    call(Endpoint::LogOutEverywhere, request).await
 }
 
 /// Changes the password: `POST` of `password` and `new_password`. 200 with a

@@ -2,4 +2,4 @@
 
 pub(in crate::axum) mod installed;
 pub(in crate::axum) mod require_login;
-pub(in crate::axum) mod with_web;
+pub(in crate::axum) mod web_service;

@@ -44,13 +44,13 @@ where
     /// use relatch::axum::Web;
     ///
     /// # fn app(web: &Web, health: Router) -> Router {
-    /// let inside = Router::new().route("/reports", get(async || "...")).layer(web.guard());
+    /// let inside = Router::new().route("/reports", get(async || "...")).layer(web.require_login());
     /// health.merge(inside)
     /// # }
     /// ```
     #[must_use]
-    pub fn guard(&self) -> GuardLayer<F, C> {
-        GuardLayer(self.clone())
+    pub fn require_login(&self) -> RequireLoginLayer<F, C> {
+        RequireLoginLayer(self.clone())
     }
 
     async fn let_through<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
@@ -87,24 +87,24 @@ where
     }
 }
 
-/// The layer of [`Web::guard`].
-pub struct GuardLayer<F = (), C = NoClaims>(Web<F, C>);
+/// The layer of [`Web::require_login`].
+pub struct RequireLoginLayer<F = (), C = NoClaims>(Web<F, C>);
 
-impl<S, F, C> Layer<S> for GuardLayer<F, C> {
-    type Service = Guard<S, F, C>;
+impl<S, F, C> Layer<S> for RequireLoginLayer<F, C> {
+    type Service = RequireLogin<S, F, C>;
 
-    fn layer(&self, inner: S) -> Guard<S, F, C> {
-        Guard { inner, web: self.0.clone() }
+    fn layer(&self, inner: S) -> RequireLogin<S, F, C> {
+        RequireLogin { inner, web: self.0.clone() }
     }
 }
 
-/// A service behind a [`GuardLayer`].
-pub struct Guard<S, F = (), C = NoClaims> {
+/// A service behind a [`RequireLoginLayer`].
+pub struct RequireLogin<S, F = (), C = NoClaims> {
     inner: S,
     web: Web<F, C>,
 }
 
-impl<S, F, C, B, R> Service<Request<B>> for Guard<S, F, C>
+impl<S, F, C, B, R> Service<Request<B>> for RequireLogin<S, F, C>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -141,26 +141,26 @@ fn without_body<R: Default>(refusal: Refusal) -> Response<R> {
     Response::from_parts(parts, R::default())
 }
 
-impl<F, C> Clone for GuardLayer<F, C> {
+impl<F, C> Clone for RequireLoginLayer<F, C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<S: Clone, F, C> Clone for Guard<S, F, C> {
+impl<S: Clone, F, C> Clone for RequireLogin<S, F, C> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), web: self.web.clone() }
     }
 }
 
-impl<F, C> fmt::Debug for GuardLayer<F, C> {
+impl<F, C> fmt::Debug for RequireLoginLayer<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardLayer").finish_non_exhaustive()
+        f.debug_struct("RequireLoginLayer").finish_non_exhaustive()
     }
 }
 
-impl<S, F, C> fmt::Debug for Guard<S, F, C> {
+impl<S, F, C> fmt::Debug for RequireLogin<S, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").finish_non_exhaustive()
+        f.debug_struct("RequireLogin").finish_non_exhaustive()
     }
 }

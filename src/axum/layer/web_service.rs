@@ -30,21 +30,21 @@ where
 pub struct WebLayer(Installed);
 
 impl<S> Layer<S> for WebLayer {
-    type Service = WithWeb<S>;
+    type Service = WebService<S>;
 
-    fn layer(&self, inner: S) -> WithWeb<S> {
-        WithWeb { inner, installed: self.0.clone() }
+    fn layer(&self, inner: S) -> WebService<S> {
+        WebService { inner, installed: self.0.clone() }
     }
 }
 
 /// A service into whose requests a [`WebLayer`] puts its web.
 #[derive(Clone)]
-pub struct WithWeb<S> {
+pub struct WebService<S> {
     inner: S,
     installed: Installed,
 }
 
-impl<S, B> Service<http::Request<B>> for WithWeb<S>
+impl<S, B> Service<http::Request<B>> for WebService<S>
 where
     S: Service<http::Request<B>>,
 {
@@ -68,8 +68,8 @@ impl fmt::Debug for WebLayer {
     }
 }
 
-impl<S> fmt::Debug for WithWeb<S> {
+impl<S> fmt::Debug for WebService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WithWeb").finish_non_exhaustive()
+        f.debug_struct("WebService").finish_non_exhaustive()
     }
 }
