@@ -10,7 +10,7 @@ use super::{
     endpoints::callers::Callers,
     limits::{Limits, LoginLimits},
     local_path::local_path,
-    metrics::{self, Tally},
+    metrics::{self, Metrics},
     request::{
         address::ClientAddress,
         cookies::Cookies,
@@ -135,7 +135,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
     {
         let development = self.cookies.as_ref().is_some_and(Cookies::is_development);
-        if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_sound()) {
+        if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_valid()) {
             return Err(WebConfigError::Cookies);
         }
         if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
@@ -165,7 +165,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             live,
             login_page: self.login_page,
             callers,
-            tally: Tally::default(),
+            metrics: Metrics::default(),
         })))
     }
 }

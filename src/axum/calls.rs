@@ -7,17 +7,15 @@ use time::Duration;
 use super::{
     Grant, LoggedOut, Refusal, Web,
     limits::Account,
-    request::{
-        checks::{Verified, is_genuine},
-        device_label, token,
-    },
+    request::{checks::is_genuine, device_label, token},
 };
 use crate::{
-    authority::SessionTokens,
+    authority::{SessionTokens, session::Session},
     live::LiveGuard,
     rejection::VerifyError,
     service::{Client, ServiceError},
     sessions::{SessionId, SessionInfo},
+    store::StoredUser,
     token::{RefreshToken, Token, purpose::Access},
     user::User,
 };
@@ -35,9 +33,12 @@ where
     /// # Errors
     ///
     /// [`Refusal`].
-    pub async fn authenticate(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
+    pub async fn authenticate(
+        &self,
+        request: &Parts,
+    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
         let verify = async |token: &_| self.service().authenticate(token).await;
-        self.verified_by(request, verify).await.map_err(|untold| self.tell(untold))
+        self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
     }
 
     /// The verified session, past the cache.
@@ -45,9 +46,12 @@ where
     /// # Errors
     ///
     /// [`Refusal`].
-    pub async fn authenticate_fresh(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
+    pub async fn authenticate_fresh(
+        &self,
+        request: &Parts,
+    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
         let verify = async |token: &_| self.service().authenticate_fresh(token).await;
-        self.verified_by(request, verify).await.map_err(|untold| self.tell(untold))
+        self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
     }
 
     /// The verified session, past the cache, of a user who authenticated at most so long ago.
@@ -59,17 +63,17 @@ where
         &self,
         request: &Parts,
         max_age: Duration,
-    ) -> Result<Verified<F, C>, Refusal> {
+    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
         let session = self.authenticate_fresh(request).await?;
         let authority = self.service().authority();
         let info = authority.session_info(&session).map_err(ServiceError::from);
-        let info = self.told(info.map_err(Refusal::from), Some(&session))?;
+        let info = self.recorded(info.map_err(Refusal::from), Some(&session))?;
         let is_recent = |info: &SessionInfo| authority.now() - info.started_at() <= max_age;
         let recent = match info.as_ref().is_some_and(is_recent) {
             true => Ok(()),
             false => Err(Refusal::StepUp { max_age }),
         };
-        self.told(recent, Some(&session))?;
+        self.recorded(recent, Some(&session))?;
         Ok(session)
     }
 
@@ -78,9 +82,12 @@ where
     /// # Errors
     ///
     /// [`Refusal`].
-    pub async fn watch(&self, request: &Parts) -> Result<(Verified<F, C>, LiveGuard), Refusal> {
+    pub async fn watch(
+        &self,
+        request: &Parts,
+    ) -> Result<(Session<StoredUser<F>, C>, LiveGuard), Refusal> {
         let mut guard = None;
-        let session = self.verified_by(request, async |token| {
+        let session = self.verify_with(request, async |token| {
             let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
             match self.live().watch(token).await {
                 Ok((session, watching)) => {
@@ -92,7 +99,7 @@ where
                 Err(VerifyError::Record(error)) => Err(error.into()),
             }
         });
-        let session = session.await.map_err(|untold| self.tell(untold))?;
+        let session = session.await.map_err(|unrecorded| self.record(unrecorded))?;
         guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
     }
 
@@ -120,8 +127,9 @@ where
     ///
     /// [`Refusal::TooManyAttempts`] and [`Refusal::CrossSite`].
     pub fn admit(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
-        self.told(
-            self.is_ours(request).and_then(|()| self.attempt(request, Account::Login(account))),
+        self.recorded(
+            self.check_origin(request)
+                .and_then(|()| self.count_attempt(request, Account::Login(account))),
             None,
         )
     }
@@ -132,7 +140,7 @@ where
     ///
     /// [`Refusal`].
     pub async fn start_session(&self, request: &Parts, user_id: &str) -> Result<Grant<C>, Refusal> {
-        self.told(self.is_ours(request), None)?;
+        self.recorded(self.check_origin(request), None)?;
         let tokens = self.service().start_session(user_id, self.client(request)).await;
         self.granted(tokens, None)
     }
@@ -150,7 +158,7 @@ where
     ///
     /// [`Refusal::CrossSite`], and the others if they cannot be.
     pub fn grant(&self, request: &Parts, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
-        self.told(self.is_ours(request), None)?;
+        self.recorded(self.check_origin(request), None)?;
         self.granted(Ok(tokens), None)
     }
 
@@ -165,14 +173,14 @@ where
         request: &Parts,
         given: Option<RefreshToken>,
     ) -> Result<Grant<C>, Refusal> {
-        self.told(self.is_ours(request), None)?;
+        self.recorded(self.check_origin(request), None)?;
         let token = match (self.refresh_cookie(request), given) {
             (Ok(Some(token)), None) | (Ok(None), Some(token)) => Ok(token),
             (Ok(None), None) => Err(Refusal::NoToken),
             (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
             (Err(refusal), _) => Err(refusal),
         };
-        let token = self.told(token, None)?.in_context(self.context(request));
+        let token = self.recorded(token, None)?.in_context(self.context(request));
         let user = token.danger_unverified_subject();
         let tokens = self.service().refresh(token).await;
         let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
@@ -189,21 +197,21 @@ where
     /// [`Refusal`]: the session lives, and so do its cookies.
     pub async fn log_out(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
         let verify = async |token: &_| self.service().authenticate(token).await;
-        match self.verified_by(request, verify).await {
+        match self.verify_with(request, verify).await {
             Ok(session) => {
                 let ended = self.service().log_out(&session).await.map_err(Refusal::from);
-                self.told(ended, Some(&session))?;
+                self.recorded(ended, Some(&session))?;
             }
-            Err(untold) if untold.refusal.is_logged_out() && self.cookies().is_some() => {
-                self.told(self.is_ours(request), None)?;
-                if let Some(token) = self.told(self.refresh_cookie(request), None)? {
+            Err(unrecorded) if unrecorded.refusal.is_logged_out() && self.cookies().is_some() => {
+                self.recorded(self.check_origin(request), None)?;
+                if let Some(token) = self.recorded(self.refresh_cookie(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
                         Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {}
-                        Err(error) => return self.told(Err(error.into()), None),
+                        Err(error) => return self.recorded(Err(error.into()), None),
                     }
                 }
             }
-            Err(untold) => return Err(self.tell(untold)),
+            Err(unrecorded) => return Err(self.record(unrecorded)),
         }
         Ok(self.forget())
     }
@@ -221,7 +229,7 @@ where
     ) -> Result<bool, Refusal> {
         let session = self.authenticate(request).await?;
         let ended = self.service().log_out_device(&session, device).await;
-        self.told(ended.map_err(Refusal::from), Some(&session))
+        self.recorded(ended.map_err(Refusal::from), Some(&session))
     }
 
     /// Logs all of the user's devices out but this one, which goes on with the tokens in the grant:
@@ -235,7 +243,7 @@ where
         request: &Parts,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
-        self.by_password(request, async |token| {
+        self.with_password(request, async |token| {
             self.service().check_password(token, password).await?;
             self.service().log_out_others(token).await
         })
@@ -251,7 +259,7 @@ where
         // Past the cache: a device that was logged out elsewhere does not do it to all others.
         let session = self.authenticate_fresh(request).await?;
         let done = self.service().log_out_everywhere(session.user().id()).await;
-        self.told(done.map_err(Refusal::from), Some(&session))?;
+        self.recorded(done.map_err(Refusal::from), Some(&session))?;
         Ok(self.forget())
     }
 
@@ -268,7 +276,7 @@ where
         new: &str,
     ) -> Result<Grant<C>, Refusal> {
         let change = async |token: &_| self.service().change_password(token, present, new).await;
-        self.by_password(request, change).await
+        self.with_password(request, change).await
     }
 
     /// Authenticates the user anew, for [`Recent`](super::Recent): this device's session starts anew,
@@ -283,7 +291,7 @@ where
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
         let renew = async |token: &_| self.service().reauthenticate(token, password).await;
-        self.by_password(request, renew).await
+        self.with_password(request, renew).await
     }
 
     /// The user's sessions that are alive, and which of them is the caller's.
@@ -297,7 +305,7 @@ where
     ) -> Result<(Vec<SessionInfo>, Option<SessionId>), Refusal> {
         let session = self.authenticate(request).await?;
         let sessions = self.service().sessions(&session).await;
-        Ok((self.told(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
+        Ok((self.recorded(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
     }
 
     /// The access token of the request as it came, unverified: for calls of the service that take one,
@@ -315,7 +323,7 @@ where
     #[must_use]
     pub fn refusal(&self, error: impl Into<ServiceError>) -> Refusal {
         let refusal = error.into().into();
-        self.0.tally.add(&refusal, None);
+        self.0.metrics.record(&refusal, None);
         refusal
     }
 

@@ -152,7 +152,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let web = Web::of(&parts.extensions)?;
-        match web.verified(&parts.extensions) {
+        match web.already_verified(&parts.extensions) {
             Some(session) => Ok(Self(session)),
             None => web.authenticate(parts).await.map(Self),
         }

@@ -13,7 +13,7 @@ use http::{
 use serde::Serialize;
 use time::Duration;
 
-use super::{Cookies, Misconfigured, Refusal, metrics, request::cookies::Slot};
+use super::{Cookies, Misconfigured, Refusal, metrics, request::cookies::CookieKind};
 use crate::{authority::SessionTokens, token::purpose::NoClaims};
 
 /// The tokens of a session, to be handed out: in cookies, or in the body of an answer (RFC 6749
@@ -37,8 +37,10 @@ impl<C> Grant<C> {
     }
 
     fn add_to(&self, cookies: &Cookies, headers: &mut HeaderMap) {
-        let access = cookies.set(Slot::Access, self.tokens.access().expose(), self.lifetimes.0);
-        let refresh = cookies.set(Slot::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
+        let access =
+            cookies.set(CookieKind::Access, self.tokens.access().expose(), self.lifetimes.0);
+        let refresh =
+            cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
         add([access, refresh], headers);
     }
 }
@@ -53,7 +55,7 @@ fn add(cookies: [Option<HeaderValue>; 2], headers: &mut HeaderMap) {
 
 /// What RFC 6749 §5.1 names.
 #[derive(Serialize)]
-struct Body51<'a> {
+struct TokenResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,12 +67,12 @@ struct Body51<'a> {
 
 impl<C> IntoResponse for Grant<C> {
     fn into_response(self) -> Response {
-        let shown = self.cookies.is_none();
-        let body = Body51 {
-            access_token: shown.then(|| self.tokens.access().expose()),
-            token_type: shown.then_some("Bearer"),
+        let in_body = self.cookies.is_none();
+        let body = TokenResponse {
+            access_token: in_body.then(|| self.tokens.access().expose()),
+            token_type: in_body.then_some("Bearer"),
             expires_in: self.lifetimes.0.whole_seconds(),
-            refresh_token: shown.then(|| self.tokens.refresh().expose()),
+            refresh_token: in_body.then(|| self.tokens.refresh().expose()),
         };
         // Numbers and text are always JSON.
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
@@ -107,8 +109,8 @@ pub struct LoggedOut {
 
 impl LoggedOut {
     fn add_to(&self, headers: &mut HeaderMap) {
-        let delete = |slot| self.cookies.as_ref().and_then(|cookies| cookies.delete(slot));
-        add([delete(Slot::Access), delete(Slot::Refresh)], headers);
+        let delete = |kind| self.cookies.as_ref().and_then(|cookies| cookies.delete(kind));
+        add([delete(CookieKind::Access), delete(CookieKind::Refresh)], headers);
     }
 }
 

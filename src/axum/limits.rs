@@ -130,7 +130,7 @@ impl Account<'_> {
 
 /// The bits of a hash that are kept: accounts and addresses in as many drawers as these count bound
 /// the memory, whatever an attacker makes up. Two share one seldom, and nobody can aim.
-const DRAWERS: u64 = (1 << 20) - 1;
+const BUCKETS: u64 = (1 << 20) - 1;
 
 /// After so many attempts what is no longer needed is thrown away.
 const CLEAN_EVERY: u32 = 1 << 12;
@@ -158,8 +158,8 @@ impl Limit {
         if self.counted.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {
             self.limiter.retain_recent();
         }
-        let drawer = self.hasher.hash_one(key) & DRAWERS;
-        self.limiter.check_key(&drawer).map_err(|until| {
+        let bucket = self.hasher.hash_one(key) & BUCKETS;
+        self.limiter.check_key(&bucket).map_err(|until| {
             let wait = until.wait_time_from(TokioClock.now());
             let retry_after = Duration::try_from(wait).unwrap_or(Duration::HOUR);
             Refusal::TooManyAttempts { retry_after }

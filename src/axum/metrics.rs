@@ -9,11 +9,11 @@ use super::{Misconfigured, Refusal};
 
 /// How often each reason came up: the names are few and the code's own.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+pub(super) struct Metrics(Mutex<BTreeMap<&'static str, u64>>);
 
-impl Tally {
+impl Metrics {
     /// Counts a refusal and logs it, with the user's id if that is known to be genuine.
-    pub(super) fn add(&self, refusal: &Refusal, user: Option<&str>) {
+    pub(super) fn record(&self, refusal: &Refusal, user: Option<&str>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(refusal.as_str()).or_default() += 1;
         drop(counts);

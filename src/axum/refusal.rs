@@ -141,7 +141,7 @@ impl Refusal {
     /// ```
     #[must_use]
     pub fn of<B>(response: &http::Response<B>) -> Option<&Self> {
-        response.extensions().get::<Kept>().map(|kept| &*kept.0)
+        response.extensions().get::<Original>().map(|original| &*original.0)
     }
 
     /// The reason, if a token was rejected.
@@ -284,14 +284,14 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.extensions_mut().insert(Kept(Arc::new(self)));
+        response.extensions_mut().insert(Original(Arc::new(self)));
         response
     }
 }
 
 /// What a response was made of, for a layer.
 #[derive(Clone)]
-struct Kept(Arc<Refusal>);
+struct Original(Arc<Refusal>);
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

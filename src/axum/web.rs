@@ -7,7 +7,7 @@ use http::request::Parts;
 use super::{
     endpoints::callers::Callers,
     limits::Limits,
-    metrics::Tally,
+    metrics::Metrics,
     request::{address::ClientAddress, cookies::Cookies, origin::Origins},
 };
 use crate::{
@@ -46,7 +46,7 @@ use crate::{
 ///     password: String,
 /// }
 ///
-/// /// A form that leads on to a page, or is shown again.
+/// /// A form that leads on to a page, or is in_body again.
 /// async fn login(
 ///     web: Web,
 ///     request: Parts,
@@ -77,7 +77,7 @@ pub(super) struct Inner<F, C> {
     pub(super) live: Live<StoredUser<F>, StoreError>,
     pub(super) login_page: String,
     pub(super) callers: Callers,
-    pub(super) tally: Tally,
+    pub(super) metrics: Metrics,
 }
 
 /// Reads the context of a request.
@@ -117,7 +117,7 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
     /// ```
     #[must_use]
     pub fn refused(&self) -> Vec<(&'static str, u64)> {
-        self.0.tally.counts()
+        self.0.metrics.counts()
     }
 }
 

@@ -209,8 +209,8 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         let confirmed = Instant::now();
         let session = shared.verify(&token).await?;
         let run = async move {
-            let expired = shared.until_it_opens_no_more(&token);
-            let revoked = shared.until_it_is_not_confirmed(&token, subscription, confirmed);
+            let expired = shared.wait_until_expired(&token);
+            let revoked = shared.wait_until_revoked(&token, subscription, confirmed);
             first_of(expired, revoked).await
         };
         Ok((session, LiveGuard(State::Alive(Box::pin(run)))))
@@ -240,7 +240,7 @@ impl<U: User, E> Shared<U, E> {
     }
 
     /// Watches the token's expiry by the authority's clock, which takes no lookup.
-    async fn until_it_opens_no_more<P: Purpose>(&self, token: &Token<P>) -> Ended {
+    async fn wait_until_expired<P: Purpose>(&self, token: &Token<P>) -> Ended {
         loop {
             let left = {
                 let authority = self.authority();
@@ -256,7 +256,7 @@ impl<U: User, E> Shared<U, E> {
 
     /// Looks again when told to and when it is time, until the user's record says no or nothing
     /// has for the bound. What a read confirms, it confirms as of before it began.
-    async fn until_it_is_not_confirmed<P: Purpose>(
+    async fn wait_until_revoked<P: Purpose>(
         &self,
         token: &Token<P>,
         mut subscription: Subscription,

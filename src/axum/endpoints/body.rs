@@ -14,7 +14,7 @@ use crate::axum::{refusal::Refusal, web::Web};
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<F, C> Web<F, C>
 where
@@ -27,13 +27,13 @@ where
         parts: &Parts,
         body: Body,
     ) -> Result<T, Refusal> {
-        self.told(read(&parts.headers, body).await, None)
+        self.recorded(read(&parts.headers, body).await, None)
     }
 }
 
 async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
     let format = Format::of(headers)?;
-    let collected = timeout(PATIENCE, Limited::new(body, MAX_BODY_BYTES).collect()).await;
+    let collected = timeout(TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
     let bytes = match collected {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),

@@ -24,7 +24,7 @@ impl Callers {
     }
 
     /// HTTP Basic, its parts encoded as RFC 6749 §2.3.1 says.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let presented = basic(headers).ok_or(Refusal::UnknownCaller)?;
         // All are compared, whichever it is.
         let is_known = self

@@ -24,12 +24,12 @@ where
         parts: &Parts,
         body: Body,
     ) -> Result<Response, Refusal> {
-        self.told(self.0.callers.admit(&parts.headers), None)?;
+        self.recorded(self.0.callers.check(&parts.headers), None)?;
         let TokenForm { token } = self.body(parts, body).await?;
         match self.service().authenticate(&Token::<Access<C>>::new(token)).await {
             Ok(session) => Ok(json(&Value::Object(active(&session)))),
             Err(ServiceError::Rejected(_)) => Ok(json(&serde_json::json!({ "active": false }))),
-            Err(error) => self.told(Err(error.into()), None),
+            Err(error) => self.recorded(Err(error.into()), None),
         }
     }
 }

@@ -20,10 +20,10 @@ where
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     pub(super) async fn on_resume(&self, parts: &Parts) -> Result<Response, Refusal> {
-        let to = wanted(parts.uri.query().unwrap_or_default());
+        let to = destination(parts.uri.query().unwrap_or_default());
         let to = local_path(&to).unwrap_or("/");
         if origin::is_cross_site(parts) {
-            return Ok(once_more(to));
+            return Ok(repeat_page(to));
         }
         match self.refresh(parts, None).await {
             Ok(grant) => Ok((grant, see_other(to)).into_response()),
@@ -36,7 +36,7 @@ where
     }
 }
 
-fn wanted(query: &str) -> String {
+fn destination(query: &str) -> String {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     pairs.into_iter().find(|(name, _)| name == "to").map(|(_, to)| to).unwrap_or_default()
 }
@@ -53,7 +53,7 @@ fn see_other(path: &str) -> Response {
 
 /// A page that asks again by itself, and then does so from this site: what another site leads to
 /// comes without the refresh token, whose cookie is `Strict`.
-fn once_more(to: &str) -> Response {
+fn repeat_page(to: &str) -> Response {
     let to = utf8_percent_encode(to, &NOT_IN_A_PAGE);
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>One moment</title>\

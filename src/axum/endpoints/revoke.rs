@@ -27,8 +27,8 @@ where
         let TokenForm { token } = self.body(parts, body).await?;
         match self.service().revoke(&token, (self.0.context)(parts)).await {
             Ok(_) | Err(ServiceError::Rejected(_)) => Ok(StatusCode::OK.into_response()),
-            Err(ServiceError::NoSession) => self.told(Err(Refusal::UnsupportedToken), None),
-            Err(error) => self.told(Err(error.into()), None),
+            Err(ServiceError::NoSession) => self.recorded(Err(Refusal::UnsupportedToken), None),
+            Err(error) => self.recorded(Err(error.into()), None),
         }
     }
 }

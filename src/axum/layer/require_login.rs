@@ -58,27 +58,27 @@ where
         let session = self.authenticate(&parts).await?;
         parts.extensions.insert(self.installed());
         parts.extensions.insert(session.clone());
-        parts.extensions.insert(Verified { web: self.clone(), session });
+        parts.extensions.insert(AuthenticatedRequest { web: self.clone(), session });
         Ok(Request::from_parts(parts, body))
     }
 
     /// The session that a guard of this very web has verified.
-    pub(in crate::axum) fn verified(
+    pub(in crate::axum) fn already_verified(
         &self,
         extensions: &http::Extensions,
     ) -> Option<Session<StoredUser<F>, C>> {
-        let verified = extensions.get::<Verified<F, C>>()?;
-        Arc::ptr_eq(&verified.web.0, &self.0).then(|| verified.session.clone())
+        let authenticated = extensions.get::<AuthenticatedRequest<F, C>>()?;
+        Arc::ptr_eq(&authenticated.web.0, &self.0).then(|| authenticated.session.clone())
     }
 }
 
 /// A session that a guard has verified, and for which web.
-struct Verified<F, C> {
+struct AuthenticatedRequest<F, C> {
     web: Web<F, C>,
     session: Session<StoredUser<F>, C>,
 }
 
-impl<F, C> Clone for Verified<F, C>
+impl<F, C> Clone for AuthenticatedRequest<F, C>
 where
     Session<StoredUser<F>, C>: Clone,
 {

@@ -5,7 +5,7 @@ use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    cookies::Slot,
+    cookies::CookieKind,
     csrf,
     origin::{self, Proof},
     token::{self, Carrier},
@@ -21,11 +21,9 @@ use crate::{
     user::User,
 };
 
-pub(in crate::axum) type Verified<F, C> = Session<StoredUser<F>, C>;
-
 /// A refusal that is neither counted nor logged yet, and the user of a token that is proven to be
 /// genuine.
-pub(in crate::axum) struct Untold {
+pub(in crate::axum) struct Unrecorded {
     pub(in crate::axum) refusal: Refusal,
     user: Option<String>,
 }
@@ -37,57 +35,57 @@ where
 {
     /// The access token of the request, for which a proof of origin came where it takes one; or that a
     /// token in [`csrf::CSRF_HEADER`] is still to be looked at, which takes the session.
-    fn with_proof(&self, request: &Parts) -> Result<(Token<Access<C>>, bool), Refusal> {
-        self.is_at_home(request)?;
+    fn checked_token(&self, request: &Parts) -> Result<(Token<Access<C>>, bool), Refusal> {
+        self.check_host(request)?;
         let presented = token::access(&request.headers, self.cookies())?;
         let (carrier, text) = presented.ok_or(Refusal::NoToken)?;
         let proof = match carrier {
             Carrier::Cookie if !origin::is_safe(request) => self.0.origins.proof(request),
             _ => Proof::Same,
         };
-        let is_asked = match proof {
+        let needs_csrf_token = match proof {
             Proof::Same => false,
             Proof::Unknown if csrf::text(request).is_some() => true,
             _ => return Err(Refusal::CrossSite),
         };
-        Ok((Token::new(text).in_context(self.context(request)), is_asked))
+        Ok((Token::new(text).in_context(self.context(request)), needs_csrf_token))
     }
 
     /// The session of the request's token, verified in this way.
-    pub(in crate::axum) async fn verified_by(
+    pub(in crate::axum) async fn verify_with(
         &self,
         request: &Parts,
-        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Verified<F, C>, ServiceError>,
-    ) -> Result<Verified<F, C>, Untold> {
-        let (token, is_asked) = self.with_proof(request)?;
+        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Session<StoredUser<F>, C>, ServiceError>,
+    ) -> Result<Session<StoredUser<F>, C>, Unrecorded> {
+        let (token, needs_csrf_token) = self.checked_token(request)?;
         let session = match verify(&token).await {
             Ok(session) => session,
             Err(error) => {
                 let user = is_genuine(&error).then(|| token.danger_unverified_subject()).flatten();
-                return Err(Untold { refusal: error.into(), user });
+                return Err(Unrecorded { refusal: error.into(), user });
             }
         };
-        if is_asked && !self.has_csrf_token(request, &session) {
+        if needs_csrf_token && !self.has_csrf_token(request, &session) {
             let user = Some(session.user().id().to_owned());
-            return Err(Untold { refusal: Refusal::CrossSite, user });
+            return Err(Unrecorded { refusal: Refusal::CrossSite, user });
         }
         Ok(session)
     }
 
     /// What asks for the password of the request's user, within the limits.
-    pub(in crate::axum) async fn by_password(
+    pub(in crate::axum) async fn with_password(
         &self,
         request: &Parts,
         call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
     ) -> Result<Grant<C>, Refusal> {
         let session = self.authenticate(request).await?;
         let account = Account::Id(session.user().id());
-        self.told(self.attempt(request, account), Some(&session))?;
-        let (token, _) = self.told(self.with_proof(request), Some(&session))?;
+        self.recorded(self.count_attempt(request, account), Some(&session))?;
+        let (token, _) = self.recorded(self.checked_token(request), Some(&session))?;
         self.granted(call(&token).await, Some(session.user().id()))
     }
 
-    pub(in crate::axum) fn attempt(
+    pub(in crate::axum) fn count_attempt(
         &self,
         request: &Parts,
         account: Account<'_>,
@@ -97,8 +95,8 @@ where
 
     /// Whether a page of this origin made the request, if it may change something and cookies are set
     /// by the answer or decide it.
-    pub(in crate::axum) fn is_ours(&self, request: &Parts) -> Result<(), Refusal> {
-        self.is_at_home(request)?;
+    pub(in crate::axum) fn check_origin(&self, request: &Parts) -> Result<(), Refusal> {
+        self.check_host(request)?;
         let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
         match needs_proof && self.0.origins.proof(request) != Proof::Same {
             true => Err(Refusal::CrossSite),
@@ -107,7 +105,7 @@ where
     }
 
     /// Cookies for development are for nothing but `localhost`.
-    fn is_at_home(&self, request: &Parts) -> Result<(), Refusal> {
+    fn check_host(&self, request: &Parts) -> Result<(), Refusal> {
         let is_development = self.cookies().is_some_and(Cookies::is_development);
         match is_development && !origin::host_of(request).is_some_and(is_localhost) {
             true => Err(Misconfigured::NotLocalhost.into()),
@@ -120,7 +118,7 @@ where
         request: &Parts,
     ) -> Result<Option<RefreshToken>, Refusal> {
         let Some(cookies) = self.cookies() else { return Ok(None) };
-        Ok(cookies.read(&request.headers, Slot::Refresh)?.map(RefreshToken::new))
+        Ok(cookies.read(&request.headers, CookieKind::Refresh)?.map(RefreshToken::new))
     }
 
     pub(in crate::axum) fn cookies(&self) -> Option<&Cookies> {
@@ -137,12 +135,12 @@ where
         user: Option<&str>,
     ) -> Result<Grant<C>, Refusal> {
         let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
-        grant.inspect_err(|refusal| self.0.tally.add(refusal, user))
+        grant.inspect_err(|refusal| self.0.metrics.record(refusal, user))
     }
 
     fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
         let access = tokens.access().expose();
-        if self.cookies().is_some_and(|cookies| !cookies.fits(Slot::Access, access)) {
+        if self.cookies().is_some_and(|cookies| !cookies.fits(CookieKind::Access, access)) {
             return Err(Misconfigured::LongCookie.into());
         }
         let authority = self.service().authority();
@@ -153,25 +151,25 @@ where
     }
 
     /// Counts and logs a refusal.
-    pub(in crate::axum) fn tell(&self, untold: Untold) -> Refusal {
-        self.0.tally.add(&untold.refusal, untold.user.as_deref());
-        untold.refusal
+    pub(in crate::axum) fn record(&self, unrecorded: Unrecorded) -> Refusal {
+        self.0.metrics.record(&unrecorded.refusal, unrecorded.user.as_deref());
+        unrecorded.refusal
     }
 
     /// Counts and logs a refusal, if it is one, of a request whose session is known or not.
-    pub(in crate::axum) fn told<T>(
+    pub(in crate::axum) fn recorded<T>(
         &self,
         outcome: Result<T, Refusal>,
-        session: Option<&Verified<F, C>>,
+        session: Option<&Session<StoredUser<F>, C>>,
     ) -> Result<T, Refusal> {
         if let Err(refusal) = &outcome {
-            self.0.tally.add(refusal, session.map(|session| session.user().id()));
+            self.0.metrics.record(refusal, session.map(|session| session.user().id()));
         }
         outcome
     }
 }
 
-impl From<Refusal> for Untold {
+impl From<Refusal> for Unrecorded {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, user: None }
     }

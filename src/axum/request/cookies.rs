@@ -39,7 +39,7 @@ enum SameSite {
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum Slot {
+pub(in crate::axum) enum CookieKind {
     Access,
     Refresh,
 }
@@ -94,7 +94,7 @@ impl Cookies {
     }
 
     /// Whether its texts can stand in a header.
-    pub(in crate::axum) fn is_sound(&self) -> bool {
+    pub(in crate::axum) fn is_valid(&self) -> bool {
         let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b',';
         self.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
             && self.path.starts_with('/')
@@ -106,13 +106,13 @@ impl Cookies {
     pub(in crate::axum) fn read<'h>(
         &self,
         headers: &'h HeaderMap,
-        slot: Slot,
+        kind: CookieKind,
     ) -> Result<Option<&'h str>, Refusal> {
         let all = headers.get_all(COOKIE);
         if all.iter().map(HeaderValue::len).sum::<usize>() > MAX_COOKIE_BYTES {
             return Err(Refusal::HeaderTooLarge);
         }
-        let name = self.name_of(slot);
+        let name = self.name_of(kind);
         let pairs = all.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
         let mut values = pairs.filter_map(|pair| {
             let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
@@ -129,13 +129,13 @@ impl Cookies {
     /// The `Set-Cookie` of a token that lives for so long, in whole seconds.
     pub(in crate::axum) fn set(
         &self,
-        slot: Slot,
+        kind: CookieKind,
         value: &str,
         max_age: Duration,
     ) -> Option<HeaderValue> {
-        let (name, path, same_site) = match slot {
-            Slot::Access => (self.name_of(slot), "/", self.access),
-            Slot::Refresh => (self.name_of(slot), &*self.path, SameSite::Strict),
+        let (name, path, same_site) = match kind {
+            CookieKind::Access => (self.name_of(kind), "/", self.access),
+            CookieKind::Refresh => (self.name_of(kind), &*self.path, SameSite::Strict),
         };
         let secure = if self.development { "" } else { " Secure;" };
         let max_age = max_age.whole_seconds().max(0);
@@ -148,19 +148,19 @@ impl Cookies {
     }
 
     /// Whether browsers keep a cookie with this value (RFC 6265bis §5.7).
-    pub(in crate::axum) fn fits(&self, slot: Slot, value: &str) -> bool {
-        self.name_of(slot).len() + value.len() <= 4096
+    pub(in crate::axum) fn fits(&self, kind: CookieKind, value: &str) -> bool {
+        self.name_of(kind).len() + value.len() <= 4096
     }
 
     /// The `Set-Cookie` that deletes it.
-    pub(in crate::axum) fn delete(&self, slot: Slot) -> Option<HeaderValue> {
-        self.set(slot, "", Duration::ZERO)
+    pub(in crate::axum) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
+        self.set(kind, "", Duration::ZERO)
     }
 
-    fn name_of(&self, slot: Slot) -> String {
-        let (prefix, what) = match slot {
-            Slot::Access => ("__Host-", "access"),
-            Slot::Refresh => ("__Secure-", "refresh"),
+    fn name_of(&self, kind: CookieKind) -> String {
+        let (prefix, what) = match kind {
+            CookieKind::Access => ("__Host-", "access"),
+            CookieKind::Refresh => ("__Secure-", "refresh"),
         };
         let prefix = if self.development { "insecure-" } else { prefix };
         match &*self.name {
@@ -184,7 +184,7 @@ mod tests {
     fn a_cookie_is_read_by_its_whole_name_and_once() {
         let read = |text: &'static [u8]| {
             let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(text).unwrap())]);
-            let value = Cookies::new().read(&headers, Slot::Refresh).map_err(|_| ());
+            let value = Cookies::new().read(&headers, CookieKind::Refresh).map_err(|_| ());
             value.map(|value| value.map(str::to_owned))
         };
         for none in

@@ -34,7 +34,7 @@ impl Origins {
         let origin = only(&parts.headers, &ORIGIN);
         let is_trusted = |origin: &str| self.trusted.iter().any(|trusted| trusted == origin);
         match (only(&parts.headers, &SEC_FETCH_SITE), origin) {
-            (Header::Twice, _) | (_, Header::Twice) => Proof::Other,
+            (Header::Ambiguous, _) | (_, Header::Ambiguous) => Proof::Other,
             // `none`: not from a page at all, but typed, or a bookmark.
             (Header::Once("same-origin" | "none"), _) => Proof::Same,
             (_, Header::Once(origin)) if is_trusted(origin) => Proof::Same,
@@ -87,15 +87,15 @@ enum Header<'h> {
     Absent,
     Once(&'h str),
     /// Or not even text.
-    Twice,
+    Ambiguous,
 }
 
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Header<'h> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Header::Absent,
-        (Some(value), None) => value.to_str().map_or(Header::Twice, Header::Once),
-        _ => Header::Twice,
+        (Some(value), None) => value.to_str().map_or(Header::Ambiguous, Header::Once),
+        _ => Header::Ambiguous,
     }
 }
 

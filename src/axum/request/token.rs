@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use super::cookies::Slot;
+use super::cookies::CookieKind;
 use crate::{
     axum::{Cookies, Refusal},
     token::MAX_TOKEN_BYTES,
@@ -23,7 +23,7 @@ pub(in crate::axum) fn access<'h>(
     cookies: Option<&Cookies>,
 ) -> Result<Option<(Carrier, &'h str)>, Refusal> {
     let cookie = match cookies {
-        Some(cookies) => cookies.read(headers, Slot::Access)?,
+        Some(cookies) => cookies.read(headers, CookieKind::Access)?,
         None => None,
     };
     match (bearer(headers)?, cookie) {
