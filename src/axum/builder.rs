@@ -7,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
 use super::{
-    endpoints::callers::Callers,
     limits::{Limits, LoginLimits},
     local_path::local_path,
     metrics::{self, Metrics},
     request::{
         address::ClientAddress,
+        callers::Callers,
         cookies::Cookies,
         origin::{self, Origins},
     },

@@ -2,20 +2,20 @@
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
-use time::Duration;
 
 use super::{
-    Grant, LoggedOut, Refusal, Web,
+    checks::is_genuine,
+    grant::{Grant, LoggedOut},
     limits::Account,
-    request::{checks::is_genuine, device_label, token},
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+    request::{cookies::CookieKind, device_label},
+    web::Web,
 };
 use crate::{
-    authority::{SessionTokens, session::Session},
-    live::LiveGuard,
-    rejection::VerifyError,
+    authority::SessionTokens,
     service::{Client, ServiceError},
     sessions::{SessionId, SessionInfo},
-    store::StoredUser,
     token::{RefreshToken, Token, purpose::Access},
     user::User,
 };
@@ -28,81 +28,6 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// The verified session: [`Service::authenticate`](crate::service::Service::authenticate).
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn authenticate(
-        &self,
-        request: &Parts,
-    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
-        let verify = async |token: &_| self.service().authenticate(token).await;
-        self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
-    }
-
-    /// The verified session, past the cache.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn authenticate_fresh(
-        &self,
-        request: &Parts,
-    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
-        let verify = async |token: &_| self.service().authenticate_fresh(token).await;
-        self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
-    }
-
-    /// The verified session, past the cache, of a user who authenticated at most so long ago.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::StepUp`] and the others.
-    pub async fn authenticate_recent(
-        &self,
-        request: &Parts,
-        max_age: Duration,
-    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
-        let session = self.authenticate_fresh(request).await?;
-        let authority = self.service().authority();
-        let info = authority.session_info(&session).map_err(ServiceError::from);
-        let info = self.recorded(info.map_err(Refusal::from), Some(&session))?;
-        let is_recent = |info: &SessionInfo| authority.now() - info.started_at() <= max_age;
-        let recent = match info.as_ref().is_some_and(is_recent) {
-            true => Ok(()),
-            false => Err(Refusal::StepUp { max_age }),
-        };
-        self.recorded(recent, Some(&session))?;
-        Ok(session)
-    }
-
-    /// The verified session and a guard over it: for a connection that stays open.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn watch(
-        &self,
-        request: &Parts,
-    ) -> Result<(Session<StoredUser<F>, C>, LiveGuard), Refusal> {
-        let mut guard = None;
-        let session = self.verify_with(request, async |token| {
-            let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
-            match self.live().watch(token).await {
-                Ok((session, watching)) => {
-                    guard = Some(watching);
-                    Ok(session)
-                }
-                Err(VerifyError::Lookup(error)) => Err(ServiceError::Store(error)),
-                Err(VerifyError::Rejected(rejection)) => Err(rejection.into()),
-                Err(VerifyError::Record(error)) => Err(error.into()),
-            }
-        });
-        let session = session.await.map_err(|unrecorded| self.record(unrecorded))?;
-        guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
-    }
-
     /// Logs in by name and password: [`Service::login`](crate::service::Service::login), within the
     /// limits, for the client that the `User-Agent` tells.
     ///
@@ -308,17 +233,6 @@ where
         Ok((self.recorded(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
     }
 
-    /// The access token of the request as it came, unverified: for calls of the service that take one,
-    /// once the request is authenticated.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Ambiguous`] and the others of a token that cannot be read.
-    pub fn access_token(&self, request: &Parts) -> Result<Option<Token<Access<C>>>, Refusal> {
-        let presented = token::access(&request.headers, self.cookies())?;
-        Ok(presented.map(|(_, text)| Token::new(text).in_context(self.context(request))))
-    }
-
     /// Counts and logs what came of a call of the service's own, as that of the calls here is already.
     #[must_use]
     pub fn refusal(&self, error: impl Into<ServiceError>) -> Refusal {
@@ -330,5 +244,39 @@ where
     /// Deletes the client's cookies, if there are any.
     pub fn forget(&self) -> LoggedOut {
         LoggedOut { cookies: self.0.cookies.clone() }
+    }
+
+    /// What asks for the password of the request's user, within the limits.
+    async fn with_password(
+        &self,
+        request: &Parts,
+        call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
+    ) -> Result<Grant<C>, Refusal> {
+        let session = self.authenticate(request).await?;
+        let account = Account::Id(session.user().id());
+        self.recorded(self.count_attempt(request, account), Some(&session))?;
+        let (token, _) = self.recorded(self.checked_token(request), Some(&session))?;
+        self.granted(call(&token).await, Some(session.user().id()))
+    }
+
+    fn granted(
+        &self,
+        tokens: Result<SessionTokens<C>, ServiceError>,
+        user: Option<&str>,
+    ) -> Result<Grant<C>, Refusal> {
+        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
+        grant.inspect_err(|refusal| self.0.metrics.record(refusal, user))
+    }
+
+    fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+        let access = tokens.access().expose();
+        if self.cookies().is_some_and(|cookies| !cookies.fits(CookieKind::Access, access)) {
+            return Err(Misconfigured::LongCookie.into());
+        }
+        let authority = self.service().authority();
+        let now = authority.now();
+        let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
+        let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
+        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
     }
 }

@@ -5,7 +5,7 @@ use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
-use super::{Refusal, Web};
+use super::{refusal::Refusal, web::Web};
 use crate::{
     authority::session::Session, live::LiveGuard, store::StoredUser, token::purpose::NoClaims,
 };

@@ -13,7 +13,12 @@ use http::{
 use serde::Serialize;
 use time::Duration;
 
-use super::{Cookies, Misconfigured, Refusal, metrics, request::cookies::CookieKind};
+use super::{
+    metrics,
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+    request::cookies::{CookieKind, Cookies},
+};
 use crate::{authority::SessionTokens, token::purpose::NoClaims};
 
 /// The tokens of a session, to be handed out: in cookies, or in the body of an answer (RFC 6749

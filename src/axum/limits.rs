@@ -13,7 +13,7 @@ use governor::{
 };
 use time::Duration;
 
-use super::{Misconfigured, Refusal};
+use super::{misconfigured::Misconfigured, refusal::Refusal};
 
 /// How many passwords may be tried, for each account and from each address, right ones among them.
 ///

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Misconfigured, Refusal};
+use super::{misconfigured::Misconfigured, refusal::Refusal};
 
 /// How often each reason came up: the names are few and the code's own.
 #[derive(Debug, Default)]

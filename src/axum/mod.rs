@@ -168,8 +168,10 @@
 //! - Why something is refused or 500 stands in the log: enable the feature `tracing`, and begin a
 //!   test with `let _ = tracing_subscriber::fmt().try_init()`.
 
+mod authenticate;
 mod builder;
 mod calls;
+mod checks;
 pub mod endpoints;
 mod extract;
 mod grant;
@@ -177,6 +179,7 @@ mod layer;
 mod limits;
 mod local_path;
 mod metrics;
+mod misconfigured;
 mod refusal;
 mod request;
 mod web;
@@ -191,7 +194,8 @@ pub use self::{
     },
     limits::LoginLimits,
     local_path::local_path,
-    refusal::{Misconfigured, Refusal},
+    misconfigured::Misconfigured,
+    refusal::Refusal,
     request::{
         address::ClientAddress,
         cookies::Cookies,

@@ -12,6 +12,7 @@ use http::{
 };
 use time::Duration;
 
+use super::misconfigured::Misconfigured;
 use crate::{
     authority::IssueError, password::PasswordError, rejection::Reason, service::ServiceError,
     store::StoreError,
@@ -88,29 +89,6 @@ pub enum Refusal {
     Misconfigured(Misconfigured),
 }
 
-/// What an application has not set up: its log says so, and its clients get 500.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Misconfigured {
-    /// No layer put a [`Web`](super::Web) into the request.
-    NoLayer,
-    /// The layer's `Web` is of other types than the extractor's.
-    OtherTypes {
-        /// The fields and claims that the extractor is of.
-        wanted: &'static str,
-        /// Those of the layer's.
-        found: &'static str,
-    },
-    /// An access token is too long for a cookie, so that browsers drop it.
-    LongCookie,
-    /// The address of a request's client is not known, which attempts are counted by.
-    NoClientAddress,
-    /// Tokens were to be set as cookies, and the `Web` has none.
-    NoCookies,
-    /// Cookies for development came to be used on a host that is not `localhost`.
-    NotLocalhost,
-}
-
 impl Refusal {
     /// The refusal that became this response, unless a layer has made another one of it.
     ///
@@ -162,7 +140,20 @@ impl Refusal {
     /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.answer().0
+        match self {
+            Self::NoToken | Self::UnknownCaller => StatusCode::UNAUTHORIZED,
+            Self::Ambiguous | Self::BadRequest(_) | Self::UnsupportedToken => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::CrossSite | Self::StepUp { .. } => StatusCode::FORBIDDEN,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Service(error) => service_status(error),
+        }
     }
 
     /// A short name in snake case, for a metric's label: that of the reason, where there is one.
@@ -191,38 +182,24 @@ impl Refusal {
         }
     }
 
-    fn answer(&self) -> (StatusCode, &'static str) {
-        use StatusCode as S;
+    /// The value of `error` in the body of the response.
+    const fn code(&self) -> &'static str {
         match self {
-            Self::NoToken => (S::UNAUTHORIZED, "login_required"),
-            Self::UnknownCaller => (S::UNAUTHORIZED, "invalid_client"),
-            Self::Ambiguous | Self::BadRequest(_) => (S::BAD_REQUEST, "invalid_request"),
+            Self::NoToken => "login_required",
+            Self::UnknownCaller => "invalid_client",
             // RFC 7009 §2.2.1.
-            Self::UnsupportedToken => (S::BAD_REQUEST, "unsupported_token_type"),
-            Self::CrossSite => (S::FORBIDDEN, "cross_site_request"),
-            Self::StepUp { .. } => (S::FORBIDDEN, STEP_UP),
-            Self::TooManyAttempts { .. } => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
-            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "invalid_request"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "invalid_request"),
-            Self::HeaderTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
-            Self::Misconfigured(_) => (S::INTERNAL_SERVER_ERROR, "server_error"),
-            Self::Service(error) => match error {
-                ServiceError::Rejected(_) => (S::UNAUTHORIZED, INVALID_TOKEN),
-                ServiceError::LoginRefused(_) => (S::UNAUTHORIZED, "invalid_credentials"),
-                ServiceError::WrongPassword(_) => (S::FORBIDDEN, "wrong_password"),
-                ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
-                    (S::NOT_FOUND, "not_found")
-                }
-                ServiceError::Issue(IssueError::SessionsFull) => (S::CONFLICT, "sessions_full"),
-                ServiceError::Password(PasswordError::Length) => {
-                    (S::UNPROCESSABLE_ENTITY, "invalid_password")
-                }
-                error if error.is_unavailable() => {
-                    (S::SERVICE_UNAVAILABLE, "temporarily_unavailable")
-                }
-                _ => (S::INTERNAL_SERVER_ERROR, "server_error"),
-            },
+            Self::UnsupportedToken => "unsupported_token_type",
+            Self::CrossSite => "cross_site_request",
+            Self::StepUp { .. } => STEP_UP,
+            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::Ambiguous
+            | Self::BadRequest(_)
+            | Self::BodyTimeout
+            | Self::UnsupportedMediaType
+            | Self::BodyTooLarge
+            | Self::HeaderTooLarge => "invalid_request",
+            Self::Misconfigured(_) => "server_error",
+            Self::Service(error) => service_code(error),
         }
     }
 
@@ -263,6 +240,37 @@ impl Refusal {
     }
 }
 
+/// The status of a call of the service that failed.
+const fn service_status(error: &ServiceError) -> StatusCode {
+    match error {
+        ServiceError::Rejected(_) | ServiceError::LoginRefused(_) => StatusCode::UNAUTHORIZED,
+        ServiceError::WrongPassword(_) => StatusCode::FORBIDDEN,
+        ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
+            StatusCode::NOT_FOUND
+        }
+        ServiceError::Issue(IssueError::SessionsFull) => StatusCode::CONFLICT,
+        ServiceError::Password(PasswordError::Length) => StatusCode::UNPROCESSABLE_ENTITY,
+        error if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The value of `error` for a call of the service that failed.
+const fn service_code(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::Rejected(_) => INVALID_TOKEN,
+        ServiceError::LoginRefused(_) => "invalid_credentials",
+        ServiceError::WrongPassword(_) => "wrong_password",
+        ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
+            "not_found"
+        }
+        ServiceError::Issue(IssueError::SessionsFull) => "sessions_full",
+        ServiceError::Password(PasswordError::Length) => "invalid_password",
+        error if error.is_unavailable() => "temporarily_unavailable",
+        _ => "server_error",
+    }
+}
+
 /// RFC 6750 §3.1.
 const INVALID_TOKEN: &str = "invalid_token";
 
@@ -272,9 +280,9 @@ const STEP_UP: &str = "insufficient_user_authentication";
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, error) = self.answer();
+        let error = self.code();
         let mut response = Response::new(Body::from(format!("{{\"error\":\"{error}\"}}")));
-        *response.status_mut() = status;
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -330,38 +338,6 @@ impl error::Error for Refusal {
         }
     }
 }
-
-impl fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoLayer => f.write_str(
-                "relatch's layer is missing: add `.layer(web.layer())` to the router, after the routes",
-            ),
-            Self::OtherTypes { wanted, found } => write!(
-                f,
-                "a handler asks for a Web or a session of (fields, claims) {wanted}, and the layer's \
-                 are {found}: name both, as in `Authenticated<Profile, Role>`"
-            ),
-            Self::LongCookie => f.write_str(
-                "an access token is longer than the 4096 bytes that browsers take for a cookie: let \
-                 it carry fewer claims",
-            ),
-            Self::NoClientAddress => f.write_str(
-                "the client's address is not known: set `WebBuilder::client_address`, and for the \
-                 peer's own serve with `into_make_service_with_connect_info::<SocketAddr>()`",
-            ),
-            Self::NoCookies => f.write_str(
-                "tokens were to be set as cookies, and none are set up: `WebBuilder::cookies`",
-            ),
-            Self::NotLocalhost => f.write_str(
-                "cookies for development are used on a host that is not localhost: leave out \
-                 `Cookies::danger_plain_localhost` and serve over TLS",
-            ),
-        }
-    }
-}
-
-impl error::Error for Misconfigured {}
 
 impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {

@@ -5,10 +5,9 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use super::{
-    endpoints::callers::Callers,
     limits::Limits,
     metrics::Metrics,
-    request::{address::ClientAddress, cookies::Cookies, origin::Origins},
+    request::{address::ClientAddress, callers::Callers, cookies::Cookies, origin::Origins},
 };
 use crate::{
     binding::context::Context,
@@ -46,7 +45,7 @@ use crate::{
 ///     password: String,
 /// }
 ///
-/// /// A form that leads on to a page, or is in_body again.
+/// /// A form that leads on to a page, or is shown again.
 /// async fn login(
 ///     web: Web,
 ///     request: Parts,

@@ -9,7 +9,6 @@
 //! [`log_out`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 
 mod body;
-pub(super) mod callers;
 mod check;
 mod dispatch;
 mod introspect;
@@ -31,7 +30,8 @@ use http::{HeaderValue, StatusCode, header::ALLOW};
 use crate::axum::{
     layer::installed::{Endpoint, Installed},
     metrics,
-    refusal::{Misconfigured, Refusal},
+    misconfigured::Misconfigured,
+    refusal::Refusal,
 };
 
 pub use self::check::USER_ID_HEADER;

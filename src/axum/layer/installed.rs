@@ -11,11 +11,7 @@ use axum_core::{extract::Request, response::Response};
 use http::Extensions;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::axum::{
-    metrics,
-    refusal::{Misconfigured, Refusal},
-    web::Web,
-};
+use crate::axum::{metrics, misconfigured::Misconfigured, refusal::Refusal, web::Web};
 
 /// What the layer puts into a request, whatever its web's types.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use time::Duration;
 
-use crate::axum::Refusal;
+use crate::axum::refusal::Refusal;
 
 /// How many bytes of `Cookie` headers are looked at.
 const MAX_COOKIE_BYTES: usize = 16 * 1024;

@@ -1,7 +1,7 @@
 //! Parts of a request.
 
 pub(in crate::axum) mod address;
-pub(in crate::axum) mod checks;
+pub(in crate::axum) mod callers;
 pub(in crate::axum) mod cookies;
 pub(in crate::axum) mod csrf;
 pub(in crate::axum) mod device_label;

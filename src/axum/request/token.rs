@@ -2,11 +2,8 @@
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use super::cookies::CookieKind;
-use crate::{
-    axum::{Cookies, Refusal},
-    token::MAX_TOKEN_BYTES,
-};
+use super::cookies::{CookieKind, Cookies};
+use crate::{axum::refusal::Refusal, token::MAX_TOKEN_BYTES};
 
 /// What carried a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

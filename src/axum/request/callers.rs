@@ -6,7 +6,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-use crate::{axum::Refusal, bytes::constant_time};
+use crate::{axum::refusal::Refusal, bytes::constant_time};
 
 /// The least length of a caller's secret, in bytes: it is not stretched.
 const MIN_SECRET_BYTES: usize = 32;

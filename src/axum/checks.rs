@@ -5,14 +5,19 @@ use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    cookies::CookieKind,
-    csrf,
-    origin::{self, Proof},
-    token::{self, Carrier},
+    limits::Account,
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+    request::{
+        cookies::{CookieKind, Cookies},
+        csrf,
+        origin::{self, Proof},
+        token::{self, Carrier},
+    },
+    web::Web,
 };
 use crate::{
-    authority::{SessionTokens, session::Session},
-    axum::{Cookies, Grant, Misconfigured, Refusal, Web, limits::Account},
+    authority::session::Session,
     binding::context::Context,
     rejection::Stage,
     service::ServiceError,
@@ -35,7 +40,10 @@ where
 {
     /// The access token of the request, for which a proof of origin came where it takes one; or that a
     /// token in [`csrf::CSRF_HEADER`] is still to be looked at, which takes the session.
-    fn checked_token(&self, request: &Parts) -> Result<(Token<Access<C>>, bool), Refusal> {
+    pub(super) fn checked_token(
+        &self,
+        request: &Parts,
+    ) -> Result<(Token<Access<C>>, bool), Refusal> {
         self.check_host(request)?;
         let presented = token::access(&request.headers, self.cookies())?;
         let (carrier, text) = presented.ok_or(Refusal::NoToken)?;
@@ -45,7 +53,7 @@ where
         };
         let needs_csrf_token = match proof {
             Proof::Same => false,
-            Proof::Unknown if csrf::text(request).is_some() => true,
+            Proof::Unknown if csrf::header(request).is_some() => true,
             _ => return Err(Refusal::CrossSite),
         };
         Ok((Token::new(text).in_context(self.context(request)), needs_csrf_token))
@@ -70,19 +78,6 @@ where
             return Err(Unrecorded { refusal: Refusal::CrossSite, user });
         }
         Ok(session)
-    }
-
-    /// What asks for the password of the request's user, within the limits.
-    pub(in crate::axum) async fn with_password(
-        &self,
-        request: &Parts,
-        call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
-    ) -> Result<Grant<C>, Refusal> {
-        let session = self.authenticate(request).await?;
-        let account = Account::Id(session.user().id());
-        self.recorded(self.count_attempt(request, account), Some(&session))?;
-        let (token, _) = self.recorded(self.checked_token(request), Some(&session))?;
-        self.granted(call(&token).await, Some(session.user().id()))
     }
 
     pub(in crate::axum) fn count_attempt(
@@ -129,25 +124,9 @@ where
         (self.0.context)(request)
     }
 
-    pub(in crate::axum) fn granted(
-        &self,
-        tokens: Result<SessionTokens<C>, ServiceError>,
-        user: Option<&str>,
-    ) -> Result<Grant<C>, Refusal> {
-        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
-        grant.inspect_err(|refusal| self.0.metrics.record(refusal, user))
-    }
-
-    fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
-        let access = tokens.access().expose();
-        if self.cookies().is_some_and(|cookies| !cookies.fits(CookieKind::Access, access)) {
-            return Err(Misconfigured::LongCookie.into());
-        }
+    fn has_csrf_token(&self, request: &Parts, session: &Session<StoredUser<F>, C>) -> bool {
         let authority = self.service().authority();
-        let now = authority.now();
-        let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
-        let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
-        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
+        csrf::header(request).is_some_and(|value| csrf::is_valid(&authority, session, value))
     }
 
     /// Counts and logs a refusal.
