@@ -28,8 +28,8 @@ use crate::{
 
 /// A refusal that is neither counted nor logged yet, and the user of a token that is proven to be
 /// genuine.
-pub(in crate::axum) struct Unrecorded {
-    pub(in crate::axum) refusal: Refusal,
+pub(super) struct Unrecorded {
+    pub(super) refusal: Refusal,
     user: Option<String>,
 }
 
@@ -60,7 +60,7 @@ where
     }
 
     /// The session of the request's token, verified in this way.
-    pub(in crate::axum) async fn verify_with(
+    pub(super) async fn verify_with(
         &self,
         request: &Parts,
         verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Session<StoredUser<F>, C>, ServiceError>,
@@ -80,7 +80,7 @@ where
         Ok(session)
     }
 
-    pub(in crate::axum) fn count_attempt(
+    pub(super) fn count_attempt(
         &self,
         request: &Parts,
         account: Account<'_>,
@@ -90,7 +90,7 @@ where
 
     /// Whether a page of this origin made the request, if it may change something and cookies are set
     /// by the answer or decide it.
-    pub(in crate::axum) fn check_origin(&self, request: &Parts) -> Result<(), Refusal> {
+    pub(super) fn check_origin(&self, request: &Parts) -> Result<(), Refusal> {
         self.check_host(request)?;
         let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
         match needs_proof && self.0.origins.proof(request) != Proof::Same {
@@ -108,19 +108,16 @@ where
         }
     }
 
-    pub(in crate::axum) fn refresh_cookie(
-        &self,
-        request: &Parts,
-    ) -> Result<Option<RefreshToken>, Refusal> {
+    pub(super) fn refresh_cookie(&self, request: &Parts) -> Result<Option<RefreshToken>, Refusal> {
         let Some(cookies) = self.cookies() else { return Ok(None) };
         Ok(cookies.read(&request.headers, CookieKind::Refresh)?.map(RefreshToken::new))
     }
 
-    pub(in crate::axum) fn cookies(&self) -> Option<&Cookies> {
+    pub(super) fn cookies(&self) -> Option<&Cookies> {
         self.0.cookies.as_deref()
     }
 
-    pub(in crate::axum) fn context(&self, request: &Parts) -> Context {
+    pub(super) fn context(&self, request: &Parts) -> Context {
         (self.0.context)(request)
     }
 
@@ -130,13 +127,13 @@ where
     }
 
     /// Counts and logs a refusal.
-    pub(in crate::axum) fn record(&self, unrecorded: Unrecorded) -> Refusal {
+    pub(super) fn record(&self, unrecorded: Unrecorded) -> Refusal {
         self.0.metrics.record(&unrecorded.refusal, unrecorded.user.as_deref());
         unrecorded.refusal
     }
 
     /// Counts and logs a refusal, if it is one, of a request whose session is known or not.
-    pub(in crate::axum) fn recorded<T>(
+    pub(super) fn recorded<T>(
         &self,
         outcome: Result<T, Refusal>,
         session: Option<&Session<StoredUser<F>, C>>,
@@ -155,7 +152,7 @@ impl From<Refusal> for Unrecorded {
 }
 
 /// Whether it was found past the guard: what the token says of its user is true then.
-pub(in crate::axum) fn is_genuine(error: &ServiceError) -> bool {
+pub(super) fn is_genuine(error: &ServiceError) -> bool {
     match error {
         ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
         _ => true,

@@ -15,10 +15,10 @@ use crate::axum::{metrics, misconfigured::Misconfigured, refusal::Refusal, web::
 
 /// What the layer puts into a request, whatever its web's types.
 #[derive(Clone)]
-pub(in crate::axum) struct Installed(pub(crate) Arc<dyn Endpoints>);
+pub(crate) struct Installed(pub(crate) Arc<dyn Endpoints>);
 
 /// A web whose types are not known: what its endpoints need, none of which shows them.
-pub(in crate::axum) trait Endpoints: Any + Send + Sync {
+pub(crate) trait Endpoints: Any + Send + Sync {
     fn call(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Answer;
 
     /// The names of its types.
@@ -63,12 +63,12 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    pub(in crate::axum) fn installed(&self) -> Installed {
+    pub(crate) fn installed(&self) -> Installed {
         Installed(Arc::clone(&self.0) as _)
     }
 
     /// The web that the layer put into a request.
-    pub(in crate::axum) fn of(extensions: &Extensions) -> Result<Self, Refusal> {
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Refusal> {
         let found = match extensions.get::<Installed>() {
             None => Err(Misconfigured::NoLayer.into()),
             Some(installed) => {

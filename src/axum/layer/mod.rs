@@ -1,5 +1,5 @@
 //! The layers.
 
-pub(in crate::axum) mod installed;
-pub(in crate::axum) mod require_login;
-pub(in crate::axum) mod web_service;
+pub(crate) mod installed;
+pub(crate) mod require_login;
+pub(crate) mod web_service;

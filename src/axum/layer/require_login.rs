@@ -63,7 +63,7 @@ where
     }
 
     /// The session that a guard of this very web has verified.
-    pub(in crate::axum) fn already_verified(
+    pub(crate) fn already_verified(
         &self,
         extensions: &http::Extensions,
     ) -> Option<Session<StoredUser<F>, C>> {

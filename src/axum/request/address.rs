@@ -61,7 +61,7 @@ impl ClientAddress {
         })
     }
 
-    pub(in crate::axum) fn of(&self, parts: &Parts) -> Option<IpAddr> {
+    pub(crate) fn of(&self, parts: &Parts) -> Option<IpAddr> {
         (self.0)(parts)
     }
 }

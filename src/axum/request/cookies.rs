@@ -39,7 +39,7 @@ enum SameSite {
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum CookieKind {
+pub(crate) enum CookieKind {
     Access,
     Refresh,
 }
@@ -89,12 +89,12 @@ impl Cookies {
         self
     }
 
-    pub(in crate::axum) const fn is_development(&self) -> bool {
+    pub(crate) const fn is_development(&self) -> bool {
         self.development
     }
 
     /// Whether its texts can stand in a header.
-    pub(in crate::axum) fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b',';
         self.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
             && self.path.starts_with('/')
@@ -103,7 +103,7 @@ impl Cookies {
     }
 
     /// The value of this cookie as it came, if it came once.
-    pub(in crate::axum) fn read<'h>(
+    pub(crate) fn read<'h>(
         &self,
         headers: &'h HeaderMap,
         kind: CookieKind,
@@ -127,7 +127,7 @@ impl Cookies {
     }
 
     /// The `Set-Cookie` of a token that lives for so long, in whole seconds.
-    pub(in crate::axum) fn set(
+    pub(crate) fn set(
         &self,
         kind: CookieKind,
         value: &str,
@@ -148,12 +148,12 @@ impl Cookies {
     }
 
     /// Whether browsers keep a cookie with this value (RFC 6265bis §5.7).
-    pub(in crate::axum) fn fits(&self, kind: CookieKind, value: &str) -> bool {
+    pub(crate) fn fits(&self, kind: CookieKind, value: &str) -> bool {
         self.name_of(kind).len() + value.len() <= 4096
     }
 
     /// The `Set-Cookie` that deletes it.
-    pub(in crate::axum) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
+    pub(crate) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
         self.set(kind, "", Duration::ZERO)
     }
 

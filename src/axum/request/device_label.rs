@@ -4,7 +4,7 @@ use http::{HeaderMap, header::USER_AGENT};
 
 /// A short name such as `Firefox on Linux`; of a program that is no known browser, what it calls
 /// itself first; `Unknown device` without any.
-pub(in crate::axum) fn label(headers: &HeaderMap) -> String {
+pub(crate) fn label(headers: &HeaderMap) -> String {
     let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let named = |names: &[(&str, &'static str)]| {
         names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)

@@ -12,16 +12,16 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What is taken for the same origin.
 #[derive(Debug)]
-pub(in crate::axum) struct Origins {
+pub(crate) struct Origins {
     /// Besides the request's own, as browsers write them: `https://app.example.com`.
-    pub(in crate::axum) trusted: Vec<String>,
+    pub(crate) trusted: Vec<String>,
     /// That of the request's own host: `https` but for development.
-    pub(in crate::axum) scheme: &'static str,
+    pub(crate) scheme: &'static str,
 }
 
 /// What a browser says of where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum Proof {
+pub(crate) enum Proof {
     Same,
     Other,
     /// It says nothing: it is an old one, or none.
@@ -30,7 +30,7 @@ pub(in crate::axum) enum Proof {
 
 impl Origins {
     /// `Sec-Fetch-Site` if it came, or else `Origin`: neither can be set by a page's scripts.
-    pub(in crate::axum) fn proof(&self, parts: &Parts) -> Proof {
+    pub(crate) fn proof(&self, parts: &Parts) -> Proof {
         let origin = only(&parts.headers, &ORIGIN);
         let is_trusted = |origin: &str| self.trusted.iter().any(|trusted| trusted == origin);
         match (only(&parts.headers, &SEC_FETCH_SITE), origin) {
@@ -55,7 +55,7 @@ impl Origins {
 
 /// Whether this is an origin as browsers write it (RFC 6454 §6.2), and not `null`, which is
 /// everybody's.
-pub(in crate::axum) fn is_origin(text: &str) -> bool {
+pub(crate) fn is_origin(text: &str) -> bool {
     let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let in_host =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
@@ -63,19 +63,19 @@ pub(in crate::axum) fn is_origin(text: &str) -> bool {
 }
 
 /// Whether another site led to this request, as far as the browser says.
-pub(in crate::axum) fn is_cross_site(parts: &Parts) -> bool {
+pub(crate) fn is_cross_site(parts: &Parts) -> bool {
     matches!(only(&parts.headers, &SEC_FETCH_SITE), Header::Once("cross-site"))
 }
 
 /// Whether a request of this kind changes nothing (RFC 9110 §9.2.1), and opens no WebSocket, which
 /// browsers let any page do. A proxy that asks for a check leaves `Upgrade` out of what it asks.
-pub(in crate::axum) fn is_safe(parts: &Parts) -> bool {
+pub(crate) fn is_safe(parts: &Parts) -> bool {
     let opens = [UPGRADE, SEC_WEBSOCKET_KEY].iter().any(|name| parts.headers.contains_key(name));
     parts.method.is_safe() && !opens
 }
 
 /// The host that is asked, with its port if that is said: of HTTP/2's `:authority`, or the header.
-pub(in crate::axum) fn host_of(parts: &Parts) -> Option<&str> {
+pub(crate) fn host_of(parts: &Parts) -> Option<&str> {
     match (parts.uri.authority().map(Authority::as_str), only(&parts.headers, &HOST)) {
         (Some(authority), _) => Some(authority),
         (None, Header::Once(host)) => Some(host),

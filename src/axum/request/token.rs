@@ -7,7 +7,7 @@ use crate::{axum::refusal::Refusal, token::MAX_TOKEN_BYTES};
 
 /// What carried a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum Carrier {
+pub(crate) enum Carrier {
     /// Set by the client's own code: no other page can make a browser send it.
     Header,
     /// Sent by the browser, whoever made it send the request.
@@ -15,7 +15,7 @@ pub(in crate::axum) enum Carrier {
 }
 
 /// The text of the access token that came with a request, if one did.
-pub(in crate::axum) fn access<'h>(
+pub(crate) fn access<'h>(
     headers: &'h HeaderMap,
     cookies: Option<&Cookies>,
 ) -> Result<Option<(Carrier, &'h str)>, Refusal> {
