@@ -1,4 +1,4 @@
-//! The calls that verify the access token of a request.
+//! The calls that verify the access token of a request, and issue one against cross-site requests.
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,12 +22,15 @@ use crate::{
     token::{Token, purpose::Access},
 };
 
+/// Verification of a request's access token, for an application's own handlers. Each call takes the
+/// request's head (an argument of type `axum::http::request::Parts`).
 impl<F, C> Web<F, C>
 where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// The verified session: [`Service::authenticate`](crate::service::Service::authenticate).
+    /// Verifies the access token of the request:
+    /// [`Service::authenticate`](crate::service::Service::authenticate).
     ///
     /// # Errors
     ///
@@ -40,7 +43,7 @@ where
         self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
     }
 
-    /// The verified session, past the cache.
+    /// Verifies the access token of the request against the database and not the cache.
     ///
     /// # Errors
     ///
@@ -53,11 +56,13 @@ where
         self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
     }
 
-    /// The verified session, past the cache, of a user who authenticated at most so long ago.
+    /// Verifies the access token of the request against the database and not the cache, and
+    /// requires that the user authenticated at most `max_age` ago.
     ///
     /// # Errors
     ///
-    /// [`Refusal::StepUp`] and the others.
+    /// [`Refusal::StepUp`] if the user authenticated earlier, and for a token of no session; the
+    /// other [`Refusal`]s.
     pub async fn authenticate_recent(
         &self,
         request: &Parts,
@@ -76,7 +81,8 @@ where
         Ok(session)
     }
 
-    /// The verified session and a guard over it: for a connection that stays open.
+    /// Verifies the access token of the request, and returns a future that resolves when it stops
+    /// being valid: for a connection that stays open.
     ///
     /// # Errors
     ///
@@ -102,25 +108,26 @@ where
         guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
     }
 
-    /// The access token of the request as it came, unverified: for calls of the service that take one,
-    /// once the request is authenticated.
+    /// The access token of the request, *unverified*: for calls of the service that take a token,
+    /// after the request is authenticated. `None` if the request has none.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Ambiguous`] and the others of a token that cannot be read.
+    /// [`Refusal::Ambiguous`] for more than one token, [`Refusal::HeaderTooLarge`] for a header
+    /// that is too long.
     pub fn access_token(&self, request: &Parts) -> Result<Option<Token<Access<C>>>, Refusal> {
         let presented = token::access(&request.headers, self.cookies())?;
         Ok(presented.map(|(_, text)| Token::new(text).in_context(self.context(request))))
     }
 
-    /// A token for the pages of this session, whose scripts send it in the header
-    /// [`CSRF_HEADER`](crate::axum::CSRF_HEADER) with each request that changes something. It is asked for where a request
-    /// has neither `Sec-Fetch-Site` nor `Origin`, which every browser of today sends: for old
-    /// ones, and for clients that are none and use the cookies.
+    /// Issues a token for the pages of this session. Their scripts send it in the header
+    /// [`CSRF_HEADER`](crate::axum::CSRF_HEADER) with each request that changes something. It is
+    /// needed only where a request has neither `Sec-Fetch-Site` nor `Origin`: for old browsers
+    /// (every current one sends them), and for other clients that use the cookies.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Service`] for a user's record that is not fit to be used.
+    /// [`Refusal::Service`] for a user's record that is invalid.
     pub fn csrf_token(&self, session: &Session<StoredUser<F>, C>) -> Result<Token<Csrf>, Refusal> {
         csrf::issue(&self.service().authority(), session)
             .map_err(|error| ServiceError::from(error).into())

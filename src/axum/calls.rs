@@ -1,4 +1,4 @@
-//! The calls of handlers: the service's, for a request.
+//! The calls that change a session: each is one of the service's, for a request.
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,16 +20,17 @@ use crate::{
     user::User,
 };
 
-/// For handlers of an application's own: each takes the request's head
-/// (`axum::http::request::Parts` as an argument), and refuses as the extractors and
-/// [`endpoints`](super::endpoints) do.
+/// Calls for an application's own handlers. Each takes the request's head (an argument of type
+/// `axum::http::request::Parts`), and refuses the same requests as the extractors and
+/// [`endpoints`](super::endpoints).
 impl<F, C> Web<F, C>
 where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// Logs in by name and password: [`Service::login`](crate::service::Service::login), within the
-    /// limits, for the client that the `User-Agent` tells.
+    /// Logs in by name and password, within the limits:
+    /// [`Service::login`](crate::service::Service::login). The `User-Agent` gives the device's
+    /// label.
     ///
     /// # Errors
     ///
@@ -45,8 +46,9 @@ where
         self.granted(tokens, None)
     }
 
-    /// Counts an attempt at this account, by whatever name it goes, and asks for the proof of origin:
-    /// before what [`login`](Self::login) is not for, such as signing up or sending a link.
+    /// Counts an attempt at this account and checks the proof of origin. Call it before your own
+    /// operations that need the same limits as [`login`](Self::login), such as a sign-up or sending
+    /// a link. `account` is any name for the account.
     ///
     /// # Errors
     ///
@@ -59,7 +61,7 @@ where
         )
     }
 
-    /// Starts a session for a user whom the application itself has authenticated.
+    /// Starts a session for a user that the application itself has authenticated.
     ///
     /// # Errors
     ///
@@ -70,29 +72,32 @@ where
         self.granted(tokens, None)
     }
 
-    /// The client of a session that is to be started for this request: what the `User-Agent` tells,
-    /// in the request's context.
+    /// The client for a new session of this request: the label is made from the `User-Agent`, and
+    /// the context is that of the request.
     #[must_use]
     pub fn client(&self, request: &Parts) -> Client {
         Client::new(device_label::label(&request.headers)).in_context(self.context(request))
     }
 
-    /// Tokens of the service's, to be handed out in the answer to this request: of a magic link, say.
+    /// Turns tokens of the service, for example those of a magic link, into a part of the response
+    /// to this request.
     ///
     /// # Errors
     ///
-    /// [`Refusal::CrossSite`], and the others if they cannot be.
+    /// [`Refusal::CrossSite`]; [`Refusal::Misconfigured`] for an access token that is too long for
+    /// a cookie; [`Refusal::Service`] for tokens that this service's authority did not issue.
     pub fn grant(&self, request: &Parts, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request), None)?;
         self.granted(Ok(tokens), None)
     }
 
-    /// Exchanges a refresh token: with cookies, that of the request, or else the one that is given.
+    /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
+    /// refused.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: if it is the [rejection](Refusal::reason) of a token, and no other, answer with
-    /// [`forget`](Self::forget) as well.
+    /// [`Refusal`]. If it has a [reason](Refusal::reason), the token was rejected: respond with
+    /// [`forget`](Self::forget) too. For every other refusal, keep the cookies.
     pub async fn refresh(
         &self,
         request: &Parts,
@@ -112,14 +117,15 @@ where
         self.granted(tokens, user.as_deref())
     }
 
-    /// Logs this device out, by its access token, or by its refresh token where that comes in a
-    /// cookie and the other has expired. A cookie of a session that is over already is no error; nor
-    /// is one that cannot be verified, as in another context than the session's, which then lives on
-    /// without it.
+    /// Logs this device out by its access token. With cookies, where that token is missing or
+    /// rejected (expired, say), it uses the refresh token instead. A cookie of a session that has
+    /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
+    /// context other than that of its session: the session then stays alive, and the client loses
+    /// its cookie.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: the session lives, and so do its cookies.
+    /// [`Refusal`]: the session stays alive, and the client keeps its cookies.
     pub async fn log_out(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
         let verify = async |token: &_| self.service().authenticate(token).await;
         match self.verify_with(request, verify).await {
@@ -141,8 +147,8 @@ where
         Ok(self.forget())
     }
 
-    /// Logs out one of the user's devices, by an id out of the list; whether there was such a
-    /// session.
+    /// Logs out one of the user's devices, by an id of [`sessions`](Self::sessions). Returns
+    /// whether there was such a session.
     ///
     /// # Errors
     ///
@@ -157,8 +163,8 @@ where
         self.recorded(ended.map_err(Refusal::from), Some(&session))
     }
 
-    /// Logs all of the user's devices out but this one, which goes on with the tokens in the grant:
-    /// the password is asked for.
+    /// Logs out all other devices of the user, for which it requires the password. This device
+    /// continues with the tokens in the grant.
     ///
     /// # Errors
     ///
@@ -175,21 +181,21 @@ where
         .await
     }
 
-    /// Logs the user out everywhere, here too.
+    /// Logs the user out on all devices, this one included.
     ///
     /// # Errors
     ///
     /// [`Refusal`].
     pub async fn log_out_everywhere(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
-        // Past the cache: a device that was logged out elsewhere does not do it to all others.
+        // Not from the cache: a device that is already logged out must not log out the others.
         let session = self.authenticate_fresh(request).await?;
         let done = self.service().log_out_everywhere(session.user().id()).await;
         self.recorded(done.map_err(Refusal::from), Some(&session))?;
         Ok(self.forget())
     }
 
-    /// Changes the user's password, for which the present one is asked, and logs all other devices
-    /// out.
+    /// Changes the user's password, for which it requires the current one, and logs out all other
+    /// devices.
     ///
     /// # Errors
     ///
@@ -204,8 +210,8 @@ where
         self.with_password(request, change).await
     }
 
-    /// Authenticates the user anew, for [`Recent`](super::Recent): this device's session starts anew,
-    /// and its tokens until now are dead.
+    /// Authenticates the user again by password, as [`Recent`](super::Recent) requires. This
+    /// device's session restarts, and its earlier tokens stop being valid.
     ///
     /// # Errors
     ///
@@ -219,7 +225,7 @@ where
         self.with_password(request, renew).await
     }
 
-    /// The user's sessions that are alive, and which of them is the caller's.
+    /// The user's live sessions, and the id of the caller's own.
     ///
     /// # Errors
     ///
@@ -233,7 +239,8 @@ where
         Ok((self.recorded(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
     }
 
-    /// Counts and logs what came of a call of the service's own, as that of the calls here is already.
+    /// Makes a refusal of an error of the service, and counts and logs it. Use it for calls on
+    /// [`service`](Self::service); the calls here count and log their own refusals.
     #[must_use]
     pub fn refusal(&self, error: impl Into<ServiceError>) -> Refusal {
         let refusal = error.into().into();
@@ -241,12 +248,12 @@ where
         refusal
     }
 
-    /// Deletes the client's cookies, if there are any.
+    /// A part of a response that deletes the client's cookies. Without cookies it does nothing.
     pub fn forget(&self) -> LoggedOut {
         LoggedOut { cookies: self.0.cookies.clone() }
     }
 
-    /// What asks for the password of the request's user, within the limits.
+    /// Runs a call that takes the password of the request's user, within the limits.
     async fn with_password(
         &self,
         request: &Parts,

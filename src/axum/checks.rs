@@ -1,5 +1,4 @@
-//! What stands before each call: the token, the proof of origin and the limits; and what is told of
-//! a refusal.
+//! Checks before a call: token, origin, rate limits; recording of refusals.
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,8 +25,7 @@ use crate::{
     user::User,
 };
 
-/// A refusal that is neither counted nor logged yet, and the user of a token that is proven to be
-/// genuine.
+/// A refusal that is not yet counted and logged, and the user's id if the token is genuine.
 pub(super) struct Unrecorded {
     pub(super) refusal: Refusal,
     user: Option<String>,
@@ -38,8 +36,8 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// The access token of the request, for which a proof of origin came where it takes one; or that a
-    /// token in [`csrf::CSRF_HEADER`] is still to be looked at, which takes the session.
+    /// The access token of the request, after the check of its origin; and whether the token in
+    /// [`csrf::CSRF_HEADER`] must still be checked, which needs the verified session.
     pub(super) fn checked_token(
         &self,
         request: &Parts,
@@ -59,7 +57,7 @@ where
         Ok((Token::new(text).in_context(self.context(request)), needs_csrf_token))
     }
 
-    /// The session of the request's token, verified in this way.
+    /// Verifies the request's token with this function.
     pub(super) async fn verify_with(
         &self,
         request: &Parts,
@@ -88,8 +86,8 @@ where
         self.0.limits.attempt(account, || self.0.address.of(request))
     }
 
-    /// Whether a page of this origin made the request, if it may change something and cookies are set
-    /// by the answer or decide it.
+    /// Checks that a page of this origin made the request. Only with cookies, and only for a
+    /// request that may change something.
     pub(super) fn check_origin(&self, request: &Parts) -> Result<(), Refusal> {
         self.check_host(request)?;
         let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
@@ -99,7 +97,7 @@ where
         }
     }
 
-    /// Cookies for development are for nothing but `localhost`.
+    /// Checks that cookies for development are used only on `localhost`.
     fn check_host(&self, request: &Parts) -> Result<(), Refusal> {
         let is_development = self.cookies().is_some_and(Cookies::is_development);
         match is_development && !origin::host_of(request).is_some_and(is_localhost) {
@@ -132,7 +130,8 @@ where
         unrecorded.refusal
     }
 
-    /// Counts and logs a refusal, if it is one, of a request whose session is known or not.
+    /// Counts and logs the refusal if the outcome is one, with the user's id if the request is
+    /// verified.
     pub(super) fn recorded<T>(
         &self,
         outcome: Result<T, Refusal>,
@@ -151,7 +150,7 @@ impl From<Refusal> for Unrecorded {
     }
 }
 
-/// Whether it was found past the guard: what the token says of its user is true then.
+/// Whether the error came after the check of the guard. The user's id in the token is then genuine.
 pub(super) fn is_genuine(error: &ServiceError) -> bool {
     match error {
         ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,

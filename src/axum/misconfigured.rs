@@ -2,26 +2,26 @@
 
 use std::{error, fmt};
 
-/// What an application has not set up: its log says so, and its clients get 500.
+/// An error in the application's setup. It is logged, and the client gets a 500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misconfigured {
-    /// No layer put a [`Web`](super::Web) into the request.
+    /// There is no [`Web`](super::Web) in the request: its layer is missing.
     NoLayer,
-    /// The layer's `Web` is of other types than the extractor's.
+    /// The layer's `Web` has other type parameters than the extractor.
     OtherTypes {
-        /// The fields and claims that the extractor is of.
+        /// The extractor's fields and claims.
         wanted: &'static str,
-        /// Those of the layer's.
+        /// The layer's fields and claims.
         found: &'static str,
     },
-    /// An access token is too long for a cookie, so that browsers drop it.
+    /// An access token is too long for a cookie: browsers would drop it.
     LongCookie,
-    /// The address of a request's client is not known, which attempts are counted by.
+    /// The client's address is unknown, and login attempts are counted by address.
     NoClientAddress,
-    /// Tokens were to be set as cookies, and the `Web` has none.
+    /// Tokens should be set as cookies, and the `Web` has no cookies.
     NoCookies,
-    /// Cookies for development came to be used on a host that is not `localhost`.
+    /// Cookies for development are used on a host other than `localhost`.
     NotLocalhost,
 }
 
@@ -33,22 +33,22 @@ impl fmt::Display for Misconfigured {
             ),
             Self::OtherTypes { wanted, found } => write!(
                 f,
-                "a handler asks for a Web or a session of (fields, claims) {wanted}, and the layer's \
-                 are {found}: name both, as in `Authenticated<Profile, Role>`"
+                "a handler uses the types (fields, claims) {wanted}, and the layer's Web has \
+                 {found}: name both in the handler, as in `Authenticated<Profile, Role>`"
             ),
             Self::LongCookie => f.write_str(
-                "an access token is longer than the 4096 bytes that browsers take for a cookie: let \
-                 it carry fewer claims",
+                "an access token is longer than the 4096 bytes that browsers accept for a cookie: \
+                 give it fewer claims",
             ),
             Self::NoClientAddress => f.write_str(
-                "the client's address is not known: set `WebBuilder::client_address`, and for the \
-                 peer's own serve with `into_make_service_with_connect_info::<SocketAddr>()`",
+                "the client's address is unknown: set `WebBuilder::client_address`; for the peer's \
+                 address, serve with `into_make_service_with_connect_info::<SocketAddr>()`",
             ),
             Self::NoCookies => f.write_str(
-                "tokens were to be set as cookies, and none are set up: `WebBuilder::cookies`",
+                "tokens should be set as cookies, and the Web has none: call `WebBuilder::cookies`",
             ),
             Self::NotLocalhost => f.write_str(
-                "cookies for development are used on a host that is not localhost: leave out \
+                "cookies for development are used on a host other than localhost: remove \
                  `Cookies::danger_plain_localhost` and serve over TLS",
             ),
         }

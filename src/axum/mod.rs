@@ -1,20 +1,22 @@
-//! The web: a [`Service`](crate::service::Service) in axum, or in front of any `tower` service over HTTP, with what else a
-//! login on the web takes.
+//! The web layer: a [`Service`](crate::service::Service) for axum and for any `tower` service over
+//! HTTP, with extractors, cookies, ready handlers and login limits.
 //!
-//! [`Web`] joins a service with how its tokens travel. Its layer puts it into each request, where
-//! extractors and ready handlers find it:
+//! [`Web`] holds a service and the settings of its transport: cookies or headers, trusted origins,
+//! limits. Its layer puts it into each request, where the extractors and the ready handlers find
+//! it:
 //!
-//! | extractor | gives | where it is not to be had |
+//! | extractor | gives | otherwise |
 //! | --- | --- | --- |
-//! | [`Authenticated`] | the verified session | 401 |
-//! | `Option<Authenticated>` | the session, if there is one | – |
-//! | [`Fresh`] | the session as the database has it now, past the cache | 401 |
-//! | [`Recent<5>`](Recent) | the same, of a user who authenticated in the last 5 minutes | 401, 403 |
-//! | [`LiveSession`] | the session, and a guard that resolves when it dies | 401 |
+//! | [`Authenticated`] | the verified access token | 401 |
+//! | `Option<Authenticated>` | the verified access token, or `None` | – |
+//! | [`Fresh`] | the same, verified against the database and not the cache | 401 |
+//! | [`Recent<5>`](Recent) | as `Fresh`, for a user who authenticated in the last 5 minutes | 401, 403 |
+//! | [`LiveSession`] | the verified access token, and a future that resolves when it stops being valid | 401 |
 //! | [`Web`] | the calls for handlers of your own | – |
 //!
-//! A whole router goes behind the login by [`.layer(web.require_login())`](Web::require_login). The handlers are in
-//! [`endpoints`], each to be mounted or not.
+//! To require a login for a whole router, add
+//! [`.layer(web.require_login())`](Web::require_login). The ready handlers are in [`endpoints`];
+//! mount those you need.
 //!
 //! # Example
 //!
@@ -49,8 +51,8 @@
 //!
 //! # With fields and claims
 //!
-//! Extractors name those of the layer's [`Web`]; claims take `Clone`. Another type compiles, and is
-//! 500 when the request comes: the log names both.
+//! Extractors take the same type parameters as the layer's [`Web`]; claims must be `Clone`. Other
+//! types compile, but each request is answered with 500, and the log names both types.
 //!
 //! ```
 //! use relatch::{
@@ -85,7 +87,7 @@
 //!     format!("{}, staff: {}", session.user().fields().email, session.claims().staff)
 //! }
 //!
-//! // The number is the first.
+//! // The number comes first.
 //! async fn keys(web: Web, Recent(session): Recent<5, Profile, Role>) -> Result<String, Refusal> {
 //!     Ok(web.csrf_token(&session)?.expose().to_owned())
 //! }
@@ -93,8 +95,8 @@
 //!
 //! # Browsers and other clients
 //!
-//! A [`Web`] hands its tokens out in one way. A site in cookies and an app on phones in bodies take
-//! two, over clones of one service; the inner layer wins:
+//! A [`Web`] returns tokens in one way: in cookies or in response bodies. A site with cookies and a
+//! mobile app therefore need two, built from clones of one service. The inner layer wins:
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -118,8 +120,8 @@
 //! }
 //! ```
 //!
-//! Each counts login limits and refusals of its own. The one with cookies takes bearer tokens as
-//! well, and refuses a request that has both; the other one looks at no cookie.
+//! Each `Web` counts its own login attempts and refusals. The one with cookies also accepts bearer
+//! tokens, and refuses a request that has both. The other one reads no cookies.
 //!
 //! # Testing your routes
 //!
@@ -158,15 +160,15 @@
 //! # }
 //! ```
 //!
-//! - With cookies, what may change something takes the headers that a browser sends: `host:
-//!   a.example` and `origin: https://a.example`. With
-//!   [`danger_plain_localhost`](Cookies::danger_plain_localhost) every request takes `host:
+//! - With cookies, a request that may change something needs the headers that a browser sends:
+//!   `host: a.example` and `origin: https://a.example`. With
+//!   [`danger_plain_localhost`](Cookies::danger_plain_localhost) every request needs `host:
 //!   localhost`, and the origin is `http://localhost`.
-//! - Where passwords are asked for there is no peer: put one in by
-//!   `.layer(axum::Extension(ConnectInfo(peer)))` (axum's `MockConnectInfo` is for its own extractor
-//!   alone), or set [`LoginLimits::without_addresses`].
-//! - Why something is refused or 500 stands in the log: enable the feature `tracing`, and begin a
-//!   test with `let _ = tracing_subscriber::fmt().try_init()`.
+//! - Handlers that take a password need the client's address, and a test has no connection. Add one
+//!   with `.layer(axum::Extension(ConnectInfo(peer)))` (axum's `MockConnectInfo` works only for its
+//!   own extractor), or set [`LoginLimits::without_addresses`].
+//! - The log says why a request was refused or answered with 500: enable the feature `tracing`, and
+//!   begin a test with `let _ = tracing_subscriber::fmt().try_init()`.
 
 mod authenticate;
 mod builder;

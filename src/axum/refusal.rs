@@ -1,4 +1,4 @@
-//! Refusals: what a client is answered, and what the log is told.
+//! Refusals: why a request is not served, and the response to it.
 
 use std::{error, fmt, sync::Arc};
 
@@ -18,79 +18,80 @@ use crate::{
     store::StoreError,
 };
 
-/// How long a client is asked to wait where the store did not answer, in seconds.
+/// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// Why a request is not served. As a response it is the status below, a line of JSON with `error`
-/// alone, and never the reason:
+/// The reason why a request is not served. As a response it has the status below and a line of JSON
+/// with `error` alone. The response never contains the reason:
 ///
-/// | what | status | `error` |
+/// | refusal | status | `error` |
 /// | --- | --- | --- |
 /// | [`NoToken`](Self::NoToken) | 401 | `login_required` |
-/// | a token that is rejected | 401 | `invalid_token` |
-/// | a login that is refused | 401 | `invalid_credentials` |
+/// | a rejected token | 401 | `invalid_token` |
+/// | a refused login | 401 | `invalid_credentials` |
 /// | [`StepUp`](Self::StepUp) | 403 | `insufficient_user_authentication` |
-/// | a wrong present password | 403 | `wrong_password` |
+/// | a wrong current password | 403 | `wrong_password` |
 /// | [`CrossSite`](Self::CrossSite) | 403 | `cross_site_request` |
 /// | no such user or session | 404 | `not_found` |
-/// | no session is free | 409 | `sessions_full` |
+/// | no free slot for another session | 409 | `sessions_full` |
 /// | a new password too short or too long to hash | 422 | `invalid_password` |
 /// | [`Ambiguous`](Self::Ambiguous), [`BadRequest`](Self::BadRequest) | 400 | `invalid_request` |
 /// | [`UnsupportedToken`](Self::UnsupportedToken) | 400 | `unsupported_token_type` |
 /// | [`BodyTimeout`](Self::BodyTimeout), [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 408, 413, 415, 431 | `invalid_request` |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429 with `Retry-After` | `too_many_attempts` |
 /// | the store does not answer | 503 with `Retry-After` | `temporarily_unavailable` |
-/// | the others | 500 | `server_error` |
+/// | all others | 500 | `server_error` |
 ///
-/// 401, the 403 of a step-up and the 400 of two tokens come with a challenge (`WWW-Authenticate:
-/// Bearer`, RFC 6750 §3, RFC 9470 §3), and all with `Cache-Control: no-store`. A layer that shows people a page instead finds
-/// the refusal by [`of`](Self::of).
+/// 401, the 403 of a step-up and the 400 of two tokens have a challenge (`WWW-Authenticate:
+/// Bearer`, RFC 6750 §3, RFC 9470 §3), and all responses have `Cache-Control: no-store`. A layer
+/// that shows a page instead gets the refusal from the response with [`of`](Self::of).
 ///
 /// # Security
 ///
-/// [`Display`](fmt::Display) and the reasons are for the log.
+/// The text of [`Display`](fmt::Display) and the reasons are for the log, not for clients.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No token came with the request.
+    /// The request has no token.
     NoToken,
-    /// More than one token came with the request, or two headers or cookies of a kind.
+    /// The request has more than one token, or the same header or cookie twice.
     Ambiguous,
-    /// A request with cookies that may change something, and that no page of this origin made, as
-    /// far as can be told.
+    /// A request with cookies that may change something, without proof that a page of this origin
+    /// made it.
     CrossSite,
     /// The session's user authenticated too long ago.
     StepUp {
-        /// How long ago it may have been.
+        /// The longest accepted time since the user authenticated.
         max_age: Duration,
     },
     /// Too many passwords were tried for this account or from this address.
     TooManyAttempts {
-        /// When the next one is taken.
+        /// The time until the next attempt is accepted.
         retry_after: Duration,
     },
-    /// The request's body is not what the handler takes: why, for the log.
+    /// The request's body cannot be parsed. The text says why, for the log.
     BadRequest(String),
     /// The body took too long to arrive.
     BodyTimeout,
     /// The body is neither JSON nor a form.
     UnsupportedMediaType,
-    /// The body is longer than any that is taken.
+    /// The body is longer than the limit.
     BodyTooLarge,
-    /// The header with the token or the cookies is longer than any that is taken.
+    /// The header with the token or the cookies is longer than the limit.
     HeaderTooLarge,
-    /// The token is good, and cannot be revoked by itself: it is of no session.
+    /// The token is valid, but it belongs to no session and cannot be revoked by itself.
     UnsupportedToken,
-    /// The caller of an introspection is not one of those that may.
+    /// The caller of an introspection is not an authorised one.
     UnknownCaller,
     /// The service refused or failed.
     Service(ServiceError),
-    /// The application is not set up as it should be.
+    /// The application's setup has an error.
     Misconfigured(Misconfigured),
 }
 
 impl Refusal {
-    /// The refusal that became this response, unless a layer has made another one of it.
+    /// Returns the refusal from which this response was made, unless a layer has replaced the
+    /// response.
     ///
     /// # Example
     ///
@@ -110,7 +111,7 @@ impl Refusal {
     ///         Some(refusal) if refusal.is_logged_out() => {
     ///             Redirect::to(&format!("/login?to={to}")).into_response()
     ///         }
-    ///         Some(refusal) => (refusal.status(), Html("<h1>Not so</h1>")).into_response(),
+    ///         Some(refusal) => (refusal.status(), Html("<h1>Refused</h1>")).into_response(),
     ///         None => response,
     ///     }
     /// }
@@ -122,7 +123,7 @@ impl Refusal {
         response.extensions().get::<Original>().map(|original| &*original.0)
     }
 
-    /// The reason, if a token was rejected.
+    /// The reason for which a token was rejected; `None` for every other refusal.
     #[must_use]
     pub const fn reason(&self) -> Option<Reason> {
         match self {
@@ -131,7 +132,7 @@ impl Refusal {
         }
     }
 
-    /// Whether whoever asks should log in: no token came, or it was rejected.
+    /// Whether the client should log in: the request has no token, or the token was rejected.
     #[must_use]
     pub const fn is_logged_out(&self) -> bool {
         matches!(self, Self::NoToken | Self::Service(ServiceError::Rejected(_)))
@@ -156,7 +157,8 @@ impl Refusal {
         }
     }
 
-    /// A short name in snake case, for a metric's label: that of the reason, where there is one.
+    /// A short name in snake case, for a metric's label. For a rejected token it is the name of the
+    /// reason.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -203,7 +205,7 @@ impl Refusal {
         }
     }
 
-    /// The challenge of a 401 or a step-up. One text for every rejection.
+    /// The challenge of a 401, a step-up or two tokens. All rejections share one text.
     fn challenge(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::StepUp { max_age } => {
@@ -240,7 +242,7 @@ impl Refusal {
     }
 }
 
-/// The status of a call of the service that failed.
+/// The status for an error of the service.
 const fn service_status(error: &ServiceError) -> StatusCode {
     match error {
         ServiceError::Rejected(_) | ServiceError::LoginRefused(_) => StatusCode::UNAUTHORIZED,
@@ -255,7 +257,7 @@ const fn service_status(error: &ServiceError) -> StatusCode {
     }
 }
 
-/// The value of `error` for a call of the service that failed.
+/// The value of `error` for an error of the service.
 const fn service_code(error: &ServiceError) -> &'static str {
     match error {
         ServiceError::Rejected(_) => INVALID_TOKEN,
@@ -274,8 +276,8 @@ const fn service_code(error: &ServiceError) -> &'static str {
 /// RFC 6750 §3.1.
 const INVALID_TOKEN: &str = "invalid_token";
 
-/// RFC 9470 §3, whose challenge is told with the status of RFC 6750's `insufficient_scope`: the token
-/// is good, and another one out of a refresh is no better.
+/// RFC 9470 §3. The status is 403, that of RFC 6750's `insufficient_scope`, and not 401: the token
+/// is valid, and a refresh would not help.
 const STEP_UP: &str = "insufficient_user_authentication";
 
 impl IntoResponse for Refusal {
@@ -297,17 +299,17 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// What a response was made of, for a layer.
+/// The refusal from which a response was made, in the response's extensions.
 #[derive(Clone)]
 struct Original(Arc<Refusal>);
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoToken => f.write_str("no token came with the request"),
-            Self::Ambiguous => f.write_str("more than one token came with the request"),
+            Self::NoToken => f.write_str("the request has no token"),
+            Self::Ambiguous => f.write_str("the request has more than one token"),
             Self::CrossSite => f.write_str(
-                "a request with cookies that no page of this origin made, as far as can be told",
+                "a request with cookies, without proof that a page of this origin made it",
             ),
             Self::StepUp { max_age } => {
                 write!(
@@ -317,13 +319,13 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
-            Self::BadRequest(why) => write!(f, "the body cannot be read: {why}"),
+            Self::BadRequest(why) => write!(f, "the body cannot be parsed: {why}"),
             Self::BodyTimeout => f.write_str("the body took too long to arrive"),
             Self::UnsupportedMediaType => f.write_str("the body is neither JSON nor a form"),
             Self::BodyTooLarge => f.write_str("the body is too long"),
             Self::HeaderTooLarge => f.write_str("the header with the token is too long"),
-            Self::UnsupportedToken => f.write_str("the token is of no session"),
-            Self::UnknownCaller => f.write_str("the caller is not one that may introspect"),
+            Self::UnsupportedToken => f.write_str("the token belongs to no session"),
+            Self::UnknownCaller => f.write_str("the caller may not introspect tokens"),
             Self::Service(error) => error.fmt(f),
             Self::Misconfigured(what) => what.fmt(f),
         }

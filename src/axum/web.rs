@@ -1,4 +1,4 @@
-//! The web: a service with how its tokens travel.
+//! [`Web`]: a service and the settings of its transport.
 
 use std::{fmt, sync::Arc};
 
@@ -17,10 +17,12 @@ use crate::{
     token::purpose::NoClaims,
 };
 
-/// A service on the web: what the layer puts into each request. A clone is cheap and the same.
+/// A service on the web. The [layer](Self::layer) puts it into each request. A clone is cheap and
+/// shares all state.
 ///
-/// `F` are the fields of a user's row and `C` the claims of access tokens, as in
-/// [`Service`]. As an extractor it is the one of the layer, for handlers of an application's own.
+/// `F` is the type of the application's fields in a user's row, and `C` the type of the private
+/// claims of access tokens, as in [`Service`]. As an extractor it gives the layer's `Web` to the
+/// application's own handlers.
 ///
 /// # Example
 ///
@@ -45,7 +47,7 @@ use crate::{
 ///     password: String,
 /// }
 ///
-/// /// A form that leads on to a page, or is shown again.
+/// /// Redirects to a page after a login, and otherwise shows the form again.
 /// async fn login(
 ///     web: Web,
 ///     request: Parts,
@@ -56,7 +58,7 @@ use crate::{
 ///         Err(Refusal::Service(ServiceError::LoginRefused(_))) => {
 ///             Ok((StatusCode::UNAUTHORIZED, Html(AGAIN)).into_response())
 ///         }
-///         Err(refusal) => Err(refusal), // too many attempts, no store, another site's page…
+///         Err(refusal) => Err(refusal), // too many attempts, store unreachable, cross-site request…
 ///     }
 /// }
 ///
@@ -79,29 +81,29 @@ pub(super) struct Inner<F, C> {
     pub(super) metrics: Metrics,
 }
 
-/// Reads the context of a request.
+/// Reads the context of a request, to which tokens are bound.
 pub(super) type ReadContext = Box<dyn Fn(&Parts) -> Context + Send + Sync>;
 
 impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
-    /// The service, for calls that are not of a request.
+    /// The service, for calls without a request.
     #[must_use]
     pub fn service(&self) -> &Service<F, C> {
         &self.0.service
     }
 
-    /// The guards of open connections, as [`LiveSession`](super::LiveSession) hands them out: for
+    /// The [`Live`] that [`LiveSession`](super::LiveSession) uses for open connections. Needed for
     /// [`Live::replace_authority`].
     #[must_use]
     pub fn live(&self) -> &Live<StoredUser<F>, StoreError> {
         &self.0.live
     }
 
-    /// How many requests were refused since the start, by reason: a metric's label, of a closed set
-    /// of names in snake case, and its value.
+    /// The number of refused requests since the start, by reason. The reason is one of a fixed set
+    /// of names in snake case, suitable as a metric's label.
     ///
     /// # Security
     ///
-    /// The reasons are not for a public route.
+    /// Do not show the reasons on a public route.
     ///
     /// # Example
     ///

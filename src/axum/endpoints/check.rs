@@ -1,4 +1,4 @@
-//! The check of a request that a proxy holds.
+//! Verification of a request for a reverse proxy.
 
 use axum_core::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header::CACHE_CONTROL, request::Parts};
@@ -10,8 +10,8 @@ use crate::{
     user::User,
 };
 
-/// The header in which [`check`](fn@super::check) tells the user's id, percent-encoded where it is not
-/// visible ASCII.
+/// The response header of [`check`](fn@super::check) with the user's id. Characters other than
+/// visible ASCII, and `%`, are percent-encoded.
 pub const USER_ID_HEADER: &str = "x-user-id";
 
 impl<F, C> Web<F, C>
@@ -32,8 +32,8 @@ where
     }
 }
 
-/// Of the request that a proxy checks: if it does not say, one that may change something, and so for
-/// anything but one method.
+/// The method of the request that the proxy checks. If there is not exactly one header with it, it
+/// is `POST`, which needs a proof of origin.
 fn original_method(parts: &Parts) -> Method {
     let mut said = ["x-original-method", "x-forwarded-method"]
         .into_iter()

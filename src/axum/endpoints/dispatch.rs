@@ -1,4 +1,4 @@
-//! The call of an endpoint, on a web whose types are known again.
+//! Dispatch of an endpoint to its handler, with the types of the web restored.
 
 use std::{any::type_name, sync::Arc};
 

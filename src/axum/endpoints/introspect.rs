@@ -34,8 +34,8 @@ where
     }
 }
 
-/// The claims (RFC 7662 §2.2), the application's own first: what the specification names is not
-/// theirs to say.
+/// The response for an active token (RFC 7662 §2.2). The private claims are set first, so that they
+/// cannot override the members that the specification defines.
 fn active<F, C: Serialize>(session: &Session<StoredUser<F>, C>) -> Map<String, Value>
 where
     F: Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Answers in JSON.
+//! JSON responses.
 
 use axum_core::{body::Body, response::Response};
 use http::{
@@ -7,7 +7,7 @@ use http::{
 };
 use serde_json::Value;
 
-/// A response 200 with this body, which no cache keeps.
+/// A response with status 200 and this body, which caches must not store.
 pub(super) fn json(value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! Logout of another device, or of all others.
+//! Logout of one device, or of all others.
 
 use axum_core::{
     body::Body,
@@ -25,7 +25,7 @@ where
             session: String,
         }
         let Device { session } = self.body(parts, body).await?;
-        // What is no id is of no session.
+        // A text that is no id belongs to no session.
         match session.parse() {
             Ok(device) => drop(self.log_out_device(parts, device).await?),
             Err(_) => drop(self.authenticate(parts).await?),

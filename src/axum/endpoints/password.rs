@@ -1,4 +1,4 @@
-//! Change of the password, and authentication by it anew.
+//! Password change, and authentication again by password.
 
 use axum_core::{
     body::Body,
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::axum::{refusal::Refusal, web::Web};
 
-/// A body with the user's present password.
+/// A body with the user's current password.
 #[derive(Deserialize)]
 pub(super) struct Password {
     pub(super) password: String,

@@ -31,7 +31,7 @@ where
         };
         match self.refresh(parts, given).await {
             Ok(grant) => Ok(grant.into_response()),
-            // Where none came, the session may well live.
+            // Without a token, the session may still be alive: keep the cookies.
             Err(refusal) if refusal.reason().is_some() => {
                 Ok((self.forget(), refusal).into_response())
             }

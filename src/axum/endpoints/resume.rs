@@ -1,4 +1,4 @@
-//! Leading a page without scripts over a refresh.
+//! Refresh with a redirect, for pages without scripts.
 
 use axum_core::{
     body::Body,
@@ -36,6 +36,7 @@ where
     }
 }
 
+/// The value of `to` in the query, or an empty text.
 fn destination(query: &str) -> String {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     pairs.into_iter().find(|(name, _)| name == "to").map(|(_, to)| to).unwrap_or_default()
@@ -51,8 +52,8 @@ fn see_other(path: &str) -> Response {
     response
 }
 
-/// A page that asks again by itself, and then does so from this site: what another site leads to
-/// comes without the refresh token, whose cookie is `Strict`.
+/// A page that repeats the request from this site. After a link from another site the browser does
+/// not send the refresh token, because its cookie is `Strict`.
 fn repeat_page(to: &str) -> Response {
     let to = utf8_percent_encode(to, &NOT_IN_A_PAGE);
     let page = format!(

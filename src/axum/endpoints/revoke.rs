@@ -12,7 +12,7 @@ use crate::{
     service::ServiceError,
 };
 
-/// A body with a token: of RFC 7009 §2.1 and RFC 7662 §2.1.
+/// A body with a token (RFC 7009 §2.1, RFC 7662 §2.1).
 #[derive(Deserialize)]
 pub(super) struct TokenForm {
     pub(super) token: String,

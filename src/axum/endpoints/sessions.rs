@@ -1,4 +1,4 @@
-//! The list of the user's devices.
+//! List of the user's devices.
 
 use axum_core::response::Response;
 use http::request::Parts;

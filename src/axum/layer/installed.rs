@@ -1,4 +1,4 @@
-//! The web in a request, whatever its types.
+//! The [`Web`] in a request's extensions, with its types erased.
 
 use std::{
     any::{Any, type_name},
@@ -13,21 +13,23 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::axum::{metrics, misconfigured::Misconfigured, refusal::Refusal, web::Web};
 
-/// What the layer puts into a request, whatever its web's types.
+/// A [`Web`] with its types erased, as the layers put it into a request's extensions.
 #[derive(Clone)]
 pub(crate) struct Installed(pub(crate) Arc<dyn Endpoints>);
 
-/// A web whose types are not known: what its endpoints need, none of which shows them.
+/// The part of a [`Web`] that does not depend on its types: the endpoints.
 pub(crate) trait Endpoints: Any + Send + Sync {
+    /// Runs an endpoint.
     fn call(self: Arc<Self>, endpoint: Endpoint, request: Request) -> Answer;
 
-    /// The names of its types.
+    /// The names of the erased types, for an error.
     fn types(&self) -> &'static str;
 }
 
+/// The boxed future of an endpoint's response.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// Which of them.
+/// The endpoints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Endpoint {
     Login,
@@ -46,12 +48,12 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// The methods that it takes, as `Allow` lists them; any, if it only looks for a proxy.
+    /// The accepted methods, as `Allow` lists them. `None` accepts all.
     pub(crate) const fn methods(self) -> Option<&'static str> {
         match self {
             Self::Check => None,
             Self::Sessions => Some("GET, HEAD"),
-            // Not HEAD: it gives the next refresh token, and no page takes it.
+            // Not HEAD: it exchanges the refresh token, and a client may ignore its response.
             Self::Resume => Some("GET"),
             _ => Some("POST"),
         }
@@ -67,7 +69,7 @@ where
         Installed(Arc::clone(&self.0) as _)
     }
 
-    /// The web that the layer put into a request.
+    /// Returns the web that the layer put into the request. Logs if there is none of these types.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Refusal> {
         let found = match extensions.get::<Installed>() {
             None => Err(Misconfigured::NoLayer.into()),

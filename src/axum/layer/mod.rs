@@ -1,4 +1,4 @@
-//! The layers.
+//! The `tower` layers.
 
 pub(crate) mod installed;
 pub(crate) mod require_login;

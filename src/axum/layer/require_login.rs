@@ -1,4 +1,4 @@
-//! The guard: verifies each request before whatever is behind it.
+//! The layer that requires a login for the service behind it.
 
 use std::{
     fmt,
@@ -27,14 +27,15 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    /// A layer that lets only verified requests through, and answers the others itself: for a whole
-    /// router, or any other `tower` service over HTTP, such as those of tonic and hyper. It does
-    /// what [`layer`](Self::layer) does as well, and [`Authenticated`](crate::axum::Authenticated) behind
-    /// it takes its session.
+    /// A layer that requires a login: it verifies each request's access token and refuses the
+    /// others. Use it for a whole router, or for any other `tower` service over HTTP, such as those
+    /// of tonic and hyper. It also does what [`layer`](Self::layer) does, and
+    /// [`Authenticated`](crate::axum::Authenticated) behind it does not verify the token again.
     ///
-    /// It goes by the request's method as it is then: put what overrides methods outside of it.
+    /// Whether it checks the origin depends on the request's method. Put a layer that overrides
+    /// methods outside of it.
     ///
-    /// Elsewhere than in axum the session is in the request's extensions, as a
+    /// Outside axum, the verified token is in the request's extensions, as a
     /// [`Session<StoredUser<F>, C>`](Session).
     ///
     /// # Example
@@ -53,7 +54,8 @@ where
         RequireLoginLayer(self.clone())
     }
 
-    async fn let_through<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
+    /// Verifies the request, and puts the web and the verified token into it.
+    async fn verify_request<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
         let (mut parts, body) = request.into_parts();
         let session = self.authenticate(&parts).await?;
         parts.extensions.insert(self.installed());
@@ -62,7 +64,7 @@ where
         Ok(Request::from_parts(parts, body))
     }
 
-    /// The session that a guard of this very web has verified.
+    /// The token that a [`RequireLogin`] of this very web has already verified.
     pub(crate) fn already_verified(
         &self,
         extensions: &http::Extensions,
@@ -72,7 +74,7 @@ where
     }
 }
 
-/// A session that a guard has verified, and for which web.
+/// A verified token in a request's extensions, with the web that verified it.
 struct AuthenticatedRequest<F, C> {
     web: Web<F, C>,
     session: Session<StoredUser<F>, C>,
@@ -98,7 +100,7 @@ impl<S, F, C> Layer<S> for RequireLoginLayer<F, C> {
     }
 }
 
-/// A service behind a [`RequireLoginLayer`].
+/// The service of a [`RequireLoginLayer`]: calls the inner service for verified requests only.
 pub struct RequireLogin<S, F = (), C = NoClaims> {
     inner: S,
     web: Web<F, C>,
@@ -122,12 +124,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that is ready goes along.
+        // The service that `poll_ready` was called on must be the one that is called.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let web = self.web.clone();
         Box::pin(async move {
-            match web.let_through(request).await {
+            match web.verify_request(request).await {
                 Ok(request) => inner.call(request).await,
                 Err(refusal) => Ok(without_body(refusal)),
             }

@@ -1,4 +1,4 @@
-//! The layer: puts a web into each request.
+//! The layer that puts a web into each request.
 
 use std::{
     fmt,
@@ -17,8 +17,8 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// The layer that puts this web into each request, where extractors and [`endpoints`](crate::axum::endpoints)
-    /// find it. It refuses nothing.
+    /// A layer that puts this web into each request, where the extractors and the
+    /// [`endpoints`](crate::axum::endpoints) find it. It refuses no request.
     #[must_use]
     pub fn layer(&self) -> WebLayer {
         WebLayer(self.installed())
@@ -37,7 +37,7 @@ impl<S> Layer<S> for WebLayer {
     }
 }
 
-/// A service into whose requests a [`WebLayer`] puts its web.
+/// The service of a [`WebLayer`]: puts the web into each request, and calls the inner service.
 #[derive(Clone)]
 pub struct WebService<S> {
     inner: S,

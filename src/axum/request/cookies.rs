@@ -1,28 +1,29 @@
-//! Cookies: their names, attributes and how they are read.
+//! Cookies: names, attributes, reading and writing.
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use time::Duration;
 
 use crate::axum::refusal::Refusal;
 
-/// How many bytes of `Cookie` headers are looked at.
+/// The maximum length of all `Cookie` headers together, in bytes.
 const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
-/// How tokens travel in cookies.
+/// The settings of the cookies that carry tokens.
 ///
 /// | cookie | holds | attributes |
 /// | --- | --- | --- |
 /// | `__Host-access` | the access token | `HttpOnly`, `Secure`, `SameSite=Lax`, `Path=/`, `Max-Age` until it expires |
 /// | `__Secure-refresh` | the refresh token | `HttpOnly`, `Secure`, `SameSite=Strict`, its path, `Max-Age` until the session's end |
 ///
-/// No script reads them, and none is sent over plain HTTP (RFC 6265bis §4.1). A cookie that comes
-/// twice is refused.
+/// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
+/// request with the same cookie twice is refused.
 ///
 /// # Security
 ///
-/// Another host of the same domain can set a `__Secure-` cookie for the whole domain, and so plant
-/// a refresh token of its own account, though not read or replace one; beside one that is there it
-/// keeps the session from being refreshed. Do not hand out subdomains to strangers beside a login.
+/// Another host of the same domain can set a `__Secure-` cookie for the whole domain. So it can
+/// plant a refresh token of its own account, but it can neither read nor replace an existing one.
+/// Next to an existing cookie, a planted one prevents the refresh of the session. Do not give
+/// subdomains of a login's domain to third parties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
     name: String,
@@ -37,7 +38,7 @@ enum SameSite {
     Strict,
 }
 
-/// Which of the two.
+/// The two cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieKind {
     Access,
@@ -45,7 +46,7 @@ pub(crate) enum CookieKind {
 }
 
 impl Cookies {
-    /// The cookies above, the refresh token's limited to the path `/auth`.
+    /// The cookies above, with the path `/auth` for the refresh token.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -56,33 +57,34 @@ impl Cookies {
         }
     }
 
-    /// Limits the refresh token to this path and what lies under it: where refresh and logout are
-    /// mounted, and as little else as may be. It begins with a `/` and does not end with one.
+    /// Sets the path of the refresh token's cookie. Mount refresh and logout under this path, and
+    /// as little else as possible. It begins with a `/` and does not end with one.
     #[must_use]
     pub fn refresh_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Puts a name into the cookies', as `__Host-NAME-access`: for several applications on one host.
-    /// ASCII letters and digits.
+    /// Adds a name to the names of the cookies, as in `__Host-NAME-access`: for several
+    /// applications on one host. It consists of ASCII letters and digits.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sends the access token with `SameSite=Strict`: who follows a link from elsewhere arrives logged
-    /// out.
+    /// Sets `SameSite=Strict` for the access token. A user who follows a link from another site
+    /// then arrives without a login.
     #[must_use]
     pub const fn strict(mut self) -> Self {
         self.access = SameSite::Strict;
         self
     }
 
-    /// For development on plain `http://localhost` alone: cookies named `insecure-…`, without `Secure`
-    /// and without prefixes, which browsers refuse there. It says so at the start, and requests for
-    /// any other host are answered 500 (`127.0.0.1` and `[::1]` count as `localhost`).
+    /// Sets cookies for development on plain `http://localhost` only. They are named `insecure-…`,
+    /// and have neither `Secure` nor the prefixes, which browsers reject without TLS. A warning is
+    /// logged at the start, and requests for any other host are answered with 500 (`127.0.0.1` and
+    /// `[::1]` count as `localhost`).
     #[must_use]
     pub const fn danger_plain_localhost(mut self) -> Self {
         self.development = true;
@@ -93,7 +95,7 @@ impl Cookies {
         self.development
     }
 
-    /// Whether its texts can stand in a header.
+    /// Whether the name and the path are valid in a header.
     pub(crate) fn is_valid(&self) -> bool {
         let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b',';
         self.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -102,7 +104,7 @@ impl Cookies {
             && self.path.bytes().all(in_path)
     }
 
-    /// The value of this cookie as it came, if it came once.
+    /// The value of this cookie. `None` if it is absent or empty.
     pub(crate) fn read<'h>(
         &self,
         headers: &'h HeaderMap,
@@ -122,11 +124,11 @@ impl Cookies {
         if values.next().is_some() {
             return Err(Refusal::Ambiguous);
         }
-        // What is no text is no token: as empty as that of a cookie that was deleted.
+        // A value that is not UTF-8 counts as empty, like that of a deleted cookie.
         Ok(Some(str::from_utf8(value).unwrap_or_default()).filter(|value| !value.is_empty()))
     }
 
-    /// The `Set-Cookie` of a token that lives for so long, in whole seconds.
+    /// The `Set-Cookie` for a token with this remaining lifetime, in whole seconds.
     pub(crate) fn set(
         &self,
         kind: CookieKind,
@@ -147,12 +149,12 @@ impl Cookies {
         Some(header)
     }
 
-    /// Whether browsers keep a cookie with this value (RFC 6265bis §5.7).
+    /// Whether browsers accept a cookie with this value (RFC 6265bis §5.7).
     pub(crate) fn fits(&self, kind: CookieKind, value: &str) -> bool {
         self.name_of(kind).len() + value.len() <= 4096
     }
 
-    /// The `Set-Cookie` that deletes it.
+    /// The `Set-Cookie` that deletes the cookie.
     pub(crate) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
         self.set(kind, "", Duration::ZERO)
     }

@@ -1,4 +1,4 @@
-//! A token against cross-site requests, for requests without the headers that browsers send.
+//! Tokens against cross-site requests, for requests without the headers that browsers send.
 
 use http::{HeaderName, HeaderValue, request::Parts};
 use time::Duration;
@@ -16,8 +16,8 @@ use crate::{
 /// The request header that takes a [`Csrf`] token.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Tokens that a page hands back to prove that it is of this origin: bound to its session, and dead
-/// with it.
+/// The purpose of tokens that prove that a page of this origin made a request. Each is bound to its
+/// session, and is valid for a day, but not longer than the session.
 #[derive(Clone, Copy, Debug)]
 pub struct Csrf(());
 
@@ -28,7 +28,7 @@ impl Purpose for Csrf {
     const CONTEXT: &'static [&'static str] = &[KIND];
 }
 
-/// The kind of context that it is bound to.
+/// The kind of context to which the token is bound.
 const KIND: &str = "session";
 
 /// Issues a token for the pages of this session.
@@ -40,7 +40,7 @@ pub(crate) fn issue<U: User, C>(
     issue.context(context(session)).sign()
 }
 
-/// Whether this is the text of a token for this session.
+/// Whether the header's value is a valid token for this session.
 pub(crate) fn is_valid<U: User + Clone, C>(
     authority: &Authority,
     session: &Session<U, C>,
@@ -52,13 +52,13 @@ pub(crate) fn is_valid<U: User + Clone, C>(
     opened.is_ok_and(|opened| opened.verify(Some(session.user().clone())).is_ok())
 }
 
-/// The header, if it came once.
+/// The header's value, if it is present exactly once.
 pub(crate) fn header(request: &Parts) -> Option<&HeaderValue> {
     let mut values = request.headers.get_all(HeaderName::from_static(CSRF_HEADER)).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The session's id; of a token without a session, its own.
+/// The context: the session's id, or for a token of no session the `jti`.
 fn context<U, C>(session: &Session<U, C>) -> Context {
     let id = match session.id() {
         Some(id) => id.to_string(),

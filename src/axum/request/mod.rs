@@ -1,4 +1,4 @@
-//! Parts of a request.
+//! Parts of a request: headers, cookies, tokens, address.
 
 pub(crate) mod address;
 pub(crate) mod callers;
