@@ -1,4 +1,4 @@
-//! The guard before services that are not axum's.
+//! A required login, before axum's services and others.
 
 use std::{
     convert::Infallible,
@@ -151,7 +151,7 @@ async fn behind_it_the_session_is_there_without_another_look() {
     let world = World::bearer();
     let tokens = world.start(ALICE).await;
     let store = world.store.clone();
-    // Between the guard and the handler the store is gone.
+    // Between the layer and the handler the store is unreachable.
     let gone = axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             let store: MemoryStore = store.clone();
@@ -166,7 +166,7 @@ async fn behind_it_the_session_is_there_without_another_look() {
     let app = me().layer(gone).layer(world.web.require_login());
     let bearer = || get_("/me").bearer(tokens.access().expose());
     assert_eq!(send(&app, bearer()).await.is(200).body, ALICE);
-    // And so are the endpoints, whose session is their own to verify.
+    // So are the endpoints, which verify the token themselves.
     let app = me().layer(world.web.require_login());
     send(&app, get_("/sessions").bearer(tokens.access().expose())).await.is(200);
     assert_eq!(send(&app, get_("/sessions")).await.is(401).body, "");
@@ -186,10 +186,10 @@ async fn another_webs_session_is_not_taken_for_its_own() {
     let disabled = inner.store.edit(ALICE, |row| row.is_active = false);
     assert!(disabled);
     send(&app, by_header(get_("/me"))).await.fails(401, "invalid_token");
-    // The other way round, the guard nearest to the handler is the one that counts.
+    // The other way round, the layer nearest to the handler is the one that counts.
     let app = me().layer(outer.web.require_login()).layer(inner.web.layer());
     assert_eq!(send(&app, by_header(get_("/me"))).await.is(200).body, ALICE);
-    // Two guards: both must let through, and the inner one's session is given.
+    // Two required logins: both must accept, and the inner one's session is given.
     let app = me().layer(inner.web.require_login()).layer(outer.web.require_login());
     assert_eq!(send(&app, by_header(get_("/me"))).await.is(401).body, "");
     inner.store.edit(ALICE, |row| row.is_active = true);
