@@ -1,4 +1,4 @@
-//! The settings of a web.
+//! [`WebBuilder`]: the settings of a [`Web`].
 
 use std::{error, fmt, sync::Arc};
 
@@ -7,12 +7,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
 use super::{
-    ClientAddress, ContextOf, Cookies, Inner, LoginLimits, Web,
-    endpoints::callers::Callers,
-    limits::Limits,
-    local_path,
-    metrics::{self, Tally},
-    request::origin::{self, Origins},
+    limits::{Limits, LoginLimits},
+    local_path::local_path,
+    metrics::{self, Metrics},
+    request::{
+        address::ClientAddress,
+        callers::Callers,
+        cookies::Cookies,
+        origin::{self, Origins},
+    },
+    web::{Inner, ReadContext, Web},
 };
 use crate::{
     binding::context::Context,
@@ -21,26 +25,13 @@ use crate::{
     token::purpose::NoClaims,
 };
 
-/// The bound of live guards where none is set.
+/// The default bound of live connections.
 const LIVE_BOUND: Duration = Duration::seconds(30);
 
-/// The settings of a [`Web`]: see [`Web::builder`].
-#[must_use = "nothing is made before `build`"]
-pub struct WebBuilder<F = (), C = NoClaims> {
-    service: Service<F, C>,
-    cookies: Option<Cookies>,
-    trusted: Vec<String>,
-    address: ClientAddress,
-    context: ContextOf,
-    limits: LoginLimits,
-    live_bound: Duration,
-    login_page: String,
-    callers: Vec<(String, String)>,
-}
-
-impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
-    pub(super) fn new(service: Service<F, C>) -> Self {
-        Self {
+impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
+    /// Returns a builder of a web for this service, with the default settings.
+    pub fn builder(service: Service<F, C>) -> WebBuilder<F, C> {
+        WebBuilder {
             service,
             cookies: None,
             trusted: Vec::new(),
@@ -52,63 +43,85 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             callers: Vec::new(),
         }
     }
+}
 
-    /// Hands tokens out in cookies, and takes them from there. Without it they are handed out in the
-    /// answer's body, for clients that send them in a header (RFC 6750), which is taken in either
-    /// case.
+/// The settings of a [`Web`]: see [`Web::builder`].
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct WebBuilder<F = (), C = NoClaims> {
+    service: Service<F, C>,
+    cookies: Option<Cookies>,
+    trusted: Vec<String>,
+    address: ClientAddress,
+    context: ReadContext,
+    limits: LoginLimits,
+    live_bound: Duration,
+    login_page: String,
+    callers: Vec<(String, String)>,
+}
+
+impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
+    /// Sets tokens in cookies, and reads them from there. Without cookies, tokens are in the bodies
+    /// of responses, for clients that send them in a header (RFC 6750). The header is accepted in
+    /// both cases.
     ///
-    /// With cookies, a request that may change something, or that opens a WebSocket, needs a proof
-    /// that a page of the same origin made it: `Sec-Fetch-Site`, or else `Origin`, or else a token
-    /// ([`Web::csrf_token`]).
+    /// With cookies, a request that may change something or that opens a WebSocket needs a proof
+    /// that a page of the same origin made it: `Sec-Fetch-Site`; without that header `Origin`;
+    /// without both a token ([`Web::csrf_token`]).
     pub fn cookies(mut self, cookies: Cookies) -> Self {
         self.cookies = Some(cookies);
         self
     }
 
-    /// Takes the pages of another origin, as a browser writes it (`https://app.example.com`), for the
-    /// site's own. Its scripts can then do all that a logged in user can.
+    /// Trusts the pages of another origin like the site's own. Write the origin as browsers do:
+    /// `https://app.example.com`.
+    ///
+    /// # Security
+    ///
+    /// The scripts of that origin can do everything that a logged in user can.
     pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted.push(origin.into());
         self
     }
 
-    /// Sets where the address of a request's client is to be had. Needed where passwords are asked
-    /// for, but for [`LoginLimits::without_addresses`].
+    /// Sets the source of the client's address. It is required for all calls that take a password,
+    /// except with [`LoginLimits::without_addresses`].
     pub fn client_address(mut self, address: ClientAddress) -> Self {
         self.address = address;
         self
     }
 
-    /// Binds tokens to a context that is read off the request, each time that one is handed out and
-    /// each time that one comes: to the client's network, to a hardened cookie. In another context a
-    /// token is rejected, and cannot be revoked or logged out by either.
+    /// Binds tokens to a context of the request, such as the client's network or a hardened cookie.
+    /// The function runs when a token is issued and again when one is received. A request with
+    /// another context cannot use the token, and cannot revoke it or log out with it either.
     pub fn context(mut self, context: impl Fn(&Parts) -> Context + Send + Sync + 'static) -> Self {
         self.context = Box::new(context);
         self
     }
 
-    /// Sets how many passwords may be tried.
+    /// Sets the limits for password attempts.
     pub const fn login_limits(mut self, limits: LoginLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets the bound of [`LiveSession`](super::LiveSession)'s guards: 30 seconds otherwise,
-    /// [`MIN_BOUND`] to [`MAX_BOUND`].
+    /// Sets the bound of [`LiveSession`](super::LiveSession): the longest time until an open
+    /// connection notices a revocation. From [`MIN_BOUND`] to [`MAX_BOUND`]; the default is 30
+    /// seconds.
     pub const fn live_bound(mut self, bound: Duration) -> Self {
         self.live_bound = bound;
         self
     }
 
-    /// Sets where [`resume`](super::endpoints::resume) leads to where the session is over: `/login`
-    /// otherwise.
+    /// Sets the path to which [`resume`](super::endpoints::resume()) redirects if the session has
+    /// ended. The default is `/login`.
     pub fn login_page(mut self, path: impl Into<String>) -> Self {
         self.login_page = path.into();
         self
     }
 
-    /// Lets a resource server or a gateway introspect tokens ([`introspect`](super::endpoints::introspect)), which
-    /// authenticates by this id and secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
+    /// Allows a resource server or a gateway to introspect tokens
+    /// ([`introspect`](super::endpoints::introspect())). It authenticates by this id and this
+    /// secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
     pub fn introspection_caller(
         mut self,
         id: impl Into<String>,
@@ -118,7 +131,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
-    /// Makes the web.
+    /// Builds the web.
     ///
     /// # Errors
     ///
@@ -128,7 +141,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
     {
         let development = self.cookies.as_ref().is_some_and(Cookies::is_development);
-        if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_sound()) {
+        if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_valid()) {
             return Err(WebConfigError::Cookies);
         }
         if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
@@ -141,8 +154,8 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         let callers = Callers::new(self.callers).ok_or(WebConfigError::CallerSecret)?;
         if development {
             metrics::warn(
-                "cookies are for development alone: readable on the wire, for localhost, not for \
-                 production",
+                "cookies are set for development only: they are sent without TLS, for localhost, \
+                 never for production",
             );
         }
         Ok(Web(Arc::new(Inner {
@@ -158,7 +171,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             live,
             login_page: self.login_page,
             callers,
-            tally: Tally::default(),
+            metrics: Metrics::default(),
         })))
     }
 }

@@ -1,102 +1,36 @@
-//! The calls of handlers: the service's, for a request.
+//! The calls that change a session: each is one of the service's, for a request.
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
-use time::Duration;
 
 use super::{
-    Grant, LoggedOut, Refusal, Web,
+    checks::is_genuine,
+    grant::{Grant, LoggedOut},
     limits::Account,
-    request::{
-        checks::{Verified, is_genuine},
-        device_label, token,
-    },
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+    request::{cookies::CookieKind, device_label},
+    web::Web,
 };
 use crate::{
-    authority::{SessionTokens, error::VerifyError},
-    live::LiveGuard,
+    authority::SessionTokens,
     service::{Client, ServiceError},
     sessions::{SessionId, SessionInfo},
     token::{RefreshToken, Token, purpose::Access},
     user::User,
 };
 
-/// For handlers of an application's own: each takes the request's head
-/// (`axum::http::request::Parts` as an argument), and refuses as the extractors and
-/// [`endpoints`](super::endpoints) do.
+/// Calls for an application's own handlers. Each takes the request's head (an argument of type
+/// `axum::http::request::Parts`), and refuses the same requests as the extractors and
+/// [`endpoints`](super::endpoints).
 impl<F, C> Web<F, C>
 where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    /// The verified session: [`Service::authenticate`](crate::service::Service::authenticate).
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn authenticate(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
-        let verify = async |token: &_| self.service().authenticate(token).await;
-        self.verified_by(request, verify).await.map_err(|untold| self.tell(untold))
-    }
-
-    /// The verified session, past the cache.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn authenticate_fresh(&self, request: &Parts) -> Result<Verified<F, C>, Refusal> {
-        let verify = async |token: &_| self.service().authenticate_fresh(token).await;
-        self.verified_by(request, verify).await.map_err(|untold| self.tell(untold))
-    }
-
-    /// The verified session, past the cache, of a user who authenticated at most so long ago.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::StepUp`] and the others.
-    pub async fn authenticate_recent(
-        &self,
-        request: &Parts,
-        max_age: Duration,
-    ) -> Result<Verified<F, C>, Refusal> {
-        let session = self.authenticate_fresh(request).await?;
-        let authority = self.service().authority();
-        let info = authority.session_info(&session).map_err(ServiceError::from);
-        let info = self.told(info.map_err(Refusal::from), Some(&session))?;
-        let is_recent = |info: &SessionInfo| authority.now() - info.started_at() <= max_age;
-        let recent = match info.as_ref().is_some_and(is_recent) {
-            true => Ok(()),
-            false => Err(Refusal::StepUp { max_age }),
-        };
-        self.told(recent, Some(&session))?;
-        Ok(session)
-    }
-
-    /// The verified session and a guard over it: for a connection that stays open.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`].
-    pub async fn watch(&self, request: &Parts) -> Result<(Verified<F, C>, LiveGuard), Refusal> {
-        let mut guard = None;
-        let session = self.verified_by(request, async |token| {
-            let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
-            match self.live().watch(token).await {
-                Ok((session, watching)) => {
-                    guard = Some(watching);
-                    Ok(session)
-                }
-                Err(VerifyError::Lookup(error)) => Err(ServiceError::Store(error)),
-                Err(VerifyError::Rejected(rejection)) => Err(rejection.into()),
-                Err(VerifyError::Record(error)) => Err(error.into()),
-            }
-        });
-        let session = session.await.map_err(|untold| self.tell(untold))?;
-        guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
-    }
-
-    /// Logs in by name and password: [`Service::login`](crate::service::Service::login), within the
-    /// limits, for the client that the `User-Agent` tells.
+    /// Logs in by name and password, within the limits:
+    /// [`Service::login`](crate::service::Service::login). The `User-Agent` gives the device's
+    /// label.
     ///
     /// # Errors
     ///
@@ -112,103 +46,109 @@ where
         self.granted(tokens, None)
     }
 
-    /// Counts an attempt at this account, by whatever name it goes, and asks for the proof of origin:
-    /// before what [`login`](Self::login) is not for, such as signing up or sending a link.
+    /// Counts an attempt at this account and checks the proof of origin. Call it before your own
+    /// operations that need the same limits as [`login`](Self::login), such as a sign-up or sending
+    /// a link. `account` is any name for the account.
     ///
     /// # Errors
     ///
     /// [`Refusal::TooManyAttempts`] and [`Refusal::CrossSite`].
     pub fn admit(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
-        self.told(
-            self.is_ours(request).and_then(|()| self.attempt(request, Account::Login(account))),
+        self.recorded(
+            self.check_origin(request)
+                .and_then(|()| self.count_attempt(request, Account::Login(account))),
             None,
         )
     }
 
-    /// Starts a session for a user whom the application itself has authenticated.
+    /// Starts a session for a user that the application itself has authenticated.
     ///
     /// # Errors
     ///
     /// [`Refusal`].
     pub async fn start_session(&self, request: &Parts, user_id: &str) -> Result<Grant<C>, Refusal> {
-        self.told(self.is_ours(request), None)?;
+        self.recorded(self.check_origin(request), None)?;
         let tokens = self.service().start_session(user_id, self.client(request)).await;
         self.granted(tokens, None)
     }
 
-    /// The client of a session that is to be started for this request: what the `User-Agent` tells,
-    /// in the request's context.
+    /// The client for a new session of this request: the label is made from the `User-Agent`, and
+    /// the context is that of the request.
     #[must_use]
     pub fn client(&self, request: &Parts) -> Client {
         Client::new(device_label::label(&request.headers)).in_context(self.context(request))
     }
 
-    /// Tokens of the service's, to be handed out in the answer to this request: of a magic link, say.
+    /// Turns tokens of the service, for example those of a magic link, into a part of the response
+    /// to this request.
     ///
     /// # Errors
     ///
-    /// [`Refusal::CrossSite`], and the others if they cannot be.
+    /// [`Refusal::CrossSite`]; [`Refusal::Misconfigured`] for an access token that is too long for
+    /// a cookie; [`Refusal::Service`] for tokens that this service's authority did not issue.
     pub fn grant(&self, request: &Parts, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
-        self.told(self.is_ours(request), None)?;
+        self.recorded(self.check_origin(request), None)?;
         self.granted(Ok(tokens), None)
     }
 
-    /// Exchanges a refresh token: with cookies, that of the request, or else the one that is given.
+    /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
+    /// refused.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: if it is the [rejection](Refusal::reason) of a token, and no other, answer with
-    /// [`forget`](Self::forget) as well.
+    /// [`Refusal`]. If it has a [reason](Refusal::reason), the token was rejected: respond with
+    /// [`forget`](Self::forget) too. For every other refusal, keep the cookies.
     pub async fn refresh(
         &self,
         request: &Parts,
         given: Option<RefreshToken>,
     ) -> Result<Grant<C>, Refusal> {
-        self.told(self.is_ours(request), None)?;
+        self.recorded(self.check_origin(request), None)?;
         let token = match (self.refresh_cookie(request), given) {
             (Ok(Some(token)), None) | (Ok(None), Some(token)) => Ok(token),
             (Ok(None), None) => Err(Refusal::NoToken),
             (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
             (Err(refusal), _) => Err(refusal),
         };
-        let token = self.told(token, None)?.in_context(self.context(request));
+        let token = self.recorded(token, None)?.in_context(self.context(request));
         let user = token.danger_unverified_subject();
         let tokens = self.service().refresh(token).await;
         let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
         self.granted(tokens, user.as_deref())
     }
 
-    /// Logs this device out, by its access token, or by its refresh token where that comes in a
-    /// cookie and the other has expired. A cookie of a session that is over already is no error; nor
-    /// is one that cannot be verified, as in another context than the session's, which then lives on
-    /// without it.
+    /// Logs this device out by its access token. With cookies, where that token is missing or
+    /// rejected (expired, say), it uses the refresh token instead. A cookie of a session that has
+    /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
+    /// context other than that of its session: the session then stays alive, and the client loses
+    /// its cookie.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: the session lives, and so do its cookies.
+    /// [`Refusal`]: the session stays alive, and the client keeps its cookies.
     pub async fn log_out(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
         let verify = async |token: &_| self.service().authenticate(token).await;
-        match self.verified_by(request, verify).await {
+        match self.verify_with(request, verify).await {
             Ok(session) => {
                 let ended = self.service().log_out(&session).await.map_err(Refusal::from);
-                self.told(ended, Some(&session))?;
+                self.recorded(ended, Some(&session))?;
             }
-            Err(untold) if untold.refusal.is_logged_out() && self.cookies().is_some() => {
-                self.told(self.is_ours(request), None)?;
-                if let Some(token) = self.told(self.refresh_cookie(request), None)? {
+            Err(unrecorded) if unrecorded.refusal.is_logged_out() && self.cookies().is_some() => {
+                self.recorded(self.check_origin(request), None)?;
+                if let Some(token) = self.recorded(self.refresh_cookie(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
                         Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {}
-                        Err(error) => return self.told(Err(error.into()), None),
+                        Err(error) => return self.recorded(Err(error.into()), None),
                     }
                 }
             }
-            Err(untold) => return Err(self.tell(untold)),
+            Err(unrecorded) => return Err(self.record(unrecorded)),
         }
         Ok(self.forget())
     }
 
-    /// Logs out one of the user's devices, by an id out of the list; whether there was such a
-    /// session.
+    /// Logs out one of the user's devices, by an id of [`sessions`](Self::sessions). Returns
+    /// whether there was such a session.
     ///
     /// # Errors
     ///
@@ -220,11 +160,11 @@ where
     ) -> Result<bool, Refusal> {
         let session = self.authenticate(request).await?;
         let ended = self.service().log_out_device(&session, device).await;
-        self.told(ended.map_err(Refusal::from), Some(&session))
+        self.recorded(ended.map_err(Refusal::from), Some(&session))
     }
 
-    /// Logs all of the user's devices out but this one, which goes on with the tokens in the grant:
-    /// the password is asked for.
+    /// Logs out all other devices of the user, for which it requires the password. This device
+    /// continues with the tokens in the grant.
     ///
     /// # Errors
     ///
@@ -234,28 +174,28 @@ where
         request: &Parts,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
-        self.by_password(request, async |token| {
+        self.with_password(request, async |token| {
             self.service().check_password(token, password).await?;
             self.service().log_out_others(token).await
         })
         .await
     }
 
-    /// Logs the user out everywhere, here too.
+    /// Logs the user out on all devices, this one included.
     ///
     /// # Errors
     ///
     /// [`Refusal`].
     pub async fn log_out_everywhere(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
-        // Past the cache: a device that was logged out elsewhere does not do it to all others.
+        // Not from the cache: a device that is already logged out must not log out the others.
         let session = self.authenticate_fresh(request).await?;
         let done = self.service().log_out_everywhere(session.user().id()).await;
-        self.told(done.map_err(Refusal::from), Some(&session))?;
+        self.recorded(done.map_err(Refusal::from), Some(&session))?;
         Ok(self.forget())
     }
 
-    /// Changes the user's password, for which the present one is asked, and logs all other devices
-    /// out.
+    /// Changes the user's password, for which it requires the current one, and logs out all other
+    /// devices.
     ///
     /// # Errors
     ///
@@ -267,11 +207,11 @@ where
         new: &str,
     ) -> Result<Grant<C>, Refusal> {
         let change = async |token: &_| self.service().change_password(token, present, new).await;
-        self.by_password(request, change).await
+        self.with_password(request, change).await
     }
 
-    /// Authenticates the user anew, for [`Recent`](super::Recent): this device's session starts anew,
-    /// and its tokens until now are dead.
+    /// Authenticates the user again by password, as [`Recent`](super::Recent) requires. This
+    /// device's session restarts, and its earlier tokens stop being valid.
     ///
     /// # Errors
     ///
@@ -282,10 +222,10 @@ where
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
         let renew = async |token: &_| self.service().reauthenticate(token, password).await;
-        self.by_password(request, renew).await
+        self.with_password(request, renew).await
     }
 
-    /// The user's sessions that are alive, and which of them is the caller's.
+    /// The user's live sessions, and the id of the caller's own.
     ///
     /// # Errors
     ///
@@ -296,30 +236,54 @@ where
     ) -> Result<(Vec<SessionInfo>, Option<SessionId>), Refusal> {
         let session = self.authenticate(request).await?;
         let sessions = self.service().sessions(&session).await;
-        Ok((self.told(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
+        Ok((self.recorded(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
     }
 
-    /// The access token of the request as it came, unverified: for calls of the service that take one,
-    /// once the request is authenticated.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Ambiguous`] and the others of a token that cannot be read.
-    pub fn access_token(&self, request: &Parts) -> Result<Option<Token<Access<C>>>, Refusal> {
-        let presented = token::access(&request.headers, self.cookies())?;
-        Ok(presented.map(|(_, text)| Token::new(text).in_context(self.context(request))))
-    }
-
-    /// Counts and logs what came of a call of the service's own, as that of the calls here is already.
+    /// Makes a refusal of an error of the service, and counts and logs it. Use it for calls on
+    /// [`service`](Self::service); the calls here count and log their own refusals.
     #[must_use]
     pub fn refusal(&self, error: impl Into<ServiceError>) -> Refusal {
         let refusal = error.into().into();
-        self.0.tally.add(&refusal, None);
+        self.0.metrics.record(&refusal, None);
         refusal
     }
 
-    /// Deletes the client's cookies, if there are any.
+    /// A part of a response that deletes the client's cookies. Without cookies it does nothing.
     pub fn forget(&self) -> LoggedOut {
         LoggedOut { cookies: self.0.cookies.clone() }
+    }
+
+    /// Runs a call that takes the password of the request's user, within the limits.
+    async fn with_password(
+        &self,
+        request: &Parts,
+        call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
+    ) -> Result<Grant<C>, Refusal> {
+        let session = self.authenticate(request).await?;
+        let account = Account::Id(session.user().id());
+        self.recorded(self.count_attempt(request, account), Some(&session))?;
+        let (token, _) = self.recorded(self.checked_token(request), Some(&session))?;
+        self.granted(call(&token).await, Some(session.user().id()))
+    }
+
+    fn granted(
+        &self,
+        tokens: Result<SessionTokens<C>, ServiceError>,
+        user: Option<&str>,
+    ) -> Result<Grant<C>, Refusal> {
+        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
+        grant.inspect_err(|refusal| self.0.metrics.record(refusal, user))
+    }
+
+    fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
+        let access = tokens.access().expose();
+        if self.cookies().is_some_and(|cookies| !cookies.fits(CookieKind::Access, access)) {
+            return Err(Misconfigured::LongCookie.into());
+        }
+        let authority = self.service().authority();
+        let now = authority.now();
+        let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
+        let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
+        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
     }
 }

@@ -1,37 +1,37 @@
-//! Extractors.
+//! Extractors: the verified token of a request.
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 
-use super::{Refusal, Web};
+use super::{refusal::Refusal, web::Web};
 use crate::{
     authority::session::Session, live::LiveGuard, store::StoredUser, token::purpose::NoClaims,
 };
 
-/// The verified session of the request.
+/// The verified access token of the request.
 ///
-/// As `Option<Authenticated>` it is `None` where no token came, and where the token that came is
-/// rejected: who asks is then nobody in particular. Any other refusal stays one.
+/// `Option<Authenticated>` is `None` if the request has no token or its token is rejected: the
+/// client is then anonymous. All other refusals remain errors.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+#[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct Authenticated<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 
-/// The verified session of the request, by the user's record as the database has it now, past the
-/// cache: before something grave.
+/// The verified access token of the request, by the user's current record in the database and not
+/// by the cache. Use it before a sensitive operation.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+#[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 
-/// [`Fresh`], of a user who authenticated in the last `MINUTES` minutes: logged in, or gave the
-/// password again ([`endpoints::reauthenticate`](super::endpoints::reauthenticate)). 403 otherwise,
-/// and for a token of no session. With fields and claims the number is the first:
-/// `Recent<5, Profile, Role>`.
+/// [`Fresh`], for a user who authenticated in the last `MINUTES` minutes: by a login, or by giving
+/// the password again ([`endpoints::reauthenticate`](super::endpoints::reauthenticate)). Otherwise,
+/// and for a token of no session, the response is 403. With fields and claims the number comes
+/// first: `Recent<5, Profile, Role>`.
 ///
 /// # Example
 ///
-/// Pages lead over one that asks for the password:
+/// Pages that redirect to a form for the password:
 ///
 /// ```
 /// use axum::{
@@ -49,8 +49,8 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 ///     format!("{:?}", session.user())
 /// }
 ///
-/// /// Unlike `map_response` it has the request's URI.
-/// async fn lead(request: Request, next: Next) -> Response {
+/// /// A `from_fn`, because `map_response` does not have the request's URI.
+/// async fn confirm_first(request: Request, next: Next) -> Response {
 ///     let confirm = format!("/confirm?to={}", request.uri().path());
 ///     let response = next.run(request).await;
 ///     match Refusal::of(&response) {
@@ -65,7 +65,7 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 ///     to: String,
 /// }
 ///
-/// /// The form of the page `/confirm`.
+/// /// Handles the form of the page `/confirm`.
 /// async fn confirm(
 ///     web: Web,
 ///     request: Parts,
@@ -79,19 +79,20 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 /// Router::new()
 ///     .route("/keys", get(keys))
 ///     .route("/confirm", post(confirm))
-///     .layer(from_fn(lead))
+///     .layer(from_fn(confirm_first))
 ///     .layer(web.layer())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+#[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 
-/// The verified session of a request that opens a connection, and a guard over it.
+/// The verified access token of a request that opens a connection, and a future that resolves when
+/// it stops being valid.
 ///
 /// # Example
 ///
-/// Race the guard against all that the connection does. Server-sent events, with `futures-util`:
+/// Race the future against all work of the connection. Server-sent events, with `futures-util`:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -107,7 +108,7 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 /// }
 /// ```
 ///
-/// A WebSocket, with axum's feature `ws`, whose close code tells the client what to do:
+/// A WebSocket, with axum's feature `ws`. Its close code tells the client what to do:
 ///
 /// ```
 /// use axum::{
@@ -134,11 +135,11 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 /// }
 /// ```
 #[derive(Debug)]
-#[expect(clippy::exhaustive_structs, reason = "to be taken apart in a handler's arguments")]
+#[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct LiveSession<F = (), C = NoClaims> {
-    /// The session.
+    /// The verified access token.
     pub session: Session<StoredUser<F>, C>,
-    /// Resolves when the session is over.
+    /// Resolves when the token expires or is revoked, or when it can no longer be confirmed.
     pub guard: LiveGuard,
 }
 
@@ -152,7 +153,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let web = Web::of(&parts.extensions)?;
-        match web.verified(&parts.extensions) {
+        match web.already_verified(&parts.extensions) {
             Some(session) => Ok(Self(session)),
             None => web.authenticate(parts).await.map(Self),
         }

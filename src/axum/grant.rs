@@ -1,4 +1,4 @@
-//! Answers that hand tokens out, and that take them back.
+//! Responses that give tokens to a client, or delete its cookies.
 
 use std::{fmt, sync::Arc};
 
@@ -13,20 +13,26 @@ use http::{
 use serde::Serialize;
 use time::Duration;
 
-use super::{Cookies, Misconfigured, Refusal, metrics, request::cookies::Slot};
+use super::{
+    metrics,
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+    request::cookies::{CookieKind, Cookies},
+};
 use crate::{authority::SessionTokens, token::purpose::NoClaims};
 
-/// The tokens of a session, to be handed out: in cookies, or in the body of an answer (RFC 6749
-/// §5.1) where no cookies are set up. Never to be stored by whoever passes it on.
+/// The tokens of a session as a response: in cookies, or in the body (RFC 6749 §5.1) of a
+/// [`Web`](super::Web) without cookies. It has `Cache-Control: no-store`: no intermediary may store
+/// it.
 ///
-/// As a response it is JSON: `expires_in` (seconds that the access token lives), and without cookies
-/// `access_token`, `token_type` and `refresh_token`. As a *part* of a response
-/// (`(grant, Redirect::to("/"))`) it sets the cookies, and is an error without.
-#[must_use = "the client has no token before this is in its answer"]
+/// As a response it is JSON with `expires_in` (the access token's lifetime in seconds), and without
+/// cookies also `access_token`, `token_type` and `refresh_token`. As a *part* of a response
+/// (`(grant, Redirect::to("/"))`) it sets the cookies; without cookies that is an error.
+#[must_use = "the client gets no tokens unless this is part of the response"]
 pub struct Grant<C = NoClaims> {
     pub(super) tokens: SessionTokens<C>,
     pub(super) cookies: Option<Arc<Cookies>>,
-    /// How long the access token and the session last from now on.
+    /// The remaining lifetimes of the access token and of the session.
     pub(super) lifetimes: (Duration, Duration),
 }
 
@@ -37,13 +43,15 @@ impl<C> Grant<C> {
     }
 
     fn add_to(&self, cookies: &Cookies, headers: &mut HeaderMap) {
-        let access = cookies.set(Slot::Access, self.tokens.access().expose(), self.lifetimes.0);
-        let refresh = cookies.set(Slot::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
+        let access =
+            cookies.set(CookieKind::Access, self.tokens.access().expose(), self.lifetimes.0);
+        let refresh =
+            cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
         add([access, refresh], headers);
     }
 }
 
-/// No cache keeps what tokens leave in.
+/// Adds the cookies, and forbids caches to store the response.
 fn add(cookies: [Option<HeaderValue>; 2], headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for cookie in cookies.into_iter().flatten() {
@@ -51,9 +59,9 @@ fn add(cookies: [Option<HeaderValue>; 2], headers: &mut HeaderMap) {
     }
 }
 
-/// What RFC 6749 §5.1 names.
+/// The body of RFC 6749 §5.1.
 #[derive(Serialize)]
-struct Body51<'a> {
+struct TokenResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,14 +73,14 @@ struct Body51<'a> {
 
 impl<C> IntoResponse for Grant<C> {
     fn into_response(self) -> Response {
-        let shown = self.cookies.is_none();
-        let body = Body51 {
-            access_token: shown.then(|| self.tokens.access().expose()),
-            token_type: shown.then_some("Bearer"),
+        let in_body = self.cookies.is_none();
+        let body = TokenResponse {
+            access_token: in_body.then(|| self.tokens.access().expose()),
+            token_type: in_body.then_some("Bearer"),
             expires_in: self.lifetimes.0.whole_seconds(),
-            refresh_token: shown.then(|| self.tokens.refresh().expose()),
+            refresh_token: in_body.then(|| self.tokens.refresh().expose()),
         };
-        // Numbers and text are always JSON.
+        // A struct of numbers and strings always serialises.
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -97,18 +105,18 @@ impl<C> IntoResponseParts for Grant<C> {
     }
 }
 
-/// The end of a session in the client: as a response 204, and as a part of one just the cookies
-/// deleted.
+/// A response that deletes the client's cookies. As a response it is 204; as a part of one it only
+/// deletes the cookies.
 #[derive(Clone, Debug)]
-#[must_use = "the client keeps its cookies before this is in its answer"]
+#[must_use = "the client keeps its cookies unless this is part of the response"]
 pub struct LoggedOut {
     pub(super) cookies: Option<Arc<Cookies>>,
 }
 
 impl LoggedOut {
     fn add_to(&self, headers: &mut HeaderMap) {
-        let delete = |slot| self.cookies.as_ref().and_then(|cookies| cookies.delete(slot));
-        add([delete(Slot::Access), delete(Slot::Refresh)], headers);
+        let delete = |kind| self.cookies.as_ref().and_then(|cookies| cookies.delete(kind));
+        add([delete(CookieKind::Access), delete(CookieKind::Refresh)], headers);
     }
 }
 

@@ -1,4 +1,4 @@
-//! How many passwords may be tried.
+//! Rate limits for passwords, by account and by address.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -13,23 +13,23 @@ use governor::{
 };
 use time::Duration;
 
-use super::{Misconfigured, Refusal};
+use super::{misconfigured::Misconfigured, refusal::Refusal};
 
-/// How many passwords may be tried, for each account and from each address, right ones among them.
+/// The limits for password attempts, per account and per address. Correct passwords count too.
 ///
-/// So many at once, and then one more each time that an interval has passed (the generic cell rate
-/// algorithm). Unless set: 10 for an account, and one more every 30 seconds; 30 from an address,
-/// and one more every 2 seconds. An IPv6 address stands for its network of 64 bits.
+/// Each limit is a burst, plus one attempt per interval (the generic cell rate algorithm).
+/// Defaults: 10 for an account, plus one every 30 seconds; 30 from an address, plus one every 2
+/// seconds. An IPv6 address counts as its /64 network.
 ///
 /// # Security
 ///
-/// The limit for an account holds for its owner as well: who floods a name keeps its owner from
-/// logging in meanwhile, though not from sessions there are. That is the price of bounding what a
-/// guesser with many addresses gets.
+/// The limit for an account also applies to its owner. An attacker who floods a name keeps the
+/// owner from logging in during that time; existing sessions are not affected. That is the price of
+/// a limit against an attacker with many addresses.
 ///
-/// They are counted by each [`Web`](super::Web) of each process: several let that many more through.
-/// Names that differ in case or in blanks around them are one; fold what else your database takes for
-/// the same before you hand it over.
+/// Each [`Web`](super::Web) of each process counts by itself, so several of them allow several
+/// times as many attempts. Names that differ only in case or in surrounding spaces count as one. If
+/// your database treats other spellings as equal, normalise the name before you pass it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginLimits {
     account: Option<(NonZeroU32, Duration)>,
@@ -37,7 +37,7 @@ pub struct LoginLimits {
 }
 
 impl LoginLimits {
-    /// The limits above.
+    /// The default limits, as above.
     #[must_use]
     pub const fn new() -> Self {
         const ONE: NonZeroU32 = NonZeroU32::MIN;
@@ -47,28 +47,29 @@ impl LoginLimits {
         }
     }
 
-    /// For each account: so many at once, and one more each `interval`, of at least a millisecond.
+    /// Sets the limit per account: a burst of `at_once`, plus one per `interval` (at least 1 ms).
     #[must_use]
     pub const fn per_account(mut self, at_once: NonZeroU32, interval: Duration) -> Self {
         self.account = Some((at_once, interval));
         self
     }
 
-    /// From each address: so many at once, and one more each `interval`, of at least a millisecond.
+    /// Sets the limit per address: a burst of `at_once`, plus one per `interval` (at least 1 ms).
     #[must_use]
     pub const fn per_address(mut self, at_once: NonZeroU32, interval: Duration) -> Self {
         self.address = Some((at_once, interval));
         self
     }
 
-    /// Does not count by address, which then need not be known: where a proxy does it.
+    /// Removes the limit per address, for a server behind a proxy that limits addresses. The
+    /// client's address then need not be known.
     #[must_use]
     pub const fn without_addresses(mut self) -> Self {
         self.address = None;
         self
     }
 
-    /// Counts nothing: where something in front does.
+    /// Removes both limits, for a server behind something that limits attempts.
     #[must_use]
     pub const fn danger_unlimited() -> Self {
         Self { account: None, address: None }
@@ -81,7 +82,7 @@ impl Default for LoginLimits {
     }
 }
 
-/// The limits, and what was counted.
+/// The limits and their counters.
 pub(super) struct Limits {
     account: Option<Limit>,
     address: Option<Limit>,
@@ -93,8 +94,8 @@ impl Limits {
         Self { account: limits.account.map(limit), address: limits.address.map(limit) }
     }
 
-    /// Counts an attempt on this account from this address, by the address first: one that is over
-    /// its limit uses nothing up of an account's.
+    /// Counts an attempt at this account from this address. The address is first: an address over
+    /// its limit does not use up the limit of an account.
     pub(super) fn attempt(
         &self,
         account: Account<'_>,
@@ -111,7 +112,7 @@ impl Limits {
     }
 }
 
-/// What an attempt is counted by: a name never counts for the user of that id.
+/// The key by which an attempt is counted. A name and an id are different keys even if equal.
 #[derive(Clone, Copy)]
 pub(super) enum Account<'a> {
     Login(&'a str),
@@ -121,18 +122,19 @@ pub(super) enum Account<'a> {
 impl Account<'_> {
     fn key(self) -> (bool, String) {
         match self {
-            // A database that compares without case is tried by other spellings of a name.
+            // If the database ignores case, other spellings of a name would evade the limit.
             Self::Login(login) => (true, login.trim().to_lowercase()),
             Self::Id(id) => (false, id.to_owned()),
         }
     }
 }
 
-/// The bits of a hash that are kept: accounts and addresses in as many drawers as these count bound
-/// the memory, whatever an attacker makes up. Two share one seldom, and nobody can aim.
-const DRAWERS: u64 = (1 << 20) - 1;
+/// The mask of a hash that gives the bucket of an account or address. The number of buckets (2²⁰)
+/// bounds the memory whatever names an attacker invents. Two keys rarely share a bucket, and the
+/// hash is random, so an attacker cannot choose one.
+const BUCKETS: u64 = (1 << 20) - 1;
 
-/// After so many attempts what is no longer needed is thrown away.
+/// The number of attempts after which unused buckets are removed.
 const CLEAN_EVERY: u32 = 1 << 12;
 
 struct Limit {
@@ -143,7 +145,7 @@ struct Limit {
 
 impl Limit {
     fn new(at_once: NonZeroU32, interval: Duration) -> Self {
-        // A burst is counted in nanoseconds, of which 64 bits are not to run over.
+        // The limiter counts a burst in nanoseconds, which must not overflow 64 bits.
         let longest = std::time::Duration::from_nanos(u64::MAX / 4) / at_once.get();
         let interval = interval.max(Duration::MILLISECOND).unsigned_abs().min(longest);
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(at_once));
@@ -158,8 +160,8 @@ impl Limit {
         if self.counted.fetch_add(1, Ordering::Relaxed) % CLEAN_EVERY == CLEAN_EVERY - 1 {
             self.limiter.retain_recent();
         }
-        let drawer = self.hasher.hash_one(key) & DRAWERS;
-        self.limiter.check_key(&drawer).map_err(|until| {
+        let bucket = self.hasher.hash_one(key) & BUCKETS;
+        self.limiter.check_key(&bucket).map_err(|until| {
             let wait = until.wait_time_from(TokioClock.now());
             let retry_after = Duration::try_from(wait).unwrap_or(Duration::HOUR);
             Refusal::TooManyAttempts { retry_after }
@@ -167,7 +169,7 @@ impl Limit {
     }
 }
 
-/// Tokio's, as all time-outs of the service.
+/// Tokio's clock, as for all timeouts of the service.
 #[derive(Clone, Debug)]
 struct TokioClock;
 

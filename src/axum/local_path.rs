@@ -1,8 +1,9 @@
-//! Where a login may lead on to.
+//! Validation of the path to redirect to after a login.
 
-/// A path of the site's own to lead on to, as out of a query's `next`; `None` for whatever leads to
-/// another host, or may be taken for it (OWASP: Unvalidated Redirects and Forwards). Browsers read
-/// `//` and `/\` as another host's, and leave out tabs and line breaks before they look.
+/// Returns the path if it is one of this site, and so safe to redirect to: for example the `next`
+/// of a query. Returns `None` for everything that a browser may resolve to another host (OWASP:
+/// Unvalidated Redirects and Forwards). Browsers resolve `//` and `/\` to another host, and remove
+/// tabs and line breaks before they parse.
 ///
 /// # Example
 ///

@@ -1,19 +1,19 @@
-//! Counting and logging refusals.
+//! Counters and log of refusals.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
 
-use super::{Misconfigured, Refusal};
+use super::{misconfigured::Misconfigured, refusal::Refusal};
 
-/// How often each reason came up: the names are few and the code's own.
+/// The number of refusals by reason. The reasons are a fixed set of names.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+pub(super) struct Metrics(Mutex<BTreeMap<&'static str, u64>>);
 
-impl Tally {
-    /// Counts a refusal and logs it, with the user's id if that is known to be genuine.
-    pub(super) fn add(&self, refusal: &Refusal, user: Option<&str>) {
+impl Metrics {
+    /// Counts and logs a refusal, with the user's id if it is known to be genuine.
+    pub(super) fn record(&self, refusal: &Refusal, user: Option<&str>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(refusal.as_str()).or_default() += 1;
         drop(counts);
@@ -26,7 +26,7 @@ impl Tally {
     }
 }
 
-/// The level is that of whose fault it is.
+/// Logs a refusal: an error if the server is at fault, otherwise info; debug for a missing token.
 #[cfg(feature = "tracing")]
 fn log(refusal: &Refusal, user: Option<&str>) {
     use std::error::Error;
@@ -48,18 +48,21 @@ fn log(refusal: &Refusal, _: Option<&str>) {
     }
 }
 
-/// What is missing is said where it is looked for, even if nothing collects logs.
+/// Logs an error of the setup; without the feature `tracing`, to standard error.
 pub(super) fn misconfigured(what: Misconfigured) {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "relatch", "{what}");
     #[cfg(not(feature = "tracing"))]
-    #[expect(clippy::print_stderr, reason = "there is no log, and the application does not work")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "there is no log, and the application does not work without this"
+    )]
     {
         eprintln!("relatch: {what}");
     }
 }
 
-/// Said at the start.
+/// Logs a warning at the start.
 pub(super) fn warn(text: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "relatch", "{text}");

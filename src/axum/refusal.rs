@@ -1,4 +1,4 @@
-//! Refusals: what a client is answered, and what the log is told.
+//! Refusals: why a request is not served, and the response to it.
 
 use std::{error, fmt, sync::Arc};
 
@@ -12,107 +12,86 @@ use http::{
 };
 use time::Duration;
 
+use super::misconfigured::Misconfigured;
 use crate::{
     authority::error::IssueError, password::PasswordError, rejection::Reason,
     service::ServiceError, store::StoreError,
 };
 
-/// How long a client is asked to wait where the store did not answer, in seconds.
+/// The `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// Why a request is not served. As a response it is the status below, a line of JSON with `error`
-/// alone, and never the reason:
+/// The reason why a request is not served. As a response it has the status below and a line of JSON
+/// with `error` alone. The response never contains the reason:
 ///
-/// | what | status | `error` |
+/// | refusal | status | `error` |
 /// | --- | --- | --- |
 /// | [`NoToken`](Self::NoToken) | 401 | `login_required` |
-/// | a token that is rejected | 401 | `invalid_token` |
-/// | a login that is refused | 401 | `invalid_credentials` |
+/// | a rejected token | 401 | `invalid_token` |
+/// | a refused login | 401 | `invalid_credentials` |
 /// | [`StepUp`](Self::StepUp) | 403 | `insufficient_user_authentication` |
-/// | a wrong present password | 403 | `wrong_password` |
+/// | a wrong current password | 403 | `wrong_password` |
 /// | [`CrossSite`](Self::CrossSite) | 403 | `cross_site_request` |
 /// | no such user or session | 404 | `not_found` |
-/// | no session is free | 409 | `sessions_full` |
+/// | no free slot for another session | 409 | `sessions_full` |
 /// | a new password too short or too long to hash | 422 | `invalid_password` |
 /// | [`Ambiguous`](Self::Ambiguous), [`BadRequest`](Self::BadRequest) | 400 | `invalid_request` |
 /// | [`UnsupportedToken`](Self::UnsupportedToken) | 400 | `unsupported_token_type` |
 /// | [`BodyTimeout`](Self::BodyTimeout), [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 408, 413, 415, 431 | `invalid_request` |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429 with `Retry-After` | `too_many_attempts` |
 /// | the store does not answer | 503 with `Retry-After` | `temporarily_unavailable` |
-/// | the others | 500 | `server_error` |
+/// | all others | 500 | `server_error` |
 ///
-/// 401, the 403 of a step-up and the 400 of two tokens come with a challenge (`WWW-Authenticate:
-/// Bearer`, RFC 6750 §3, RFC 9470 §3), and all with `Cache-Control: no-store`. A layer that shows people a page instead finds
-/// the refusal by [`of`](Self::of).
+/// 401, the 403 of a step-up and the 400 of two tokens have a challenge (`WWW-Authenticate:
+/// Bearer`, RFC 6750 §3, RFC 9470 §3), and all responses have `Cache-Control: no-store`. A layer
+/// that shows a page instead gets the refusal from the response with [`of`](Self::of).
 ///
 /// # Security
 ///
-/// [`Display`](fmt::Display) and the reasons are for the log.
+/// The text of [`Display`](fmt::Display) and the reasons are for the log, not for clients.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No token came with the request.
+    /// The request has no token.
     NoToken,
-    /// More than one token came with the request, or two headers or cookies of a kind.
+    /// The request has more than one token, or the same header or cookie twice.
     Ambiguous,
-    /// A request with cookies that may change something, and that no page of this origin made, as
-    /// far as can be told.
+    /// A request with cookies that may change something, without proof that a page of this origin
+    /// made it.
     CrossSite,
     /// The session's user authenticated too long ago.
     StepUp {
-        /// How long ago it may have been.
+        /// The longest accepted time since the user authenticated.
         max_age: Duration,
     },
     /// Too many passwords were tried for this account or from this address.
     TooManyAttempts {
-        /// When the next one is taken.
+        /// The time until the next attempt is accepted.
         retry_after: Duration,
     },
-    /// The request's body is not what the handler takes: why, for the log.
+    /// The request's body cannot be parsed. The text says why, for the log.
     BadRequest(String),
     /// The body took too long to arrive.
     BodyTimeout,
     /// The body is neither JSON nor a form.
     UnsupportedMediaType,
-    /// The body is longer than any that is taken.
+    /// The body is longer than the limit.
     BodyTooLarge,
-    /// The header with the token or the cookies is longer than any that is taken.
+    /// The header with the token or the cookies is longer than the limit.
     HeaderTooLarge,
-    /// The token is good, and cannot be revoked by itself: it is of no session.
+    /// The token is valid, but it belongs to no session and cannot be revoked by itself.
     UnsupportedToken,
-    /// The caller of an introspection is not one of those that may.
+    /// The caller of an introspection is not an authorised one.
     UnknownCaller,
     /// The service refused or failed.
     Service(ServiceError),
-    /// The application is not set up as it should be.
+    /// The application's setup has an error.
     Misconfigured(Misconfigured),
 }
 
-/// What an application has not set up: its log says so, and its clients get 500.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Misconfigured {
-    /// No layer put a [`Web`](super::Web) into the request.
-    NoLayer,
-    /// The layer's `Web` is of other types than the extractor's.
-    OtherTypes {
-        /// The fields and claims that the extractor is of.
-        wanted: &'static str,
-        /// Those of the layer's.
-        found: &'static str,
-    },
-    /// An access token is too long for a cookie, so that browsers drop it.
-    LongCookie,
-    /// The address of a request's client is not known, which attempts are counted by.
-    NoClientAddress,
-    /// Tokens were to be set as cookies, and the `Web` has none.
-    NoCookies,
-    /// Cookies for development came to be used on a host that is not `localhost`.
-    NotLocalhost,
-}
-
 impl Refusal {
-    /// The refusal that became this response, unless a layer has made another one of it.
+    /// Returns the refusal from which this response was made, unless a layer has replaced the
+    /// response.
     ///
     /// # Example
     ///
@@ -132,7 +111,7 @@ impl Refusal {
     ///         Some(refusal) if refusal.is_logged_out() => {
     ///             Redirect::to(&format!("/login?to={to}")).into_response()
     ///         }
-    ///         Some(refusal) => (refusal.status(), Html("<h1>Not so</h1>")).into_response(),
+    ///         Some(refusal) => (refusal.status(), Html("<h1>Refused</h1>")).into_response(),
     ///         None => response,
     ///     }
     /// }
@@ -141,10 +120,10 @@ impl Refusal {
     /// ```
     #[must_use]
     pub fn of<B>(response: &http::Response<B>) -> Option<&Self> {
-        response.extensions().get::<Kept>().map(|kept| &*kept.0)
+        response.extensions().get::<Original>().map(|original| &*original.0)
     }
 
-    /// The reason, if a token was rejected.
+    /// The reason for which a token was rejected; `None` for every other refusal.
     #[must_use]
     pub const fn reason(&self) -> Option<Reason> {
         match self {
@@ -153,7 +132,7 @@ impl Refusal {
         }
     }
 
-    /// Whether whoever asks should log in: no token came, or it was rejected.
+    /// Whether the client should log in: the request has no token, or the token was rejected.
     #[must_use]
     pub const fn is_logged_out(&self) -> bool {
         matches!(self, Self::NoToken | Self::Service(ServiceError::Rejected(_)))
@@ -162,10 +141,24 @@ impl Refusal {
     /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.answer().0
+        match self {
+            Self::NoToken | Self::UnknownCaller => StatusCode::UNAUTHORIZED,
+            Self::Ambiguous | Self::BadRequest(_) | Self::UnsupportedToken => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::CrossSite | Self::StepUp { .. } => StatusCode::FORBIDDEN,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Service(error) => service_status(error),
+        }
     }
 
-    /// A short name in snake case, for a metric's label: that of the reason, where there is one.
+    /// A short name in snake case, for a metric's label. For a rejected token it is the name of the
+    /// reason.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -191,42 +184,28 @@ impl Refusal {
         }
     }
 
-    fn answer(&self) -> (StatusCode, &'static str) {
-        use StatusCode as S;
+    /// The value of `error` in the body of the response.
+    const fn code(&self) -> &'static str {
         match self {
-            Self::NoToken => (S::UNAUTHORIZED, "login_required"),
-            Self::UnknownCaller => (S::UNAUTHORIZED, "invalid_client"),
-            Self::Ambiguous | Self::BadRequest(_) => (S::BAD_REQUEST, "invalid_request"),
+            Self::NoToken => "login_required",
+            Self::UnknownCaller => "invalid_client",
             // RFC 7009 §2.2.1.
-            Self::UnsupportedToken => (S::BAD_REQUEST, "unsupported_token_type"),
-            Self::CrossSite => (S::FORBIDDEN, "cross_site_request"),
-            Self::StepUp { .. } => (S::FORBIDDEN, STEP_UP),
-            Self::TooManyAttempts { .. } => (S::TOO_MANY_REQUESTS, "too_many_attempts"),
-            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "invalid_request"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "invalid_request"),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "invalid_request"),
-            Self::HeaderTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid_request"),
-            Self::Misconfigured(_) => (S::INTERNAL_SERVER_ERROR, "server_error"),
-            Self::Service(error) => match error {
-                ServiceError::Rejected(_) => (S::UNAUTHORIZED, INVALID_TOKEN),
-                ServiceError::LoginRefused(_) => (S::UNAUTHORIZED, "invalid_credentials"),
-                ServiceError::WrongPassword(_) => (S::FORBIDDEN, "wrong_password"),
-                ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
-                    (S::NOT_FOUND, "not_found")
-                }
-                ServiceError::Issue(IssueError::SessionsFull) => (S::CONFLICT, "sessions_full"),
-                ServiceError::Password(PasswordError::Length) => {
-                    (S::UNPROCESSABLE_ENTITY, "invalid_password")
-                }
-                error if error.is_unavailable() => {
-                    (S::SERVICE_UNAVAILABLE, "temporarily_unavailable")
-                }
-                _ => (S::INTERNAL_SERVER_ERROR, "server_error"),
-            },
+            Self::UnsupportedToken => "unsupported_token_type",
+            Self::CrossSite => "cross_site_request",
+            Self::StepUp { .. } => STEP_UP,
+            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::Ambiguous
+            | Self::BadRequest(_)
+            | Self::BodyTimeout
+            | Self::UnsupportedMediaType
+            | Self::BodyTooLarge
+            | Self::HeaderTooLarge => "invalid_request",
+            Self::Misconfigured(_) => "server_error",
+            Self::Service(error) => service_code(error),
         }
     }
 
-    /// The challenge of a 401 or a step-up. One text for every rejection.
+    /// The challenge of a 401, a step-up or two tokens. All rejections share one text.
     fn challenge(&self) -> Option<HeaderValue> {
         let text = match self {
             Self::StepUp { max_age } => {
@@ -263,18 +242,49 @@ impl Refusal {
     }
 }
 
+/// The status for an error of the service.
+const fn service_status(error: &ServiceError) -> StatusCode {
+    match error {
+        ServiceError::Rejected(_) | ServiceError::LoginRefused(_) => StatusCode::UNAUTHORIZED,
+        ServiceError::WrongPassword(_) => StatusCode::FORBIDDEN,
+        ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
+            StatusCode::NOT_FOUND
+        }
+        ServiceError::Issue(IssueError::SessionsFull) => StatusCode::CONFLICT,
+        ServiceError::Password(PasswordError::Length) => StatusCode::UNPROCESSABLE_ENTITY,
+        error if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The value of `error` for an error of the service.
+const fn service_code(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::Rejected(_) => INVALID_TOKEN,
+        ServiceError::LoginRefused(_) => "invalid_credentials",
+        ServiceError::WrongPassword(_) => "wrong_password",
+        ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
+            "not_found"
+        }
+        ServiceError::Issue(IssueError::SessionsFull) => "sessions_full",
+        ServiceError::Password(PasswordError::Length) => "invalid_password",
+        error if error.is_unavailable() => "temporarily_unavailable",
+        _ => "server_error",
+    }
+}
+
 /// RFC 6750 §3.1.
 const INVALID_TOKEN: &str = "invalid_token";
 
-/// RFC 9470 §3, whose challenge is told with the status of RFC 6750's `insufficient_scope`: the token
-/// is good, and another one out of a refresh is no better.
+/// RFC 9470 §3. The status is 403, that of RFC 6750's `insufficient_scope`, and not 401: the token
+/// is valid, and a refresh would not help.
 const STEP_UP: &str = "insufficient_user_authentication";
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, error) = self.answer();
+        let error = self.code();
         let mut response = Response::new(Body::from(format!("{{\"error\":\"{error}\"}}")));
-        *response.status_mut() = status;
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -284,22 +294,22 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response.extensions_mut().insert(Kept(Arc::new(self)));
+        response.extensions_mut().insert(Original(Arc::new(self)));
         response
     }
 }
 
-/// What a response was made of, for a layer.
+/// The refusal from which a response was made, in the response's extensions.
 #[derive(Clone)]
-struct Kept(Arc<Refusal>);
+struct Original(Arc<Refusal>);
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoToken => f.write_str("no token came with the request"),
-            Self::Ambiguous => f.write_str("more than one token came with the request"),
+            Self::NoToken => f.write_str("the request has no token"),
+            Self::Ambiguous => f.write_str("the request has more than one token"),
             Self::CrossSite => f.write_str(
-                "a request with cookies that no page of this origin made, as far as can be told",
+                "a request with cookies, without proof that a page of this origin made it",
             ),
             Self::StepUp { max_age } => {
                 write!(
@@ -309,13 +319,13 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
-            Self::BadRequest(why) => write!(f, "the body cannot be read: {why}"),
+            Self::BadRequest(why) => write!(f, "the body cannot be parsed: {why}"),
             Self::BodyTimeout => f.write_str("the body took too long to arrive"),
             Self::UnsupportedMediaType => f.write_str("the body is neither JSON nor a form"),
             Self::BodyTooLarge => f.write_str("the body is too long"),
             Self::HeaderTooLarge => f.write_str("the header with the token is too long"),
-            Self::UnsupportedToken => f.write_str("the token is of no session"),
-            Self::UnknownCaller => f.write_str("the caller is not one that may introspect"),
+            Self::UnsupportedToken => f.write_str("the token belongs to no session"),
+            Self::UnknownCaller => f.write_str("the caller may not introspect tokens"),
             Self::Service(error) => error.fmt(f),
             Self::Misconfigured(what) => what.fmt(f),
         }
@@ -330,38 +340,6 @@ impl error::Error for Refusal {
         }
     }
 }
-
-impl fmt::Display for Misconfigured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoLayer => f.write_str(
-                "relatch's layer is missing: add `.layer(web.layer())` to the router, after the routes",
-            ),
-            Self::OtherTypes { wanted, found } => write!(
-                f,
-                "a handler asks for a Web or a session of (fields, claims) {wanted}, and the layer's \
-                 are {found}: name both, as in `Authenticated<Profile, Role>`"
-            ),
-            Self::LongCookie => f.write_str(
-                "an access token is longer than the 4096 bytes that browsers take for a cookie: let \
-                 it carry fewer claims",
-            ),
-            Self::NoClientAddress => f.write_str(
-                "the client's address is not known: set `WebBuilder::client_address`, and for the \
-                 peer's own serve with `into_make_service_with_connect_info::<SocketAddr>()`",
-            ),
-            Self::NoCookies => f.write_str(
-                "tokens were to be set as cookies, and none are set up: `WebBuilder::cookies`",
-            ),
-            Self::NotLocalhost => f.write_str(
-                "cookies for development are used on a host that is not localhost: leave out \
-                 `Cookies::danger_plain_localhost` and serve over TLS",
-            ),
-        }
-    }
-}
-
-impl error::Error for Misconfigured {}
 
 impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {

@@ -10,11 +10,13 @@ use zeroize::Zeroizing;
 #[cfg(feature = "asymmetric")]
 use std::sync::Arc;
 
-use crate::bytes::{base64url, hmac::HmacSha256};
-use crate::entropy::{Entropy, SystemEntropy};
-use crate::keys::error::{self, KeyError, Kind};
 #[cfg(feature = "asymmetric")]
 use crate::keys::signing_key::SigningKey;
+use crate::{
+    bytes::{base64url, hmac::HmacSha256},
+    entropy::{Entropy, SystemEntropy},
+    keys::error::{self, KeyError, Kind},
+};
 
 /// A server master key, named by its `kid` (RFC 7515 §4.1.4).
 ///

@@ -1,11 +1,11 @@
-//! Live connections: a handle that resolves when a session dies, so that its WebSocket or event
-//! stream can be closed.
+//! Live connections: a future that resolves when a token stops being valid, so that its WebSocket
+//! or event stream can be closed.
 //!
-//! A token is verified once, when the connection opens; nothing asks again while it is open. So
-//! [`Live::watch`] gives, with the session, a [`LiveGuard`]: a future that resolves when the token
-//! expires, when it is revoked, or when the store does not answer for too long. It is told of
-//! changes by a hub, [`Revocations`], and looks again by itself where nothing was told: within the
-//! *bound* of a revocation it has resolved, even if every notification was lost.
+//! A token is verified once, when a connection opens, and not again while it is open. So
+//! [`Live::watch`] also returns a [`LiveGuard`]. This future watches the token: it resolves when
+//! the token expires, when it is revoked, or when the store does not answer for too long. It looks
+//! up the user again on every notification of the hub [`Revocations`], and periodically without
+//! one. Within the *bound* after a revocation it has resolved, even if every notification was lost.
 //!
 //! # Example
 //!
@@ -60,7 +60,7 @@
 //! let (session, guard) = live.watch(token).await?;
 //! assert_eq!(session.user().id, "alice");
 //! let serve = async {
-//!     // Messages come and go, and Alice logs out everywhere: stored first, then told.
+//!     // Messages come and go, and Alice logs out everywhere: commit first, then publish.
 //!     users.lock().unwrap().get_mut("alice").unwrap().token_version += 1;
 //!     revocations.publish("alice");
 //! #   std::future::pending::<()>().await
@@ -73,30 +73,30 @@
 //! # }
 //! ```
 //!
-//! Race the guard against *all* of the connection's work, as here, not only against its next
-//! message: it sees nothing while it is not polled.
+//! Race the future against *all* work of the connection, as here, not only against its next
+//! message: it notices nothing while it is not polled.
 //!
-//! # Feeding it
+//! # Publishing changes
 //!
-//! Whatever changes a record, or hears of a change, calls [`Revocations::publish`] with the user's
-//! id after the change was committed. In one process that is the line after the `UPDATE`. Between
-//! processes it takes a carrier:
+//! Call [`Revocations::publish`] with the user's id after each committed change of a record. In one
+//! process that is the line after the `UPDATE`. Several processes need a message channel:
 //!
-//! - PostgreSQL: `NOTIFY` in the transaction that changes the record, which is delivered when it
-//!   commits; each process listens, and publishes the payload.
-//! - A carrier that lost its connection also lost messages. So it calls
-//!   [`Revocations::publish_all`] each time that it listens *again*, not when it stops.
-//! - Without any carrier all still holds, within the bound.
+//! - PostgreSQL: `NOTIFY` in the transaction that changes the record. It is delivered on commit.
+//!   Each process listens and publishes the payload.
+//! - A channel that loses its connection also loses messages. So call [`Revocations::publish_all`]
+//!   each time that it listens *again*, not when it stops.
+//! - Without a channel, revocations are still noticed within the bound.
 //!
 //! # Security
 //!
-//! The lookup decides: it should read the primary. The lag of a replica, or the age of a cached
-//! record, adds to the bound, and makes a guard that was told in time find the old record.
+//! The lookup decides, so it should read the primary database. The lag of a replica or the age of a
+//! cached record adds to the bound: after a timely notification the lookup still finds the old
+//! record.
 //!
 //! # Panics
 //!
-//! A guard that is polled outside of a Tokio runtime, or in one without its timer
-//! (`Builder::enable_time`), panics, as all of Tokio's timers do.
+//! A [`LiveGuard`] panics when it is polled outside a Tokio runtime, or in one without a timer
+//! (`Builder::enable_time`), like all of Tokio's timers.
 
 mod revocations;
 
@@ -130,15 +130,15 @@ pub const MIN_BOUND: Duration = Duration::SECOND;
 /// The longest bound.
 pub const MAX_BOUND: Duration = Duration::HOUR;
 
-/// The shortest sleep before the token's expiry is looked at again: its clock need not run as the
-/// timer does.
+/// The shortest sleep before the token's expiry is checked again. The authority's clock and the
+/// timer may run at different speeds.
 const EXPIRY_STEP: Duration = Duration::milliseconds(250);
 
-/// The longest pause between two looks that notifications cause.
+/// The longest pause between two lookups that notifications cause.
 const MAX_SPACING: StdDuration = StdDuration::from_secs(1);
 
-/// What the guards of one process share: made once, for users `U` and a lookup that fails with
-/// `E`. A clone is cheap and the same.
+/// The shared state of all live connections of a process, for users `U` and a lookup that fails
+/// with `E`. Make one per process. A clone is cheap and shares the state.
 pub struct Live<U, E> {
     shared: Arc<Shared<U, E>>,
 }
@@ -154,12 +154,13 @@ struct Shared<U, E> {
 type Lookup<U, E> = Pin<Box<dyn Future<Output = Result<Option<U>, E>> + Send>>;
 
 impl<U: User + 'static, E: 'static> Live<U, E> {
-    /// Guards that resolve within `bound` of a revocation: [`MIN_BOUND`] to [`MAX_BOUND`].
+    /// Live connections that notice a revocation within `bound`, which is from [`MIN_BOUND`] to
+    /// [`MAX_BOUND`].
     ///
-    /// `lookup` is that of [`Authority::verify_async`], called again and again: by each guard two to
-    /// three times per bound, and at once when something is published, this at the most once a
-    /// second (sixteen times per bound, if that is more). It is dropped if it does not
-    /// answer within a quarter of the bound. Where it fails it is called again after a sixteenth,
+    /// `lookup` is that of [`Authority::verify_async`]. Each [`LiveGuard`] calls it two to three
+    /// times per bound, and immediately after a publication, but then at most once a second (or
+    /// sixteen times per bound, if that is more often). A lookup that does not answer within a
+    /// quarter of the bound is dropped. A failed lookup is repeated after a sixteenth of the bound,
     /// until the bound is over.
     ///
     /// # Errors
@@ -188,10 +189,11 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         })
     }
 
-    /// Verifies a token, and watches over it from then on: when a connection opens.
+    /// Verifies a token, and returns a future that watches it from then on. Call it when a
+    /// connection opens.
     ///
-    /// The token counts as confirmed from before the lookup began. As [`Authority::verify_async`]
-    /// it puts no bound of its own on this first lookup.
+    /// The token counts as confirmed at the time before the lookup begins. Like
+    /// [`Authority::verify_async`], this first lookup has no timeout.
     ///
     /// # Errors
     ///
@@ -201,7 +203,8 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         token: Token<P>,
     ) -> Result<(Session<U, P::Claims>, LiveGuard), VerifyError<E>> {
         let shared = Arc::clone(&self.shared);
-        // Before the lookup, so that nothing falls in between; and only for a token of ours.
+        // Before the lookup, so that no change is missed; after `open`, so that a forged token
+        // costs no subscription.
         let subscription = {
             let authority = shared.authority();
             shared.revocations.subscribe(authority.open(&token)?.user_id())
@@ -209,19 +212,19 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         let confirmed = Instant::now();
         let session = shared.verify(&token).await?;
         let run = async move {
-            let expired = shared.until_it_opens_no_more(&token);
-            let revoked = shared.until_it_is_not_confirmed(&token, subscription, confirmed);
+            let expired = shared.wait_until_expired(&token);
+            let revoked = shared.wait_until_revoked(&token, subscription, confirmed);
             first_of(expired, revoked).await
         };
         Ok((session, LiveGuard(State::Alive(Box::pin(run)))))
     }
 
-    /// Verifies by another authority from now on, as after [`Authority::with_keys`]: the guards
-    /// too, each at its next look. [`Revocations::publish_all`] makes that now.
+    /// Replaces the authority, for example after [`Authority::with_keys`]. Open connections use the
+    /// new one at their next lookup; [`Revocations::publish_all`] causes that lookup now.
     ///
     /// # Security
     ///
-    /// A removed key stays good for open connections until this is called.
+    /// Until this is called, open connections accept a removed key.
     pub fn replace_authority(&self, authority: Authority) {
         *self.shared.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
     }
@@ -239,8 +242,8 @@ impl<U: User, E> Shared<U, E> {
         self.authority().verify_async(token, |id| (self.lookup)(id)).await
     }
 
-    /// Watches the token's expiry by the authority's clock, which takes no lookup.
-    async fn until_it_opens_no_more<P: Purpose>(&self, token: &Token<P>) -> Ended {
+    /// Waits until the token expires by the authority's clock. This needs no lookup.
+    async fn wait_until_expired<P: Purpose>(&self, token: &Token<P>) -> Ended {
         loop {
             let left = {
                 let authority = self.authority();
@@ -249,14 +252,14 @@ impl<U: User, E> Shared<U, E> {
                     Err(rejection) => return Ended::of(rejection),
                 }
             };
-            // A clock that is set ahead meanwhile is noticed by the next look.
+            // If the clock is set ahead during the sleep, the next lookup notices it.
             sleep(left.max(EXPIRY_STEP).unsigned_abs()).await;
         }
     }
 
-    /// Looks again when told to and when it is time, until the user's record says no or nothing
-    /// has for the bound. What a read confirms, it confirms as of before it began.
-    async fn until_it_is_not_confirmed<P: Purpose>(
+    /// Looks up the user on each notification and periodically, until the token is rejected, or no
+    /// lookup has confirmed it for the bound. A lookup confirms the token as of the time it began.
+    async fn wait_until_revoked<P: Purpose>(
         &self,
         token: &Token<P>,
         mut subscription: Subscription,
@@ -282,10 +285,10 @@ impl<U: User, E> Shared<U, E> {
         }
     }
 
-    /// How long after a confirmation the next look is due: three to four eighths of the bound, each
-    /// guard's a little different, so that guards which looked at once drift apart.
+    /// The time from a confirmation to the next lookup: three to four eighths of the bound. It
+    /// varies from call to call, so that lookups which began at the same time spread out.
     fn period(&self) -> StdDuration {
-        // Multiples of the golden ratio spread evenly, however many there are.
+        // Multiples of the golden ratio, modulo one, are spread evenly whatever their number.
         let spread = self.opened.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9) >> 16;
         self.bound / 2 - self.bound / 8 * spread / (1 << 16)
     }
@@ -306,12 +309,13 @@ impl<U, E> fmt::Debug for Live<U, E> {
     }
 }
 
-/// Resolves when the session that it came with is over: see [`Live::watch`].
+/// A future that resolves when its token expires, is revoked, or can no longer be confirmed: see
+/// [`Live::watch`].
 ///
-/// It spawns nothing and sees nothing while it is not polled; one that was not polled for the
-/// bound resolves as [`Ended::Unconfirmed`]. Polled again after it resolved, it says the same.
-/// Dropping it ends the watch.
-#[must_use = "it sees nothing unless it is polled, and the connection must be closed when it resolves"]
+/// It spawns no task and notices nothing while it is not polled. If it is not polled for the bound,
+/// it resolves as [`Ended::Unconfirmed`]. If it is polled again after it resolved, it returns the
+/// same result. Dropping it ends the watch.
+#[must_use = "it notices nothing unless it is polled, and the connection must be closed when it resolves"]
 pub struct LiveGuard(State);
 
 enum State {
@@ -342,20 +346,20 @@ impl fmt::Debug for LiveGuard {
     }
 }
 
-/// Why a connection is to be closed.
+/// The reason to close a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// The token expired: a connection lives no longer than its access token, whatever its session
-    /// does. The client may come back with a fresh one.
+    /// The token expired. A connection does not outlive its access token, even if the session
+    /// continues. The client may reconnect with a new token.
     Expired,
-    /// The token is no longer accepted, for the reason that is for the log alone. Tell the client
-    /// that it is logged out (for a WebSocket, close code 3000), or it will try again for ever. A
-    /// client that was handed fresh tokens meanwhile, having logged the others out or changed its
-    /// password, tries once more with those.
+    /// The token is no longer accepted. The reason is for the log only. Tell the client that it is
+    /// logged out (for a WebSocket, close code 3000), or it will reconnect forever. A client that
+    /// has received new tokens, because it logged the other devices out or changed its password,
+    /// reconnects once with those.
     Revoked(Rejection),
-    /// The store did not answer within the bound, or the guard was not polled. It says nothing of
-    /// the token: the client may come back with the same one, after a random pause (close code
+    /// The store did not answer within the bound, or the future was not polled. This says nothing
+    /// about the token: the client may reconnect with the same one after a random pause (close code
     /// 1013).
     Unconfirmed,
 }
@@ -383,7 +387,7 @@ impl fmt::Display for BoundError {
 
 impl error::Error for BoundError {}
 
-/// What the first of both gives, and the left one if both are ready.
+/// The output of the first future that is ready; that of `left` if both are.
 async fn first_of<T>(left: impl Future<Output = T>, right: impl Future<Output = T>) -> T {
     let (mut left, mut right) = (pin!(left), pin!(right));
     poll_fn(|cx| match left.as_mut().poll(cx) {

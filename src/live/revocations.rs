@@ -1,4 +1,4 @@
-//! The hub between whatever learns of revocations and the guards that are to look again.
+//! The hub that notifies live connections of revocations.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,18 +11,18 @@ use tokio::{
     time::{self, Instant},
 };
 
-/// Tells the guards of this process that something changed: one per process, fed by whatever
-/// learns of changes. A clone is cheap and the same hub.
+/// A hub that notifies the live connections of this process of changes. Make one per process, and
+/// publish every change to it. A clone is cheap and is the same hub.
 ///
-/// It carries no verdict: a guard that is told looks the user up again and decides by what it
-/// reads. So telling too much, or of the wrong user, ends no session: it costs lookups, and each
-/// guard limits how many.
+/// A notification carries no verdict: each connection of the user looks up the user again and
+/// decides by the record. So a needless notification, or one for the wrong user, ends no
+/// connection. It only costs lookups, and each connection limits their number.
 ///
 /// # Security
 ///
-/// Publish after the change was committed, never before: a guard that looks too early finds the old
-/// record, and looks again only when the bound makes it. Where the lookup reads a cache, drop the
-/// user from it first.
+/// Publish after the change is committed, never before. A connection that looks too early finds the
+/// old record, and looks again only within the bound. If the lookup reads a cache, remove the user
+/// from the cache before you publish.
 #[derive(Clone, Default)]
 pub struct Revocations {
     watched: Arc<Mutex<HashMap<String, Watched>>>,
@@ -34,29 +34,30 @@ struct Watched {
 }
 
 impl Revocations {
-    /// A hub that nobody watches yet.
+    /// A hub without watchers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Something about this user changed: whoever watches the user looks again.
+    /// Publishes that this user's record changed. All live connections of the user look it up
+    /// again.
     ///
-    /// It costs a look into a map, and nothing where nobody watches.
+    /// It costs one lookup in a map, and nothing more if the user has no live connection.
     pub fn publish(&self, user_id: &str) {
         let sender = self.lock().get(user_id).map(|watched| watched.sender.clone());
-        // Wakes others, so not under the lock.
+        // It wakes other tasks, so not under the lock.
         sender.into_iter().for_each(|sender| sender.send_modify(|()| {}));
     }
 
-    /// Anything may have changed: everybody looks again. For a carrier that is connected again
-    /// after it was not, and for the bump of an epoch.
+    /// Publishes that any record may have changed. All live connections look up their users again.
+    /// Call it when a message channel has reconnected, and after the bump of an epoch.
     pub fn publish_all(&self) {
         let senders: Vec<_> = self.lock().values().map(|watched| watched.sender.clone()).collect();
         senders.into_iter().for_each(|sender| sender.send_modify(|()| {}));
     }
 
-    /// How many users are watched now: for a metric.
+    /// The number of users with a live connection, for a metric.
     #[must_use]
     pub fn watched_users(&self) -> usize {
         self.lock().len()
@@ -73,7 +74,7 @@ impl Revocations {
         Subscription { hub: self.clone(), user_id: user_id.to_owned(), receiver }
     }
 
-    /// Nothing panics half-way through a change of the map: a poisoned one is whole.
+    /// Locks the map. No code panics during a change of it, so even a poisoned one is consistent.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,7 +86,7 @@ impl fmt::Debug for Revocations {
     }
 }
 
-/// One guard's place in the hub, which it leaves when it is dropped.
+/// One subscription to a user's changes. Dropping it removes it from the hub.
 pub(super) struct Subscription {
     hub: Revocations,
     user_id: String,
@@ -93,11 +94,12 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Waits until something is published since the last time that it did, and on until this
-    /// instant. What is published later is for the next time: a read that runs then may miss it.
+    /// Waits for a publication since the last call, and then until this instant. A publication
+    /// during the second wait or later counts for the next call, because a lookup that runs then
+    /// may miss it.
     pub(super) async fn published(&mut self, not_before: Instant) {
         if self.receiver.changed().await.is_err() {
-            // Not while the hub has a sender for it, which it has until this is dropped.
+            // Unreachable: the hub keeps the sender until this is dropped.
             future::pending::<()>().await;
         }
         time::sleep_until(not_before).await;

@@ -378,9 +378,9 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     print("Recent", &three);
     print("LiveSession", &four);
     print("WebLayer", &web.layer());
-    print("WithWeb", &web.layer().layer(()));
-    print("GuardLayer", &web.guard());
-    print("Guard", &web.guard().layer(()));
+    print("WebService", &web.layer().layer(()));
+    print("RequireLoginLayer", &web.require_login());
+    print("RequireLogin", &web.require_login().layer(()));
     tokens.map(str::to_owned).into()
 }
 

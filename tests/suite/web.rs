@@ -3,14 +3,13 @@
 mod answers;
 mod carriers;
 mod cookies;
-
 mod extractors;
-mod guard;
 mod handlers;
 mod introspection;
 mod limits;
 mod logs;
 mod origin;
+mod require_login;
 mod traps;
 mod wire;
 
@@ -135,10 +134,10 @@ fn routes() -> Router {
         .route("/auth/login", post(endpoints::login))
         .route("/auth/refresh", post(endpoints::refresh))
         .route("/auth/resume", any(endpoints::resume))
-        .route("/auth/logout", post(endpoints::logout))
-        .route("/auth/logout_device", post(endpoints::logout_device))
-        .route("/auth/logout_others", post(endpoints::logout_others))
-        .route("/auth/logout_everywhere", post(endpoints::logout_everywhere))
+        .route("/auth/logout", post(endpoints::log_out))
+        .route("/auth/logout_device", post(endpoints::log_out_device))
+        .route("/auth/logout_others", post(endpoints::log_out_others))
+        .route("/auth/logout_everywhere", post(endpoints::log_out_everywhere))
         .route("/auth/change_password", post(endpoints::change_password))
         .route("/auth/reauthenticate", post(endpoints::reauthenticate))
         .route("/auth/sessions", get(endpoints::sessions))

@@ -67,7 +67,7 @@ fn for_programs() -> Router<Site> {
         .route("/api/me", get(me))
         .route("/auth/login", post(endpoints::login))
         .route("/auth/refresh", post(endpoints::refresh))
-        .route("/auth/logout", post(endpoints::logout))
+        .route("/auth/logout", post(endpoints::log_out))
         .route("/auth/revoke", post(endpoints::revoke))
         .route("/auth/introspect", post(endpoints::introspect))
         .route("/auth/check", get(endpoints::check))

@@ -1,40 +1,56 @@
-//! Bodies: read to a limit, in time, as JSON or as a form.
+//! Request bodies: JSON or a form, with a limit of size and time.
 
 use std::time::Duration;
 
 use axum_core::body::Body;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use crate::axum::Refusal;
+use crate::axum::{refusal::Refusal, web::Web};
 
-/// The longest body that is taken.
+/// The maximum length of a body, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The maximum time for a body to arrive.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) async fn read<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<T, Refusal> {
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Reads and parses the body of a request. Counts and logs a refusal.
+    pub(super) async fn body<T: DeserializeOwned>(
+        &self,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<T, Refusal> {
+        self.recorded(read(&parts.headers, body).await, None)
+    }
+}
+
+async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Refusal> {
     let format = Format::of(headers)?;
-    let collected = timeout(PATIENCE, Limited::new(body, MAX_BODY_BYTES).collect()).await;
+    let collected = timeout(TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
     let bytes = match collected {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refusal::BodyTooLarge),
-        Ok(Err(_)) => return Err(Refusal::BadRequest("it broke off".into())),
+        Ok(Err(_)) => return Err(Refusal::BadRequest("it ended early".into())),
         Err(_) => return Err(Refusal::BodyTimeout),
     };
     match format {
         Format::Json => serde_json::from_slice(&bytes).map_err(|error| {
-            // Where, and not what: it may be a password.
-            Refusal::BadRequest(format!("JSON, line {} column {}", error.line(), error.column()))
+            // The position alone: the text may be a password.
+            Refusal::BadRequest(format!(
+                "JSON error at line {} column {}",
+                error.line(),
+                error.column()
+            ))
         }),
         Format::Form => serde_urlencoded::from_bytes(&bytes)
-            .map_err(|_| Refusal::BadRequest("a field is missing, or comes twice".into())),
+            .map_err(|_| Refusal::BadRequest("a field is missing or repeated".into())),
     }
 }
 

@@ -1,18 +1,25 @@
-//! Handlers ready to mount, each or none: they work on the [`Web`](super::Web) of the layer, whatever
-//! its types, so there is nothing to write but the route. See each for what it takes and answers.
+//! Ready handlers. Each uses the [`Web`](super::Web) of the layer, whatever its types, so an
+//! application only writes the route. Mount those you need; each says what it takes and returns.
 //!
-//! Those with a body take JSON or a form (`application/x-www-form-urlencoded`) of at most
-//! 16 KiB. What they refuse is answered as [`Refusal`] says, and another method than theirs with 405,
-//! however they are mounted.
+//! A request's body is JSON or a form (`application/x-www-form-urlencoded`) of at most 16 KiB. A
+//! refused request gets the response of its [`Refusal`], and a request with another method gets
+//! 405, however the handler is mounted.
 //!
-//! With cookies, mount those that read the refresh token ([`refresh`], [`resume`](resume()),
-//! [`logout`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
+//! With cookies, mount the handlers that read the refresh token ([`refresh()`], [`resume()`],
+//! [`log_out()`]) under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 
-mod answers;
 mod body;
-pub(super) mod callers;
+mod check;
+mod dispatch;
 mod introspect;
+mod json;
+mod log_out;
+mod login;
+mod password;
+mod refresh;
 mod resume;
+mod revoke;
+mod sessions;
 
 use axum_core::{
     extract::Request,
@@ -20,34 +27,42 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header::ALLOW};
 
-use super::{Misconfigured, Refusal, layer::with_web::Installed, metrics};
+use crate::axum::{
+    layer::installed::{Endpoint, Installed},
+    metrics,
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+};
+
+pub use self::check::USER_ID_HEADER;
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await
 }
 
-/// Exchanges the refresh token: `POST`. With cookies it takes that of the request, without cookies
-/// `refresh_token`. 200 with a [`Grant`](super::Grant).
+/// Exchanges the refresh token: `POST`. With cookies, the token is in the request's cookie;
+/// without, it is `refresh_token` in the body. 200 with a [`Grant`](super::Grant).
 ///
-/// Where the token is rejected, 401 and the cookies are deleted; any other error leaves them, and the
-/// client tries again. One at a time with what gives fresh cookies besides ([`reauthenticate`],
-/// [`change_password`], [`logout_others`]): the answer to an old one that comes late deletes them.
+/// If the token is rejected, the response is 401 and deletes the cookies. Every other error keeps
+/// them, and the client can try again. A client must not send this request at the same time as one
+/// that sets new cookies ([`reauthenticate`], [`change_password`], [`log_out_others`]): a late
+/// response that rejects the old token would delete them.
 pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
 }
 
-/// Leads a page without scripts over a refresh: `GET` with `to`, a path of this site
-/// ([`local_path`](super::local_path()), percent-encoded), where 303 leads on to with fresh cookies; to the
-/// [login page](super::WebBuilder::login_page) where the session is over. Mount it under
-/// [`Cookies::refresh_path`](super::Cookies::refresh_path).
+/// Refreshes the cookies and redirects to a page, for sites without scripts: `GET` with `to` in the
+/// query, a path of this site ([`local_path`](super::local_path()), percent-encoded). 303 to that
+/// path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has
+/// ended. Mount it under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 ///
-/// Who comes by a link from another site brings no refresh token, whose cookie is `Strict`, and is
-/// answered with a page that asks once more by itself.
+/// After a link from another site the request has no refresh token, because its cookie is `Strict`.
+/// The response is then a page that repeats the request from this site.
 ///
 /// # Example
 ///
-/// A layer that leads whoever comes without a living access token over it:
+/// A layer that redirects requests without a valid access token to it:
 ///
 /// ```
 /// use axum::{
@@ -60,7 +75,7 @@ pub async fn refresh(request: Request) -> Response {
 /// };
 /// use relatch::axum::{Authenticated, Refusal, Web, endpoints};
 ///
-/// async fn lead_over(request: Request, next: Next) -> Response {
+/// async fn resume_first(request: Request, next: Next) -> Response {
 ///     let is_get = request.method() == Method::GET;
 ///     let resume = format!("/auth/resume?to={}", request.uri().path());
 ///     let response = next.run(request).await;
@@ -77,7 +92,7 @@ pub async fn refresh(request: Request) -> Response {
 /// # fn app(web: Web) -> Router {
 /// Router::new()
 ///     .route("/devices", get(devices))
-///     .layer(from_fn(lead_over))
+///     .layer(from_fn(resume_first))
 ///     .route("/auth/resume", get(endpoints::resume))
 ///     .layer(web.layer())
 /// # }
@@ -87,25 +102,25 @@ pub async fn resume(request: Request) -> Response {
 }
 
 /// Logs this device out: `POST` without a body. 204.
-pub async fn logout(request: Request) -> Response {
-    call(Endpoint::Logout, request).await
+pub async fn log_out(request: Request) -> Response {
+    call(Endpoint::LogOut, request).await
 }
 
-/// Logs one of the user's devices out: `POST` of `session`, an id out of [`sessions`]. 204, whether
-/// or not it still was one.
-pub async fn logout_device(request: Request) -> Response {
-    call(Endpoint::LogoutDevice, request).await
+/// Logs out one of the user's devices: `POST` of `session`, an id from [`sessions()`]. 204, also if
+/// there is no such session any more.
+pub async fn log_out_device(request: Request) -> Response {
+    call(Endpoint::LogOutDevice, request).await
 }
 
-/// Logs all of the user's devices out but this one: `POST` of `password`. 200 with a
+/// Logs out all other devices of the user: `POST` of `password`. 200 with a
 /// [`Grant`](super::Grant).
-pub async fn logout_others(request: Request) -> Response {
-    call(Endpoint::LogoutOthers, request).await
+pub async fn log_out_others(request: Request) -> Response {
+    call(Endpoint::LogOutOthers, request).await
 }
 
-/// Logs the user out everywhere, here too: `POST` without a body. 204.
-pub async fn logout_everywhere(request: Request) -> Response {
-    call(Endpoint::LogoutEverywhere, request).await
+/// Logs the user out on all devices, this one included: `POST` without a body. 204.
+pub async fn log_out_everywhere(request: Request) -> Response {
+    call(Endpoint::LogOutEverywhere, request).await
 }
 
 /// Changes the password: `POST` of `password` and `new_password`. 200 with a
@@ -114,64 +129,66 @@ pub async fn change_password(request: Request) -> Response {
     call(Endpoint::ChangePassword, request).await
 }
 
-/// Authenticates the user anew, for [`Recent`](super::Recent): `POST` of `password`. 200 with a
-/// [`Grant`](super::Grant).
+/// Authenticates the user again, as [`Recent`](super::Recent) requires: `POST` of `password`. 200
+/// with a [`Grant`](super::Grant).
 pub async fn reauthenticate(request: Request) -> Response {
     call(Endpoint::Reauthenticate, request).await
 }
 
-/// The user's devices: `GET`. 200 with `sessions`, the one that was used last first, each with `id`,
-/// `label`, `started_at`, `last_seen`, `expires_at` (seconds since 1970) and whether it is the
-/// `current` one.
+/// Lists the user's devices: `GET`. 200 with `sessions`, the most recently used first. Each has
+/// `id`, `label`, `started_at`, `last_seen`, `expires_at` (seconds since 1970) and `current`, which
+/// is true for the caller's own.
 ///
 /// # Security
 ///
-/// A label is text of the client's: escape it where it is shown.
+/// The client chooses the text of its label. Escape it before you show it.
 pub async fn sessions(request: Request) -> Response {
     call(Endpoint::Sessions, request).await
 }
 
-/// Token revocation (RFC 7009): `POST` of a form with `token`, an access token or a refresh token,
-/// whose session ends. 200, also for a token that is no good; 400 with `unsupported_token_type` for
-/// one of no session, which lives on; 503 where it could not be revoked. Who has the token may, so
-/// clients are not authenticated. It comes in the context of this request.
+/// Token revocation (RFC 7009): `POST` of a form with `token`, an access token or a refresh token.
+/// It ends the token's session. 200, also for an invalid token; 400 with `unsupported_token_type`
+/// for a token of no session, which stays valid; 503 if the token could not be revoked. Clients are
+/// not authenticated: the token is the permission to revoke it. The token is verified in the
+/// context of this request.
 pub async fn revoke(request: Request) -> Response {
     call(Endpoint::Revoke, request).await
 }
 
-/// Token introspection (RFC 7662), for resource servers and gateways that authenticate by HTTP Basic
-/// ([`introspection_caller`](super::WebBuilder::introspection_caller)): `POST` of a form with
+/// Token introspection (RFC 7662), for resource servers and gateways. They authenticate by HTTP
+/// Basic ([`introspection_caller`](super::WebBuilder::introspection_caller)). `POST` of a form with
 /// `token`, an access token. 200 with `active` and, if that is true, the token's claims and
-/// `token_type`; of any other token just `"active": false`, refresh tokens among them, which no
-/// resource server is shown.
+/// `token_type`. For every other token it is only `"active": false`, also for refresh tokens, which
+/// clients never send to resource servers.
 ///
 /// # Security
 ///
-/// The answer holds now. Who keeps it adds that to how late a revocation is seen. A token that is
-/// bound to a [context](super::WebBuilder::context) is never active: the caller is not its client.
+/// The response is true at the time of the call. A caller that caches it sees a revocation later by
+/// that time. A token that is bound to a [context](super::WebBuilder::context) is never active: the
+/// caller is not the token's client.
 pub async fn introspect(request: Request) -> Response {
     call(Endpoint::Introspect, request).await
 }
 
-/// The check of a proxy in front, such as nginx's `auth_request`: any method
-/// (`.route("/auth/check", any(endpoints::check))`), no body in either direction. 204 with the
-/// user's id in [`USER_ID_HEADER`], or what [`Refusal`] says: 401, 403, 503; and 400 or 431 for a
-/// request whose tokens cannot be read.
+/// Verifies a request for a reverse proxy, such as nginx with `auth_request`. It accepts any method
+/// (`.route("/auth/check", any(endpoints::check))`), and neither the request nor the response has a
+/// body. 204 with the user's id in [`USER_ID_HEADER`], or the response of a [`Refusal`]: 401, 403,
+/// 503; and 400 or 431 for a request whose tokens cannot be read.
 ///
 /// # Security
 ///
-/// With cookies it has to know of the request that is being checked:
+/// With cookies it needs three headers about the request that the proxy checks:
 ///
-/// - its method, from the header `X-Original-Method` or `X-Forwarded-Method`: let the proxy set one.
-///   Without it every request counts as one that may change something, and takes a proof of origin,
-///   which a `GET` with cookies often has not;
-/// - its `Host` with the port, which is held against `Origin`. Without it requests are refused that
-///   come from the site's own pages, in browsers that send no `Sec-Fetch-Site`;
-/// - its `Upgrade`, which proxies pass on only when told. Without it a page of another site may open
-///   a WebSocket in the user's name.
+/// - its method, in `X-Original-Method` or `X-Forwarded-Method`. Let the proxy set one of them.
+///   Without it, every request counts as one that may change something and needs a proof of origin,
+///   which a `GET` with cookies often lacks;
+/// - its `Host` with the port, which is compared with `Origin`. Without it, requests from the
+///   site's own pages are refused in browsers that do not send `Sec-Fetch-Site`;
+/// - its `Upgrade`, which proxies pass on only if configured to. Without it, a page of another site
+///   can open a WebSocket in the user's name.
 ///
-/// Let the proxy set [`USER_ID_HEADER`] as well, always, or clients write their own; and so
-/// `X-Forwarded-For`, where a client's address counts.
+/// The proxy must also set [`USER_ID_HEADER`] in every request to the application, or clients can
+/// forge it; and `X-Forwarded-For`, if the application uses the client's address.
 ///
 /// # Example
 ///
@@ -200,47 +217,15 @@ pub async fn introspect(request: Request) -> Response {
 /// }
 /// ```
 ///
-/// 401 and 403 nginx hands on, the challenge too. Of everything else that is not 2xx, and of a login
-/// server that does not answer, it makes a 500 of its own, which its clients take for a fault of the
-/// application's: `error_page` makes it a 503 again. The application's own 500 is left alone.
+/// nginx passes on 401 and 403, with the challenge. For every other status that is not 2xx, and for
+/// a login server that does not answer, it sends a 500 of its own. Clients take that for an error
+/// of the application, so `error_page` turns it into a 503. A 500 of the application itself does
+/// not change.
 pub async fn check(request: Request) -> Response {
     call(Endpoint::Check, request).await
 }
 
-/// The header in which [`check`] tells the user's id, percent-encoded where it is not visible ASCII.
-pub const USER_ID_HEADER: &str = "x-user-id";
-
-/// Which of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Endpoint {
-    Login,
-    Refresh,
-    Resume,
-    Logout,
-    LogoutDevice,
-    LogoutOthers,
-    LogoutEverywhere,
-    ChangePassword,
-    Reauthenticate,
-    Sessions,
-    Revoke,
-    Introspect,
-    Check,
-}
-
-impl Endpoint {
-    /// The methods that it takes, as `Allow` lists them; any, if it only looks for a proxy.
-    const fn methods(self) -> Option<&'static str> {
-        match self {
-            Self::Check => None,
-            Self::Sessions => Some("GET, HEAD"),
-            // Not HEAD: it gives the next refresh token, and no page takes it.
-            Self::Resume => Some("GET"),
-            _ => Some("POST"),
-        }
-    }
-}
-
+/// Checks the method and runs the endpoint on the web of the layer.
 async fn call(endpoint: Endpoint, request: Request) -> Response {
     if let Some(methods) = endpoint.methods()
         && methods.split(", ").all(|method| method != request.method().as_str())

@@ -1,4 +1,4 @@
-//! Leading a page without scripts over a refresh.
+//! Refresh with a redirect, for pages without scripts.
 
 use axum_core::{
     body::Body,
@@ -12,7 +12,7 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::axum::{Refusal, Web, local_path, request::origin};
+use crate::axum::{local_path::local_path, refusal::Refusal, request::origin, web::Web};
 
 impl<F, C> Web<F, C>
 where
@@ -20,10 +20,10 @@ where
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     pub(super) async fn on_resume(&self, parts: &Parts) -> Result<Response, Refusal> {
-        let to = wanted(parts.uri.query().unwrap_or_default());
+        let to = destination(parts.uri.query().unwrap_or_default());
         let to = local_path(&to).unwrap_or("/");
         if origin::is_cross_site(parts) {
-            return Ok(once_more(to));
+            return Ok(repeat_page(to));
         }
         match self.refresh(parts, None).await {
             Ok(grant) => Ok((grant, see_other(to)).into_response()),
@@ -36,7 +36,8 @@ where
     }
 }
 
-fn wanted(query: &str) -> String {
+/// The value of `to` in the query, or an empty text.
+fn destination(query: &str) -> String {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     pairs.into_iter().find(|(name, _)| name == "to").map(|(_, to)| to).unwrap_or_default()
 }
@@ -51,9 +52,9 @@ fn see_other(path: &str) -> Response {
     response
 }
 
-/// A page that asks again by itself, and then does so from this site: what another site leads to
-/// comes without the refresh token, whose cookie is `Strict`.
-fn once_more(to: &str) -> Response {
+/// A page that repeats the request from this site. After a link from another site the browser does
+/// not send the refresh token, because its cookie is `Strict`.
+fn repeat_page(to: &str) -> Response {
     let to = utf8_percent_encode(to, &NOT_IN_A_PAGE);
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>One moment</title>\

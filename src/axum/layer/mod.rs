@@ -1,4 +1,5 @@
-//! The layers.
+//! The `tower` layers.
 
-pub(in crate::axum) mod require_login;
-pub(in crate::axum) mod with_web;
+pub(crate) mod installed;
+pub(crate) mod require_login;
+pub(crate) mod web_service;

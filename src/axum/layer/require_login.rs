@@ -1,4 +1,4 @@
-//! The guard: verifies each request before whatever is behind it.
+//! The layer that requires a login for the service behind it.
 
 use std::{
     fmt,
@@ -15,10 +15,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::with_web::Verified;
 use crate::{
     authority::session::Session,
-    axum::{Refusal, Web},
+    axum::{refusal::Refusal, web::Web},
     store::StoredUser,
     token::purpose::NoClaims,
 };
@@ -28,14 +27,15 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    /// A layer that lets only verified requests through, and answers the others itself: for a whole
-    /// router, or any other `tower` service over HTTP, such as those of tonic and hyper. It does
-    /// what [`layer`](Self::layer) does as well, and [`Authenticated`](crate::axum::Authenticated) behind
-    /// it takes its session.
+    /// A layer that requires a login: it verifies each request's access token and refuses the
+    /// others. Use it for a whole router, or for any other `tower` service over HTTP, such as those
+    /// of tonic and hyper. It also does what [`layer`](Self::layer) does, and
+    /// [`Authenticated`](crate::axum::Authenticated) behind it does not verify the token again.
     ///
-    /// It goes by the request's method as it is then: put what overrides methods outside of it.
+    /// Whether it checks the origin depends on the request's method. Put a layer that overrides
+    /// methods outside of it.
     ///
-    /// Elsewhere than in axum the session is in the request's extensions, as a
+    /// Outside axum, the verified token is in the request's extensions, as a
     /// [`Session<StoredUser<F>, C>`](Session).
     ///
     /// # Example
@@ -45,52 +45,68 @@ where
     /// use relatch::axum::Web;
     ///
     /// # fn app(web: &Web, health: Router) -> Router {
-    /// let inside = Router::new().route("/reports", get(async || "...")).layer(web.guard());
+    /// let inside = Router::new().route("/reports", get(async || "...")).layer(web.require_login());
     /// health.merge(inside)
     /// # }
     /// ```
     #[must_use]
-    pub fn guard(&self) -> GuardLayer<F, C> {
-        GuardLayer(self.clone())
+    pub fn require_login(&self) -> RequireLoginLayer<F, C> {
+        RequireLoginLayer(self.clone())
     }
 
-    async fn let_through<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
+    /// Verifies the request, and puts the web and the verified token into it.
+    async fn verify_request<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
         let (mut parts, body) = request.into_parts();
         let session = self.authenticate(&parts).await?;
         parts.extensions.insert(self.installed());
         parts.extensions.insert(session.clone());
-        parts.extensions.insert(Verified { web: self.clone(), session });
+        parts.extensions.insert(AuthenticatedRequest { web: self.clone(), session });
         Ok(Request::from_parts(parts, body))
     }
 
-    /// The session that a guard of this very web has verified.
-    pub(in crate::axum) fn verified(
+    /// The token that a [`RequireLogin`] of this very web has already verified.
+    pub(crate) fn already_verified(
         &self,
         extensions: &http::Extensions,
     ) -> Option<Session<StoredUser<F>, C>> {
-        let verified = extensions.get::<Verified<F, C>>()?;
-        Arc::ptr_eq(&verified.web.0, &self.0).then(|| verified.session.clone())
+        let authenticated = extensions.get::<AuthenticatedRequest<F, C>>()?;
+        Arc::ptr_eq(&authenticated.web.0, &self.0).then(|| authenticated.session.clone())
     }
 }
 
-/// The layer of [`Web::guard`].
-pub struct GuardLayer<F = (), C = NoClaims>(Web<F, C>);
+/// A verified token in a request's extensions, with the web that verified it.
+struct AuthenticatedRequest<F, C> {
+    web: Web<F, C>,
+    session: Session<StoredUser<F>, C>,
+}
 
-impl<S, F, C> Layer<S> for GuardLayer<F, C> {
-    type Service = Guard<S, F, C>;
-
-    fn layer(&self, inner: S) -> Guard<S, F, C> {
-        Guard { inner, web: self.0.clone() }
+impl<F, C> Clone for AuthenticatedRequest<F, C>
+where
+    Session<StoredUser<F>, C>: Clone,
+{
+    fn clone(&self) -> Self {
+        Self { web: self.web.clone(), session: self.session.clone() }
     }
 }
 
-/// A service behind a [`GuardLayer`].
-pub struct Guard<S, F = (), C = NoClaims> {
+/// The layer of [`Web::require_login`].
+pub struct RequireLoginLayer<F = (), C = NoClaims>(Web<F, C>);
+
+impl<S, F, C> Layer<S> for RequireLoginLayer<F, C> {
+    type Service = RequireLogin<S, F, C>;
+
+    fn layer(&self, inner: S) -> RequireLogin<S, F, C> {
+        RequireLogin { inner, web: self.0.clone() }
+    }
+}
+
+/// The service of a [`RequireLoginLayer`]: calls the inner service for verified requests only.
+pub struct RequireLogin<S, F = (), C = NoClaims> {
     inner: S,
     web: Web<F, C>,
 }
 
-impl<S, F, C, B, R> Service<Request<B>> for Guard<S, F, C>
+impl<S, F, C, B, R> Service<Request<B>> for RequireLogin<S, F, C>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -108,12 +124,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that is ready goes along.
+        // The service that `poll_ready` was called on must be the one that is called.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let web = self.web.clone();
         Box::pin(async move {
-            match web.let_through(request).await {
+            match web.verify_request(request).await {
                 Ok(request) => inner.call(request).await,
                 Err(refusal) => Ok(without_body(refusal)),
             }
@@ -127,26 +143,26 @@ fn without_body<R: Default>(refusal: Refusal) -> Response<R> {
     Response::from_parts(parts, R::default())
 }
 
-impl<F, C> Clone for GuardLayer<F, C> {
+impl<F, C> Clone for RequireLoginLayer<F, C> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<S: Clone, F, C> Clone for Guard<S, F, C> {
+impl<S: Clone, F, C> Clone for RequireLogin<S, F, C> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), web: self.web.clone() }
     }
 }
 
-impl<F, C> fmt::Debug for GuardLayer<F, C> {
+impl<F, C> fmt::Debug for RequireLoginLayer<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardLayer").finish_non_exhaustive()
+        f.debug_struct("RequireLoginLayer").finish_non_exhaustive()
     }
 }
 
-impl<S, F, C> fmt::Debug for Guard<S, F, C> {
+impl<S, F, C> fmt::Debug for RequireLogin<S, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").finish_non_exhaustive()
+        f.debug_struct("RequireLogin").finish_non_exhaustive()
     }
 }

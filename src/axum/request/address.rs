@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderName, request::Parts};
 
-/// Where the address of a request's client is to be had: attempts to log in are counted by it.
+/// The source of the client's address. Login attempts are counted by this address.
 ///
 /// # Example
 ///
@@ -18,7 +18,7 @@ use http::{HeaderName, request::Parts};
 /// use axum::extract::ConnectInfo;
 /// use relatch::axum::ClientAddress;
 ///
-/// // Served directly, by `into_make_service_with_connect_info::<SocketAddr>()`.
+/// // Without a proxy, served with `into_make_service_with_connect_info::<SocketAddr>()`.
 /// let peer = ClientAddress::from_extension(|peer: &ConnectInfo<SocketAddr>| peer.ip());
 /// // Behind one proxy.
 /// let proxied = ClientAddress::forwarded_for(1);
@@ -29,25 +29,25 @@ pub struct ClientAddress(Arc<Find>);
 type Find = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 impl ClientAddress {
-    /// The address that this function finds.
+    /// Uses the address that this function returns.
     pub fn from_fn(find: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
 
-    /// The address in a request's extension of the type `T`.
+    /// Uses the address in a request's extension of type `T`.
     pub fn from_extension<T: Send + Sync + 'static>(
         address: impl Fn(&T) -> IpAddr + Send + Sync + 'static,
     ) -> Self {
         Self::from_fn(move |parts| parts.extensions.get().map(&address))
     }
 
-    /// The address in `X-Forwarded-For` before this many proxies of your own, counted from the end:
-    /// 1 for the one that the only proxy wrote. Behind none, 0, nothing is found.
+    /// Uses the `X-Forwarded-For` entry at this position from the end, where `proxies` is the
+    /// number of your own proxies: 1 is the entry that a single proxy wrote. 0 finds no address.
     ///
     /// # Security
     ///
-    /// What stands before those is the client's own word. The server must be reached through the
-    /// proxies alone.
+    /// The client controls all earlier entries. The server must be reachable through the proxies
+    /// only.
     #[must_use]
     pub fn forwarded_for(proxies: usize) -> Self {
         Self::from_fn(move |parts| {
@@ -61,12 +61,12 @@ impl ClientAddress {
         })
     }
 
-    pub(in crate::axum) fn of(&self, parts: &Parts) -> Option<IpAddr> {
+    pub(crate) fn of(&self, parts: &Parts) -> Option<IpAddr> {
         (self.0)(parts)
     }
 }
 
-/// Some proxies write a port as well, and an IPv6 address in brackets.
+/// Parses an entry. Some proxies also write a port, or an IPv6 address in brackets.
 fn address(entry: &str) -> Option<IpAddr> {
     let bare = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let with_port = || entry.parse::<SocketAddr>().ok().map(|peer| peer.ip());

@@ -1,28 +1,29 @@
-//! Cookies: their names, attributes and how they are read.
+//! Cookies: names, attributes, reading and writing.
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use time::Duration;
 
-use crate::axum::Refusal;
+use crate::axum::refusal::Refusal;
 
-/// How many bytes of `Cookie` headers are looked at.
+/// The maximum length of all `Cookie` headers together, in bytes.
 const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
-/// How tokens travel in cookies.
+/// The settings of the cookies that carry tokens.
 ///
 /// | cookie | holds | attributes |
 /// | --- | --- | --- |
 /// | `__Host-access` | the access token | `HttpOnly`, `Secure`, `SameSite=Lax`, `Path=/`, `Max-Age` until it expires |
 /// | `__Secure-refresh` | the refresh token | `HttpOnly`, `Secure`, `SameSite=Strict`, its path, `Max-Age` until the session's end |
 ///
-/// No script reads them, and none is sent over plain HTTP (RFC 6265bis §4.1). A cookie that comes
-/// twice is refused.
+/// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
+/// request with the same cookie twice is refused.
 ///
 /// # Security
 ///
-/// Another host of the same domain can set a `__Secure-` cookie for the whole domain, and so plant
-/// a refresh token of its own account, though not read or replace one; beside one that is there it
-/// keeps the session from being refreshed. Do not hand out subdomains to strangers beside a login.
+/// Another host of the same domain can set a `__Secure-` cookie for the whole domain. So it can
+/// plant a refresh token of its own account, but it can neither read nor replace an existing one.
+/// Next to an existing cookie, a planted one prevents the refresh of the session. Do not give
+/// subdomains of a login's domain to third parties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
     name: String,
@@ -37,15 +38,15 @@ enum SameSite {
     Strict,
 }
 
-/// Which of the two.
+/// The two cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum Slot {
+pub(crate) enum CookieKind {
     Access,
     Refresh,
 }
 
 impl Cookies {
-    /// The cookies above, the refresh token's limited to the path `/auth`.
+    /// The cookies above, with the path `/auth` for the refresh token.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -56,45 +57,46 @@ impl Cookies {
         }
     }
 
-    /// Limits the refresh token to this path and what lies under it: where refresh and logout are
-    /// mounted, and as little else as may be. It begins with a `/` and does not end with one.
+    /// Sets the path of the refresh token's cookie. Mount refresh and logout under this path, and
+    /// as little else as possible. It begins with a `/` and does not end with one.
     #[must_use]
     pub fn refresh_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Puts a name into the cookies', as `__Host-NAME-access`: for several applications on one host.
-    /// ASCII letters and digits.
+    /// Adds a name to the names of the cookies, as in `__Host-NAME-access`: for several
+    /// applications on one host. It consists of ASCII letters and digits.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sends the access token with `SameSite=Strict`: who follows a link from elsewhere arrives logged
-    /// out.
+    /// Sets `SameSite=Strict` for the access token. A user who follows a link from another site
+    /// then arrives without a login.
     #[must_use]
     pub const fn strict(mut self) -> Self {
         self.access = SameSite::Strict;
         self
     }
 
-    /// For development on plain `http://localhost` alone: cookies named `insecure-…`, without `Secure`
-    /// and without prefixes, which browsers refuse there. It says so at the start, and requests for
-    /// any other host are answered 500 (`127.0.0.1` and `[::1]` count as `localhost`).
+    /// Sets cookies for development on plain `http://localhost` only. They are named `insecure-…`,
+    /// and have neither `Secure` nor the prefixes, which browsers reject without TLS. A warning is
+    /// logged at the start, and requests for any other host are answered with 500 (`127.0.0.1` and
+    /// `[::1]` count as `localhost`).
     #[must_use]
     pub const fn danger_plain_localhost(mut self) -> Self {
         self.development = true;
         self
     }
 
-    pub(in crate::axum) const fn is_development(&self) -> bool {
+    pub(crate) const fn is_development(&self) -> bool {
         self.development
     }
 
-    /// Whether its texts can stand in a header.
-    pub(in crate::axum) fn is_sound(&self) -> bool {
+    /// Whether the name and the path are valid in a header.
+    pub(crate) fn is_valid(&self) -> bool {
         let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b',';
         self.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
             && self.path.starts_with('/')
@@ -102,17 +104,17 @@ impl Cookies {
             && self.path.bytes().all(in_path)
     }
 
-    /// The value of this cookie as it came, if it came once.
-    pub(in crate::axum) fn read<'h>(
+    /// The value of this cookie. `None` if it is absent or empty.
+    pub(crate) fn read<'h>(
         &self,
         headers: &'h HeaderMap,
-        slot: Slot,
+        kind: CookieKind,
     ) -> Result<Option<&'h str>, Refusal> {
         let all = headers.get_all(COOKIE);
         if all.iter().map(HeaderValue::len).sum::<usize>() > MAX_COOKIE_BYTES {
             return Err(Refusal::HeaderTooLarge);
         }
-        let name = self.name_of(slot);
+        let name = self.name_of(kind);
         let pairs = all.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
         let mut values = pairs.filter_map(|pair| {
             let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
@@ -122,20 +124,20 @@ impl Cookies {
         if values.next().is_some() {
             return Err(Refusal::Ambiguous);
         }
-        // What is no text is no token: as empty as that of a cookie that was deleted.
+        // A value that is not UTF-8 counts as empty, like that of a deleted cookie.
         Ok(Some(str::from_utf8(value).unwrap_or_default()).filter(|value| !value.is_empty()))
     }
 
-    /// The `Set-Cookie` of a token that lives for so long, in whole seconds.
-    pub(in crate::axum) fn set(
+    /// The `Set-Cookie` for a token with this remaining lifetime, in whole seconds.
+    pub(crate) fn set(
         &self,
-        slot: Slot,
+        kind: CookieKind,
         value: &str,
         max_age: Duration,
     ) -> Option<HeaderValue> {
-        let (name, path, same_site) = match slot {
-            Slot::Access => (self.name_of(slot), "/", self.access),
-            Slot::Refresh => (self.name_of(slot), &*self.path, SameSite::Strict),
+        let (name, path, same_site) = match kind {
+            CookieKind::Access => (self.name_of(kind), "/", self.access),
+            CookieKind::Refresh => (self.name_of(kind), &*self.path, SameSite::Strict),
         };
         let secure = if self.development { "" } else { " Secure;" };
         let max_age = max_age.whole_seconds().max(0);
@@ -147,20 +149,20 @@ impl Cookies {
         Some(header)
     }
 
-    /// Whether browsers keep a cookie with this value (RFC 6265bis §5.7).
-    pub(in crate::axum) fn fits(&self, slot: Slot, value: &str) -> bool {
-        self.name_of(slot).len() + value.len() <= 4096
+    /// Whether browsers accept a cookie with this value (RFC 6265bis §5.7).
+    pub(crate) fn fits(&self, kind: CookieKind, value: &str) -> bool {
+        self.name_of(kind).len() + value.len() <= 4096
     }
 
-    /// The `Set-Cookie` that deletes it.
-    pub(in crate::axum) fn delete(&self, slot: Slot) -> Option<HeaderValue> {
-        self.set(slot, "", Duration::ZERO)
+    /// The `Set-Cookie` that deletes the cookie.
+    pub(crate) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
+        self.set(kind, "", Duration::ZERO)
     }
 
-    fn name_of(&self, slot: Slot) -> String {
-        let (prefix, what) = match slot {
-            Slot::Access => ("__Host-", "access"),
-            Slot::Refresh => ("__Secure-", "refresh"),
+    fn name_of(&self, kind: CookieKind) -> String {
+        let (prefix, what) = match kind {
+            CookieKind::Access => ("__Host-", "access"),
+            CookieKind::Refresh => ("__Secure-", "refresh"),
         };
         let prefix = if self.development { "insecure-" } else { prefix };
         match &*self.name {
@@ -184,7 +186,7 @@ mod tests {
     fn a_cookie_is_read_by_its_whole_name_and_once() {
         let read = |text: &'static [u8]| {
             let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(text).unwrap())]);
-            let value = Cookies::new().read(&headers, Slot::Refresh).map_err(|_| ());
+            let value = Cookies::new().read(&headers, CookieKind::Refresh).map_err(|_| ());
             value.map(|value| value.map(str::to_owned))
         };
         for none in

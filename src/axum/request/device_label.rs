@@ -1,10 +1,10 @@
-//! What a device is called, by its `User-Agent`.
+//! The label of a device, from its `User-Agent`.
 
 use http::{HeaderMap, header::USER_AGENT};
 
-/// A short name such as `Firefox on Linux`; of a program that is no known browser, what it calls
-/// itself first; `Unknown device` without any.
-pub(in crate::axum) fn label(headers: &HeaderMap) -> String {
+/// A short name such as `Firefox on Linux`. For a program that is not a known browser, it is the
+/// first word of the header; without the header, it is `Unknown device`.
+pub(crate) fn label(headers: &HeaderMap) -> String {
     let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let named = |names: &[(&str, &'static str)]| {
         names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
@@ -19,7 +19,7 @@ pub(in crate::axum) fn label(headers: &HeaderMap) -> String {
     }
 }
 
-/// Each names those below it as well.
+/// In this order: a browser's `User-Agent` also contains the marks of browsers further down.
 const BROWSERS: &[(&str, &str)] = &[
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

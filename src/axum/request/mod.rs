@@ -1,9 +1,9 @@
-//! Parts of a request.
+//! Parts of a request: headers, cookies, tokens, address.
 
-pub(in crate::axum) mod address;
-pub(in crate::axum) mod checks;
-pub(in crate::axum) mod cookies;
-pub(in crate::axum) mod csrf;
-pub(in crate::axum) mod device_label;
-pub(in crate::axum) mod origin;
-pub(in crate::axum) mod token;
+pub(crate) mod address;
+pub(crate) mod callers;
+pub(crate) mod cookies;
+pub(crate) mod csrf;
+pub(crate) mod device_label;
+pub(crate) mod origin;
+pub(crate) mod token;

@@ -1,4 +1,4 @@
-//! Same origin: the proof that a request with cookies comes from a page of the same site's.
+//! Proof of origin: whether a page of the same origin made a request.
 
 use http::{
     HeaderMap, HeaderName,
@@ -10,32 +10,32 @@ use http::{
 /// Fetch Metadata (W3C) §2.4.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What is taken for the same origin.
+/// The origins that count as the site's own.
 #[derive(Debug)]
-pub(in crate::axum) struct Origins {
-    /// Besides the request's own, as browsers write them: `https://app.example.com`.
-    pub(in crate::axum) trusted: Vec<String>,
-    /// That of the request's own host: `https` but for development.
-    pub(in crate::axum) scheme: &'static str,
+pub(crate) struct Origins {
+    /// Trusted besides the request's own, as browsers write them: `https://app.example.com`.
+    pub(crate) trusted: Vec<String>,
+    /// The scheme of the site's own origin: `https`, except in development.
+    pub(crate) scheme: &'static str,
 }
 
-/// What a browser says of where a request comes from.
+/// Where a request comes from, according to the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum Proof {
+pub(crate) enum Proof {
     Same,
     Other,
-    /// It says nothing: it is an old one, or none.
+    /// Neither header is present: an old browser, or another client.
     Unknown,
 }
 
 impl Origins {
-    /// `Sec-Fetch-Site` if it came, or else `Origin`: neither can be set by a page's scripts.
-    pub(in crate::axum) fn proof(&self, parts: &Parts) -> Proof {
+    /// Reads `Sec-Fetch-Site` if present, otherwise `Origin`. A page's scripts can set neither.
+    pub(crate) fn proof(&self, parts: &Parts) -> Proof {
         let origin = only(&parts.headers, &ORIGIN);
         let is_trusted = |origin: &str| self.trusted.iter().any(|trusted| trusted == origin);
         match (only(&parts.headers, &SEC_FETCH_SITE), origin) {
-            (Header::Twice, _) | (_, Header::Twice) => Proof::Other,
-            // `none`: not from a page at all, but typed, or a bookmark.
+            (Header::Ambiguous, _) | (_, Header::Ambiguous) => Proof::Other,
+            // `none`: from no page, but typed by the user or from a bookmark.
             (Header::Once("same-origin" | "none"), _) => Proof::Same,
             (_, Header::Once(origin)) if is_trusted(origin) => Proof::Same,
             (Header::Once(_), _) => Proof::Other,
@@ -53,29 +53,30 @@ impl Origins {
     }
 }
 
-/// Whether this is an origin as browsers write it (RFC 6454 §6.2), and not `null`, which is
-/// everybody's.
-pub(in crate::axum) fn is_origin(text: &str) -> bool {
+/// Whether this is an origin as browsers write it (RFC 6454 §6.2). `null` is not: any site can have
+/// it.
+pub(crate) fn is_origin(text: &str) -> bool {
     let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let in_host =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._:[]".contains(&byte);
     host.is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
 }
 
-/// Whether another site led to this request, as far as the browser says.
-pub(in crate::axum) fn is_cross_site(parts: &Parts) -> bool {
+/// Whether the browser says that another site caused this request.
+pub(crate) fn is_cross_site(parts: &Parts) -> bool {
     matches!(only(&parts.headers, &SEC_FETCH_SITE), Header::Once("cross-site"))
 }
 
-/// Whether a request of this kind changes nothing (RFC 9110 §9.2.1), and opens no WebSocket, which
-/// browsers let any page do. A proxy that asks for a check leaves `Upgrade` out of what it asks.
-pub(in crate::axum) fn is_safe(parts: &Parts) -> bool {
+/// Whether the request's method is safe (RFC 9110 §9.2.1) and it opens no WebSocket: browsers let
+/// any page open one. A proxy that asks for a check may omit `Upgrade`, so `Sec-WebSocket-Key`
+/// counts too.
+pub(crate) fn is_safe(parts: &Parts) -> bool {
     let opens = [UPGRADE, SEC_WEBSOCKET_KEY].iter().any(|name| parts.headers.contains_key(name));
     parts.method.is_safe() && !opens
 }
 
-/// The host that is asked, with its port if that is said: of HTTP/2's `:authority`, or the header.
-pub(in crate::axum) fn host_of(parts: &Parts) -> Option<&str> {
+/// The request's host, with its port if given: from HTTP/2's `:authority`, or from `Host`.
+pub(crate) fn host_of(parts: &Parts) -> Option<&str> {
     match (parts.uri.authority().map(Authority::as_str), only(&parts.headers, &HOST)) {
         (Some(authority), _) => Some(authority),
         (None, Header::Once(host)) => Some(host),
@@ -86,16 +87,16 @@ pub(in crate::axum) fn host_of(parts: &Parts) -> Option<&str> {
 enum Header<'h> {
     Absent,
     Once(&'h str),
-    /// Or not even text.
-    Twice,
+    /// Present more than once, or not text.
+    Ambiguous,
 }
 
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Header<'h> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Header::Absent,
-        (Some(value), None) => value.to_str().map_or(Header::Twice, Header::Once),
-        _ => Header::Twice,
+        (Some(value), None) => value.to_str().map_or(Header::Ambiguous, Header::Once),
+        _ => Header::Ambiguous,
     }
 }
 

@@ -1,29 +1,26 @@
-//! Where a request's token is: in one header (RFC 6750 §2.1) or in one cookie, and never in both.
+//! The access token of a request: in one header (RFC 6750 §2.1) or in one cookie, never in both.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-use super::cookies::Slot;
-use crate::{
-    axum::{Cookies, Refusal},
-    token::MAX_TOKEN_BYTES,
-};
+use super::cookies::{CookieKind, Cookies};
+use crate::{axum::refusal::Refusal, token::MAX_TOKEN_BYTES};
 
-/// What carried a token.
+/// The carrier of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::axum) enum Carrier {
-    /// Set by the client's own code: no other page can make a browser send it.
+pub(crate) enum Carrier {
+    /// Set by the client's own code. Another site's page cannot make a browser send it.
     Header,
-    /// Sent by the browser, whoever made it send the request.
+    /// Sent by the browser, even if another site's page caused the request.
     Cookie,
 }
 
-/// The text of the access token that came with a request, if one did.
-pub(in crate::axum) fn access<'h>(
+/// The text of the request's access token, and its carrier. `None` if there is no token.
+pub(crate) fn access<'h>(
     headers: &'h HeaderMap,
     cookies: Option<&Cookies>,
 ) -> Result<Option<(Carrier, &'h str)>, Refusal> {
     let cookie = match cookies {
-        Some(cookies) => cookies.read(headers, Slot::Access)?,
+        Some(cookies) => cookies.read(headers, CookieKind::Access)?,
         None => None,
     };
     match (bearer(headers)?, cookie) {
@@ -33,7 +30,7 @@ pub(in crate::axum) fn access<'h>(
     }
 }
 
-/// `Authorization: Bearer`. Another scheme is somebody else's, such as a proxy's `Basic`.
+/// The token of `Authorization: Bearer`. Other schemes are ignored: a proxy may use `Basic`.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };

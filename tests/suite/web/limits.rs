@@ -280,13 +280,13 @@ async fn the_peers_own_address_is_found_by_a_function() {
 
 #[tokio::test(start_paused = true)]
 async fn made_up_names_take_little_from_each_other_and_are_forgotten() {
-    // Past several cleanings, with one name in fifty in a drawer that another one uses.
+    // Past several cleanings, with one name in fifty in a bucket that another one uses.
     let limits = LoginLimits::new().without_addresses().per_account(at_once(1), seconds(3600));
     let world = world(limits);
     let taken = (0..40_000)
         .filter(|n| attempt(&world.web, &format!("user{n}"), "192.0.2.1").is_none())
         .count();
-    assert!(taken > 38_000, "few share a drawer: {taken}");
+    assert!(taken > 38_000, "few share a bucket: {taken}");
     assert!(attempt(&world.web, "user1", "192.0.2.1").is_some());
     advance(Duration::from_secs(3600)).await;
     assert!(attempt(&world.web, "user1", "192.0.2.1").is_none());

@@ -1,4 +1,4 @@
-//! The guard before services that are not axum's.
+//! A required login, before axum's services and others.
 
 use std::{
     convert::Infallible,
@@ -67,7 +67,7 @@ async fn only_verified_requests_reach_what_is_behind_it() {
         format!("__Host-access={}", tokens.access().expose()),
     );
     let plain = Plain::default();
-    let mut guarded = world.web.guard().layer(plain.clone());
+    let mut guarded = world.web.require_login().layer(plain.clone());
     let same = ("sec-fetch-site", "same-origin");
     for headers in [&[("authorization", &*bearer)][..], &[("cookie", &*cookie), same]] {
         let answer = guarded.call(asked(headers)).await.unwrap();
@@ -132,7 +132,7 @@ async fn the_one_that_is_ready_is_the_one_that_is_called() {
     let world = World::bearer();
     let tokens = world.start(ALICE).await;
     let bearer = format!("Bearer {}", tokens.access().expose());
-    let mut guarded = world.web.guard().layer(Once { is_ready: false });
+    let mut guarded = world.web.require_login().layer(Once { is_ready: false });
     for _ in 0..3 {
         std::future::poll_fn(|cx| guarded.poll_ready(cx)).await.unwrap();
         let answer = guarded.call(asked(&[("authorization", &bearer)])).await.unwrap();
@@ -151,7 +151,7 @@ async fn behind_it_the_session_is_there_without_another_look() {
     let world = World::bearer();
     let tokens = world.start(ALICE).await;
     let store = world.store.clone();
-    // Between the guard and the handler the store is gone.
+    // Between the layer and the handler the store is unreachable.
     let gone = axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             let store: MemoryStore = store.clone();
@@ -163,11 +163,11 @@ async fn behind_it_the_session_is_there_without_another_look() {
             }
         },
     );
-    let app = me().layer(gone).layer(world.web.guard());
+    let app = me().layer(gone).layer(world.web.require_login());
     let bearer = || get_("/me").bearer(tokens.access().expose());
     assert_eq!(send(&app, bearer()).await.is(200).body, ALICE);
-    // And so are the endpoints, whose session is their own to verify.
-    let app = me().layer(world.web.guard());
+    // So are the endpoints, which verify the token themselves.
+    let app = me().layer(world.web.require_login());
     send(&app, get_("/sessions").bearer(tokens.access().expose())).await.is(200);
     assert_eq!(send(&app, get_("/sessions")).await.is(401).body, "");
     assert_eq!(send(&app, ask("OPTIONS", "/me")).await.is(401).body, "");
@@ -178,7 +178,7 @@ async fn another_webs_session_is_not_taken_for_its_own() {
     let (outer, inner) = (World::bearer(), World::with(|web| web.cookies(Cookies::new())));
     let (alice, bob) = (outer.start(ALICE).await, inner.start(BOB).await);
     // They share a key and users of the same ids, and nothing that either has stored.
-    let app = me().layer(inner.web.layer()).layer(outer.web.guard());
+    let app = me().layer(inner.web.layer()).layer(outer.web.require_login());
     let by_header = |ask: super::Ask| ask.bearer(alice.access().expose());
     // For the inner web both came, and two are none.
     let both = by_header(get_("/me")).access_cookie(bob.access().expose());
@@ -186,11 +186,11 @@ async fn another_webs_session_is_not_taken_for_its_own() {
     let disabled = inner.store.edit(ALICE, |row| row.is_active = false);
     assert!(disabled);
     send(&app, by_header(get_("/me"))).await.fails(401, "invalid_token");
-    // The other way round, the guard nearest to the handler is the one that counts.
-    let app = me().layer(outer.web.guard()).layer(inner.web.layer());
+    // The other way round, the layer nearest to the handler is the one that counts.
+    let app = me().layer(outer.web.require_login()).layer(inner.web.layer());
     assert_eq!(send(&app, by_header(get_("/me"))).await.is(200).body, ALICE);
-    // Two guards: both must let through, and the inner one's session is given.
-    let app = me().layer(inner.web.guard()).layer(outer.web.guard());
+    // Two required logins: both must accept, and the inner one's session is given.
+    let app = me().layer(inner.web.require_login()).layer(outer.web.require_login());
     assert_eq!(send(&app, by_header(get_("/me"))).await.is(401).body, "");
     inner.store.edit(ALICE, |row| row.is_active = true);
     let web: &Web = &inner.web;
@@ -201,7 +201,7 @@ async fn another_webs_session_is_not_taken_for_its_own() {
 async fn a_guard_asks_for_the_proof_as_well() {
     let world = World::cookies();
     let tokens = world.start(ALICE).await;
-    let app = me().layer(world.web.guard());
+    let app = me().layer(world.web.require_login());
     let asked = || post_("/me").access_cookie(tokens.access().expose());
     assert_eq!(send(&app, asked()).await.is(403).body, "");
     assert_eq!(send(&app, asked().same_origin()).await.is(200).body, ALICE);

@@ -1,4 +1,4 @@
-//! Who may introspect tokens, and what they are told.
+//! The callers that may introspect tokens, and their HTTP Basic credentials.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-use crate::{axum::Refusal, bytes::constant_time};
+use crate::{axum::refusal::Refusal, bytes::constant_time};
 
-/// The least length of a caller's secret, in bytes: it is not stretched.
+/// The minimum length of a caller's secret, in bytes. Secrets are hashed without stretching.
 const MIN_SECRET_BYTES: usize = 32;
 
-/// Those who may, by digests of what they send.
+/// The authorised callers, as digests of their credentials.
 pub(crate) struct Callers(Vec<[u8; 32]>);
 
 impl Callers {
-    /// `None` if a secret is too short, or an id is empty.
+    /// Returns `None` if a secret is too short or an id is empty.
     pub(crate) fn new(callers: Vec<(String, String)>) -> Option<Self> {
         let digests = callers.into_iter().map(|(id, secret)| {
             (!id.is_empty() && secret.len() >= MIN_SECRET_BYTES).then(|| digest(&id, &secret))
@@ -23,10 +23,10 @@ impl Callers {
         digests.collect::<Option<_>>().map(Self)
     }
 
-    /// HTTP Basic, its parts encoded as RFC 6749 §2.3.1 says.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// Checks the request's HTTP Basic credentials, encoded according to RFC 6749 §2.3.1.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let presented = basic(headers).ok_or(Refusal::UnknownCaller)?;
-        // All are compared, whichever it is.
+        // Compare all, so that the time does not depend on which one matches.
         let is_known = self
             .0
             .iter()

@@ -1,0 +1,167 @@
+//! Checks before a call: token, origin, rate limits; recording of refusals.
+
+use http::request::Parts;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    limits::Account,
+    misconfigured::Misconfigured,
+    refusal::Refusal,
+    request::{
+        cookies::{CookieKind, Cookies},
+        csrf,
+        origin::{self, Proof},
+        token::{self, Carrier},
+    },
+    web::Web,
+};
+use crate::{
+    authority::session::Session,
+    binding::context::Context,
+    rejection::Stage,
+    service::ServiceError,
+    store::StoredUser,
+    token::{RefreshToken, Token, purpose::Access},
+    user::User,
+};
+
+/// A refusal that is not yet counted and logged, and the user's id if the token is genuine.
+pub(super) struct Unrecorded {
+    pub(super) refusal: Refusal,
+    user: Option<String>,
+}
+
+impl<F, C> Web<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// The access token of the request, after the check of its origin; and whether the token in
+    /// [`csrf::CSRF_HEADER`] must still be checked, which needs the verified session.
+    pub(super) fn checked_token(
+        &self,
+        request: &Parts,
+    ) -> Result<(Token<Access<C>>, bool), Refusal> {
+        self.check_host(request)?;
+        let presented = token::access(&request.headers, self.cookies())?;
+        let (carrier, text) = presented.ok_or(Refusal::NoToken)?;
+        let proof = match carrier {
+            Carrier::Cookie if !origin::is_safe(request) => self.0.origins.proof(request),
+            _ => Proof::Same,
+        };
+        let needs_csrf_token = match proof {
+            Proof::Same => false,
+            Proof::Unknown if csrf::header(request).is_some() => true,
+            _ => return Err(Refusal::CrossSite),
+        };
+        Ok((Token::new(text).in_context(self.context(request)), needs_csrf_token))
+    }
+
+    /// Verifies the request's token with this function.
+    pub(super) async fn verify_with(
+        &self,
+        request: &Parts,
+        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Session<StoredUser<F>, C>, ServiceError>,
+    ) -> Result<Session<StoredUser<F>, C>, Unrecorded> {
+        let (token, needs_csrf_token) = self.checked_token(request)?;
+        let session = match verify(&token).await {
+            Ok(session) => session,
+            Err(error) => {
+                let user = is_genuine(&error).then(|| token.danger_unverified_subject()).flatten();
+                return Err(Unrecorded { refusal: error.into(), user });
+            }
+        };
+        if needs_csrf_token && !self.has_csrf_token(request, &session) {
+            let user = Some(session.user().id().to_owned());
+            return Err(Unrecorded { refusal: Refusal::CrossSite, user });
+        }
+        Ok(session)
+    }
+
+    pub(super) fn count_attempt(
+        &self,
+        request: &Parts,
+        account: Account<'_>,
+    ) -> Result<(), Refusal> {
+        self.0.limits.attempt(account, || self.0.address.of(request))
+    }
+
+    /// Checks that a page of this origin made the request. Only with cookies, and only for a
+    /// request that may change something.
+    pub(super) fn check_origin(&self, request: &Parts) -> Result<(), Refusal> {
+        self.check_host(request)?;
+        let needs_proof = self.cookies().is_some() && !origin::is_safe(request);
+        match needs_proof && self.0.origins.proof(request) != Proof::Same {
+            true => Err(Refusal::CrossSite),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that cookies for development are used only on `localhost`.
+    fn check_host(&self, request: &Parts) -> Result<(), Refusal> {
+        let is_development = self.cookies().is_some_and(Cookies::is_development);
+        match is_development && !origin::host_of(request).is_some_and(is_localhost) {
+            true => Err(Misconfigured::NotLocalhost.into()),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn refresh_cookie(&self, request: &Parts) -> Result<Option<RefreshToken>, Refusal> {
+        let Some(cookies) = self.cookies() else { return Ok(None) };
+        Ok(cookies.read(&request.headers, CookieKind::Refresh)?.map(RefreshToken::new))
+    }
+
+    pub(super) fn cookies(&self) -> Option<&Cookies> {
+        self.0.cookies.as_deref()
+    }
+
+    pub(super) fn context(&self, request: &Parts) -> Context {
+        (self.0.context)(request)
+    }
+
+    fn has_csrf_token(&self, request: &Parts, session: &Session<StoredUser<F>, C>) -> bool {
+        let authority = self.service().authority();
+        csrf::header(request).is_some_and(|value| csrf::is_valid(&authority, session, value))
+    }
+
+    /// Counts and logs a refusal.
+    pub(super) fn record(&self, unrecorded: Unrecorded) -> Refusal {
+        self.0.metrics.record(&unrecorded.refusal, unrecorded.user.as_deref());
+        unrecorded.refusal
+    }
+
+    /// Counts and logs the refusal if the outcome is one, with the user's id if the request is
+    /// verified.
+    pub(super) fn recorded<T>(
+        &self,
+        outcome: Result<T, Refusal>,
+        session: Option<&Session<StoredUser<F>, C>>,
+    ) -> Result<T, Refusal> {
+        if let Err(refusal) = &outcome {
+            self.0.metrics.record(refusal, session.map(|session| session.user().id()));
+        }
+        outcome
+    }
+}
+
+impl From<Refusal> for Unrecorded {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, user: None }
+    }
+}
+
+/// Whether the error came after the check of the guard. The user's id in the token is then genuine.
+pub(super) fn is_genuine(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Rejected(rejection) => rejection.stage() > Stage::Guard,
+        _ => true,
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]"
+}

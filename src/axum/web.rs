@@ -1,0 +1,138 @@
+//! [`Web`]: a service and the settings of its transport.
+
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+
+use super::{
+    limits::Limits,
+    metrics::Metrics,
+    request::{address::ClientAddress, callers::Callers, cookies::Cookies, origin::Origins},
+};
+use crate::{
+    binding::context::Context,
+    live::Live,
+    service::Service,
+    store::{StoreError, StoredUser},
+    token::purpose::NoClaims,
+};
+
+/// A service on the web. The [layer](Self::layer) puts it into each request. A clone is cheap and
+/// shares all state.
+///
+/// `F` is the type of the application's fields in a user's row, and `C` the type of the private
+/// claims of access tokens, as in [`Service`]. As an extractor it gives the layer's `Web` to the
+/// application's own handlers.
+///
+/// # Example
+///
+/// ```
+/// use axum::{
+///     Form, Router,
+///     http::{StatusCode, request::Parts},
+///     response::{Html, IntoResponse, Redirect, Response},
+///     routing::post,
+/// };
+/// use relatch::{
+///     axum::{Refusal, Web},
+///     service::ServiceError,
+/// };
+/// use serde::Deserialize;
+///
+/// # const AGAIN: &str = "";
+///
+/// #[derive(Deserialize)]
+/// struct Login {
+///     name: String,
+///     password: String,
+/// }
+///
+/// /// Redirects to a page after a login, and otherwise shows the form again.
+/// async fn login(
+///     web: Web,
+///     request: Parts,
+///     Form(form): Form<Login>,
+/// ) -> Result<Response, Refusal> {
+///     match web.login(&request, &form.name.to_lowercase(), &form.password).await {
+///         Ok(grant) => Ok((grant, Redirect::to("/")).into_response()),
+///         Err(Refusal::Service(ServiceError::LoginRefused(_))) => {
+///             Ok((StatusCode::UNAUTHORIZED, Html(AGAIN)).into_response())
+///         }
+///         Err(refusal) => Err(refusal), // too many attempts, store unreachable, cross-site request…
+///     }
+/// }
+///
+/// # fn app() -> Router {
+/// Router::new().route("/login", post(login))
+/// # }
+/// ```
+pub struct Web<F = (), C = NoClaims>(pub(super) Arc<Inner<F, C>>);
+
+pub(super) struct Inner<F, C> {
+    pub(super) service: Service<F, C>,
+    pub(super) cookies: Option<Arc<Cookies>>,
+    pub(super) origins: Origins,
+    pub(super) address: ClientAddress,
+    pub(super) context: ReadContext,
+    pub(super) limits: Limits,
+    pub(super) live: Live<StoredUser<F>, StoreError>,
+    pub(super) login_page: String,
+    pub(super) callers: Callers,
+    pub(super) metrics: Metrics,
+}
+
+/// Reads the context of a request, to which tokens are bound.
+pub(super) type ReadContext = Box<dyn Fn(&Parts) -> Context + Send + Sync>;
+
+impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
+    /// The service, for calls without a request.
+    #[must_use]
+    pub fn service(&self) -> &Service<F, C> {
+        &self.0.service
+    }
+
+    /// The [`Live`] that [`LiveSession`](super::LiveSession) uses for open connections. Needed for
+    /// [`Live::replace_authority`].
+    #[must_use]
+    pub fn live(&self) -> &Live<StoredUser<F>, StoreError> {
+        &self.0.live
+    }
+
+    /// The number of refused requests since the start, by reason. The reason is one of a fixed set
+    /// of names in snake case, suitable as a metric's label.
+    ///
+    /// # Security
+    ///
+    /// Do not show the reasons on a public route.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::axum::Web;
+    ///
+    /// /// For Prometheus: `relatch_refused_total{reason="bad_signature"} 3`.
+    /// async fn metrics(web: Web) -> String {
+    ///     let line = |(reason, count)| format!("relatch_refused_total{{reason=\"{reason}\"}} {count}\n");
+    ///     web.refused().into_iter().map(line).collect()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn refused(&self) -> Vec<(&'static str, u64)> {
+        self.0.metrics.counts()
+    }
+}
+
+impl<F, C> Clone for Web<F, C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F, C> fmt::Debug for Web<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web")
+            .field("service", &self.0.service)
+            .field("cookies", &self.0.cookies)
+            .finish_non_exhaustive()
+    }
+}
