@@ -69,7 +69,6 @@ mod authenticate;
 mod builder;
 #[cfg(feature = "cache")]
 mod cache;
-mod changes;
 mod client;
 mod devices;
 mod error;
@@ -89,7 +88,6 @@ use std::{
 pub use self::cache::{CachePolicy, CachePolicyError};
 pub use self::{
     builder::ServiceBuilder,
-    changes::Changes,
     client::Client,
     error::{LoginRefusal, ServiceError},
     one_time::OneTime,
@@ -99,7 +97,11 @@ use self::{
     passwords::Passwords,
     records::Records,
 };
-use crate::{authority::Authority, store::UserStore, token::purpose::NoClaims};
+use crate::{
+    authority::Authority,
+    store::{Changes, UserStore},
+    token::purpose::NoClaims,
+};
 
 /// An authority joined with a store of users: what an application holds. A clone is cheap and the
 /// same. Make one for the process: what one service changes, another one's cache does not see.
@@ -145,7 +147,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         *self.0.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
     }
 
-    /// Where this service is told of changes that were not made through it.
+    /// The handle by which this service is notified of changes that were not made through it.
     pub fn changes(&self) -> Changes {
         Changes::new(Arc::clone(&self.0.records) as _)
     }

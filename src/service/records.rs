@@ -9,10 +9,9 @@ use tokio::{
 
 #[cfg(feature = "cache")]
 use super::cache::{Cache, CachePolicy};
-use super::changes::Sink;
 use crate::{
     live::Revocations,
-    store::{ErasedStore, Key, Record, StoreError, StoredUser, Update},
+    store::{ChangeSink, ErasedStore, Key, Record, StoreError, StoredUser, Update},
 };
 
 /// The store, with what is kept of it in memory and who is to hear of changes.
@@ -230,7 +229,7 @@ impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
 }
 
 /// The cache first, so that a guard that is told finds the new record.
-impl<F: Clone + Send + Sync + 'static> Sink for Records<F> {
+impl<F: Clone + Send + Sync + 'static> ChangeSink for Records<F> {
     fn changed(&self, id: &str) {
         self.forget(id);
         self.revocations.publish(id);

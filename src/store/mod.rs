@@ -107,6 +107,7 @@
 //! # }
 //! ```
 
+mod changes;
 mod conformance;
 mod erased;
 mod error;
@@ -129,7 +130,9 @@ pub use self::sql::{
 };
 #[cfg(feature = "postgres")]
 pub use self::sql::{listener::Listener, postgres::PostgresStore};
+pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
 pub use self::{
+    changes::Changes,
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::{Lanes, LanesError},
@@ -137,7 +140,6 @@ pub use self::{
     row::{Columns, Key, NewUser, Row, Update, UserEpoch},
     stored_user::StoredUser,
 };
-pub(crate) use self::{erased::ErasedStore, stored_user::Record};
 
 /// Where users' records are kept.
 ///

@@ -15,7 +15,7 @@ use crate::live::{MAX_BOUND, MIN_BOUND};
 /// outlives the bump, silently (ASP.NET Core #51450, better-auth #6893).
 ///
 /// - What this process changes by itself, and what it is told of through
-///   [`Changes`](crate::service::Changes), counts at once.
+///   [`Changes`](crate::store::Changes), counts at once.
 /// - The lag of a replica would add to it: the store reads the primary.
 /// - A record's age counts from before its read began, on a monotonic clock. A read that takes as
 ///   long as this is a failed one.

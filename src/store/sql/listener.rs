@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{service::Changes, store::PostgresStore};
+use crate::store::{Changes, PostgresStore};
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Listens for what other processes revoke, and tells it to this one's service, until the

@@ -156,7 +156,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// a group's counter, and a group that comes or goes. With [`migrate`](Self::migrate) run before.
     ///
     /// Without them the application tells of its own changes itself, by
-    /// [`Changes`](crate::service::Changes) or `pg_notify`. Each time, the table is locked for a
+    /// [`Changes`](crate::store::Changes) or `pg_notify`. Each time, the table is locked for a
     /// moment against writers, who are waited for at most 2 seconds: let it be part of a deployment,
     /// rather than of each start. Several processes may run it at once.
     ///
