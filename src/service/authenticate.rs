@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 use tokio::time::Instant;
 
-use super::{Service, ServiceError, records::Found, transact::to_the_end};
+use super::{Service, ServiceError, found::Found, transact::to_the_end};
 use crate::{
     authority::{SessionTokens, session::Session},
     live::{BoundError, Live},

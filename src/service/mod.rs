@@ -72,6 +72,7 @@ mod cache;
 mod client;
 mod devices;
 mod error;
+mod found;
 mod login;
 mod one_time;
 mod passwords;

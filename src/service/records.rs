@@ -9,6 +9,7 @@ use tokio::{
 
 #[cfg(feature = "cache")]
 use super::cache::{Cache, CachePolicy};
+use super::found::Found;
 use crate::{
     live::Revocations,
     store::{ChangeSink, ErasedStore, Key, Record, StoreError, StoredUser, Update},
@@ -26,20 +27,6 @@ pub(super) struct Records<F> {
 struct Source<F> {
     store: Arc<dyn ErasedStore<F>>,
     patience: Duration,
-}
-
-/// A user's record, or that there is no such user, and how old that is.
-pub(super) struct Found<F> {
-    pub(super) user: Option<StoredUser<F>>,
-    /// From before the read began.
-    pub(super) began: Instant,
-}
-
-#[cfg(feature = "cache")]
-impl<F> Clone for Found<F> {
-    fn clone(&self) -> Self {
-        Self { user: self.user.clone(), began: self.began }
-    }
 }
 
 /// A change of one user's row.

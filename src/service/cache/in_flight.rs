@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::{service::records::Found, store::StoreError};
+use crate::{service::found::Found, store::StoreError};
 
 /// The reads under way. A read that is not in here has been overtaken: the record was changed, or
 /// may have been, after it began.

@@ -22,7 +22,7 @@ use tokio::{
 
 use self::in_flight::{Flights, Landed, Outcome};
 pub use self::policy::{CachePolicy, CachePolicyError};
-use super::records::Found;
+use super::found::Found;
 use crate::store::{StoreError, StoredUser};
 
 /// The shortest time between two reads that confirm a verdict on the same user.
