@@ -26,6 +26,9 @@ const TIMEOUT: StdDuration = StdDuration::from_secs(5);
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
 
+    /// How this database writes the statements.
+    fn dialect(&self) -> Dialect;
+
     /// How many rows it changed. It gives up at this instant.
     fn execute(
         &self,
@@ -76,24 +79,20 @@ struct Shared<F> {
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(super) fn new(
-        driver: D,
-        table: &UsersTable<F>,
-        dialect: &Dialect,
-    ) -> Result<Self, UsersTableError> {
+    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, UsersTableError> {
         let (names, read) = table.checked()?;
-        let statements = Statements::new(&names, dialect);
-        let shared = Arc::new(Shared { names, read, statements });
-        Ok(Self { driver, shared, timeout: TIMEOUT })
+        Ok(Self::over(driver, names, read, TIMEOUT))
     }
 
-    /// The same over other statements.
+    /// The same store over another driver, whose statements may differ.
     #[cfg(feature = "postgres")]
-    pub(super) fn with_dialect(self, dialect: &Dialect) -> Self {
-        let names = self.shared.names.clone();
-        let statements = Statements::new(&names, dialect);
-        let shared = Arc::new(Shared { names, read: self.shared.read, statements });
-        Self { shared, ..self }
+    pub(super) fn with_driver(self, driver: D) -> Self {
+        Self::over(driver, self.shared.names.clone(), self.shared.read, self.timeout)
+    }
+
+    fn over(driver: D, names: Names, read: ReadFields<F>, timeout: StdDuration) -> Self {
+        let statements = Statements::new(&names, &driver.dialect());
+        Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout }
     }
 
     pub(super) fn with_timeout(self, timeout: Duration) -> Self {

@@ -55,8 +55,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub fn listen_with(&self, tell: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
         let is_connected = Arc::new(AtomicBool::new(false));
         let ear = Ear {
-            pool: self.engine().driver().0.clone(),
-            channel: self.channel_name().as_str().to_owned(),
+            pool: self.engine().driver().pool.clone(),
+            channel: self.engine().driver().channel.as_str().to_owned(),
             tell: Box::new(move |user_id| {
                 // A panic of the application's ends this news, not the listening.
                 let _ = catch_unwind(AssertUnwindSafe(|| tell(user_id)));

@@ -99,7 +99,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, postgres::classify);
         let names = self.engine().names();
-        let mut transaction = self.engine().driver().0.begin().await.map_err(failed)?;
+        let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
         for statement in POSTGRES_BEGIN {
             run_postgres(&mut transaction, statement.to_owned()).await.map_err(failed)?;
         }
@@ -165,11 +165,11 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// [`StoreError`]: nothing was changed, or it is not known.
     pub async fn migrate_triggers(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, postgres::classify);
-        let mut transaction = self.engine().driver().0.begin().await.map_err(failed)?;
+        let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
         for statement in POSTGRES_BEGIN {
             run_postgres(&mut transaction, statement.to_owned()).await.map_err(failed)?;
         }
-        for statement in postgres_triggers(self.engine().names(), self.channel_name()) {
+        for statement in postgres_triggers(self.engine().names(), &self.engine().driver().channel) {
             run_postgres(&mut transaction, statement).await.map_err(failed)?;
         }
         Ok(transaction.commit().await.map_err(failed)?)
@@ -179,7 +179,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     #[must_use]
     pub fn triggers_sql(&self) -> String {
         let mut statements = vec![POSTGRES_LOCK.to_owned()];
-        statements.extend(postgres_triggers(self.engine().names(), self.channel_name()));
+        statements
+            .extend(postgres_triggers(self.engine().names(), &self.engine().driver().channel));
         script(&statements)
     }
 }

@@ -11,6 +11,7 @@ pub(super) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 mod statements;
+mod store;
 pub(super) mod users_table;
 
 pub use self::name::UsersTableError;

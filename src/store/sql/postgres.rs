@@ -7,11 +7,13 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
-use time::Duration;
 use tokio::time::{Instant, error::Elapsed, timeout_at};
 
-use super::{Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, timed_out};
-use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError};
+use super::{
+    Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
+    timed_out,
+};
+use crate::store::{StoreError, UsersTable, UsersTableError};
 
 /// Users in a table of PostgreSQL (14 or later): for many machines. A clone is cheap and the same.
 ///
@@ -31,10 +33,7 @@ use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable,
 /// # Ok(())
 /// # }
 /// ```
-pub struct PostgresStore<F = ()> {
-    engine: Engine<PostgresDriver, F>,
-    channel: Name,
-}
+pub struct PostgresStore<F = ()>(Engine<PostgresDriver, F>);
 
 /// A connection that was not used for longer is asked whether it still lives.
 const IDLE: StdDuration = StdDuration::from_secs(1);
@@ -100,9 +99,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// [`UsersTableError`]
     pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
-        let channel = Name::fixed(CHANNEL);
-        let dialect = Dialect::Postgres { channel: channel.clone() };
-        Ok(Self { engine: Engine::new(PostgresDriver(pool), &table, &dialect)?, channel })
+        let driver = PostgresDriver { pool, channel: Name::fixed(CHANNEL) };
+        Ok(Self(Engine::new(driver, &table)?))
     }
 
     /// The channel on which revocations are told and listened for: otherwise `relatch`. It is the
@@ -113,116 +111,41 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// [`UsersTableError`]
     pub fn channel(self, channel: &str) -> Result<Self, UsersTableError> {
         let channel = Name::parse("the channel", channel)?;
-        let dialect = Dialect::Postgres { channel: channel.clone() };
-        Ok(Self { engine: self.engine.with_dialect(&dialect), channel })
-    }
-
-    /// How long a call takes at most before it fails as unreachable: otherwise 5 seconds.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self { engine: self.engine.with_timeout(timeout), ..self }
-    }
-
-    /// Checks that the table is as it was described: at the start, rather than at the first login.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], of the kind [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column
-    /// is missing or mistyped.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        self.read(Key::Login("")).await.map(drop)
+        let driver = PostgresDriver { channel, ..self.0.driver().clone() };
+        Ok(Self(self.0.with_driver(driver)))
     }
 
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
-        &self.engine().driver().0
-    }
-
-    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
-    /// changes.
-    ///
-    /// It writes the id, the login, the version, the hash and the secret. Where a table of the
-    /// application's own has other columns that must not be `NULL`, the application inserts its
-    /// users itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: whether it was inserted is not known, unless it is
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
-    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
-        self.engine.insert(&user).await
-    }
-
-    pub(super) const fn engine(&self) -> &Engine<PostgresDriver, F> {
-        &self.engine
-    }
-
-    pub(super) const fn channel_name(&self) -> &Name {
-        &self.channel
+        &self.0.driver().pool
     }
 }
 
-impl<F: Clone + Send + Sync + 'static> UserStore for PostgresStore<F> {
-    type Fields = F;
-
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
-        self.engine.read(key).await
-    }
-
-    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        self.engine.compare_and_set(update).await
-    }
-
-    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.engine.delete(id).await
-    }
-
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.engine.bump_version(id, at_least).await
-    }
-
-    async fn bump_epoch(
-        &self,
-        kind: &str,
-        instance: &str,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.engine.bump_epoch(kind, instance, at_least).await
-    }
-
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.engine.disable(id, at_least).await
-    }
-
-    async fn enable(
-        &self,
-        id: &str,
-        version: Option<i64>,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.engine.enable(id, version, at_least).await
-    }
-}
-
-impl<F> Clone for PostgresStore<F> {
-    fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), channel: self.channel.clone() }
-    }
-}
+store_over_engine!(PostgresStore, PostgresDriver);
 
 impl<F> fmt::Debug for PostgresStore<F> {
     /// Without the connection's options, which hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("PostgresStore")
+            .field("channel", &self.0.driver().channel)
+            .finish_non_exhaustive()
     }
 }
 
+/// Runs the statements, and notifies of revocations on the channel.
 #[derive(Clone)]
-pub(super) struct PostgresDriver(pub(crate) PgPool);
+pub(super) struct PostgresDriver {
+    pub(super) pool: PgPool,
+    pub(super) channel: Name,
+}
 
 impl Driver for PostgresDriver {
     type Row = PgRow;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres { channel: self.channel.clone() }
+    }
 
     async fn execute(
         &self,
@@ -249,7 +172,7 @@ impl Driver for PostgresDriver {
 
 impl PostgresDriver {
     async fn acquire(&self, until: Instant) -> Result<Connection, Failure> {
-        let connection = timeout_at(until, self.0.acquire()).await;
+        let connection = timeout_at(until, self.pool.acquire()).await;
         let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
         connection.map_err(|error| Failure::new(&error, classify))
     }

@@ -10,11 +10,12 @@ use sqlx::{
         SqliteSynchronous,
     },
 };
-use time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Cells, Dialect, Driver, Engine, Failure, Fault, Param, timed_out};
-use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError};
+use super::{
+    Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
+};
+use crate::store::{StoreError, UsersTable, UsersTableError};
 
 /// Users in a table of an SQLite file: for one machine. A clone is cheap and the same.
 ///
@@ -81,98 +82,17 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     ///
     /// [`UsersTableError`]
     pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
-        Ok(Self(Engine::new(SqliteDriver(pool), &table, &Dialect::Sqlite)?))
-    }
-
-    /// How long a call takes at most before it fails as unreachable: otherwise 5 seconds.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// Checks that the table is as it was described: at the start, rather than at the first login.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], of the kind [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column
-    /// is missing or mistyped.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        self.read(Key::Login("")).await.map(drop)
+        Ok(Self(Engine::new(SqliteDriver(pool), &table)?))
     }
 
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
-        &self.engine().driver().0
-    }
-
-    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
-    /// changes.
-    ///
-    /// It writes the id, the login, the version, the hash and the secret. Where a table of the
-    /// application's own has other columns that must not be `NULL`, the application inserts its
-    /// users itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: whether it was inserted is not known, unless it is
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
-    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
-        self.0.insert(&user).await
-    }
-
-    pub(super) const fn engine(&self) -> &Engine<SqliteDriver, F> {
-        &self.0
+        &self.0.driver().0
     }
 }
 
-impl<F: Clone + Send + Sync + 'static> UserStore for SqliteStore<F> {
-    type Fields = F;
-
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
-        self.0.read(key).await
-    }
-
-    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        self.0.compare_and_set(update).await
-    }
-
-    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.0.delete(id).await
-    }
-
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.0.bump_version(id, at_least).await
-    }
-
-    async fn bump_epoch(
-        &self,
-        kind: &str,
-        instance: &str,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.0.bump_epoch(kind, instance, at_least).await
-    }
-
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.0.disable(id, at_least).await
-    }
-
-    async fn enable(
-        &self,
-        id: &str,
-        version: Option<i64>,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.0.enable(id, version, at_least).await
-    }
-}
-
-impl<F> Clone for SqliteStore<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
+store_over_engine!(SqliteStore, SqliteDriver);
 
 impl<F> fmt::Debug for SqliteStore<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,10 +101,14 @@ impl<F> fmt::Debug for SqliteStore<F> {
 }
 
 #[derive(Clone)]
-pub(super) struct SqliteDriver(pub(crate) SqlitePool);
+pub(super) struct SqliteDriver(pub(super) SqlitePool);
 
 impl Driver for SqliteDriver {
     type Row = SqliteRow;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
 
     async fn execute(
         &self,
