@@ -3,10 +3,9 @@
 use super::{
     Service, ServiceError,
     records::Write,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact},
 };
 use crate::{
-    authority::decision::Committed,
     counter::Counter,
     store::{Key, StoredUser},
     user::RecordError,
@@ -99,19 +98,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
         let hash = self.0.passwords.hash(new).await?;
         let authority = self.authority();
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = self.0.records.read(Key::Id(user_id)).await?;
-            let read = read.ok_or(ServiceError::NoSuchUser)?;
-            let edited = read.with_password(&hash)?;
-            let decision = authority.log_out_everywhere(edited.user())?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+        transact!(self, Key::Id(user_id), |read| {
+            let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;
+            Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
+        })
     }
 
     async fn write(&self, write: Write) -> Result<(), ServiceError> {

@@ -5,10 +5,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Service, ServiceError,
     login::Checked,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact, verified},
 };
 use crate::{
-    authority::{Authority, SessionTokens, decision::Committed, session::Session},
+    authority::{SessionTokens, session::Session},
     rejection::{Reason, Rejection, Stage},
     sessions::{SessionId, SessionInfo},
     store::{Key, Record, StoredUser},
@@ -125,21 +125,14 @@ where
         &self,
         token: &Token<Access<C>>,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
+        let user_id = self.authority().open(token)?.user_id().to_owned();
+        transact!(self, Key::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = self.on_the_primary(&authority, token).await?;
+            let (session, read) = verified(&authority, token, read)?;
             let claims = (self.0.claims)(read.user());
-            let issue = authority.issue::<Access<C>>(session.user(), &claims);
-            let decision = issue.log_out_others(&session)?;
-            let edited = read.clone();
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+            let issue = authority.issue::<Access<C>>(*session.user(), &claims);
+            Proposal::unedited(issue.log_out_others(&session)?, read)
+        })
     }
 
     /// Whether this is the password of the token's user: before what
@@ -158,8 +151,11 @@ where
         token: &Token<Access<C>>,
         password: &str,
     ) -> Result<(), ServiceError> {
-        let (_, read) = self.on_the_primary(&self.authority(), token).await?;
-        Checked::default().check_present(self, &read, password).await
+        let authority = self.authority();
+        let user_id = authority.open(token)?.user_id().to_owned();
+        let read = self.0.records.read(Key::Id(&user_id)).await?;
+        let (_, read) = verified(&authority, token, read.as_ref())?;
+        Checked::default().check_present(self, read, password).await
     }
 
     /// Changes the user's password, for which the present one is asked. All other devices are logged
@@ -179,12 +175,11 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
         let mut hash = None;
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
+        let user_id = self.authority().open(token)?.user_id().to_owned();
+        transact!(self, Key::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = self.on_the_primary(&authority, token).await?;
-            checked.check_present(self, &read, present).await?;
+            let (session, read) = verified(&authority, token, read)?;
+            checked.check_present(self, read, present).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
                 none => none.insert(self.0.passwords.hash(new).await?),
@@ -192,13 +187,8 @@ where
             let edited = read.with_password(hash)?;
             let claims = (self.0.claims)(edited.user());
             let issue = authority.issue::<Access<C>>(edited.user(), &claims);
-            let decision = issue.change_password(&session)?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+            Proposal { decision: issue.change_password(&session)?, edited }
+        })
     }
 
     /// Asks for the password once more, before something grave, and starts this device's session anew:
@@ -247,36 +237,18 @@ where
         password: Option<&str>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
+        let user_id = self.authority().open(token)?.user_id().to_owned();
+        transact!(self, Key::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = self.on_the_primary(&authority, token).await?;
+            let (session, read) = verified(&authority, token, read)?;
             if let Some(password) = password {
-                checked.check_present(self, &read, password).await?;
+                checked.check_present(self, read, password).await?;
             }
-            let edited = checked.rehashed(&read)?;
+            let edited = checked.rehashed(read)?;
             let claims = (self.0.claims)(edited.user());
             let issue = authority.issue::<Access<C>>(edited.user(), &claims);
-            let decision = issue.restart_session(&session)?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
-    }
-
-    /// Verified anew at each attempt: what was changed meanwhile may have been this session.
-    async fn on_the_primary(
-        &self,
-        authority: &Authority,
-        token: &Token<Access<C>>,
-    ) -> Result<(Session<StoredUser<F>, C>, Record<F>), ServiceError> {
-        let opened = authority.open(token)?;
-        let read = self.0.records.read(Key::Id(opened.user_id())).await?;
-        let session = opened.verify(read.as_ref().map(|read| read.user().clone()))?;
-        Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
+            Proposal { decision: issue.restart_session(&session)?, edited }
+        })
     }
 }
 

@@ -5,13 +5,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact},
 };
 use crate::{
-    authority::{
-        IssueError, SessionTokens,
-        decision::{Committed, Decision},
-    },
+    authority::{IssueError, SessionTokens, decision::Decision},
     password::PasswordError,
     store::{Key, Record},
     token::purpose::Access,
@@ -48,25 +45,17 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
         let mut checked = Checked::default();
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = self.0.records.read(Key::Login(login)).await?;
-            checked.check(self, read.as_ref(), password).await?;
+        transact!(self, Key::Login(login), |read| {
+            checked.check(self, read, password).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
             };
             if !read.user().is_active() {
                 return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
             }
-            let edited = checked.rehashed(&read)?;
-            let decision = self.session_for(&edited, &client)?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+            let edited = checked.rehashed(read)?;
+            Proposal { decision: self.session_for(&edited, &client)?, edited }
+        })
     }
 
     /// Starts a session for a user whom the application itself has authenticated: by a passkey, by

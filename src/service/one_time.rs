@@ -6,13 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Client, Service, ServiceError,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact},
 };
 use crate::{
-    authority::{
-        Authority, OpenedOnce, Peeked, SessionTokens, Used,
-        decision::{Committed, Decision},
-    },
+    authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used, decision::Decision},
     binding::context::Context,
     rejection::VerifyError,
     store::{Key, Record, StoredUser},
@@ -186,16 +183,13 @@ where
         let mut opened = authority.open_once(token)?;
         let id = opened.user_id().to_owned();
         let mut hash = None;
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = service.0.records.read(Key::Id(&id)).await?;
+        transact!(service, Key::Id(&id), |read| {
             let read = read.ok_or(opened.unknown_user())?;
             if let Some(context) = &context {
                 opened.in_context(context(read.user()));
             }
             if let (Some(new), None) = (password, &hash) {
-                // Before the work of a hash is done for it.
+                // Refused before the work of a hash is done for it.
                 opened.peek(read.user())?;
                 hash = Some(service.0.passwords.hash(new).await?);
             }
@@ -203,12 +197,9 @@ where
                 Some(hash) => read.with_password(hash)?,
                 None => read.clone(),
             };
-            let used = use_up(&authority, &opened, &read, &edited)?;
-            let proposal = Proposal { decision: then(&edited, used)?, edited };
-            if let Committed::Stored(outcome) = service.commit(&read, proposal).await? {
-                return Ok(outcome);
-            }
-        }
+            let used = use_up(&authority, &opened, read, &edited)?;
+            Proposal { decision: then(&edited, used)?, edited }
+        })
     }
 }
 
