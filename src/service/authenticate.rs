@@ -1,22 +1,17 @@
-//! Requests: verifying tokens and refreshing them.
+//! Requests: verifying tokens.
 
 use std::sync::Arc;
 
-use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 use tokio::time::Instant;
 
-use super::{Service, ServiceError, found::Found, transact::to_the_end};
+use super::{Service, ServiceError, found::Found};
 use crate::{
-    authority::{SessionTokens, session::Session},
+    authority::session::Session,
     live::{BoundError, Live},
     rejection::{Stage, VerifyError},
-    sessions::event::EventKind,
-    store::{Key, StoreError, StoredUser},
-    token::{
-        RefreshToken, Token,
-        purpose::{Access, Purpose},
-    },
+    store::{StoreError, StoredUser},
+    token::{Token, purpose::Purpose},
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
@@ -80,55 +75,5 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             let records = Arc::clone(&records);
             async move { Ok(records.find_since(&id, Instant::now()).await?.user) }
         })
-    }
-}
-
-impl<F, C> Service<F, C>
-where
-    F: Clone + Send + Sync + 'static,
-    C: Serialize + DeserializeOwned + 'static,
-{
-    /// Exchanges a refresh token for its successor and a fresh access token.
-    ///
-    /// A token that had been used before ends its session, but for the policy's grace; the
-    /// [`on_event`](super::ServiceBuilder::on_event) of the service hears of both, also where the
-    /// client hangs up.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Rejected`], and the others, after which the same token may be tried again.
-    pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
-        let this = self.clone();
-        // A reuse that ends the session is told though its client hangs up.
-        to_the_end(async move { this.refresh_to_the_end(token).await }).await
-    }
-
-    async fn refresh_to_the_end(
-        &self,
-        token: RefreshToken,
-    ) -> Result<SessionTokens<C>, ServiceError> {
-        let authority = self.authority();
-        let opened = authority.open_refresh(token)?;
-        let mut reuse = None;
-        let decided = self.decide(Key::Id(opened.user_id()), |read| {
-            let user = read.ok_or(opened.unknown_user())?.user();
-            let claims = (self.0.claims)(user);
-            let decision = authority.issue::<Access<C>>(user, &claims).refresh(&opened)?;
-            Ok(decision.map(|refreshed| {
-                reuse = refreshed.event().filter(|event| event.kind() == EventKind::Reuse).cloned();
-                refreshed
-            }))
-        });
-        match decided.await {
-            Ok(refreshed) => {
-                refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
-                Ok(refreshed.into_tokens()?)
-            }
-            // Whether the session has ended is not known, and that the token came twice is.
-            Err(error) => {
-                reuse.iter().for_each(|event| (self.0.on_event)(event));
-                Err(error)
-            }
-        }
     }
 }

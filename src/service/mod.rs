@@ -76,7 +76,9 @@ mod found;
 mod login;
 mod one_time;
 mod passwords;
+mod reauthenticate;
 mod records;
+mod refresh;
 mod revoke;
 mod transact;
 
