@@ -1,4 +1,4 @@
-//! Why a call of the service came to nothing.
+//! Errors of the service.
 
 use std::{error, fmt};
 
@@ -10,9 +10,9 @@ use crate::{
     user::RecordError,
 };
 
-/// Why a call of the service came to nothing.
+/// A call of the service that failed.
 ///
-/// | what | on the web | for the log |
+/// | error | [`status`](Self::status) | for the log |
 /// | --- | --- | --- |
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
 /// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
@@ -63,6 +63,24 @@ impl ServiceError {
             Self::Store(error) => error.is_unreachable(),
             Self::Busy => true,
             _ => false,
+        }
+    }
+
+    /// The status to answer with on the web, as in the table [above](Self): 401, 403, 404, 409, 422,
+    /// 500 or 503 (RFC 9110 §15).
+    ///
+    /// A 401 takes a `WWW-Authenticate` header (RFC 6750 §3), and a 503 should have a
+    /// `Retry-After`.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Rejected(_) | Self::LoginRefused(_) => 401,
+            Self::WrongPassword(_) => 403,
+            Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
+            Self::Issue(IssueError::SessionsFull) => 409,
+            Self::Password(PasswordError::Length) => 422,
+            error if error.is_unavailable() => 503,
+            _ => 500,
         }
     }
 
@@ -193,12 +211,51 @@ impl From<RefreshError> for ServiceError {
     }
 }
 
-impl From<VerifyError> for ServiceError {
-    fn from(error: VerifyError) -> Self {
+impl From<VerifyError<StoreError>> for ServiceError {
+    fn from(error: VerifyError<StoreError>) -> Self {
         match error {
             VerifyError::Rejected(rejection) => Self::Rejected(rejection),
-            VerifyError::Lookup(never) => match never {},
+            VerifyError::Lookup(error) => Self::Store(error),
             VerifyError::Record(error) => Self::Record(error),
+        }
+    }
+}
+
+impl From<VerifyError> for ServiceError {
+    fn from(error: VerifyError) -> Self {
+        error.map_lookup::<StoreError>(|never| match never {}).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rejection::Stage;
+
+    #[test]
+    fn each_error_has_the_status_of_the_table() {
+        use ServiceError as E;
+        let rejection = Rejection::new(Stage::Lookup, Reason::UnknownUser);
+        for (error, status) in [
+            (E::Rejected(rejection), 401),
+            (E::LoginRefused(LoginRefusal::UnknownLogin), 401),
+            (E::WrongPassword(LoginRefusal::WrongPassword), 403),
+            (E::NoSuchUser, 404),
+            (E::NoSuchGroup, 404),
+            (E::NoSession, 404),
+            (E::Issue(IssueError::SessionsFull), 409),
+            (E::Password(PasswordError::Length), 422),
+            (E::Store(StoreError::unreachable("gone")), 503),
+            (E::Busy, 503),
+            (E::Store(StoreError::misconfigured("no such column")), 500),
+            (E::Store(StoreError::damaged("sessions", "not JSON")), 500),
+            (E::Store(StoreError::unsupported("no groups")), 500),
+            (E::Record(RecordError::Exhausted), 500),
+            (E::Password(PasswordError::UnsupportedHash), 500),
+            (E::NewPasswordRequired, 500),
+        ] {
+            assert_eq!(error.status(), status, "{error:?}");
+            assert_eq!(error.is_unavailable(), status == 503, "{error:?}");
         }
     }
 }

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used, decision::Decision},
     binding::context::Context,
-    rejection::VerifyError,
     store::{Key, Record, StoredUser},
     token::{
         Token,
@@ -74,15 +73,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         token: &Token<P>,
     ) -> Result<Peeked<StoredUser<F>, P::Claims>, ServiceError> {
         let lookup = async |id: String| {
-            let read = self.0.records.read(Key::Id(&id)).await?;
-            Ok(read.map(|read| read.user().clone()))
+            let read = self.0.records.read(Key::Id(&id)).await;
+            read.map(|read| read.map(|read| read.user().clone()))
         };
-        let peeked = self.authority().peek_async(token, lookup).await;
-        peeked.map_err(|error| match error {
-            VerifyError::Lookup(error) => ServiceError::Store(error),
-            VerifyError::Rejected(rejection) => rejection.into(),
-            VerifyError::Record(error) => error.into(),
-        })
+        Ok(self.authority().peek_async(token, lookup).await?)
     }
 
     /// Uses a token up that works once: when the form behind the link is sent (`POST`). What that
