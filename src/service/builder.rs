@@ -31,7 +31,7 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     claims: Claims<F, C>,
     hasher: PasswordHasher,
     hashes_at_once: NonZeroUsize,
-    patience: StdDuration,
+    store_timeout: StdDuration,
     on_event: OnEvent,
     #[cfg(feature = "cache")]
     cache: Option<CachePolicy>,
@@ -42,7 +42,7 @@ pub(super) type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 /// How long a store may take for one answer, where nothing else is set: longer than the ready ones
 /// take to give up by themselves, which they do more tidily.
-const PATIENCE: StdDuration = StdDuration::from_secs(6);
+const STORE_TIMEOUT: StdDuration = StdDuration::from_secs(6);
 
 impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
     pub(super) fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
@@ -52,7 +52,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             claims: Box::new(|_| NoClaims {}),
             hasher: PasswordHasher::new(),
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            patience: PATIENCE,
+            store_timeout: STORE_TIMEOUT,
             on_event: Box::new(log),
             #[cfg(feature = "cache")]
             cache: None,
@@ -76,7 +76,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             claims: Box::new(claims),
             hasher: self.hasher,
             hashes_at_once: self.hashes_at_once,
-            patience: self.patience,
+            store_timeout: self.store_timeout,
             on_event: self.on_event,
             #[cfg(feature = "cache")]
             cache: self.cache,
@@ -103,7 +103,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// otherwise, and at least 10 milliseconds. The store's own time-outs should be shorter (the
     /// ready ones' are 5 seconds).
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
-        self.patience = timeout.max(Duration::milliseconds(10)).unsigned_abs();
+        self.store_timeout = timeout.max(Duration::milliseconds(10)).unsigned_abs();
         self
     }
 
@@ -129,7 +129,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
 
     /// Makes the service.
     pub fn build(self) -> Service<F, C> {
-        let records = Records::new(self.store, self.patience);
+        let records = Records::new(self.store, self.store_timeout);
         #[cfg(feature = "cache")]
         let records = match self.cache {
             Some(policy) => records.cached(policy),
@@ -158,7 +158,7 @@ impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
             .field("authority", &self.authority)
             .field("hasher", &self.hasher)
             .field("hashes_at_once", &self.hashes_at_once)
-            .field("store_timeout", &self.patience)
+            .field("store_timeout", &self.store_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use super::ServiceError;
 use crate::password::{MAX_PASSWORD_BYTES, PasswordError, PasswordHasher, PasswordMatch};
 
 /// How long a login waits for its turn before it is told to come back later.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bound on memory and processors that a storm of logins can take: as many hashes run at once as
 /// there are permits, in memory that the hasher keeps, and nothing is allocated for those that wait.
@@ -52,7 +52,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&PasswordHasher) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let turn = timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await;
+        let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
         let hasher = self.hasher.clone();
         let hashing = spawn_blocking(move || {

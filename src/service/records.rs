@@ -26,7 +26,7 @@ pub(super) struct Records<F> {
 /// The store, which is given up on after some time.
 struct Source<F> {
     store: Arc<dyn ErasedStore<F>>,
-    patience: Duration,
+    limit: Duration,
 }
 
 /// A change of one user's row.
@@ -52,9 +52,9 @@ pub(super) enum Write {
 }
 
 impl<F: Clone + Send + Sync + 'static> Records<F> {
-    pub(super) fn new(store: Arc<dyn ErasedStore<F>>, patience: Duration) -> Self {
+    pub(super) fn new(store: Arc<dyn ErasedStore<F>>, limit: Duration) -> Self {
         Self {
-            source: Arc::new(Source { store, patience }),
+            source: Arc::new(Source { store, limit }),
             #[cfg(feature = "cache")]
             cache: None,
             revocations: Revocations::new(),
@@ -119,11 +119,11 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
     ) -> Result<bool, StoreError> {
         let (this, kind, instance) = (Arc::clone(self), kind.to_owned(), instance.to_owned());
         let task = tokio::spawn(async move {
-            let _told = Tell { records: &*this, id: None };
+            let _notify = NotifyOnDrop { records: &*this, id: None };
             let bump = this.source.store.bump_epoch(&kind, &instance, at_least);
-            this.source.within_patience(bump).await
+            this.source.within_timeout(bump).await
         });
-        task.await.unwrap_or_else(|error| Err(gone(error)))
+        task.await.unwrap_or_else(|error| Err(aborted(error)))
     }
 
     /// Keeps nothing that was read of the user until now.
@@ -147,16 +147,16 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
             // Whatever comes of it: where the store fails, that is not known.
-            let _told = Tell { records: &*this, id: Some(write.id()) };
-            this.source.within_patience(write.run(&*this.source.store)).await
+            let _notify = NotifyOnDrop { records: &*this, id: Some(write.id()) };
+            this.source.within_timeout(write.run(&*this.source.store)).await
         });
-        task.await.unwrap_or_else(|error| Err(gone(error)))
+        task.await.unwrap_or_else(|error| Err(aborted(error)))
     }
 }
 
 impl<F: Clone + 'static> Source<F> {
     async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
-        let row = self.within_patience(self.store.read(key)).await?;
+        let row = self.within_timeout(self.store.read(key)).await?;
         row.map(Record::read).transpose()
     }
 
@@ -167,11 +167,11 @@ impl<F: Clone + 'static> Source<F> {
 }
 
 impl<F> Source<F> {
-    async fn within_patience<T>(
+    async fn within_timeout<T>(
         &self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.patience, answer).await {
+        match timeout(self.limit, answer).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(StoreError::unreachable(elapsed)),
         }
@@ -201,12 +201,12 @@ impl Write {
 }
 
 /// Tells of a change of this user, or of everybody, when it is dropped.
-struct Tell<'a, F: Clone + Send + Sync + 'static> {
+struct NotifyOnDrop<'a, F: Clone + Send + Sync + 'static> {
     records: &'a Records<F>,
     id: Option<&'a str>,
 }
 
-impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
+impl<F: Clone + Send + Sync + 'static> Drop for NotifyOnDrop<'_, F> {
     fn drop(&mut self) {
         match self.id {
             Some(id) => self.records.changed(id),
@@ -232,6 +232,6 @@ impl<F: Clone + Send + Sync + 'static> ChangeSink for Records<F> {
 }
 
 /// The store panicked, or the runtime is shutting down.
-fn gone(error: JoinError) -> StoreError {
+fn aborted(error: JoinError) -> StoreError {
     StoreError::unreachable(error)
 }

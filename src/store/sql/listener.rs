@@ -52,18 +52,18 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// Outside of a Tokio runtime.
     #[must_use = "it listens until it is dropped"]
-    pub fn listen_with(&self, tell: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
+    pub fn listen_with(&self, notify: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
         let is_connected = Arc::new(AtomicBool::new(false));
-        let ear = Ear {
+        let notifications = Notifications {
             pool: self.engine().driver().pool.clone(),
             channel: self.engine().driver().channel.as_str().to_owned(),
-            tell: Box::new(move |user_id| {
+            notify: Box::new(move |user_id| {
                 // A panic of the application's ends this news, not the listening.
-                let _ = catch_unwind(AssertUnwindSafe(|| tell(user_id)));
+                let _ = catch_unwind(AssertUnwindSafe(|| notify(user_id)));
             }),
             is_connected: Arc::clone(&is_connected),
         };
-        Listener { task: tokio::spawn(ear.listen_for_ever()), is_connected }
+        Listener { task: tokio::spawn(notifications.run()), is_connected }
     }
 }
 
@@ -103,25 +103,25 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Of a user, or of everybody.
-type Tell = Box<dyn Fn(Option<&str>) + Send + Sync>;
+type Notify = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
-struct Ear {
+struct Notifications {
     pool: PgPool,
     channel: String,
-    tell: Tell,
+    notify: Notify,
     is_connected: Arc<AtomicBool>,
 }
 
-impl Ear {
-    async fn listen_for_ever(self) {
+impl Notifications {
+    async fn run(self) {
         let mut wait = SHORTEST_WAIT;
         loop {
-            if let Ok(Ok(mut line)) = timeout(2 * ANSWER, Line::open(&self)).await {
+            if let Ok(Ok(mut connection)) = timeout(2 * ANSWER, Connection::open(&self)).await {
                 wait = SHORTEST_WAIT;
                 let _connected = Connected::new(&self.is_connected);
                 // Only now: what is missed before is seen, and what comes later is heard.
-                (self.tell)(None);
-                self.hear(&mut line).await;
+                (self.notify)(None);
+                self.receive(&mut connection).await;
             }
             sleep(wait).await;
             wait = (2 * wait).min(LONGEST_WAIT);
@@ -129,17 +129,17 @@ impl Ear {
     }
 
     /// Until the connection is lost.
-    async fn hear(&self, line: &mut Line) {
+    async fn receive(&self, connection: &mut Connection) {
         loop {
-            let heard = match timeout(SILENCE, line.listener.try_recv()).await {
+            let is_alive = match timeout(SILENCE, connection.listener.try_recv()).await {
                 Ok(Ok(Some(news))) => {
                     self.pass_on(&news);
                     true
                 }
                 Ok(Ok(None) | Err(_)) => false,
-                Err(_) => matches!(timeout(ANSWER, line.echo(self)).await, Ok(Ok(()))),
+                Err(_) => matches!(timeout(ANSWER, connection.echo(self)).await, Ok(Ok(()))),
             };
-            if !heard {
+            if !is_alive {
                 return;
             }
         }
@@ -147,22 +147,22 @@ impl Ear {
 
     fn pass_on(&self, news: &PgNotification) {
         if news.channel() == self.channel {
-            (self.tell)(Some(news.payload()).filter(|user_id| !user_id.is_empty()));
+            (self.notify)(Some(news.payload()).filter(|user_id| !user_id.is_empty()));
         }
     }
 }
 
 /// A connection that listens.
-struct Line {
+struct Connection {
     listener: PgListener,
     /// On which it hears itself.
     own_channel: String,
 }
 
-impl Line {
-    async fn open(ear: &Ear) -> sqlx::Result<Self> {
+impl Connection {
+    async fn open(notifications: &Notifications) -> sqlx::Result<Self> {
         // A pool for this connection alone: it stays out of the application's own, for ever.
-        let options = (*ear.pool.connect_options()).clone();
+        let options = (*notifications.pool.connect_options()).clone();
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ANSWER)
@@ -175,22 +175,22 @@ impl Line {
         listener.eager_reconnect(false);
         let query = sqlx::query_scalar("SELECT 'relatch_' || pg_backend_pid()");
         let own_channel: String = query.fetch_one(&mut listener).await?;
-        listener.listen_all([ear.channel.as_str(), &own_channel]).await?;
-        let mut line = Self { listener, own_channel };
-        line.echo(ear).await?;
-        Ok(line)
+        listener.listen_all([notifications.channel.as_str(), &own_channel]).await?;
+        let mut connection = Self { listener, own_channel };
+        connection.echo(notifications).await?;
+        Ok(connection)
     }
 
     /// Tells itself something and waits until it hears it: whether the connection still lives, and
     /// news come through it. Other news that come first are passed on.
-    async fn echo(&mut self, ear: &Ear) -> sqlx::Result<()> {
+    async fn echo(&mut self, notifications: &Notifications) -> sqlx::Result<()> {
         let notify = sqlx::query("SELECT pg_notify($1, '')").bind(self.own_channel.clone());
         notify.execute(&mut self.listener).await?;
         while let Some(news) = self.listener.try_recv().await? {
             if news.channel() == self.own_channel {
                 return Ok(());
             }
-            ear.pass_on(&news);
+            notifications.pass_on(&news);
         }
         Err(sqlx::Error::PoolClosed)
     }

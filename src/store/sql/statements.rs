@@ -50,8 +50,8 @@ impl Statements {
             read_by_id: build.read(&build.is_id()),
             read_by_login: build.read(&format!("u.{} = $1", names.login)),
             compare_and_set: build.compare_and_set().into(),
-            compare_and_revoke: build.telling_user(&build.compare_and_set()),
-            delete: build.telling_user(&format!(
+            compare_and_revoke: build.notifying_user(&build.compare_and_set()),
+            delete: build.notifying_user(&format!(
                 "DELETE FROM {} AS u WHERE {}",
                 names.table,
                 build.is_id()
@@ -163,7 +163,7 @@ impl Build<'_> {
         let Names { table, version, sessions, .. } = self.names;
         let (next, has_next) = self.next(&format!("u.{version}"));
         let is_id = self.is_id();
-        self.telling_user(&format!(
+        self.notifying_user(&format!(
             "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL \
              WHERE {is_id} AND {has_next}{condition}"
         ))
@@ -196,7 +196,7 @@ impl Build<'_> {
             #[cfg(feature = "sqlite")]
             Dialect::Sqlite => update.into(),
             #[cfg(feature = "postgres")]
-            Dialect::Postgres { channel } => telling(&update, "1", channel, "''"),
+            Dialect::Postgres { channel } => notifying(&update, "1", channel, "''"),
         }
     }
 
@@ -214,14 +214,14 @@ impl Build<'_> {
 
     /// The statement, and in its transaction the news of the user, which concern nobody if no row
     /// is changed.
-    fn telling_user(&self, statement: &str) -> Arc<str> {
+    fn notifying_user(&self, statement: &str) -> Arc<str> {
         match self.dialect {
             #[cfg(feature = "sqlite")]
             Dialect::Sqlite => statement.into(),
             #[cfg(feature = "postgres")]
             Dialect::Postgres { channel } => {
                 let id = format!("CAST(u.{} AS TEXT)", self.names.id);
-                telling(statement, &id, channel, "changed.id")
+                notifying(statement, &id, channel, "changed.id")
             }
         }
     }
@@ -301,7 +301,7 @@ impl Build<'_> {
 }
 
 #[cfg(feature = "postgres")]
-fn telling(statement: &str, returned: &str, channel: &Name, payload: &str) -> Arc<str> {
+fn notifying(statement: &str, returned: &str, channel: &Name, payload: &str) -> Arc<str> {
     let channel = channel.as_str();
     format!(
         "WITH changed AS ({statement} RETURNING {returned} AS id) \
