@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Verifies a token: on each request.
+    /// Verifies a token. Call it on each request.
     ///
-    /// With a cache the record may be as old as its bound. That a token is *not* accepted is never
-    /// said of a record that was read before the call: it is read again first.
+    /// With a cache the record may be as old as the cache's bound. A token is *not* rejected on a
+    /// record that was read before the call: the record is read again first.
     ///
     /// # Errors
     ///
@@ -44,8 +44,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         }
     }
 
-    /// [`authenticate`](Self::authenticate) on the record as it is now, past the cache: before
-    /// something grave, such as a payment or a change of the e-mail address.
+    /// [`authenticate`](Self::authenticate) on the present record, past the cache: before a sensitive
+    /// operation, such as a payment or a change of the e-mail address.
     ///
     /// # Errors
     ///
@@ -61,9 +61,9 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(opened.verify(found.user)?)
     }
 
-    /// Guards for WebSockets and event streams, which resolve within `bound` of a revocation, and at
-    /// once for one that was made through this service or that it was told of
-    /// ([`changes`](Self::changes)). Each guard that is told reads the user anew.
+    /// Makes the watch over WebSockets and event streams. They end within `bound` of a revocation, and
+    /// at once after a revocation that was made through this service or that it was notified of
+    /// ([`changes`](Self::changes)). A notified connection reads the user again.
     ///
     /// # Errors
     ///

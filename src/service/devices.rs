@@ -16,12 +16,12 @@ use crate::{
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// The user's sessions that are alive, the one that was used last first, as they are now. The
-    /// caller's own is the one with the session's [`id`](Session::id).
+    /// Lists the user's live sessions as they are now, the most recently used first. The caller's own
+    /// has the [`id`](Session::id) of `session`.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the others.
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn sessions<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -34,12 +34,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(sessions)
     }
 
-    /// Logs this device out; whether its session was still there. A device whose access token has
-    /// expired refreshes first.
+    /// Logs this device out, and returns whether its session was still there. A device whose access
+    /// token has expired refreshes first.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSession`] for a token without a session, and the others.
+    /// [`ServiceError::NoSession`] for a token without a session, and the errors common to all calls.
     pub async fn log_out<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -48,12 +48,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.end(session.user().id(), own, |_, _| Ok(())).await
     }
 
-    /// Logs one of the user's devices out, by an id out of the list; whether there was such a
+    /// Logs one of the user's devices out, by an id from the list, and returns whether there was such a
     /// session.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the others.
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn log_out_device<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -63,8 +63,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.end(session.user().id(), device, check).await
     }
 
-    /// Logs out those of the user's devices for which `is_out` says so, out of those that are
-    /// listed; how many these are.
+    /// Logs out the listed devices for which `is_out` returns `true`, and returns their number.
     ///
     /// # Errors
     ///
@@ -97,7 +96,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         });
         let ended = ended.await?;
         if !ended {
-            // It is over already, perhaps past what is kept here.
+            // It has already ended, perhaps unseen by the cache.
             self.0.records.forget(user_id);
         }
         Ok(ended)
@@ -109,17 +108,17 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs all of the user's devices out but this one, which goes on with the tokens in the answer:
-    /// every other token is dead, copies of this one too.
+    /// Logs out all of the user's devices but this one, which continues with the returned tokens. Every
+    /// other token is revoked, copies of this one too.
     ///
     /// # Security
     ///
-    /// It hands a refresh token to whoever holds an access token: ask for the password first.
+    /// It gives a refresh token to the holder of an access token: ask for the password first.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token without a session, and
-    /// the others.
+    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token without a session, and the
+    /// errors common to all calls.
     pub async fn log_out_others(
         &self,
         token: &Token<Access<C>>,
@@ -135,8 +134,8 @@ where
     }
 }
 
-/// Whether the session that was verified is one of the user as the record is now: what a thief still
-/// holds in a request that is under way should not end what was started after it was revoked.
+/// Checks that a verified session still is one of the user's present record: a revoked token in a
+/// request under way must not end sessions that started after the revocation.
 fn is_alive<F, D>(
     session: &Session<StoredUser<F>, D>,
     user: &StoredUser<F>,

@@ -21,10 +21,13 @@ use crate::{
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
 /// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
 /// | [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
-/// | all others | 500: the server's or its data's fault, and the client keeps its token | the error and its sources |
+/// | all others | 500: the fault of the server or its data; the client keeps its token | the error and its sources |
+///
+/// The errors common to all calls are [`Store`](Self::Store), [`Busy`](Self::Busy),
+/// [`Record`](Self::Record) and [`Issue`](Self::Issue).
 ///
 /// The text of the first three is `invalid token`, `wrong name or password` and `wrong password`,
-/// whatever was the reason, and may be told to the client; that of the others may not.
+/// whatever the reason, and may be shown to the client; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
@@ -32,31 +35,31 @@ pub enum ServiceError {
     Rejected(Rejection),
     /// The name or the password is not accepted.
     LoginRefused(LoginRefusal),
-    /// The present password, which was asked for, is not accepted, and the caller's token is.
+    /// The present password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
-    /// There is no user of the id that the application gave.
+    /// There is no user with the given id.
     NoSuchUser,
-    /// There is no group of this kind and name.
+    /// There is no group with this kind and name.
     NoSuchGroup,
-    /// The token is of no session.
+    /// The token has no session.
     NoSession,
-    /// The store did not answer, or not with what it should.
+    /// The store failed.
     Store(StoreError),
-    /// The user's row was changed by others again and again, or too many passwords are being hashed.
+    /// The user's row was changed by others at each attempt, or too many passwords are being hashed.
     Busy,
-    /// The user's record is not fit to be used.
+    /// The user's record is unusable.
     Record(RecordError),
     /// A token could not be issued.
     Issue(IssueError),
     /// A password could not be hashed or verified.
     Password(PasswordError),
-    /// The token is used up by a new password, which was not given:
+    /// A token of this purpose requires a new password, which was not given:
     /// [`OneTime::set_password`](super::OneTime::set_password).
     NewPasswordRequired,
 }
 
 impl ServiceError {
-    /// Whether the same call may succeed later, and nothing is known of the client until then.
+    /// Whether the same call may succeed later. Until then nothing is known of the client.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         match self {
@@ -127,19 +130,19 @@ impl error::Error for ServiceError {
     }
 }
 
-/// Why a login was refused: for the log alone. A client is told one and the same of all.
+/// The reason why a login was refused: for the log alone. Clients get the same answer for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginRefusal {
-    /// Nobody logs in by this name.
+    /// No user has this login.
     UnknownLogin,
     /// The user has no password.
     NoPassword,
-    /// The password is another one.
+    /// The password is wrong.
     WrongPassword,
-    /// The stored hash is not an argon2 PHC string, or asks for an absurd cost: let the user reset
-    /// the password, or verify it with the library that made the hash and
-    /// [`set`](super::Service::set_password) it anew.
+    /// The stored hash is not an argon2 PHC string, or has an absurd cost. Let the user reset the
+    /// password, or verify it with the library that made the hash and
+    /// [`set`](super::Service::set_password) it again.
     UnsupportedHash,
     /// The password is right, and the user is not active.
     InactiveUser,

@@ -1,4 +1,4 @@
-//! Logging in.
+//! Login.
 
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
@@ -20,14 +20,14 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs in by name and password, and starts a session for this client: in the same statement
-    /// the hash is replaced if it is due, which logs nobody out. The name is compared as it is
-    /// stored: trim it and fold its case before.
+    /// Logs in by name and password, and starts a session for this client. The same statement replaces
+    /// the hash if it is due, which logs nobody out. The name is compared as it is stored: trim it and
+    /// fold its case before.
     ///
-    /// It costs one read and one hash whether or not there is such a user, so names cannot be told
-    /// by the time it takes (but for users whose stored hash is of another cost than today's, until
-    /// each logs in again). A password that is changed meanwhile is checked again: no token of the
-    /// old one is handed out.
+    /// It costs one read and one hash whether or not there is such a user, so the time does not reveal
+    /// names (except of users whose stored hash has another cost than today's, until each logs in
+    /// again). If the password changes meanwhile, it is checked again: the old password yields no
+    /// token.
     ///
     /// # Security
     ///
@@ -36,7 +36,7 @@ where
     /// # Errors
     ///
     /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with
-    /// [`IssueError::SessionsFull`] where the policy refuses; and the others.
+    /// [`IssueError::SessionsFull`] if the policy refuses; and the errors common to all calls.
     pub async fn login(
         &self,
         login: &str,
@@ -58,12 +58,12 @@ where
         })
     }
 
-    /// Starts a session for a user whom the application itself has authenticated: by a passkey, by
+    /// Starts a session for a user whom the application has authenticated itself: by a passkey, by
     /// OAuth.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] and the others.
+    /// [`ServiceError::NoSuchUser`] and the errors common to all calls.
     pub async fn start_session(
         &self,
         user_id: &str,
@@ -97,7 +97,7 @@ where
     }
 }
 
-/// A password that was checked against a stored hash: again only where that is another one.
+/// The check of one password across attempts. It is repeated only if the stored hash has changed.
 #[derive(Default)]
 pub(super) struct Checked {
     stored: Option<Zeroizing<String>>,
@@ -119,7 +119,7 @@ impl Checked {
         let refused = |refusal| Err(ServiceError::LoginRefused(refusal));
         let matched = match service.0.passwords.verify(password, stored).await {
             Err(ServiceError::Password(PasswordError::UnsupportedHash)) => {
-                // At the cost of any other, or it would tell that there is such a user.
+                // As much work as for any other, or the time would reveal that the user exists.
                 service.0.passwords.verify(password, None).await?;
                 return refused(LoginRefusal::UnsupportedHash);
             }
@@ -140,7 +140,7 @@ impl Checked {
         Ok(())
     }
 
-    /// [`check`](Self::check) of the present password, which is asked of somebody who is logged in.
+    /// [`check`](Self::check) of the present password of a user who is logged in.
     pub(super) async fn check_present<F: Clone + Send + Sync + 'static, C>(
         &mut self,
         service: &Service<F, C>,
@@ -153,7 +153,7 @@ impl Checked {
         })
     }
 
-    /// The record that was checked, with the new hash if one is due.
+    /// The checked record, with a new hash if one is due.
     pub(super) fn rehashed<F: Clone>(&self, read: &Record<F>) -> Result<Record<F>, ServiceError> {
         match &self.rehash {
             Some(hash) => Ok(read.rehashed(hash)?),

@@ -1,4 +1,4 @@
-//! Calls of a user who is logged in and authenticates once more.
+//! Reauthentication: calls that ask a logged-in user for the password again.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -18,8 +18,8 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Whether this is the password of the token's user: before what
-    /// [`log_out_others`](Self::log_out_others) and its like give away. It changes nothing.
+    /// Checks that this is the password of the token's user: before
+    /// [`log_out_others`](Self::log_out_others) and similar calls. It changes nothing.
     ///
     /// # Security
     ///
@@ -27,8 +27,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::WrongPassword`] if it is another one, or if there is none;
-    /// [`ServiceError::Rejected`] and the others.
+    /// [`ServiceError::WrongPassword`] if it is wrong, or if the user has none;
+    /// [`ServiceError::Rejected`] and the errors common to all calls.
     pub async fn check_password(
         &self,
         token: &Token<Access<C>>,
@@ -41,12 +41,12 @@ where
         Checked::default().check_present(self, read, password).await
     }
 
-    /// Changes the user's password, for which the present one is asked. All other devices are logged
-    /// out, in the same statement; this one goes on with the tokens in the answer.
+    /// Changes the user's password, for which the present one is required. The same statement logs all
+    /// other devices out; this one continues with the returned tokens.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::WrongPassword`] if the present password is another one, or if there is none
+    /// [`ServiceError::WrongPassword`] if the present password is wrong, or if the user has none
     /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
     /// is too short or too long to be hashed; and those of
     /// [`log_out_others`](Self::log_out_others).
@@ -74,10 +74,11 @@ where
         })
     }
 
-    /// Asks for the password once more, before something grave, and starts this device's session anew:
-    /// the tokens in the answer take the place of all that it had, and other devices stay logged in.
-    /// From then on the session's [`started_at`](SessionInfo::started_at) is now
-    /// ([`Authority::session_info`]). In the same statement the hash is replaced if it is due.
+    /// Checks the password again, before a sensitive operation, and restarts this device's session: the
+    /// returned tokens replace all that it had, and other devices stay logged in. The session's
+    /// [`started_at`](crate::SessionInfo::started_at) becomes now
+    /// ([`Authority::session_info`](crate::Authority::session_info)). The same statement replaces the
+    /// hash if it is due.
     ///
     /// # Security
     ///
@@ -85,7 +86,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::WrongPassword`] if the password is another one, or if there is none
+    /// [`ServiceError::WrongPassword`] if the password is wrong, or if the user has none
     /// ([`restart_session`](Self::restart_session) is for that); and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn reauthenticate(
@@ -96,13 +97,13 @@ where
         self.begin_anew(token, Some(password)).await
     }
 
-    /// [`reauthenticate`](Self::reauthenticate) for a user whom the application itself has
-    /// authenticated once more: by a passkey, by OAuth, by a one-time code.
+    /// [`reauthenticate`](Self::reauthenticate) for a user whom the application has authenticated again
+    /// itself: by a passkey, by OAuth, by a one-time code.
     ///
     /// # Security
     ///
-    /// It gives a session at its beginning to whoever holds an access token: call it for nobody who
-    /// has not just authenticated as this very user.
+    /// It gives a new session to the holder of an access token: call it only for a client that has just
+    /// authenticated as this very user.
     ///
     /// # Errors
     ///

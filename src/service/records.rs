@@ -1,4 +1,4 @@
-//! Users' records: read, kept and changed. What was changed here is seen here at once.
+//! Users' records: reads, the cache, and writes. A write of this process is visible to it at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     store::{ChangeSink, ErasedStore, Key, Record, StoreError, StoredUser, Update},
 };
 
-/// The store, with what is kept of it in memory and who is to hear of changes.
+/// The store, with the cache in front of it and the receivers of revocations.
 pub(super) struct Records<F> {
     source: Arc<Source<F>>,
     #[cfg(feature = "cache")]
@@ -23,7 +23,7 @@ pub(super) struct Records<F> {
     pub(super) revocations: Revocations,
 }
 
-/// The store, which is given up on after some time.
+/// The store, with a limit on the time that it may take.
 struct Source<F> {
     store: Arc<dyn ErasedStore<F>>,
     limit: Duration,
@@ -40,7 +40,7 @@ pub(super) enum Write {
         id: String,
         at_least: i64,
     },
-    /// If the version still is this one.
+    /// Only if the version still is this one.
     Enable {
         id: String,
         version: Option<i64>,
@@ -73,12 +73,12 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self
     }
 
-    /// The row on the primary, to decide a change on.
+    /// Reads the row on the primary database, to decide a change on.
     pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
         self.source.read(key).await
     }
 
-    /// The user, perhaps as of a while ago: within the cache's bound.
+    /// Finds the user; the record may be as old as the cache's bound.
     pub(super) async fn find(&self, id: &str) -> Result<Found<F>, StoreError> {
         #[cfg(feature = "cache")]
         if let Some(cache) = &self.cache {
@@ -87,7 +87,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_now(id).await
     }
 
-    /// The user as of this instant or later.
+    /// Finds the user as of this instant or later.
     pub(super) async fn find_since(
         &self,
         id: &str,
@@ -101,7 +101,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_now(id).await
     }
 
-    /// The same, to confirm a negative verdict: it may wait for its turn.
+    /// [`find_since`](Self::find_since) to confirm a negative verdict: it may be delayed.
     pub(super) async fn confirm(&self, id: &str, since: Instant) -> Result<Found<F>, StoreError> {
         #[cfg(feature = "cache")]
         if let Some(cache) = &self.cache {
@@ -110,7 +110,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_since(id, since).await
     }
 
-    /// Bumps a group's counter, to the end as [`write`](Self::write) does.
+    /// Bumps a group's counter. Like [`write`](Self::write), it completes even if the caller is dropped.
     pub(super) async fn bump_epoch(
         self: &Arc<Self>,
         kind: &str,
@@ -126,7 +126,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         task.await.unwrap_or_else(|error| Err(aborted(error)))
     }
 
-    /// Keeps nothing that was read of the user until now.
+    /// Drops from the cache what was read of this user until now.
     pub(super) fn forget(&self, id: &str) {
         #[cfg(feature = "cache")]
         if let Some(cache) = &self.cache {
@@ -141,12 +141,12 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         Ok(Found { user, began })
     }
 
-    /// Changes a row, to the end: also if whoever waits for it is dropped, as when a client hangs up.
-    /// Whether it was changed.
+    /// Changes a row, and returns whether it was changed. It completes even if the caller is dropped,
+    /// as when a client disconnects.
     pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<bool, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
-            // Whatever comes of it: where the store fails, that is not known.
+            // Whatever the outcome: if the store fails, the row may have changed.
             let _notify = NotifyOnDrop { records: &*this, id: Some(write.id()) };
             this.source.within_timeout(write.run(&*this.source.store)).await
         });
@@ -200,7 +200,7 @@ impl Write {
     }
 }
 
-/// Tells of a change of this user, or of everybody, when it is dropped.
+/// Notifies of a change of this user, or of all users for `None`, when it is dropped.
 struct NotifyOnDrop<'a, F: Clone + Send + Sync + 'static> {
     records: &'a Records<F>,
     id: Option<&'a str>,
@@ -215,7 +215,7 @@ impl<F: Clone + Send + Sync + 'static> Drop for NotifyOnDrop<'_, F> {
     }
 }
 
-/// The cache first, so that a guard that is told finds the new record.
+/// The cache comes first, so that a notified live connection finds the new record.
 impl<F: Clone + Send + Sync + 'static> ChangeSink for Records<F> {
     fn changed(&self, id: &str) {
         self.forget(id);
@@ -231,7 +231,7 @@ impl<F: Clone + Send + Sync + 'static> ChangeSink for Records<F> {
     }
 }
 
-/// The store panicked, or the runtime is shutting down.
+/// The error of a task that panicked, or that a runtime's shutdown stopped.
 fn aborted(error: JoinError) -> StoreError {
     StoreError::unreachable(error)
 }

@@ -1,4 +1,4 @@
-//! Refreshing: a refresh token for its successor.
+//! Refresh: the exchange of a refresh token for its successor.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -17,16 +17,16 @@ where
 {
     /// Exchanges a refresh token for its successor and a fresh access token.
     ///
-    /// A token that had been used before ends its session, but for the policy's grace; the
-    /// [`on_event`](super::ServiceBuilder::on_event) of the service hears of both, also where the
-    /// client hangs up.
+    /// A token that was used before ends its session, except within the policy's grace. Both are
+    /// reported to the service's [`on_event`](super::ServiceBuilder::on_event), even if the client
+    /// disconnects.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`], and the others, after which the same token may be tried again.
+    /// [`ServiceError::Rejected`]. After every other error the same token may be tried again.
     pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
         let this = self.clone();
-        // A reuse that ends the session is told though its client hangs up.
+        // A reuse that ends the session is reported even if its client disconnects.
         to_the_end(async move { this.refresh_to_the_end(token).await }).await
     }
 
@@ -51,7 +51,7 @@ where
                 refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
                 Ok(refreshed.into_tokens()?)
             }
-            // Whether the session has ended is not known, and that the token came twice is.
+            // It is not known whether the session has ended, but the token did come twice.
             Err(error) => {
                 reuse.iter().for_each(|event| (self.0.on_event)(event));
                 Err(error)

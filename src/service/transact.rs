@@ -134,7 +134,7 @@ where
     Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
 }
 
-/// Does this in a task of its own: to its end, though whoever waits for it is dropped.
+/// Runs this in a task of its own, which completes even if the caller is dropped.
 pub(super) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> Result<T, ServiceError> {
