@@ -1,4 +1,4 @@
-//! What the stores over SQL have in common: names, statements, and what is made of their answers.
+//! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
 mod engine;
 mod failure;

@@ -1,4 +1,4 @@
-//! Users in a table of an SQLite file.
+//! A store of users in a table of an SQLite file.
 
 use std::{fmt, path::Path, sync::Arc, time::Duration as StdDuration};
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::store::{StoreError, UsersTable, UsersTableError};
 
-/// Users in a table of an SQLite file: for one machine. A clone is cheap and the same.
+/// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
 ///
@@ -43,14 +43,15 @@ use crate::store::{StoreError, UsersTable, UsersTableError};
 pub struct SqliteStore<F = ()>(Engine<SqliteDriver, F>);
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
-    /// Opens the file, which is made if there is none, with a pool of its own.
+    /// Opens the file with a new pool, and creates it if there is none.
     ///
-    /// It is set up so that what was written survives a loss of power (a write-ahead log, synced at
-    /// each transaction), that a writer is waited for (2 seconds), and that foreign keys hold.
+    /// The settings: what was written survives a loss of power (a write-ahead log, synced at each
+    /// transaction), a statement waits up to 2 seconds for another writer, and foreign keys are
+    /// enforced.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the file cannot be opened, or the table cannot be described so
+    /// [`StoreError`] if the file cannot be opened, or the table's description is not valid
     /// ([`UsersTableError`]).
     pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
@@ -62,7 +63,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(StdDuration::from_secs(2))
-            // A file's connection is not lost.
+            // A connection to a file does not break.
             .test_before_acquire(false)
             .connect_with(options)
             .await
@@ -70,13 +71,13 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         Ok(Self::new(pool, table)?)
     }
 
-    /// Over a pool of the application's own.
+    /// Makes a store over a pool of the application's own.
     ///
     /// # Security
     ///
-    /// Let it write with `synchronous=FULL`, or a revocation may be undone by a loss of power. Let
-    /// its `busy_timeout` be shorter than the store's own [`timeout`](Self::timeout): what is given
-    /// up here may still be written there.
+    /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
+    /// `busy_timeout` must be shorter than the store's own [`timeout`](Self::timeout): a call that has
+    /// timed out here may otherwise still be written.
     ///
     /// # Errors
     ///

@@ -14,13 +14,13 @@ use super::{
 
 const BIGINT: &str = "BIGINT";
 
-/// The columns that a table must have besides the application's own.
+/// The columns that a table needs besides the application's own.
 struct Additions<'a> {
     table: &'a TableName,
     columns: Vec<(&'a Name, &'static str)>,
 }
 
-/// Each may be `NULL`, or has a constant for a default: no row is rewritten for it.
+/// Each column may be `NULL` or has a constant default, so no row is rewritten.
 fn additions(names: &Names) -> Vec<Additions<'_>> {
     let Names { version, carried, sessions, lanes, secret, active, .. } = names;
     let mut columns = vec![(version, BIGINT)];
@@ -39,7 +39,7 @@ fn script(statements: &[String]) -> String {
     statements.iter().map(|statement| format!("{statement};\n")).collect()
 }
 
-/// The ready table, where the version has this default.
+/// Creates the ready table, where the version has the default `now`.
 fn ready_table(names: &Names, now: &str) -> String {
     let Names { table, id, login, password_hash, version, carried, sessions, lanes, .. } = names;
     let id_type = match names.id_type {

@@ -9,21 +9,21 @@ use crate::store::{
 };
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// Makes the ready table, or adds to the application's own the columns that it lacks, in one
-    /// transaction: those for the version, what is carried, sessions, lanes, the secret and whether
-    /// a user is active, and the counters of groups; and gives the version a default, with which new
-    /// users begin. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
-    /// are not touched.
+    /// Creates the ready table, or adds the missing columns to the application's own, in one
+    /// transaction: the version, the carried value, sessions, lanes, the secret, whether a user is
+    /// active, and the counters of groups. It also gives the version a default, the initial
+    /// version of new users. Existing rows keep `NULL`, which logs nobody out. The id, the login and the
+    /// hash are not touched.
     ///
-    /// No row is rewritten. The table is locked only where something is to be added, for a moment,
-    /// and waited for at most 2 seconds, so that nothing queues behind it: on
+    /// No row is rewritten. The table is locked only if something is to be added, and briefly. The lock
+    /// is waited for at most 2 seconds, so that little queues behind it: on
     /// [`is_unreachable`](StoreError::is_unreachable) try again. It may run at each start, and in
-    /// several processes at once. In the end it [checks](Self::check) the table.
+    /// several processes at once. Finally it [checks](Self::check) the table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known. A version or a counter that is there
-    /// already, but not as a `BIGINT`, is
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A version or a counter
+    /// that exists already, but not as a `BIGINT`, is
     /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
@@ -62,8 +62,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         self.check().await
     }
 
-    /// What [`migrate`](Self::migrate) runs, as text: for a migration tool of the application's own.
-    /// Run it in one transaction. To print it takes no database: `PgPool::connect_lazy` makes a pool.
+    /// The SQL that [`migrate`](Self::migrate) runs, for the application's own migration tool. Run it in
+    /// one transaction. No database is needed to print it: `PgPool::connect_lazy` makes a pool.
     #[must_use]
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
@@ -80,8 +80,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     }
 }
 
-/// One migration at a time, each of which waits for its turn longer than the connection's own
-/// time-outs may allow. The number is this library's own.
+/// Runs one migration at a time, each of which may wait longer for its turn than the connection's own
+/// timeouts allow. The number is this library's own.
 pub(super) const BEGIN: [&str; 4] = [
     "SET LOCAL statement_timeout = '12s'",
     "SET LOCAL lock_timeout = '10s'",
@@ -89,10 +89,10 @@ pub(super) const BEGIN: [&str; 4] = [
     LOCK_TIMEOUT,
 ];
 
-/// Whoever waits for this lock makes everybody else wait behind it.
+/// A short timeout: all other statements queue behind a waiting lock.
 pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// The column's default is relatch's own if it calls this.
+/// A column's default is relatch's own if it calls this.
 const CLOCK: &str = "clock_timestamp()";
 
 fn now_sql() -> String {

@@ -9,23 +9,23 @@ use crate::store::{
 };
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
-    /// Makes the ready table, or adds to the application's own the columns that it lacks, in one
-    /// transaction: those for the version, what is carried, sessions, lanes, the secret and whether
-    /// a user is active, and the counters of groups; and a trigger that gives a new user the
-    /// version that it begins with. Existing rows keep `NULL`, which logs nobody out. The id, the
-    /// login and the hash are not touched.
+    /// Creates the ready table, or adds the missing columns to the application's own, in one
+    /// transaction: the version, the carried value, sessions, lanes, the secret, whether a user is
+    /// active, and the counters of groups. It also adds a trigger that gives a new user its
+    /// initial version. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
+    /// are not touched.
     ///
-    /// It may run at each start, and in several processes at once. In the end it
-    /// [checks](Self::check) the table.
+    /// It may run at each start, and in several processes at once. Finally it [checks](Self::check) the
+    /// table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
         let pool = &self.engine().driver().0;
-        // Others wait until it is done, and then find nothing to do.
+        // Other migrations wait for this one and then find nothing to do.
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
@@ -44,9 +44,9 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         self.check().await
     }
 
-    /// What [`migrate`](Self::migrate) runs, as text: for a migration tool of the application's own.
-    /// Leave out the columns that there are already, which SQLite cannot do by itself, and run it
-    /// in one transaction. To print it takes no database: `SqlitePool::connect_lazy` makes a pool.
+    /// The SQL that [`migrate`](Self::migrate) runs, for the application's own migration tool. Leave out
+    /// columns that exist already, which SQLite cannot do by itself, and run it in one transaction. No
+    /// database is needed to print it: `SqlitePool::connect_lazy` makes a pool.
     #[must_use]
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
@@ -69,7 +69,7 @@ fn table_sql(names: &Names) -> String {
     ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1)
 }
 
-/// SQLite adds no column whose default is not a constant.
+/// A trigger, as SQLite adds no column whose default is not a constant.
 fn trigger_sql(names: &Names) -> String {
     let Names { table, id, version, .. } = names;
     let trigger = table.beside(&format!("{}_relatch_{}", table.table().as_str(), version.as_str()));

@@ -12,19 +12,19 @@ use crate::store::{
 };
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// Adds triggers, so that what the application's own SQL does is told to those who
-    /// [listen](Self::listen), too: a change of the version, the hash, the secret, of whether the
-    /// user is active, of the user's groups or of the fields; sessions that become `NULL`; a user who is deleted;
-    /// a group's counter, and a group that comes or goes. With [`migrate`](Self::migrate) run before.
+    /// Adds triggers, so that changes by the application's own SQL also notify processes that
+    /// [listen](Self::listen): a change of the id, the version, the hash, the secret, whether the user
+    /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user; a
+    /// group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
     ///
-    /// Without them the application tells of its own changes itself, by
-    /// [`Changes`](crate::store::Changes) or `pg_notify`. Each time, the table is locked for a
-    /// moment against writers, who are waited for at most 2 seconds: let it be part of a deployment,
-    /// rather than of each start. Several processes may run it at once.
+    /// Without triggers the application notifies of its own changes itself, by
+    /// [`Changes`](crate::store::Changes) or `pg_notify`. Each run locks the table briefly against
+    /// writers, and waits for them at most 2 seconds: run it on deployment rather than at each start.
+    /// Several processes may run it at once.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was.
     pub async fn migrate_triggers(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
@@ -37,7 +37,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         Ok(transaction.commit().await.map_err(failed)?)
     }
 
-    /// What [`migrate_triggers`](Self::migrate_triggers) runs, as text.
+    /// The SQL that [`migrate_triggers`](Self::migrate_triggers) runs.
     #[must_use]
     pub fn triggers_sql(&self) -> String {
         let mut statements = vec![LOCK_TIMEOUT.to_owned()];
@@ -46,7 +46,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     }
 }
 
-/// An argument less than two tells that everybody is concerned.
+/// A call with one argument instead of two notifies of all users.
 fn triggers(names: &Names, channel: &Name) -> Vec<String> {
     let Names { table, id, version, password_hash, sessions, secret, active, .. } = names;
     let function = table.beside("relatch_changed");
@@ -60,7 +60,7 @@ fn triggers(names: &Names, channel: &Name) -> Vec<String> {
         [id, version, password_hash].into_iter().chain(secret).chain(active).chain(groups);
     let mut conditions: Vec<_> =
         watched.map(|column| format!("OLD.{column} IS DISTINCT FROM NEW.{column}")).collect();
-    // As text: not every type can be compared.
+    // As text, since not every type can be compared.
     conditions.extend(names.fields.iter().flatten().map(|column| {
         format!("CAST(OLD.{column} AS TEXT) IS DISTINCT FROM CAST(NEW.{column} AS TEXT)")
     }));
@@ -96,7 +96,7 @@ fn triggers(names: &Names, channel: &Name) -> Vec<String> {
     ];
     for group in &names.groups {
         let (counter, table) = (&group.counter, &group.table);
-        // A name of its own for each counter, which a name of 63 bytes could not hold.
+        // A hash gives each counter a trigger name of its own within PostgreSQL's 63 bytes.
         let name = Sha256::digest(counter.as_str());
         let name = format!("relatch_{:02x}{:02x}{:02x}{:02x}", name[0], name[1], name[2], name[3]);
         statements.push(format!(
