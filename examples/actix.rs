@@ -11,7 +11,7 @@ use actix_web::{
 };
 use relatch::{
     AccessToken, Authority, Binding, Counter, MasterKey, Session, User, VerifyError,
-    password::PasswordHasher,
+    password::PasswordHasher, service::ServiceError,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -140,10 +140,14 @@ fn unavailable(why: impl fmt::Display) -> Refusal {
 
 impl From<VerifyError> for Refusal {
     fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::Rejected(rejection) => unauthorized(INVALID_TOKEN, rejection.reason()),
-            unusable => unavailable(unusable),
-        }
+        // The library's one mapping of errors to HTTP.
+        let error = ServiceError::from(error);
+        let status = StatusCode::from_u16(error.status());
+        let (header, why) = match error.reason() {
+            Some(reason) => ((header::WWW_AUTHENTICATE, INVALID_TOKEN), reason.to_string()),
+            None => ((header::CACHE_CONTROL, "no-store"), error.to_string()),
+        };
+        Self(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), header, why)
     }
 }
 

@@ -1,19 +1,18 @@
-//! Users, by their ids: what an administrator does.
+//! Administration of users by their ids.
 
 use super::{
     Service, ServiceError,
     records::Write,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact},
 };
 use crate::{
-    authority::decision::Committed,
     counter::Counter,
     store::{Key, StoredUser},
     user::RecordError,
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// The user as it is now, `None` if there is no such user.
+    /// Finds the user on the primary database; `None` if there is no such user.
     ///
     /// # Errors
     ///
@@ -22,7 +21,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.0.records.read(key).await?.map(|record| record.user().clone()))
     }
 
-    /// Hashes a password, for a user to be inserted: off the async threads, when it is its turn.
+    /// Hashes a password for a user to be inserted, off the async threads; it waits for a free hasher.
     ///
     /// # Errors
     ///
@@ -31,8 +30,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.0.passwords.hash(password).await
     }
 
-    /// Logs the user out everywhere: every token is dead, and the list of sessions is empty. In the
-    /// ready stores it is one statement, which succeeds however busy the user is.
+    /// Logs the user out everywhere: every token is revoked, and the list of sessions is empty. The
+    /// ready stores do it in one statement, which succeeds however often the row changes.
     ///
     /// # Errors
     ///
@@ -42,8 +41,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Bump { id, at_least }).await
     }
 
-    /// Disables the user and logs it out everywhere: no login, and no token is accepted. It takes a
-    /// column for it (`UsersTable::active`).
+    /// Disables the user and logs it out everywhere: no login and no token is accepted. It requires a
+    /// column (`UsersTable::active`).
     ///
     /// # Errors
     ///
@@ -54,8 +53,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Disable { id, at_least }).await
     }
 
-    /// Enables the user again, which revives no token. Where the store answers too late, the user may
-    /// be enabled nevertheless, but not after another change.
+    /// Enables the user again, which revives no token. If the store answers too late, the user may
+    /// still become enabled, but not after another change.
     ///
     /// # Errors
     ///
@@ -67,13 +66,14 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Enable { id, version, at_least }).await
     }
 
-    /// Logs out everybody in this group, by its counter: here at once, and elsewhere as far as others
-    /// hear of it, or within the bound.
+    /// Logs out every user in this group, by its counter: in this process at once, in others when they
+    /// are notified or within their bound.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchGroup`], and [`ServiceError::Store`], of the kind [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of
-    /// this kind.
+    /// [`ServiceError::NoSuchGroup`], and [`ServiceError::Store`], of the kind
+    /// [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of this
+    /// kind.
     pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<(), ServiceError> {
         match self.0.records.bump_epoch(kind, instance, self.now_ms()).await? {
             true => Ok(()),
@@ -90,28 +90,19 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Delete { id: user_id.to_owned() }).await
     }
 
-    /// Sets another password, without asking for the present one, and logs the user out everywhere,
-    /// in one statement.
+    /// Sets a new password without checking the present one, and logs the user out everywhere, in one
+    /// statement.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`], [`ServiceError::Password`] and the others.
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::Password`] and the errors common to all calls.
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
         let hash = self.0.passwords.hash(new).await?;
         let authority = self.authority();
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = self.0.records.read(Key::Id(user_id)).await?;
-            let read = read.ok_or(ServiceError::NoSuchUser)?;
-            let edited = read.with_password(&hash)?;
-            let decision = authority.log_out_everywhere(edited.user())?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+        transact!(self, Key::Id(user_id), |read| {
+            let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;
+            Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
+        })
     }
 
     async fn write(&self, write: Write) -> Result<(), ServiceError> {
@@ -126,7 +117,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         }
     }
 
-    /// What a counter moves to at least.
+    /// The least value that a counter moves to.
     fn now_ms(&self) -> i64 {
         Counter::INITIAL.next(self.authority().now()).unwrap_or_default().get()
     }

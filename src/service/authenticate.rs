@@ -1,29 +1,24 @@
-//! Requests: verifying tokens and refreshing them.
+//! Requests: verifying tokens.
 
 use std::sync::Arc;
 
-use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
 use tokio::time::Instant;
 
-use super::{Service, ServiceError, records::Found, transact::to_the_end};
+use super::{Service, ServiceError, found::Found};
 use crate::{
-    authority::{SessionTokens, error::VerifyError, session::Session},
+    authority::{error::VerifyError, session::Session},
     live::{BoundError, Live},
     rejection::Stage,
-    sessions::event::EventKind,
-    store::{Key, StoreError, StoredUser},
-    token::{
-        RefreshToken, Token,
-        purpose::{Access, Purpose},
-    },
+    store::{StoreError, StoredUser},
+    token::{Token, purpose::Purpose},
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Verifies a token: on each request.
+    /// Verifies a token. Call it on each request.
     ///
-    /// With a cache the record may be as old as its bound. That a token is *not* accepted is never
-    /// said of a record that was read before the call: it is read again first.
+    /// With a cache the record may be as old as the cache's bound. A token is *not* rejected on a
+    /// record that was read before the call: the record is read again first.
     ///
     /// # Errors
     ///
@@ -49,8 +44,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         }
     }
 
-    /// [`authenticate`](Self::authenticate) on the record as it is now, past the cache: before
-    /// something grave, such as a payment or a change of the e-mail address.
+    /// [`authenticate`](Self::authenticate) on the present record, past the cache: before a sensitive
+    /// operation, such as a payment or a change of the e-mail address.
     ///
     /// # Errors
     ///
@@ -66,9 +61,9 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(opened.verify(found.user)?)
     }
 
-    /// Guards for WebSockets and event streams, which resolve within `bound` of a revocation, and at
-    /// once for one that was made through this service or that it was told of
-    /// ([`changes`](Self::changes)). Each guard that is told reads the user anew.
+    /// Makes the watch over WebSockets and event streams. They end within `bound` of a revocation, and
+    /// at once after a revocation that was made through this service or that it was notified of
+    /// ([`changes`](Self::changes)). A notified connection reads the user again.
     ///
     /// # Errors
     ///
@@ -80,55 +75,5 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             let records = Arc::clone(&records);
             async move { Ok(records.find_since(&id, Instant::now()).await?.user) }
         })
-    }
-}
-
-impl<F, C> Service<F, C>
-where
-    F: Clone + Send + Sync + 'static,
-    C: Serialize + DeserializeOwned + 'static,
-{
-    /// Exchanges a refresh token for its successor and a fresh access token.
-    ///
-    /// A token that had been used before ends its session, but for the policy's grace; the
-    /// [`on_event`](super::ServiceBuilder::on_event) of the service hears of both, also where the
-    /// client hangs up.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Rejected`], and the others, after which the same token may be tried again.
-    pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
-        let this = self.clone();
-        // A reuse that ends the session is told though its client hangs up.
-        to_the_end(async move { this.refresh_to_the_end(token).await }).await
-    }
-
-    async fn refresh_to_the_end(
-        &self,
-        token: RefreshToken,
-    ) -> Result<SessionTokens<C>, ServiceError> {
-        let authority = self.authority();
-        let opened = authority.open_refresh(token)?;
-        let mut reuse = None;
-        let decided = self.decide(Key::Id(opened.user_id()), |read| {
-            let user = read.ok_or(opened.unknown_user())?.user();
-            let claims = (self.0.claims)(user);
-            let decision = authority.issue::<Access<C>>(user, &claims).refresh(&opened)?;
-            Ok(decision.map(|refreshed| {
-                reuse = refreshed.event().filter(|event| event.kind() == EventKind::Reuse).cloned();
-                refreshed
-            }))
-        });
-        match decided.await {
-            Ok(refreshed) => {
-                refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
-                Ok(refreshed.into_tokens()?)
-            }
-            // Whether the session has ended is not known, and that the token came twice is.
-            Err(error) => {
-                reuse.iter().for_each(|event| (self.0.on_event)(event));
-                Err(error)
-            }
-        }
     }
 }

@@ -31,7 +31,7 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     claims: Claims<F, C>,
     hasher: PasswordHasher,
     hashes_at_once: NonZeroUsize,
-    patience: StdDuration,
+    store_timeout: StdDuration,
     on_event: OnEvent,
     #[cfg(feature = "cache")]
     cache: Option<CachePolicy>,
@@ -40,9 +40,9 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
 pub(super) type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
 pub(super) type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
-/// How long a store may take for one answer, where nothing else is set: longer than the ready ones
-/// take to give up by themselves, which they do more tidily.
-const PATIENCE: StdDuration = StdDuration::from_secs(6);
+/// The default time that a store may take for one answer. It is longer than the ready stores' own
+/// timeout, which cleans up better.
+const STORE_TIMEOUT: StdDuration = StdDuration::from_secs(6);
 
 impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
     pub(super) fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
@@ -52,7 +52,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             claims: Box::new(|_| NoClaims {}),
             hasher: PasswordHasher::new(),
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            patience: PATIENCE,
+            store_timeout: STORE_TIMEOUT,
             on_event: Box::new(log),
             #[cfg(feature = "cache")]
             cache: None,
@@ -61,8 +61,8 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
 }
 
 impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
-    /// Gives each access token claims of the application's own, made of the user's record: at login
-    /// and anew at each refresh. [`NoClaims`] otherwise.
+    /// Sets the private claims of access tokens, made from the user's record at login and again at
+    /// each refresh. Default: [`NoClaims`].
     pub fn claims<D>(
         self,
         claims: impl Fn(&StoredUser<F>) -> D + Send + Sync + 'static,
@@ -76,41 +76,40 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             claims: Box::new(claims),
             hasher: self.hasher,
             hashes_at_once: self.hashes_at_once,
-            patience: self.patience,
+            store_timeout: self.store_timeout,
             on_event: self.on_event,
             #[cfg(feature = "cache")]
             cache: self.cache,
         }
     }
 
-    /// Sets how passwords are hashed. A login with a hash of another cost replaces it, which logs
-    /// nobody out.
+    /// Sets the password hasher. A login whose stored hash has another cost replaces the hash, which
+    /// logs nobody out.
     pub fn hasher(mut self, hasher: PasswordHasher) -> Self {
         self.hasher = hasher;
         self
     }
 
-    /// Sets how many passwords are hashed at once: the number of processors otherwise. Each takes
-    /// its hash's memory (19 MiB by default), so this bounds what a storm of logins takes; it is
-    /// kept for the next. Who waits for a turn for 10 seconds is told
+    /// Sets how many passwords are hashed at once. Default: the number of processors. Each hash takes
+    /// its memory (19 MiB by default), which is kept for the next one, so this bounds the memory of
+    /// many simultaneous logins. A call that waits for 10 seconds fails as
     /// [`Busy`](super::ServiceError::Busy).
     pub const fn hashes_at_once(mut self, hashes: NonZeroUsize) -> Self {
         self.hashes_at_once = hashes;
         self
     }
 
-    /// Sets how long the store may take for one answer before it counts as not reachable: 6 seconds
-    /// otherwise, and at least 10 milliseconds. The store's own time-outs should be shorter (the
-    /// ready ones' are 5 seconds).
+    /// Sets the time after which a store that has not answered counts as unreachable. Default: 6
+    /// seconds; at least 10 milliseconds. The store's own timeouts should be shorter (those of the
+    /// ready stores are 5 seconds).
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
-        self.patience = timeout.max(Duration::milliseconds(10)).unsigned_abs();
+        self.store_timeout = timeout.max(Duration::milliseconds(10)).unsigned_abs();
         self
     }
 
-    /// Hands over what a security team wants to hear of: a refresh token that is used twice, or that
-    /// is ahead of a database which was rolled back. It is
-    /// called within the request: let it do no more than log or send. With the feature `tracing`
-    /// they are in the log in any case.
+    /// Sets a callback for security events: a refresh token that is used twice, or that is ahead of a
+    /// database which was rolled back. It is called within the request, so it should do no more than
+    /// log or send. With the feature `tracing` the events are always logged.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Box::new(move |event| {
             log(event);
@@ -119,8 +118,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
-    /// Keeps users' records in memory, for as long as the policy says: then a request costs no
-    /// lookup, and a revocation on another machine may be seen that much later.
+    /// Caches users' records in memory as the policy says. A request then costs no lookup, and a
+    /// revocation on another machine may take effect that much later.
     #[cfg(feature = "cache")]
     pub const fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = Some(policy);
@@ -129,7 +128,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
 
     /// Makes the service.
     pub fn build(self) -> Service<F, C> {
-        let records = Records::new(self.store, self.patience);
+        let records = Records::new(self.store, self.store_timeout);
         #[cfg(feature = "cache")]
         let records = match self.cache {
             Some(policy) => records.cached(policy),
@@ -158,7 +157,7 @@ impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
             .field("authority", &self.authority)
             .field("hasher", &self.hasher)
             .field("hashes_at_once", &self.hashes_at_once)
-            .field("store_timeout", &self.patience)
+            .field("store_timeout", &self.store_timeout)
             .finish_non_exhaustive()
     }
 }

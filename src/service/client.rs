@@ -2,8 +2,8 @@
 
 use crate::binding::context::Context;
 
-/// The client that a session is started for: what it is called in the list of the user's devices,
-/// and what its tokens are additionally bound to. A text alone is a label.
+/// The client that a session is started for: its label in the list of the user's devices, and the
+/// context that its tokens are bound to. A string converts into a client with that label.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) label: String,
@@ -11,13 +11,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of this name, such as its `User-Agent` tells: it is cleaned of control and invisible
-    /// characters, and cut at 64 bytes.
+    /// A client with this label, for example from its `User-Agent`. Control and invisible characters
+    /// are removed, and it is cut at 64 bytes.
     pub fn new(label: impl Into<String>) -> Self {
         Self { label: label.into(), context: Context::new() }
     }
 
-    /// Binds the client's tokens to this context, which it must present with each of them:
+    /// Binds the client's tokens to this context, which it must present with each token:
     /// [`Token::in_context`](crate::Token::in_context).
     #[must_use]
     pub fn in_context(mut self, context: Context) -> Self {

@@ -1,28 +1,27 @@
-//! A user's own sessions: listed, started anew and ended.
+//! A user's own devices: listing them, and logging them out.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Service, ServiceError,
-    login::Checked,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact, verified},
 };
 use crate::{
-    authority::{Authority, SessionTokens, decision::Committed, session::Session},
+    authority::{SessionTokens, session::Session},
     rejection::{Reason, Rejection, Stage},
     sessions::{SessionId, SessionInfo},
-    store::{Key, Record, StoredUser},
+    store::{Key, StoredUser},
     token::{Token, purpose::Access},
     user::User,
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// The user's sessions that are alive, the one that was used last first, as they are now. The
-    /// caller's own is the one with the session's [`id`](Session::id).
+    /// Lists the user's live sessions as they are now, the most recently used first. The caller's own
+    /// has the [`id`](Session::id) of `session`.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the others.
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn sessions<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -35,12 +34,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(sessions)
     }
 
-    /// Logs this device out; whether its session was still there. A device whose access token has
-    /// expired refreshes first.
+    /// Logs this device out, and returns whether its session was still there. A device whose access
+    /// token has expired refreshes first.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSession`] for a token without a session, and the others.
+    /// [`ServiceError::NoSession`] for a token without a session, and the errors common to all calls.
     pub async fn log_out<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -49,12 +48,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.end(session.user().id(), own, |_, _| Ok(())).await
     }
 
-    /// Logs one of the user's devices out, by an id out of the list; whether there was such a
+    /// Logs one of the user's devices out, by an id from the list, and returns whether there was such a
     /// session.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the others.
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn log_out_device<D>(
         &self,
         session: &Session<StoredUser<F>, D>,
@@ -64,8 +63,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.end(session.user().id(), device, check).await
     }
 
-    /// Logs out those of the user's devices for which `is_out` says so, out of those that are
-    /// listed; how many these are.
+    /// Logs out the listed devices for which `is_out` returns `true`, and returns their number.
     ///
     /// # Errors
     ///
@@ -98,7 +96,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         });
         let ended = ended.await?;
         if !ended {
-            // It is over already, perhaps past what is kept here.
+            // It has already ended, perhaps unseen by the cache.
             self.0.records.forget(user_id);
         }
         Ok(ended)
@@ -110,178 +108,34 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs all of the user's devices out but this one, which goes on with the tokens in the answer:
-    /// every other token is dead, copies of this one too.
+    /// Logs out all of the user's devices but this one, which continues with the returned tokens. Every
+    /// other token is revoked, copies of this one too.
     ///
     /// # Security
     ///
-    /// It hands a refresh token to whoever holds an access token: ask for the password first.
+    /// It gives a refresh token to the holder of an access token: ask for the password first.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token without a session, and
-    /// the others.
+    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token without a session, and the
+    /// errors common to all calls.
     pub async fn log_out_others(
         &self,
         token: &Token<Access<C>>,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
+        let user_id = self.authority().open(token)?.user_id().to_owned();
+        transact!(self, Key::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = self.on_the_primary(&authority, token).await?;
+            let (session, read) = verified(&authority, token, read)?;
             let claims = (self.0.claims)(read.user());
-            let issue = authority.issue::<Access<C>>(session.user(), &claims);
-            let decision = issue.log_out_others(&session)?;
-            let edited = read.clone();
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
-    }
-
-    /// Whether this is the password of the token's user: before what
-    /// [`log_out_others`](Self::log_out_others) and its like give away. It changes nothing.
-    ///
-    /// # Security
-    ///
-    /// It does not count attempts: limit them, by user and by address.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::WrongPassword`] if it is another one, or if there is none;
-    /// [`ServiceError::Rejected`] and the others.
-    pub async fn check_password(
-        &self,
-        token: &Token<Access<C>>,
-        password: &str,
-    ) -> Result<(), ServiceError> {
-        let (_, read) = self.on_the_primary(&self.authority(), token).await?;
-        Checked::default().check_present(self, &read, password).await
-    }
-
-    /// Changes the user's password, for which the present one is asked. All other devices are logged
-    /// out, in the same statement; this one goes on with the tokens in the answer.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::WrongPassword`] if the present password is another one, or if there is none
-    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
-    /// is too short or too long to be hashed; and those of
-    /// [`log_out_others`](Self::log_out_others).
-    pub async fn change_password(
-        &self,
-        token: &Token<Access<C>>,
-        present: &str,
-        new: &str,
-    ) -> Result<SessionTokens<C>, ServiceError> {
-        let mut checked = Checked::default();
-        let mut hash = None;
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let authority = self.authority();
-            let (session, read) = self.on_the_primary(&authority, token).await?;
-            checked.check_present(self, &read, present).await?;
-            let hash = match &mut hash {
-                Some(hash) => &*hash,
-                none => none.insert(self.0.passwords.hash(new).await?),
-            };
-            let edited = read.with_password(hash)?;
-            let claims = (self.0.claims)(edited.user());
-            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
-            let decision = issue.change_password(&session)?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
-    }
-
-    /// Asks for the password once more, before something grave, and starts this device's session anew:
-    /// the tokens in the answer take the place of all that it had, and other devices stay logged in.
-    /// From then on the session's [`started_at`](SessionInfo::started_at) is now
-    /// ([`Authority::session_info`]). In the same statement the hash is replaced if it is due.
-    ///
-    /// # Security
-    ///
-    /// It does not count attempts: limit them, by user.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::WrongPassword`] if the password is another one, or if there is none
-    /// ([`restart_session`](Self::restart_session) is for that); and those of
-    /// [`log_out_others`](Self::log_out_others).
-    pub async fn reauthenticate(
-        &self,
-        token: &Token<Access<C>>,
-        password: &str,
-    ) -> Result<SessionTokens<C>, ServiceError> {
-        self.begin_anew(token, Some(password)).await
-    }
-
-    /// [`reauthenticate`](Self::reauthenticate) for a user whom the application itself has
-    /// authenticated once more: by a passkey, by OAuth, by a one-time code.
-    ///
-    /// # Security
-    ///
-    /// It gives a session at its beginning to whoever holds an access token: call it for nobody who
-    /// has not just authenticated as this very user.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`log_out_others`](Self::log_out_others).
-    pub async fn restart_session(
-        &self,
-        token: &Token<Access<C>>,
-    ) -> Result<SessionTokens<C>, ServiceError> {
-        self.begin_anew(token, None).await
-    }
-
-    async fn begin_anew(
-        &self,
-        token: &Token<Access<C>>,
-        password: Option<&str>,
-    ) -> Result<SessionTokens<C>, ServiceError> {
-        let mut checked = Checked::default();
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let authority = self.authority();
-            let (session, read) = self.on_the_primary(&authority, token).await?;
-            if let Some(password) = password {
-                checked.check_present(self, &read, password).await?;
-            }
-            let edited = checked.rehashed(&read)?;
-            let claims = (self.0.claims)(edited.user());
-            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
-            let decision = issue.restart_session(&session)?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
-    }
-
-    /// Verified anew at each attempt: what was changed meanwhile may have been this session.
-    async fn on_the_primary(
-        &self,
-        authority: &Authority,
-        token: &Token<Access<C>>,
-    ) -> Result<(Session<StoredUser<F>, C>, Record<F>), ServiceError> {
-        let opened = authority.open(token)?;
-        let read = self.0.records.read(Key::Id(opened.user_id())).await?;
-        let session = opened.verify(read.as_ref().map(|read| read.user().clone()))?;
-        Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
+            let issue = authority.issue::<Access<C>>(*session.user(), &claims);
+            Proposal::unedited(issue.log_out_others(&session)?, read)
+        })
     }
 }
 
-/// Whether the session that was verified is one of the user as the record is now: what a thief still
-/// holds in a request that is under way should not end what was started after it was revoked.
+/// Checks that a verified session still is one of the user's present record: a revoked token in a
+/// request under way must not end sessions that started after the revocation.
 fn is_alive<F, D>(
     session: &Session<StoredUser<F>, D>,
     user: &StoredUser<F>,

@@ -1,4 +1,4 @@
-//! Why a call of the service came to nothing.
+//! Errors of the service.
 
 use std::{error, fmt};
 
@@ -10,9 +10,9 @@ use crate::{
     user::RecordError,
 };
 
-/// Why a call of the service came to nothing.
+/// A call of the service that failed.
 ///
-/// | what | on the web | for the log |
+/// | error | [`status`](Self::status) | for the log |
 /// | --- | --- | --- |
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
 /// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
@@ -21,10 +21,13 @@ use crate::{
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
 /// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
 /// | [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
-/// | all others | 500: the server's or its data's fault, and the client keeps its token | the error and its sources |
+/// | all others | 500: the fault of the server or its data; the client keeps its token | the error and its sources |
+///
+/// The errors common to all calls are [`Store`](Self::Store), [`Busy`](Self::Busy),
+/// [`Record`](Self::Record) and [`Issue`](Self::Issue).
 ///
 /// The text of the first three is `invalid token`, `wrong name or password` and `wrong password`,
-/// whatever was the reason, and may be told to the client; that of the others may not.
+/// whatever the reason, and may be shown to the client; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
@@ -32,37 +35,55 @@ pub enum ServiceError {
     Rejected(Rejection),
     /// The name or the password is not accepted.
     LoginRefused(LoginRefusal),
-    /// The present password, which was asked for, is not accepted, and the caller's token is.
+    /// The present password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
-    /// There is no user of the id that the application gave.
+    /// There is no user with the given id.
     NoSuchUser,
-    /// There is no group of this kind and name.
+    /// There is no group with this kind and name.
     NoSuchGroup,
-    /// The token is of no session.
+    /// The token has no session.
     NoSession,
-    /// The store did not answer, or not with what it should.
+    /// The store failed.
     Store(StoreError),
-    /// The user's row was changed by others again and again, or too many passwords are being hashed.
+    /// The user's row was changed by others at each attempt, or too many passwords are being hashed.
     Busy,
-    /// The user's record is not fit to be used.
+    /// The user's record is unusable.
     Record(RecordError),
     /// A token could not be issued.
     Issue(IssueError),
     /// A password could not be hashed or verified.
     Password(PasswordError),
-    /// The token is used up by a new password, which was not given:
+    /// A token of this purpose requires a new password, which was not given:
     /// [`OneTime::set_password`](super::OneTime::set_password).
     NewPasswordRequired,
 }
 
 impl ServiceError {
-    /// Whether the same call may succeed later, and nothing is known of the client until then.
+    /// Whether the same call may succeed later. Until then nothing is known of the client.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_unreachable(),
             Self::Busy => true,
             _ => false,
+        }
+    }
+
+    /// The status to answer with on the web, as in the table [above](Self): 401, 403, 404, 409, 422,
+    /// 500 or 503 (RFC 9110 §15).
+    ///
+    /// A 401 takes a `WWW-Authenticate` header (RFC 6750 §3), and a 503 should have a
+    /// `Retry-After`.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Rejected(_) | Self::LoginRefused(_) => 401,
+            Self::WrongPassword(_) => 403,
+            Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
+            Self::Issue(IssueError::SessionsFull) => 409,
+            Self::Password(PasswordError::Length) => 422,
+            error if error.is_unavailable() => 503,
+            _ => 500,
         }
     }
 
@@ -109,19 +130,19 @@ impl error::Error for ServiceError {
     }
 }
 
-/// Why a login was refused: for the log alone. A client is told one and the same of all.
+/// The reason why a login was refused: for the log alone. Clients get the same answer for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginRefusal {
-    /// Nobody logs in by this name.
+    /// No user has this login.
     UnknownLogin,
     /// The user has no password.
     NoPassword,
-    /// The password is another one.
+    /// The password is wrong.
     WrongPassword,
-    /// The stored hash is not an argon2 PHC string, or asks for an absurd cost: let the user reset
-    /// the password, or verify it with the library that made the hash and
-    /// [`set`](super::Service::set_password) it anew.
+    /// The stored hash is not an argon2 PHC string, or has an absurd cost. Let the user reset the
+    /// password, or verify it with the library that made the hash and
+    /// [`set`](super::Service::set_password) it again.
     UnsupportedHash,
     /// The password is right, and the user is not active.
     InactiveUser,
@@ -193,12 +214,51 @@ impl From<RefreshError> for ServiceError {
     }
 }
 
-impl From<VerifyError> for ServiceError {
-    fn from(error: VerifyError) -> Self {
+impl From<VerifyError<StoreError>> for ServiceError {
+    fn from(error: VerifyError<StoreError>) -> Self {
         match error {
             VerifyError::Rejected(rejection) => Self::Rejected(rejection),
-            VerifyError::Lookup(never) => match never {},
+            VerifyError::Lookup(error) => Self::Store(error),
             VerifyError::Record(error) => Self::Record(error),
+        }
+    }
+}
+
+impl From<VerifyError> for ServiceError {
+    fn from(error: VerifyError) -> Self {
+        error.map_lookup::<StoreError>(|never| match never {}).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rejection::Stage;
+
+    #[test]
+    fn each_error_has_the_status_of_the_table() {
+        use ServiceError as E;
+        let rejection = Rejection::new(Stage::Lookup, Reason::UnknownUser);
+        for (error, status) in [
+            (E::Rejected(rejection), 401),
+            (E::LoginRefused(LoginRefusal::UnknownLogin), 401),
+            (E::WrongPassword(LoginRefusal::WrongPassword), 403),
+            (E::NoSuchUser, 404),
+            (E::NoSuchGroup, 404),
+            (E::NoSession, 404),
+            (E::Issue(IssueError::SessionsFull), 409),
+            (E::Password(PasswordError::Length), 422),
+            (E::Store(StoreError::unreachable("gone")), 503),
+            (E::Busy, 503),
+            (E::Store(StoreError::misconfigured("no such column")), 500),
+            (E::Store(StoreError::damaged("sessions", "not JSON")), 500),
+            (E::Store(StoreError::unsupported("no groups")), 500),
+            (E::Record(RecordError::Exhausted), 500),
+            (E::Password(PasswordError::UnsupportedHash), 500),
+            (E::NewPasswordRequired, 500),
+        ] {
+            assert_eq!(error.status(), status, "{error:?}");
+            assert_eq!(error.is_unavailable(), status == 503, "{error:?}");
         }
     }
 }

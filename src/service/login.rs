@@ -1,18 +1,14 @@
-//! Logging in.
+//! Login.
 
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact},
 };
 use crate::{
-    authority::{
-        SessionTokens,
-        decision::{Committed, Decision},
-        error::IssueError,
-    },
+    authority::{SessionTokens, decision::Decision, error::IssueError},
     password::PasswordError,
     store::{Key, Record},
     token::purpose::Access,
@@ -24,14 +20,14 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs in by name and password, and starts a session for this client: in the same statement
-    /// the hash is replaced if it is due, which logs nobody out. The name is compared as it is
-    /// stored: trim it and fold its case before.
+    /// Logs in by name and password, and starts a session for this client. The same statement replaces
+    /// the hash if it is due, which logs nobody out. The name is compared as it is stored: trim it and
+    /// fold its case before.
     ///
-    /// It costs one read and one hash whether or not there is such a user, so names cannot be told
-    /// by the time it takes (but for users whose stored hash is of another cost than today's, until
-    /// each logs in again). A password that is changed meanwhile is checked again: no token of the
-    /// old one is handed out.
+    /// It costs one read and one hash whether or not there is such a user, so the time does not reveal
+    /// names (except of users whose stored hash has another cost than today's, until each logs in
+    /// again). If the password changes meanwhile, it is checked again: the old password yields no
+    /// token.
     ///
     /// # Security
     ///
@@ -40,7 +36,7 @@ where
     /// # Errors
     ///
     /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with
-    /// [`IssueError::SessionsFull`] where the policy refuses; and the others.
+    /// [`IssueError::SessionsFull`] if the policy refuses; and the errors common to all calls.
     pub async fn login(
         &self,
         login: &str,
@@ -49,33 +45,25 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
         let mut checked = Checked::default();
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = self.0.records.read(Key::Login(login)).await?;
-            checked.check(self, read.as_ref(), password).await?;
+        transact!(self, Key::Login(login), |read| {
+            checked.check(self, read, password).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
             };
             if !read.user().is_active() {
                 return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
             }
-            let edited = checked.rehashed(&read)?;
-            let decision = self.session_for(&edited, &client)?;
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+            let edited = checked.rehashed(read)?;
+            Proposal { decision: self.session_for(&edited, &client)?, edited }
+        })
     }
 
-    /// Starts a session for a user whom the application itself has authenticated: by a passkey, by
+    /// Starts a session for a user whom the application has authenticated itself: by a passkey, by
     /// OAuth.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] and the others.
+    /// [`ServiceError::NoSuchUser`] and the errors common to all calls.
     pub async fn start_session(
         &self,
         user_id: &str,
@@ -109,7 +97,7 @@ where
     }
 }
 
-/// A password that was checked against a stored hash: again only where that is another one.
+/// The check of one password across attempts. It is repeated only if the stored hash has changed.
 #[derive(Default)]
 pub(super) struct Checked {
     stored: Option<Zeroizing<String>>,
@@ -131,7 +119,7 @@ impl Checked {
         let refused = |refusal| Err(ServiceError::LoginRefused(refusal));
         let matched = match service.0.passwords.verify(password, stored).await {
             Err(ServiceError::Password(PasswordError::UnsupportedHash)) => {
-                // At the cost of any other, or it would tell that there is such a user.
+                // As much work as for any other, or the time would reveal that the user exists.
                 service.0.passwords.verify(password, None).await?;
                 return refused(LoginRefusal::UnsupportedHash);
             }
@@ -152,7 +140,7 @@ impl Checked {
         Ok(())
     }
 
-    /// [`check`](Self::check) of the present password, which is asked of somebody who is logged in.
+    /// [`check`](Self::check) of the present password of a user who is logged in.
     pub(super) async fn check_present<F: Clone + Send + Sync + 'static, C>(
         &mut self,
         service: &Service<F, C>,
@@ -165,7 +153,7 @@ impl Checked {
         })
     }
 
-    /// The record that was checked, with the new hash if one is due.
+    /// The checked record, with a new hash if one is due.
     pub(super) fn rehashed<F: Clone>(&self, read: &Record<F>) -> Result<Record<F>, ServiceError> {
         match &self.rehash {
             Some(hash) => Ok(read.rehashed(hash)?),

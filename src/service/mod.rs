@@ -1,22 +1,22 @@
-//! The service: an authority joined with a store of users, into what an application's routes call.
+//! The service: an authority joined with a store of users. An application's routes call it.
 //!
 //! | route | call |
 //! | --- | --- |
 //! | log in | [`Service::login`] |
-//! | each request | [`Service::authenticate`]; before something grave, [`Service::authenticate_fresh`] |
+//! | each request | [`Service::authenticate`]; before a sensitive operation, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
-//! | the password once more, before something grave | [`Service::reauthenticate`], [`Service::restart_session`] |
+//! | the password once more, before a sensitive operation | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
 //!
-//! Each change is decided on the row as the primary database has it, and written by one
-//! compare-and-set; where somebody else was faster, it is decided again. Passwords are hashed off
-//! the async threads, a few at a time. A call whose future is dropped, as when a client hangs up,
-//! still completes what it had begun to write.
+//! Each change is decided on the row of the primary database and written by one compare-and-set. If
+//! another change was faster, it is decided again. Passwords are hashed off the async threads, a few
+//! at a time. A call whose future is dropped, as when a client disconnects, still completes a write
+//! that it has begun.
 //!
 //! # Example
 //!
@@ -49,34 +49,36 @@
 //!
 //! # Testing your routes
 //!
-//! [`MemoryStore`](crate::store::MemoryStore) takes the database's place. Its
-//! [`set_reachable`](crate::store::MemoryStore::set_reachable) is an outage, and its
-//! [`edit`](crate::store::MemoryStore::edit) what your own SQL does: a damaged column, a group's
-//! epoch. A user [`without_password`](crate::store::NewUser::without_password) and
-//! [`start_session`](Service::start_session) take no hashing, which is slow without optimisation
+//! [`MemoryStore`](crate::store::MemoryStore) replaces the database. Its
+//! [`set_reachable`](crate::store::MemoryStore::set_reachable) simulates an outage, and its
+//! [`edit`](crate::store::MemoryStore::edit) your own SQL: a damaged column, a group's epoch. A user
+//! [`without_password`](crate::store::NewUser::without_password) and
+//! [`start_session`](Service::start_session) need no hashing, which is slow without optimisation
 //! ([`password`](crate::password) has the lines for your `Cargo.toml`).
 //!
-//! There are two clocks. Tokens and sessions live by the authority's
-//! ([`AuthorityBuilder::clock`](crate::AuthorityBuilder::clock)), a closure of yours. The cache, the
-//! live guards and all time-outs live by Tokio's: `tokio::time::pause` and `advance`.
+//! There are two clocks. Tokens and sessions use the authority's
+//! ([`AuthorityBuilder::clock`](crate::AuthorityBuilder::clock)), a closure of yours. The cache, live
+//! connections and all timeouts use Tokio's: `tokio::time::pause` and `advance`.
 //!
 //! # Panics
 //!
-//! Its futures panic outside of a Tokio runtime, or in one without its timer.
+//! The futures panic outside a Tokio runtime, and in a runtime without its timer.
 
 mod admin;
 mod authenticate;
 mod builder;
 #[cfg(feature = "cache")]
 mod cache;
-mod changes;
 mod client;
 mod devices;
 mod error;
+mod found;
 mod login;
 mod one_time;
 mod passwords;
+mod reauthenticate;
 mod records;
+mod refresh;
 mod revoke;
 mod transact;
 
@@ -89,7 +91,6 @@ use std::{
 pub use self::cache::{CachePolicy, CachePolicyError};
 pub use self::{
     builder::ServiceBuilder,
-    changes::Changes,
     client::Client,
     error::{LoginRefusal, ServiceError},
     one_time::OneTime,
@@ -99,13 +100,18 @@ use self::{
     passwords::Passwords,
     records::Records,
 };
-use crate::{authority::Authority, store::UserStore, token::purpose::NoClaims};
+use crate::{
+    authority::Authority,
+    store::{Changes, UserStore},
+    token::purpose::NoClaims,
+};
 
-/// An authority joined with a store of users: what an application holds. A clone is cheap and the
-/// same. Make one for the process: what one service changes, another one's cache does not see.
+/// An authority joined with a store of users. A clone is cheap and refers to the same service. Make
+/// one per process: the cache of a second service does not see what the first one changes.
 ///
-/// `F` are the fields of a user's row that the application wants at hand
-/// ([`StoredUser::fields`](crate::store::StoredUser::fields)), `C` the claims of its access tokens.
+/// `F` is the type of the further fields that the application reads from a user's row
+/// ([`StoredUser::fields`](crate::store::StoredUser::fields)), `C` that of the private claims of its
+/// access tokens (RFC 7519 §4.3).
 pub struct Service<F = (), C = NoClaims>(Arc<Inner<F, C>>);
 
 struct Inner<F, C> {
@@ -117,35 +123,35 @@ struct Inner<F, C> {
 }
 
 impl<F: Clone + Send + Sync + 'static> Service<F> {
-    /// With the default settings: see [`builder`](Self::builder) for the others.
+    /// Makes a service with the default settings; [`builder`](Self::builder) changes them.
     pub fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
         Self::builder(authority, store).build()
     }
 
-    /// Starts a service with settings of its own.
+    /// Starts a builder.
     pub fn builder(authority: Authority, store: impl UserStore<Fields = F>) -> ServiceBuilder<F> {
         ServiceBuilder::new(authority, store)
     }
 }
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// The authority, as it is now.
+    /// The present authority.
     pub fn authority(&self) -> Authority {
         self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Works with another authority from now on, as after
-    /// [`Authority::with_keys`]; so do all clones of this service.
+    /// Replaces the authority in this service and all its clones, as after
+    /// [`Authority::with_keys`].
     ///
     /// # Security
     ///
-    /// Open connections are watched over by the authority of their
-    /// [`Live`](crate::live::Live): replace that too.
+    /// Open connections are watched by the authority of their [`Live`](crate::live::Live): replace
+    /// that too.
     pub fn replace_authority(&self, authority: Authority) {
         *self.0.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
     }
 
-    /// Where this service is told of changes that were not made through it.
+    /// The handle by which this service is notified of changes that were not made through it.
     pub fn changes(&self) -> Changes {
         Changes::new(Arc::clone(&self.0.records) as _)
     }

@@ -1,4 +1,4 @@
-//! Links that work once: issued, looked at, and used up.
+//! One-time tokens, such as links by mail: issue, peek and consume.
 
 use std::fmt;
 
@@ -6,14 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Client, Service, ServiceError,
-    transact::{Attempts, Proposal},
+    transact::{Proposal, transact},
 };
 use crate::{
-    authority::{
-        Authority, OpenedOnce, Peeked, SessionTokens, Used,
-        decision::{Committed, Decision},
-        error::VerifyError,
-    },
+    authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used, decision::Decision},
     binding::context::Context,
     store::{Key, Record, StoredUser},
     token::{
@@ -24,13 +20,13 @@ use crate::{
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Issues a token of the purpose `P` for this user, such as a link that is mailed, bound to a
-    /// context if that is not empty. It comes with the user, whose fields say where to send it;
-    /// `None` if there is no such user, or if the user is not active.
+    /// Issues a token of the purpose `P` for this user, such as a link to mail, bound to the context
+    /// unless that is empty. It returns the user too, whose fields say where to send it, or `None` if
+    /// there is no such user or the user is not active.
     ///
     /// # Security
     ///
-    /// Answer "we have sent you a link" in either case, and send it after the answer.
+    /// Answer "we have sent you a link" in both cases, and send the link after the answer.
     ///
     /// # Errors
     ///
@@ -67,7 +63,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(Some((read.user().clone(), token)))
     }
 
-    /// Looks at a token without using it up: for the page that a link opens (`GET`).
+    /// Verifies a token without using it up: for the page that a link opens (`GET`).
     ///
     /// # Errors
     ///
@@ -77,19 +73,14 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         token: &Token<P>,
     ) -> Result<Peeked<StoredUser<F>, P::Claims>, ServiceError> {
         let lookup = async |id: String| {
-            let read = self.0.records.read(Key::Id(&id)).await?;
-            Ok(read.map(|read| read.user().clone()))
+            let read = self.0.records.read(Key::Id(&id)).await;
+            read.map(|read| read.map(|read| read.user().clone()))
         };
-        let peeked = self.authority().peek_async(token, lookup).await;
-        peeked.map_err(|error| match error {
-            VerifyError::Lookup(error) => ServiceError::Store(error),
-            VerifyError::Rejected(rejection) => rejection.into(),
-            VerifyError::Record(error) => error.into(),
-        })
+        Ok(self.authority().peek_async(token, lookup).await?)
     }
 
-    /// Uses a token up that works once: when the form behind the link is sent (`POST`). What that
-    /// does besides is said before [`OneTime::consume`] or [`OneTime::login`].
+    /// Starts using up a one-time token: when the form behind the link is sent (`POST`). Set options on
+    /// the result, then call [`OneTime::consume`] or [`OneTime::login`].
     ///
     /// # Example
     ///
@@ -111,7 +102,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 }
 
-/// A token that works once, about to be used up: see [`Service::one_time`].
+/// A one-time token that is about to be used up: see [`Service::one_time`].
 #[must_use = "nothing is used up before `consume` or `login`"]
 pub struct OneTime<'a, P, F = (), C = NoClaims> {
     service: &'a Service<F, C>,
@@ -126,8 +117,8 @@ impl<'a, P: Purpose, F, C> OneTime<'a, P, F, C>
 where
     F: Clone + Send + Sync + 'static,
 {
-    /// Presents the token in a context that is known only when the user's record is, such as the
-    /// address that is to be confirmed, if that is one of its fields.
+    /// Presents the token in a context that is computed from the user's record, such as the address to
+    /// be confirmed, if that is one of its fields.
     pub fn in_context(
         mut self,
         context: impl Fn(&StoredUser<F>) -> Context + Send + Sync + 'a,
@@ -144,12 +135,12 @@ where
         self
     }
 
-    /// Uses the token up. Of two calls at once, one is told [`ServiceError::Rejected`].
+    /// Uses the token up. Of two simultaneous calls, one fails with [`ServiceError::Rejected`].
     ///
     /// # Errors
     ///
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
-    /// [`ServiceError::Password`] and the others.
+    /// [`ServiceError::Password`] and the errors common to all calls.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
         self.decide(|_, used| Ok(used)).await
     }
@@ -186,16 +177,13 @@ where
         let mut opened = authority.open_once(token)?;
         let id = opened.user_id().to_owned();
         let mut hash = None;
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = service.0.records.read(Key::Id(&id)).await?;
+        transact!(service, Key::Id(&id), |read| {
             let read = read.ok_or(opened.unknown_user())?;
             if let Some(context) = &context {
                 opened.in_context(context(read.user()));
             }
             if let (Some(new), None) = (password, &hash) {
-                // Before the work of a hash is done for it.
+                // A bad token is refused before the work of a hash.
                 opened.peek(read.user())?;
                 hash = Some(service.0.passwords.hash(new).await?);
             }
@@ -203,16 +191,13 @@ where
                 Some(hash) => read.with_password(hash)?,
                 None => read.clone(),
             };
-            let used = use_up(&authority, &opened, &read, &edited)?;
-            let proposal = Proposal { decision: then(&edited, used)?, edited };
-            if let Committed::Stored(outcome) = service.commit(&read, proposal).await? {
-                return Ok(outcome);
-            }
-        }
+            let used = use_up(&authority, &opened, read, &edited)?;
+            Proposal { decision: then(&edited, used)?, edited }
+        })
     }
 }
 
-/// A new password logs the user out everywhere, whatever the token is used up by.
+/// A new password logs the user out everywhere, whatever the purpose's usage.
 fn use_up<P: Purpose, F: Clone>(
     authority: &Authority,
     opened: &OpenedOnce<'_, P>,

@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 use super::ServiceError;
 use crate::password::{MAX_PASSWORD_BYTES, PasswordError, PasswordHasher, PasswordMatch};
 
-/// How long a login waits for its turn before it is told to come back later.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time that a call waits for a permit before it fails as busy.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The bound on memory and processors that a storm of logins can take: as many hashes run at once as
-/// there are permits, in memory that the hasher keeps, and nothing is allocated for those that wait.
+/// The password hasher behind a semaphore, which bounds the memory and processors that many
+/// simultaneous logins take: at most one hash per permit runs, in memory that the hasher keeps, and
+/// waiting calls allocate nothing.
 pub(super) struct Passwords {
     hasher: PasswordHasher,
     permits: Arc<Semaphore>,
@@ -37,7 +38,7 @@ impl Passwords {
         stored: Option<&str>,
     ) -> Result<Option<PasswordMatch>, ServiceError> {
         if password.len() > MAX_PASSWORD_BYTES {
-            // Matches nothing: it need not wait, nor be copied.
+            // It matches no hash, so it is neither queued nor copied.
             return Ok(None);
         }
         let password = Zeroizing::new(password.to_owned());
@@ -52,11 +53,11 @@ impl Passwords {
         &self,
         work: impl FnOnce(&PasswordHasher) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let turn = timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await;
+        let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
         let hasher = self.hasher.clone();
         let hashing = spawn_blocking(move || {
-            // Held by the work: it goes on where whoever waits for it is dropped.
+            // Held by the work, which continues if the waiting future is dropped.
             let _permit = permit;
             work(&hasher)
         });

@@ -1,4 +1,4 @@
-//! Users' records: read, kept and changed. What was changed here is seen here at once.
+//! Users' records: reads, the cache, and writes. A write of this process is visible to it at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,13 +9,13 @@ use tokio::{
 
 #[cfg(feature = "cache")]
 use super::cache::{Cache, CachePolicy};
-use super::changes::Sink;
+use super::found::Found;
 use crate::{
     live::Revocations,
-    store::{ErasedStore, Key, Record, StoreError, StoredUser, Update},
+    store::{ChangeSink, ErasedStore, Key, Record, StoreError, StoredUser, Update},
 };
 
-/// The store, with what is kept of it in memory and who is to hear of changes.
+/// The store, with the cache in front of it and the receivers of revocations.
 pub(super) struct Records<F> {
     source: Arc<Source<F>>,
     #[cfg(feature = "cache")]
@@ -23,24 +23,10 @@ pub(super) struct Records<F> {
     pub(super) revocations: Revocations,
 }
 
-/// The store, which is given up on after some time.
+/// The store, with a limit on the time that it may take.
 struct Source<F> {
     store: Arc<dyn ErasedStore<F>>,
-    patience: Duration,
-}
-
-/// A user's record, or that there is no such user, and how old that is.
-pub(super) struct Found<F> {
-    pub(super) user: Option<StoredUser<F>>,
-    /// From before the read began.
-    pub(super) began: Instant,
-}
-
-#[cfg(feature = "cache")]
-impl<F> Clone for Found<F> {
-    fn clone(&self) -> Self {
-        Self { user: self.user.clone(), began: self.began }
-    }
+    limit: Duration,
 }
 
 /// A change of one user's row.
@@ -54,7 +40,7 @@ pub(super) enum Write {
         id: String,
         at_least: i64,
     },
-    /// If the version still is this one.
+    /// Only if the version still is this one.
     Enable {
         id: String,
         version: Option<i64>,
@@ -66,9 +52,9 @@ pub(super) enum Write {
 }
 
 impl<F: Clone + Send + Sync + 'static> Records<F> {
-    pub(super) fn new(store: Arc<dyn ErasedStore<F>>, patience: Duration) -> Self {
+    pub(super) fn new(store: Arc<dyn ErasedStore<F>>, limit: Duration) -> Self {
         Self {
-            source: Arc::new(Source { store, patience }),
+            source: Arc::new(Source { store, limit }),
             #[cfg(feature = "cache")]
             cache: None,
             revocations: Revocations::new(),
@@ -87,12 +73,12 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self
     }
 
-    /// The row on the primary, to decide a change on.
+    /// Reads the row on the primary database, to decide a change on.
     pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
         self.source.read(key).await
     }
 
-    /// The user, perhaps as of a while ago: within the cache's bound.
+    /// Finds the user; the record may be as old as the cache's bound.
     pub(super) async fn find(&self, id: &str) -> Result<Found<F>, StoreError> {
         #[cfg(feature = "cache")]
         if let Some(cache) = &self.cache {
@@ -101,7 +87,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_now(id).await
     }
 
-    /// The user as of this instant or later.
+    /// Finds the user as of this instant or later.
     pub(super) async fn find_since(
         &self,
         id: &str,
@@ -115,7 +101,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_now(id).await
     }
 
-    /// The same, to confirm a negative verdict: it may wait for its turn.
+    /// [`find_since`](Self::find_since) to confirm a negative verdict: it may be delayed.
     pub(super) async fn confirm(&self, id: &str, since: Instant) -> Result<Found<F>, StoreError> {
         #[cfg(feature = "cache")]
         if let Some(cache) = &self.cache {
@@ -124,7 +110,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_since(id, since).await
     }
 
-    /// Bumps a group's counter, to the end as [`write`](Self::write) does.
+    /// Bumps a group's counter. Like [`write`](Self::write), it completes even if the caller is dropped.
     pub(super) async fn bump_epoch(
         self: &Arc<Self>,
         kind: &str,
@@ -133,14 +119,14 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
     ) -> Result<bool, StoreError> {
         let (this, kind, instance) = (Arc::clone(self), kind.to_owned(), instance.to_owned());
         let task = tokio::spawn(async move {
-            let _told = Tell { records: &*this, id: None };
+            let _notify = NotifyOnDrop { records: &*this, id: None };
             let bump = this.source.store.bump_epoch(&kind, &instance, at_least);
-            this.source.within_patience(bump).await
+            this.source.within_timeout(bump).await
         });
-        task.await.unwrap_or_else(|error| Err(gone(error)))
+        task.await.unwrap_or_else(|error| Err(aborted(error)))
     }
 
-    /// Keeps nothing that was read of the user until now.
+    /// Drops from the cache what was read of this user until now.
     pub(super) fn forget(&self, id: &str) {
         #[cfg(feature = "cache")]
         if let Some(cache) = &self.cache {
@@ -155,22 +141,22 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         Ok(Found { user, began })
     }
 
-    /// Changes a row, to the end: also if whoever waits for it is dropped, as when a client hangs up.
-    /// Whether it was changed.
+    /// Changes a row, and returns whether it was changed. It completes even if the caller is dropped,
+    /// as when a client disconnects.
     pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<bool, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
-            // Whatever comes of it: where the store fails, that is not known.
-            let _told = Tell { records: &*this, id: Some(write.id()) };
-            this.source.within_patience(write.run(&*this.source.store)).await
+            // Whatever the outcome: if the store fails, the row may have changed.
+            let _notify = NotifyOnDrop { records: &*this, id: Some(write.id()) };
+            this.source.within_timeout(write.run(&*this.source.store)).await
         });
-        task.await.unwrap_or_else(|error| Err(gone(error)))
+        task.await.unwrap_or_else(|error| Err(aborted(error)))
     }
 }
 
 impl<F: Clone + 'static> Source<F> {
     async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
-        let row = self.within_patience(self.store.read(key)).await?;
+        let row = self.within_timeout(self.store.read(key)).await?;
         row.map(Record::read).transpose()
     }
 
@@ -181,11 +167,11 @@ impl<F: Clone + 'static> Source<F> {
 }
 
 impl<F> Source<F> {
-    async fn within_patience<T>(
+    async fn within_timeout<T>(
         &self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.patience, answer).await {
+        match timeout(self.limit, answer).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(StoreError::unreachable(elapsed)),
         }
@@ -214,13 +200,13 @@ impl Write {
     }
 }
 
-/// Tells of a change of this user, or of everybody, when it is dropped.
-struct Tell<'a, F: Clone + Send + Sync + 'static> {
+/// Notifies of a change of this user, or of all users for `None`, when it is dropped.
+struct NotifyOnDrop<'a, F: Clone + Send + Sync + 'static> {
     records: &'a Records<F>,
     id: Option<&'a str>,
 }
 
-impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
+impl<F: Clone + Send + Sync + 'static> Drop for NotifyOnDrop<'_, F> {
     fn drop(&mut self) {
         match self.id {
             Some(id) => self.records.changed(id),
@@ -229,8 +215,8 @@ impl<F: Clone + Send + Sync + 'static> Drop for Tell<'_, F> {
     }
 }
 
-/// The cache first, so that a guard that is told finds the new record.
-impl<F: Clone + Send + Sync + 'static> Sink for Records<F> {
+/// The cache comes first, so that a notified live connection finds the new record.
+impl<F: Clone + Send + Sync + 'static> ChangeSink for Records<F> {
     fn changed(&self, id: &str) {
         self.forget(id);
         self.revocations.publish(id);
@@ -245,7 +231,7 @@ impl<F: Clone + Send + Sync + 'static> Sink for Records<F> {
     }
 }
 
-/// The store panicked, or the runtime is shutting down.
-fn gone(error: JoinError) -> StoreError {
+/// The error of a task that panicked, or that a runtime's shutdown stopped.
+fn aborted(error: JoinError) -> StoreError {
     StoreError::unreachable(error)
 }

@@ -1,4 +1,4 @@
-//! Ending a session by the text of one of its tokens (RFC 7009).
+//! Revocation of a session by one of its tokens (RFC 7009).
 
 use super::{Service, ServiceError, transact::to_the_end};
 use crate::{
@@ -10,24 +10,23 @@ use crate::{
 };
 
 impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
-    /// Ends the session that this text is a token of, an access or a refresh token, presented in this
-    /// context; whether there was such a session. It is what a revocation endpoint does (RFC 7009
-    /// §2.1): to the end, though its client hangs up at once.
+    /// Ends the session of this access or refresh token, presented in this context, and returns whether
+    /// there was such a session. A revocation endpoint calls it (RFC 7009 §2.1). It completes even if
+    /// the client disconnects at once.
     ///
-    /// A refresh token will do until it expires, whether or not it was used up, which is not taken for
-    /// reuse here. `false` is for one whose session had ended before.
+    /// A refresh token is accepted until it expires, even if it was used up: that is not taken for reuse
+    /// here. For a refresh token whose session had ended before, it returns `false`.
     ///
     /// # Security
     ///
-    /// It asks for nothing but the token. Whoever holds one of a session can end that session, and
-    /// nothing else.
+    /// It requires nothing but the token. The holder of a token can end its session, and nothing else.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`], of an access token also where its session had ended before: to the
-    /// client it is as good as revoked (RFC 7009 §2.2), so answer 200. [`ServiceError::NoSession`] for
+    /// [`ServiceError::Rejected`], for an access token also if its session had ended before: for the
+    /// client that equals a revocation (RFC 7009 §2.2), so answer 200. [`ServiceError::NoSession`] for
     /// an access token without a session, which only
-    /// [`log_out_everywhere`](Self::log_out_everywhere) ends; and the others.
+    /// [`log_out_everywhere`](Self::log_out_everywhere) ends; and the errors common to all calls.
     pub async fn revoke(&self, token: &str, context: Context) -> Result<bool, ServiceError> {
         let this = self.clone();
         let access = AccessToken::new(token).in_context(context.clone());
@@ -35,7 +34,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         to_the_end(async move { this.revoke_either(access, refresh).await }).await
     }
 
-    /// By the kind that the header says. An adopted plain token is an access token.
+    /// Chooses by the `typ` of the header. An adopted plain token is an access token.
     async fn revoke_either(
         &self,
         access: AccessToken,
@@ -75,7 +74,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         });
         let ended = ended.await?;
         if !ended {
-            // It is over already, perhaps past what is kept here.
+            // It has already ended, perhaps unseen by the cache.
             self.0.records.forget(opened.user_id());
         }
         Ok(ended)

@@ -1,5 +1,5 @@
-//! Reading a row, deciding on it and storing what was decided: again, where it was changed in
-//! between.
+//! Transactions: read a row, decide on it, and store the decision by a compare-and-set; again if
+//! the row was changed in between.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,36 +11,73 @@ use tokio::{task::JoinError, time::sleep};
 
 use super::{Service, ServiceError, records::Write};
 use crate::{
-    authority::decision::{Committed, Decision},
-    store::{Key, Record, StoreError},
+    authority::{
+        Authority,
+        decision::{Committed, Decision},
+        session::Session,
+    },
+    store::{Key, Record, StoreError, StoredUser},
+    token::{Token, purpose::Purpose},
 };
 
-/// How often a decision is made anew before the caller is told to come back later.
+/// The number of attempts before the call fails as busy.
 const ATTEMPTS: u32 = 12;
 
 /// The longest pause between two attempts, in milliseconds.
 const MAX_PAUSE: u64 = 64;
 
-/// What was decided on a record, with what the service itself changes of it in the same statement.
+/// A decision on a record, with the record as the service itself edits it in the same statement.
 pub(super) struct Proposal<T, F> {
     pub(super) decision: Decision<T>,
     pub(super) edited: Record<F>,
 }
 
-/// Counts how often something is tried: decided anew each time, on the row as it is then.
+impl<T, F: Clone> Proposal<T, F> {
+    /// A decision beside which the service edits nothing.
+    pub(super) fn unedited(decision: Decision<T>, read: &Record<F>) -> Self {
+        Self { decision, edited: read.clone() }
+    }
+}
+
+/// Reads the record of a key on the primary database and stores the [`Proposal`] that the body makes
+/// of it, if the row still is the one that was read. Otherwise it begins again, on the row as it is
+/// then. The body has the record as an `Option`; its `?` and `return` leave the function that the
+/// macro stands in.
+///
+/// A macro, and not a function of an async closure: the compiler cannot prove the future of such a
+/// function to be `Send` where the closure borrows, and applications spawn these futures.
+macro_rules! transact {
+    ($service:expr, $key:expr, |$read:ident| $propose:expr) => {{
+        let mut attempts = $crate::service::transact::Attempts::default();
+        loop {
+            attempts.begin().await?;
+            let read = $service.0.records.read($key).await?;
+            let $read = read.as_ref();
+            let proposal = $propose;
+            let read = read.ok_or(ServiceError::NoSuchUser)?;
+            if let Some(outcome) = $service.commit(&read, proposal).await? {
+                break Ok(outcome);
+            }
+        }
+    }};
+}
+
+pub(super) use transact;
+
+/// Counts the attempts of one call.
 #[derive(Default)]
 pub(super) struct Attempts(u32);
 
 impl Attempts {
-    /// Begins one, after a pause that lets the others finish: for a random time, so that they do not
-    /// meet again.
+    /// Begins an attempt, after a pause that lets the others finish: for a random time, so that they
+    /// do not meet again.
     pub(super) async fn begin(&mut self) -> Result<(), ServiceError> {
         match self.0 {
             0 => {}
             ATTEMPTS => return Err(ServiceError::Busy),
             tried => {
                 let longest = 2_u64.saturating_pow(tried).min(MAX_PAUSE);
-                // A random number of the standard library's is enough for this.
+                // The standard library's random number is good enough for this.
                 let millis = RandomState::new().hash_one(tried) % longest;
                 sleep(Duration::from_millis(millis)).await;
             }
@@ -51,44 +88,53 @@ impl Attempts {
 }
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Decides on the record of this user, until what was decided is stored.
+    /// [`transact!`] for a decision that awaits nothing and edits nothing.
     pub(super) async fn decide<T>(
         &self,
         key: Key<'_>,
         mut decide: impl FnMut(Option<&Record<F>>) -> Result<Decision<T>, ServiceError>,
     ) -> Result<T, ServiceError> {
-        let mut attempts = Attempts::default();
-        loop {
-            attempts.begin().await?;
-            let read = self.0.records.read(key).await?;
-            let decision = decide(read.as_ref())?;
-            let read = read.ok_or(ServiceError::NoSuchUser)?;
-            let edited = read.clone();
-            if let Committed::Stored(outcome) =
-                self.commit(&read, Proposal { decision, edited }).await?
-            {
-                return Ok(outcome);
-            }
-        }
+        transact!(self, key, |read| {
+            let decision = decide(read)?;
+            Proposal::unedited(decision, read.ok_or(ServiceError::NoSuchUser)?)
+        })
     }
 
-    /// Stores what was decided on this record, if it still is the one in the store.
+    /// Stores what was decided on this record, and gives its outcome; `None` if the row was changed
+    /// since it was read.
     pub(super) async fn commit<T>(
         &self,
         read: &Record<F>,
         proposal: Proposal<T, F>,
-    ) -> Result<Committed<T>, ServiceError> {
+    ) -> Result<Option<T>, ServiceError> {
         let Proposal { decision, edited } = proposal;
         let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
         let store = async |_| match update {
             Some(update) => self.0.records.write(Write::CompareAndSet(Box::new(update))).await,
             None => Ok(true),
         };
-        Ok(decision.commit_async(store).await?)
+        Ok(match decision.commit_async(store).await? {
+            Committed::Stored(outcome) => Some(outcome),
+            Committed::RecordChanged => None,
+        })
     }
 }
 
-/// Does this in a task of its own: to its end, though whoever waits for it is dropped.
+/// Verifies a token on the record that a change of its user is decided on: at each attempt, as the
+/// change in between may have ended its session.
+pub(super) fn verified<'r, F, P: Purpose>(
+    authority: &Authority,
+    token: &Token<P>,
+    read: Option<&'r Record<F>>,
+) -> Result<(Session<&'r StoredUser<F>, P::Claims>, &'r Record<F>), ServiceError>
+where
+    F: Clone,
+{
+    let session = authority.open(token)?.verify(read.map(Record::user))?;
+    Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
+}
+
+/// Runs this in a task of its own, which completes even if the caller is dropped.
 pub(super) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
 ) -> Result<T, ServiceError> {

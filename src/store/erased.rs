@@ -1,4 +1,4 @@
-//! The store's private twin, whose futures are boxed, so that a service is not generic over its
+//! A private version of [`UserStore`] with boxed futures, so that a service is not generic over its
 //! store.
 
 use std::{future::Future, pin::Pin};

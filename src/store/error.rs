@@ -1,14 +1,14 @@
-//! Why a store did not answer.
+//! Errors of a store.
 
 use std::{error, fmt, sync::Arc};
 
 type Source = Arc<dyn error::Error + Send + Sync>;
 
-/// A store did not answer, or not with what it should: **nothing is known of the user or of the
-/// token**. That there is no such user is no error, but the answer `None` or `false`.
+/// A failure of a store: **nothing is known of the user or of the token**. A missing user is no error,
+/// but the answer `None` or `false`.
 ///
-/// On the web it is 503 if [unreachable](Self::is_unreachable), and 500 otherwise; the client keeps
-/// its token. A clone is cheap.
+/// On the web, answer 503 if it is [unreachable](Self::is_unreachable), and 500 otherwise; the client
+/// keeps its token. A clone is cheap.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -16,20 +16,20 @@ pub struct StoreError {
     source: Option<Source>,
 }
 
-/// What kind of failure it was: whom to call.
+/// The kind of a failure: it tells whom to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
     /// The database cannot be reached, is overloaded, or took too long; its disk is full; it
     /// refuses to write. It may answer later.
     Unreachable,
-    /// The database answered that the table or a column is not what the store was told: it will
-    /// not get better by itself.
+    /// The table or a column differs from the store's description. It stays so until the table or the
+    /// description is corrected.
     Misconfigured,
-    /// A user's row holds what cannot be read. It concerns that user alone, and is not to be mended
-    /// by overwriting it.
+    /// A user's row holds a value that cannot be read. It concerns that user alone. Do not repair it by
+    /// overwriting it.
     Damaged,
-    /// The store does not do this.
+    /// The store does not implement this.
     Unsupported,
 }
 
@@ -39,7 +39,7 @@ impl StoreError {
         Self::new(StoreErrorKind::Unreachable, "the users' store is not reachable", source)
     }
 
-    /// The table is another one than expected: [`StoreErrorKind::Misconfigured`].
+    /// The table is not the expected one: [`StoreErrorKind::Misconfigured`].
     pub fn misconfigured(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         Self::new(
             StoreErrorKind::Misconfigured,
@@ -56,13 +56,13 @@ impl StoreError {
         Self::new(StoreErrorKind::Damaged, column, source)
     }
 
-    /// The store does not do this: [`StoreErrorKind::Unsupported`].
+    /// The store does not implement this: [`StoreErrorKind::Unsupported`].
     #[must_use]
     pub const fn unsupported(what: &'static str) -> Self {
         Self { kind: StoreErrorKind::Unsupported, what, source: None }
     }
 
-    /// What kind of failure it was.
+    /// The kind of the failure.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
         self.kind

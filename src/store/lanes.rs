@@ -1,4 +1,4 @@
-//! A user's counters for the purposes that are used once: one column for all of them.
+//! A user's counters for one-time purposes, all in one column.
 
 use std::{collections::BTreeMap, error, fmt};
 
@@ -6,9 +6,9 @@ use crate::counter::Counter;
 
 /// A user's counters by the JOSE `typ` of their purposes: one column of the user's row.
 ///
-/// As text it is one line of JSON in one canonical form, `{"email+jwt":17,"magic+jwt":18}`, sorted
-/// by the purposes' names. A purpose that is not in it stands at [`Counter::INITIAL`], so the column
-/// is added to a live table as `NULL`, and a new purpose needs no migration.
+/// The text is one line of JSON in one canonical form, `{"email+jwt":17,"magic+jwt":18}`, sorted by
+/// `typ`. A purpose that is missing has [`Counter::INITIAL`], so the column can be added to a live
+/// table as `NULL`, and a new purpose needs no migration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lanes(BTreeMap<String, i64>);
 
@@ -20,8 +20,8 @@ impl Lanes {
     ///
     /// # Errors
     ///
-    /// [`LanesError`] for every other text. Let it be a failure of the lookup: with other counters
-    /// in its place, links would work twice.
+    /// [`LanesError`] for every other text. Treat it as a failure of the lookup: with other counters in
+    /// its place, links would work twice.
     pub fn from_column(column: Option<&str>) -> Result<Self, LanesError> {
         let Some(text) = column else { return Ok(Self::default()) };
         if text.len() > Self::MAX_BYTES {
@@ -36,8 +36,8 @@ impl Lanes {
         }
     }
 
-    /// The text to store, to be kept as text (`TEXT`, not `JSONB`): `None`, for `NULL`, only as
-    /// long as none has moved.
+    /// The text to store, in a column of type `TEXT`, not `JSONB`. It is `None`, for `NULL`, only as long
+    /// as no counter has moved.
     #[must_use]
     pub fn to_column(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| serde_json::to_string(&self.0).ok()).flatten()
@@ -55,7 +55,7 @@ impl Lanes {
     }
 }
 
-/// The column of lanes does not hold what [`Lanes::to_column`] gives.
+/// The text is not one that [`Lanes::to_column`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LanesError;

@@ -8,8 +8,7 @@ use std::{
 
 use super::{Key, NewUser, Row, StoreError, Update, UserStore, row::first_version};
 
-/// Users in memory, for tests: what it holds is gone with the process. A clone is cheap and the
-/// same.
+/// A store of users in memory, for tests. A clone is cheap and refers to the same users.
 ///
 /// # Example
 ///
@@ -31,7 +30,7 @@ use super::{Key, NewUser, Row, StoreError, Update, UserStore, row::first_version
 /// let tokens = service.login("alice", "correct horse", "Firefox on Linux").await?;
 /// assert!(service.authenticate(tokens.access()).await.is_ok());
 ///
-/// // What an outage does.
+/// // An outage.
 /// users.set_reachable(false);
 /// let error = service.authenticate(tokens.access()).await.unwrap_err();
 /// assert!(error.is_unavailable());
@@ -51,13 +50,13 @@ struct Stored<F> {
 }
 
 impl<F: Clone> MemoryStore<F> {
-    /// Without users.
+    /// Makes a store without users.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Users { rows: HashMap::new(), is_reachable: true })))
     }
 
-    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
+    /// Inserts a user, and returns whether there was none of this id or login before. Otherwise nothing
     /// changes.
     pub fn insert(&self, user: NewUser, fields: F) -> bool {
         let mut users = self.lock();
@@ -71,15 +70,15 @@ impl<F: Clone> MemoryStore<F> {
         true
     }
 
-    /// Changes a user's row past all conditions, as the application's own SQL would; whether there
-    /// is such a user.
+    /// Changes a user's row without any condition, as the application's own SQL would, and returns
+    /// whether there is such a user.
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Row<F>)) -> bool {
         let mut users = self.lock();
         let stored = users.rows.get_mut(id);
         stored.map(|stored| edit(&mut stored.row)).is_some()
     }
 
-    /// Sets whether the store answers: while it does not, each call is
+    /// Sets whether the store answers. While it does not, each call fails as
     /// [`StoreErrorKind::Unreachable`](super::StoreErrorKind::Unreachable).
     pub fn set_reachable(&self, is_reachable: bool) {
         self.lock().is_reachable = is_reachable;
@@ -89,11 +88,11 @@ impl<F: Clone> MemoryStore<F> {
         let users = self.lock();
         match users.is_reachable {
             true => Ok(users),
-            false => Err(StoreError::unreachable("it was told not to answer")),
+            false => Err(StoreError::unreachable("it was set not to answer")),
         }
     }
 
-    /// What is done under the lock is whole at each step, but for a panic of the application's.
+    /// A poisoned lock guards a whole value, unless the application's own closure panicked halfway.
     fn lock(&self) -> MutexGuard<'_, Users<F>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,21 +1,21 @@
-//! Users' records in a database: the trait that a store implements, and what it yields.
+//! Stores of users' records: the trait, ready implementations, and the types they exchange.
 //!
-//! A [`Service`](crate::service::Service) is made of an authority and a [`UserStore`]. Ready ones
+//! A [`Service`](crate::service::Service) is made of an authority and a [`UserStore`]. Ready stores
 //! are [`MemoryStore`] for tests,
 #![cfg_attr(feature = "sqlite", doc = "[`SqliteStore`]")]
 #![cfg_attr(not(feature = "sqlite"), doc = "`SqliteStore` (feature `sqlite`)")]
 //! for one machine, and
 #![cfg_attr(feature = "postgres", doc = "[`PostgresStore`]")]
 #![cfg_attr(not(feature = "postgres"), doc = "`PostgresStore` (feature `postgres`)")]
-//! for many; each works on the application's own table of users, too. An application that wants
-//! neither implements the trait over whatever it has.
+//! for many; both also work on the application's own table of users. For any other storage, an
+//! application implements the trait itself.
 //!
 //! # A store of one's own
 //!
-//! Say that accounts and what they log in with are two tables, with a row for each credential. No
-//! single statement compares and writes both, so here a transaction that writes from its beginning
-//! does it: it reads, compares all of the columns, and writes. (In PostgreSQL the read would lock
-//! the account, by `FOR UPDATE`.) [`check_conformance`] belongs into the application's tests.
+//! In this example accounts and credentials are two tables, with a row for each credential. No single
+//! statement compares and writes both, so a transaction that holds the write lock from its beginning
+//! reads, compares all of the columns, and writes. (In PostgreSQL the read would lock the account by
+//! `FOR UPDATE`.) Call [`check_conformance`] in the application's tests.
 //!
 //! ```
 //! use relatch::store::{Columns, Key, Row, StoreError, Update, UserStore, check_conformance};
@@ -107,6 +107,7 @@
 //! # }
 //! ```
 
+mod changes;
 mod conformance;
 mod erased;
 mod error;
@@ -129,7 +130,9 @@ pub use self::sql::{
 };
 #[cfg(feature = "postgres")]
 pub use self::sql::{listener::Listener, postgres::PostgresStore};
+pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
 pub use self::{
+    changes::Changes,
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::{Lanes, LanesError},
@@ -137,64 +140,63 @@ pub use self::{
     row::{Columns, Key, NewUser, Row, Update, UserEpoch},
     stored_user::StoredUser,
 };
-pub(crate) use self::{erased::ErasedStore, stored_user::Record};
 
-/// Where users' records are kept.
+/// A store of users' records.
 ///
-/// An implementation reads a user's row, and writes it in single statements; it decides nothing.
-/// Its methods are written as plain `async fn`. Each call reads and writes **the primary**
-/// database, and gives up by itself after a few seconds.
+/// An implementation reads a user's row and writes it in single statements; it decides nothing. Write
+/// its methods as plain `async fn`. Each call must read and write **the primary** database, and time
+/// out by itself after a few seconds.
 pub trait UserStore: Send + Sync + 'static {
-    /// What else of a user's row the application wants at hand in each request: an e-mail address,
-    /// a role. It is cached along with the rest.
+    /// Further fields of a user's row that the application needs in each request: an e-mail address, a
+    /// role. They are cached along with the rest.
     type Fields: Clone + Send + Sync + 'static;
 
-    /// The row of this user, `None` if there is no such user.
+    /// Reads the row of this user; `None` if there is no such user.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether there is such a user is not known.
+    /// [`StoreError`]: it is not known whether there is such a user.
     fn read(
         &self,
         key: Key<'_>,
     ) -> impl Future<Output = Result<Option<Row<Self::Fields>>, StoreError>> + Send;
 
-    /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement; whether it
-    /// did.
+    /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement, and returns
+    /// whether it did.
     ///
     /// # Security
     ///
-    /// **Each** column of the [`Columns`] belongs into the condition, whichever of them changes, and
-    /// `NULL` equals `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A column that is
-    /// left out loses what it guards: without the version a refresh takes back a bump, without the
-    /// sessions a logout, without the lanes a link works twice, without the hash a new password.
+    /// The condition must contain **each** column of [`Columns`], whichever of them changes, and `NULL`
+    /// must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A missing column loses its
+    /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
+    /// logout, without the hash a new password, and without the lanes a link works twice.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether it was written is not known.
+    /// [`StoreError`]: it is not known whether the row was written.
     fn compare_and_set(
         &self,
         update: &Update,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Deletes the user; whether there was one.
+    /// Deletes the user, and returns whether there was one.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether it was deleted is not known.
+    /// [`StoreError`]: it is not known whether the user was deleted.
     fn delete(&self, id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Logs the user out everywhere, whatever the row holds: the version becomes
-    /// `max(coalesce(version, 0) + 1, at_least)`, and the sessions become `NULL`. Whether there was
-    /// such a user, with a version below the greatest that there is.
+    /// `max(coalesce(version, 0) + 1, at_least)`, and the sessions become `NULL`. Returns whether there
+    /// was such a user, with a version below `i64::MAX`.
     ///
-    /// By itself this is a [`read`](Self::read) and a [`compare_and_set`](Self::compare_and_set),
-    /// tried a few times. A store that can do it in one statement should: it then never has to give
-    /// way to a user who is busy.
+    /// The default is a [`read`](Self::read) and a [`compare_and_set`](Self::compare_and_set), tried a
+    /// few times. A store that can do it in one statement should: it then never fails because the row
+    /// changes too often.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether it was written is not known.
+    /// [`StoreError`]: it is not known whether the row was written.
     fn bump_version(
         &self,
         id: &str,
@@ -203,14 +205,14 @@ pub trait UserStore: Send + Sync + 'static {
         user_store::bump_by_compare_and_set(self, id, at_least)
     }
 
-    /// Logs out everybody in this group: its counter becomes `max(coalesce(counter, 0) + 1,
-    /// at_least)`. Whether there is such a group.
+    /// Logs out every user in this group: its counter becomes `max(coalesce(counter, 0) + 1,
+    /// at_least)`. Returns whether there is such a group.
     ///
-    /// By itself this is [`StoreErrorKind::Unsupported`]: not every store has groups.
+    /// The default is [`StoreErrorKind::Unsupported`]: not every store has groups.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether it was written is not known.
+    /// [`StoreError`]: it is not known whether the row was written.
     fn bump_epoch(
         &self,
         kind: &str,
@@ -223,13 +225,13 @@ pub trait UserStore: Send + Sync + 'static {
 
     /// Disables the user, whatever the row holds, and logs it out everywhere as
     /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
-    /// Whether there was such a user, with a version below the greatest that there is.
+    /// Returns whether there was such a user, with a version below `i64::MAX`.
     ///
-    /// By itself this is [`StoreErrorKind::Unsupported`]: not every table has such a column.
+    /// The default is [`StoreErrorKind::Unsupported`]: not every table has such a column.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether it was written is not known.
+    /// [`StoreError`]: it is not known whether the row was written.
     fn disable(
         &self,
         id: &str,
@@ -240,14 +242,14 @@ pub trait UserStore: Send + Sync + 'static {
     }
 
     /// Enables the user again if the row's version still is this one, and moves the version as
-    /// [`disable`](Self::disable) does, in one statement: one that comes late, after it was given up,
-    /// undoes no disabling. Whether it did.
+    /// [`disable`](Self::disable) does, in one statement, and returns whether it did. A statement that
+    /// arrives late, after its timeout, undoes no disabling.
     ///
-    /// By itself this is [`StoreErrorKind::Unsupported`].
+    /// The default is [`StoreErrorKind::Unsupported`].
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: whether it was written is not known.
+    /// [`StoreError`]: it is not known whether the row was written.
     fn enable(
         &self,
         id: &str,

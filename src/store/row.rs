@@ -1,4 +1,4 @@
-//! What a store reads and writes: a user's row, as the database holds it.
+//! The types that a store reads and writes: a user's row, as the database holds it.
 
 use std::fmt;
 
@@ -10,23 +10,24 @@ use crate::{
     entropy::EntropyError,
 };
 
-/// Whose row is to be read.
+/// A lookup of a user's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a store must know each")]
 pub enum Key<'a> {
-    /// The user of this id: [`User::id`](crate::User::id).
+    /// By the user's id: [`User::id`](crate::User::id).
     Id(&'a str),
-    /// The user who logs in by this name: a user name or an e-mail address, in whatever form the
-    /// application stores it. Trim it and fold its case before.
+    /// By the login: a user name or an e-mail address, in the form in which the application stores it.
+    /// Trim it and fold its case before.
     Login(&'a str),
 }
 
 /// The columns of a user's row that tokens are bound to, as the database holds them.
 ///
-/// A store's table may call them otherwise. All but [`version`](Self::version) are text; `NULL` is
-/// `None`, and what a new user begins with. It prints as redacted and is zeroized on drop.
+/// A store's table may have other names for them. All but [`version`](Self::version) are text. `NULL`
+/// is `None`; a new user begins with it. The secrets are redacted in `Debug`, and all is zeroized on
+/// drop.
 ///
-/// It is made with [`default`](Self::default), which has nothing but `NULL`s, and filled.
+/// Make it with [`default`](Self::default), where all columns are `NULL`, and set the fields.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 #[non_exhaustive]
 pub struct Columns {
@@ -34,11 +35,11 @@ pub struct Columns {
     pub version: Option<i64>,
     /// The password's hash, a PHC string: `None`, or empty, for a user without a password.
     pub password_hash: Option<String>,
-    /// A random secret ([`Credential::generate_secret`]), for a user without a password: a user
-    /// must have one of both. Where there are both, tokens are bound to both, and a change of
-    /// either logs out.
+    /// A random secret ([`Credential::generate_secret`]), for a user without a password. A user must
+    /// have a hash or a secret. If there are both, tokens are bound to both, and a change of either
+    /// logs the user out.
     pub secret: Option<String>,
-    /// What was carried over the last rehash: [`Carried`](crate::Carried) as text.
+    /// The value carried over the last rehash: [`Carried`](crate::Carried) as text.
     pub carried: Option<String>,
     /// The sessions: [`SessionTable`](crate::SessionTable) as text.
     pub sessions: Option<String>,
@@ -65,24 +66,24 @@ pub struct Row<F = ()> {
     pub id: String,
     /// Whether the user is active: [`User::is_active`](crate::User::is_active).
     pub is_active: bool,
-    /// What tokens are bound to.
+    /// The columns that tokens are bound to.
     pub columns: Columns,
     /// The epochs of the groups that the user is in: [`User::epochs`](crate::User::epochs).
     pub epochs: Vec<UserEpoch>,
-    /// What else the application wants at hand.
+    /// The application's further fields.
     pub fields: F,
 }
 
 impl<F> Row<F> {
-    /// The row of an active user who is in no group that has an epoch. `id` is the row's own,
-    /// whatever it was looked up by.
+    /// The row of an active user who is in no group with an epoch. `id` is that of the row, not of the
+    /// lookup.
     pub fn new(id: impl Into<String>, columns: Columns, fields: F) -> Self {
         Self { id: id.into(), is_active: true, columns, epochs: Vec::new(), fields }
     }
 }
 
 impl<F> Row<F> {
-    /// Logs out everywhere: whether the version could still grow.
+    /// Logs out everywhere, and returns whether the version could still grow.
     pub(super) fn bump(&mut self, at_least: i64) -> bool {
         let Some(next) = self.columns.version.unwrap_or(0).checked_add(1) else { return false };
         self.columns.version = Some(next.max(at_least));
@@ -109,14 +110,14 @@ pub struct UserEpoch {
     /// The kind of group, as [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch)
     /// named it.
     pub kind: String,
-    /// Which group of that kind, such as a tenant's id.
+    /// The group among those of its kind, such as a tenant's id.
     pub instance: Option<String>,
-    /// Its counter.
+    /// The group's counter.
     pub counter: Counter,
 }
 
 impl UserEpoch {
-    /// The epoch of the group `instance` of this kind, or of its only one.
+    /// The epoch of the group `instance` of this kind, or of the only group for `None`.
     pub fn new(
         kind: impl Into<String>,
         instance: Option<String>,
@@ -143,34 +144,34 @@ pub struct Update {
 }
 
 impl Update {
-    /// Whose row it is.
+    /// The id of the row's user.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What the row must hold, all of it.
+    /// The columns that the row must hold, all of them.
     #[must_use]
     pub const fn before(&self) -> &Columns {
         &self.old
     }
 
-    /// What is to be written.
+    /// The columns to write.
     #[must_use]
     pub const fn after(&self) -> &Columns {
         &self.new
     }
 
-    /// Whether a token that was good until now is not good any more: then other processes should be
-    /// told, in the transaction that writes it. A login that evicts nobody and the rotation of a
-    /// refresh token revoke nothing.
+    /// Whether the update revokes a token that was valid until now. If so, notify other processes in the
+    /// transaction that writes it. A login that evicts no session and the rotation of a refresh token
+    /// revoke nothing.
     #[must_use]
     pub const fn revokes(&self) -> bool {
         self.revokes
     }
 }
 
-/// A user to be inserted into a ready store.
+/// A new user to insert into a ready store.
 #[derive(Clone)]
 pub struct NewUser {
     pub(crate) id: String,
@@ -207,7 +208,7 @@ impl NewUser {
         Ok(Self { id: id.into(), login: login.into(), password_hash: None, secret })
     }
 
-    /// What the row of the user begins with.
+    /// The initial columns of the user's row.
     pub(crate) fn columns(&self, version: i64) -> Columns {
         let mut columns = Columns::default();
         columns.version = Some(version);
@@ -230,8 +231,8 @@ impl Drop for NewUser {
     }
 }
 
-/// The value that a new user's version begins with: now, in milliseconds, so that an id that is made
-/// again repeats no value.
+/// The initial version of a new user: now, in milliseconds, so that an id that is reused repeats no
+/// version.
 pub(crate) fn first_version() -> i64 {
     let now = time::OffsetDateTime::now_utc();
     Counter::INITIAL.next(now).unwrap_or_default().get()

@@ -1,5 +1,4 @@
-//! The projection of a user's row that requests work on, and the record that changes are decided
-//! on.
+//! A user as requests see it, and the record that changes are decided on.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -18,9 +17,9 @@ use crate::{
     user::User,
 };
 
-/// A user, as a store yields it: what tokens are bound to, and the fields that the application
-/// chose. It never holds the password hash, so it can be kept in memory and handed around. A clone
-/// is cheap and the same.
+/// A user read from a store: the values that tokens are bound to, and the application's fields. It
+/// never holds the password hash, so it can be cached and passed around. A clone is cheap and refers
+/// to the same value.
 pub struct StoredUser<F = ()>(Arc<Inner<F>>);
 
 struct Inner<F> {
@@ -34,12 +33,12 @@ struct Inner<F> {
     sessions: SessionTable,
     lanes: Lanes,
     fields: F,
-    /// Of a record that is kept itself.
+    /// Present if the record is cached.
     keys: Option<KeyCache>,
 }
 
 impl<F> StoredUser<F> {
-    /// What else of the row the application wanted.
+    /// The application's further fields of the row.
     #[must_use]
     pub fn fields(&self) -> &F {
         &self.0.fields
@@ -47,10 +46,10 @@ impl<F> StoredUser<F> {
 }
 
 impl<F: Clone> StoredUser<F> {
-    /// What there is of a row for a request.
+    /// The part of a row that a request needs.
     fn of(row: &Row<F>) -> Result<Self, StoreError> {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = &row.columns;
-        // An empty one binds nothing.
+        // An empty text binds nothing.
         let is_secret = |text: &&String| !text.is_empty();
         let secrets = [password_hash, secret].into_iter().flatten().filter(is_secret);
         let credential = match secrets.clone().count() {
@@ -103,10 +102,10 @@ impl<F: Clone> Record<F> {
         self.row.columns.password_hash.as_deref().filter(|hash| !hash.is_empty())
     }
 
-    /// The user alone, and where it is to be kept with room for its keys.
+    /// The user alone; with a cache of its keys if the record is to be cached.
     pub(crate) fn into_user(self, is_kept: bool) -> StoredUser<F> {
         let Self { row: _, mut user } = self;
-        // Nobody else has it yet.
+        // It has no other owner yet.
         if let Some(inner) = Arc::get_mut(&mut user.0) {
             inner.keys = is_kept.then(KeyCache::default);
         }
@@ -131,8 +130,8 @@ impl<F: Clone> Record<F> {
         Self::read(next.row)
     }
 
-    /// What is to be written of a change that was decided on `edited`, which is this record with
-    /// what the service itself changed of it.
+    /// The update for a change that was decided on `edited`, which is this record with the service's own
+    /// edits.
     pub(crate) fn update(&self, edited: &Self, change: &Change) -> Result<Update, StoreError> {
         let mut next = edited.row.clone();
         next.columns.version = Some(change.version().get());
@@ -146,15 +145,15 @@ impl<F: Clone> Record<F> {
         Ok(Update {
             id: self.row.id.clone(),
             old: self.row.columns.clone(),
-            revokes: self.user.outlasts(&next.user),
+            revokes: self.user.is_revoked_by(&next.user),
             new: next.row.columns,
         })
     }
 }
 
 impl<F> StoredUser<F> {
-    /// Whether some token of this record is no longer good on the next one.
-    fn outlasts(&self, next: &Self) -> bool {
+    /// Whether some token of this record is no longer valid on the next one.
+    fn is_revoked_by(&self, next: &Self) -> bool {
         !self.has_binding_of(next) || !next.0.sessions.has_all_of(&self.0.sessions)
     }
 
@@ -163,7 +162,7 @@ impl<F> StoredUser<F> {
         self.0.version.get() < i64::MAX
     }
 
-    /// Whether both bind tokens alike, those of a session aside.
+    /// Whether both bind tokens to the same values, apart from sessions.
     pub(crate) fn has_binding_of(&self, other: &Self) -> bool {
         let credential = |user: &Self| {
             let present = user.0.credential.clone()?;

@@ -1,4 +1,4 @@
-//! A bump of the version by a store that has no statement for it.
+//! The default bump of the version: a loop of reads and compare-and-sets.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::sleep;
 
 use super::{Key, StoreError, Update, UserStore};
 
-/// How often a change is tried anew where somebody else was faster.
+/// The number of attempts if other changes are faster.
 const ATTEMPTS: u32 = 16;
 
-/// [`UserStore::bump_version`] of a store that has no statement for it.
+/// The default of [`UserStore::bump_version`].
 pub(super) async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
     store: &S,
     id: &str,

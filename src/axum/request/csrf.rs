@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, request::Parts};
 use time::Duration;
 
 use crate::{
-    authority::{Authority, IssueError, session::Session},
+    authority::{Authority, error::IssueError, session::Session},
     binding::context::Context,
     token::{
         Token,

@@ -1,22 +1,22 @@
-//! The reads of users' records that are under way, and which of them may still be kept.
+//! Reads of users' records that are in flight, and which of them may still be cached.
 
 use std::collections::{HashMap, hash_map::Entry};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::{service::records::Found, store::StoreError};
+use crate::{service::found::Found, store::StoreError};
 
-/// The reads under way. A read that is not in here has been overtaken: the record was changed, or
-/// may have been, after it began.
-pub(super) struct Flights<F> {
-    /// Of each user, in the order that they began: the last one is the newest.
-    aloft: HashMap<String, Vec<Flight<F>>>,
-    /// The last confirmation of each user, until it has landed and the next one is permitted.
+/// The reads in flight. A read that is missing here was invalidated: the record was changed, or may
+/// have been, after the read began.
+pub(super) struct InFlight<F> {
+    /// The reads of each user, in the order that they began: the last one is the newest.
+    reads: HashMap<String, Vec<Read<F>>>,
+    /// The last confirmation of each user, until it has finished and the next one is permitted.
     confirmations: HashMap<String, Confirmation<F>>,
-    launched: u64,
+    next_number: u64,
 }
 
-struct Flight<F> {
+struct Read<F> {
     number: u64,
     began: Instant,
     outcome: Outcome<F>,
@@ -25,24 +25,25 @@ struct Flight<F> {
 struct Confirmation<F> {
     number: u64,
     began: Instant,
-    /// For whoever waited for it and wakes up after it has landed; not if it was overtaken.
+    /// For callers that waited for it and wake up after it has finished; `None` once it is
+    /// invalidated.
     outcome: Option<Outcome<F>>,
 }
 
-/// Where a read's outcome will be.
-pub(super) type Outcome<F> = watch::Receiver<Option<Landed<F>>>;
+/// A receiver of a read's outcome: `None` until the read has finished.
+pub(super) type Outcome<F> = watch::Receiver<Option<Finished<F>>>;
 
-/// How a read ended.
-pub(super) struct Landed<F> {
+/// The end of a read.
+pub(super) struct Finished<F> {
     pub(super) result: Result<Found<F>, StoreError>,
-    pub(super) is_overtaken: bool,
+    pub(super) is_invalidated: bool,
 }
 
-impl<F> Flights<F> {
+impl<F> InFlight<F> {
     /// The newest read of the user, if it began no earlier than this.
     pub(super) fn newest(&self, id: &str, since: Option<Instant>) -> Option<Outcome<F>> {
-        let flight = self.aloft.get(id)?.last()?;
-        (Some(flight.began) >= since).then(|| flight.outcome.clone())
+        let read = self.reads.get(id)?.last()?;
+        (Some(read.began) >= since).then(|| read.outcome.clone())
     }
 
     /// The last confirmation, if its read began no earlier than this.
@@ -56,23 +57,29 @@ impl<F> Flights<F> {
         self.confirmations.get(id).map(|last| last.began)
     }
 
-    /// The last confirmation, if it has not landed, nor was overtaken.
+    /// The last confirmation, if it has neither finished nor been invalidated.
     pub(super) fn confirming(&self, id: &str) -> Option<Outcome<F>> {
         let last = self.confirmations.get(id)?;
         last.outcome.clone().filter(|outcome| outcome.borrow().is_none())
     }
 
-    /// Notes a read that begins now, and gives its number.
-    pub(super) fn launch(&mut self, id: &str, began: Instant, outcome: Outcome<F>) -> u64 {
-        let number = self.launched;
-        self.launched += 1;
-        let flights = self.aloft.entry(id.to_owned()).or_default();
-        flights.push(Flight { number, began, outcome });
+    /// Adds a read that begins now, and returns its number.
+    pub(super) fn begin(&mut self, id: &str, began: Instant, outcome: Outcome<F>) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let reads = self.reads.entry(id.to_owned()).or_default();
+        reads.push(Read { number, began, outcome });
         number
     }
 
-    /// Notes that this read is a confirmation: until it is [forgotten](Self::forget).
-    pub(super) fn note(&mut self, id: &str, number: u64, began: Instant, outcome: Outcome<F>) {
+    /// Marks this read as a confirmation, until [`forget`](Self::forget).
+    pub(super) fn mark_confirmation(
+        &mut self,
+        id: &str,
+        number: u64,
+        began: Instant,
+        outcome: Outcome<F>,
+    ) {
         let confirmation = Confirmation { number, began, outcome: Some(outcome) };
         self.confirmations.insert(id.to_owned(), confirmation);
     }
@@ -84,11 +91,11 @@ impl<F> Flights<F> {
         }
     }
 
-    /// Takes a read out that has ended; whether it was still in.
-    pub(super) fn land(&mut self, id: &str, number: u64) -> bool {
-        let Entry::Occupied(mut entry) = self.aloft.entry(id.to_owned()) else { return false };
+    /// Removes a read that has finished, and returns whether it was still in.
+    pub(super) fn finish(&mut self, id: &str, number: u64) -> bool {
+        let Entry::Occupied(mut entry) = self.reads.entry(id.to_owned()) else { return false };
         let before = entry.get().len();
-        entry.get_mut().retain(|flight| flight.number != number);
+        entry.get_mut().retain(|read| read.number != number);
         let after = entry.get().len();
         if after == 0 {
             entry.remove();
@@ -96,34 +103,34 @@ impl<F> Flights<F> {
         after < before
     }
 
-    /// The user's record may have been changed: no read that has begun is worth anything.
-    pub(super) fn overtake(&mut self, id: &str) {
-        self.aloft.remove(id);
+    /// Invalidates the reads of this user: its record may have been changed.
+    pub(super) fn invalidate(&mut self, id: &str) {
+        self.reads.remove(id);
         if let Some(last) = self.confirmations.get_mut(id) {
             last.outcome = None;
         }
     }
 
-    /// [`overtake`](Self::overtake) for all users.
-    pub(super) fn overtake_all(&mut self) {
-        self.aloft.clear();
+    /// [`invalidate`](Self::invalidate) for all users.
+    pub(super) fn invalidate_all(&mut self) {
+        self.reads.clear();
         self.confirmations.values_mut().for_each(|last| last.outcome = None);
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.aloft.is_empty() && self.confirmations.is_empty()
+        self.reads.is_empty() && self.confirmations.is_empty()
     }
 }
 
-impl<F> Default for Flights<F> {
+impl<F> Default for InFlight<F> {
     fn default() -> Self {
-        Self { aloft: HashMap::new(), confirmations: HashMap::new(), launched: 0 }
+        Self { reads: HashMap::new(), confirmations: HashMap::new(), next_number: 0 }
     }
 }
 
-impl<F> Clone for Landed<F> {
+impl<F> Clone for Finished<F> {
     fn clone(&self) -> Self {
-        Self { result: self.result.clone(), is_overtaken: self.is_overtaken }
+        Self { result: self.result.clone(), is_invalidated: self.is_invalidated }
     }
 }

@@ -1,7 +1,7 @@
-//! Users' records that are kept in memory for a stated time, in front of a store.
+//! A cache of users' records with a stated bound, in front of a store.
 //!
-//! A hit is a look into a concurrent map. Everything else goes through the [`Flights`], under one
-//! lock: who waits shares one read, and a record is kept only if nothing overtook its read.
+//! A hit is a lookup in a concurrent map. Everything else goes through [`InFlight`], under one lock:
+//! callers that wait share one read, and a record is cached only if its read was not invalidated.
 
 mod in_flight;
 mod policy;
@@ -20,18 +20,18 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use self::in_flight::{Flights, Landed, Outcome};
+use self::in_flight::{Finished, InFlight, Outcome};
 pub use self::policy::{CachePolicy, CachePolicyError};
-use super::records::Found;
+use super::found::Found;
 use crate::store::{StoreError, StoredUser};
 
 /// The shortest time between two reads that confirm a verdict on the same user.
 pub(super) const CONFIRM_INTERVAL: Duration = Duration::from_millis(250);
 
-/// For how long it is kept that there is no such user.
+/// The longest time for which the absence of a user is cached.
 const MAX_ABSENCE: Duration = Duration::from_secs(1);
 
-/// How many reads one call waits for, where each is overtaken.
+/// The number of reads that one call waits for if each is invalidated.
 const MAX_READS: u32 = 4;
 
 /// Reads a user's record from the store.
@@ -39,16 +39,16 @@ pub(super) type Load<F> = Arc<dyn Fn(String) -> Loading<F> + Send + Sync>;
 
 type Loading<F> = Pin<Box<dyn Future<Output = Result<Option<StoredUser<F>>, StoreError>> + Send>>;
 
-/// Users' records, and the reads of them. Dropping the future of a call breaks no read off.
+/// Users' records, and the reads of them. Dropping the future of a call aborts no read.
 pub(super) struct Cache<F>(Arc<Shared<F>>);
 
 struct Shared<F> {
     max_staleness: Duration,
     load: Load<F>,
-    /// Written only under the lock of the flights. Its own loading is not used: of the callers that
-    /// share a failing load, it makes each try again, one after another.
+    /// Written only under the lock of `in_flight`. Its own loading is not used: it makes the callers
+    /// that share a failing load try again, one after another.
     kept: quick_cache::sync::Cache<Box<str>, Found<F>>,
-    flights: Mutex<Flights<F>>,
+    in_flight: Mutex<InFlight<F>>,
 }
 
 impl<F: Clone + Send + Sync + 'static> Cache<F> {
@@ -57,17 +57,16 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
             max_staleness: policy.max_staleness(),
             load,
             kept: quick_cache::sync::Cache::new(policy.max_users()),
-            flights: Mutex::default(),
+            in_flight: Mutex::default(),
         }))
     }
 
-    /// A record within the bound, else one shared read.
+    /// A cached record within the bound, else one shared read.
     pub(super) async fn find(&self, id: &str) -> Result<Found<F>, StoreError> {
         self.find_by(id, None, Pace::AtOnce).await
     }
 
-    /// A record whose read began no earlier than `since`: the one that is kept, else one shared
-    /// read.
+    /// A record whose read began no earlier than `since`: the cached one, else one shared read.
     pub(super) async fn find_since(
         &self,
         id: &str,
@@ -77,22 +76,22 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
     }
 
     /// The same, to confirm a negative verdict: at most one such read per user at once, and per
-    /// [`CONFIRM_INTERVAL`]. Who comes sooner waits for the next one and shares it.
+    /// [`CONFIRM_INTERVAL`]. A caller that comes sooner waits for the next one and shares it.
     pub(super) async fn confirm(&self, id: &str, since: Instant) -> Result<Found<F>, StoreError> {
         self.find_by(id, Some(since), Pace::Confirming).await
     }
 
-    /// The user's record may have been changed: what was read of it before is worth nothing.
+    /// Drops what was read of this user until now: the record may have been changed.
     pub(super) fn invalidate(&self, id: &str) {
-        let mut flights = self.0.flights();
-        flights.overtake(id);
+        let mut in_flight = self.0.in_flight();
+        in_flight.invalidate(id);
         self.0.kept.remove(id);
     }
 
     /// [`invalidate`](Self::invalidate) for all users.
     pub(super) fn invalidate_all(&self) {
-        let mut flights = self.0.flights();
-        flights.overtake_all();
+        let mut in_flight = self.0.in_flight();
+        in_flight.invalidate_all();
         self.0.kept.clear();
     }
 
@@ -105,7 +104,7 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
         if let Some(found) = self.0.find_kept(id, since) {
             return Ok(found);
         }
-        // No read can begin in the future, nor need it.
+        // No read can begin in the future, and none needs to.
         let since = since.map(|since| since.min(Instant::now()));
         let mut reads = 0;
         loop {
@@ -116,17 +115,17 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
                     continue;
                 }
                 Step::WaitFor(earlier) => {
-                    landing(earlier).await;
+                    finished(earlier).await;
                     continue;
                 }
                 Step::Share(outcome) => outcome,
-                Step::Read(ticket) => ticket.depart(pace),
+                Step::Read(read) => read.spawn(pace),
             };
             reads += 1;
-            let landed = landing(outcome).await;
+            let read = finished(outcome).await;
             // All reads but the first began within this call: good enough in the end.
-            if !landed.is_overtaken || landed.result.is_err() || reads == MAX_READS {
-                return landed.result;
+            if !read.is_invalidated || read.result.is_err() || reads == MAX_READS {
+                return read.result;
             }
         }
     }
@@ -139,17 +138,17 @@ enum Pace {
     Confirming,
 }
 
-/// What a call does next.
+/// The next step of a call.
 enum Step<F> {
     Return(Found<F>),
     Wait(Instant),
     WaitFor(Outcome<F>),
     Share(Outcome<F>),
-    Read(Ticket<F>),
+    Read(PendingRead<F>),
 }
 
 impl<F> Shared<F> {
-    /// The record that is kept, if it is within the bound and its read began no earlier than this.
+    /// The cached record, if it is within the bound and its read began no earlier than this.
     fn find_kept(&self, id: &str, since: Option<Instant>) -> Option<Found<F>> {
         let found = self.kept.get(id)?;
         let lifetime = match found.user {
@@ -160,80 +159,80 @@ impl<F> Shared<F> {
     }
 
     fn next_step(self: &Arc<Self>, id: &str, since: Option<Instant>, pace: Pace) -> Step<F> {
-        let mut flights = self.flights();
-        // Again, where a read that landed meanwhile is seen for certain.
+        let mut in_flight = self.in_flight();
+        // Again, under the lock: a read that finished meanwhile is certainly seen here.
         if let Some(found) = self.find_kept(id, since) {
             return Step::Return(found);
         }
-        if let Some(outcome) = flights.newest(id, since) {
+        if let Some(outcome) = in_flight.newest(id, since) {
             return Step::Share(outcome);
         }
         let began = Instant::now();
         if matches!(pace, Pace::Confirming) {
-            if let Some(outcome) = flights.confirmation(id, since) {
+            if let Some(outcome) = in_flight.confirmation(id, since) {
                 return Step::Share(outcome);
             }
-            if let Some(earlier) = flights.confirming(id) {
+            if let Some(earlier) = in_flight.confirming(id) {
                 // One at a time, however long it takes.
                 return Step::WaitFor(earlier);
             }
-            let permitted = flights.confirmed_at(id).map(|last| last + CONFIRM_INTERVAL);
+            let permitted = in_flight.confirmed_at(id).map(|last| last + CONFIRM_INTERVAL);
             if let Some(permitted) = permitted.filter(|permitted| began < *permitted) {
                 return Step::Wait(permitted);
             }
         }
         let (sender, outcome) = watch::channel(None);
-        let number = flights.launch(id, began, outcome.clone());
+        let number = in_flight.begin(id, began, outcome.clone());
         if matches!(pace, Pace::Confirming) {
-            flights.note(id, number, began, outcome);
+            in_flight.mark_confirmation(id, number, began, outcome);
         }
         let shared = Arc::clone(self);
-        Step::Read(Ticket { shared, id: id.to_owned(), number, began, sender, result: None })
+        Step::Read(PendingRead { shared, id: id.to_owned(), number, began, sender, result: None })
     }
 
-    /// Keeps what was read unless that was overtaken, or something newer is kept; whether it was
-    /// overtaken.
-    fn land(&self, ticket: &Ticket<F>, result: &Result<Found<F>, StoreError>) -> bool {
-        let mut flights = self.flights();
-        let is_overtaken = !flights.land(&ticket.id, ticket.number);
+    /// Caches what was read, unless the read was invalidated or a newer record is cached. Returns
+    /// whether it was invalidated.
+    fn finish(&self, read: &PendingRead<F>, result: &Result<Found<F>, StoreError>) -> bool {
+        let mut in_flight = self.in_flight();
+        let is_invalidated = !in_flight.finish(&read.id, read.number);
         if let Ok(found) = result
-            && !is_overtaken
-            && self.kept.peek(&*ticket.id).is_none_or(|kept| kept.began <= found.began)
+            && !is_invalidated
+            && self.kept.peek(&*read.id).is_none_or(|kept| kept.began <= found.began)
         {
-            self.kept.insert(ticket.id.as_str().into(), found.clone());
+            self.kept.insert(read.id.as_str().into(), found.clone());
         }
-        is_overtaken
+        is_invalidated
     }
 
-    /// Nothing panics half-way through a change of the flights: poisoned ones are whole.
-    fn flights(&self) -> MutexGuard<'_, Flights<F>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nothing panics in the middle of a change: a poisoned lock guards a whole value.
+    fn in_flight(&self) -> MutexGuard<'_, InFlight<F>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One read. It lands when this is dropped, whatever became of it, so that nobody waits for ever.
-struct Ticket<F> {
+/// A read. Dropping it finishes the read, however it went, so that no caller waits for ever.
+struct PendingRead<F> {
     shared: Arc<Shared<F>>,
     id: String,
     number: u64,
     began: Instant,
-    sender: watch::Sender<Option<Landed<F>>>,
+    sender: watch::Sender<Option<Finished<F>>>,
     result: Option<Result<Found<F>, StoreError>>,
 }
 
-impl<F: Send + Sync + 'static> Ticket<F> {
+impl<F: Send + Sync + 'static> PendingRead<F> {
     /// Reads in a task of its own. Not under the lock: a runtime that is shutting down drops the
     /// task at once.
-    fn depart(self, pace: Pace) -> Outcome<F> {
+    fn spawn(self, pace: Pace) -> Outcome<F> {
         let outcome = self.sender.subscribe();
         if matches!(pace, Pace::Confirming) {
             let (shared, id) = (Arc::clone(&self.shared), self.id.clone());
             let (number, permitted) = (self.number, self.began + CONFIRM_INTERVAL);
-            let landed = outcome.clone();
+            let waiting = outcome.clone();
             tokio::spawn(async move {
                 sleep_until(permitted).await;
-                landing(landed).await;
-                shared.flights().forget(&id, number);
+                finished(waiting).await;
+                shared.in_flight().forget(&id, number);
             });
         }
         tokio::spawn(self.read());
@@ -254,20 +253,20 @@ impl<F: Send + Sync + 'static> Ticket<F> {
     }
 }
 
-impl<F> Drop for Ticket<F> {
+impl<F> Drop for PendingRead<F> {
     fn drop(&mut self) {
-        let result = self.result.take().unwrap_or_else(|| Err(broken_off()));
-        let is_overtaken = self.shared.land(self, &result);
-        self.sender.send_replace(Some(Landed { result, is_overtaken }));
+        let result = self.result.take().unwrap_or_else(|| Err(aborted()));
+        let is_invalidated = self.shared.finish(self, &result);
+        self.sender.send_replace(Some(Finished { result, is_invalidated }));
     }
 }
 
-async fn landing<F>(mut outcome: Outcome<F>) -> Landed<F> {
-    let landed = outcome.wait_for(Option::is_some).await.ok().and_then(|seen| (*seen).clone());
-    landed.unwrap_or_else(|| Landed { result: Err(broken_off()), is_overtaken: false })
+async fn finished<F>(mut outcome: Outcome<F>) -> Finished<F> {
+    let end = outcome.wait_for(Option::is_some).await.ok().and_then(|seen| (*seen).clone());
+    end.unwrap_or_else(|| Finished { result: Err(aborted()), is_invalidated: false })
 }
 
-/// The load panicked, or the runtime is shutting down.
-fn broken_off() -> StoreError {
+/// The error of a read that panicked, or that a runtime's shutdown stopped.
+fn aborted() -> StoreError {
     StoreError::unreachable("the read of the user's record was broken off")
 }

@@ -1,4 +1,4 @@
-//! What a cache is told: for how long, and how much.
+//! The policy of a cache: its staleness and its size.
 
 use std::{error, fmt, time::Duration as StdDuration};
 
@@ -6,26 +6,25 @@ use time::Duration;
 
 use crate::live::{MAX_BOUND, MIN_BOUND};
 
-/// How stale a user's record may be that a request is decided on, and how many users' records are
-/// kept in memory.
+/// The greatest age of a cached record that a request is decided on, and the greatest number of
+/// cached users.
 ///
-/// The staleness is **a number of your security**: after a revocation made anywhere, by another
-/// process or by hand in the database, a process with a cache accepts the old token for so long,
-/// and no longer, even if every notification of it is lost. Without a number, a cached lookup
-/// outlives the bump, silently (ASP.NET Core #51450, better-auth #6893).
+/// The staleness is **a security setting**: after a revocation made anywhere, by another process or
+/// by hand in the database, a process with a cache accepts the old token for at most this long, even
+/// if every notification is lost. Without such a bound, a cached lookup silently outlives the bump
+/// (ASP.NET Core #51450, better-auth #6893).
 ///
-/// - What this process changes by itself, and what it is told of through
-///   [`Changes`](crate::service::Changes), counts at once.
-/// - The lag of a replica would add to it: the store reads the primary.
+/// - Changes by this process, and those notified through [`Changes`](crate::store::Changes), take
+///   effect at once.
+/// - The lag of a replica would add to the staleness: the store reads the primary.
 /// - A record's age counts from before its read began, on a monotonic clock. A read that takes as
-///   long as this is a failed one.
-/// - While the database is away, users whose records are kept are served until these are too old,
-///   and no longer.
-/// - That there is no such user is kept for a second at most.
+///   long as the staleness fails.
+/// - During an outage of the database, cached users are served until their records are too old.
+/// - The absence of a user is cached for at most one second.
 ///
 /// A user takes some 500 bytes of memory, plus its sessions and the application's own fields, plus
-/// some 400 bytes for each key that was derived ([`KeyCache`](crate::KeyCache)). Whoever reads the memory has what tokens are bound to and the
-/// derived keys, but no password hash.
+/// some 400 bytes for each derived key ([`KeyCache`](crate::KeyCache)). The memory holds what tokens
+/// are bound to and the derived keys, but no password hash.
 ///
 /// # Example
 ///
@@ -46,8 +45,8 @@ pub struct CachePolicy {
 const MAX_USERS: usize = 100_000_000;
 
 impl CachePolicy {
-    /// Records that are at most `max_staleness` old, [`MIN_BOUND`] to [`MAX_BOUND`], of about
-    /// `max_users` users, 1 to 100 million: those who come seldom make room for the others.
+    /// A policy of records at most `max_staleness` old, [`MIN_BOUND`] to [`MAX_BOUND`], and about
+    /// `max_users` users, 1 to 100 million. The least frequent users are evicted.
     ///
     /// # Errors
     ///

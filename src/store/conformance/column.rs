@@ -1,4 +1,4 @@
-//! The columns, one by one, and values for them.
+//! The columns as values, and samples for them.
 
 use crate::store::Columns;
 
@@ -50,8 +50,8 @@ impl Column {
         copy == *a
     }
 
-    /// The columns with this one different, as little as can be: in the case of a letter, which a
-    /// collation may overlook.
+    /// The columns with a minimal difference in this one: the case of letters, which a collation may
+    /// ignore.
     pub(super) fn nearly(self, columns: &Columns) -> Columns {
         let mut near = columns.clone();
         let swap = |text: &mut Option<String>| {
@@ -76,7 +76,7 @@ pub(super) const fn other_case(c: char) -> char {
     }
 }
 
-/// A value for each column, of the form and the length that it is to hold; another for each number.
+/// A value for each column, of its usual form and length; a different one for each number.
 pub(super) fn sample(number: u32) -> Columns {
     let mut columns = Columns::default();
     let version = 1_800_000_000_000 + i64::from(number);

@@ -1,10 +1,10 @@
-//! What a store does otherwise than it should.
+//! The fault that a conformance check found.
 
 use std::{error, fmt};
 
 use super::{StoreError, column::Column};
 
-/// A store does not do what [`UserStore`](crate::store::UserStore) asks of it.
+/// A store does not do what [`UserStore`](crate::store::UserStore) requires.
 #[derive(Clone, Debug)]
 pub struct Nonconformance(Kind);
 
@@ -17,7 +17,7 @@ enum Kind {
 }
 
 impl Nonconformance {
-    /// The member of [`Columns`](crate::store::Columns) that it is about, if it is about one.
+    /// The field of [`Columns`](crate::store::Columns) that the fault concerns, if it concerns one.
     #[must_use]
     pub const fn column(&self) -> Option<&'static str> {
         match self.0 {

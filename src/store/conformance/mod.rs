@@ -1,4 +1,4 @@
-//! A check of an application's own store, for its tests.
+//! A conformance check of an application's own store, for its tests.
 
 mod column;
 mod found;
@@ -13,24 +13,24 @@ use self::column::{Column, sample};
 pub use self::found::Nonconformance;
 use super::{Columns, Key, Row, StoreError, StoreErrorKind, Update, UserStore};
 
-/// Checks that a store does what [`UserStore`] asks of it: [`Conformance`], with nothing left out.
+/// Checks that a store does what [`UserStore`] requires: a complete [`Conformance`] check.
 ///
 /// # Errors
 ///
-/// [`Nonconformance`]: the first thing that is wrong, with the column and what to do.
+/// [`Nonconformance`]: the first fault, with the column and the remedy.
 pub async fn check_conformance<S: UserStore>(store: &S, id: &str) -> Result<(), Nonconformance> {
     Conformance::new(id).check(store).await
 }
 
-/// A check that a store does what [`UserStore`] asks of it, run on a user of a test database.
+/// A check that a store does what [`UserStore`] requires, run on one user of a test database.
 ///
-/// It writes each column, with values and with `NULL`; tries for each whether a compare-and-set
-/// notices that it alone is another; lets some race; and tries ids that are nobody's. Some hundred
-/// statements, and no user but this one is changed. What the user's row holds in the end is good for
-/// nothing.
+/// It writes each column, with values and with `NULL`; checks that a compare-and-set notices a
+/// difference in each single column; runs some at once; and tries ids that no user has. It takes some
+/// hundred statements, and changes no other user. Afterwards the user's row holds test values.
 ///
-/// It does not check that a deletion deletes, nor what is read of epochs and fields; whether a user
-/// is active, only where the store disables; and of logins only the one that is [named](Self::login).
+/// It does not check that a deletion deletes, nor how epochs and fields are read. It checks whether a
+/// user is active only if the store can disable, and of logins only the one that is
+/// [named](Self::login).
 ///
 /// # Example
 ///
@@ -52,25 +52,25 @@ pub struct Conformance {
     has_secret: bool,
 }
 
-/// How many compare-and-sets race for one row.
+/// The number of compare-and-sets that race for one row.
 const RACERS: u32 = 8;
 const RACES: u32 = 4;
 
 impl Conformance {
-    /// On the user of this id, who must be there.
+    /// A check on the user of this id, which must exist.
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), login: None, has_secret: true }
     }
 
-    /// Also that this name finds the user, and no other.
+    /// Also checks that this login finds the user, and no other one does.
     #[must_use]
     pub fn login(mut self, login: impl Into<String>) -> Self {
         self.login = Some(login.into());
         self
     }
 
-    /// The store has no place for a secret, and says so: it is not tried, but that a secret is
-    /// refused rather than dropped.
+    /// Says that the store has no place for a secret: the check is then that a secret is refused with an
+    /// error rather than dropped.
     #[must_use]
     pub const fn without_secret(mut self) -> Self {
         self.has_secret = false;
@@ -81,7 +81,7 @@ impl Conformance {
     ///
     /// # Errors
     ///
-    /// [`Nonconformance`]: the first thing that is wrong, with the column and what to do.
+    /// [`Nonconformance`]: the first fault, with the column and the remedy.
     pub async fn check<S: UserStore>(&self, store: &S) -> Result<(), Nonconformance> {
         let run = Run { check: self, store };
         run.reads().await?;
@@ -116,7 +116,7 @@ impl<S: UserStore> Run<'_, S> {
         }
     }
 
-    /// Whatever is written is read.
+    /// Checks that what is written is read.
     async fn writes(&self) -> Result<(), Nonconformance> {
         for (number, revokes) in [(1, false), (2, true)] {
             self.write(&self.sample(number), revokes).await?;
@@ -139,7 +139,7 @@ impl<S: UserStore> Run<'_, S> {
         }
     }
 
-    /// A compare-and-set for which one column alone is not as it was.
+    /// Checks compare-and-sets for which a single column differs.
     async fn refuses(&self) -> Result<(), Nonconformance> {
         for column in self.columns() {
             self.write(&self.sample(5), false).await?;
@@ -153,7 +153,7 @@ impl<S: UserStore> Run<'_, S> {
         Ok(())
     }
 
-    /// The row's own columns, but for this one, which `old` takes from `from`.
+    /// Compares with the row's own columns, except this one, which is taken from `from`.
     async fn refuses_stale(
         &self,
         column: Column,
@@ -187,7 +187,7 @@ impl<S: UserStore> Run<'_, S> {
         Ok(())
     }
 
-    /// Of several from one row, one wins; and none undoes a bump.
+    /// Checks that of several compare-and-sets of one row one wins, and that none undoes a bump.
     async fn races(&self) -> Result<(), Nonconformance> {
         for race in 0..RACES {
             let old = self.row().await?.columns;
@@ -266,7 +266,7 @@ impl<S: UserStore> Run<'_, S> {
         }
     }
 
-    /// `bump` is given a least version this far from the present one.
+    /// Checks a bump whose least version has this distance from the present one.
     async fn after_bump(
         &self,
         distance: i64,
@@ -289,7 +289,7 @@ impl<S: UserStore> Run<'_, S> {
         }
     }
 
-    /// Ids that are nobody's, some of which look like the user's own.
+    /// Tries ids that no user has, some of which look like the user's own.
     async fn strangers(&self) -> Result<(), Nonconformance> {
         let id = &self.check.id;
         let swapped: String = id.chars().map(column::other_case).collect();
@@ -305,7 +305,7 @@ impl<S: UserStore> Run<'_, S> {
             swapped,
         ] {
             match self.store.read(Key::Id(&stranger)).await? {
-                // A user after all.
+                // This user exists after all.
                 Some(found) if found.id == stranger => continue,
                 Some(_) => {
                     return Err(Nonconformance::new(
@@ -360,13 +360,13 @@ impl<S: UserStore> Run<'_, S> {
         }
     }
 
-    /// Makes this column alone `NULL`, if it can be.
+    /// Sets this column alone to `NULL`, and returns whether it can be.
     async fn with_null(&self, column: Column) -> Result<bool, Nonconformance> {
         let mut new = self.sample(3);
         column.copy(&Columns::default(), &mut new);
         let old = self.row().await?.columns;
         match self.set(&self.check.id, &old, &new, false).await {
-            // A table may want a version and a hash of each user.
+            // A table may require a version and a hash of each user.
             Err(error)
                 if matches!(column, Column::Version | Column::PasswordHash)
                     && !error.is_unreachable() =>
@@ -412,7 +412,7 @@ impl<S: UserStore> Run<'_, S> {
         columns
     }
 
-    /// What [`refuses`](Self::refuses) stores, with this column as near to it as can be.
+    /// The columns that [`refuses`](Self::refuses) stores, with a minimal difference in this one.
     fn other(&self, column: Column) -> Columns {
         column.nearly(&self.sample(5))
     }
@@ -420,7 +420,7 @@ impl<S: UserStore> Run<'_, S> {
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
-/// Runs them at once, in this task.
+/// Runs the futures concurrently, in this task.
 async fn together<T>(futures: impl IntoIterator<Item: Future<Output = T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut answers: Vec<Option<T>> = futures.iter().map(|_| None).collect();

@@ -1,4 +1,4 @@
-//! A store over SQL, whichever database it is.
+//! The store over SQL, generic over the database's driver.
 
 use std::{future::Future, sync::Arc, time::Duration as StdDuration};
 
@@ -16,17 +16,20 @@ use crate::store::{
     sql::users_table::{IdType, Names, ReadFields},
 };
 
-/// How often a statement is run anew that another transaction was in the way of.
+/// The number of attempts for a statement that conflicts with another transaction.
 const ATTEMPTS: usize = 4;
 
-/// How long a call takes at most, unless it is told otherwise.
+/// The default timeout of a call.
 const TIMEOUT: StdDuration = StdDuration::from_secs(5);
 
-/// What runs a statement.
+/// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
 
-    /// How many rows it changed. It gives up at this instant.
+    /// How this database writes the statements.
+    fn dialect(&self) -> Dialect;
+
+    /// Returns the number of changed rows. It times out at `until`.
     fn execute(
         &self,
         sql: &Arc<str>,
@@ -42,13 +45,13 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
 }
 
-/// A row of an answer, by the columns' places.
+/// A row of a result, by the positions of its columns.
 pub(super) trait Cells: Send {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>>;
     fn integer(&self, at: usize) -> sqlx::Result<Option<i64>>;
 }
 
-/// What is bound.
+/// A parameter to bind.
 #[derive(Clone, Copy)]
 pub(super) enum Param<'a> {
     Text(Option<&'a str>),
@@ -56,9 +59,9 @@ pub(super) enum Param<'a> {
     Bool(bool),
 }
 
-/// Before this instant the call is to be answered.
+/// The deadline of a call that begins now.
 fn by(timeout: StdDuration) -> Instant {
-    // Beyond any clock's range it is as good as never.
+    // A timeout beyond the clock's range: a day is as good as never.
     let never = Instant::now() + StdDuration::from_secs(86_400);
     Instant::now().checked_add(timeout).map_or(never, |at| at.min(never))
 }
@@ -76,24 +79,20 @@ struct Shared<F> {
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(super) fn new(
-        driver: D,
-        table: &UsersTable<F>,
-        dialect: &Dialect,
-    ) -> Result<Self, UsersTableError> {
+    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, UsersTableError> {
         let (names, read) = table.checked()?;
-        let statements = Statements::new(&names, dialect);
-        let shared = Arc::new(Shared { names, read, statements });
-        Ok(Self { driver, shared, timeout: TIMEOUT })
+        Ok(Self::over(driver, names, read, TIMEOUT))
     }
 
-    /// The same over other statements.
+    /// The same store over another driver, whose statements may differ.
     #[cfg(feature = "postgres")]
-    pub(super) fn with_dialect(self, dialect: &Dialect) -> Self {
-        let names = self.shared.names.clone();
-        let statements = Statements::new(&names, dialect);
-        let shared = Arc::new(Shared { names, read: self.shared.read, statements });
-        Self { shared, ..self }
+    pub(super) fn with_driver(self, driver: D) -> Self {
+        Self::over(driver, self.shared.names.clone(), self.shared.read, self.timeout)
+    }
+
+    fn over(driver: D, names: Names, read: ReadFields<F>, timeout: StdDuration) -> Self {
+        let statements = Statements::new(&names, &driver.dialect());
+        Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout }
     }
 
     pub(super) fn with_timeout(self, timeout: Duration) -> Self {
@@ -146,7 +145,7 @@ impl<D: Driver, F> Engine<D, F> {
         };
         match self.driver.execute(sql, &params, by(self.timeout)).await {
             Ok(changed) => Ok(changed > 0),
-            // Another transaction changed the row: it is not what it was.
+            // Another transaction changed the row.
             Err(Failure::Conflict(_)) => Ok(false),
             Err(Failure::Other(error)) => Err(error),
         }
@@ -216,7 +215,7 @@ impl<D: Driver, F> Engine<D, F> {
         self.change(sql, &[instance, Param::Integer(Some(at_least))]).await
     }
 
-    /// Whether a row was changed by a statement that holds whatever the row is.
+    /// Runs a statement without a condition on the row's values, and returns whether it changed a row.
     async fn change(&self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<bool, StoreError> {
         let until = by(self.timeout);
         let mut attempt = 1;
@@ -235,7 +234,7 @@ impl<D: Driver, F> Engine<D, F> {
 }
 
 impl Names {
-    /// The id in its column's type, unless it cannot be anybody's.
+    /// The id in its column's type; `None` if it can be no user's.
     fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
         match self.id_type {
             IdType::Text => text(id),
@@ -262,7 +261,7 @@ impl<F> Shared<F> {
         };
         let fields = text("fields", FIELDS)?;
         let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
-            // Its text may quote a field.
+            // The error's own text may quote a field.
             let (kind, at) = (error.classify(), error.column());
             let text = format!("their JSON is not what their type takes: {kind:?} at byte {at}");
             StoreError::damaged("fields", text)
@@ -276,7 +275,7 @@ impl<F> Shared<F> {
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {
-                // Without its counter, tokens of before its bumps would be alive again.
+                // Without its counter, tokens from before its bumps would be valid again.
                 let text = format!("the user's group of the kind {} has no row", group.kind);
                 return Err(StoreError::damaged("epochs", text));
             }
@@ -296,12 +295,12 @@ impl<D: Clone, F> Clone for Engine<D, F> {
     }
 }
 
-/// PostgreSQL knows no text with a NUL in it, and so no user of that name.
+/// PostgreSQL stores no text with a NUL, so no user can have such a name.
 fn text(text: &str) -> Option<Param<'_>> {
     (!text.contains('\0')).then_some(Param::Text(Some(text)))
 }
 
-/// In the form of RFC 9562 §4, in lower case.
+/// Whether this is a UUID in the form of RFC 9562 §4, in lower case.
 fn is_uuid(id: &str) -> bool {
     id.len() == 36
         && id.bytes().enumerate().all(|(at, c)| match at {

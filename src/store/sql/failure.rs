@@ -1,18 +1,18 @@
-//! What a database's failure means.
+//! The classification of a database's failures.
 
 use std::{error, fmt};
 
 use crate::store::StoreError;
 
-/// Why a statement has no answer.
+/// The failure of a statement.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Somebody else's transaction was in the way: nothing was written, and it may be run again.
+    /// A conflict with another transaction: nothing was written, and the statement may be run again.
     Conflict(StoreError),
     Other(StoreError),
 }
 
-/// What a database's own error code means.
+/// The meaning of a database's own error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Conflict,
@@ -21,8 +21,8 @@ pub(super) enum Fault {
 }
 
 impl Failure {
-    /// Of an error of which the database's `classify` knows the codes. Only the message of an error
-    /// is kept: its details may be a row, with what is secret in it.
+    /// Classifies an error by the database's `classify`. Only its message is kept: the details may quote
+    /// a row with secrets.
     pub(super) fn new(error: &sqlx::Error, classify: fn(&str) -> Fault) -> Self {
         use sqlx::Error as E;
         let text = match error.as_database_error() {
@@ -60,7 +60,7 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// The store's own time is over.
+/// The error after the store's own timeout.
 pub(super) fn timed_out() -> StoreError {
     StoreError::unreachable("there was no answer in time")
 }

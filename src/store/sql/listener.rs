@@ -1,4 +1,4 @@
-//! News of revocations from other processes, by PostgreSQL's `LISTEN` and `NOTIFY`.
+//! Notifications of revocations by other processes, through PostgreSQL's `LISTEN` and `NOTIFY`.
 
 use std::{
     fmt,
@@ -19,23 +19,23 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{service::Changes, store::PostgresStore};
+use crate::store::{Changes, PostgresStore};
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// Listens for what other processes revoke, and tells it to this one's service, until the
+    /// Listens for revocations by other processes and passes them to this process's service, until the
     /// [`Listener`] is dropped.
     ///
-    /// It takes one connection of its own, with the options of the store's pool. A connection that
-    /// is lost, or silent, is noticed within 15 seconds and made again, for ever; each time that it
-    /// listens again, everybody is looked at again, as anything may have been missed. Until then
-    /// the bound of what is kept in memory holds, as it does without a listener.
+    /// It uses one connection of its own, with the options of the store's pool. A lost or silent
+    /// connection is noticed within 15 seconds and replaced, without end. After each reconnection all
+    /// users are read again, as notifications may have been missed. Until then the bound of the cache
+    /// holds, as it does without a listener.
     ///
-    /// The connection must be to the server itself: a proxy that pools transactions passes no
-    /// notifications on. Through one, the listener never [is connected](Listener::is_connected).
+    /// The connection must lead to the server itself: a proxy that pools transactions passes no
+    /// notifications on. Through a proxy, the listener never [is connected](Listener::is_connected).
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Outside a Tokio runtime.
     #[must_use = "it listens until it is dropped"]
     pub fn listen(&self, changes: Changes) -> Listener {
         self.listen_with(move |user_id| match user_id {
@@ -44,26 +44,26 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         })
     }
 
-    /// [`listen`](Self::listen), for what the application keeps in memory itself: `tell` is given
-    /// the id of the user who was changed, or `None` where everybody may have been. It should be
-    /// quick, and is not to block; a panic loses that one piece of news.
+    /// [`listen`](Self::listen) with a callback, for the application's own caches: `notify` receives the
+    /// id of the changed user, or `None` if any user may have changed. It must be quick and must not
+    /// block. A panic loses that one notification.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Outside a Tokio runtime.
     #[must_use = "it listens until it is dropped"]
-    pub fn listen_with(&self, tell: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
+    pub fn listen_with(&self, notify: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
         let is_connected = Arc::new(AtomicBool::new(false));
-        let ear = Ear {
-            pool: self.engine().driver().0.clone(),
-            channel: self.channel_name().as_str().to_owned(),
-            tell: Box::new(move |user_id| {
-                // A panic of the application's ends this news, not the listening.
-                let _ = catch_unwind(AssertUnwindSafe(|| tell(user_id)));
+        let notifications = Notifications {
+            pool: self.engine().driver().pool.clone(),
+            channel: self.engine().driver().channel.as_str().to_owned(),
+            notify: Box::new(move |user_id| {
+                // A panic of the application loses this notification, and does not end the listener.
+                let _ = catch_unwind(AssertUnwindSafe(|| notify(user_id)));
             }),
             is_connected: Arc::clone(&is_connected),
         };
-        Listener { task: tokio::spawn(ear.listen_for_ever()), is_connected }
+        Listener { task: tokio::spawn(notifications.run()), is_connected }
     }
 }
 
@@ -74,7 +74,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Whether it hears now, as far as it knows: for a metric. It may be wrong for 15 seconds.
+    /// Whether it is connected, as far as it knows: for a metric. It may be wrong for 15 seconds.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Acquire)
@@ -93,76 +93,78 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// After this long without news it asks whether it still hears, and gives up after as long as
-/// [`ANSWER`] without an answer.
+/// After this long without a notification the connection is checked, and given up after [`ANSWER`]
+/// without an answer.
 const SILENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How long it waits before it connects again: twice as long each time.
+/// The wait before a reconnection, which doubles each time.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Of a user, or of everybody.
-type Tell = Box<dyn Fn(Option<&str>) + Send + Sync>;
+/// Called with the changed user's id, or `None` for all users.
+type Notify = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
-struct Ear {
+/// The task of a listener.
+struct Notifications {
     pool: PgPool,
     channel: String,
-    tell: Tell,
+    notify: Notify,
     is_connected: Arc<AtomicBool>,
 }
 
-impl Ear {
-    async fn listen_for_ever(self) {
+impl Notifications {
+    async fn run(self) {
         let mut wait = SHORTEST_WAIT;
         loop {
-            if let Ok(Ok(mut line)) = timeout(2 * ANSWER, Line::open(&self)).await {
+            if let Ok(Ok(mut connection)) = timeout(2 * ANSWER, Connection::open(&self)).await {
                 wait = SHORTEST_WAIT;
                 let _connected = Connected::new(&self.is_connected);
-                // Only now: what is missed before is seen, and what comes later is heard.
-                (self.tell)(None);
-                self.hear(&mut line).await;
+                // Not before: all users are read again after the connection listens, so nothing is
+                // missed in between.
+                (self.notify)(None);
+                self.receive(&mut connection).await;
             }
             sleep(wait).await;
             wait = (2 * wait).min(LONGEST_WAIT);
         }
     }
 
-    /// Until the connection is lost.
-    async fn hear(&self, line: &mut Line) {
+    /// Receives until the connection is lost.
+    async fn receive(&self, connection: &mut Connection) {
         loop {
-            let heard = match timeout(SILENCE, line.listener.try_recv()).await {
-                Ok(Ok(Some(news))) => {
-                    self.pass_on(&news);
+            let is_alive = match timeout(SILENCE, connection.listener.try_recv()).await {
+                Ok(Ok(Some(notification))) => {
+                    self.pass_on(&notification);
                     true
                 }
                 Ok(Ok(None) | Err(_)) => false,
-                Err(_) => matches!(timeout(ANSWER, line.echo(self)).await, Ok(Ok(()))),
+                Err(_) => matches!(timeout(ANSWER, connection.echo(self)).await, Ok(Ok(()))),
             };
-            if !heard {
+            if !is_alive {
                 return;
             }
         }
     }
 
-    fn pass_on(&self, news: &PgNotification) {
-        if news.channel() == self.channel {
-            (self.tell)(Some(news.payload()).filter(|user_id| !user_id.is_empty()));
+    fn pass_on(&self, notification: &PgNotification) {
+        if notification.channel() == self.channel {
+            (self.notify)(Some(notification.payload()).filter(|user_id| !user_id.is_empty()));
         }
     }
 }
 
 /// A connection that listens.
-struct Line {
+struct Connection {
     listener: PgListener,
-    /// On which it hears itself.
+    /// The channel of its own echoes.
     own_channel: String,
 }
 
-impl Line {
-    async fn open(ear: &Ear) -> sqlx::Result<Self> {
-        // A pool for this connection alone: it stays out of the application's own, for ever.
-        let options = (*ear.pool.connect_options()).clone();
+impl Connection {
+    async fn open(notifications: &Notifications) -> sqlx::Result<Self> {
+        // A pool for this connection alone: it would occupy one of the application's for ever.
+        let options = (*notifications.pool.connect_options()).clone();
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ANSWER)
@@ -175,28 +177,28 @@ impl Line {
         listener.eager_reconnect(false);
         let query = sqlx::query_scalar("SELECT 'relatch_' || pg_backend_pid()");
         let own_channel: String = query.fetch_one(&mut listener).await?;
-        listener.listen_all([ear.channel.as_str(), &own_channel]).await?;
-        let mut line = Self { listener, own_channel };
-        line.echo(ear).await?;
-        Ok(line)
+        listener.listen_all([notifications.channel.as_str(), &own_channel]).await?;
+        let mut connection = Self { listener, own_channel };
+        connection.echo(notifications).await?;
+        Ok(connection)
     }
 
-    /// Tells itself something and waits until it hears it: whether the connection still lives, and
-    /// news come through it. Other news that come first are passed on.
-    async fn echo(&mut self, ear: &Ear) -> sqlx::Result<()> {
+    /// Notifies itself and waits for the echo, which proves that the connection works and passes
+    /// notifications. Other notifications that arrive first are passed on.
+    async fn echo(&mut self, notifications: &Notifications) -> sqlx::Result<()> {
         let notify = sqlx::query("SELECT pg_notify($1, '')").bind(self.own_channel.clone());
         notify.execute(&mut self.listener).await?;
-        while let Some(news) = self.listener.try_recv().await? {
-            if news.channel() == self.own_channel {
+        while let Some(notification) = self.listener.try_recv().await? {
+            if notification.channel() == self.own_channel {
                 return Ok(());
             }
-            ear.pass_on(&news);
+            notifications.pass_on(&notification);
         }
         Err(sqlx::Error::PoolClosed)
     }
 }
 
-/// However it ends.
+/// Resets the flag when it is dropped, however the connection ends.
 struct Connected<'a>(&'a AtomicBool);
 
 impl<'a> Connected<'a> {

@@ -1,4 +1,4 @@
-//! What the stores over SQL have in common: names, statements, and what is made of their answers.
+//! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
 mod engine;
 mod failure;
@@ -11,6 +11,7 @@ pub(super) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 mod statements;
+mod store;
 pub(super) mod users_table;
 
 pub use self::name::UsersTableError;

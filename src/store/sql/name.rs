@@ -2,7 +2,7 @@
 
 use std::{error, fmt};
 
-/// PostgreSQL cuts what is longer, so that two names might become one.
+/// PostgreSQL truncates longer names, so that two names might become one.
 const MAX_NAME_BYTES: usize = 63;
 
 /// The name of a column: `[A-Za-z_][A-Za-z0-9_]{0,62}`. It prints quoted.
@@ -21,7 +21,7 @@ impl Name {
         }
     }
 
-    /// Of a name that is written in the source.
+    /// A name that is written in the source.
     pub(super) fn fixed(name: &'static str) -> Self {
         Self(name.to_owned())
     }
@@ -84,7 +84,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// A table of users cannot be described so.
+/// The description of a table of users is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsersTableError(Kind);
 
@@ -98,10 +98,10 @@ enum Kind {
 }
 
 impl UsersTableError {
-    /// More pairs than a database's function for JSON takes.
+    /// A database's JSON function takes no more pairs.
     pub(super) const MAX_FIELDS: usize = 50;
 
-    /// As many as anybody has kinds of groups, and far from a statement's limits.
+    /// More than any application's kinds of groups, and far below a statement's limits.
     pub(super) const MAX_EPOCHS: usize = 16;
 
     fn name(what: &'static str, name: &str) -> Self {

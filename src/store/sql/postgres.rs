@@ -1,4 +1,4 @@
-//! Users in a table of PostgreSQL.
+//! A store of users in a table of PostgreSQL.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
 
@@ -7,16 +7,19 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
-use time::Duration;
 use tokio::time::{Instant, error::Elapsed, timeout_at};
 
-use super::{Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, timed_out};
-use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError};
+use super::{
+    Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
+    timed_out,
+};
+use crate::store::{StoreError, UsersTable, UsersTableError};
 
-/// Users in a table of PostgreSQL (14 or later): for many machines. A clone is cheap and the same.
+/// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
+/// shares the pool.
 ///
-/// What revokes also notifies, in its own transaction, so that each process that
-/// [listens](Self::listen) looks again at once.
+/// A statement that revokes also notifies, in its own transaction, so that each process that
+/// [listens](Self::listen) reads the user again at once.
 ///
 /// # Example
 ///
@@ -31,33 +34,29 @@ use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable,
 /// # Ok(())
 /// # }
 /// ```
-pub struct PostgresStore<F = ()> {
-    engine: Engine<PostgresDriver, F>,
-    channel: Name,
-}
+pub struct PostgresStore<F = ()>(Engine<PostgresDriver, F>);
 
-/// A connection that was not used for longer is asked whether it still lives.
+/// A connection that was idle for longer is pinged before use.
 const IDLE: StdDuration = StdDuration::from_secs(1);
 
-/// The channel on which revocations are told, unless the store is told otherwise.
+/// The default channel of the notifications.
 const CHANNEL: &str = "relatch";
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// Connects with a pool of its own, of at most 10 connections, that waits 2 seconds for one,
-    /// and whose statements are given up by the server after 2½ seconds (2 for a lock): before the
-    /// store gives them up. A proxy that
-    /// pools transactions may refuse these options: give it a pool without them, by
-    /// [`new`](Self::new).
+    /// Connects with a new pool of at most 10 connections.
+    ///
+    /// A call waits up to 2 seconds for a connection. The server aborts a statement after 2½ seconds (2
+    /// seconds of waiting for a lock), before the store's own timeout. A proxy that pools transactions
+    /// may refuse these options: use a pool without them, by [`new`](Self::new).
     ///
     /// # Security
     ///
-    /// For TLS the application enables one of `sqlx`'s `tls-…` features, of the version that this
-    /// crate uses, **and** says `sslmode=verify-full` in the URL: the default falls back to plain
-    /// text without a word.
+    /// For TLS, enable one of `sqlx`'s `tls-…` features, in the version that this crate uses, **and**
+    /// set `sslmode=verify-full` in the URL: the default silently falls back to plain text.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the server cannot be reached, or the table cannot be described so
+    /// [`StoreError`] if the server cannot be reached, or the table's description is not valid
     /// ([`UsersTableError`]).
     pub async fn connect(url: &str, table: UsersTable<F>) -> Result<Self, StoreError> {
         let failure = |error: sqlx::Error| Failure::new(&error, classify);
@@ -68,7 +67,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         ]);
         let pool = PgPoolOptions::new()
             .acquire_timeout(StdDuration::from_secs(2))
-            // To ask each time whether a connection still lives takes as long as the read itself.
+            // A ping before each use would take as long as the read itself.
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
                 Box::pin(async move {
@@ -84,145 +83,69 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         Ok(Self::new(pool, table)?)
     }
 
-    /// Over a pool of the application's own.
+    /// Makes a store over a pool of the application's own.
     ///
-    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the
-    /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: what is given up
-    /// here may otherwise still be written there. They must lead to the primary server, not to a
-    /// replica: each change is decided on what is read.
+    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the store's
+    /// own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
+    /// may otherwise still be written. They must lead to the primary server, not to a replica: each
+    /// change is decided on what is read.
     ///
-    /// Through a proxy that pools transactions (pgbouncer), set the time-outs by
+    /// Through a proxy that pools transactions (pgbouncer), set the timeouts by
     /// `ALTER ROLE … SET statement_timeout`, let it keep prepared statements (pgbouncer since 1.21) or
-    /// connect with `statement_cache_capacity(0)`, and [listen](Self::listen) by another store, which
-    /// [connects](Self::connect) to the server itself: `direct.listen(service.changes())`.
+    /// connect with `statement_cache_capacity(0)`, and [listen](Self::listen) by another store that
+    /// [connects](Self::connect) to the server directly: `direct.listen(service.changes())`.
     ///
     /// # Errors
     ///
     /// [`UsersTableError`]
     pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
-        let channel = Name::fixed(CHANNEL);
-        let dialect = Dialect::Postgres { channel: channel.clone() };
-        Ok(Self { engine: Engine::new(PostgresDriver(pool), &table, &dialect)?, channel })
+        let driver = PostgresDriver { pool, channel: Name::fixed(CHANNEL) };
+        Ok(Self(Engine::new(driver, &table)?))
     }
 
-    /// The channel on which revocations are told and listened for: otherwise `relatch`. It is the
-    /// same for all processes over one table, and a name as a column's.
+    /// Sets the channel of the notifications of revocations. Default: `relatch`. It must be the same for
+    /// all processes over one table, and follow the rules for a column's name.
     ///
     /// # Errors
     ///
     /// [`UsersTableError`]
     pub fn channel(self, channel: &str) -> Result<Self, UsersTableError> {
         let channel = Name::parse("the channel", channel)?;
-        let dialect = Dialect::Postgres { channel: channel.clone() };
-        Ok(Self { engine: self.engine.with_dialect(&dialect), channel })
-    }
-
-    /// How long a call takes at most before it fails as unreachable: otherwise 5 seconds.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self { engine: self.engine.with_timeout(timeout), ..self }
-    }
-
-    /// Checks that the table is as it was described: at the start, rather than at the first login.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], of the kind [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column
-    /// is missing or mistyped.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        self.read(Key::Login("")).await.map(drop)
+        let driver = PostgresDriver { channel, ..self.0.driver().clone() };
+        Ok(Self(self.0.with_driver(driver)))
     }
 
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
-        &self.engine().driver().0
-    }
-
-    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
-    /// changes.
-    ///
-    /// It writes the id, the login, the version, the hash and the secret. Where a table of the
-    /// application's own has other columns that must not be `NULL`, the application inserts its
-    /// users itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: whether it was inserted is not known, unless it is
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
-    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
-        self.engine.insert(&user).await
-    }
-
-    pub(super) const fn engine(&self) -> &Engine<PostgresDriver, F> {
-        &self.engine
-    }
-
-    pub(super) const fn channel_name(&self) -> &Name {
-        &self.channel
+        &self.0.driver().pool
     }
 }
 
-impl<F: Clone + Send + Sync + 'static> UserStore for PostgresStore<F> {
-    type Fields = F;
-
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
-        self.engine.read(key).await
-    }
-
-    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        self.engine.compare_and_set(update).await
-    }
-
-    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.engine.delete(id).await
-    }
-
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.engine.bump_version(id, at_least).await
-    }
-
-    async fn bump_epoch(
-        &self,
-        kind: &str,
-        instance: &str,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.engine.bump_epoch(kind, instance, at_least).await
-    }
-
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.engine.disable(id, at_least).await
-    }
-
-    async fn enable(
-        &self,
-        id: &str,
-        version: Option<i64>,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.engine.enable(id, version, at_least).await
-    }
-}
-
-impl<F> Clone for PostgresStore<F> {
-    fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), channel: self.channel.clone() }
-    }
-}
+store_over_engine!(PostgresStore, PostgresDriver);
 
 impl<F> fmt::Debug for PostgresStore<F> {
     /// Without the connection's options, which hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("PostgresStore")
+            .field("channel", &self.0.driver().channel)
+            .finish_non_exhaustive()
     }
 }
 
+/// Runs the statements, and notifies of revocations on the channel.
 #[derive(Clone)]
-pub(super) struct PostgresDriver(pub(crate) PgPool);
+pub(super) struct PostgresDriver {
+    pub(super) pool: PgPool,
+    pub(super) channel: Name,
+}
 
 impl Driver for PostgresDriver {
     type Row = PgRow;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres { channel: self.channel.clone() }
+    }
 
     async fn execute(
         &self,
@@ -249,14 +172,14 @@ impl Driver for PostgresDriver {
 
 impl PostgresDriver {
     async fn acquire(&self, until: Instant) -> Result<Connection, Failure> {
-        let connection = timeout_at(until, self.0.acquire()).await;
+        let connection = timeout_at(until, self.pool.acquire()).await;
         let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
         connection.map_err(|error| Failure::new(&error, classify))
     }
 }
 
-/// A connection that did not answer in time is thrown away: its server may be gone, and to ask it,
-/// or to take leave of it, would keep its place in the pool for as long.
+/// Discards a connection that did not answer in time: its server may be gone, and a ping or an orderly
+/// close would occupy its place in the pool for as long.
 fn answer<T>(
     connection: Connection,
     answer: Result<sqlx::Result<T>, Elapsed>,
@@ -291,12 +214,12 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Postgres, PgArgum
     })
 }
 
-/// By SQLSTATE: PostgreSQL's manual, appendix A.
+/// Classifies an SQLSTATE (PostgreSQL's manual, appendix A).
 pub(super) fn classify(code: &str) -> Fault {
     match code {
         // A serialization failure, and a deadlock.
         "40001" | "40P01" => Fault::Conflict,
-        // A lock that was not to be had, and a server that only reads.
+        // A lock that is not available, and a read-only server.
         "55P03" | "25006" => Fault::Unreachable,
         _ => match code.get(..2) {
             // Feature, cardinality, data, constraint, state of the object, authorization, database,

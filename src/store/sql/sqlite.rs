@@ -1,4 +1,4 @@
-//! Users in a table of an SQLite file.
+//! A store of users in a table of an SQLite file.
 
 use std::{fmt, path::Path, sync::Arc, time::Duration as StdDuration};
 
@@ -10,13 +10,14 @@ use sqlx::{
         SqliteSynchronous,
     },
 };
-use time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Cells, Dialect, Driver, Engine, Failure, Fault, Param, timed_out};
-use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable, UsersTableError};
+use super::{
+    Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
+};
+use crate::store::{StoreError, UsersTable, UsersTableError};
 
-/// Users in a table of an SQLite file: for one machine. A clone is cheap and the same.
+/// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
 ///
@@ -42,14 +43,15 @@ use crate::store::{Key, NewUser, Row, StoreError, Update, UserStore, UsersTable,
 pub struct SqliteStore<F = ()>(Engine<SqliteDriver, F>);
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
-    /// Opens the file, which is made if there is none, with a pool of its own.
+    /// Opens the file with a new pool, and creates it if there is none.
     ///
-    /// It is set up so that what was written survives a loss of power (a write-ahead log, synced at
-    /// each transaction), that a writer is waited for (2 seconds), and that foreign keys hold.
+    /// The settings: what was written survives a loss of power (a write-ahead log, synced at each
+    /// transaction), a statement waits up to 2 seconds for another writer, and foreign keys are
+    /// enforced.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the file cannot be opened, or the table cannot be described so
+    /// [`StoreError`] if the file cannot be opened, or the table's description is not valid
     /// ([`UsersTableError`]).
     pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
@@ -61,7 +63,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(StdDuration::from_secs(2))
-            // A file's connection is not lost.
+            // A connection to a file does not break.
             .test_before_acquire(false)
             .connect_with(options)
             .await
@@ -69,110 +71,29 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         Ok(Self::new(pool, table)?)
     }
 
-    /// Over a pool of the application's own.
+    /// Makes a store over a pool of the application's own.
     ///
     /// # Security
     ///
-    /// Let it write with `synchronous=FULL`, or a revocation may be undone by a loss of power. Let
-    /// its `busy_timeout` be shorter than the store's own [`timeout`](Self::timeout): what is given
-    /// up here may still be written there.
+    /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
+    /// `busy_timeout` must be shorter than the store's own [`timeout`](Self::timeout): a call that has
+    /// timed out here may otherwise still be written.
     ///
     /// # Errors
     ///
     /// [`UsersTableError`]
     pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
-        Ok(Self(Engine::new(SqliteDriver(pool), &table, &Dialect::Sqlite)?))
-    }
-
-    /// How long a call takes at most before it fails as unreachable: otherwise 5 seconds.
-    #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self(self.0.with_timeout(timeout))
-    }
-
-    /// Checks that the table is as it was described: at the start, rather than at the first login.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], of the kind [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column
-    /// is missing or mistyped.
-    pub async fn check(&self) -> Result<(), StoreError> {
-        self.read(Key::Login("")).await.map(drop)
+        Ok(Self(Engine::new(SqliteDriver(pool), &table)?))
     }
 
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
-        &self.engine().driver().0
-    }
-
-    /// Inserts a user; whether there was none of this id or login before. Otherwise nothing
-    /// changes.
-    ///
-    /// It writes the id, the login, the version, the hash and the secret. Where a table of the
-    /// application's own has other columns that must not be `NULL`, the application inserts its
-    /// users itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`]: whether it was inserted is not known, unless it is
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
-    pub async fn insert(&self, user: NewUser) -> Result<bool, StoreError> {
-        self.0.insert(&user).await
-    }
-
-    pub(super) const fn engine(&self) -> &Engine<SqliteDriver, F> {
-        &self.0
+        &self.0.driver().0
     }
 }
 
-impl<F: Clone + Send + Sync + 'static> UserStore for SqliteStore<F> {
-    type Fields = F;
-
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
-        self.0.read(key).await
-    }
-
-    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        self.0.compare_and_set(update).await
-    }
-
-    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.0.delete(id).await
-    }
-
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.0.bump_version(id, at_least).await
-    }
-
-    async fn bump_epoch(
-        &self,
-        kind: &str,
-        instance: &str,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.0.bump_epoch(kind, instance, at_least).await
-    }
-
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.0.disable(id, at_least).await
-    }
-
-    async fn enable(
-        &self,
-        id: &str,
-        version: Option<i64>,
-        at_least: i64,
-    ) -> Result<bool, StoreError> {
-        self.0.enable(id, version, at_least).await
-    }
-}
-
-impl<F> Clone for SqliteStore<F> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
+store_over_engine!(SqliteStore, SqliteDriver);
 
 impl<F> fmt::Debug for SqliteStore<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,10 +102,14 @@ impl<F> fmt::Debug for SqliteStore<F> {
 }
 
 #[derive(Clone)]
-pub(super) struct SqliteDriver(pub(crate) SqlitePool);
+pub(super) struct SqliteDriver(pub(super) SqlitePool);
 
 impl Driver for SqliteDriver {
     type Row = SqliteRow;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
 
     async fn execute(
         &self,

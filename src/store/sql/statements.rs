@@ -1,16 +1,16 @@
-//! The statements over a users' table, each built once. Whatever is not a checked name is bound.
+//! The statements over a users' table, each built once. Everything but a checked name is bound.
 
 use std::sync::Arc;
 
 use super::Name;
 use crate::store::sql::users_table::{IdType, Names, UserGroup};
 
-/// What the databases write differently.
+/// The differences between the databases' SQL.
 #[derive(Clone, Debug)]
 pub(super) enum Dialect {
     #[cfg(feature = "sqlite")]
     Sqlite,
-    /// With the channel on which revocations are told.
+    /// With the channel of the notifications.
     #[cfg(feature = "postgres")]
     Postgres { channel: Name },
 }
@@ -20,8 +20,8 @@ pub(super) enum Dialect {
 pub(super) struct Statements {
     pub(super) read_by_id: Arc<str>,
     pub(super) read_by_login: Arc<str>,
-    /// `$1` the id, `$2`… the new columns, then the old ones, each in the order of
-    /// [`columns`].
+    /// `$1` the id, then from `$2` the new columns and after them the old ones: the version first, the
+    /// others in the order of [`columns`].
     pub(super) compare_and_set: Arc<str>,
     pub(super) compare_and_revoke: Arc<str>,
     pub(super) delete: Arc<str>,
@@ -34,7 +34,7 @@ pub(super) struct Statements {
     pub(super) bump_epoch: Vec<(String, Arc<str>)>,
 }
 
-/// A bump of the version that sets whether the user is active, too.
+/// Bumps of the version that also set whether the user is active.
 #[derive(Debug)]
 pub(super) struct Switch {
     /// `$3` is false.
@@ -50,8 +50,8 @@ impl Statements {
             read_by_id: build.read(&build.is_id()),
             read_by_login: build.read(&format!("u.{} = $1", names.login)),
             compare_and_set: build.compare_and_set().into(),
-            compare_and_revoke: build.telling_user(&build.compare_and_set()),
-            delete: build.telling_user(&format!(
+            compare_and_revoke: build.notifying_user(&build.compare_and_set()),
+            delete: build.notifying_user(&format!(
                 "DELETE FROM {} AS u WHERE {}",
                 names.table,
                 build.is_id()
@@ -68,7 +68,7 @@ impl Statements {
     }
 }
 
-/// Where each column of a row stands in the answer to a read.
+/// The positions of a row's columns in the result of a read.
 pub(super) mod place {
     pub(crate) const ID: usize = 0;
     pub(crate) const ACTIVE: usize = 1;
@@ -79,7 +79,7 @@ pub(super) mod place {
     pub(crate) const SESSIONS: usize = 6;
     pub(crate) const LANES: usize = 7;
     pub(crate) const SECRET: usize = 8;
-    /// From here on two each: the group, and its counter.
+    /// From here on, two columns for each epoch: the group and its counter.
     pub(crate) const GROUPS: usize = 9;
 }
 
@@ -95,7 +95,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Two rows at most: that it is not one alone is noticed.
+    /// Reads up to two rows, so that a second one is noticed.
     fn read(&self, condition: &str) -> Arc<str> {
         let Names { table, id, version, active, secret, groups, .. } = self.names;
         let active = active.as_ref().map_or_else(
@@ -158,12 +158,12 @@ impl Build<'_> {
         }
     }
 
-    /// What else is set ends with a comma, and what else must be begins with an `AND`.
+    /// `set` is empty or ends with a comma, `condition` is empty or begins with `AND`.
     fn bump_version(&self, set: &str, condition: &str) -> Arc<str> {
         let Names { table, version, sessions, .. } = self.names;
         let (next, has_next) = self.next(&format!("u.{version}"));
         let is_id = self.is_id();
-        self.telling_user(&format!(
+        self.notifying_user(&format!(
             "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL \
              WHERE {is_id} AND {has_next}{condition}"
         ))
@@ -183,7 +183,7 @@ impl Build<'_> {
         .into()
     }
 
-    /// The key is compared as text, whatever its type: that reads all groups, and happens seldom.
+    /// The key is compared as text, whatever its type. That reads all groups, and is rare.
     fn bump_epoch(&self, group: &UserGroup) -> Arc<str> {
         let UserGroup { table, key, counter, .. } = group;
         let (next, has_next) = self.next(&format!("g.{counter}"));
@@ -196,7 +196,7 @@ impl Build<'_> {
             #[cfg(feature = "sqlite")]
             Dialect::Sqlite => update.into(),
             #[cfg(feature = "postgres")]
-            Dialect::Postgres { channel } => telling(&update, "1", channel, "''"),
+            Dialect::Postgres { channel } => notifying(&update, "1", channel, "''"),
         }
     }
 
@@ -212,41 +212,41 @@ impl Build<'_> {
         (next, format!("coalesce({counter}, 0) < {}", i64::MAX))
     }
 
-    /// The statement, and in its transaction the news of the user, which concern nobody if no row
-    /// is changed.
-    fn telling_user(&self, statement: &str) -> Arc<str> {
+    /// The statement, and a notification of the user in its transaction. If no row is changed, nothing
+    /// is sent.
+    fn notifying_user(&self, statement: &str) -> Arc<str> {
         match self.dialect {
             #[cfg(feature = "sqlite")]
             Dialect::Sqlite => statement.into(),
             #[cfg(feature = "postgres")]
             Dialect::Postgres { channel } => {
                 let id = format!("CAST(u.{} AS TEXT)", self.names.id);
-                telling(statement, &id, channel, "changed.id")
+                notifying(statement, &id, channel, "changed.id")
             }
         }
     }
 
-    /// Whether it is the row of the id `$1`.
+    /// The condition that the row has the id `$1`.
     fn is_id(&self) -> String {
         let (id, value) = (&self.names.id, self.id_value());
         match (self.dialect, self.names.id_type) {
-            // A column of another type than text finds a number's other forms, too.
+            // A column of another type than text also matches a number's other forms.
             #[cfg(feature = "sqlite")]
             (Dialect::Sqlite, IdType::Text | IdType::Uuid) => self.is_text_id(),
-            // And one of another collation finds other texts.
+            // And a column of another collation matches other texts.
             #[cfg(feature = "postgres")]
             (Dialect::Postgres { .. }, IdType::Text) => self.is_text_id(),
             _ => format!("u.{id} = {value}"),
         }
     }
 
-    /// The first is for the index.
+    /// The first comparison uses the index.
     fn is_text_id(&self) -> String {
         let id = &self.names.id;
         format!("u.{id} = $1 AND CAST(u.{id} AS TEXT) = $1 {}", self.byte_for_byte())
     }
 
-    /// In the column's own type, so that its index is used.
+    /// The id in its column's own type, so that the index is used.
     fn id_value(&self) -> &'static str {
         match (self.dialect, self.names.id_type) {
             #[cfg(feature = "postgres")]
@@ -255,13 +255,13 @@ impl Build<'_> {
         }
     }
 
-    /// Whether the column of text is what is bound here, both `NULL` included.
+    /// The condition that a text column equals this parameter, where `NULL` equals `NULL`.
     fn is_text(&self, column: &Name, at: usize) -> String {
         let (is, byte_for_byte) = (self.is_not_distinct(), self.byte_for_byte());
         format!("{} {is} ${at} {byte_for_byte}", self.text(column))
     }
 
-    /// Whatever a column's own collation takes for equal.
+    /// A collation that ignores the column's own.
     fn byte_for_byte(&self) -> &'static str {
         match self.dialect {
             #[cfg(feature = "sqlite")]
@@ -280,7 +280,7 @@ impl Build<'_> {
         }
     }
 
-    /// SQLite would make text of whatever else it finds, and not tell that it is damaged.
+    /// No cast in SQLite: it would convert any value to text and hide the damage.
     fn text(&self, column: &Name) -> String {
         match self.dialect {
             #[cfg(feature = "sqlite")]
@@ -301,7 +301,7 @@ impl Build<'_> {
 }
 
 #[cfg(feature = "postgres")]
-fn telling(statement: &str, returned: &str, channel: &Name, payload: &str) -> Arc<str> {
+fn notifying(statement: &str, returned: &str, channel: &Name, payload: &str) -> Arc<str> {
     let channel = channel.as_str();
     format!(
         "WITH changed AS ({statement} RETURNING {returned} AS id) \

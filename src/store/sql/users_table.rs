@@ -1,4 +1,4 @@
-//! What a table with users is called, and its columns.
+//! The names of a table of users and of its columns.
 
 use std::{fmt, marker::PhantomData};
 
@@ -6,13 +6,12 @@ use serde::de::DeserializeOwned;
 
 use super::{Name, TableName, UsersTableError};
 
-/// The table that a [`SqliteStore`](crate::store) or a [`PostgresStore`](crate::store) keeps users
-/// in: a ready one, or the application's own.
+/// The table of a [`SqliteStore`](crate::store) or a [`PostgresStore`](crate::store): a ready one, or
+/// the application's own.
 ///
-/// Names are made of ASCII letters, digits and underscores (at most 63), are always quoted and
-/// never come from a request. PostgreSQL tells upper case from lower case in them: a table that was
-/// created as `CREATE TABLE Accounts` is called `accounts`. What a name does not allow is told
-/// when the store is made.
+/// Names consist of ASCII letters, digits and underscores (at most 63), are always quoted, and must
+/// never come from a request. PostgreSQL distinguishes upper and lower case in them: a table that was
+/// created as `CREATE TABLE Accounts` is called `accounts`. Making the store reports an invalid name.
 ///
 /// # Example
 ///
@@ -40,27 +39,27 @@ pub struct UsersTable<F = ()> {
     read: ReadFields<F>,
 }
 
-/// How the application's fields are made of a JSON object.
+/// Parses the application's fields from a JSON object.
 pub(super) type ReadFields<F> = fn(&str) -> serde_json::Result<F>;
 
-/// Of which type the column with the users' ids is. In a token an id is text in any case.
+/// The type of the column with the users' ids. In a token an id is always text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdType {
     /// Text, compared byte for byte.
     #[default]
     Text,
-    /// An integer of up to 64 bits. No text but its usual decimal form is an id: `"01"` and `"+1"`
-    /// are nobody's.
+    /// An integer of up to 64 bits. Only its usual decimal form is an id: `"01"` and `"+1"` are no
+    /// user's.
     Integer,
-    /// A UUID: the type of this name in PostgreSQL, in SQLite text. No text but its usual form is
-    /// an id: hyphenated, in lower case.
+    /// A UUID: the type `UUID` in PostgreSQL, text in SQLite. Only its usual form is an id: hyphenated,
+    /// in lower case.
     Uuid,
 }
 
-/// A table with the groups that users are in, such as tenants, each with the counter of its epoch.
+/// A table of groups of users, such as tenants, each with the counter of its epoch.
 ///
-/// Its columns are called `id` and `epoch` unless it is told otherwise.
+/// By default its columns are called `id` and `epoch`.
 #[derive(Clone, Debug)]
 pub struct GroupsTable(Result<GroupNames, UsersTableError>);
 
@@ -72,7 +71,7 @@ struct GroupNames {
 }
 
 impl UsersTable {
-    /// A table of the library's own, `relatch_users`, which the store's `migrate` creates:
+    /// The library's own table, `relatch_users`, which the store's `migrate` creates:
     ///
     /// | column | type |
     /// | --- | --- |
@@ -90,13 +89,12 @@ impl UsersTable {
         Self { names: Ok(names), fields: PhantomData, read: |_| Ok(()) }
     }
 
-    /// The application's own table, `table` or `schema.table`, whose columns are called `id`
-    /// (text), `login`, `password_hash`, `token_version`, `carried`, `sessions` and `lanes` unless
-    /// it is told otherwise. It has no column for a secret, nor one for whether a user is active,
-    /// unless they are named.
+    /// The application's own table, `table` or `schema.table`. By default its columns are called `id`
+    /// (text), `login`, `password_hash`, `token_version`, `carried`, `sessions` and `lanes`, and it has
+    /// no column for a secret and none for whether a user is active.
     ///
-    /// The store's `migrate` adds those columns that relatch alone writes; the application creates
-    /// the table, and inserts users itself where there is more to a user.
+    /// The store's `migrate` adds the columns that relatch alone writes. The application creates the
+    /// table, and inserts users itself if the table has further columns that must not be `NULL`.
     #[must_use]
     pub fn named(table: &str) -> Self {
         let names = TableName::parse("the users' table", table).map(Names::new);
@@ -105,14 +103,14 @@ impl UsersTable {
 }
 
 impl<F> UsersTable<F> {
-    /// The column with a user's id, unique and never changed. Its type is told by
-    /// [`id_type`](Self::id_type).
+    /// Sets the column with a user's id, unique and never changed. [`id_type`](Self::id_type) sets its
+    /// type.
     #[must_use]
     pub fn id(self, column: &str) -> Self {
         self.name("the id column", column, |names, name| names.id = name)
     }
 
-    /// Of which type the ids are: otherwise [`IdType::Text`].
+    /// Sets the type of the ids. Default: [`IdType::Text`].
     #[must_use]
     pub fn id_type(mut self, id_type: IdType) -> Self {
         if let Ok(names) = &mut self.names {
@@ -121,64 +119,64 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// The column with what a user logs in by, text and unique. It is compared as its collation
-    /// has it; PostgreSQL's `citext` letter for letter, as text.
+    /// Sets the column with a user's login, text and unique. It is compared by its collation;
+    /// PostgreSQL's `citext` is compared as text, letter for letter.
     #[must_use]
     pub fn login(self, column: &str) -> Self {
         self.name("the login column", column, |names, name| names.login = name)
     }
 
-    /// The column with the password's hash, a PHC string as text.
+    /// Sets the column with the password's hash, a PHC string as text.
     #[must_use]
     pub fn password_hash(self, column: &str) -> Self {
         self.name("the password_hash column", column, |names, name| names.password_hash = name)
     }
 
-    /// The column with the version counter, `BIGINT`: it holds milliseconds, which 32 bits do not.
+    /// Sets the column with the version counter, `BIGINT`: it holds milliseconds, which exceed 32 bits.
     #[must_use]
     pub fn version(self, column: &str) -> Self {
         self.name("the version column", column, |names, name| names.version = name)
     }
 
-    /// The column with what is carried over a rehash, `TEXT`, may be `NULL`.
+    /// Sets the column with the value carried over a rehash, `TEXT`, may be `NULL`.
     #[must_use]
     pub fn carried(self, column: &str) -> Self {
         self.name("the carried column", column, |names, name| names.carried = name)
     }
 
-    /// The column with the sessions, `TEXT` (not `JSONB`), may be `NULL`.
+    /// Sets the column with the sessions, `TEXT` (not `JSONB`), may be `NULL`.
     #[must_use]
     pub fn sessions(self, column: &str) -> Self {
         self.name("the sessions column", column, |names, name| names.sessions = name)
     }
 
-    /// The column with the counters of one-time tokens, `TEXT` (not `JSONB`), may be `NULL`.
+    /// Sets the column with the counters of one-time tokens, `TEXT` (not `JSONB`), may be `NULL`.
     #[must_use]
     pub fn lanes(self, column: &str) -> Self {
         self.name("the lanes column", column, |names, name| names.lanes = name)
     }
 
-    /// The column with a random secret, `TEXT`, may be `NULL`: for users without a password.
+    /// Sets the column with a random secret, `TEXT`, may be `NULL`: for users without a password.
     #[must_use]
     pub fn secret(self, column: &str) -> Self {
         self.name("the secret column", column, |names, name| names.secret = Some(name))
     }
 
-    /// The column that tells whether a user is active, `BOOLEAN`. Without it every user is, and
-    /// users cannot be disabled through the store. `NULL` is not active.
+    /// Sets the column that says whether a user is active, `BOOLEAN`. Without it every user is active,
+    /// and users cannot be disabled through the store. `NULL` is not active.
     #[must_use]
     pub fn active(self, column: &str) -> Self {
         self.name("the active column", column, |names, name| names.active = Some(name))
     }
 
-    /// The epoch of a group that each user is in: `column` of the user's row names the group, which
-    /// is a row of `groups`. Name the kinds in the order in which the authority has them:
+    /// Adds the epoch of a group that each user is in. `column` of the user's row names the group, which
+    /// is a row of `groups`. Add the kinds in the same order as in the authority:
     /// [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch).
     ///
-    /// A group with `NULL` for a counter stands at the initial one, and a user whose `column` is
-    /// `NULL` is in the group without a name. A user whose group has no row is
-    /// [`Damaged`](crate::store::StoreErrorKind::Damaged), and is not served until the row is there: without
-    /// its counter, what it revoked would be good again. Add rows that are missing before.
+    /// A group with `NULL` as its counter has the initial counter, and a user whose `column` is `NULL`
+    /// is in the group without a name. A user whose group has no row is
+    /// [`Damaged`](crate::store::StoreErrorKind::Damaged) and is not served until the row exists:
+    /// without the counter, revoked tokens would be valid again. Add missing rows before.
     #[must_use]
     pub fn user_epoch(mut self, kind: &str, column: &str, groups: GroupsTable) -> Self {
         let group = Name::parse("the column that names a group", column)
@@ -194,11 +192,11 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// Further columns that the application wants at hand in each request, at most 50: they are
-    /// read as one JSON object, whose members are called as the columns are, into a type of the
-    /// application's. In place of those named before.
+    /// Sets further columns that the application needs in each request, at most 50, and replaces those
+    /// set before. They are read as one JSON object, whose members have the columns' names, into a type
+    /// of the application's.
     ///
-    /// In SQLite a `BOOLEAN` is a number, and a `BLOB` cannot be read so.
+    /// In SQLite a `BOOLEAN` is a number, and a `BLOB` cannot be read like this.
     #[must_use]
     pub fn fields<G>(self, columns: impl IntoIterator<Item = impl AsRef<str>>) -> UsersTable<G>
     where
@@ -222,7 +220,7 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// The first error stays.
+    /// Keeps the first error.
     fn edit<T>(&mut self, value: Result<T, UsersTableError>, set: impl FnOnce(&mut Names, T)) {
         match (&mut self.names, value) {
             (Ok(names), Ok(value)) => set(names, value),
@@ -245,7 +243,7 @@ impl<F> fmt::Debug for UsersTable<F> {
 }
 
 impl GroupsTable {
-    /// The groups in this table, `table` or `schema.table`.
+    /// The table of groups with this name, `table` or `schema.table`.
     #[must_use]
     pub fn named(table: &str) -> Self {
         let table = TableName::parse("a groups' table", table);
@@ -256,14 +254,14 @@ impl GroupsTable {
         }))
     }
 
-    /// The column by which users name their group, of the same type as theirs, and unique.
+    /// Sets the column with a group's key, unique and of the same type as the users' column.
     #[must_use]
     pub fn key(self, column: &str) -> Self {
         let name = Name::parse("a groups' key column", column);
         Self(self.0.and_then(|names| Ok(GroupNames { key: name?, ..names })))
     }
 
-    /// The column with the epoch's counter, `BIGINT`, may be `NULL`.
+    /// Sets the column with the epoch's counter, `BIGINT`, may be `NULL`.
     #[must_use]
     pub fn counter(self, column: &str) -> Self {
         let name = Name::parse("a groups' counter column", column);
@@ -271,7 +269,7 @@ impl GroupsTable {
     }
 }
 
-/// A table's names, each of which may be written into a statement.
+/// A table's checked names, each of which may be written into a statement.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) table: TableName,
@@ -294,7 +292,7 @@ pub(super) struct Names {
 #[derive(Clone, Debug)]
 pub(super) struct UserGroup {
     pub(super) kind: String,
-    /// Of the user's row.
+    /// A column of the user's row.
     pub(super) column: Name,
     pub(super) table: TableName,
     pub(super) key: Name,
@@ -321,8 +319,8 @@ impl Names {
         }
     }
 
-    /// One column may be read as a field besides, or be the id and the login at once; two of those
-    /// that are written must not be one.
+    /// A column may also be read as a field, and may be both the id and the login; no column may be
+    /// written for two purposes.
     fn check(&self) -> Result<(), UsersTableError> {
         let Self { version, password_hash, carried, sessions, lanes, secret, active, .. } = self;
         let written = [version, password_hash, carried, sessions, lanes];
@@ -351,7 +349,7 @@ impl Names {
     }
 }
 
-/// SQLite does not tell upper case from lower case in names.
+/// SQLite ignores the case of names.
 fn unique<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), UsersTableError> {
     let mut seen: Vec<&Name> = Vec::new();
     for name in names {

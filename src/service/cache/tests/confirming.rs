@@ -138,10 +138,10 @@ async fn nothing_stays_of_a_confirmation() {
             false => asked.answer(Ok(None)).await,
         }
         assert_eq!(ended(call).await.is_err(), is_panicking);
-        assert!(!setup.cache.0.flights().is_empty());
+        assert!(!setup.cache.0.in_flight().is_empty());
         advance(CONFIRM_INTERVAL + TICK).await;
         settle().await;
-        assert!(setup.cache.0.flights().is_empty());
+        assert!(setup.cache.0.in_flight().is_empty());
     }
 }
 
@@ -163,5 +163,5 @@ async fn a_confirmation_that_takes_longer_than_the_interval_is_waited_for_by_the
     setup.assert_kept(Some(2)).await;
     advance(BOUND.min(Duration::from_secs(1))).await;
     settle().await;
-    assert!(setup.cache.0.flights().is_empty());
+    assert!(setup.cache.0.in_flight().is_empty());
 }

@@ -15,7 +15,7 @@ async fn a_failing_read_fails_all_its_callers_at_once() {
         assert!(error_of(call).await.is_unreachable());
     }
     setup.assert_no_read().await;
-    assert!(setup.cache.0.flights().is_empty());
+    assert!(setup.cache.0.in_flight().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +74,7 @@ async fn a_read_that_panics_fails_its_callers_and_poisons_nothing() {
     let call = setup.find_since(Instant::now());
     setup.asked().await.answer(Ok(Some(2))).await;
     assert_eq!(state_of(call).await, Some(2));
-    assert!(setup.cache.0.flights().is_empty());
+    assert!(setup.cache.0.in_flight().is_empty());
 }
 
 /// Else what it gave would be older than the bound, and one that hangs would hang all.
@@ -89,7 +89,7 @@ async fn a_read_that_takes_as_long_as_the_bound_fails() {
     advance(2 * TICK).await;
     assert!(error_of(call).await.is_unreachable());
     assert!(asked.answer.is_closed());
-    assert!(setup.cache.0.flights().is_empty());
+    assert!(setup.cache.0.in_flight().is_empty());
     setup.assert_nothing_kept().await;
 }
 

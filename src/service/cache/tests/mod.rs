@@ -217,7 +217,7 @@ async fn callers_share_one_read_of_each_user() {
     for call in calls {
         assert_eq!(state_of(call).await, Some(1));
     }
-    assert!(setup.cache.0.flights().is_empty());
+    assert!(setup.cache.0.in_flight().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,7 +273,7 @@ async fn a_caller_that_leaves_breaks_no_read_off() {
     settle().await;
     asked.answer(Ok(Some(2))).await;
     setup.assert_kept(Some(2)).await;
-    assert!(setup.cache.0.flights().is_empty());
+    assert!(setup.cache.0.in_flight().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,6 +287,6 @@ async fn no_more_users_are_kept_than_the_policy_says() {
         // Rounded up to a multiple of the container's shards.
         let kept = cache.0.kept.len();
         assert!(kept >= 1 && kept < max_users + cache.0.kept.num_shards(), "{kept} of {max_users}");
-        assert!(cache.0.flights().is_empty());
+        assert!(cache.0.in_flight().is_empty());
     }
 }

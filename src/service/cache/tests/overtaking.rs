@@ -1,4 +1,4 @@
-//! Invalidations, and reads that they or other reads overtake.
+//! Invalidations, and reads that they or other reads invalidate.
 
 use tokio::time::{Instant, advance};
 
@@ -39,7 +39,7 @@ async fn a_load_that_an_invalidation_overtook_is_not_kept() {
         asked.answer(Ok(Some(2))).await;
         assert_eq!((state_of(before).await, state_of(after).await), (Some(2), Some(2)));
         setup.assert_kept(Some(2)).await;
-        assert!(setup.cache.0.flights().is_empty());
+        assert!(setup.cache.0.in_flight().is_empty());
     }
 }
 
@@ -138,6 +138,6 @@ async fn an_invalidation_overtakes_older_and_newer_loads() {
             assert_eq!(state_of(call).await, Some(3));
         }
         setup.assert_kept(Some(3)).await;
-        assert!(setup.cache.0.flights().is_empty());
+        assert!(setup.cache.0.in_flight().is_empty());
     }
 }

@@ -29,7 +29,7 @@ async fn a_change_that_was_told_counts_at_once_and_any_other_within_the_bound() 
         verdicts += world.run(6, 60).await;
         sleep(BOUND + CONFIRM_INTERVAL).await;
         settle().await;
-        assert!(world.cache.0.flights().is_empty());
+        assert!(world.cache.0.in_flight().is_empty());
     }
     assert!(verdicts > 5000, "{verdicts}");
 }

@@ -1,0 +1,137 @@
+//! Reauthentication: calls that ask a logged-in user for the password again.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Service, ServiceError,
+    login::Checked,
+    transact::{Proposal, transact, verified},
+};
+use crate::{
+    authority::SessionTokens,
+    store::Key,
+    token::{Token, purpose::Access},
+};
+
+impl<F, C> Service<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned,
+{
+    /// Checks that this is the password of the token's user: before
+    /// [`log_out_others`](Self::log_out_others) and similar calls. It changes nothing.
+    ///
+    /// # Security
+    ///
+    /// It does not count attempts: limit them, by user and by address.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::WrongPassword`] if it is wrong, or if the user has none;
+    /// [`ServiceError::Rejected`] and the errors common to all calls.
+    pub async fn check_password(
+        &self,
+        token: &Token<Access<C>>,
+        password: &str,
+    ) -> Result<(), ServiceError> {
+        let authority = self.authority();
+        let user_id = authority.open(token)?.user_id().to_owned();
+        let read = self.0.records.read(Key::Id(&user_id)).await?;
+        let (_, read) = verified(&authority, token, read.as_ref())?;
+        Checked::default().check_present(self, read, password).await
+    }
+
+    /// Changes the user's password, for which the present one is required. The same statement logs all
+    /// other devices out; this one continues with the returned tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::WrongPassword`] if the present password is wrong, or if the user has none
+    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
+    /// is too short or too long to be hashed; and those of
+    /// [`log_out_others`](Self::log_out_others).
+    pub async fn change_password(
+        &self,
+        token: &Token<Access<C>>,
+        present: &str,
+        new: &str,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let mut checked = Checked::default();
+        let mut hash = None;
+        let user_id = self.authority().open(token)?.user_id().to_owned();
+        transact!(self, Key::Id(&user_id), |read| {
+            let authority = self.authority();
+            let (session, read) = verified(&authority, token, read)?;
+            checked.check_present(self, read, present).await?;
+            let hash = match &mut hash {
+                Some(hash) => &*hash,
+                none => none.insert(self.0.passwords.hash(new).await?),
+            };
+            let edited = read.with_password(hash)?;
+            let claims = (self.0.claims)(edited.user());
+            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
+            Proposal { decision: issue.change_password(&session)?, edited }
+        })
+    }
+
+    /// Checks the password again, before a sensitive operation, and restarts this device's session: the
+    /// returned tokens replace all that it had, and other devices stay logged in. The session's
+    /// [`started_at`](crate::SessionInfo::started_at) becomes now
+    /// ([`Authority::session_info`](crate::Authority::session_info)). The same statement replaces the
+    /// hash if it is due.
+    ///
+    /// # Security
+    ///
+    /// It does not count attempts: limit them, by user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::WrongPassword`] if the password is wrong, or if the user has none
+    /// ([`restart_session`](Self::restart_session) is for that); and those of
+    /// [`log_out_others`](Self::log_out_others).
+    pub async fn reauthenticate(
+        &self,
+        token: &Token<Access<C>>,
+        password: &str,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.begin_anew(token, Some(password)).await
+    }
+
+    /// [`reauthenticate`](Self::reauthenticate) for a user whom the application has authenticated again
+    /// itself: by a passkey, by OAuth, by a one-time code.
+    ///
+    /// # Security
+    ///
+    /// It gives a new session to the holder of an access token: call it only for a client that has just
+    /// authenticated as this very user.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_others`](Self::log_out_others).
+    pub async fn restart_session(
+        &self,
+        token: &Token<Access<C>>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.begin_anew(token, None).await
+    }
+
+    async fn begin_anew(
+        &self,
+        token: &Token<Access<C>>,
+        password: Option<&str>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let mut checked = Checked::default();
+        let user_id = self.authority().open(token)?.user_id().to_owned();
+        transact!(self, Key::Id(&user_id), |read| {
+            let authority = self.authority();
+            let (session, read) = verified(&authority, token, read)?;
+            if let Some(password) = password {
+                checked.check_present(self, read, password).await?;
+            }
+            let edited = checked.rehashed(read)?;
+            let claims = (self.0.claims)(edited.user());
+            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
+            Proposal { decision: issue.restart_session(&session)?, edited }
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! Refresh: the exchange of a refresh token for its successor.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Service, ServiceError, transact::to_the_end};
+use crate::{
+    authority::SessionTokens,
+    sessions::event::EventKind,
+    store::Key,
+    token::{RefreshToken, purpose::Access},
+};
+
+impl<F, C> Service<F, C>
+where
+    F: Clone + Send + Sync + 'static,
+    C: Serialize + DeserializeOwned + 'static,
+{
+    /// Exchanges a refresh token for its successor and a fresh access token.
+    ///
+    /// A token that was used before ends its session, except within the policy's grace. Both are
+    /// reported to the service's [`on_event`](super::ServiceBuilder::on_event), even if the client
+    /// disconnects.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Rejected`]. After every other error the same token may be tried again.
+    pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
+        let this = self.clone();
+        // A reuse that ends the session is reported even if its client disconnects.
+        to_the_end(async move { this.refresh_to_the_end(token).await }).await
+    }
+
+    async fn refresh_to_the_end(
+        &self,
+        token: RefreshToken,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        let authority = self.authority();
+        let opened = authority.open_refresh(token)?;
+        let mut reuse = None;
+        let decided = self.decide(Key::Id(opened.user_id()), |read| {
+            let user = read.ok_or(opened.unknown_user())?.user();
+            let claims = (self.0.claims)(user);
+            let decision = authority.issue::<Access<C>>(user, &claims).refresh(&opened)?;
+            Ok(decision.map(|refreshed| {
+                reuse = refreshed.event().filter(|event| event.kind() == EventKind::Reuse).cloned();
+                refreshed
+            }))
+        });
+        match decided.await {
+            Ok(refreshed) => {
+                refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
+                Ok(refreshed.into_tokens()?)
+            }
+            // It is not known whether the session has ended, but the token did come twice.
+            Err(error) => {
+                reuse.iter().for_each(|event| (self.0.on_event)(event));
+                Err(error)
+            }
+        }
+    }
+}
