@@ -1,0 +1,98 @@
+//! The guide: one page per subject, in reading order. It is documentation only.
+//!
+//! | page | after it you can |
+//! | --- | --- |
+//! | [How it works](how_it_works) | explain why an old token is rejected |
+//! | [Quick start](quick_start) | log users in and out over SQLite or PostgreSQL |
+//! | [On the web](on_the_web) | build an axum application with login, cookies and pages |
+//! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
+//! | [One-time links](one_time_links) | send password resets, magic links and invitations |
+//! | [Claims, purposes, contexts](claims) | put claims into tokens, define a purpose, bind a token to a cookie |
+//! | [Binding modes](binding_modes) | decide whether other services verify your tokens |
+//! | [Many machines](many_machines) | run several processes with a cache and a stated staleness |
+//! | [Live connections](live_connections) | end WebSockets and event streams on revocation |
+//! | [By hand](by_hand) | use the authority without I/O, with any database or framework |
+//! | [Testing your application](testing) | test your routes without a database and without sleeping |
+//! | [Limits and threat model](limits) | say what relatch does not do, and what went wrong elsewhere |
+//! | [Performance](performance) | predict the cost of a request, and measure it again |
+//! | [Format 1](format) | issue and verify tokens in another language |
+//! | [Switching over](switching_over) | deploy relatch without logging anybody out |
+//! | [Glossary](glossary) | read the words of this documentation as they are meant |
+//! | [Changelog](changelog) | upgrade |
+//!
+//! A page whose code needs a feature that is not enabled is empty.
+
+#[doc = include_str!("how_it_works.md")]
+pub mod how_it_works {}
+
+#[cfg_attr(all(feature = "sqlite", feature = "postgres"), doc = include_str!("quick_start.md"))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres")),
+    doc = "Quick start (features `sqlite` and `postgres`)."
+)]
+pub mod quick_start {}
+
+#[cfg_attr(all(feature = "axum", feature = "sqlite", feature = "tracing"), doc = include_str!("on_the_web.md"))]
+#[cfg_attr(
+    not(all(feature = "axum", feature = "sqlite", feature = "tracing")),
+    doc = "On the web (features `axum`, `sqlite` and `tracing`)."
+)]
+pub mod on_the_web {}
+
+#[cfg_attr(feature = "service", doc = include_str!("devices.md"))]
+#[cfg_attr(not(feature = "service"), doc = "Devices and refresh (feature `service`).")]
+pub mod devices {}
+
+#[cfg_attr(feature = "service", doc = include_str!("one_time_links.md"))]
+#[cfg_attr(not(feature = "service"), doc = "One-time links (feature `service`).")]
+pub mod one_time_links {}
+
+#[cfg_attr(feature = "service", doc = include_str!("claims.md"))]
+#[cfg_attr(not(feature = "service"), doc = "Claims, purposes, contexts (feature `service`).")]
+pub mod claims {}
+
+#[doc = include_str!("binding_modes.md")]
+pub mod binding_modes {}
+
+#[cfg_attr(all(feature = "cache", feature = "postgres"), doc = include_str!("many_machines.md"))]
+#[cfg_attr(
+    not(all(feature = "cache", feature = "postgres")),
+    doc = "Many machines (features `cache` and `postgres`)."
+)]
+pub mod many_machines {}
+
+#[cfg_attr(all(feature = "live", feature = "axum"), doc = include_str!("live_connections.md"))]
+#[cfg_attr(
+    not(all(feature = "live", feature = "axum")),
+    doc = "Live connections (features `live` and `axum`)."
+)]
+pub mod live_connections {}
+
+#[cfg_attr(feature = "password", doc = include_str!("by_hand.md"))]
+#[cfg_attr(not(feature = "password"), doc = "By hand (feature `password`).")]
+pub mod by_hand {}
+
+#[cfg_attr(all(feature = "service", feature = "axum"), doc = include_str!("testing.md"))]
+#[cfg_attr(
+    not(all(feature = "service", feature = "axum")),
+    doc = "Testing your application (features `service` and `axum`)."
+)]
+pub mod testing {}
+
+#[doc = include_str!("limits.md")]
+pub mod limits {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("format.md")]
+pub mod format {}
+
+#[doc = include_str!("switching_over.md")]
+pub mod switching_over {}
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
+
+#[doc = include_str!("../../CHANGELOG.md")]
+pub mod changelog {}
