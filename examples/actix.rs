@@ -1,7 +1,9 @@
-//! A server with actix-web, by hand: an extractor over `Authority::open` and `Opened::verify`.
+//! A server with actix-web, without the library's service: its extractor calls `Authority::open`
+//! and `Opened::verify`.
 //!
-//! `cargo run --example actix` serves on 127.0.0.1:8080, or on the address after `--`. With
-//! `-- story` it prints what a client sees, and exits non-zero if that is anything else.
+//! `cargo run --example actix --features actix` serves on 127.0.0.1:8080, or on the address given
+//! after `--`. With `-- story` it sends itself requests, prints each response, and exits non-zero
+//! if a response is not the expected one.
 
 use std::{collections::HashMap, env, error::Error, fmt, panic, pin::Pin, sync::Mutex, thread};
 
@@ -38,7 +40,7 @@ impl User for Account {
 struct Site {
     authority: Authority,
     hasher: PasswordHasher,
-    /// Your database: here in memory, and failing where its lock is poisoned.
+    /// Stands in for your database. It is in memory, and it fails when its lock is poisoned.
     accounts: Mutex<HashMap<String, Account>>,
 }
 
@@ -57,7 +59,7 @@ impl Site {
     }
 }
 
-/// Who sends the request: a route with an argument of this type is open to nobody else.
+/// The authenticated sender of a request. A handler with this argument rejects all other requests.
 struct Caller(Session<Account>);
 
 impl FromRequest for Caller {
@@ -69,7 +71,8 @@ impl FromRequest for Caller {
         let token = bearer(request);
         Box::pin(async move {
             let site = site.ok_or_else(|| unavailable("`Data<Site>` is not `app_data`"))?;
-            let token = token.ok_or_else(|| unauthorized("Bearer", "no token, or two"))?;
+            let token =
+                token.ok_or_else(|| unauthorized("Bearer", "no token, or more than one"))?;
             let opened = site.authority.open(&token).map_err(VerifyError::from)?;
             let account = site.find(opened.user_id()).await?;
             Ok(Self(opened.verify(account)?))
@@ -77,7 +80,7 @@ impl FromRequest for Caller {
     }
 }
 
-/// The token of the one `Authorization` header: of two, nobody can tell which one counts.
+/// The bearer token of the request. Two `Authorization` headers are refused as ambiguous.
 fn bearer(request: &HttpRequest) -> Option<AccessToken> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -93,12 +96,12 @@ struct Login {
 
 async fn login(site: Data<Site>, Json(login): Json<Login>) -> Result {
     let account = site.find(&login.name).await?;
-    // Off the async threads, for it takes its time: as much for a name that nobody has.
+    // On a blocking thread, because hashing is slow. It takes as long for an unknown name.
     let issue = move || {
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
         let matched = site.hasher.verify(&login.password, hash).map_err(unavailable)?;
         let wrong = || unauthorized("Bearer", "wrong name or password");
-        // The very record whose password was verified, never one that is read again.
+        // Issue for the record whose password was verified; never read it again.
         let account = matched.and(account).ok_or_else(wrong)?;
         site.authority.issue_for_user(&account).map_err(unavailable)
     };
@@ -123,7 +126,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/logout-everywhere", web::post().to(log_out_everywhere));
 }
 
-/// What a client is told, by a status and a header, and why, which is for the log alone.
+/// A refusal: the status and one header for the client, and the cause, which only the log shows.
 #[derive(Debug)]
 struct Refusal(StatusCode, (header::HeaderName, &'static str), String);
 
@@ -133,7 +136,7 @@ fn unauthorized(challenge: &'static str, why: impl fmt::Display) -> Refusal {
     Refusal(StatusCode::UNAUTHORIZED, (header::WWW_AUTHENTICATE, challenge), why.to_string())
 }
 
-/// Says nothing of the token: the client keeps it.
+/// A failure of the server. It says nothing about the token, so the client keeps it.
 fn unavailable(why: impl fmt::Display) -> Refusal {
     Refusal(StatusCode::SERVICE_UNAVAILABLE, (header::RETRY_AFTER, "5"), why.to_string())
 }
@@ -166,7 +169,7 @@ impl fmt::Display for Refusal {
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Yours is kept outside the database, `MasterKey::from_env`: this one is gone with the process.
+    // For this run only. In production, keep the key outside the database: `MasterKey::from_env`.
     let key = MasterKey::generate("2026-11")?;
     let authority = Authority::new(key, "https://login.example.com", "https://api.example.com")?;
     let hasher = PasswordHasher::new();
@@ -196,9 +199,9 @@ async fn story(site: Data<Site>) -> Result<(), Box<dyn Error>> {
     let app = test::init_service(App::new().app_data(site.clone()).configure(routes)).await;
     let step = async |what: &str, request: TestRequest, expected: &str| {
         let response = test::call_service(&app, request.to_request()).await;
-        let told = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::CACHE_CONTROL];
-        let told = told.iter().find_map(|name| response.headers().get(name)?.to_str().ok());
-        let seen = [response.status().as_str(), told.unwrap_or("-")].join(" ");
+        let shown = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::CACHE_CONTROL];
+        let shown = shown.iter().find_map(|name| response.headers().get(name)?.to_str().ok());
+        let seen = [response.status().as_str(), shown.unwrap_or("-")].join(" ");
         assert_eq!(seen, expected, "{what}");
         println!("  ✓ {what}: {seen}");
         test::read_body(response).await
@@ -216,7 +219,7 @@ async fn story(site: Data<Site>) -> Result<(), Box<dyn Error>> {
     step("her token", me(), "200 -").await;
     step("her token, twice", with_token(me()), "401 Bearer").await;
 
-    // It unwinds while it holds the lock.
+    // Unwinds while it holds the lock, which poisons it.
     let fail = || panic::resume_unwind(Box::new(site.accounts.lock().is_ok()));
     thread::scope(|scope| scope.spawn(fail).join()).ok();
     step("her token, while the database fails", me(), "503 5").await;
@@ -225,6 +228,6 @@ async fn story(site: Data<Site>) -> Result<(), Box<dyn Error>> {
     let everywhere = with_token(TestRequest::post().uri("/logout-everywhere"));
     step("she logs out everywhere", everywhere, "204 -").await;
     step("her token", me(), &["401", INVALID_TOKEN].join(" ")).await;
-    println!("\nAll as promised.");
+    println!("\nAll responses are as expected.");
     Ok(())
 }

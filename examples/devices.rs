@@ -1,8 +1,8 @@
-//! Devices, and links that work once: a phone, a laptop and a thief, on an embedded SQLite file with
-//! a table of users that was there before.
+//! Device sessions, refresh tokens and one-time links: a phone, a laptop and a thief, with an
+//! existing users table in an embedded SQLite file.
 //!
-//! `cargo run --example devices` prints the story, and exits non-zero if anything happens
-//! otherwise.
+//! `cargo run --example devices` prints each step and exits non-zero if a step gives another
+//! result.
 
 use std::{
     env::temp_dir,
@@ -35,11 +35,11 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 type Outcome<T> = std::result::Result<T, ServiceError>;
 type Service = relatch::service::Service<Profile>;
 
-/// What else of a user's row the requests of this application want at hand.
+/// Further columns of a user's row that this application uses in its requests.
 #[derive(Clone, Deserialize)]
 struct Profile {
     email: String,
-    /// To be confirmed.
+    /// Not confirmed yet.
     new_email: Option<String>,
 }
 
@@ -47,12 +47,12 @@ struct Profile {
 async fn main() -> Result {
     let folder = temp_dir().join(format!("relatch-devices-{}", process::id()));
     fs::create_dir(&folder)?;
-    let outcome = story(&folder.join("app.sqlite")).await;
+    let outcome = tour(&folder.join("app.sqlite")).await;
     fs::remove_dir_all(&folder)?;
     outcome
 }
 
-/// The application's own table, as it was before it had ever heard of this library, with a user.
+/// A users table from before the application used this library, with one user.
 async fn accounts(file: &Path, hash: &str) -> Result<SqliteStore<Profile>> {
     let table = UsersTable::named("accounts")
         .id("account_id")
@@ -66,103 +66,105 @@ async fn accounts(file: &Path, hash: &str) -> Result<SqliteStore<Profile>> {
     sqlx::query(create).execute(users.pool()).await?;
     let insert = "INSERT INTO accounts VALUES ('a-17', 'alice@example.com', NULL, ?)";
     sqlx::query(insert).bind(hash).execute(users.pool()).await?;
-    // Adds the columns that are missing; those that are there it leaves alone.
+    // Adds the missing columns and leaves the existing ones unchanged.
     users.migrate().await?;
     Ok(users)
 }
 
-async fn story(file: &Path) -> Result {
+async fn tour(file: &Path) -> Result {
     let clock = Clock::default();
     let policy = SessionPolicy::new().grace(Duration::seconds(10));
     let (issuer, audience) = ("https://login.example.com", "https://api.example.com");
-    // Yours is kept outside the database, `MasterKey::from_env`: this one is gone with the process.
+    // For this run only. In production, keep the key outside the database: `MasterKey::from_env`.
     let authority = Authority::builder(MasterKey::generate("2026-12")?, issuer, audience)
         .clock(clock.reader())
         .sessions(policy)
         .build()?;
     let users = accounts(file, &PasswordHasher::new().hash("correct horse")?).await?;
     let (sender, events) = mpsc::channel();
-    let tell = sender.clone();
+    let first_sender = sender.clone();
     let app = Service::builder(authority.clone(), users.clone())
         .on_event(move |event| {
-            // A refresh goes on though nobody is watching.
-            let _ = tell.send(event.clone());
+            // The refresh does not depend on a receiver.
+            let _ = first_sender.send(event.clone());
         })
         .build();
 
-    title("Alice, of an old table, logs in on her phone and on her laptop");
+    title("Alice, a user of the existing table, logs in on her phone and on her laptop");
     let phone = log_in(&app, "correct horse", "phone").await?;
     let laptop = log_in(&app, "correct horse", "laptop").await?;
-    not_let_in("a wrong password", app.login(ALICE, "wrong", "phone").await)?;
+    login_refused("a wrong password", app.login(ALICE, "wrong", "phone").await)?;
     devices(&app, &laptop, "laptop (this one), phone").await?;
     devices(&app, &phone, "laptop, phone (this one)").await?;
 
-    title("The phone refreshes: fresh tokens, and the old refresh token is used up");
+    title("The phone refreshes: it gets new tokens, and the old refresh token is used up");
     let (old_access, old_refresh) = phone.into_parts();
     let used = copy(&old_refresh);
     let phone = app.refresh(old_refresh).await?;
     alive(&app, "the new access token", phone.access()).await?;
-    alive(&app, "the old one, of the same session, until it expires", &old_access).await?;
-    ensure("the refresh token is another one", phone.refresh().expose() != used.expose())?;
-    ensure("nothing to alarm on", events.try_recv().is_err())?;
+    alive(&app, "the old one, valid for the same session until it expires", &old_access).await?;
+    ensure("the refresh token is a new one", phone.refresh().expose() != used.expose())?;
+    ensure("no security event", events.try_recv().is_err())?;
 
-    title("A response is lost: within the grace the phone asks again with the token it has");
+    title("A response is lost: the phone retries with its old token, within the grace period");
     clock.pass(5);
     let again = app.refresh(used).await?;
-    same("the successor is the same, byte for byte", again.refresh(), phone.refresh())?;
-    alive(&app, "the access token that came along", again.access()).await?;
-    heard(&events, EventKind::GraceHit, "phone")?;
+    same("the new refresh token is the same, byte for byte", again.refresh(), phone.refresh())?;
+    alive(&app, "the access token of the same response", again.access()).await?;
+    expect_event(&events, EventKind::GraceHit, "phone")?;
 
-    title("Two tabs of the laptop refresh at once, with the same token");
+    title("Two tabs of the laptop refresh at the same time, with the same token");
     let (one, other) = (copy(laptop.refresh()), copy(laptop.refresh()));
-    let (laptop, second) = at_once(&users, app.refresh(one), app.refresh(other)).await?;
+    let (laptop, second) = concurrently(&users, app.refresh(one), app.refresh(other)).await?;
     let (laptop, second) = (laptop?, second?);
     alive(&app, "the first tab", laptop.access()).await?;
     alive(&app, "the second tab", second.access()).await?;
-    same("the chain is not forked", laptop.refresh(), second.refresh())?;
-    heard(&events, EventKind::GraceHit, "laptop")?;
+    same("both tabs get the same refresh token", laptop.refresh(), second.refresh())?;
+    expect_event(&events, EventKind::GraceHit, "laptop")?;
     devices(&app, &laptop, "laptop (this one), phone").await?;
 
-    title("A thief copies the phone's refresh token and uses it first; Alice's phone comes later");
+    title(
+        "A thief copies the phone's refresh token and uses it first; Alice's phone uses it later",
+    );
     let stolen = copy(phone.refresh());
     let thief = app.refresh(stolen).await?;
     alive(&app, "the thief", thief.access()).await?;
     clock.pass(11);
     refused("Alice's phone", app.refresh(copy(phone.refresh())).await, Reason::RefreshReused)?;
-    heard(&events, EventKind::Reuse, "phone")?;
+    expect_event(&events, EventKind::Reuse, "phone")?;
     dead(&app, "the thief", thief.access(), Reason::SessionEnded).await?;
     refused("the thief's refresh", app.refresh(thief.into_parts().1).await, Reason::SessionEnded)?;
     devices(&app, &laptop, "laptop (this one)").await?;
     let laptop = app.refresh(laptop.into_parts().1).await?;
-    alive(&app, "the laptop, refreshed once more", laptop.access()).await?;
+    alive(&app, "the laptop, refreshed again", laptop.access()).await?;
 
-    title("The thief may as well be the one who comes later: it is the same");
+    title("The thief uses the token second: the result is the same");
     let phone = log_in(&app, "correct horse", "phone").await?;
     let stolen = copy(phone.refresh());
     let phone = app.refresh(phone.into_parts().1).await?;
     clock.pass(11);
     refused("the thief", app.refresh(stolen).await, Reason::RefreshReused)?;
-    heard(&events, EventKind::Reuse, "phone")?;
+    expect_event(&events, EventKind::Reuse, "phone")?;
     dead(&app, "the phone", phone.access(), Reason::SessionEnded).await?;
     alive(&app, "the laptop", laptop.access()).await?;
 
-    title("From her laptop Alice logs her old phone out, alone");
+    title("Alice logs only her old phone out, from her laptop");
     let old_phone = log_in(&app, "correct horse", "old phone").await?;
     let phone = log_in(&app, "correct horse", "phone").await?;
     devices(&app, &laptop, "phone, old phone, laptop (this one)").await?;
     let session = app.authenticate(laptop.access()).await?;
     ensure(
-        "there is such a device",
+        "the device was logged in",
         app.log_out_device(&session, old_phone.session().id()).await?,
     )?;
     dead(&app, "the old phone", old_phone.access(), Reason::SessionEnded).await?;
     alive(&app, "the phone", phone.access()).await?;
     ensure(
-        "a second time there is none",
+        "a second call finds no such device",
         !app.log_out_device(&session, old_phone.session().id()).await?,
     )?;
 
-    title("She logs all others out, and stays, with fresh tokens");
+    title("She logs out all other devices; her laptop stays logged in, with new tokens");
     let kept = app.log_out_others(laptop.access()).await?;
     alive(&app, "her laptop", kept.access()).await?;
     dead(&app, "her phone", phone.access(), Reason::RevokedByVersion).await?;
@@ -170,17 +172,17 @@ async fn story(file: &Path) -> Result {
     let laptop = app.refresh(kept.into_parts().1).await?;
     devices(&app, &laptop, "laptop (this one)").await?;
 
-    title("She changes her password on her laptop, which alone stays");
+    title("She changes her password on her laptop; only the laptop stays logged in");
     let phone = log_in(&app, "correct horse", "phone").await?;
     let guess = app.change_password(laptop.access(), "guess", "correct horse battery").await;
-    not_let_in("who does not know the present one", guess)?;
+    login_refused("a guess at the current password", guess)?;
     let laptop =
         app.change_password(laptop.access(), "correct horse", "correct horse battery").await?;
-    alive(&app, "her laptop, with fresh tokens", laptop.access()).await?;
+    alive(&app, "her laptop, with new tokens", laptop.access()).await?;
     dead(&app, "her phone", phone.access(), Reason::RevokedByVersion).await?;
     devices(&app, &laptop, "laptop (this one)").await?;
 
-    title("The hash's cost is raised: the next login rehashes, in the statement of its session");
+    title("The hashing cost is raised: the next login rehashes, in one statement with its session");
     let stronger = PasswordHasher::with_cost(24 * 1024, 2, 1)?;
     let app = Service::builder(authority, users.clone())
         .hasher(stronger)
@@ -190,10 +192,11 @@ async fn story(file: &Path) -> Result {
         .build();
     let phone = log_in(&app, "correct horse battery", "phone").await?;
     let hash = column(&users, "pass").await?;
-    ensure("the stored hash is a new one", hash.contains("m=24576"))?;
+    ensure("the stored hash is new", hash.contains("m=24576"))?;
     alive(&app, "the phone, whose login rehashed", phone.access()).await?;
     let laptop = app.refresh(laptop.into_parts().1).await?;
-    alive(&app, "the laptop, of before, and refreshed", laptop.access()).await?;
+    alive(&app, "the laptop, logged in before the rehash and now refreshed", laptop.access())
+        .await?;
 
     title("She logs out everywhere");
     app.log_out_everywhere(app.authenticate(phone.access()).await?.user().id()).await?;
@@ -202,12 +205,15 @@ async fn story(file: &Path) -> Result {
     dead(&app, "the laptop", laptop.access(), Reason::RevokedByVersion).await?;
     no_devices(&app).await?;
 
-    title("She forgot her password: a link by mail, good once");
+    title("She forgot her password: a link by e-mail, which works once");
     let phone = log_in(&app, "correct horse battery", "phone").await?;
-    let link = mail::<PasswordReset>(&app).await?;
-    let other = mail::<PasswordReset>(&app).await?;
-    ensure("the page asks for a new password", app.peek(&link).await?.user().id() == "a-17")?;
-    alive(&app, "the phone: looking changes nothing", phone.access()).await?;
+    let link = issue_link::<PasswordReset>(&app).await?;
+    let other = issue_link::<PasswordReset>(&app).await?;
+    ensure(
+        "the link opens the form for a new password",
+        app.peek(&link).await?.user().id() == "a-17",
+    )?;
+    alive(&app, "the phone: opening the link changes nothing", phone.access()).await?;
     let reset = |link, new| app.one_time::<PasswordReset>(link).set_password(new).consume();
     let _ = reset(copy(&link), "battery staple").await?;
     dead(&app, "the phone", phone.access(), Reason::RevokedByVersion).await?;
@@ -215,60 +221,61 @@ async fn story(file: &Path) -> Result {
     let again = reset(link, "hunter22").await;
     refused("the link, a second time", again, Reason::RevokedByVersion)?;
     let late = reset(other, "hunter22").await;
-    refused("another link of before", late, Reason::RevokedByVersion)?;
-    not_let_in("the old password", app.login(ALICE, "correct horse battery", "phone").await)?;
+    refused("another link, sent before", late, Reason::RevokedByVersion)?;
+    login_refused("the old password", app.login(ALICE, "correct horse battery", "phone").await)?;
     let laptop = log_in(&app, "battery staple", "laptop").await?;
-    alive(&app, "the laptop, by the new password", laptop.access()).await?;
+    alive(&app, "the laptop, with the new password", laptop.access()).await?;
 
-    title(
-        "A link that logs in: a mail scanner opens it three times, then Alice sends its form twice",
-    );
-    let link = mail::<MagicLink>(&app).await?;
+    title("A login link: a mail scanner opens it three times, then Alice submits its form twice");
+    let link = issue_link::<MagicLink>(&app).await?;
     for visit in ["once", "twice", "three times"] {
         let is_hers = app.peek(&link).await?.user().id() == "a-17";
-        ensure(&format!("looked at {visit}, and still good"), is_hers)?;
+        ensure(&format!("opened {visit}, and still valid"), is_hers)?;
     }
     let post = || app.one_time(copy(&link)).login("tablet");
-    let (first, second) = at_once(&users, post(), post()).await?;
+    let (first, second) = concurrently(&users, post(), post()).await?;
     let (tablet, loser) = match first {
         Ok(tokens) => (tokens, second),
         Err(error) => (second?, Err(error)),
     };
-    alive(&app, "one of the two starts a session", tablet.access()).await?;
+    alive(&app, "one of the two requests starts a session", tablet.access()).await?;
     refused("the other", loser, Reason::RevokedByLane)?;
-    refused("the link from now on", app.peek(&link).await, Reason::RevokedByLane)?;
+    refused("the link, afterwards", app.peek(&link).await, Reason::RevokedByLane)?;
     devices(&app, &tablet, "tablet (this one), laptop").await?;
 
-    title("A new e-mail address is confirmed, mistyped at first");
+    title("She confirms a new e-mail address, after a typing error");
     let mistyped = change_email(&app, &users, "alcie@example.org").await?;
     let right = change_email(&app, &users, "alice@example.org").await?;
     let stranger = confirm_email(&app, &users, mistyped).await;
-    refused("the link in the stranger's mail", stranger, Reason::BadSignature)?;
+    refused("the link sent to the mistyped address", stranger, Reason::BadSignature)?;
     confirm_email(&app, &users, copy(&right)).await?;
     let alice = app.find(Key::Id("a-17")).await?.ok_or("alice is gone")?;
-    ensure("her address is the new one", alice.fields().email == "alice@example.org")?;
+    ensure("the new address is stored", alice.fields().email == "alice@example.org")?;
     let again = confirm_email(&app, &users, right).await;
     refused("the link, a second time", again, Reason::RevokedByLane)?;
-    alive(&app, "her laptop, which all this leaves alone", laptop.access()).await?;
+    alive(&app, "her laptop, not affected by any of this", laptop.access()).await?;
 
-    title("Tokens bound to a hardened cookie, in a browser whose scripts leak them");
+    title("Tokens bound to a fingerprint cookie, in a browser whose scripts leak the tokens");
     let cookie = Fingerprint::generate()?;
     let here = || Context::new().with_fingerprint(&cookie);
     let client = Client::new("browser").in_context(here());
     let browser = app.login("alice@example.org", "battery staple", client).await?;
     let arrived = || copy(browser.access()).in_context(here());
     alive(&app, "with the cookie", &arrived()).await?;
-    dead(&app, "a thief without it", browser.access(), Reason::BadSignature).await?;
+    dead(&app, "a thief without the cookie", browser.access(), Reason::BadSignature).await?;
     let guessed = Context::new().with_fingerprint(&Fingerprint::generate()?);
     let thief = copy(browser.access()).in_context(guessed);
-    dead(&app, "a thief with a cookie of his own", &thief, Reason::BadSignature).await?;
+    dead(&app, "a thief with another cookie", &thief, Reason::BadSignature).await?;
     let thief = app.refresh(copy(browser.refresh())).await;
     refused("the thief's refresh", thief, Reason::BadSignature)?;
     let fresh = app.refresh(copy(browser.refresh()).in_context(here())).await?;
     alive(&app, "the browser, refreshed", &copy(fresh.access()).in_context(here())).await?;
-    ensure("nothing to alarm on: the thief used nothing up", events.try_recv().is_err())?;
+    ensure(
+        "no security event: the thief did not use up the refresh token",
+        events.try_recv().is_err(),
+    )?;
 
-    title("Her sessions' column is damaged: a store error of its own, and nothing is overwritten");
+    title("The sessions column is damaged: a separate store error, and nothing is overwritten");
     let good = column(&users, "sessions").await?;
     let damaged = "{\"format\":1,\"gener";
     set_sessions(&users, damaged).await?;
@@ -276,24 +283,24 @@ async fn story(file: &Path) -> Result {
     store_error("a refresh", app.refresh(copy(laptop.refresh())).await)?;
     let login = app.login("alice@example.org", "battery staple", "phone").await;
     store_error("a login", login)?;
-    ensure("the column is as it was", column(&users, "sessions").await? == damaged)?;
+    ensure("the column is unchanged", column(&users, "sessions").await? == damaged)?;
     set_sessions(&users, &good).await?;
     alive(&app, "the laptop, once the column is restored", laptop.access()).await?;
 
-    println!("\nAll as promised.");
+    println!("\nAll steps gave the expected results.");
     Ok(())
 }
 
-// ---- The application -------------------------------------------------------------------------
+// ---- The application ------------------------------------------------------------------------
 
-/// The link that is mailed: its text is the token.
-async fn mail<P: Purpose<Claims = NoClaims>>(app: &Service) -> Result<Token<P>> {
+/// The token of the link that is sent by e-mail.
+async fn issue_link<P: Purpose<Claims = NoClaims>>(app: &Service) -> Result<Token<P>> {
     let issued = app.issue::<P>(Key::Login(ALICE), &NoClaims {}, Context::new()).await?;
     let (_, token) = issued.ok_or("alice is gone")?;
     Ok(token)
 }
 
-/// The link that is mailed to the new address, which the row holds until it is confirmed.
+/// The token of the link sent to the new address. The row holds the address until it is confirmed.
 async fn change_email(
     app: &Service,
     users: &SqliteStore<Profile>,
@@ -307,7 +314,7 @@ async fn change_email(
     Ok(token)
 }
 
-/// `POST`: the address that the row holds is the user's, if the link was made for it.
+/// Handles `POST`: confirms the address in the row, if the link was made for that address.
 async fn confirm_email(
     app: &Service,
     users: &SqliteStore<Profile>,
@@ -327,9 +334,9 @@ async fn confirm_email(
     }
 }
 
-// ---- The story's own -----------------------------------------------------------------------
+// ---- Helpers --------------------------------------------------------------------------------
 
-/// The system's clock, and what the story puts it forward by.
+/// The system clock plus an offset, so that time can pass without waiting.
 #[derive(Clone, Default)]
 struct Clock(Arc<AtomicI64>);
 
@@ -351,13 +358,13 @@ fn title(text: &str) {
 
 fn ensure(what: &str, holds: bool) -> Result {
     if !holds {
-        return Err(format!("{what}: not so").into());
+        return Err(format!("{what}: failed").into());
     }
     println!("  ✓ {what}");
     Ok(())
 }
 
-/// A second one of the same text, as a thief or another tab has it.
+/// A copy of the token, as a thief or another tab has it.
 fn copy<P>(token: &Token<P>) -> Token<P> {
     Token::new(token.expose())
 }
@@ -368,9 +375,9 @@ async fn log_in(app: &Service, password: &str, device: &str) -> Outcome<SessionT
     app.login(ALICE, password, device).await
 }
 
-/// Two requests that meet: the story holds the database's lock on writing until both have had the
-/// time to read.
-async fn at_once<T>(
+/// Two concurrent requests: this holds the write lock of the database until both have had time to
+/// read.
+async fn concurrently<T>(
     users: &SqliteStore<Profile>,
     one: impl Future<Output = T>,
     other: impl Future<Output = T>,
@@ -410,11 +417,11 @@ fn rejected<T>(outcome: Outcome<T>, reason: Reason, what: &str, said: &str) -> R
             Ok(())
         }
         Err(other) => Err(format!("{what}: expected {reason}, got {other:?}").into()),
-        Ok(_) => Err(format!("{what}: expected {reason}, and it is accepted").into()),
+        Ok(_) => Err(format!("{what}: expected {reason}, but it was accepted").into()),
     }
 }
 
-fn not_let_in<T>(what: &str, outcome: Outcome<T>) -> Result {
+fn login_refused<T>(what: &str, outcome: Outcome<T>) -> Result {
     match outcome {
         Err(
             error @ (ServiceError::LoginRefused(LoginRefusal::WrongPassword)
@@ -424,7 +431,7 @@ fn not_let_in<T>(what: &str, outcome: Outcome<T>) -> Result {
             Ok(())
         }
         Err(other) => Err(format!("{what}: expected a refusal, got {other:?}").into()),
-        Ok(_) => Err(format!("{what}: expected a refusal, and it is let in").into()),
+        Ok(_) => Err(format!("{what}: expected a refusal, but it was accepted").into()),
     }
 }
 
@@ -435,11 +442,11 @@ fn store_error<T>(what: &str, outcome: Outcome<T>) -> Result {
             Ok(())
         }
         Err(other) => Err(format!("{what}: expected a store error, got {other:?}").into()),
-        Ok(_) => Err(format!("{what}: expected a store error, got through").into()),
+        Ok(_) => Err(format!("{what}: expected a store error, but it succeeded").into()),
     }
 }
 
-/// Alice's page "your devices", as the device with these tokens shows it.
+/// Alice's list of devices, as the device with these tokens shows it.
 async fn devices(app: &Service, on: &SessionTokens, expected: &str) -> Result {
     let session = app.authenticate(on.access()).await?;
     let sessions = app.sessions(&session).await?.into_iter();
@@ -456,8 +463,8 @@ async fn no_devices(app: &Service) -> Result {
     ensure("the list of her devices is empty", app.authority().sessions(&alice)?.is_empty())
 }
 
-/// The one event that was reported since, with all that is known of it.
-fn heard(events: &Receiver<SessionEvent>, kind: EventKind, label: &str) -> Result {
+/// Expects exactly one event since the last check, of this kind and device.
+fn expect_event(events: &Receiver<SessionEvent>, kind: EventKind, label: &str) -> Result {
     let event = events.try_recv().map_err(|_| format!("expected an event: {kind}"))?;
     println!("  ! {event}");
     let ended = usize::from(kind == EventKind::Reuse);
@@ -465,7 +472,7 @@ fn heard(events: &Receiver<SessionEvent>, kind: EventKind, label: &str) -> Resul
         && event.label() == Some(label)
         && event.ended_sessions() == ended
         && events.try_recv().is_err();
-    ensure(&format!("it is reported: {kind}"), is_so)
+    ensure(&format!("the event is reported: {kind}"), is_so)
 }
 
 async fn column(users: &SqliteStore<Profile>, column: &str) -> Result<String> {

@@ -1,6 +1,8 @@
-//! The library in one story, on real users in an embedded SQLite file.
+//! A tour of the library: login, forged tokens, logout, revocation and key rotation, with users in
+//! an embedded SQLite file.
 //!
-//! `cargo run --example quickstart` prints it, and exits non-zero if anything happens otherwise.
+//! `cargo run --example quickstart` prints each step and exits non-zero if a step gives another
+//! result.
 
 use std::{
     env,
@@ -28,22 +30,22 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 async fn main() -> Result {
     let path = env::temp_dir().join(format!("relatch-quickstart-{}", std::process::id()));
     fs::create_dir(&path)?;
-    let outcome = story(&path.join("users.sqlite")).await;
+    let outcome = tour(&path.join("users.sqlite")).await;
     fs::remove_dir_all(&path)?;
     outcome
 }
 
-async fn story(path: &Path) -> Result {
+async fn tour(path: &Path) -> Result {
     let ahead = Arc::new(AtomicI64::new(0));
     let seconds = Arc::clone(&ahead);
     let now = move || OffsetDateTime::now_utc() + Duration::seconds(seconds.load(Ordering::SeqCst));
-    // Yours is kept outside the database, `MasterKey::from_env`: this one is gone with the process.
+    // For this run only. In production, keep the key outside the database: `MasterKey::from_env`.
     let key = MasterKey::generate("2026-10")?;
     let authority = Authority::builder(key, "https://login.example.com", "https://api.example.com")
         .clock(now.clone())
         .build()?;
 
-    // A table of its own. For the one that you have: `UsersTable::named("accounts")`.
+    // A new table. For an existing one, use `UsersTable::named("accounts")`.
     let users = SqliteStore::open(path, UsersTable::ready()).await?;
     users.migrate().await?;
     let service = Service::new(authority, users.clone());
@@ -60,21 +62,21 @@ async fn story(path: &Path) -> Result {
     let unknown = service.login("bob", "correct horse", "phone").await;
     refused("an unknown name", unknown, LoginRefusal::UnknownLogin)?;
 
-    title("Somebody changes the token's text");
+    title("An attacker modifies the token");
     let subject = tamper(phone.access(), "\"sub\":\"1\"", "\"sub\":\"0\"")?;
     forged(&service, "another subject", &subject).await?;
     let expiry = tamper(phone.access(), "\"exp\":1", "\"exp\":9")?;
     forged(&service, "a later expiry", &expiry).await?;
     let role = tamper(phone.access(), "\"ver\":", "\"role\":\"admin\",\"ver\":")?;
-    dead(&service, "one more claim, looked up and refused", &role, Reason::BadSignature).await?;
+    dead(&service, "an added claim, refused after the lookup", &role, Reason::BadSignature).await?;
 
-    title("She logs her phone out, from her laptop");
+    title("Alice logs her phone out, from her laptop");
     let session = service.authenticate(laptop.access()).await?;
     service.log_out_device(&session, phone.session().id()).await?;
     dead(&service, "her phone", phone.access(), Reason::SessionEnded).await?;
     alive(&service, "her laptop", &laptop).await?;
 
-    title("She changes her password: every token of before is dead, and her laptop has new ones");
+    title("She changes her password: all older tokens are dead, and her laptop gets new ones");
     let phone = service.login("alice", "correct horse", "phone").await?;
     let before = laptop;
     let laptop =
@@ -84,21 +86,21 @@ async fn story(path: &Path) -> Result {
         .await?;
     alive(&service, "her laptop", &laptop).await?;
 
-    title("She logs out everywhere: one counter is bumped");
+    title("She logs out everywhere: her version counter increases");
     service.log_out_everywhere(session.user().id()).await?;
     dead(&service, "her laptop", laptop.access(), Reason::RevokedByVersion).await?;
 
-    title("The hash's cost is raised: her next login rehashes, and logs nobody out");
+    title("The hashing cost is raised: her next login rehashes, and all devices stay logged in");
     let phone = service.login("alice", "battery staple", "phone").await?;
     let stronger = PasswordHasher::with_cost(24 * 1024, 2, 1)?;
     let service = Service::builder(service.authority(), users.clone()).hasher(stronger).build();
     let laptop = service.login("alice", "battery staple", "laptop").await?;
     let tablet = service.login("alice", "battery staple", "tablet").await?;
-    alive(&service, "her phone, of before", &phone).await?;
+    alive(&service, "her phone, logged in before the rehash", &phone).await?;
     alive(&service, "her laptop, whose login rehashed", &laptop).await?;
-    alive(&service, "her tablet, of since", &tablet).await?;
+    alive(&service, "her tablet, logged in after it", &tablet).await?;
 
-    title("The server's key is rotated; the old one retires in 5 minutes");
+    title("The master key is rotated; the old key retires in 5 minutes");
     let authority = service.authority();
     let deadline = now() + Duration::minutes(5);
     let ring = authority.keys().clone().rotate(MasterKey::generate("2026-11")?, deadline)?;
@@ -111,7 +113,7 @@ async fn story(path: &Path) -> Result {
     dead(&service, "a token under the old key", phone.access(), Reason::RetiredKey).await?;
     alive(&service, "a token under the new key", &tablet).await?;
 
-    title("Alice is disabled; enabling her again revives nothing");
+    title("Alice is disabled; enabling her again does not revive old tokens");
     service.disable("1").await?;
     dead(&service, "her tablet", tablet.access(), Reason::InactiveUser).await?;
     service.enable("1").await?;
@@ -122,7 +124,7 @@ async fn story(path: &Path) -> Result {
     service.delete("1").await?;
     dead(&service, "her last token", tablet.access(), Reason::UnknownUser).await?;
 
-    title("The database fails: an error of its own, and nobody is told \"invalid token\"");
+    title("The database fails: a separate error, never \"invalid token\"");
     let carol = NewUser::without_password("2", "carol")?;
     users.insert(carol).await?;
     let carol = service.start_session("2", "a passkey").await?;
@@ -136,11 +138,11 @@ async fn story(path: &Path) -> Result {
         Err(error) if error.is_unavailable() => println!("  ✓ carol's record: {error}"),
         other => return Err(format!("expected a store error, got {other:?}").into()),
     }
-    println!("\nAll as promised.");
+    println!("\nAll steps gave the expected results.");
     Ok(())
 }
 
-// ---- The story's own -----------------------------------------------------------------------
+// ---- Helpers --------------------------------------------------------------------------------
 
 fn title(text: &str) {
     println!("\n{text}");
@@ -163,7 +165,7 @@ async fn dead(service: &Service, what: &str, token: &AccessToken, reason: Reason
     Ok(())
 }
 
-/// Found out before anything is looked up.
+/// Expects a rejection before the lookup.
 async fn forged(service: &Service, what: &str, token: &AccessToken) -> Result {
     match service.authenticate(token).await {
         Err(ServiceError::Rejected(rejection)) if rejection.stage() < Stage::Lookup => {
@@ -190,7 +192,7 @@ fn refused(
     }
 }
 
-/// The token with one text of its payload replaced.
+/// The token with one part of its payload replaced.
 fn tamper(token: &AccessToken, from: &str, to: &str) -> Result<AccessToken> {
     let [header, payload, signature] =
         token.expose().split('.').collect::<Vec<_>>().try_into().map_err(|_| "not a token")?;

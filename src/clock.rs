@@ -2,11 +2,11 @@
 
 use time::{Duration, OffsetDateTime};
 
-/// Where the present time comes from.
+/// A source of the current time.
 ///
-/// Any `Fn() -> OffsetDateTime` is one, so a test hands in a closure and never sleeps.
+/// Every `Fn() -> OffsetDateTime` is a clock, so a test can pass a closure and need not sleep.
 pub trait Clock: Send + Sync {
-    /// The present instant.
+    /// The current time.
     fn now(&self) -> OffsetDateTime;
 }
 
@@ -16,7 +16,7 @@ impl<F: Fn() -> OffsetDateTime + Send + Sync> Clock for F {
     }
 }
 
-/// The system's clock.
+/// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -29,10 +29,10 @@ impl Clock for SystemClock {
 /// The longest life of a token: 366 days.
 pub const MAX_LIFETIME: Duration = Duration::days(366);
 
-/// The greatest NumericDate (RFC 7519 §2) that is taken: the end of the year 9999.
+/// The greatest accepted NumericDate (RFC 7519 §2): the end of the year 9999.
 pub(crate) const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
 
-/// The instant of a NumericDate; beyond the year 9999, its end.
+/// The time of a NumericDate, at most the end of the year 9999.
 pub(crate) fn numeric_date(seconds: u64) -> OffsetDateTime {
     let seconds = i64::try_from(seconds.min(MAX_NUMERIC_DATE)).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Users: what the application's record tells of them.
+//! The `User` trait: the part of the application's user record that tokens depend on.
 
 use std::{error, fmt, sync::Arc};
 
@@ -15,9 +15,9 @@ use crate::{
     sessions::SessionTable,
 };
 
-/// A user's record, as far as tokens are concerned.
+/// A user's record, as tokens see it.
 ///
-/// Two methods are required. The others are provided; each is for a feature of its own.
+/// Two methods are required. The others have defaults; each serves one optional feature.
 ///
 /// # Example
 ///
@@ -42,45 +42,45 @@ use crate::{
 pub trait User {
     /// The user's stable identifier: the token's `sub`, 1 to [`MAX_ID_BYTES`] bytes.
     ///
-    /// Not an e-mail address or anything else that another user may hold one day.
+    /// Do not use an e-mail address or anything else that can pass to another user later.
     fn id(&self) -> &str;
 
-    /// What this user's tokens are bound to.
+    /// The credential and version that this user's tokens are bound to.
     fn binding(&self) -> Binding<'_>;
 
-    /// Whether tokens may be issued to this user and are accepted of them. Disabling a user
-    /// should bump the version as well, so that enabling again revives nothing.
+    /// Whether the authority issues and accepts tokens of this user. When you disable a user, also
+    /// increase the version, so that enabling the user again does not revive old tokens.
     fn is_active(&self) -> bool {
         true
     }
 
-    /// The credential carried over a rehash, as stored by the login that rehashed.
+    /// The credential carried over a rehash, as the login that rehashed stored it.
     fn carried(&self) -> Option<&Carried> {
         None
     }
 
-    /// The epochs of the groups that this user is in, in the order in which
+    /// The epochs of the groups of this user, in the order in which
     /// [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch) named them.
     fn epochs(&self) -> Vec<Epoch<'_>> {
         Vec::new()
     }
 
-    /// The user's sessions, as [`SessionTable::from_column`] read them. `None` is for a record
-    /// that keeps none: then only tokens without a session can be issued and are accepted.
+    /// The user's sessions, as read by [`SessionTable::from_column`]. `None` means that the record
+    /// keeps no sessions: then only tokens without a session can be issued and are accepted.
     fn sessions(&self) -> Option<&SessionTable> {
         None
     }
 
-    /// Where the keys are kept that are derived of this record, if it is one that is kept in memory
-    /// itself: one [`KeyCache`] for each user. `None` derives them each time.
+    /// The cache of the keys derived from this record, for a record that is itself kept in memory:
+    /// one [`KeyCache`] per user. With `None`, keys are derived for each verification.
     fn key_cache(&self) -> Option<&KeyCache> {
         None
     }
 
-    /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where the
-    /// purpose is [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, as for a record that has no
-    /// such counter, is an error then. A `NULL` column is a counter: `Some(column.into())`, where
-    /// the column is an `Option<i64>`.
+    /// The user's counter for the purpose with this JOSE `typ`. It is called only for purposes with
+    /// [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, which means that the record has no such
+    /// counter, is then an error. A `NULL` column is a counter too: return `Some(column.into())`,
+    /// where the column is an `Option<i64>`.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
         None
@@ -123,7 +123,7 @@ macro_rules! forward {
 
 forward!(&U, Box<U>, Arc<U>);
 
-/// What is wrong with a user's record: a fault of the server or of its data, not of a token.
+/// Why a user's record cannot be used. It is a fault of the server or of its data, not of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -133,13 +133,13 @@ pub enum RecordError {
     Credential(CredentialError),
     /// A counter is negative.
     NegativeCounter,
-    /// [`User::epochs`] are not those that the authority was built with, in kind and order.
+    /// [`User::epochs`] differ in kind or order from those that the authority was built with.
     Epochs,
-    /// [`User::lane`] gives no counter for a purpose that has a lane.
+    /// [`User::lane`] returned no counter for a purpose that has a lane.
     Lane,
-    /// [`User::sessions`] gives no table, and one is needed.
+    /// [`User::sessions`] returned no table, but one is needed.
     Sessions,
-    /// A counter that was to move stands at the end of its range.
+    /// A counter that must increase is at the end of its range.
     Exhausted,
 }
 

@@ -1,4 +1,4 @@
-//! What happened to users' sessions that they should hear of.
+//! Recent session events of each user, for the devices page.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,11 +7,12 @@ use std::{
 
 use relatch::SessionEvent;
 
-/// The last ones of each user: nobody's fill up the room of others'. A clone is the same.
+/// The most recent events per user, so that one user's events never displace another's. Clones
+/// share the same events.
 #[derive(Clone, Default)]
 pub(crate) struct Events(Arc<Mutex<HashMap<String, VecDeque<SessionEvent>>>>);
 
-/// Of each user.
+/// Events kept per user.
 const KEPT: usize = 20;
 
 impl Events {
@@ -22,7 +23,7 @@ impl Events {
         events.truncate(KEPT);
     }
 
-    /// Those of this user, the last one first.
+    /// The events of this user, the newest first.
     pub(crate) fn of(&self, user_id: &str) -> Vec<SessionEvent> {
         let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         events.get(user_id).into_iter().flatten().cloned().collect()

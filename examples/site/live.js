@@ -1,4 +1,4 @@
-// Keeps the live indicator true: the server tells when this session ends.
+// Keeps the live indicator up to date: the server sends an event when this session ends.
 
 const live = document.getElementById("live");
 
@@ -27,12 +27,12 @@ function connect() {
 async function ended(why) {
   if (why === "expired") return settle(await ask("POST", "/auth/refresh"));
   if (why === "revoked") {
-    // It may be that another page of this browser is getting fresh cookies just now.
+    // Another tab of this browser may be receiving new cookies at this moment.
     await pause(500);
     return settle(await ask("GET", "/auth/check"));
   }
   show("connecting", "Connecting …");
-  // At random: many may have lost the server at once.
+  // A random delay, because many clients may have lost the server at the same time.
   await pause(1000 + 4000 * Math.random());
   if (why === "refused" && (await ask("GET", "/auth/check")) === 401) return ended("expired");
   connect();
@@ -47,7 +47,7 @@ function settle(status) {
 const ask = (method, path) => fetch(path, { method }).then((answer) => answer.status, () => 0);
 const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
 
-// A page that is left is kept for a while, and with it one of the few connections to a server.
+// The browser keeps a left page in its cache, and an open stream would hold one of its few connections.
 addEventListener("pagehide", () => events.close());
 addEventListener("pageshow", ({ persisted }) => {
   if (!persisted) return;
@@ -55,7 +55,7 @@ addEventListener("pageshow", ({ persisted }) => {
   connect();
 });
 
-// Whoever comes back to this page may have logged in again on another one.
+// The user may have logged in again in another tab.
 document.addEventListener("visibilitychange", async () => {
   const isOver = live.dataset.state === "over" && document.visibilityState === "visible";
   if (isOver && (await ask("GET", "/auth/check")) === 204) connect();

@@ -1,20 +1,22 @@
-//! A site with accounts: signing up, logging in, "your devices", a new password, a forgotten one,
-//! and pages that notice when they are logged out. All of it takes the library's public API alone,
-//! on an embedded SQLite file.
+//! A web site with accounts: sign up, log in, list your devices, change or reset a password, and
+//! pages that notice when their session ends. It uses only the public API of the library and an
+//! embedded SQLite file.
 //!
-//! `cargo run --example site` serves it at `http://localhost:3000`. By the environment:
+//! `cargo run --example site` serves it at `http://localhost:3000`. Environment variables:
 //!
-//! - `PORT`: another port of 127.0.0.1.
-//! - `PUBLIC_URL`: what browsers reach it by. With `https://` it is behind one proxy that ends TLS.
-//! - `SITE_DATABASE`: a file that is kept, in place of one for this run.
-//! - `INTROSPECTION_SECRET`: lets the caller `gateway` introspect tokens.
-//! - `ACCESS_SECONDS`: how long an access token lives, 300 otherwise.
+//! - `PORT`: the port on 127.0.0.1; 3000 by default.
+//! - `PUBLIC_URL`: the URL that browsers use. With `https://`, the site expects to run behind one
+//!   proxy that terminates TLS.
+//! - `SITE_DATABASE`: the database file. By default the site makes a temporary one and deletes it
+//!   at the end.
+//! - `INTROSPECTION_SECRET`: allows the caller `gateway` to introspect tokens, with this secret.
+//! - `ACCESS_SECONDS`: the lifetime of an access token in seconds; 300 by default.
 
+mod decode_token;
+mod error_pages;
 mod events;
 mod pages;
-mod refused;
 mod routes;
-mod taken_apart;
 
 use std::{
     env::{self, VarError},
@@ -41,7 +43,7 @@ use self::events::Events;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What of a user's row the pages want at hand.
+/// The columns of a user's row that the pages use.
 #[derive(Clone, Deserialize)]
 struct Profile {
     login: String,
@@ -49,16 +51,16 @@ struct Profile {
 
 type Web = relatch::axum::Web<Profile>;
 
-/// How late the site may hear of what was changed in the database by hand.
+/// The longest time until the site notices a change made directly in the database.
 const STALENESS: Duration = Duration::seconds(30);
 
-/// What the handlers share besides the `Web`.
+/// State of the handlers, besides the `Web`.
 #[derive(Clone)]
 struct Site {
     users: SqliteStore<Profile>,
     url: String,
     events: Events,
-    /// Closed when the server is about to stop.
+    /// Closes when the server begins to shut down.
     running: watch::Receiver<()>,
 }
 
@@ -89,10 +91,10 @@ async fn serve(database: &Path) -> Result {
     let (stop, running) = watch::channel(());
     let site = Site { users, url: url.clone(), events, running };
     let app = routes::routes(site, &web).into_make_service_with_connect_info::<SocketAddr>();
-    println!("the master key was made just now: a restart logs everybody out");
+    println!("the master key is new in each run: a restart logs all users out");
     println!("listening on {url}");
     let interrupted = async move {
-        // Where it cannot be waited for, there is no other way to stop than the hard one.
+        // Without a signal handler there is no graceful shutdown; the process can still be killed.
         if signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -102,7 +104,7 @@ async fn serve(database: &Path) -> Result {
 }
 
 fn service(users: &SqliteStore<Profile>, url: &str, events: &Events) -> Result<Service<Profile>> {
-    // Yours is kept outside the database, `MasterKey::from_env`.
+    // In production, keep the key outside the database and load it with `MasterKey::from_env`.
     let lifetime = Duration::seconds(setting("ACCESS_SECONDS")?.unwrap_or(300));
     let authority =
         Authority::builder(MasterKey::generate("demo")?, url, url).lifetime(lifetime).build()?;
@@ -128,7 +130,7 @@ fn web(service: Service<Profile>, url: &str) -> Result<Web> {
     Ok(web.build()?)
 }
 
-/// A setting of the environment, if it is there.
+/// An environment variable, parsed; `None` if it is not set.
 fn setting<T: FromStr<Err: Error + Send + Sync + 'static>>(name: &str) -> Result<Option<T>> {
     match env::var(name) {
         Ok(text) => text.parse().map(Some).map_err(|error| format!("{name}: {error}").into()),

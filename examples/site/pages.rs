@@ -1,4 +1,4 @@
-//! The pages. `html!` escapes all text that it is given.
+//! The HTML pages. `html!` escapes every text.
 
 use maud::{DOCTYPE, Markup, html};
 use relatch::{EventKind, SessionEvent, SessionId, SessionInfo};
@@ -8,9 +8,9 @@ pub(crate) fn welcome() -> Markup {
     let body = html! {
         h1 { "Log out means logged out" }
         p class="lead" {
-            "This site hands out JSON Web Tokens, and takes them back: log a device out, or change \
-             your password, and every token of before is dead at once. Nothing is stored per token, \
-             and no list of revoked ones is kept."
+            "This site issues JSON Web Tokens and can revoke them. Log a device out, or change your \
+             password, and the older tokens stop working at once. The server stores nothing per token \
+             and keeps no list of revoked tokens."
         }
         p class="actions" {
             a class="button" href="/signup" { "Sign up" }
@@ -28,7 +28,7 @@ pub(crate) fn sign_up(name: &str, alert: Option<&str>) -> Markup {
     let body = html! {
         h1 { "Sign up" }
         (form("/signup", alert, &fields, "Sign up"))
-        p { "You have an account? " a href="/login" { "Log in" } }
+        p { "Already have an account? " a href="/login" { "Log in" } }
     };
     page("Sign up", &OUTSIDE, &body)
 }
@@ -42,20 +42,20 @@ pub(crate) fn log_in(name: &str, notice: Option<&str>, alert: Option<&str>) -> M
         h1 { "Log in" }
         (note(notice))
         (form("/login", alert, &fields, "Log in"))
-        p { a href="/forgotten" { "Forgotten your password?" } }
-        p { "You have no account? " a href="/signup" { "Sign up" } }
+        p { a href="/forgotten" { "Forgot your password?" } }
+        p { "No account yet? " a href="/signup" { "Sign up" } }
     };
     page("Log in", &OUTSIDE, &body)
 }
 
-/// What the main page shows.
+/// The data of the devices page.
 pub(crate) struct Devices<'a> {
     pub(crate) name: &'a str,
     pub(crate) sessions: &'a [SessionInfo],
     pub(crate) own: Option<SessionId>,
     pub(crate) events: &'a [SessionEvent],
     pub(crate) token: &'a Markup,
-    /// The statement that would kill the token.
+    /// The SQL statement that revokes the token.
     pub(crate) kill: &'a str,
     pub(crate) notice: Option<&'a str>,
     pub(crate) alert: Option<&'a str>,
@@ -68,7 +68,7 @@ pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
         p class="lead" { "You are logged in as " strong { (shown.name) } "." }
         (note(shown.notice))
         p id="live" role="status" data-state="connecting" { "Connecting …" }
-        noscript { p class="hint" { "That takes JavaScript; all else does not." } }
+        noscript { p class="hint" { "The live status needs JavaScript. The rest of the site does not." } }
         ul id="devices" {
             @for session in shown.sessions {
                 (device(session, shown.own == Some(session.id())))
@@ -77,12 +77,12 @@ pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
         div class="pair" {
             section class="card" {
                 h2 { "All others" }
-                p { "Every other device is logged out at once. This one goes on with new tokens." }
+                p { "Logs out every other device at once. This device stays logged in and gets new tokens." }
                 (form("/devices/logout-others", shown.alert, &others, "Log out all others"))
             }
             section class="card" {
                 h2 { "Everywhere" }
-                p { "A counter in your row of the database moves on, and every token of yours is dead." }
+                p { "Increases the version counter in your database row. All your tokens stop working." }
                 form method="post" action="/devices/logout-everywhere" {
                     button class="danger" { "Log out everywhere" }
                 }
@@ -90,10 +90,10 @@ pub(crate) fn devices(shown: &Devices<'_>) -> Markup {
         }
         section id="token" class="card" {
             h2 { "The token of this request" }
-            p { "It came in a cookie that no script can read. This is what it says." }
+            p { "The browser sent it in a cookie that scripts cannot read. These are its decoded contents." }
             (shown.token)
-            h3 { "What would kill it" }
-            p { "This statement kills it, and all others of yours, within 30 seconds:" }
+            h3 { "Revoke it in the database" }
+            p { "This statement revokes this token and all your others, within 30 seconds:" }
             pre tabindex="0" { (shown.kill) }
         }
         @if !shown.events.is_empty() { (events(shown.events)) }
@@ -125,7 +125,7 @@ fn device(session: &SessionInfo, is_current: bool) -> Markup {
 fn events(events: &[SessionEvent]) -> Markup {
     html! {
         section id="events" class="card" {
-            h2 { "What the site saw" }
+            h2 { "Security events" }
             ul {
                 @for event in events {
                     li data-event=(event.kind()) { (instant(event.at())) ": " (in_words(event)) }
@@ -138,20 +138,26 @@ fn events(events: &[SessionEvent]) -> Markup {
 fn in_words(event: &SessionEvent) -> String {
     let device = event.label().unwrap_or("A device");
     match event.kind() {
-        EventKind::Reuse => format!("{device} was logged out: somebody has a copy of its tokens."),
-        EventKind::GraceHit => format!("{device} refreshed twice at once: two tabs, mostly."),
-        _ => format!("{device} is ahead of the database, which was rolled back."),
+        EventKind::Reuse => format!(
+            "{device} was logged out: its refresh token was used twice, so somebody may have a copy."
+        ),
+        EventKind::GraceHit => {
+            format!("{device} refreshed twice at the same time. Two open tabs are the usual cause.")
+        }
+        _ => format!(
+            "{device} has a newer token than the database, which was restored from a backup."
+        ),
     }
 }
 
 pub(crate) fn password(alert: Option<&str>) -> Markup {
     let fields = html! {
-        (password_field("present", "Present password"))
+        (password_field("present", "Current password"))
         (new_password_field("new", "New password"))
     };
     let body = html! {
         h1 { "Change your password" }
-        p { "All your other devices are logged out by it." }
+        p { "This logs out all your other devices." }
         (form("/password", alert, &fields, "Change password"))
     };
     page("Change your password", &INSIDE, &body)
@@ -159,12 +165,12 @@ pub(crate) fn password(alert: Option<&str>) -> Markup {
 
 pub(crate) fn forgotten(name: &str, notice: Option<&str>, alert: Option<&str>) -> Markup {
     let body = html! {
-        h1 { "Forgotten your password?" }
+        h1 { "Forgot your password?" }
         (note(notice))
-        p { "A real site would mail you a link. This one prints it to the console." }
+        p { "A production site would send you a link by e-mail. This one prints the link on the console." }
         (form("/forgotten", alert, &name_field(name), "Get a link"))
     };
-    page("Forgotten password", &OUTSIDE, &body)
+    page("Forgot your password", &OUTSIDE, &body)
 }
 
 pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
@@ -182,7 +188,7 @@ pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
 pub(crate) fn delete_account() -> Markup {
     let body = html! {
         h1 { "Delete your account" }
-        p { "It is gone at once, and for good." }
+        p { "Your account is deleted at once. This cannot be undone." }
         form class="actions" method="post" action="/account/delete" {
             button class="danger" { "Delete my account" }
         }
@@ -190,7 +196,7 @@ pub(crate) fn delete_account() -> Markup {
     page("Delete your account", &INSIDE, &body)
 }
 
-/// Asks for the password once more, and leads on.
+/// Asks for the password again, then redirects to `then`.
 pub(crate) fn confirm(then: &str, alert: Option<&str>) -> Markup {
     let fields = html! {
         input type="hidden" name="then" value=(then);
@@ -198,7 +204,7 @@ pub(crate) fn confirm(then: &str, alert: Option<&str>) -> Markup {
     };
     let body = html! {
         h1 { "Confirm it is you" }
-        p { "You logged in more than 5 minutes ago, and this is grave." }
+        p { "You logged in more than 5 minutes ago, and this is a sensitive operation." }
         (form("/confirm", alert, &fields, "Confirm"))
     };
     page("Confirm it is you", &INSIDE, &body)
@@ -212,9 +218,9 @@ pub(crate) fn logged_out(reason: &str, in_words: &str, token: Option<&Markup>) -
             h2 { "Why" }
             p { code id="reason" { (reason) } }
             p { (in_words) }
-            p class="hint" { "A real site would show no reason: it tells a forger what to mend." }
+            p class="hint" { "A production site would not show the reason, because it helps an attacker." }
             @if let Some(token) = token {
-                p { "This is what the token says that was refused:" }
+                p { "The decoded contents of the refused token:" }
                 (token)
             }
         }
@@ -226,14 +232,14 @@ pub(crate) fn error(title: &str, text: &str) -> Markup {
     let body = html! {
         h1 { (title) }
         p role="alert" { (text) }
-        p { a href="/" { "Back to the start" } }
+        p { a href="/" { "Back to the home page" } }
     };
     page(title, &OUTSIDE, &body)
 }
 
-// ---- What they are made of -------------------------------------------------------------------
+// ---- Parts of the pages ---------------------------------------------------------------------
 
-/// Which page it is, but for what is in it.
+/// Properties of a page, besides its content.
 struct Frame {
     class: &'static str,
     is_logged_in: bool,
@@ -315,7 +321,7 @@ fn note(text: Option<&str>) -> Markup {
     html! { @if let Some(text) = text { p class="note" role="status" { (text) } } }
 }
 
-/// In UTC.
+/// A date and time in UTC.
 fn instant(at: OffsetDateTime) -> Markup {
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second) = at.to_hms();

@@ -1,8 +1,8 @@
-//! Format 1: from a master key and a user's record to keys, stamps and guards.
+//! The key derivation of format 1: keys, stamps and guards from a master key and a user's record.
 //!
-//! All integers are big-endian; HMAC is HMAC-SHA-256 (RFC 2104). `frame` puts each piece's
-//! length in front of it, so that no two lists of pieces give the same bytes. The format is
-//! described for other implementers in `tests/vectors/README.md`.
+//! All integers are big-endian; HMAC is HMAC-SHA-256 (RFC 2104). `frame` writes the length of each
+//! piece before it, so two different lists of pieces never give the same bytes. The format is
+//! specified for other implementers in `tests/vectors/README.md`.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ use crate::{
     sessions::SessionId,
 };
 
-/// What a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
+/// The values that a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
 pub(crate) struct Body<'a> {
     pub(crate) user_id: &'a str,
     pub(crate) credential: &'a Credential,
@@ -32,9 +32,9 @@ pub(crate) struct Body<'a> {
     pub(crate) context: &'a Context,
 }
 
-/// What a master key derives for one type of token under one issuer.
+/// The derivations from one master key, for one type of token and one issuer.
 ///
-/// Each of its states is that of `HMAC(M, …)` behind `head(label)`, with which the message begins.
+/// Each field is the state of `HMAC(M, …)` after `head(label)`, the first part of the message.
 pub(crate) struct Derivation {
     key: HmacSha256,
     guard: HmacSha256,
@@ -63,7 +63,7 @@ impl Derivation {
         }
     }
 
-    /// The same for the same master key, type and issuer, and for no others.
+    /// An identifier, unique to this master key, type and issuer.
     pub(crate) const fn id(&self) -> &[u8; 32] {
         &self.id
     }
@@ -75,12 +75,12 @@ impl Derivation {
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
-    /// [`user_key`](Self::user_key), ready to sign.
+    /// [`user_key`](Self::user_key) as an HMAC state, ready to sign.
     pub(crate) fn user_mac(&self, body: &Body<'_>) -> HmacSha256 {
         hs256(&self.user_key(body))
     }
 
-    /// What lets a token reach the lookup in key mode.
+    /// The guard, which a token must have in key mode to reach the lookup.
     pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
         let mut mac = self.guard.clone();
         frame::piece(&mut mac, user_id.as_bytes());
@@ -89,8 +89,8 @@ impl Derivation {
         first(&mac.finalize().into_bytes())
     }
 
-    /// The nonce of a refresh token: derived, so that its successor is the same for whoever asks
-    /// again.
+    /// The nonce of a refresh token. It is derived, so that a repeated refresh gives the same
+    /// successor.
     pub(crate) fn refresh_nonce(&self, user_id: &str, session: SessionId, seq: u64) -> [u8; 8] {
         let mut mac = self.nonce.clone();
         frame::piece(&mut mac, user_id.as_bytes());
@@ -100,7 +100,7 @@ impl Derivation {
         first(&mac.finalize().into_bytes())
     }
 
-    /// What binds a stamp-mode token to the user's record.
+    /// The stamp, which binds a stamp-mode token to the user's record.
     pub(crate) fn stamp(&self, body: &Body<'_>, jti: &str, exp: u64) -> [u8; 16] {
         let mut mac = self.stamp.clone();
         body.feed(&mut mac);
@@ -109,7 +109,7 @@ impl Derivation {
         first(&mac.finalize().into_bytes())
     }
 
-    /// The server's HS256 key of stamp mode.
+    /// The server's HS256 key for stamp mode.
     pub(crate) fn server_key(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.server.clone().finalize().into_bytes().into())
     }

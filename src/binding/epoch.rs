@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use crate::counter::Counter;
 
-/// The counter of a group of users: bumping it logs all of them out.
+/// The counter of a group of users: increasing it logs out all users of the group.
 ///
-/// Groups of one kind, such as tenants, are told apart by their own names, so that a user who
-/// moves from one to another never matches by coincidence.
+/// Groups of one kind, such as tenants, are distinguished by their names, so that the tokens of a
+/// user who moves to another group never match by coincidence.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch<'a> {
     pub(crate) kind: &'a str,
@@ -16,19 +16,19 @@ pub struct Epoch<'a> {
 }
 
 impl<'a> Epoch<'a> {
-    /// The epoch of the one group of this kind.
+    /// The epoch of the only group of this kind.
     #[must_use]
     pub fn new(kind: &'a str, counter: impl Into<Counter>) -> Self {
         Self { kind, instance: None, counter: counter.into() }
     }
 
-    /// The epoch of the group `instance` (a tenant's identifier, say) among those of this kind.
+    /// The epoch of one group of this kind, named by `instance` (for example a tenant's id).
     #[must_use]
     pub fn of(kind: &'a str, instance: &'a str, counter: impl Into<Counter>) -> Self {
         Self { kind, instance: Some(instance), counter: counter.into() }
     }
 
-    /// The name that is bound: `kind`, or `kind:instance`. A kind has no colon.
+    /// The bound name: `kind`, or `kind:instance`. A kind has no colon.
     pub(crate) fn name(&self) -> Cow<'a, str> {
         match self.instance {
             Some(instance) => Cow::Owned(format!("{}:{instance}", self.kind)),

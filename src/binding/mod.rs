@@ -1,4 +1,4 @@
-//! What a token is bound to, and what is derived from it.
+//! Bindings of tokens: credentials, contexts, and the keys derived from them.
 
 pub(crate) mod context;
 pub(crate) mod credential;
@@ -14,14 +14,14 @@ use crate::{
     counter::Counter,
 };
 
-/// What a user's tokens are bound to: a credential and the version counter.
+/// The binding of a user's tokens: a credential and the version counter.
 ///
-/// A change of either kills every token issued before.
+/// A change of either revokes all tokens issued before.
 ///
 /// # Security
 ///
-/// Without [`version`](Self::version) the counter is 0 for ever, and bumping a column that is not
-/// handed over here logs nobody out.
+/// Without [`version`](Self::version) the counter is always 0, and increasing a database column
+/// that is not passed here revokes nothing.
 #[derive(Clone, Debug)]
 pub struct Binding<'a> {
     credential: Result<Cow<'a, Credential>, CredentialError>,
@@ -29,41 +29,41 @@ pub struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// To the whole stored password hash. An empty one is refused at issue, and no token of such
-    /// a user is accepted.
+    /// A binding to the whole stored password hash. With an empty hash, no token is issued or
+    /// accepted for the user.
     #[must_use]
     pub fn password_hash(hash: &str) -> Self {
         Self::made(Credential::from_password_hash(hash))
     }
 
-    /// To the random secret of a user without a password
-    /// ([`Credential::generate_secret`]), as it was stored.
+    /// A binding to the stored random secret of a user without a password
+    /// ([`Credential::generate_secret`]).
     #[must_use]
     pub fn secret(secret: impl AsRef<[u8]>) -> Self {
         Self::made(Credential::from_secrets([secret]))
     }
 
-    /// To several secrets together (password hash, then TOTP secret…), where a change of any is
-    /// to log out. Their order counts; leave out what the user does not have.
+    /// A binding to several secrets together (password hash, then TOTP secret…): a change of any
+    /// one revokes the tokens. Their order matters; leave out secrets that the user does not have.
     #[must_use]
     pub fn secrets<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Self {
         Self::made(Credential::from_secrets(secrets))
     }
 
-    /// To a digest taken before: for a cached record, which never holds the hash.
+    /// A binding to a digest computed earlier, for a cached record that does not hold the hash.
     ///
     /// # Security
     ///
-    /// Take it again whenever the stored hash is another one: with the digest of the old password
-    /// its tokens live on. A record that holds a [`Carried`] hands it over as well, or a rehash logs
-    /// out.
+    /// Compute the digest again whenever the stored hash changes: with the digest of the old
+    /// password, its tokens stay valid. A record that holds a [`Carried`] must return it as well;
+    /// otherwise a rehash logs the user out.
     #[must_use]
     pub const fn credential(credential: &'a Credential) -> Self {
         Self { credential: Ok(Cow::Borrowed(credential)), version: Counter::INITIAL }
     }
 
-    /// Sets the version counter, which is [`Counter::INITIAL`] otherwise. A `NULL` column is
-    /// `None` and means the same.
+    /// Sets the version counter; [`Counter::INITIAL`] by default. A `NULL` column, `None`, means
+    /// the same.
     #[must_use]
     pub fn version(mut self, version: impl Into<Counter>) -> Self {
         self.version = version.into();
@@ -78,7 +78,7 @@ impl<'a> Binding<'a> {
         self.version
     }
 
-    /// What tokens are bound to, given what the record carries.
+    /// The credential that tokens are bound to, given the record's carried credential.
     pub(crate) fn effective(
         self,
         carried: Option<&'a Carried>,

@@ -9,7 +9,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
-/// [`encode`], of 16 bytes.
+/// [`encode`] for 16 bytes.
 pub(crate) fn encode_16<'b>(bytes: &[u8; 16], buffer: &'b mut [u8; encoded_len(16)]) -> &'b str {
     URL_SAFE_NO_PAD.encode_as_str(bytes, buffer.as_mut_slice().as_out())
 }
@@ -19,12 +19,12 @@ pub(crate) fn append(text: &mut String, bytes: &[u8]) {
     URL_SAFE_NO_PAD.encode_append(bytes, text);
 }
 
-/// Takes canonical text alone: no padding, no white space, no stray bits at the end.
+/// Decodes only canonical base64url: no padding, no white space, no non-zero bits at the end.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
-/// [`decode`], into a buffer; `None` too if it is too small.
+/// [`decode`] into a buffer; also `None` if the buffer is too small.
 pub(crate) fn decode_into<'b>(
     text: &str,
     buffer: &'b mut [MaybeUninit<u8>],
@@ -35,7 +35,7 @@ pub(crate) fn decode_into<'b>(
     URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok()
 }
 
-/// [`decode`], for text of exactly `N` bytes.
+/// [`decode`] for text of exactly `N` bytes.
 pub(crate) fn decode_array<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8; N]> {
     let text = text.as_ref();
     let mut bytes = [0; N];
@@ -46,12 +46,12 @@ pub(crate) fn decode_array<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8
     (len == N).then_some(bytes)
 }
 
-/// How many characters `bytes` bytes take.
+/// The encoded length of `bytes` bytes, in characters.
 pub(crate) const fn encoded_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
 
-/// How many bytes `characters` characters stand for.
+/// The decoded length of `characters` characters, in bytes.
 pub(crate) const fn decoded_len(characters: usize) -> usize {
     characters * 3 / 4
 }

@@ -9,7 +9,7 @@ pub(crate) type HmacSha256 = Hmac<Sha256>;
 
 /// HS256 under a derived key.
 pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
-    // RFC 2104 pads a short key with zeros to the block's 64 bytes.
+    // RFC 2104 pads a short key with zeros to the block length of 64 bytes.
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
     let mac = HmacSha256::new((&block).into());

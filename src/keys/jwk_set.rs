@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 
 use crate::keys::{key_ring::KeyRing, master_key::MasterKey, verifying_key::VerifyingKey};
 
-/// Reads a JWK set (RFC 7517 §5) into the keys that verify relatch's tokens, by `kid`. Keys of
-/// other kinds, without a `kid` or out of form are passed over, as the RFC asks.
+/// Reads the keys that can verify relatch's tokens from a JWK set (RFC 7517 §5), by `kid`. It skips
+/// keys of other kinds, keys without a `kid`, and malformed keys, as the RFC requires.
 #[must_use]
 pub fn read_jwk_set(set: &JwkSet) -> BTreeMap<String, VerifyingKey> {
     let named = |jwk: &Jwk| Some((jwk.common.key_id.clone()?, VerifyingKey::from_jwk(jwk).ok()?));
@@ -16,8 +16,8 @@ pub fn read_jwk_set(set: &JwkSet) -> BTreeMap<String, VerifyingKey> {
 }
 
 impl KeyRing {
-    /// The public keys of the current and of each retiring key whose deadline is still to come, as
-    /// a JWK set for other services.
+    /// The public keys as a JWK set for other services: those of the current key and of each
+    /// retiring key before its deadline.
     #[cfg_attr(docsrs, doc(cfg(feature = "asymmetric")))]
     #[must_use]
     pub fn jwk_set(&self, now: OffsetDateTime) -> JwkSet {

@@ -1,4 +1,4 @@
-//! The key ring: one current master key, and those that retire.
+//! The key ring: the current master key and the retiring ones.
 
 use time::OffsetDateTime;
 
@@ -7,10 +7,10 @@ use crate::keys::{
     master_key::MasterKey,
 };
 
-/// One current master key, which issues, and any number of retiring ones, which still verify
-/// until their deadline.
+/// The server's master keys: the current one, which issues tokens, and any number of retiring ones,
+/// which only verify, until their deadline.
 ///
-/// A ring is a value: each change gives a new one, to be handed to
+/// A ring is a value: each change returns a new ring. Pass the new ring to
 /// [`Authority::with_keys`](crate::Authority::with_keys).
 ///
 /// # Example
@@ -23,12 +23,12 @@ use crate::keys::{
 /// let old = MasterKey::generate("2026-10")?;
 /// let new = MasterKey::generate("2026-11")?;
 ///
-/// // Rotation: the old key retires when the longest-lived tokens under it have run out or were
-/// // refreshed: after a session's idle lifetime, or that of the links you send.
+/// // Rotation: the old key retires when its longest-lived tokens have expired or were refreshed:
+/// // after the idle lifetime of a session, or the lifetime of the links you send.
 /// let deadline = OffsetDateTime::now_utc() + Duration::days(14);
 /// let ring = KeyRing::new(old).rotate(new, deadline)?;
 ///
-/// // Emergency: the old key has leaked. Its tokens are dead at once.
+/// // Emergency: the old key has leaked. This revokes its tokens at once.
 /// let ring = ring.remove("2026-10")?;
 /// # Ok(())
 /// # }
@@ -47,17 +47,18 @@ struct Retiring {
 }
 
 impl KeyRing {
-    /// A ring of one key.
+    /// A ring with one key.
     pub const fn new(current: MasterKey) -> Self {
         Self { current, retiring: Vec::new() }
     }
 
-    /// Adds a key that verifies until `until`, exclusive, and does not issue: one that no longer
-    /// does, or one that does not yet.
+    /// Adds a key that verifies until `until` (exclusive) and does not issue: an old key, or a new
+    /// key before its first use.
     ///
-    /// Several machines change their key in two deployments, so that none is handed tokens that it
-    /// does not know: first all verify the new one, `KeyRing::new(old).retiring(new, until)`; then
-    /// all issue with it, `KeyRing::new(new).retiring(old, until)`.
+    /// With several machines, change the key in two deployments, so that no machine receives tokens
+    /// under a key that it does not have. First all machines verify with the new key:
+    /// `KeyRing::new(old).retiring(new, until)`. Then all issue with it:
+    /// `KeyRing::new(new).retiring(old, until)`.
     ///
     /// # Errors
     ///
@@ -69,7 +70,7 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Makes `new` the current key; the present one retires at `until`. On several machines see
+    /// Makes `new` the current key; the previous one retires at `until`. For several machines see
     /// [`retiring`](Self::retiring).
     ///
     /// # Errors
@@ -83,8 +84,8 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Removes a retiring key at once: for the emergency that it has leaked. Its tokens are
-    /// rejected as of an unknown key.
+    /// Removes a retiring key at once, in the emergency that it has leaked. Its tokens are then
+    /// rejected like those of an unknown key.
     ///
     /// # Errors
     ///
@@ -99,14 +100,14 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// The key that issues.
+    /// The current key, which issues tokens.
     #[must_use]
     pub const fn current(&self) -> &MasterKey {
         &self.current
     }
 
-    /// Each key with the instant at which it is refused; `None` for the current one, which comes
-    /// first.
+    /// All keys with their deadlines, the current key first. Its deadline is `None`; a retiring key
+    /// is refused from its deadline on.
     pub fn iter(&self) -> impl Iterator<Item = (&MasterKey, Option<OffsetDateTime>)> {
         std::iter::once((&self.current, None))
             .chain(self.retiring.iter().map(|entry| (&entry.key, Some(entry.until))))

@@ -1,7 +1,7 @@
 //! Private keys that sign stamp-mode tokens: EdDSA with Ed25519 (RFC 8037), and ES256 (RFC 7518 §3.4).
 
-// The curve library was chosen by measurement (`benches/curves.rs`): one library is the fastest, or
-// within the noise of it, at all four of signing and verifying with either curve.
+// The curve library was chosen by measurement (`benches/curves.rs`): it is the fastest, or within
+// noise of the fastest, at signing and verifying with both curves.
 
 use std::fmt;
 
@@ -24,21 +24,20 @@ use crate::keys::{
 
 /// A private key that signs tokens: Ed25519 or P-256.
 ///
-/// It prints as redacted and cannot be serialised but by
-/// [`expose_pkcs8_der`](Self::expose_pkcs8_der).
+/// Its `Debug` output is redacted. Only [`expose_pkcs8_der`](Self::expose_pkcs8_der) serialises it.
 ///
 /// With [`BindingMode::StampAsymmetric`](crate::BindingMode::StampAsymmetric) the server signs
 /// with a [`SigningKey`], and other services verify with the public keys that
-/// [`KeyRing::jwk_set`](crate::KeyRing::jwk_set) publishes. They learn nothing of revocations,
-/// and whoever steals the signing key can fool them, as with any JWT. The issuer's own
-/// verification still compares the stamp, for which the thief also lacks the master key and the
-/// users' table.
+/// [`KeyRing::jwk_set`](crate::KeyRing::jwk_set) publishes. These services do not see revocations,
+/// and a thief of the signing key can deceive them, as with any JWT. The issuer's own verification
+/// also compares the stamp, for which the thief would need the master key and the users' table too.
 ///
 /// # Security
 ///
-/// The stamp covers the user, the `jti` and the `exp`, not the other claims: a thief of the signing
-/// key who also holds a live token can change *that token's* other claims, and the issuer accepts
-/// them. In stamp mode take roles and rights from the user's record, never from the token.
+/// The stamp covers the user, the `jti` and the `exp`, but not the other claims. A thief of the
+/// signing key who also has a live token can change the other claims of *that token*, and the
+/// issuer accepts them. In stamp mode, read roles and permissions from the user's record, never
+/// from the token.
 ///
 /// # Example
 ///
@@ -71,8 +70,8 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// A new key for [`Algorithm::EdDSA`] or [`Algorithm::ES256`], from the cryptographic
-    /// library's own generator.
+    /// A new key for [`Algorithm::EdDSA`] or [`Algorithm::ES256`], from the random generator of the
+    /// cryptographic library.
     ///
     /// # Errors
     ///
@@ -89,7 +88,7 @@ impl SigningKey {
         Self::from_pair(pair.map_err(|_| KeyError::new(Kind::Key))?)
     }
 
-    /// A key from PKCS #8 in DER (RFC 5958), which says itself of which of the two kinds it is.
+    /// A key from PKCS #8 in DER (RFC 5958), which contains the algorithm.
     ///
     /// # Errors
     ///
@@ -123,13 +122,13 @@ impl SigningKey {
         JwtSigner::algorithm(&self.pair)
     }
 
-    /// The public half.
+    /// The public key of this key.
     #[must_use]
     pub const fn verifying_key(&self) -> &VerifyingKey {
         &self.public
     }
 
-    /// The key as PKCS #8 in DER, to be put into a secret store.
+    /// The key as PKCS #8 in DER, for a secret store.
     ///
     /// # Errors
     ///
@@ -148,7 +147,7 @@ impl SigningKey {
             .map_err(|_| KeyError::new(Kind::Key))
     }
 
-    /// The signature in its JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64 bytes.
+    /// A signature in JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64 bytes.
     pub(crate) fn sign(&self, signing_input: &[u8]) -> Option<Vec<u8>> {
         self.pair.try_sign(signing_input).ok()
     }

@@ -30,7 +30,7 @@ struct Public {
 }
 
 impl VerifyingKey {
-    /// Reads a public key of a JWK set: `OKP` with `Ed25519` (RFC 8037 §2), or `EC` with `P-256`
+    /// Reads a public key from a JWK: `OKP` with `Ed25519` (RFC 8037 §2), or `EC` with `P-256`
     /// (RFC 7518 §6.2).
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl VerifyingKey {
         }
     }
 
-    /// Writes the key as a JWK for signatures, named `kid`.
+    /// The key as a JWK for signatures, with this `kid`.
     #[must_use]
     pub fn to_jwk(&self, kid: &str) -> Jwk {
         let key = self.0.key.as_ref();
@@ -101,7 +101,7 @@ impl VerifyingKey {
         self.0.algorithm()
     }
 
-    /// Whether `signature`, in its JWS form of 64 bytes, is this key's over `message`.
+    /// Whether `signature`, in JWS form of 64 bytes, is a signature of `message` by this key.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Verifier::verify(&self.0, message, &signature.to_vec()).is_ok()

@@ -199,7 +199,7 @@ impl NewUser {
     ///
     /// # Errors
     ///
-    /// [`EntropyError`] if the operating system gives no randomness.
+    /// [`EntropyError`] if the operating system returns no random bytes.
     pub fn without_password(
         id: impl Into<String>,
         login: impl Into<String>,

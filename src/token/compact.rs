@@ -1,4 +1,4 @@
-//! The strict codec: JWS compact serialisation (RFC 7515 §7.1) with a pinned header.
+//! A strict codec for JWS compact serialisation (RFC 7515 §7.1) with a pinned header.
 
 use std::mem::MaybeUninit;
 
@@ -8,30 +8,30 @@ use serde::Serialize;
 
 use crate::bytes::{base64url, scan::Scan};
 
-/// A further part of a token, with the dot in front of it.
+/// Appends a dot and a further part to a token.
 pub(crate) fn push_part(token: &mut String, part: &[u8]) {
     token.push('.');
     base64url::append(token, part);
 }
 
-/// How many characters a token of this header and payload takes at the most.
+/// The greatest length of a token with this header and payload, in characters.
 pub(crate) const fn compact_len(header: &str, payload: &[u8]) -> usize {
     const SIGNATURE: usize = base64url::encoded_len(64);
     header.len() + base64url::encoded_len(payload.len()) + SIGNATURE + 2
 }
 
-/// A token's three parts.
+/// The three parts of a token.
 #[derive(Clone, Copy)]
 pub(crate) struct Compact<'a> {
     pub(crate) header: &'a str,
     pub(crate) payload: &'a str,
     pub(crate) signature: &'a str,
-    /// `header.payload`, which is what is signed.
+    /// `header.payload`, the signed text.
     pub(crate) signing_input: &'a str,
 }
 
 impl<'a> Compact<'a> {
-    /// Exactly two dots.
+    /// Splits a token at its dots; `None` unless there are exactly two.
     pub(crate) fn split(token: &'a str) -> Option<Self> {
         let last = memrchr(b'.', token.as_bytes())?;
         let (signing_input, signature) = (&token[..last], &token[last + 1..]);
@@ -44,7 +44,7 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// The one header, encoded, under which a token of this algorithm, key and type is issued.
+/// The only header, encoded, for tokens of this algorithm, key and type.
 pub(crate) fn pinned_header(alg: Algorithm, kid: &str, typ: &str) -> Option<String> {
     #[derive(Serialize)]
     struct Header<'a> {
@@ -56,7 +56,7 @@ pub(crate) fn pinned_header(alg: Algorithm, kid: &str, typ: &str) -> Option<Stri
     serde_json::to_vec(&Header { alg, kid, typ }).ok().map(|json| base64url::encode(&json))
 }
 
-/// The header's `alg` of an algorithm that relatch signs with.
+/// The header's `alg` for an algorithm of relatch.
 pub(crate) const fn alg_name(alg: Algorithm) -> &'static str {
     match alg {
         Algorithm::EdDSA => "EdDSA",
@@ -65,7 +65,7 @@ pub(crate) const fn alg_name(alg: Algorithm) -> &'static str {
     }
 }
 
-/// What a header that is not the pinned one says of itself.
+/// The unverified values of a header that is not the pinned one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UntrustedHeader<'b> {
     pub(crate) alg: &'b str,
@@ -73,14 +73,14 @@ pub(crate) struct UntrustedHeader<'b> {
     pub(crate) typ: &'b str,
 }
 
-/// Room for the longest header that is looked at, in bytes.
+/// A buffer for the longest header that is decoded, in bytes.
 pub(crate) type HeaderBuffer = [MaybeUninit<u8>; 512];
 
 impl<'b> UntrustedHeader<'b> {
-    /// Reads a header of relatch's own form, to tell in a log what is wrong with it; `None` for
-    /// every other form.
+    /// Reads a header in relatch's form, so that the log can say what is wrong with it; `None` for
+    /// any other form.
     pub(crate) fn read(header: &str, buffer: &'b mut HeaderBuffer) -> Option<Self> {
-        // What `{"alg":"` begins with in base64url: a foreign header is not even decoded.
+        // The base64url of the start of `{"alg":"`: a header in another form is not decoded.
         const START: &str = "eyJhbGciOi";
         if !header.starts_with(START) {
             return None;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken10::{Algorithm, EncodingKey, Header, encode};
 use relatch::{
     Access, Adoption, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason,
     RecordError, Rejection, Session, Stage, Token, VerifyError,

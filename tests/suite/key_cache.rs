@@ -4,7 +4,7 @@
 
 use std::{sync::Barrier, thread};
 
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use jsonwebtoken10::{Algorithm, EncodingKey, crypto};
 use relatch::{
     Access, Authority, AuthorityBuilder, BindingMode, Context, Counter, KeyCache, NoClaims,
     Purpose, Reason, RefreshError, RefreshToken, Stage, Token, VerifyError,

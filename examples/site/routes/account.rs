@@ -1,4 +1,4 @@
-//! Accounts: made, logged in to and out of, and deleted.
+//! Accounts: sign up, log in, log out, change the password, delete.
 
 use axum::{
     Form,
@@ -15,7 +15,7 @@ use relatch::{
 };
 use serde::Deserialize;
 
-use crate::{Profile, Site, Web, pages, refused};
+use crate::{Profile, Site, Web, error_pages, pages};
 
 #[derive(Deserialize)]
 pub(crate) struct Credentials {
@@ -36,18 +36,18 @@ pub(crate) async fn sign_up(
     let name = normal(&name);
     let form = |alert: &str| pages::sign_up(&name, Some(alert));
     if let Err(refusal) = web.admit(&request, &name) {
-        return Ok(refused::again(refusal, form));
+        return Ok(error_pages::again(refusal, form));
     }
     let is_name = (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control);
     if !is_name {
-        return Ok((UNFIT, form("A name takes 1 to 64 characters")).into_response());
+        return Ok((UNFIT, form("A name must have 1 to 64 characters")).into_response());
     }
     if let Some(alert) = unfit(&password) {
         return Ok((UNFIT, form(alert)).into_response());
     }
     let hash = match web.service().hash_password(&password).await {
         Ok(hash) => hash,
-        Err(error) => return Ok(refused::again(web.refusal(error), form)),
+        Err(error) => return Ok(error_pages::again(web.refusal(error), form)),
     };
     let id = new_id(&web)?;
     let user = NewUser::with_password_hash(&*id, &*name, hash);
@@ -76,7 +76,9 @@ pub(crate) async fn log_in(
     let name = normal(&name);
     match web.login(&request, &name, &password).await {
         Ok(grant) => (grant, Redirect::to("/devices")).into_response(),
-        Err(refusal) => refused::again(refusal, |alert| pages::log_in(&name, None, Some(alert))),
+        Err(refusal) => {
+            error_pages::again(refusal, |alert| pages::log_in(&name, None, Some(alert)))
+        }
     }
 }
 
@@ -105,7 +107,7 @@ pub(crate) async fn change_password(
     }
     match web.change_password(&request, &present, &new).await {
         Ok(grant) => (grant, Redirect::to("/devices?changed")).into_response(),
-        Err(refusal) => refused::again(refusal, form),
+        Err(refusal) => error_pages::again(refusal, form),
     }
 }
 
@@ -113,7 +115,7 @@ pub(crate) async fn delete_page(_: Authenticated<Profile>) -> Markup {
     pages::delete_account()
 }
 
-/// Who authenticated too long ago is asked to [`confirm`] first.
+/// Deletes the account. A user who logged in more than 5 minutes ago must first [`confirm`].
 pub(crate) async fn delete(
     web: Web,
     Recent(session): Recent<5, Profile>,
@@ -136,23 +138,23 @@ pub(crate) async fn confirm(
 ) -> Response {
     match web.reauthenticate(&request, &password).await {
         Ok(grant) => (grant, Redirect::to(local_path(&then).unwrap_or("/"))).into_response(),
-        Err(refusal) => refused::again(refusal, |alert| pages::confirm(&then, Some(alert))),
+        Err(refusal) => error_pages::again(refusal, |alert| pages::confirm(&then, Some(alert))),
     }
 }
 
-/// As it is looked up, and attempts are counted by.
+/// The normalized name, used for the lookup and for the rate limits.
 pub(crate) fn normal(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-/// What is wrong with a new password, if anything.
+/// The error message for a password that is too short.
 pub(crate) fn unfit(password: &str) -> Option<&'static str> {
-    (password.chars().count() < 8).then_some("A password takes at least 8 characters")
+    (password.chars().count() < 8).then_some("A password must have at least 8 characters")
 }
 
 pub(crate) const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
-/// Never that of another user, not even of one who is gone.
+/// A random user id. An id is never used again, even after its user is deleted.
 fn new_id(web: &Web) -> Result<String, Refusal> {
     let mut bytes = [0; 16];
     SystemEntropy.fill(&mut bytes).map_err(|error| web.refusal(PasswordError::Entropy(error)))?;

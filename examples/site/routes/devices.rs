@@ -1,4 +1,4 @@
-//! "Your devices".
+//! The page "Your devices" and its forms.
 
 use axum::{
     Form,
@@ -13,7 +13,7 @@ use relatch::{
 };
 use serde::Deserialize;
 
-use crate::{Profile, Site, Web, pages, refused, taken_apart};
+use crate::{Profile, Site, Web, decode_token, error_pages, pages};
 
 pub(crate) async fn page(
     web: Web,
@@ -24,7 +24,7 @@ pub(crate) async fn page(
 ) -> Result<Markup, Refusal> {
     let has_changed = query.as_deref() == Some("changed");
     let notice =
-        has_changed.then_some("Your password was changed, and all other devices logged out.");
+        has_changed.then_some("Your password was changed. All other devices were logged out.");
     shown(&web, &site, &session, &request, (notice, None)).await
 }
 
@@ -43,7 +43,7 @@ async fn shown(
         sessions: &sessions,
         own,
         events: &site.events.of(id),
-        token: &taken_apart::token(token.as_ref().map_or("", |token| token.expose())),
+        token: &decode_token::markup(token.as_ref().map_or("", |token| token.expose())),
         kill: &format!(
             "UPDATE relatch_users\nSET token_version = token_version + 1\nWHERE id = '{id}';"
         ),
@@ -62,7 +62,7 @@ pub(crate) async fn log_out(
     request: Parts,
     Form(Device { session }): Form<Device>,
 ) -> Result<Redirect, Refusal> {
-    let device = session.parse().map_err(|_| Refusal::BadRequest("no session's id".into()))?;
+    let device = session.parse().map_err(|_| Refusal::BadRequest("not a session id".into()))?;
     web.log_out_device(&request, device).await?;
     Ok(Redirect::to("/devices"))
 }
@@ -83,9 +83,9 @@ pub(crate) async fn log_out_others(
         Ok(grant) => return Ok((grant, Redirect::to("/devices")).into_response()),
         Err(refusal) => refusal,
     };
-    let Some(alert) = refused::on_form(&refusal) else { return Err(refusal) };
+    let Some(alert) = error_pages::on_form(&refusal) else { return Err(refusal) };
     let page = shown(&web, &site, &session, &request, (None, Some(&alert))).await?;
-    Ok(refused::in_place_of(&refusal.into_response(), page))
+    Ok(error_pages::in_place_of(&refusal.into_response(), page))
 }
 
 pub(crate) async fn log_out_everywhere(web: Web, request: Parts) -> Result<Response, Refusal> {

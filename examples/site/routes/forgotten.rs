@@ -1,4 +1,4 @@
-//! A forgotten password: a link that works once.
+//! Password reset by a link that works once.
 
 use axum::{
     Form,
@@ -14,7 +14,7 @@ use relatch::{
 use serde::Deserialize;
 
 use super::account::{UNFIT, normal, unfit};
-use crate::{Site, Web, pages, refused};
+use crate::{Site, Web, error_pages, pages};
 
 pub(crate) async fn page() -> Markup {
     pages::forgotten("", None, None)
@@ -25,7 +25,7 @@ pub(crate) struct Forgotten {
     name: String,
 }
 
-/// Answers the same whether or not there is such a user, and as fast.
+/// Responds in the same way and in the same time whether or not the user exists.
 pub(crate) async fn send_link(
     web: Web,
     State(site): State<Site>,
@@ -34,7 +34,7 @@ pub(crate) async fn send_link(
 ) -> Response {
     let name = normal(&name);
     if let Err(refusal) = web.admit(&request, &name) {
-        return refused::again(refusal, |alert| pages::forgotten(&name, None, Some(alert)));
+        return error_pages::again(refusal, |alert| pages::forgotten(&name, None, Some(alert)));
     }
     let notice = "If there is such a user, a link was printed to the console.";
     let page = pages::forgotten("", Some(notice), None);
@@ -58,7 +58,7 @@ pub(crate) struct Link {
     token: String,
 }
 
-/// What looks at links before people do uses none up.
+/// Shows the form. It does not use up the link, because mail scanners open links too.
 pub(crate) async fn reset_page(
     web: Web,
     Query(Link { token }): Query<Link>,
@@ -86,12 +86,12 @@ pub(crate) async fn reset(
     let link = Token::<PasswordReset>::new(&*token);
     match web.service().one_time(link).set_password(&new).consume().await {
         Ok(_) => Ok(Redirect::to("/login?reset").into_response()),
-        Err(error @ ServiceError::Password(_)) => Ok(refused::again(web.refusal(error), form)),
+        Err(error @ ServiceError::Password(_)) => Ok(error_pages::again(web.refusal(error), form)),
         Err(error) => dead(web.refusal(error)),
     }
 }
 
-/// Of a refusal of the link, a page that does not speak of a login.
+/// The page for a link that is refused. The default page would speak of a login.
 fn dead(refusal: Refusal) -> Result<Response, Refusal> {
     match refusal.is_logged_out() {
         true => {

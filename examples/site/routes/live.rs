@@ -1,4 +1,4 @@
-//! Connections that stay open, and end with their session.
+//! Live connections that end when their session ends: server-sent events and a WebSocket.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -20,19 +20,19 @@ use crate::{Profile, Site};
 
 type LiveSession = relatch::axum::LiveSession<Profile>;
 
-/// Server-sent events: that the session is alive, and then nothing until it is over.
+/// Server-sent events: `alive` at the start, and `over` when the session ends.
 pub(crate) async fn events(
     State(Site { mut running, .. }): State<Site>,
     LiveSession { guard, .. }: LiveSession,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let alive = async { Event::default().event("alive").data("alive") };
-    let over = guard.map(|ended| Event::default().event("over").data(told(ended).0));
+    let over = guard.map(|ended| Event::default().event("over").data(close_reason(ended).0));
     let stopped = async move { running.changed().await };
     let events = stream::once(alive).chain(stream::once(over)).take_until(stopped);
     Sse::new(events.map(Ok)).keep_alive(KeepAlive::default())
 }
 
-/// A WebSocket that says the same again.
+/// A WebSocket that echoes each message.
 pub(crate) async fn socket(
     State(Site { running, .. }): State<Site>,
     LiveSession { guard, .. }: LiveSession,
@@ -42,29 +42,29 @@ pub(crate) async fn socket(
 }
 
 async fn serve(mut socket: WebSocket, guard: LiveGuard, mut running: watch::Receiver<()>) {
-    // The guard races all of the work, or a client that does not read would hold it up.
+    // Race the guard against all of the work: a client that does not read must not delay it.
     let (reason, code) = tokio::select! {
         () = echo(&mut socket) => return,
-        ended = guard => told(ended),
+        ended = guard => close_reason(ended),
         _ = running.changed() => ("stopping", 1001),
     };
     let close = CloseFrame { code, reason: reason.into() };
     let close = socket.send(Message::Close(Some(close)));
-    // Nor does one that does not read keep the connection open.
+    // A client that does not read must not keep the connection open either.
     drop(timeout(Duration::from_secs(5), close).await);
 }
 
 async fn echo(socket: &mut WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
-        let is_said = matches!(message, Message::Text(_) | Message::Binary(_));
-        if is_said && socket.send(message).await.is_err() {
+        let is_data = matches!(message, Message::Text(_) | Message::Binary(_));
+        if is_data && socket.send(message).await.is_err() {
             return;
         }
     }
 }
 
-/// What the client is told, as text and as the code that a WebSocket is closed with.
-const fn told(ended: Ended) -> (&'static str, u16) {
+/// The text and the WebSocket close code that the client receives.
+const fn close_reason(ended: Ended) -> (&'static str, u16) {
     match ended {
         Ended::Expired => ("expired", 3001),
         Ended::Revoked(_) => ("revoked", 3000),

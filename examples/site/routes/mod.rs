@@ -1,4 +1,4 @@
-//! The routes.
+//! The routes of the site: HTML pages, and JSON for programs.
 
 mod account;
 mod devices;
@@ -25,24 +25,25 @@ use relatch::{
 };
 use serde_json::{Value, json};
 
-use crate::{Profile, Site, Web, pages, refused};
+use crate::{Profile, Site, Web, error_pages, pages};
 
 pub(crate) fn routes(site: Site, web: &Web) -> Router {
     Router::new()
-        .merge(for_people())
-        .merge(for_programs())
+        .merge(html_routes())
+        .merge(api_routes())
         .with_state(site)
         .layer(DefaultBodyLimit::max(16 * 1024))
         .layer(middleware::map_response(with_headers))
         .layer(web.layer())
 }
 
-fn for_people() -> Router<Site> {
+/// Pages for browsers. Refusals are HTML pages.
+fn html_routes() -> Router<Site> {
     Router::new()
         .route("/", get(welcome))
         .route("/signup", get(account::sign_up_page).post(account::sign_up))
         .route("/login", get(account::log_in_page).post(account::log_in))
-        // The refresh token comes under `/auth` alone, and there it is logged out as well.
+        // The browser sends the refresh token only to paths under `/auth`, so log out there.
         .route("/logout", post(async || Redirect::temporary("/auth/leave")))
         .route("/auth/leave", post(account::log_out))
         .route("/auth/resume", get(endpoints::resume))
@@ -56,11 +57,11 @@ fn for_people() -> Router<Site> {
         .route("/forgotten", get(forgotten::page).post(forgotten::send_link))
         .route("/reset", get(forgotten::reset_page).post(forgotten::reset))
         .fallback(async || StatusCode::NOT_FOUND)
-        .layer(middleware::from_fn(refused::layer))
+        .layer(middleware::from_fn(error_pages::layer))
 }
 
-/// Refusals are the library's JSON.
-fn for_programs() -> Router<Site> {
+/// Endpoints for programs. Refusals are the library's JSON.
+fn api_routes() -> Router<Site> {
     Router::new()
         .route("/events", get(live::events))
         .route("/ws", get(live::socket))

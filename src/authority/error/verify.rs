@@ -7,24 +7,23 @@ use crate::{
     user::RecordError,
 };
 
-/// Why a verification gave no session.
+/// Why a token could not be verified.
 ///
-/// Only [`Rejected`](Self::Rejected) says something of the token (401 on the web). The other two
-/// are neither "invalid" nor "valid": the server could not tell (503, 500), and the client should
-/// keep its token.
+/// Only [`Rejected`](Self::Rejected) says something about the token (401 on the web). With the
+/// other two, the server could not check the token (503, 500), and the client should keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError<E = Infallible> {
     /// The token is not accepted.
     Rejected(Rejection),
-    /// The lookup failed: its own error.
+    /// The lookup failed with this error.
     Lookup(E),
-    /// The record that the lookup returned is not fit to be used.
+    /// The record that the lookup returned cannot be used.
     Record(RecordError),
 }
 
 impl<E> VerifyError<E> {
-    /// The reason, if it is a rejection.
+    /// The reason, if the token was rejected.
     #[must_use]
     pub const fn reason(&self) -> Option<Reason> {
         match self {
@@ -33,7 +32,7 @@ impl<E> VerifyError<E> {
         }
     }
 
-    /// Turns the lookup's error into another one, and leaves the rest as it is.
+    /// Converts the lookup's error; the other variants stay the same.
     pub fn map_lookup<F>(self, map: impl FnOnce(E) -> F) -> VerifyError<F> {
         match self {
             Self::Rejected(rejection) => VerifyError::Rejected(rejection),

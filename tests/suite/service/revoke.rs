@@ -155,7 +155,7 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
 
 /// It would be a lie to say of a living token that it is revoked.
 async fn a_plain_token_of_before_has_no_session_either<B: Backend>(db: B) {
-    use jsonwebtoken::{EncodingKey, Header, encode};
+    use jsonwebtoken10::{EncodingKey, Header, encode};
     let world = World::new(db).await;
     let version = world.columns(ALICE).await.version.unwrap_or(0);
     let secret = b"the secret of before";

@@ -1,5 +1,5 @@
-//! What people are shown of a refusal: of one that the library made a response of, wherever it came
-//! up, a page takes the place.
+//! Error pages: a layer that replaces the library's JSON refusals with HTML, whichever handler or
+//! extractor returned them.
 
 use axum::{
     extract::Request,
@@ -14,16 +14,16 @@ use axum::{
 use maud::Markup;
 use relatch::{Reason, axum::Refusal, password::PasswordError, service::ServiceError};
 
-use crate::{Web, pages, taken_apart};
+use crate::{Web, decode_token, pages};
 
-/// The layer of all that people are shown.
+/// The layer around all HTML routes.
 pub(crate) async fn layer(web: Web, request: Request, next: Next) -> Response {
     let (request, body) = request.into_parts();
     let head = request.clone();
     let response = next.run(Request::from_parts(request, body)).await;
     match Refusal::of(&response) {
         Some(refusal) => page(&web, &head, refusal, &response),
-        // Axum's own, such as of a form with a field missing.
+        // An error of axum itself, such as a missing form field.
         None if is_bare(&response) => in_place_of(&response, error(response.status())),
         None => response,
     }
@@ -34,16 +34,16 @@ fn page(web: &Web, request: &Parts, refusal: &Refusal, response: &Response) -> R
         (Refusal::NoToken, _) | (_, Some(Reason::Expired)) => {
             let to = match request.method {
                 Method::GET => request.uri.path(),
-                // What was sent is lost, and can be sent again.
+                // The form data is lost; the user can send the form again.
                 _ => "/devices",
             };
             Redirect::to(&format!("/auth/resume?to={to}")).into_response()
         }
         (_, Some(reason)) => {
             let token = web.access_token(request).ok().flatten();
-            let token = token.map(|token| taken_apart::token(token.expose()));
+            let token = token.map(|token| decode_token::markup(token.expose()));
             let page = pages::logged_out(reason.as_str(), in_words(reason), token.as_ref());
-            // The cookies stay: another page may have been given fresh ones meanwhile.
+            // Keep the cookies: another tab may have received new ones in the meantime.
             in_place_of(response, page)
         }
         (Refusal::StepUp { .. }, _) => {
@@ -53,7 +53,7 @@ fn page(web: &Web, request: &Parts, refusal: &Refusal, response: &Response) -> R
     }
 }
 
-/// What is told on the form that was sent, if the form can be sent once more.
+/// The message to show above the form, if the user can correct it and send it again.
 pub(crate) fn on_form(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::TooManyAttempts { retry_after } => {
@@ -69,7 +69,7 @@ pub(crate) fn on_form(refusal: &Refusal) -> Option<String> {
     }
 }
 
-/// The form once more, with what was wrong.
+/// The form again, with the error message.
 pub(crate) fn again(refusal: Refusal, form: impl FnOnce(&str) -> Markup) -> Response {
     match on_form(&refusal) {
         Some(alert) => in_place_of(&refusal.into_response(), form(&alert)),
@@ -77,7 +77,7 @@ pub(crate) fn again(refusal: Refusal, form: impl FnOnce(&str) -> Markup) -> Resp
     }
 }
 
-/// A page with the status and the headers of another answer.
+/// A page with the status and headers of another response.
 pub(crate) fn in_place_of(response: &Response, page: Markup) -> Response {
     let mut headers = response.headers().clone();
     headers.remove(CONTENT_TYPE);
@@ -87,47 +87,50 @@ pub(crate) fn in_place_of(response: &Response, page: Markup) -> Response {
 
 fn error(status: StatusCode) -> Markup {
     let (title, text) = match status {
-        StatusCode::FORBIDDEN => {
-            ("Nothing was done", "This request did not come from a page of this site.")
-        }
-        StatusCode::NOT_FOUND => ("No such page", "This address leads nowhere."),
-        StatusCode::SERVICE_UNAVAILABLE => (
-            "One moment",
-            "The database does not answer just now. You are still logged in: try again soon.",
+        StatusCode::FORBIDDEN => (
+            "Request refused",
+            "This request did not come from a page of this site. Nothing was changed.",
         ),
-        _ if status.is_server_error() => ("Something went wrong", "The server's log says more."),
-        _ => ("That did not work", "The server could not make sense of the request."),
+        StatusCode::NOT_FOUND => ("Page not found", "There is no page at this address."),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "Temporarily unavailable",
+            "The database does not respond. You are still logged in. Try again in a moment.",
+        ),
+        _ if status.is_server_error() => ("Internal error", "The server's log has the details."),
+        _ => ("Invalid request", "The server could not read this request."),
     };
     pages::error(title, text)
 }
 
-/// A real site tells nobody.
+/// Explains the reason. A production site must not show it.
 const fn in_words(reason: Reason) -> &'static str {
     match reason {
         Reason::SessionEnded => "This device was logged out, here or from another one.",
-        Reason::SessionExpired => "This device was not used for too long.",
+        Reason::SessionExpired => {
+            "This device was not used for a long time, and its session expired."
+        }
         Reason::RevokedByVersion => {
-            "All devices were logged out: everywhere, all others, or by a new password. The version \
-             in the token is no longer the one in the database."
+            "All devices were logged out: by “Log out everywhere”, by “Log out all others”, or by a new \
+             password. The version in the token is older than the one in the database."
         }
         Reason::AheadOfRecord | Reason::SessionAhead => {
             "The token is newer than the database, which was restored from a backup."
         }
         Reason::BadSignature => {
-            "The signature is wrong. It is made with a key that is derived from the stored password \
-             hash: either that was changed behind the site's back, or the token was tampered with."
+            "The signature is wrong. Its key is derived from the stored password hash: either the hash \
+             was changed directly in the database, or the token was modified."
         }
-        Reason::UnknownUser => "The account does not exist any more.",
+        Reason::UnknownUser => "The account no longer exists.",
         Reason::InactiveUser => "The account is disabled.",
         Reason::Forged => {
-            "The token was not issued by this server for this user and this expiry. That was found out \
-             without a look into the database."
+            "This server did not issue the token for this user and this expiry. It rejected the token \
+             without a database query."
         }
-        _ => "This is no token that this site takes.",
+        _ => "This site does not accept this token.",
     }
 }
 
-/// Whether this is an error, and no page.
+/// Whether this is an error response without an HTML page.
 fn is_bare(response: &Response) -> bool {
     let status = response.status();
     let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
