@@ -1,17 +1,16 @@
-//! Counters: what a revocation moves.
+//! Counters: a revocation increases one of them.
 
 use time::OffsetDateTime;
 
 use crate::user::RecordError;
 
-/// A counter that only grows: a user's version, a lane, an epoch.
+/// A counter that only increases: a user's version, a lane or an epoch.
 ///
-/// It has the range of the database column that holds it, a signed 64-bit integer. A negative
-/// value is carried as it was read and refused with a [`RecordError`](crate::RecordError) where
-/// the counter is used. `NULL` is the initial value, 0, so that a column added to a live table
-/// needs no back-fill. Let the column be a `BIGINT`: [`next`](Self::next) gives milliseconds, which
-/// 32 bits do not hold. There is no conversion from `u64`, half of whose range a `BIGINT` cannot
-/// hold either.
+/// It has the range of its database column, a signed 64-bit integer. It can hold a negative value
+/// as read; using that value gives a [`RecordError`](crate::RecordError). `NULL` is the initial
+/// value, 0, so a column added to an existing table needs no back-fill. Use a `BIGINT` column:
+/// [`next`](Self::next) returns milliseconds, which do not fit in 32 bits. There is no conversion
+/// from `u64`, because a `BIGINT` cannot hold half of its range.
 ///
 /// # Example
 ///
@@ -30,17 +29,17 @@ impl Counter {
     /// The value before the first change: 0.
     pub const INITIAL: Self = Self(0);
 
-    /// The value that follows: `max(self + 1, now in milliseconds)`.
+    /// The next value: `max(self + 1, now in milliseconds)`.
     ///
-    /// Taking the time into account keeps a re-created user, or a restored backup, from repeating
-    /// a value that was handed out before. `None` only where the range of `i64` is used up.
+    /// Because of the time, a re-created user or a restored backup does not repeat an earlier
+    /// value. `None` only at the end of the range of `i64`.
     #[must_use]
     pub fn next(self, now: OffsetDateTime) -> Option<Self> {
         let now_ms = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).ok()?;
         Some(Self(self.0.checked_add(1)?.max(now_ms)))
     }
 
-    /// [`next`](Self::next) of a value that may be used.
+    /// [`next`](Self::next), or an error for a negative or exhausted counter.
     pub(crate) fn following(self, now: OffsetDateTime) -> Result<Self, RecordError> {
         self.checked().ok_or(RecordError::NegativeCounter)?;
         self.next(now).ok_or(RecordError::Exhausted)
@@ -52,7 +51,7 @@ impl Counter {
         self.0
     }
 
-    /// The value as the derivation takes it, or `None` if it is negative.
+    /// The value for the derivation; `None` if it is negative.
     pub(crate) fn checked(self) -> Option<u64> {
         u64::try_from(self.0).ok()
     }
@@ -88,7 +87,7 @@ impl<T: Into<Counter>> From<Option<T>> for Counter {
     }
 }
 
-/// The greatest counter that is taken.
+/// The greatest accepted counter.
 pub(crate) const MAX_COUNT: u64 = i64::MAX.cast_unsigned();
 
 #[cfg(test)]
