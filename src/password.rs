@@ -1,6 +1,6 @@
-//! Password hashing with argon2id (RFC 9106), at OWASP's parameters or stronger ones.
+//! Password hashing with argon2id (RFC 9106), with OWASP's parameters or stronger ones.
 //!
-//! What is stored is a PHC string; bind it whole with
+//! The hash is stored as a PHC string. Bind tokens to the whole string with
 //! [`Binding::password_hash`](crate::Binding::password_hash).
 //!
 //! # Example
@@ -12,8 +12,8 @@
 //! let hasher = PasswordHasher::new();
 //! let stored = hasher.hash("correct horse battery staple")?;
 //!
-//! // At login, with the hash of the user of that name, or `None` if there is no such user: both
-//! // cost the same.
+//! // At login: the stored hash of the user of that name, or `None` if there is no such user. Both
+//! // take the same time.
 //! let matched = hasher.verify("correct horse battery staple", Some(&stored))?;
 //! assert!(matched.is_some_and(|matched| !matched.needs_rehash()));
 //! assert!(hasher.verify("wrong", Some(&stored))?.is_none());
@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! A login that makes the hash stronger logs nobody out, if what tokens were bound to is
-//! [`Carried`](crate::Carried) over:
+//! A login can replace the hash by a stronger one without logging out the user's devices, if it
+//! stores a [`Carried`](crate::Carried) credential with it:
 //!
 //! ```
 //! use std::error::Error;
@@ -33,13 +33,13 @@
 //! enum Check {
 //!     Wrong,
 //!     Right,
-//!     /// Right, and this is to be stored:
+//!     /// Right, and the application must store this:
 //!     /// `UPDATE … SET password_hash = :new, carried = :carried WHERE password_hash = :old`, so
-//!     /// that a password that was changed meanwhile is not overwritten.
+//!     /// that it does not overwrite a password that was changed in the meantime.
 //!     Rehashed(String, Carried),
 //! }
 //!
-//! /// `carried` is what the record has of an earlier one.
+//! /// `carried` is the carried credential in the record, if it has one.
 //! fn check(
 //!     hasher: &PasswordHasher,
 //!     password: &str,
@@ -59,15 +59,15 @@
 //! }
 //! ```
 //!
-//! Issue the token for the record whose password was verified, never for one that is read again.
+//! Issue the token for the record whose password was verified. Never read the record again first.
 //!
-//! Hashing takes tens of milliseconds and tens of megabytes: in an async application, run it on a
-//! thread of its own (`spawn_blocking`) and bound how many run at once. Make one hasher and clone
-//! it: its clones share its memory, which is kept from one hash to the next. With a new hasher each
-//! time, the allocator may hold many times as much as is in use (glibc does).
+//! Hashing takes tens of milliseconds and tens of megabytes. In an async application, run it on a
+//! blocking thread (`spawn_blocking`) and limit how many hashes run at once. Make one hasher and
+//! clone it: the clones share its memory, which is reused from one hash to the next. With a new
+//! hasher for each hash, the allocator may hold many times the memory in use (glibc does).
 //!
-//! Without optimisation it takes over ten times as long; for debug builds, put this into the
-//! application's `Cargo.toml`:
+//! Without optimisation, hashing takes more than ten times as long. For debug builds, add this to
+//! the application's `Cargo.toml`:
 //!
 //! ```toml
 //! [profile.dev.package.argon2]
@@ -94,7 +94,7 @@ use crate::environment::{Entropy, EntropyError, SystemEntropy};
 /// Hashes and verifies passwords.
 ///
 /// It keeps the memory of as many hashes as it ran at once, each up to 46 MiB, and shares it with
-/// its clones; it is freed with the last of them.
+/// its clones. The memory is freed when the last clone is dropped.
 #[derive(Clone)]
 pub struct PasswordHasher {
     params: Params,
@@ -102,7 +102,7 @@ pub struct PasswordHasher {
     memory: Arc<Memory>,
 }
 
-/// The longest password that is hashed, in bytes; a longer one matches nothing.
+/// The greatest length of a password, in bytes. A longer password matches no hash.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// OWASP's equivalent minimum settings for argon2id: memory in KiB, iterations. Source: OWASP
@@ -110,25 +110,25 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 const OWASP_MINIMA: [(u32, u32); 5] =
     [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
-/// What a hash may cost at the most: memory in KiB, that times iterations, and lanes. Whoever can
-/// write the users' table must not be able to take the server down with one login.
+/// The greatest cost of a stored hash: memory in KiB, memory times iterations, and lanes. An
+/// attacker who can write the users' table must not be able to exhaust the server with one login.
 const MAX_COST: (u32, u64, u32) = (1 << 20, 1 << 22, 64);
 
-/// The largest memory that is kept for the next hash, in blocks of 1 KiB: that of OWASP's largest
-/// minimum. What is larger, allocators give back to the system (glibc, from 32 MiB).
+/// The largest memory that is kept for the next hash, in blocks of 1 KiB: the memory of OWASP's
+/// largest minimum. Allocators return larger memory to the system (glibc: from 32 MiB).
 const KEPT_BLOCKS: usize = 47_104;
 
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
 impl PasswordHasher {
-    /// With OWASP's minimum: 19 MiB, 2 iterations, 1 lane.
+    /// A hasher with OWASP's minimum cost: 19 MiB, 2 iterations, 1 lane.
     #[must_use]
     pub fn new() -> Self {
         Self::with_params(Params::DEFAULT)
     }
 
-    /// With another cost: memory in KiB, iterations, and lanes of parallelism.
+    /// A hasher with another cost: memory in KiB, iterations, and lanes of parallelism.
     ///
     /// # Errors
     ///
@@ -144,19 +144,19 @@ impl PasswordHasher {
         }
     }
 
-    /// Takes salts from another source of randomness than the operating system's.
+    /// Sets the source of randomness for salts; the operating system's by default.
     #[must_use]
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.entropy = Arc::new(entropy);
         self
     }
 
-    /// Hashes a password, with a new random salt, into the PHC string to be stored.
+    /// Hashes a password with a new random salt and returns the PHC string to store.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Length`] for an empty password or one above [`MAX_PASSWORD_BYTES`], and
-    /// those of the system ([`PasswordError::Entropy`], [`PasswordError::Memory`]).
+    /// [`PasswordError::Length`] if the password is empty or longer than [`MAX_PASSWORD_BYTES`];
+    /// [`PasswordError::Entropy`] or [`PasswordError::Memory`] if the system fails.
     pub fn hash(&self, password: &str) -> Result<String, PasswordError> {
         if !is_hashable(password) {
             return Err(PasswordError::Length);
@@ -176,16 +176,16 @@ impl PasswordHasher {
 
     /// Verifies a password against the stored hash: `None` if it does not match.
     ///
-    /// Argon2 hashes of all kinds and parameters are taken. Give `None` for the hash if there is no
-    /// such user: the answer is then `None` too, at the cost of a hash with this hasher's
-    /// parameters, so that names cannot be told by the time it takes. Give `None` as well for a
-    /// user who has no password. (Hashes with other parameters take another time, until each is
-    /// rehashed at its user's next login.)
+    /// It accepts argon2 hashes of all variants and parameters. Pass `None` as the hash if there is
+    /// no such user: the result is then `None` after the time of one hash with this hasher's
+    /// parameters, so that the time does not show which names exist. Pass `None` also for a user
+    /// who has no password. (Hashes with other parameters take another time, until the next login
+    /// of their user rehashes them.)
     ///
     /// # Errors
     ///
-    /// [`PasswordError::UnsupportedHash`] if the stored text is not an argon2 PHC string or asks
-    /// for an absurd cost, and [`PasswordError::Memory`].
+    /// [`PasswordError::UnsupportedHash`] if the stored text is not an argon2 PHC string or its
+    /// cost is above the bounds, and [`PasswordError::Memory`].
     pub fn verify(
         &self,
         password: &str,
@@ -207,12 +207,12 @@ impl PasswordHasher {
         Ok(Some(PasswordMatch { needs_rehash: !self.would_make(&stored) }))
     }
 
-    /// Whether a stored hash is other than what [`hash`](Self::hash) would make today: another
+    /// Whether a stored hash differs from what [`hash`](Self::hash) makes now: it has another
     /// variant, version or cost, or a shorter salt or output.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::UnsupportedHash`], as [`verify`](Self::verify).
+    /// [`PasswordError::UnsupportedHash`], as for [`verify`](Self::verify).
     pub fn needs_rehash(&self, stored: &str) -> Result<bool, PasswordError> {
         let stored = StoredHash::parse(stored).ok_or(PasswordError::UnsupportedHash)?;
         Ok(!self.would_make(&stored))
@@ -268,7 +268,7 @@ impl fmt::Debug for PasswordHasher {
     }
 }
 
-/// The password matched.
+/// The result of a password that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct PasswordMatch {
@@ -276,16 +276,17 @@ pub struct PasswordMatch {
 }
 
 impl PasswordMatch {
-    /// Whether the stored hash is to be replaced by one with today's parameters. Store the new one
-    /// together with a [`Carried`](crate::Carried) credential, or everybody is logged out, and
-    /// only `WHERE password_hash = :old`, or a password changed meanwhile is overwritten.
+    /// Whether the stored hash should be replaced by one with the current parameters. Store the new
+    /// hash together with a [`Carried`](crate::Carried) credential; otherwise all devices of the
+    /// user are logged out. Store it only `WHERE password_hash = :old`; otherwise it can overwrite
+    /// a password that was changed in the meantime.
     #[must_use]
     pub const fn needs_rehash(self) -> bool {
         self.needs_rehash
     }
 }
 
-/// A stored PHC string, taken apart.
+/// A parsed PHC string.
 struct StoredHash {
     argon2: Argon2<'static>,
     is_argon2id_v19: bool,
@@ -297,7 +298,7 @@ impl StoredHash {
     fn parse(phc: &str) -> Option<Self> {
         let phc = PasswordHash::new(phc).ok()?;
         let algorithm = Algorithm::try_from(phc.algorithm.as_str()).ok()?;
-        // Strings of before version 19 do not name their version, which is 16.
+        // PHC strings older than version 19 omit the version, which is 16.
         let version = Version::try_from(phc.version.unwrap_or(16)).ok()?;
         let params = Params::try_from(&phc).ok().filter(is_affordable)?;
         Some(Self {
@@ -309,20 +310,20 @@ impl StoredHash {
     }
 }
 
-/// What hashes work in, handed from one to the next.
+/// A pool of working memory for hashes.
 ///
-/// An allocator asked for it each time may keep far more than is in use: glibc, eight to fourteen
-/// times as much per thread, for the slivers left by aligning each keep the freed ones apart.
+/// Allocating for each hash can hold far more memory than is in use: with glibc, eight to fourteen
+/// times as much per thread, because alignment leaves gaps that separate the freed blocks.
 #[derive(Default)]
 struct Memory(Mutex<Vec<Vec<Block>>>);
 
 impl Memory {
-    /// `None` if there is not enough.
+    /// Runs `work` with `len` blocks. `None` if there is not enough memory.
     fn lend<T>(&self, len: usize, work: impl FnOnce(&mut [Block]) -> T) -> Option<T> {
         let mut blocks = self.take(len)?;
         let used = &mut blocks[..len];
         let result = work(used);
-        // A guess at the password could be tried on them at a fraction of the hash's cost.
+        // With the used blocks an attacker could test guesses at a fraction of the hash's cost.
         used.iter_mut().zeroize();
         if blocks.len() <= KEPT_BLOCKS {
             self.kept().push(blocks);
@@ -330,8 +331,8 @@ impl Memory {
         Some(result)
     }
 
-    /// At least so many. Smaller ones that were kept make way, so that no more are kept than were
-    /// lent at once.
+    /// At least `len` blocks. A smaller kept allocation is dropped, so that the pool never keeps
+    /// more allocations than were in use at once.
     fn take(&self, len: usize) -> Option<Vec<Block>> {
         if len <= KEPT_BLOCKS
             && let Some(blocks) = self.kept().pop()
@@ -361,7 +362,7 @@ fn is_hashable(password: &str) -> bool {
     (1..=MAX_PASSWORD_BYTES).contains(&password.len())
 }
 
-/// Why a password could not be hashed or verified: never that it is wrong.
+/// Why a password could not be hashed or verified. A wrong password is not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PasswordError {
@@ -369,7 +370,7 @@ pub enum PasswordError {
     Length,
     /// The cost is below OWASP's minimum or above the bounds.
     Cost,
-    /// The stored text is not an argon2 PHC string, or asks for an absurd cost.
+    /// The stored text is not an argon2 PHC string, or its cost is above the bounds.
     UnsupportedHash,
     /// There is not enough memory.
     Memory,
