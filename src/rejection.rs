@@ -1,17 +1,17 @@
-//! Rejections: one text for the client, a reason for the log.
+//! Rejections of tokens: one text for the client, and a reason for the log.
 
 use std::{convert::Infallible, error, fmt};
 
 use crate::user::RecordError;
 
-/// A token was not accepted.
+/// The rejection of a token.
 ///
-/// To a client all rejections are one: the text is always `invalid token`. For a log there are
-/// the [`Reason`] and the [`Stage`] at which it was found.
+/// Its text is always `invalid token`, so clients see no difference between rejections. For logs it
+/// has the [`Reason`] and the [`Stage`] of verification.
 ///
 /// # Security
 ///
-/// Do not answer a client with the reason: it tells an attacker which part of a forgery to mend.
+/// Do not send the reason to a client: it shows an attacker which part of a forgery to correct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
     reason: Reason,
@@ -23,13 +23,13 @@ impl Rejection {
         Self { reason, stage }
     }
 
-    /// Why, for a log and for counters.
+    /// The reason, for logs and metrics.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// How far the token got.
+    /// The stage of verification that rejected the token.
     #[must_use]
     pub const fn stage(&self) -> Stage {
         self.stage
@@ -46,77 +46,76 @@ impl error::Error for Rejection {}
 
 /// Why a token was rejected.
 ///
-/// In key mode all that is found before the signature is checked, up to and including
-/// [`RevokedByLane`](Self::RevokedByLane), rests on what the token claims: true of a genuine
-/// token, but whoever holds one can provoke most of these with it.
+/// In key mode, all reasons found before the signature check, up to and including
+/// [`RevokedByLane`](Self::RevokedByLane), depend on unverified claims of the token. They are true
+/// of a genuine token, but anyone who has a genuine token can modify it to cause most of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Longer than the authority's cap.
+    /// The token is longer than the authority's limit.
     TooLong,
-    /// Not in the form in which relatch writes tokens.
+    /// The token is not in relatch's format.
     Malformed,
-    /// The header's `alg` is not the one that this authority issues under this `kid`.
+    /// The header's `alg` is not the algorithm that this authority uses with this `kid`.
     WrongAlgorithm,
-    /// The header's `kid` is of no key in the ring.
+    /// No key in the ring has the header's `kid`.
     UnknownKey,
-    /// The header's `kid` is of a key whose deadline has passed.
+    /// The deadline of the key with the header's `kid` has passed.
     RetiredKey,
-    /// The header's `typ` is of another purpose.
+    /// The header's `typ` belongs to another purpose.
     WrongType,
-    /// The guard (key mode) or the server's signature (stamp mode) is wrong: not a token that
-    /// this server issued for this user, expiry and purpose.
+    /// The guard (key mode) or the server's signature (stamp mode) is wrong: this server did not
+    /// issue the token for this user, expiry and purpose.
     Forged,
-    /// `exp` has come.
+    /// The time `exp` is reached.
     Expired,
-    /// `iat` is still to come: the clock of the machine that issued it is ahead of this one's.
+    /// `iat` is in the future: the clock of the issuing machine is ahead of this machine's.
     NotYetValid,
-    /// `iss` is not this authority.
+    /// `iss` is not this authority's issuer.
     WrongIssuer,
-    /// `aud` does not name this authority's audience.
+    /// `aud` does not contain this authority's audience.
     WrongAudience,
-    /// The lookup found nobody.
+    /// The lookup found no such user.
     UnknownUser,
-    /// The lookup returned another user than it was asked for.
+    /// The lookup returned another user than the requested one.
     UserMismatch,
     /// The user is not active.
     InactiveUser,
     /// The user's record has no credential: the password hash is empty.
     NoCredential,
-    /// The user's version has moved on.
+    /// The user's version is newer than the token's.
     RevokedByVersion,
-    /// The token's version is ahead of the record's: the record is stale, or was restored from a
+    /// The token's version is newer than the record's: the record is stale, or was restored from a
     /// backup.
     AheadOfRecord,
-    /// The user's counter for this purpose is another one: the token was used, or is void.
+    /// The user's counter for this purpose differs from the token's: the token was used or revoked.
     RevokedByLane,
-    /// Stamp mode: the credential, an epoch or the context is another one.
+    /// Stamp mode: the credential, an epoch or the context has changed.
     RevokedByStamp,
-    /// Key mode: the signature is wrong behind a valid guard. The context, the credential or an
-    /// epoch is another one, or the payload was tampered with; which of them cannot be told. Also a
-    /// plain token of before the adoption that is presented in a context.
+    /// Key mode: the signature is wrong although the guard is valid. The context, the credential or
+    /// an epoch has changed, or the payload was modified; the server cannot know which. Also a
+    /// plain token from before the adoption that is presented in a context.
     BadSignature,
-    /// The token's session is over: logged out, evicted by a login, or ended by the reuse of a
+    /// The token's session has ended: logged out, evicted by a login, or ended by the reuse of a
     /// refresh token.
     SessionEnded,
-    /// The token's session is over by the policy's idle or absolute lifetime.
+    /// The token's session is past the policy's idle or absolute lifetime.
     SessionExpired,
-    /// The token's session is one that the record does not have yet: the record is stale, lost or
+    /// The token's session is newer than the record's sessions: the record is stale, was lost, or
     /// was restored from a backup.
     SessionAhead,
-    /// The token's session is in a slot beyond the policy's number of sessions.
+    /// The slot of the token's session is beyond the policy's number of sessions.
     SlotOutOfRange,
-    /// The refresh token had been used up before, and what the policy says was ended.
+    /// The refresh token was used before. The session, or all sessions, ended as the policy says.
     RefreshReused,
-    /// The refresh token is one that the record has not come to yet: the record was restored from
+    /// The refresh token's sequence number is newer than the record's: the record was restored from
     /// a backup.
     RefreshAhead,
-    /// The session was refreshed as often as 63 bits can count.
+    /// The session's sequence number is at the end of its range of 63 bits.
     SequenceExhausted,
-    /// A genuine token, whose claims of the application's own do not deserialise into the type
-    /// that was asked for.
+    /// The token is genuine, but its private claims do not deserialise into the requested type.
     ApplicationClaims,
-    /// A plain token of before the adoption, after the adoption's deadline.
+    /// A plain token from before the adoption, presented after the adoption's deadline.
     AdoptionOver,
 }
 
@@ -164,12 +163,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// How far a token got before it was rejected, in the order of verification. Shape and header are
-/// one step: the header, which is only compared, is judged before the other parts are decoded.
+/// The stages of verification, in order. Shape and header are one step: the header is compared
+/// before the other parts are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// The cap on its length.
+    /// The limit of the token's length.
     Length,
     /// Three parts of canonical base64url.
     Shape,
@@ -179,15 +178,15 @@ pub enum Stage {
     Claims,
     /// The guard, or the server's signature.
     Guard,
-    /// Expiry, issuer and audience. All that comes before the lookup ends here.
+    /// Expiry, issuer and audience: the last check before the lookup.
     Validity,
     /// The user's record.
     Lookup,
-    /// What binds the token to the record, and the signature in key mode.
+    /// The token's binding to the record, and in key mode the signature.
     Binding,
-    /// The user's session that the token is of.
+    /// The token's session, in the user's sessions table.
     Session,
-    /// The application's own claims.
+    /// The private claims of the application.
     Application,
 }
 
@@ -216,24 +215,23 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why a verification gave no session.
+/// Why a token could not be verified.
 ///
-/// Only [`Rejected`](Self::Rejected) says something of the token (401 on the web). The other two
-/// are neither "invalid" nor "valid": the server could not tell (503, 500), and the client should
-/// keep its token.
+/// Only [`Rejected`](Self::Rejected) says something about the token (401 on the web). With the
+/// other two, the server could not check the token (503, 500), and the client should keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError<E = Infallible> {
     /// The token is not accepted.
     Rejected(Rejection),
-    /// The lookup failed: its own error.
+    /// The lookup failed with this error.
     Lookup(E),
-    /// The record that the lookup returned is not fit to be used.
+    /// The record that the lookup returned cannot be used.
     Record(RecordError),
 }
 
 impl<E> VerifyError<E> {
-    /// The reason, if it is a rejection.
+    /// The reason, if the token was rejected.
     #[must_use]
     pub const fn reason(&self) -> Option<Reason> {
         match self {
@@ -242,7 +240,7 @@ impl<E> VerifyError<E> {
         }
     }
 
-    /// Turns the lookup's error into another one, and leaves the rest as it is.
+    /// Converts the lookup's error; the other variants stay the same.
     pub fn map_lookup<F>(self, map: impl FnOnce(E) -> F) -> VerifyError<F> {
         match self {
             Self::Rejected(rejection) => VerifyError::Rejected(rejection),
