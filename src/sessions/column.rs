@@ -1,4 +1,4 @@
-//! The table as text: one line of JSON in one canonical form.
+//! The text of the sessions table: one line of JSON in one canonical form.
 //!
 //! ```json
 //! {"format":1,"generation":1800000000000,"sessions":[
@@ -6,8 +6,8 @@
 //!    "started_at":1800000000,"last_seen":1800006300,"label":"Firefox on Linux"}]}
 //! ```
 //!
-//! (without the white space). Only that form is read back, so that the text of a table that was
-//! read is the text that was stored, and a compare-and-set can rely on it.
+//! (without the white space). Only this form is read, so the text of a table that was read is the
+//! text that was stored, and a compare-and-set can rely on it.
 
 use std::{error, fmt};
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{Label, MAX_LABEL_BYTES, MAX_SLOTS, SessionTable, Slot};
 use crate::token::claims::registered::MAX_NUMERIC_DATE;
 
-/// Longer text is not even looked at for its format.
+/// The greatest length of text that is searched for its format number.
 const MAX_EXPLAINED_BYTES: usize = 1 << 20;
 
 /// The number of this format.
@@ -42,12 +42,12 @@ struct Session {
 }
 
 impl SessionTable {
-    /// The greatest length of [`to_column`](Self::to_column)'s text, in bytes, for a policy of
-    /// `max_sessions`: 4,235 for the default of 16, 320 for one, 16,763 for 64. Usual tables take
-    /// about half of that for each session in them.
+    /// The greatest length of [`to_column`](Self::to_column)'s text, in bytes, for a policy with
+    /// `max_sessions`: 4,235 for the default of 16, 320 for one, 16,763 for 64. A typical table
+    /// takes about half of that per session.
     #[must_use]
     pub const fn max_bytes(max_sessions: u32) -> usize {
-        // Each number at its longest, and a label of nothing but quotes.
+        // The longest numbers, and a label that consists of quotes.
         const FRAME: usize = r#"{"format":1,"generation":9223372036854775807,"sessions":[]}"#.len();
         const EACH: usize = r#"{"slot":63,"generation":9223372036854775807,"seq":9223372036854775807,"started_at":253402300799,"last_seen":253402300799,"label":""}"#
             .len()
@@ -55,23 +55,23 @@ impl SessionTable {
         FRAME + max_sessions as usize * (EACH + 1)
     }
 
-    /// Reads the column: text that [`to_column`](Self::to_column) gave, or `NULL` for a user who
+    /// Reads the column: text that [`to_column`](Self::to_column) wrote, or `NULL` for a user who
     /// never had a session.
     ///
     /// # Errors
     ///
-    /// [`TableError`] for every other text. Let it be a failure of the lookup: it says nothing of
-    /// the token that was presented, and storing another table in its place would lose what it
-    /// holds.
+    /// [`TableError`] for every other text. Treat it as a failure of the lookup: it says nothing
+    /// about the presented token, and storing another table in its place would lose the sessions in
+    /// it.
     pub fn from_column(column: Option<&str>) -> Result<Self, TableError> {
         column.map_or(Ok(Self::default()), Self::read)
     }
 
-    /// The text to store: one line of JSON, to be kept as text (`TEXT`, not `JSONB`). `None`, for
-    /// `NULL`, only as long as the user never had a session.
+    /// The text to store: one line of JSON, in a column of type `TEXT`, not `JSONB`. `None` means
+    /// `NULL`, only for a user who never had a session.
     ///
-    /// Of a table that was read this is what was read, byte for byte: what a compare-and-set
-    /// compares the column with.
+    /// For a table that was read, this is the text that was read, byte for byte. A compare-and-set
+    /// compares the column with it.
     #[must_use]
     pub fn to_column(&self) -> Option<String> {
         (self.generation > 0).then(|| self.write()).flatten()
@@ -108,7 +108,7 @@ impl SessionTable {
         }
     }
 
-    /// What the transitions keep true.
+    /// Whether the invariants of the transitions hold.
     fn is_sound(&self) -> bool {
         let times = 0..=i64::try_from(MAX_NUMERIC_DATE).unwrap_or(i64::MAX);
         let each = self.slots.iter().all(|slot| {
@@ -143,13 +143,13 @@ fn is_count(count: u64) -> bool {
     i64::try_from(count).is_ok()
 }
 
-/// A later format may have other members, so its number is looked for alone.
+/// Reads only the format number, because a later format may have other members.
 fn explain(text: &str) -> TableError {
     #[derive(Deserialize)]
     struct Numbered {
         format: u64,
     }
-    // A struct can also be read from an array of its members' values.
+    // serde also reads a struct from an array of its members' values.
     let is_object = text.trim_start().starts_with('{') && text.len() <= MAX_EXPLAINED_BYTES;
     if !is_object {
         return TableError::Malformed;
@@ -162,14 +162,13 @@ fn explain(text: &str) -> TableError {
     }
 }
 
-/// Why a column is not a table of sessions. Nobody is logged in by such a column, nor is it
-/// overwritten.
+/// Why a column is not a sessions table. Such a column lets no token in and is never overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TableError {
-    /// It is not in the form in which relatch writes it: damaged, or edited by hand.
+    /// The text is not in relatch's form: it is damaged, or was edited by hand.
     Malformed,
-    /// It is of another format: written by a later release.
+    /// The text has another format number: a later release wrote it.
     UnknownFormat,
 }
 
