@@ -1,4 +1,4 @@
-//! Events: what a security team wants to hear of.
+//! Security events of sessions.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 
 use crate::sessions::SessionId;
 
-/// Something about a refresh that is worth a log, an alarm or a message to the user, with what is
-/// known of it. It rests on a genuine token: nobody without one can cause an event.
+/// A security event at a refresh, worth a log entry, an alarm or a message to the user. It is
+/// always caused by a genuine token: nobody can cause an event without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionEvent {
     pub(crate) kind: EventKind,
@@ -29,55 +29,55 @@ impl SessionEvent {
         self.kind
     }
 
-    /// Whose session it is.
+    /// The id of the user whose session it is.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.user_id
     }
 
-    /// The session that the token names.
+    /// The session id in the token.
     #[must_use]
     pub const fn session_id(&self) -> SessionId {
         self.session_id
     }
 
-    /// The session's label, where the record still has the session.
+    /// The session's label, if the record still has the session.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// The `jti` of the token that was presented.
+    /// The `jti` of the presented token.
     #[must_use]
     pub fn token_id(&self) -> &str {
         &self.token_id
     }
 
-    /// The `seq` of the token that was presented.
+    /// The `seq` of the presented token.
     #[must_use]
     pub const fn presented_seq(&self) -> u64 {
         self.presented
     }
 
-    /// The `seq` in force at that time, where the record has the session.
+    /// The current `seq` of the session at that time, if the record has the session.
     #[must_use]
     pub const fn current_seq(&self) -> Option<u64> {
         self.current
     }
 
-    /// When the session was last refreshed, where the record has the session.
+    /// The time of the session's last refresh, if the record has the session.
     #[must_use]
     pub const fn last_seen(&self) -> Option<OffsetDateTime> {
         self.last_seen
     }
 
-    /// When it happened.
+    /// The time of the event.
     #[must_use]
     pub const fn at(&self) -> OffsetDateTime {
         self.at
     }
 
-    /// How many sessions it ended.
+    /// The number of sessions that ended.
     #[must_use]
     pub const fn ended_sessions(&self) -> usize {
         self.ended
@@ -103,19 +103,19 @@ impl fmt::Display for SessionEvent {
     }
 }
 
-/// What happened at a refresh.
+/// The kind of a [`SessionEvent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A refresh token was presented again within the grace. Mostly a lost response or two tabs at
-    /// once; again and again, two parties who share a session.
+    /// A refresh token was presented again within the grace period. The usual cause is a lost
+    /// response or two tabs at the same time; if it repeats, two parties share a session.
     GraceHit,
-    /// A refresh token was presented that had been used up: somebody has a copy. The session is
-    /// over, or all of the user's, by the policy.
+    /// A used refresh token was presented again: somebody has a copy. The session has ended, or all
+    /// sessions of the user have, as the policy says.
     Reuse,
-    /// A genuine refresh token is ahead of the record: the database was rolled back, or a replica
-    /// was read. No theft, and nothing was changed; see [`AuthorityBuilder::epoch`] for what to do
-    /// after restoring a backup.
+    /// A genuine refresh token is newer than the record: the database was rolled back, or a replica
+    /// was read. It is not a theft, and nothing was changed. See [`AuthorityBuilder::epoch`] for
+    /// what to do after restoring a backup.
     ///
     /// [`AuthorityBuilder::epoch`]: crate::AuthorityBuilder::epoch
     RolledBack,
