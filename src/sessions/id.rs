@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::counter::MAX_COUNT;
 
-/// Names one session of a user: the claim `sid` (OpenID Connect Front-Channel Logout §3), in the
-/// form `slot.generation`.
+/// The identifier of one session of a user: the claim `sid` (OpenID Connect Front-Channel Logout
+/// §3), in the form `slot.generation`.
 ///
-/// It is no secret: it goes into a page that lists a user's devices and comes back in the form
-/// that logs one out. Nor is it proof of anything.
+/// It is not secret: a page that lists the user's devices contains it, and the form that logs one
+/// out sends it back. It proves nothing.
 ///
 /// # Example
 ///
@@ -39,7 +39,7 @@ impl FromStr for SessionId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (slot, generation) = text.split_once('.').ok_or(SessionIdError)?;
-        // Only what it would print: no sign, no zero in front.
+        // Accept only the text that `Display` writes: no sign, no leading zero.
         let is_canonical = |number: &str| number == "0" || number.starts_with(|c| c > '0');
         if !is_canonical(slot) || !is_canonical(generation) {
             return Err(SessionIdError);
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// The text is not a session's id.
+/// The text is not a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionIdError;
