@@ -1,11 +1,11 @@
-//! A session as it is listed.
+//! A session, as listed to its user.
 
 use time::OffsetDateTime;
 
 use super::{SessionId, SessionPolicy, Slot};
 use crate::token::claims::registered::numeric_date;
 
-/// A session of a user's, as an application lists it: "your devices".
+/// One session of a user, for a page that lists the user's devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     id: SessionId,
@@ -26,45 +26,45 @@ impl SessionInfo {
         }
     }
 
-    /// Its id: for the form that logs it out. The present one is that of
+    /// The session id, for the form that logs the session out. The id of the current session is
     /// [`Registered::session_id`](crate::Registered::session_id).
     #[must_use]
     pub const fn id(&self) -> SessionId {
         self.id
     }
 
-    /// What it was called at its start: at most 64 bytes of one line.
+    /// The label given at the login: one line of at most 64 bytes.
     ///
     /// # Security
     ///
-    /// It usually comes of the `User-Agent`, so any text can stand here. Escape it where it is
-    /// shown, as any text of a user's.
+    /// It usually comes from the `User-Agent`, so it can be any text. Escape it in HTML, like all
+    /// user input.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// When it was started, in whole seconds.
+    /// The time of the login, in whole seconds.
     #[must_use]
     pub const fn started_at(&self) -> OffsetDateTime {
         self.started_at
     }
 
-    /// When it was last refreshed, in whole seconds: up to an access token's lifetime before its
-    /// last use.
+    /// The time of the last refresh, in whole seconds. The last use can be later, by up to the
+    /// lifetime of an access token.
     #[must_use]
     pub const fn last_seen(&self) -> OffsetDateTime {
         self.last_seen
     }
 
-    /// The first second at which it is over if it is not refreshed.
+    /// The first second at which the session has ended, if it is not refreshed before.
     #[must_use]
     pub const fn expires_at(&self) -> OffsetDateTime {
         self.expires_at
     }
 }
 
-/// The instant of a slot's time.
+/// Converts a slot's time.
 pub(crate) fn instant(seconds: i64) -> OffsetDateTime {
     numeric_date(u64::try_from(seconds).unwrap_or(0))
 }
