@@ -1,7 +1,7 @@
-//! Labels: what a session's device is called.
+//! Labels: the names of sessions' devices.
 
-/// Text that is safe to store and to list: bounded, without control characters, without what is
-/// invisible or turns the direction of writing.
+/// Text that is safe to store and to list: of bounded length, without control characters, invisible
+/// characters or changes of the writing direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Label(String);
 
@@ -30,7 +30,7 @@ impl Label {
         Self(clean)
     }
 
-    /// A label as it was stored, perhaps by a release that cleaned otherwise.
+    /// A stored label. An older release may have cleaned it by other rules.
     pub(crate) fn stored(text: String) -> Option<Self> {
         let is_fit = text.len() <= MAX_LABEL_BYTES && !text.chars().any(char::is_control);
         is_fit.then_some(Self(text))
@@ -41,7 +41,7 @@ impl Label {
     }
 }
 
-/// Format characters that show nothing themselves, and can make a text look like another one.
+/// Invisible format characters, which can make one text look like another.
 const fn is_invisible(c: char) -> bool {
     matches!(
         c,
