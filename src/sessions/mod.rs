@@ -1,7 +1,7 @@
-//! Session slots: a fixed number per user, each with a generation and a sequence.
+//! Sessions of a user, in a fixed number of slots, each with a generation and a sequence number.
 //!
-//! All of it is pure: a table, what is asked of it, the time and the policy give the next table
-//! and what to answer. Storing it is somebody else's.
+//! All functions are pure: from a table, a request, the time and the policy they compute the next
+//! table and the result. Storing the table is the caller's task.
 
 mod column;
 pub(crate) mod event;
@@ -24,5 +24,5 @@ pub(crate) use self::{
     table::{NoSlot, Rotation, Slot, Started},
 };
 
-/// The greatest number of slots.
+/// The greatest number of slots per user.
 pub(crate) const MAX_SLOTS: u32 = 64;
