@@ -1,4 +1,4 @@
-//! The policy of sessions: how many, how long, and what to do when something is wrong.
+//! The session policy: the number and lifetime of sessions, and the rules for refresh tokens.
 
 use std::{error, fmt};
 
@@ -7,11 +7,11 @@ use time::Duration;
 use super::MAX_SLOTS;
 use crate::authority::MAX_LIFETIME;
 
-/// How many sessions a user can have, how long they last, and how strictly their refresh tokens
-/// are rotated.
+/// The number of sessions per user, their lifetimes, and the rules for refresh tokens.
 ///
-/// A change of policy takes effect at once, on sessions that were started before it too. What a
-/// stricter one refuses, a later, laxer one may accept again, until a login has taken its slot.
+/// A change of policy takes effect at once, also for existing sessions. A session that a stricter
+/// policy refuses can be accepted again under a later, less strict one, until a login takes its
+/// slot.
 ///
 /// # Example
 ///
@@ -37,25 +37,25 @@ pub struct SessionPolicy {
 }
 
 impl SessionPolicy {
-    /// The greatest number of sessions that can be configured.
+    /// The greatest configurable number of sessions per user.
     pub const MAX_SESSIONS: u32 = MAX_SLOTS;
 
-    /// How many sessions a user can have by default.
+    /// The default number of sessions per user.
     pub const DEFAULT_SESSIONS: u32 = 16;
 
-    /// How long a session lasts by default without being refreshed: 14 days.
+    /// The default idle lifetime of a session, without a refresh: 14 days.
     pub const DEFAULT_IDLE_LIFETIME: Duration = Duration::days(14);
 
-    /// How long a session lasts by default however often it is refreshed: 90 days.
+    /// The default absolute lifetime of a session, however often it is refreshed: 90 days.
     pub const DEFAULT_ABSOLUTE_LIFETIME: Duration = Duration::days(90);
 
-    /// How long a refresh token that was just used is answered again by default: 10 seconds.
+    /// The default grace period, in which a used refresh token gets the same response: 10 seconds.
     pub const DEFAULT_GRACE: Duration = Duration::seconds(10);
 
-    /// The longest grace: 60 seconds.
+    /// The longest grace period: 60 seconds.
     pub const MAX_GRACE: Duration = Duration::seconds(60);
 
-    /// The defaults.
+    /// The default policy.
     pub const fn new() -> Self {
         Self {
             max_sessions: Self::DEFAULT_SESSIONS,
@@ -67,61 +67,62 @@ impl SessionPolicy {
         }
     }
 
-    /// Sets how many sessions a user can have, 1 to [`MAX_SESSIONS`](Self::MAX_SESSIONS):
-    /// [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS) otherwise.
+    /// Sets the number of sessions per user, 1 to [`MAX_SESSIONS`](Self::MAX_SESSIONS);
+    /// [`DEFAULT_SESSIONS`](Self::DEFAULT_SESSIONS) by default.
     ///
-    /// Under a lower number than before the sessions in the slots beyond it, whichever these are,
-    /// are neither accepted nor listed; the next login takes them out of the table. All
-    /// processes that use a table must have the same policy.
+    /// After the number is lowered, all sessions in slots beyond it are neither accepted nor
+    /// listed, and the next login removes them from the table. All processes that use a table must
+    /// have the same policy.
     pub const fn max_sessions(mut self, max: u32) -> Self {
         self.max_sessions = max;
         self
     }
 
-    /// Sets what a login does when all slots are taken: [`WhenFull::EvictLeastRecentlyUsed`]
-    /// otherwise.
+    /// Sets what a login does when all slots are taken; [`WhenFull::EvictLeastRecentlyUsed`] by
+    /// default.
     pub const fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
     }
 
-    /// Sets how long a session lasts without being refreshed: 1 second to
-    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME), in whole seconds,
-    /// [`DEFAULT_IDLE_LIFETIME`](Self::DEFAULT_IDLE_LIFETIME) otherwise.
+    /// Sets the idle lifetime of a session, without a refresh: 1 second to
+    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME), in whole seconds;
+    /// [`DEFAULT_IDLE_LIFETIME`](Self::DEFAULT_IDLE_LIFETIME) by default.
     ///
-    /// Only a refresh counts as use, so leave the access token's lifetime far below this.
+    /// Only a refresh counts as use, so keep the access token's lifetime far below this.
     pub const fn idle_lifetime(mut self, lifetime: Duration) -> Self {
         self.idle = lifetime;
         self
     }
 
-    /// Sets how long a session lasts however often it is refreshed: 1 second to
-    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME), in whole seconds,
-    /// [`DEFAULT_ABSOLUTE_LIFETIME`](Self::DEFAULT_ABSOLUTE_LIFETIME) otherwise.
+    /// Sets the absolute lifetime of a session, however often it is refreshed: 1 second to
+    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME), in whole seconds;
+    /// [`DEFAULT_ABSOLUTE_LIFETIME`](Self::DEFAULT_ABSOLUTE_LIFETIME) by default.
     pub const fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
         self
     }
 
-    /// Sets for how long after a refresh the token that was used is answered with the same
-    /// successor again, so that a lost response or two tabs at once log nobody out: 0 to
-    /// [`MAX_GRACE`](Self::MAX_GRACE), in whole seconds, [`DEFAULT_GRACE`](Self::DEFAULT_GRACE)
-    /// otherwise. It counts from the refresh itself, so the time that storing took is part of it, and
-    /// in both directions, for a clock that was set back. Let it be larger than the difference
-    /// between the clocks of the machines.
+    /// Sets the grace period after a refresh, in which the used token gets the same successor
+    /// again, so that a lost response or two tabs at the same time do not end the session: 0 to
+    /// [`MAX_GRACE`](Self::MAX_GRACE), in whole seconds; [`DEFAULT_GRACE`](Self::DEFAULT_GRACE) by
+    /// default. It starts at the refresh itself, so it includes the time of storing. It applies in
+    /// both directions, in case a clock was set back. It should be longer than the difference
+    /// between the machines' clocks.
     ///
     /// # Security
     ///
-    /// A thief who always refreshes within the grace of the owner shares the session until its
-    /// absolute end. Each such answer is an event ([`EventKind::GraceHit`](crate::EventKind)):
-    /// alarm on many. A grace of 0 leaves no such window, at the price that a lost response ends
-    /// the session; binding the tokens to a [`Context`](crate::Context) closes it too.
+    /// A thief who always refreshes within the owner's grace period shares the session until its
+    /// absolute end. Each such refresh is an event ([`EventKind::GraceHit`](crate::EventKind)):
+    /// raise an alarm when there are many. A grace period of 0 closes this window, but then a lost
+    /// response ends the session. Binding the tokens to a [`Context`](crate::Context) closes it
+    /// too.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets what the reuse of a refresh token ends: [`OnReuse::EndSession`] otherwise.
+    /// Sets what the reuse of a refresh token ends; [`OnReuse::EndSession`] by default.
     pub const fn on_reuse(mut self, on_reuse: OnReuse) -> Self {
         self.on_reuse = on_reuse;
         self
@@ -153,14 +154,14 @@ impl SessionPolicy {
         matches!(self.on_reuse, OnReuse::EndAllSessions)
     }
 
-    /// The first second at which a session is over.
+    /// The first second at which a session has ended.
     pub(super) fn end_of(&self, started_at: i64, last_seen: i64) -> i64 {
         let idle_end = last_seen.saturating_add(self.idle.whole_seconds());
         idle_end.min(started_at.saturating_add(self.absolute.whole_seconds()))
     }
 
-    /// Whether a predecessor is still answered, `elapsed` seconds after its use. The distance
-    /// counts, not the direction: a clock that was set back a little must log nobody out.
+    /// Whether a used token is within the grace period, `elapsed` seconds after its use. The sign
+    /// does not matter: a clock that was set back a little must not end the session.
     pub(super) fn is_within_grace(&self, elapsed: i64) -> bool {
         let grace = self.grace.whole_seconds().unsigned_abs();
         grace > 0 && elapsed.unsigned_abs() <= grace
@@ -173,35 +174,35 @@ impl Default for SessionPolicy {
     }
 }
 
-/// What a login does when all of the user's slots are taken.
+/// The action of a login when all of the user's slots are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The session that was not used for the longest time ends.
+    /// The least recently used session ends.
     #[default]
     EvictLeastRecentlyUsed,
     /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)).
     ///
-    /// Dead sessions can hold the slots: those whose devices are lost, or whose tokens died with an
-    /// epoch, a key that was removed or a password that was changed past the table. So offer "log
-    /// me out everywhere else" to whoever has just proven the password:
+    /// Dead sessions can occupy the slots: their devices are lost, or their tokens were revoked by
+    /// an epoch, a removed key, or a password change that did not update the table. So offer "log
+    /// me out everywhere else" to a user who has just given the right password:
     /// [`Authority::log_out_everywhere`](crate::Authority::log_out_everywhere), then
     /// [`Decision::and_then`](crate::Decision::and_then) the login.
     Refuse,
 }
 
-/// What ends when a refresh token is presented that was used up before.
+/// What ends when a used refresh token is presented again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnReuse {
-    /// The session that the token is of.
+    /// The session of the token.
     #[default]
     EndSession,
     /// All sessions of the user.
     EndAllSessions,
 }
 
-/// What is out of bounds in a [`SessionPolicy`].
+/// The value of a [`SessionPolicy`] that is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -209,7 +210,7 @@ pub enum PolicyError {
     MaxSessions,
     /// The idle or the absolute lifetime.
     Lifetime,
-    /// The grace.
+    /// The grace period.
     Grace,
 }
 
