@@ -1,40 +1,39 @@
-//! The table of a user's sessions, and its transitions.
+//! The table of a user's sessions, and its state transitions.
 
 use time::OffsetDateTime;
 
 use super::{Label, SessionId, SessionPolicy};
 use crate::{counter::Counter, rejection::Reason};
 
-/// A user's sessions, in a fixed number of slots: one column of the user's record.
+/// The table of a user's sessions, in a fixed number of slots: one column of the user's record.
 ///
-/// It is read from the column with [`from_column`](Self::from_column), handed over by
-/// [`User::sessions`](crate::User::sessions), and changed by nobody but the
-/// [`Authority`](crate::Authority), whose decisions hold the next one
-/// ([`Change::sessions`](crate::Change::sessions)). [`default`](Self::default) is the table of a
-/// user who never had a session.
+/// [`from_column`](Self::from_column) reads it, and [`User::sessions`](crate::User::sessions)
+/// returns it. Only the [`Authority`](crate::Authority) changes it: its decisions contain the next
+/// table ([`Change::sessions`](crate::Change::sessions)). [`default`](Self::default) is the table
+/// of a user who never had a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionTable {
-    /// The highest that was ever handed out, within the range of i64; 0 before the first.
+    /// The highest generation ever used, within the range of i64; 0 before the first session.
     pub(super) generation: u64,
-    /// Those that are taken, by number.
+    /// The taken slots, sorted by number.
     pub(super) slots: Vec<Slot>,
 }
 
-/// One session.
+/// One session, in its slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) number: u32,
     pub(crate) generation: u64,
-    /// How often it was refreshed, within the range of i64.
+    /// The number of refreshes, within the range of i64.
     pub(crate) seq: u64,
     /// Seconds since 1970, as is `last_seen`.
     pub(crate) started_at: i64,
-    /// When it was last refreshed: what the refresh token in force says as its `iat`.
+    /// The time of the last refresh: the `iat` of the current refresh token.
     pub(crate) last_seen: i64,
     pub(crate) label: Label,
 }
 
-/// A login took a slot.
+/// The result of a login that took a slot.
 pub(crate) struct Started {
     pub(crate) table: SessionTable,
     pub(crate) slot: Slot,
@@ -45,26 +44,26 @@ pub(crate) struct Started {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSlot {
     Full,
-    /// The generations are used up.
+    /// The generation is at the end of its range.
     Exhausted,
 }
 
-/// What presenting a genuine refresh token comes to.
+/// The result of presenting a genuine refresh token.
 #[derive(Debug)]
 pub(crate) enum Rotation {
-    /// It is the one in force, and now its successor is.
+    /// The token was current; its successor is current now.
     Advanced(SessionTable, Slot),
-    /// It is the predecessor, presented again within the grace: nothing changes.
+    /// The token is the predecessor, presented again within the grace period: nothing changes.
     Repeated(Slot),
-    /// It was used up before: the session ends.
+    /// The token was used before: the session ends.
     Reused { table: SessionTable, slot: Slot, ended: usize },
-    /// It is ahead of the table, which must be an older one than was stored before.
+    /// The token is newer than the table, so the table must be an older version.
     Ahead(Reason, Option<Slot>),
 }
 
 impl SessionTable {
-    /// The session of this id, if it is alive. Generations are compared first, and nothing changes
-    /// for a lower one: a dead session's token must not hurt the slot's next occupant.
+    /// The session with this id, if it is alive. Generations are compared first, and a lower one
+    /// changes nothing: a token of an ended session must not affect the slot's next session.
     pub(crate) fn admit(
         &self,
         id: SessionId,
@@ -80,19 +79,19 @@ impl SessionTable {
                 false => Ok(slot),
             },
             Some(slot) if slot.generation < id.generation => Err(Reason::SessionAhead),
-            // A free slot stands for all generations up to now: they are over.
+            // A free slot means that all generations up to the table's have ended.
             None if self.generation < id.generation => Err(Reason::SessionAhead),
             _ => Err(Reason::SessionEnded),
         }
     }
 
-    /// Whether each session of the other table is in this one as well.
+    /// Whether this table contains every session of the other.
     #[cfg(feature = "service")]
     pub(crate) fn has_all_of(&self, other: &Self) -> bool {
         other.slots.iter().all(|theirs| self.slots.iter().any(|own| own.id() == theirs.id()))
     }
 
-    /// The sessions that are alive under this version of the user's.
+    /// The sessions that are alive under this user version.
     pub(crate) fn live(
         &self,
         version: u64,
@@ -102,8 +101,8 @@ impl SessionTable {
         self.slots.iter().filter(move |slot| slot.is_alive(version, policy, now))
     }
 
-    /// A login: takes a slot that is free or whose session is over, or that of the session that
-    /// was not used for the longest time.
+    /// Starts a session: in a free slot, or in one whose session has ended, or in place of the
+    /// least recently used session.
     pub(crate) fn start(
         &self,
         label: Label,
@@ -131,7 +130,7 @@ impl SessionTable {
         Ok(Started { table: Self { generation, slots }, slot, evicted })
     }
 
-    /// A refresh token of this session and sequence is presented.
+    /// Handles a presented refresh token of this session and sequence number.
     pub(crate) fn rotate(
         &self,
         (id, seq): (SessionId, u64),
@@ -162,8 +161,8 @@ impl SessionTable {
         Ok(Rotation::Reused { table, slot: slot.clone(), ended })
     }
 
-    /// Logs the sessions out for which `is_out` says so. Tells how many these are; the table stays
-    /// as it is if there is none.
+    /// Logs out the sessions that `is_out` selects, and returns their number. If there is none, the
+    /// table does not change.
     pub(crate) fn without(
         &self,
         now: OffsetDateTime,
@@ -173,14 +172,14 @@ impl SessionTable {
         table.slots.retain(|slot| !is_out(slot));
         let ended = self.slots.len() - table.slots.len();
         if ended > 0 {
-            // Where the range is used up, taking the sessions out does it alone.
+            // At the end of the range, removing the sessions is enough.
             table.generation = next(self.generation, now).unwrap_or(self.generation);
         }
         (table, ended)
     }
 
-    /// Logs all sessions out. The generation moves even if there is none, but for a user who never
-    /// had one.
+    /// Logs out all sessions. The generation increases even if there is none, except for a user who
+    /// never had a session.
     pub(crate) fn emptied(&self, now: OffsetDateTime) -> Self {
         let generation = match self.generation {
             0 => 0,
@@ -189,7 +188,7 @@ impl SessionTable {
         Self { generation, slots: Vec::new() }
     }
 
-    /// Logs all sessions out but this one, which begins a new generation under a new version.
+    /// Logs out all sessions except this one, which gets a new generation under a new version.
     pub(crate) fn keep_only(
         &self,
         slot: &Slot,
@@ -202,8 +201,8 @@ impl SessionTable {
         Ok((Self { generation, slots: vec![slot.clone()] }, slot))
     }
 
-    /// The session in this slot ends, and another one of its label begins in its place. Nobody else's
-    /// is touched.
+    /// Ends the session in this slot and starts another with the same label in its place. Other
+    /// slots do not change.
     pub(crate) fn restart(
         &self,
         slot: &Slot,
@@ -216,8 +215,8 @@ impl SessionTable {
         Ok((self.with(slot.clone(), generation), slot))
     }
 
-    /// A generation above all before it, and above the version: one that is not above a later
-    /// version is of before the bump, which may have been made past this table.
+    /// A generation above all earlier ones and above the version. A generation that is not above a
+    /// later version is older than that version, which may have increased without this table.
     fn generation_under(&self, version: u64, now: OffsetDateTime) -> Result<u64, NoSlot> {
         next(self.generation.max(version), now).ok_or(NoSlot::Exhausted)
     }
@@ -236,7 +235,7 @@ impl Slot {
         SessionId { slot: self.number, generation: self.generation }
     }
 
-    /// The first second at which the session is over, idle or absolute.
+    /// The first second at which the session has ended, by its idle or absolute lifetime.
     pub(crate) fn ends_at(&self, policy: &SessionPolicy) -> i64 {
         policy.end_of(self.started_at, self.last_seen)
     }
@@ -255,7 +254,7 @@ impl Slot {
     }
 }
 
-/// The generation after this one, by the rule of all counters.
+/// The next generation, by the rule for all counters.
 fn next(generation: u64, now: OffsetDateTime) -> Option<u64> {
     Counter::from(i64::try_from(generation).ok()?).next(now)?.checked()
 }
