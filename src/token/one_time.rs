@@ -1,27 +1,28 @@
-//! Links that work once: password reset, e-mail confirmation, magic link, invitation.
+//! One-time links: password reset, e-mail confirmation, magic link, invitation.
 //!
-//! Each is a [`Purpose`], of the form that an application's own has. Nothing is
-//! stored for a link: a token is used up by a change to the user's record that its use makes
+//! Each is a [`Purpose`], like the purposes that an application defines. Nothing is
+//! stored per link. A token is used up by the change to the user's record that its use makes
 //! anyway, or by the user's counter for its purpose, a *lane*
 //! ([`User::lane`](crate::User::lane)).
 //!
-//! - **The page behind the link (`GET`) looks** at the token: [`Authority::peek`]. Mail scanners
+//! - **The page behind the link (`GET`) only checks** the token: [`Authority::peek`]. Mail scanners
 //!   and previews open links too.
 //! - **The form on that page (`POST`) uses it up**: [`Authority::open_once`], then
-//!   [`OpenedOnce::consume`](crate::OpenedOnce::consume). Of two requests at once, one wins.
+//!   [`OpenedOnce::consume`](crate::OpenedOnce::consume). Of two concurrent requests, one succeeds.
 //!
 //! # Security
 //!
-//! - There is one counter per user and purpose: using one link makes the user's other links of that
-//!   purpose void, and no others. A login, a refresh or a logout of one device voids none; a
-//!   password change, a bump of the version and a logout of all others void them all.
-//! - By default several links of a purpose are good side by side, until one is used.
-//!   [`Issue::supersede`](crate::Issue::supersede) makes a link that voids the older ones.
-//! - A link is a bearer secret in a URL: keep it out of logs, and let its page load nothing from
-//!   elsewhere (`Referrer-Policy: no-referrer`).
-//! - A link that was sent to an address stays good when the address is changed. Bind it to the
-//!   address ([`Context::with_email`](crate::Context::with_email)) or bump the version then.
-//! - Answer "we have sent you a link" whether or not there is such a user.
+//! - There is one counter per user and purpose: using one link revokes the user's other links of
+//!   that purpose, and no others. A login, a refresh or a logout of one device revokes no links. A
+//!   password change, an increase of the version and a logout of all other devices revoke all
+//!   links.
+//! - By default several links of a purpose are valid at the same time, until one is used.
+//!   [`Issue::supersede`](crate::Issue::supersede) makes a link that revokes the older ones.
+//! - A link is a bearer secret in a URL: keep it out of logs, and do not let its page load
+//!   resources from other sites (`Referrer-Policy: no-referrer`).
+//! - A link that was sent to an address stays valid when the user's address changes. Bind it to the
+//!   address ([`Context::with_email`](crate::Context::with_email)), or increase the version then.
+//! - Respond "we have sent you a link" whether or not the user exists.
 //!
 //! # Example
 //!
@@ -34,11 +35,11 @@
 //! trait Users {
 //!     type User: User;
 //!     fn find(&self, id: &str) -> Result<Option<Self::User>, std::io::Error>;
-//!     /// `UPDATE … SET password_hash = :hash … WHERE` nothing was changed since `read`.
+//!     /// `UPDATE … SET password_hash = :hash … WHERE` the row is the same as in `read`.
 //!     fn set_password(&self, read: &Self::User, hash: &str, change: &Change) -> Result<bool, std::io::Error>;
 //! }
 //!
-//! /// For the mail.
+//! /// The link for the e-mail.
 //! fn reset_link(authority: &Authority, user: &dyn User) -> Result<String, Box<dyn Error>> {
 //!     let token = authority.issue::<PasswordReset>(user, &NoClaims {}).sign()?;
 //!     Ok(format!("https://example.com/reset#{}", token.expose()))
@@ -53,7 +54,7 @@
 //! fn reset(authority: &Authority, users: &impl Users, text: &str, hash: &str) -> Result<bool, Box<dyn Error>> {
 //!     let opened = authority.open_once(Token::<PasswordReset>::new(text))?;
 //!     let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
-//!     let decision = opened.consume(&user)?; // which logs all devices out
+//!     let decision = opened.consume(&user)?; // this logs all devices out
 //!     Ok(decision.commit(|change| users.set_password(&user, hash, change))?.stored().is_some())
 //! }
 //! ```
@@ -71,8 +72,8 @@ use crate::{
     token::purpose::{NoClaims, Purpose, Use},
 };
 
-/// Sets a new password: good for 20 minutes, and dead once the user's hash has changed, by this
-/// link or otherwise. It takes no lane.
+/// A link to set a new password. It is valid for 20 minutes and dead once the user's hash has
+/// changed, by this link or otherwise. It has no lane.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordReset<C = NoClaims>(PhantomData<fn() -> C>);
 
@@ -83,12 +84,13 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
     const USE: Use = Use::OnceByCredential;
 }
 
-/// Confirms that an e-mail address is the user's: good for 24 hours, once, by a lane.
+/// A link to confirm that an e-mail address belongs to the user. It is valid for 24 hours and works
+/// once, by a lane.
 ///
-/// It is bound to the address, which must be set at issue
-/// ([`Context::with_email`](crate::Context::with_email)) and presented with the token
-/// ([`OpenedOnce::in_context`](crate::OpenedOnce::in_context)): what the record holds as the
-/// address to be confirmed. A link for one address confirms no other.
+/// It is bound to the address. Set the address at issue
+/// ([`Context::with_email`](crate::Context::with_email)), and present with the token
+/// ([`OpenedOnce::in_context`](crate::OpenedOnce::in_context)) the unconfirmed address that the
+/// record holds. A link for one address confirms no other.
 ///
 /// ```
 /// use std::error::Error;
@@ -103,7 +105,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
 /// ) -> Result<Decision<Used<relatch::NoClaims>>, Box<dyn Error>> {
 ///     let mut opened = authority.open_once(Token::<EmailConfirmation>::new(text))?;
 ///     let (user, pending) = find(opened.user_id()).ok_or(opened.unknown_user())?;
-///     // Whoever stores it writes that very address, and compares the record's with it.
+///     // The statement that stores it must write this address and compare the record's with it.
 ///     Ok(opened.in_context(Context::new().with_email(&pending)).consume(&user)?)
 /// }
 /// ```
@@ -118,7 +120,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for EmailConfirmation<C> {
     const CONTEXT: &'static [&'static str] = &[context::EMAIL];
 }
 
-/// Logs in without a password: good for 10 minutes, once, by a lane.
+/// A link to log in without a password. It is valid for 10 minutes and works once, by a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct MagicLink<C = NoClaims>(PhantomData<fn() -> C>);
 
@@ -129,9 +131,9 @@ impl<C: Serialize + DeserializeOwned> Purpose for MagicLink<C> {
     const USE: Use = Use::OnceByLane;
 }
 
-/// Invites somebody for whom a record was made, with a random credential
-/// ([`Credential::generate_secret`](crate::Credential::generate_secret)): good for 7 days, once,
-/// by a lane.
+/// An invitation for a new user whose record has a random credential
+/// ([`Credential::generate_secret`](crate::Credential::generate_secret)). It is valid for 7 days
+/// and works once, by a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Invitation<C = NoClaims>(PhantomData<fn() -> C>);
 
