@@ -1,12 +1,12 @@
-//! Purposes: what a token is for.
+//! Purposes: the types of tokens, such as access tokens or download links.
 
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::Duration;
 
-/// What a token is for, in its type and in its derivation: a token of one purpose can never be
-/// taken for another, neither by its header nor by its key.
+/// The purpose of a token, part of its Rust type and of its key derivation. A token of one purpose
+/// is never accepted for another: both its header and its key differ.
 ///
 /// # Example
 ///
@@ -24,31 +24,30 @@ use time::Duration;
 /// }
 /// ```
 pub trait Purpose {
-    /// The application's own claims in tokens of this purpose: a type that serialises to a JSON
-    /// object.
+    /// The private claims in tokens of this purpose: a type that serialises to a JSON object.
     type Claims: Serialize + DeserializeOwned;
 
-    /// The JOSE `typ` (RFC 7515 §4.1.9), by custom ending in `+jwt`: 1 to 64 of
-    /// `A–Z a–z 0–9 ! # $ & - ^ _ . +` (RFC 6838 §4.2). Another one fails the build.
+    /// The JOSE `typ` (RFC 7515 §4.1.9), by convention ending in `+jwt`: 1 to 64 characters of
+    /// `A–Z a–z 0–9 ! # $ & - ^ _ . +` (RFC 6838 §4.2). Any other value is a compile error.
     ///
     /// # Security
     ///
-    /// Each purpose has its own: with the `typ` of another, above all with the `at+jwt` of
-    /// [`Access`], its tokens *are* those of the other. The `rt+jwt` of refresh tokens fails the
-    /// build.
+    /// Each purpose needs a different `typ`. With the `typ` of another purpose, above all the
+    /// `at+jwt` of [`Access`], its tokens *are* tokens of that purpose. The `rt+jwt` of refresh
+    /// tokens is a compile error.
     const TYP: &'static str;
 
-    /// How long a token lives where the call that issues it does not say, 1 second to
-    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME); the authority's own default if this is `None`.
+    /// The lifetime of a token if the issuing call sets none: 1 second to
+    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME). `None` means the authority's default.
     const LIFETIME: Option<Duration> = None;
 
-    /// How often a token can be used. What is used once is looked at with
-    /// [`Authority::peek`](crate::Authority::peek) and used with
+    /// How often a token can be used. Check a one-time token with
+    /// [`Authority::peek`](crate::Authority::peek) and use it with
     /// [`Authority::open_once`](crate::Authority::open_once);
-    /// [`verify`](crate::Authority::verify) of it does not build.
+    /// [`verify`](crate::Authority::verify) of it is a compile error.
     const USE: Use = Use::Many;
 
-    /// The kinds of [`Context`](crate::Context) without which no token of this purpose is issued.
+    /// The kinds of [`Context`](crate::Context) that are required to issue a token of this purpose.
     const CONTEXT: &'static [&'static str] = &[];
 }
 
@@ -56,21 +55,21 @@ pub trait Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Use {
-    /// Again and again, until it expires or is revoked.
+    /// Any number of times, until it expires or is revoked.
     Many,
-    /// Once, because its use changes the user's credential, which it is bound to, and logs the user
-    /// out everywhere: a password reset is dead as soon as the new hash is stored.
+    /// Once, because using it changes the user's credential, to which it is bound. This also logs
+    /// the user out everywhere. A password reset is dead as soon as the new hash is stored.
     OnceByCredential,
-    /// Once, by the user's counter for this purpose ([`User::lane`](crate::User::lane)), which its
-    /// use moves. There is one counter per user and purpose, so using one token makes void all
-    /// others of that user and purpose, and of no other.
+    /// Once, by the user's counter for this purpose ([`User::lane`](crate::User::lane)), which each
+    /// use increases. There is one counter per user and purpose, so using one token revokes all
+    /// other tokens of that user and purpose, and no other tokens.
     OnceByLane,
 }
 
-/// Access tokens (RFC 9068 `at+jwt`), with the application's claims `C`.
+/// The purpose of access tokens (RFC 9068 `at+jwt`), with the private claims `C`.
 ///
-/// Full conformance with RFC 9068 also takes the claim `client_id`, which is the application's to
-/// set among its own.
+/// Full conformance with RFC 9068 also requires the claim `client_id`. The application sets it as
+/// one of its private claims.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<C = NoClaims>(PhantomData<fn() -> C>);
 
@@ -82,21 +81,21 @@ impl<C: Serialize + DeserializeOwned> Purpose for Access<C> {
 /// The JOSE `typ` of access tokens (RFC 9068 §2.1).
 pub(crate) const ACCESS_TYP: &str = "at+jwt";
 
-/// Refresh tokens (RFC 6749 §1.5): what [`RefreshToken`](crate::RefreshToken) is for.
+/// The type of refresh tokens (RFC 6749 §1.5), used in [`RefreshToken`](crate::RefreshToken).
 ///
-/// It is no [`Purpose`]: a refresh token is made with a session and used up by
-/// [`OpenedOnce::refresh`](crate::OpenedOnce::refresh), and nothing else can be done with it.
+/// It is not a [`Purpose`]: a refresh token is issued with a session, and its only use is
+/// [`OpenedOnce::refresh`](crate::OpenedOnce::refresh), which uses it up.
 #[derive(Clone, Copy, Debug)]
 pub struct Refresh(());
 
 /// The JOSE `typ` of refresh tokens.
 pub(crate) const REFRESH_TYP: &str = "rt+jwt";
 
-/// No claims of the application's own.
+/// No private claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoClaims {}
 
-/// What is wrong with a purpose fails the build.
+/// Checks a purpose at compile time.
 pub(crate) const fn check<P: Purpose>() {
     assert!(is_typ(P::TYP), "Purpose::TYP takes 1 to 64 of A-Z a-z 0-9 ! # $ & - ^ _ . +");
     assert!(!is_same(P::TYP, REFRESH_TYP), "rt+jwt is the typ of relatch's own refresh tokens");
@@ -113,7 +112,7 @@ const fn is_same(a: &str, b: &str) -> bool {
     a.is_empty() && b.is_empty()
 }
 
-/// A `typ` needs no escape in JSON (RFC 6838 §4.2 restricted names).
+/// Whether the text is an RFC 6838 §4.2 restricted name, which needs no escape in JSON.
 pub(crate) const fn is_typ(typ: &str) -> bool {
     let mut rest = typ.as_bytes();
     if rest.is_empty() || rest.len() > 64 {
