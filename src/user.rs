@@ -1,4 +1,4 @@
-//! Users: what the application's record tells of them.
+//! The `User` trait: the part of the application's user record that tokens depend on.
 
 use std::{borrow::Cow, error, fmt, sync::Arc};
 
@@ -11,9 +11,9 @@ use crate::{
     sessions::SessionTable,
 };
 
-/// A user's record, as far as tokens are concerned.
+/// A user's record, as tokens see it.
 ///
-/// Two methods are required. The others are provided; each is for a feature of its own.
+/// Two methods are required. The others have defaults; each serves one optional feature.
 ///
 /// # Example
 ///
@@ -38,45 +38,45 @@ use crate::{
 pub trait User {
     /// The user's stable identifier: the token's `sub`, 1 to [`MAX_ID_BYTES`] bytes.
     ///
-    /// Not an e-mail address or anything else that another user may hold one day.
+    /// Do not use an e-mail address or anything else that can pass to another user later.
     fn id(&self) -> &str;
 
-    /// What this user's tokens are bound to.
+    /// The credential and version that this user's tokens are bound to.
     fn binding(&self) -> Binding<'_>;
 
-    /// Whether tokens may be issued to this user and are accepted of them. Disabling a user
-    /// should bump the version as well, so that enabling again revives nothing.
+    /// Whether the authority issues and accepts tokens of this user. When you disable a user, also
+    /// increase the version, so that enabling the user again does not revive old tokens.
     fn is_active(&self) -> bool {
         true
     }
 
-    /// The credential carried over a rehash, as stored by the login that rehashed.
+    /// The credential carried over a rehash, as the login that rehashed stored it.
     fn carried(&self) -> Option<&Carried> {
         None
     }
 
-    /// The epochs of the groups that this user is in, in the order in which
+    /// The epochs of the groups of this user, in the order in which
     /// [`AuthorityBuilder::user_epoch`](crate::AuthorityBuilder::user_epoch) named them.
     fn epochs(&self) -> Vec<Epoch<'_>> {
         Vec::new()
     }
 
-    /// The user's sessions, as [`SessionTable::from_column`] read them. `None` is for a record
-    /// that keeps none: then only tokens without a session can be issued and are accepted.
+    /// The user's sessions, as read by [`SessionTable::from_column`]. `None` means that the record
+    /// keeps no sessions: then only tokens without a session can be issued and are accepted.
     fn sessions(&self) -> Option<&SessionTable> {
         None
     }
 
-    /// Where the keys are kept that are derived of this record, if it is one that is kept in memory
-    /// itself: one [`KeyCache`] for each user. `None` derives them each time.
+    /// The cache of the keys derived from this record, for a record that is itself kept in memory:
+    /// one [`KeyCache`] per user. With `None`, keys are derived for each verification.
     fn key_cache(&self) -> Option<&KeyCache> {
         None
     }
 
-    /// The user's counter for the purpose of this JOSE `typ`. It is asked for only where the
-    /// purpose is [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, as for a record that has no
-    /// such counter, is an error then. A `NULL` column is a counter: `Some(column.into())`, where
-    /// the column is an `Option<i64>`.
+    /// The user's counter for the purpose with this JOSE `typ`. It is called only for purposes with
+    /// [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, which means that the record has no such
+    /// counter, is then an error. A `NULL` column is a counter too: return `Some(column.into())`,
+    /// where the column is an `Option<i64>`.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
         None
@@ -119,14 +119,14 @@ macro_rules! forward {
 
 forward!(&U, Box<U>, Arc<U>);
 
-/// What a user's tokens are bound to: a credential and the version counter.
+/// The binding of a user's tokens: a credential and the version counter.
 ///
-/// A change of either kills every token issued before.
+/// A change of either revokes all tokens issued before.
 ///
 /// # Security
 ///
-/// Without [`version`](Self::version) the counter is 0 for ever, and bumping a column that is not
-/// handed over here logs nobody out.
+/// Without [`version`](Self::version) the counter is always 0, and increasing a database column
+/// that is not passed here revokes nothing.
 #[derive(Clone, Debug)]
 pub struct Binding<'a> {
     credential: Result<Cow<'a, Credential>, CredentialError>,
@@ -134,41 +134,41 @@ pub struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// To the whole stored password hash. An empty one is refused at issue, and no token of such
-    /// a user is accepted.
+    /// A binding to the whole stored password hash. With an empty hash, no token is issued or
+    /// accepted for the user.
     #[must_use]
     pub fn password_hash(hash: &str) -> Self {
         Self::made(Credential::from_password_hash(hash))
     }
 
-    /// To the random secret of a user without a password
-    /// ([`Credential::generate_secret`]), as it was stored.
+    /// A binding to the stored random secret of a user without a password
+    /// ([`Credential::generate_secret`]).
     #[must_use]
     pub fn secret(secret: impl AsRef<[u8]>) -> Self {
         Self::made(Credential::from_secrets([secret]))
     }
 
-    /// To several secrets together (password hash, then TOTP secret…), where a change of any is
-    /// to log out. Their order counts; leave out what the user does not have.
+    /// A binding to several secrets together (password hash, then TOTP secret…): a change of any
+    /// one revokes the tokens. Their order matters; leave out secrets that the user does not have.
     #[must_use]
     pub fn secrets<S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = S>) -> Self {
         Self::made(Credential::from_secrets(secrets))
     }
 
-    /// To a digest taken before: for a cached record, which never holds the hash.
+    /// A binding to a digest computed earlier, for a cached record that does not hold the hash.
     ///
     /// # Security
     ///
-    /// Take it again whenever the stored hash is another one: with the digest of the old password
-    /// its tokens live on. A record that holds a [`Carried`] hands it over as well, or a rehash logs
-    /// out.
+    /// Compute the digest again whenever the stored hash changes: with the digest of the old
+    /// password, its tokens stay valid. A record that holds a [`Carried`] must return it as well;
+    /// otherwise a rehash logs the user out.
     #[must_use]
     pub const fn credential(credential: &'a Credential) -> Self {
         Self { credential: Ok(Cow::Borrowed(credential)), version: Counter::INITIAL }
     }
 
-    /// Sets the version counter, which is [`Counter::INITIAL`] otherwise. A `NULL` column is
-    /// `None` and means the same.
+    /// Sets the version counter; [`Counter::INITIAL`] by default. A `NULL` column, `None`, means
+    /// the same.
     #[must_use]
     pub fn version(mut self, version: impl Into<Counter>) -> Self {
         self.version = version.into();
@@ -183,7 +183,7 @@ impl<'a> Binding<'a> {
         self.version
     }
 
-    /// What tokens are bound to, given what the record carries.
+    /// The credential that tokens are bound to, given the record's carried credential.
     pub(crate) fn effective(
         self,
         carried: Option<&'a Carried>,
@@ -192,10 +192,10 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// The counter of a group of users: bumping it logs all of them out.
+/// The counter of a group of users: increasing it logs out all users of the group.
 ///
-/// Groups of one kind, such as tenants, are told apart by their own names, so that a user who
-/// moves from one to another never matches by coincidence.
+/// Groups of one kind, such as tenants, are distinguished by their names, so that the tokens of a
+/// user who moves to another group never match by coincidence.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch<'a> {
     pub(crate) kind: &'a str,
@@ -204,19 +204,19 @@ pub struct Epoch<'a> {
 }
 
 impl<'a> Epoch<'a> {
-    /// The epoch of the one group of this kind.
+    /// The epoch of the only group of this kind.
     #[must_use]
     pub fn new(kind: &'a str, counter: impl Into<Counter>) -> Self {
         Self { kind, instance: None, counter: counter.into() }
     }
 
-    /// The epoch of the group `instance` (a tenant's identifier, say) among those of this kind.
+    /// The epoch of one group of this kind, named by `instance` (for example a tenant's id).
     #[must_use]
     pub fn of(kind: &'a str, instance: &'a str, counter: impl Into<Counter>) -> Self {
         Self { kind, instance: Some(instance), counter: counter.into() }
     }
 
-    /// The name that is bound: `kind`, or `kind:instance`. A kind has no colon.
+    /// The bound name: `kind`, or `kind:instance`. A kind has no colon.
     pub(crate) fn name(&self) -> Cow<'a, str> {
         match self.instance {
             Some(instance) => Cow::Owned(format!("{}:{instance}", self.kind)),
@@ -225,7 +225,7 @@ impl<'a> Epoch<'a> {
     }
 }
 
-/// What is wrong with a user's record: a fault of the server or of its data, not of a token.
+/// Why a user's record cannot be used. It is a fault of the server or of its data, not of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -235,13 +235,13 @@ pub enum RecordError {
     Credential(CredentialError),
     /// A counter is negative.
     NegativeCounter,
-    /// [`User::epochs`] are not those that the authority was built with, in kind and order.
+    /// [`User::epochs`] differ in kind or order from those that the authority was built with.
     Epochs,
-    /// [`User::lane`] gives no counter for a purpose that has a lane.
+    /// [`User::lane`] returned no counter for a purpose that has a lane.
     Lane,
-    /// [`User::sessions`] gives no table, and one is needed.
+    /// [`User::sessions`] returned no table, but one is needed.
     Sessions,
-    /// A counter that was to move stands at the end of its range.
+    /// A counter that must increase is at the end of its range.
     Exhausted,
 }
 
