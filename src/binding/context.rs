@@ -1,4 +1,4 @@
-//! Context: what a token is additionally bound to and does not carry.
+//! Contexts: further values that a token is bound to and does not contain.
 
 use std::{
     fmt,
@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use crate::{binding::fingerprint::Fingerprint, bytes::constant_time};
 
-/// What a token is additionally bound to and does not carry, each value under its kind: a
-/// hardened cookie's fingerprint, a client address, a new e-mail address.
+/// Further values that a token is bound to and does not contain. Each has a kind: the fingerprint
+/// of a hardened cookie, a client address, a new e-mail address.
 ///
-/// Whoever presents the token must present the same context with it
-/// ([`Token::in_context`](crate::Token::in_context)); a missing, added or changed value rejects
-/// it, and the rejection does not tell which. Setting a kind again replaces its value.
+/// The same context must be presented with the token
+/// ([`Token::in_context`](crate::Token::in_context)). If a value is missing, added or different,
+/// the token is rejected, and the rejection does not say which value. Setting a kind again replaces
+/// its value.
 ///
 /// # Example
 ///
@@ -28,11 +29,11 @@ use crate::{binding::fingerprint::Fingerprint, bytes::constant_time};
 pub struct Context(Vec<(String, Zeroizing<Vec<u8>>)>);
 
 impl Context {
-    /// The greatest length of a kind or of a value, in bytes. A longer one, or an empty one, is
-    /// an error at issue and matches nothing at verification.
+    /// The greatest length of a kind or a value, in bytes. A longer or empty one is an error at
+    /// issue and matches nothing at verification.
     pub const MAX_BYTES: usize = 4096;
 
-    /// No context.
+    /// An empty context.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
@@ -49,45 +50,46 @@ impl Context {
         self
     }
 
-    /// Binds to the value of a hardened cookie, under the kind `fingerprint`.
+    /// Adds the value of a hardened cookie, under the kind `fingerprint`.
     #[must_use]
     pub fn with_fingerprint(self, fingerprint: &Fingerprint) -> Self {
         self.with("fingerprint", fingerprint.as_bytes())
     }
 
-    /// Binds to the network of the client's address, under the kind `client_address`: the first 24
-    /// bits of an IPv4 address, the first 64 of an IPv6 one.
+    /// Adds the network of the client's address, under the kind `client_address`: the first 24
+    /// bits of an IPv4 address, the first 64 bits of an IPv6 address.
     ///
-    /// A client who changes networks, as a phone does all day, must log in again: for machines and
-    /// administrators rather than for everybody. Another width goes through [`with`](Self::with).
+    /// A client that changes networks, as a phone often does, must log in again. So use this for
+    /// machines and administrators rather than for all users. For another prefix length use
+    /// [`with`](Self::with).
     ///
     /// # Security
     ///
-    /// Behind a proxy, take the address that the proxy reports, and from nobody else: a client
-    /// writes any `X-Forwarded-For` it likes.
+    /// Behind a proxy, use the address that the proxy reports, and trust only the proxy: a client
+    /// can send any `X-Forwarded-For`.
     #[must_use]
     pub fn with_client_address(self, address: IpAddr) -> Self {
         self.with("client_address", network(address))
     }
 
-    /// Binds to an e-mail address, under the kind `email`: byte for byte, so normalise it the same
-    /// way both times.
+    /// Adds an e-mail address, under the kind `email`. It is compared byte for byte, so normalise
+    /// it in the same way both times.
     #[must_use]
     pub fn with_email(self, address: &str) -> Self {
         self.with(EMAIL, address)
     }
 
-    /// The first of these kinds that is missing.
+    /// The first of these kinds that this context lacks.
     pub(crate) fn lacks(&self, kinds: &[&'static str]) -> Option<&'static str> {
         kinds.iter().copied().find(|kind| self.position(kind).is_err())
     }
 
-    /// Where a kind is, or where it would be.
+    /// The index of a kind, or the index at which to insert it.
     fn position(&self, kind: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| known.as_str().cmp(kind))
     }
 
-    /// Kinds and values, sorted by kind.
+    /// The kinds and values, sorted by kind.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(kind, value)| (kind.as_str(), value.as_slice()))
     }
@@ -96,7 +98,7 @@ impl Context {
         self.0.is_empty()
     }
 
-    /// Whether this is the same context.
+    /// Whether both contexts have the same kinds and values.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.0.len() == other.0.len()
             && self.iter().zip(other.iter()).all(|((kind, value), (other_kind, other_value))| {
@@ -104,7 +106,7 @@ impl Context {
             })
     }
 
-    /// Whether each kind and value is neither empty nor too long.
+    /// Whether no kind or value is empty or too long.
     pub(crate) fn is_sound(&self) -> bool {
         let fits = |bytes: &[u8]| (1..=Self::MAX_BYTES).contains(&bytes.len());
         self.iter().all(|(kind, value)| fits(kind.as_bytes()) && fits(value))
@@ -114,7 +116,7 @@ impl Context {
 /// The kind of [`Context::with_email`].
 pub(crate) const EMAIL: &str = "email";
 
-/// The address's network, as text: `203.0.113.0/24`, `2001:db8:0:1::/64`.
+/// The network of the address, as text: `203.0.113.0/24`, `2001:db8:0:1::/64`.
 fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(v4) => format!("{}/24", Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8))),
@@ -123,7 +125,7 @@ fn network(address: IpAddr) -> String {
 }
 
 impl fmt::Debug for Context {
-    /// Kinds without their values: a fingerprint is a secret, an e-mail address is private.
+    /// Shows the kinds without their values: a fingerprint is secret, an e-mail address is private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: Vec<_> = self.iter().map(|(kind, _)| kind).collect();
         f.debug_tuple("Context").field(&kinds).finish()
