@@ -1,4 +1,4 @@
-//! Credentials: what the user's record knows.
+//! Credentials: digests of the secrets in a user's record.
 
 use std::{borrow::Cow, error, fmt, str::FromStr};
 
@@ -11,16 +11,16 @@ use crate::{
     token::compact,
 };
 
-/// The digest of a user's secrets: what tokens are bound to in their place.
+/// The digest of a user's secrets. Tokens are bound to it.
 ///
-/// It is taken over whole secrets, each with its length in front, so neither a prefix nor a
-/// border between two of them can be confused. A cache or a second process holds this digest,
-/// never the password hash.
+/// It covers each whole secret with a length prefix, so neither a prefix of a secret nor the border
+/// between two secrets is ambiguous. A cache or a second process can hold this digest in place of
+/// the password hash.
 ///
 /// # Security
 ///
-/// It is still a secret: with the master key it forges. It is zeroized on drop and prints as
-/// redacted.
+/// It is still a secret: together with the master key it can forge tokens. It is zeroized on drop,
+/// and its `Debug` output is redacted.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct Credential([u8; 32]);
 
@@ -28,7 +28,7 @@ impl Credential {
     /// The greatest length of one secret, in bytes.
     pub const MAX_SECRET_BYTES: usize = 1 << 20;
 
-    /// From the whole stored password hash, as it stands in the database (a PHC string).
+    /// The credential of a whole password hash, as stored in the database (a PHC string).
     ///
     /// # Errors
     ///
@@ -38,11 +38,11 @@ impl Credential {
         Ok(Self(derivation::credential([hash.as_bytes()])))
     }
 
-    /// From several secrets together, in this order: a change of any is another credential.
+    /// The credential of several secrets together, in this order: a change of any one changes it.
     ///
     /// # Errors
     ///
-    /// [`CredentialError::Empty`] if there is none, or if one of them is empty, and
+    /// [`CredentialError::Empty`] if there is no secret, or if one is empty, and
     /// [`CredentialError::TooLong`].
     pub fn from_secrets<S: AsRef<[u8]>>(
         secrets: impl IntoIterator<Item = S>,
@@ -56,12 +56,12 @@ impl Credential {
     }
 
     /// A new random secret of 32 bytes as base64url, for a user without a password (passkey,
-    /// OAuth): to be stored with the account, and handed to
+    /// OAuth). Store it with the account and pass it to
     /// [`Binding::secret`](crate::Binding::secret).
     ///
     /// # Errors
     ///
-    /// [`EntropyError`] if the operating system gives no randomness.
+    /// [`EntropyError`] if the operating system returns no random bytes.
     pub fn generate_secret() -> Result<Zeroizing<String>, EntropyError> {
         let mut bytes = Zeroizing::new([0; 32]);
         SystemEntropy.fill(&mut *bytes)?;
@@ -89,14 +89,14 @@ impl fmt::Debug for Credential {
 
 /// A credential that outlives a rehash of the same password.
 ///
-/// When a login finds that the stored hash needs a higher cost, the new hash is another string,
-/// and without more every token would die. The record then carries this pair: the digest that
-/// tokens are bound to, and the digest of the secrets for which it stands. It counts only while
-/// the second equals the digest of the present secrets. A password changed by anyone, in any way,
-/// makes it void, even if nobody removes it.
+/// When a login rehashes the password with a higher cost, the stored hash changes, which would
+/// revoke all tokens of the user. So the record then carries this pair: the digest that tokens are
+/// bound to, and the digest of the secrets for which it stands. It applies only while the second
+/// digest equals the digest of the current secrets. Any change of the password, by any path, makes
+/// it void, even if it is not removed.
 ///
-/// It is stored as text ([`expose_text`](Self::expose_text), [`FromStr`]) beside the hash, in the
-/// same `UPDATE … WHERE password_hash = :old` that writes the new hash, and handed back through
+/// Store it as text ([`expose_text`](Self::expose_text), [`FromStr`]) beside the hash, in the
+/// same `UPDATE … WHERE password_hash = :old` that writes the new hash, and return it from
 /// [`User::carried`](crate::User::carried).
 ///
 /// # Example
@@ -123,8 +123,8 @@ pub struct Carried {
 impl Carried {
     /// The pair to store with the new hash of the same password.
     ///
-    /// `present` is what the record carries before the rehash, if anything; `old` and `new` are
-    /// the credentials of the secrets before and after it.
+    /// `present` is the pair in the record before the rehash, if there is one; `old` and `new` are
+    /// the credentials of the secrets before and after the rehash.
     #[must_use]
     pub fn rehash(present: Option<&Self>, old: &Credential, new: &Credential) -> Self {
         let digest = effective(Cow::Borrowed(old), present).into_owned();
@@ -135,7 +135,7 @@ impl Carried {
     ///
     /// # Security
     ///
-    /// Both halves are secrets like the password hash beside them.
+    /// Both digests are as secret as the password hash.
     #[must_use]
     pub fn expose_text(&self) -> Zeroizing<String> {
         let bytes = Zeroizing::new([*self.digest.as_bytes(), *self.stands_for.as_bytes()].concat());
@@ -168,8 +168,8 @@ impl Zeroize for Credential {
     }
 }
 
-/// What tokens are bound to: the carried digest while it stands for the present secrets, and
-/// those themselves otherwise.
+/// The credential that tokens are bound to: the carried digest while it stands for the current
+/// secrets, otherwise the digest of the current secrets.
 pub(crate) fn effective<'a>(
     present: Cow<'a, Credential>,
     carried: Option<&'a Carried>,
@@ -186,11 +186,11 @@ pub(crate) fn effective<'a>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// There is no secret, or one of them is empty: nothing would be bound.
+    /// There is no secret, or one is empty: tokens would be bound to nothing.
     Empty,
     /// A secret is longer than [`Credential::MAX_SECRET_BYTES`].
     TooLong,
-    /// The stored text of a [`Carried`] is not one.
+    /// The stored text is not a [`Carried`].
     Carried,
 }
 
