@@ -1,4 +1,4 @@
-//! Fingerprints: a second secret, in a hardened cookie, without which a token is worth nothing.
+//! Fingerprints: a second secret, in a hardened cookie, that a bound token requires.
 
 use std::{error, fmt, str::FromStr};
 
@@ -10,17 +10,17 @@ use crate::{
     token::compact,
 };
 
-/// A random value that a browser holds in a cookie which scripts cannot read, and that its tokens
-/// are bound to ([`Context::with_fingerprint`](crate::Context::with_fingerprint)).
+/// A random value in a browser's cookie that scripts cannot read. The browser's tokens are bound to
+/// it ([`Context::with_fingerprint`](crate::Context::with_fingerprint)).
 ///
-/// A token that leaks from where scripts or logs can see it is useless without the cookie: OWASP's
-/// advice against token sidejacking (JSON Web Token Cheat Sheet). Theirs puts a hash of the value
-/// into the token; here the value goes into the derivation, and the token shows nothing of it.
+/// A token that leaks through a script or a log is useless without the cookie. This is OWASP's
+/// advice against token sidejacking (JSON Web Token Cheat Sheet). OWASP puts a hash of the value
+/// into the token; here the value is part of the key derivation, and the token does not reveal it.
 ///
 /// # Security
 ///
-/// Make a new one at each login. It does not help against a script that runs in the page itself
-/// and uses the cookie from there.
+/// Make a new one at each login. It does not help against a script that runs in the page itself,
+/// because the browser sends the cookie with that script's requests.
 ///
 /// # Example
 ///
@@ -48,7 +48,7 @@ use crate::{
 ///     let token = AccessToken::new(text);
 ///     match cookie.and_then(|value| value.parse::<Fingerprint>().ok()) {
 ///         Some(fingerprint) => token.in_context(Context::new().with_fingerprint(&fingerprint)),
-///         None => token, // which verification rejects, if it is bound
+///         None => token, // verification rejects it if it is bound
 ///     }
 /// }
 /// ```
@@ -56,15 +56,15 @@ use crate::{
 pub struct Fingerprint(Zeroizing<[u8; 32]>);
 
 impl Fingerprint {
-    /// The cookie's name. Browsers take a cookie of the prefix `__Host-` only over TLS, for the
+    /// The cookie's name. Browsers accept a cookie with the prefix `__Host-` only over TLS, for the
     /// whole site and from the host itself (RFC 6265bis §4.1.3.2).
     pub const COOKIE: &str = "__Host-Fgp";
 
-    /// A new one, of 32 random bytes.
+    /// A new fingerprint of 32 random bytes.
     ///
     /// # Errors
     ///
-    /// [`EntropyError`] if the operating system gives no randomness.
+    /// [`EntropyError`] if the operating system returns no random bytes.
     pub fn generate() -> Result<Self, EntropyError> {
         let mut bytes = Zeroizing::new([0; 32]);
         SystemEntropy.fill(&mut *bytes)?;
@@ -77,8 +77,8 @@ impl Fingerprint {
         Zeroizing::new(compact::encode(&*self.0))
     }
 
-    /// The value of a `Set-Cookie` header that hands it to the browser for `max_age`, in whole
-    /// seconds: the session's absolute lifetime, say.
+    /// The value of the `Set-Cookie` header. `max_age`, in whole seconds, is the lifetime of the
+    /// cookie, for example the session's absolute lifetime.
     #[must_use]
     pub fn expose_set_cookie(&self, max_age: Duration) -> Zeroizing<String> {
         Zeroizing::new(format!(
@@ -97,7 +97,7 @@ impl Fingerprint {
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// From the cookie's value as it arrived.
+    /// Parses the value of the received cookie.
     fn from_str(value: &str) -> Result<Self, Self::Err> {
         compact::decode_array(value)
             .map(|bytes| Self(Zeroizing::new(bytes)))
@@ -111,7 +111,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The text is not a fingerprint's.
+/// The text is not a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FingerprintError;
