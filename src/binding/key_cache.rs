@@ -1,4 +1,4 @@
-//! Derived keys beside a cached record.
+//! A cache of derived keys, kept with a cached user record.
 
 use std::{
     collections::VecDeque,
@@ -15,28 +15,29 @@ use crate::{
     bytes::constant_time,
 };
 
-/// The keys that were derived of a user's record, kept beside it in memory: a field of a record that
-/// is cached, handed over by [`User::key_cache`](crate::User::key_cache).
+/// A cache of the keys derived from one user's record. It is a field of a record that is kept in
+/// memory and is returned by [`User::key_cache`](crate::User::key_cache).
 ///
-/// Deriving a user's key is about a sixth of a verification; with this it is done once. It fills
-/// itself, and begins empty ([`default`](Self::default)). A clone is the same cache, so a lookup may
-/// return a copy of the record, and threads may share it.
+/// Deriving a user's key takes about a sixth of a verification; with the cache it happens once. The
+/// cache is empty at the start ([`default`](Self::default)) and fills itself. Clones share the same
+/// cache, so a lookup can return a copy of the record, and threads can share it.
 ///
-/// Each key is kept under *all* that it was derived from: the master key, the issuer, the type of
-/// token, and the whole of the user's binding with the context. So there is nothing to invalidate:
-/// after a bump or a new password none is found any more, even where the record is changed in
-/// place, and even users who shared one by mistake would not get each other's keys.
+/// The cache key contains *all* inputs of the derivation: the master key, the issuer, the type of
+/// token, and the user's whole binding with the context. So nothing has to be invalidated: after a
+/// change of the version or the password, no old key is found, even if the record changes in place.
+/// Users who shared a cache by mistake would not get each other's keys.
 ///
-/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, of some 400 bytes
-/// each, and their contexts. It is for key mode ([`BindingMode::Key`](crate::BindingMode::Key)): a
-/// stamp is of one token alone.
+/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, about 400 bytes each,
+/// and their contexts. It is for key mode ([`BindingMode::Key`](crate::BindingMode::Key)): a stamp
+/// belongs to only one token.
 ///
 /// # Security
 ///
-/// Whoever reads it makes tokens for this user until the record changes. A key is zeroized when it
-/// makes room for another, and when the last clone of the cache is dropped. It prints as redacted
-/// and cannot be serialised. The key under a master key that was removed from the ring is not found
-/// any more, but stays in memory until then.
+/// An attacker who reads a key from it can make tokens for this user until the record changes. A
+/// key is zeroized when another key replaces it, and when the last clone of the cache is dropped.
+/// The `Debug` output is redacted, and the cache cannot be serialised. A key derived from a master
+/// key that was removed from the ring is never found again, but it stays in memory until it is
+/// zeroized.
 ///
 /// # Example
 ///
@@ -46,7 +47,7 @@ use crate::{
 /// #[derive(Clone)]
 /// struct CachedAccount {
 ///     id: String,
-///     credential: Credential, // of the present hash: taken again whenever the record is
+///     credential: Credential, // of the current hash: compute it again with each load
 ///     carried: Option<Carried>,
 ///     token_version: i64,
 ///     keys: KeyCache,
@@ -70,9 +71,9 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct KeyCache(Arc<RwLock<VecDeque<Box<Entry>>>>);
 
-/// A key, and all that it was derived from.
+/// A key, and all inputs of its derivation.
 struct Entry {
-    /// Of the derivation.
+    /// The id of the derivation.
     id: [u8; 32],
     user_id: String,
     credential: Credential,
@@ -84,23 +85,23 @@ struct Entry {
 }
 
 impl KeyCache {
-    /// How many keys are kept: enough for access and refresh tokens under a current and a retiring
+    /// The number of keys kept: enough for access and refresh tokens under a current and a retiring
     /// master key.
     pub const MAX_KEYS: usize = 4;
 
-    /// The user's HS256 key, if it is kept.
+    /// The user's HS256 key, if the cache has it.
     pub(crate) fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<HmacSha256> {
-        // No panic can leave it half-changed.
+        // A poisoned lock is safe to use: no panic leaves the entries half changed.
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.iter().find(|entry| entry.is_of(derivation, body))?;
         Some(entry.mac.clone())
     }
 
-    /// Keeps a key, once it has verified a token: what only a forger asked for takes no room.
+    /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
     pub(crate) fn keep(&self, derivation: &Derivation, body: &Body<'_>) {
         let entry = Box::new(Entry::new(derivation, body));
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have been first.
+        // Another thread may have added it first.
         if entries.iter().any(|entry| entry.is_of(derivation, body)) {
             return;
         }
@@ -127,7 +128,7 @@ impl Entry {
     }
 
     fn is_of(&self, derivation: &Derivation, body: &Body<'_>) -> bool {
-        // All of them, by name, so that none that is added can be forgotten.
+        // Destructure all fields, so that a new field cannot be forgotten here.
         let Body { user_id, credential, outer, version, lane, context } = *body;
         let kept = self.outer.iter().map(|(name, counter)| (name.as_str(), *counter));
         self.version == version
