@@ -1,4 +1,4 @@
-//! What a token is bound to, and what is derived from it.
+//! Bindings of tokens: credentials, contexts, and the keys derived from them.
 
 pub(crate) mod context;
 pub(crate) mod credential;
