@@ -1,17 +1,18 @@
-//! EdDSA (Ed25519, RFC 8037) and ES256 (RFC 7518 §3.4) for stamp mode, and JWK sets (RFC 7517).
+//! Asymmetric keys for stamp mode: EdDSA (Ed25519, RFC 8037), ES256 (RFC 7518 §3.4) and JWK sets
+//! (RFC 7517).
 //!
 //! With [`BindingMode::StampAsymmetric`](crate::BindingMode::StampAsymmetric) the server signs
 //! with a [`SigningKey`], and other services verify with the public keys that
-//! [`KeyRing::jwk_set`](crate::KeyRing::jwk_set) publishes. They learn nothing of revocations,
-//! and whoever steals the signing key can fool them, as with any JWT. The issuer's own
-//! verification still compares the stamp, for which the thief also lacks the master key and the
-//! users' table.
+//! [`KeyRing::jwk_set`](crate::KeyRing::jwk_set) publishes. These services do not see revocations,
+//! and a thief of the signing key can deceive them, as with any JWT. The issuer's own verification
+//! also compares the stamp, for which the thief would need the master key and the users' table too.
 //!
 //! # Security
 //!
-//! The stamp covers the user, the `jti` and the `exp`, not the other claims: a thief of the signing
-//! key who also holds a live token can change *that token's* other claims, and the issuer accepts
-//! them. In stamp mode take roles and rights from the user's record, never from the token.
+//! The stamp covers the user, the `jti` and the `exp`, but not the other claims. A thief of the
+//! signing key who also has a live token can change the other claims of *that token*, and the
+//! issuer accepts them. In stamp mode, read roles and permissions from the user's record, never
+//! from the token.
 //!
 //! # Example
 //!
@@ -34,8 +35,8 @@
 //! # }
 //! ```
 
-// The curve library was chosen by measurement (`benches/curves.rs`): one library is the fastest, or
-// within the noise of it, at all four of signing and verifying with either curve.
+// The curve library was chosen by measurement (`benches/curves.rs`): it is the fastest, or within
+// noise of the fastest, at signing and verifying with both curves.
 
 use std::{collections::BTreeMap, error, fmt};
 
@@ -66,8 +67,7 @@ use crate::{keys::key_ring::KeyRing, token::compact};
 
 /// A private key that signs tokens: Ed25519 or P-256.
 ///
-/// It prints as redacted and cannot be serialised but by
-/// [`expose_pkcs8_der`](Self::expose_pkcs8_der).
+/// Its `Debug` output is redacted. Only [`expose_pkcs8_der`](Self::expose_pkcs8_der) serialises it.
 pub struct SigningKey {
     pair: Pair,
     public: VerifyingKey,
@@ -79,8 +79,8 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// A new key for [`Algorithm::EdDSA`] or [`Algorithm::ES256`], from the cryptographic
-    /// library's own generator.
+    /// A new key for [`Algorithm::EdDSA`] or [`Algorithm::ES256`], from the random generator of the
+    /// cryptographic library.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl SigningKey {
         Self::from_pair(pair.map_err(|_| KeyError::Key)?)
     }
 
-    /// A key from PKCS #8 in DER (RFC 5958), which says itself of which of the two kinds it is.
+    /// A key from PKCS #8 in DER (RFC 5958), which contains the algorithm.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Pem`], and those of [`from_pkcs8_der`](Self::from_pkcs8_der).
+    /// [`KeyError::Pem`], and the errors of [`from_pkcs8_der`](Self::from_pkcs8_der).
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
             .map(Zeroizing::new)
@@ -131,13 +131,13 @@ impl SigningKey {
         JwtSigner::algorithm(&self.pair)
     }
 
-    /// The public half.
+    /// The public key of this key.
     #[must_use]
     pub const fn verifying_key(&self) -> &VerifyingKey {
         &self.public
     }
 
-    /// The key as PKCS #8 in DER, to be put into a secret store.
+    /// The key as PKCS #8 in DER, for a secret store.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl SigningKey {
         document.map(|der| Zeroizing::new(der.as_ref().to_vec())).map_err(|_| KeyError::Key)
     }
 
-    /// The signature in its JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64 bytes.
+    /// A signature in JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64 bytes.
     pub(crate) fn sign(&self, signing_input: &[u8]) -> Option<Vec<u8>> {
         self.pair.try_sign(signing_input).ok()
     }
@@ -206,13 +206,13 @@ struct Public {
 }
 
 impl VerifyingKey {
-    /// Reads a public key of a JWK set: `OKP` with `Ed25519` (RFC 8037 §2), or `EC` with `P-256`
+    /// Reads a public key from a JWK: `OKP` with `Ed25519` (RFC 8037 §2), or `EC` with `P-256`
     /// (RFC 7518 §6.2).
     ///
     /// # Errors
     ///
-    /// [`KeyError::Algorithm`] if it is of another kind, or its `alg` or `use` says that it is not
-    /// for this; [`KeyError::Key`] if its coordinates are not those of a key.
+    /// [`KeyError::Algorithm`] if it is another kind of key, or its `alg` or `use` excludes these
+    /// signatures; [`KeyError::Key`] if its coordinates are not a valid key.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
         if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
             return Err(KeyError::Algorithm);
@@ -237,7 +237,7 @@ impl VerifyingKey {
         }
     }
 
-    /// Writes the key as a JWK for signatures, named `kid`.
+    /// The key as a JWK for signatures, with this `kid`.
     #[must_use]
     pub fn to_jwk(&self, kid: &str) -> Jwk {
         let key = self.0.key.as_ref();
@@ -276,7 +276,7 @@ impl VerifyingKey {
         self.0.algorithm()
     }
 
-    /// Whether `signature`, in its JWS form of 64 bytes, is this key's over `message`.
+    /// Whether `signature`, in JWS form of 64 bytes, is a signature of `message` by this key.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Verifier::verify(&self.0, message, &signature.to_vec()).is_ok()
@@ -324,8 +324,8 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// Reads a JWK set (RFC 7517 §5) into the keys that verify relatch's tokens, by `kid`. Keys of
-/// other kinds, without a `kid` or out of form are passed over, as the RFC asks.
+/// Reads the keys that can verify relatch's tokens from a JWK set (RFC 7517 §5), by `kid`. It skips
+/// keys of other kinds, keys without a `kid`, and malformed keys, as the RFC requires.
 #[must_use]
 pub fn read_jwk_set(set: &JwkSet) -> BTreeMap<String, VerifyingKey> {
     let named = |jwk: &Jwk| Some((jwk.common.key_id.clone()?, VerifyingKey::from_jwk(jwk).ok()?));
@@ -333,8 +333,8 @@ pub fn read_jwk_set(set: &JwkSet) -> BTreeMap<String, VerifyingKey> {
 }
 
 impl KeyRing {
-    /// The public keys of the current and of each retiring key whose deadline is still to come, as
-    /// a JWK set for other services.
+    /// The public keys as a JWK set for other services: those of the current key and of each
+    /// retiring key before its deadline.
     #[cfg_attr(docsrs, doc(cfg(feature = "asymmetric")))]
     #[must_use]
     pub fn jwk_set(&self, now: OffsetDateTime) -> JwkSet {
@@ -350,11 +350,11 @@ impl KeyRing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Neither EdDSA with Ed25519 nor ES256.
+    /// The algorithm is neither EdDSA with Ed25519 nor ES256.
     Algorithm,
-    /// Not a private key in PEM.
+    /// The text is not a private key in PEM.
     Pem,
-    /// The bytes are not those of an Ed25519 or P-256 key.
+    /// The bytes are not an Ed25519 or P-256 key.
     Key,
 }
 
