@@ -1,4 +1,4 @@
-//! The key ring: one current master key, and those that retire.
+//! The key ring: the current master key and the retiring ones.
 
 use std::{error, fmt};
 
@@ -6,10 +6,10 @@ use time::OffsetDateTime;
 
 use crate::keys::master_key::MasterKey;
 
-/// One current master key, which issues, and any number of retiring ones, which still verify
-/// until their deadline.
+/// The server's master keys: the current one, which issues tokens, and any number of retiring ones,
+/// which only verify, until their deadline.
 ///
-/// A ring is a value: each change gives a new one, to be handed to
+/// A ring is a value: each change returns a new ring. Pass the new ring to
 /// [`Authority::with_keys`](crate::Authority::with_keys).
 ///
 /// # Example
@@ -22,12 +22,12 @@ use crate::keys::master_key::MasterKey;
 /// let old = MasterKey::generate("2026-10")?;
 /// let new = MasterKey::generate("2026-11")?;
 ///
-/// // Rotation: the old key retires when the longest-lived tokens under it have run out or were
-/// // refreshed: after a session's idle lifetime, or that of the links you send.
+/// // Rotation: the old key retires when its longest-lived tokens have expired or were refreshed:
+/// // after the idle lifetime of a session, or the lifetime of the links you send.
 /// let deadline = OffsetDateTime::now_utc() + Duration::days(14);
 /// let ring = KeyRing::new(old).rotate(new, deadline)?;
 ///
-/// // Emergency: the old key has leaked. Its tokens are dead at once.
+/// // Emergency: the old key has leaked. This revokes its tokens at once.
 /// let ring = ring.remove("2026-10")?;
 /// # Ok(())
 /// # }
@@ -46,35 +46,36 @@ struct Retiring {
 }
 
 impl KeyRing {
-    /// A ring of one key.
+    /// A ring with one key.
     pub const fn new(current: MasterKey) -> Self {
         Self { current, retiring: Vec::new() }
     }
 
-    /// Adds a key that verifies until `until`, exclusive, and does not issue: one that no longer
-    /// does, or one that does not yet.
+    /// Adds a key that verifies until `until` (exclusive) and does not issue: an old key, or a new
+    /// key before its first use.
     ///
-    /// Several machines change their key in two deployments, so that none is handed tokens that it
-    /// does not know: first all verify the new one, `KeyRing::new(old).retiring(new, until)`; then
-    /// all issue with it, `KeyRing::new(new).retiring(old, until)`.
+    /// With several machines, change the key in two deployments, so that no machine receives tokens
+    /// under a key that it does not have. First all machines verify with the new key:
+    /// `KeyRing::new(old).retiring(new, until)`. Then all issue with it:
+    /// `KeyRing::new(new).retiring(old, until)`.
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
-    /// already.
+    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric key is already in the
+    /// ring.
     pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
         self.check_new(&key)?;
         self.retiring.push(Retiring { key, until });
         Ok(self)
     }
 
-    /// Makes `new` the current key; the present one retires at `until`. On several machines see
+    /// Makes `new` the current key; the previous one retires at `until`. For several machines see
     /// [`retiring`](Self::retiring).
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric half is in the ring
-    /// already: under a new name it would be the old secret still.
+    /// [`KeyRingError::Duplicate`] if the `kid`, the key or its asymmetric key is already in the
+    /// ring: the same key under a new name is still the old secret.
     pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyRingError> {
         self.check_new(&new)?;
         let key = std::mem::replace(&mut self.current, new);
@@ -82,12 +83,12 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Removes a retiring key at once: for the emergency that it has leaked. Its tokens are
-    /// rejected as of an unknown key.
+    /// Removes a retiring key at once, in the emergency that it has leaked. Its tokens are then
+    /// rejected like those of an unknown key.
     ///
     /// # Errors
     ///
-    /// [`KeyRingError::Current`] for the current key, which is to be rotated first, and
+    /// [`KeyRingError::Current`] for the current key, which must be rotated first, and
     /// [`KeyRingError::Unknown`].
     pub fn remove(mut self, kid: &str) -> Result<Self, KeyRingError> {
         if self.current.kid() == kid {
@@ -98,14 +99,14 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// The key that issues.
+    /// The current key, which issues tokens.
     #[must_use]
     pub const fn current(&self) -> &MasterKey {
         &self.current
     }
 
-    /// Each key with the instant at which it is refused; `None` for the current one, which comes
-    /// first.
+    /// All keys with their deadlines, the current key first. Its deadline is `None`; a retiring key
+    /// is refused from its deadline on.
     pub fn iter(&self) -> impl Iterator<Item = (&MasterKey, Option<OffsetDateTime>)> {
         std::iter::once((&self.current, None))
             .chain(self.retiring.iter().map(|entry| (&entry.key, Some(entry.until))))
@@ -129,9 +130,9 @@ impl From<MasterKey> for KeyRing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyRingError {
-    /// The `kid`, the key or its asymmetric half is in the ring already.
+    /// The `kid`, the key or its asymmetric key is already in the ring.
     Duplicate,
-    /// No key of that `kid` is in the ring.
+    /// No key in the ring has that `kid`.
     Unknown,
     /// The current key cannot be removed.
     Current,
