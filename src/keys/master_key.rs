@@ -1,4 +1,4 @@
-//! Master keys: what the server knows.
+//! Master keys: the server's secret.
 
 use std::{env, error, fmt};
 
@@ -17,11 +17,12 @@ use crate::{
     environment::{Entropy, EntropyError, SystemEntropy},
 };
 
-/// A server master key, named by its `kid` (RFC 7515 §4.1.4).
+/// A master key of the server, named by its `kid` (RFC 7515 §4.1.4).
 ///
-/// At least 32 bytes that nobody can guess. With a user's record it derives that user's keys; on
-/// its own it makes no token for anyone (`SECURITY.md` says what it does let its thief do). It is
-/// kept outside the database, is zeroized on drop, prints as redacted and cannot be serialised.
+/// It is at least 32 random bytes. Users' keys are derived from it together with the user's record;
+/// without a record it cannot make a token (`SECURITY.md` says what a thief of it can do). Keep it
+/// outside the database. It is zeroized on drop, its `Debug` output is redacted, and it cannot be
+/// serialised.
 ///
 /// # Example
 ///
@@ -29,7 +30,7 @@ use crate::{
 /// use relatch::MasterKey;
 ///
 /// # fn main() -> Result<(), relatch::SecretError> {
-/// // Once, to make one: print it into the secret store of the deployment.
+/// // Once, to make a key: put this text into the secret store of the deployment.
 /// let text = MasterKey::generate("2026-11")?.expose_base64();
 ///
 /// // At each start: MasterKey::from_env("2026-11", "RELATCH_MASTER_KEY")?, or
@@ -54,10 +55,11 @@ impl MasterKey {
     /// The greatest length of a `kid`, in bytes.
     pub const MAX_KID_BYTES: usize = 64;
 
-    /// A key from raw bytes, at least [`MIN_BYTES`](Self::MIN_BYTES) of them.
+    /// A key from at least [`MIN_BYTES`](Self::MIN_BYTES) raw bytes.
     ///
-    /// `kid` is 1 to [`MAX_KID_BYTES`](Self::MAX_KID_BYTES) of `A–Z a–z 0–9 - . _ ~`. It travels
-    /// in every token's header, so it should say when the key was made, never what it is for.
+    /// `kid` is 1 to [`MAX_KID_BYTES`](Self::MAX_KID_BYTES) characters of `A–Z a–z 0–9 - . _ ~`. It
+    /// is in the header of every token, so it should say when the key was made, never what it is
+    /// for.
     ///
     /// # Errors
     ///
@@ -86,7 +88,7 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Base64`], and those of [`from_bytes`](Self::from_bytes).
+    /// [`SecretError::Base64`], and the errors of [`from_bytes`](Self::from_bytes).
     pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
         let unpadded = text.trim_end_matches('=');
@@ -103,7 +105,7 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Variable`] if it is not set or not Unicode, and those of
+    /// [`SecretError::Variable`] if it is not set or not Unicode, and the errors of
     /// [`from_base64`](Self::from_base64).
     pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, SecretError> {
         match env::var(variable) {
@@ -114,7 +116,7 @@ impl MasterKey {
 
     /// A new random key of 32 bytes from the operating system.
     ///
-    /// It is gone with the process unless it is stored: see
+    /// It is lost when the process ends unless you store it: see
     /// [`expose_base64`](Self::expose_base64).
     ///
     /// # Errors
@@ -126,7 +128,7 @@ impl MasterKey {
         Self::from_bytes(kid, &*bytes)
     }
 
-    /// Joins the asymmetric key that signs stamp-mode tokens under this `kid`
+    /// Adds the asymmetric key that signs stamp-mode tokens under this `kid`
     /// ([`BindingMode::StampAsymmetric`](crate::BindingMode::StampAsymmetric)).
     #[cfg(feature = "asymmetric")]
     #[cfg_attr(docsrs, doc(cfg(feature = "asymmetric")))]
@@ -136,17 +138,17 @@ impl MasterKey {
         self
     }
 
-    /// The name under which tokens refer to this key.
+    /// The key's name, in the header of its tokens.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The key as base64url without padding, to be put into a secret store.
+    /// The key as base64url without padding, for a secret store.
     ///
     /// # Security
     ///
-    /// This is the secret itself. With a copy of the users' table it forges any token.
+    /// This is the secret itself. Together with a copy of the users' table it can forge any token.
     #[must_use]
     pub fn expose_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(crate::token::compact::encode(&self.bytes))
@@ -156,14 +158,14 @@ impl MasterKey {
         &self.mac
     }
 
-    /// Whether HMAC would treat `secret` and this key as one.
+    /// Whether `secret` and this key are the same HMAC key.
     pub(crate) fn is(&self, secret: &[u8]) -> bool {
         let probe = |mac: HmacSha256| mac.chain_update(b"relatch/1 same").finalize().into_bytes();
         HmacSha256::new_from_slice(secret)
             .is_ok_and(|other| probe(self.mac.clone()).ct_eq(&probe(other)).into())
     }
 
-    /// Whether the two share a secret: that of the master key, or the asymmetric one.
+    /// Whether the two keys share a secret: the master key's bytes or the asymmetric key.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         #[cfg(feature = "asymmetric")]
         if let (Some(ours), Some(theirs)) = (&self.signing, &other.signing)
@@ -180,7 +182,7 @@ impl MasterKey {
     }
 }
 
-/// A `kid` needs no escape in JSON, in a log or in a file's name.
+/// Whether the text is a valid `kid`, which needs no escape in JSON, logs or file names.
 fn is_kid(kid: &str) -> bool {
     (1..=MasterKey::MAX_KID_BYTES).contains(&kid.len())
         && kid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
@@ -196,23 +198,23 @@ impl fmt::Debug for MasterKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// Fewer than [`MasterKey::MIN_BYTES`].
+    /// The key has fewer than [`MasterKey::MIN_BYTES`] bytes.
     TooShort {
-        /// The length that was given, in bytes.
+        /// The given length, in bytes.
         bytes: usize,
     },
     /// The text is not base64.
     Base64,
     /// The environment variable is not set, or not Unicode.
     Variable {
-        /// Its name.
+        /// The name of the variable.
         name: String,
-        /// Which of the two.
+        /// The error of reading it.
         error: env::VarError,
     },
-    /// The `kid` is empty, too long, or has a character that is not allowed.
+    /// The `kid` is empty, too long, or contains a character that is not allowed.
     Kid,
-    /// The operating system gave no randomness.
+    /// The operating system returned no random bytes.
     Entropy(EntropyError),
 }
 
