@@ -1,4 +1,4 @@
-//! The server's keys.
+//! The server's keys: master keys, the key ring, and asymmetric keys.
 
 #[cfg(feature = "asymmetric")]
 pub mod asymmetric;
