@@ -1,8 +1,8 @@
-//! Format 1: from a master key and a user's record to keys, stamps and guards.
+//! The key derivation of format 1: keys, stamps and guards from a master key and a user's record.
 //!
-//! All integers are big-endian; HMAC is HMAC-SHA-256 (RFC 2104). `frame` puts each piece's
-//! length in front of it, so that no two lists of pieces give the same bytes. The format is
-//! described for other implementers in `tests/vectors/README.md`.
+//! All integers are big-endian; HMAC is HMAC-SHA-256 (RFC 2104). `frame` writes the length of each
+//! piece before it, so two different lists of pieces never give the same bytes. The format is
+//! specified for other implementers in `tests/vectors/README.md`.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ use crate::{
 
 pub(crate) type HmacSha256 = Hmac<Sha256>;
 
-/// What a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
+/// The values that a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
 pub(crate) struct Body<'a> {
     pub(crate) user_id: &'a str,
     pub(crate) credential: &'a Credential,
@@ -30,7 +30,7 @@ pub(crate) struct Body<'a> {
     pub(crate) context: &'a Context,
 }
 
-/// `D`: the digest that stands in for a user's secrets.
+/// `D`: the digest of a user's secrets.
 pub(crate) fn credential<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = <Sha256 as Digest>::new();
     piece(&mut hash, b"relatch/1 credential");
@@ -40,9 +40,9 @@ pub(crate) fn credential<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> [u8
     hash.finalize().into()
 }
 
-/// What a master key derives for one type of token under one issuer.
+/// The derivations from one master key, for one type of token and one issuer.
 ///
-/// Each of its states is that of `HMAC(M, …)` behind `head(label)`, with which the message begins.
+/// Each field is the state of `HMAC(M, …)` after `head(label)`, the first part of the message.
 pub(crate) struct Derivation {
     key: HmacSha256,
     guard: HmacSha256,
@@ -71,7 +71,7 @@ impl Derivation {
         }
     }
 
-    /// The same for the same master key, type and issuer, and for no others.
+    /// An identifier, unique to this master key, type and issuer.
     pub(crate) const fn id(&self) -> &[u8; 32] {
         &self.id
     }
@@ -83,12 +83,12 @@ impl Derivation {
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
-    /// [`user_key`](Self::user_key), ready to sign.
+    /// [`user_key`](Self::user_key) as an HMAC state, ready to sign.
     pub(crate) fn user_mac(&self, body: &Body<'_>) -> HmacSha256 {
         hs256(&self.user_key(body))
     }
 
-    /// What lets a token reach the lookup in key mode.
+    /// The guard, which a token must have in key mode to reach the lookup.
     pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
         let mut mac = self.guard.clone();
         piece(&mut mac, user_id.as_bytes());
@@ -97,8 +97,8 @@ impl Derivation {
         first(&mac.finalize().into_bytes())
     }
 
-    /// The nonce of a refresh token: derived, so that its successor is the same for whoever asks
-    /// again.
+    /// The nonce of a refresh token. It is derived, so that a repeated refresh gives the same
+    /// successor.
     pub(crate) fn refresh_nonce(&self, user_id: &str, session: SessionId, seq: u64) -> [u8; 8] {
         let mut mac = self.nonce.clone();
         piece(&mut mac, user_id.as_bytes());
@@ -108,7 +108,7 @@ impl Derivation {
         first(&mac.finalize().into_bytes())
     }
 
-    /// What binds a stamp-mode token to the user's record.
+    /// The stamp, which binds a stamp-mode token to the user's record.
     pub(crate) fn stamp(&self, body: &Body<'_>, jti: &str, exp: u64) -> [u8; 16] {
         let mut mac = self.stamp.clone();
         body.feed(&mut mac);
@@ -117,15 +117,15 @@ impl Derivation {
         first(&mac.finalize().into_bytes())
     }
 
-    /// The server's HS256 key of stamp mode.
+    /// The server's HS256 key for stamp mode.
     pub(crate) fn server_key(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.server.clone().finalize().into_bytes().into())
     }
 }
 
-/// HS256 (RFC 7518 §3.2) under a derived key.
+/// The HS256 (RFC 7518 §3.2) state of a derived key.
 pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
-    // RFC 2104 pads a short key with zeros to the block's 64 bytes.
+    // RFC 2104 pads a short key with zeros to the block length of 64 bytes.
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
     let mac = HmacSha256::new((&block).into());
@@ -134,7 +134,7 @@ pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
     mac
 }
 
-/// The signature.
+/// The HS256 signature of `signing_input`.
 pub(crate) fn sign(mac: HmacSha256, signing_input: &str) -> [u8; 32] {
     mac.chain_update(signing_input).finalize().into_bytes().into()
 }
@@ -167,13 +167,13 @@ fn piece(sink: &mut impl Update, bytes: &[u8]) {
     sink.update(bytes);
 }
 
-/// The length in front of a piece that is itself a frame, and that follows.
+/// The length prefix of a nested frame, which follows.
 fn nested(sink: &mut impl Update, len: usize) {
-    // Nothing of 4 GiB gets here: every input has a far lower bound of its own.
+    // The length always fits: every input has a limit far below 4 GiB.
     sink.update(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-/// How long a piece of `len` bytes is within a frame.
+/// The length of a piece of `len` bytes within a frame.
 const fn framed(len: usize) -> usize {
     4 + len
 }
