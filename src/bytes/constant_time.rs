@@ -1,8 +1,8 @@
-//! Comparing secrets.
+//! Constant-time comparison of secrets.
 
 use subtle::ConstantTimeEq;
 
-/// Whether two secrets are the same, in a time that does not tell where they differ.
+/// Whether two secrets are equal. The time does not depend on where they differ.
 ///
 /// `N` is a multiple of 8.
 pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
@@ -10,12 +10,12 @@ pub(crate) fn equal<const N: usize>(a: &[u8; N], b: &[u8; N]) -> bool {
     equal_slices(a, b)
 }
 
-/// [`equal`], of any length, which is no secret.
+/// [`equal`] for slices of any length. The length is not secret.
 #[inline]
 pub(crate) fn equal_slices(a: &[u8], b: &[u8]) -> bool {
     let ((words_a, rest_a), (words_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    // The differences are gathered without a branch, and only their sum is compared by `subtle`,
-    // whose barrier for each word would take longer than the words.
+    // Collect the differences without a branch and compare only the result with `subtle`, whose
+    // barrier for each word would take longer than the words.
     let words = words_a
         .iter()
         .zip(words_b)
