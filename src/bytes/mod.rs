@@ -1,4 +1,4 @@
-//! Bytes: comparing, scanning, and places in a text.
+//! Byte utilities: constant-time comparison, a JSON scanner, and spans of text.
 
 pub(crate) mod constant_time;
 pub(crate) mod scan;
