@@ -1,8 +1,8 @@
-//! A quick scan of JSON in the form in which relatch and `serde_json` write it: no white space, no
+//! A fast scanner for JSON in the form that relatch and `serde_json` write: no white space, no
 //! escapes, few members, whole numbers.
 //!
-//! It only ever says yes or "not sure", and then a parser decides. What it says yes to, every
-//! parser reads in the same way.
+//! It answers only "yes" or "not sure"; then a parser decides. Every parser reads a text that the
+//! scanner accepts in the same way.
 
 use memchr::memchr2;
 
@@ -10,19 +10,19 @@ use crate::{bytes::span::Span, token::claims::registered::is_registered};
 
 pub(crate) struct Scan<'a> {
     json: &'a [u8],
-    /// How far it has come, in bytes.
+    /// The current position, in bytes.
     pub(crate) at: usize,
 }
 
-/// How deep a value can be nested.
+/// The greatest nesting depth of a value.
 const MAX_DEPTH: u32 = 16;
 
-/// How many members an object can have whose names are to be told apart.
+/// The greatest number of members of an object whose names must be distinct.
 const MAX_NAMES: usize = 16;
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(json: &'a [u8]) -> Option<Self> {
-        // Control characters are refused: within a text they are errors, outside white space.
+        // Refuse control characters: inside a string they are errors, outside they are white space.
         let least = json.iter().fold(u8::MAX, |least, byte| least.min(*byte));
         (least >= b' ').then_some(Self { json, at: 0 })
     }
@@ -40,7 +40,7 @@ impl<'a> Scan<'a> {
         self.json.get(self.at..)?.starts_with(literal).then(|| self.at += literal.len())
     }
 
-    /// What stands between `opening` and a quote.
+    /// The text between `opening` and the closing quote.
     #[inline(always)]
     pub(crate) fn text(&mut self, opening: &[u8]) -> Option<Span> {
         self.skip(opening)?;
@@ -63,12 +63,12 @@ impl<'a> Scan<'a> {
         }
         let digits = &self.json[start..self.at];
         let is_plain = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
-        // Nineteen digits always fit.
+        // Nineteen digits always fit into 64 bits.
         (is_plain && digits.len() <= 19 && number <= max).then_some(number)
     }
 
-    /// Members after `opening` and up to the brace, each name once, and none registered. `value`
-    /// scans what stands behind each colon.
+    /// The members from `opening` to the closing brace, with distinct names that are not registered
+    /// claims. `value` scans the value after each colon.
     pub(crate) fn members(
         &mut self,
         opening: &[u8],
@@ -112,7 +112,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// One item or more, between `opening` and `closing`.
+    /// One or more items between `opening` and `closing`.
     fn list(
         &mut self,
         opening: &[u8],
