@@ -1,8 +1,8 @@
-//! Places in a text: so that what is read of it is not copied piece by piece.
+//! Spans of text, so that values read from a text need not be copied.
 
 use std::ops::Range;
 
-/// Where a piece of a text stands, in bytes.
+/// The position of a piece of text, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
@@ -13,7 +13,7 @@ impl Span {
     pub(crate) const EMPTY: Self = Self { start: 0, end: 0 };
 
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        // No text is nearly as long: a token is capped.
+        // The position always fits: the length of a token is limited.
         let at = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
         Self { start: at(start), end: at(end) }
     }
@@ -22,17 +22,17 @@ impl Span {
         self.start as usize..self.end as usize
     }
 
-    /// The piece; nothing of a text that has none there.
+    /// The piece of `text`; empty if `text` is too short.
     pub(crate) fn of(self, text: &str) -> &str {
         text.get(self.range()).unwrap_or_default()
     }
 
-    /// The piece, of text that may not be UTF-8.
+    /// The piece of a text that may not be UTF-8.
     pub(crate) fn of_bytes(self, text: &[u8]) -> &[u8] {
         text.get(self.range()).unwrap_or_default()
     }
 
-    /// Adds a piece to a text.
+    /// Appends a piece to a text and returns its span.
     pub(crate) fn push(text: &mut String, piece: &str) -> Self {
         let start = text.len();
         text.push_str(piece);
@@ -40,7 +40,7 @@ impl Span {
     }
 }
 
-/// `aud` (RFC 7519 §4.1.3): one string, or an array of them.
+/// The `aud` claim (RFC 7519 §4.1.3): one string or an array of strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     One(Span),
