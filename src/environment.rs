@@ -1,14 +1,14 @@
-//! What the library is handed from outside: the time and randomness.
+//! The clock and the source of randomness, which the application can replace.
 
 use std::{cell::RefCell, error, fmt};
 
 use time::OffsetDateTime;
 
-/// Where the present time comes from.
+/// A source of the current time.
 ///
-/// Any `Fn() -> OffsetDateTime` is one, so a test hands in a closure and never sleeps.
+/// Every `Fn() -> OffsetDateTime` is a clock, so a test can pass a closure and need not sleep.
 pub trait Clock: Send + Sync {
-    /// The present instant.
+    /// The current time.
     fn now(&self) -> OffsetDateTime;
 }
 
@@ -18,7 +18,7 @@ impl<F: Fn() -> OffsetDateTime + Send + Sync> Clock for F {
     }
 }
 
-/// The system's clock.
+/// The clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -28,23 +28,23 @@ impl Clock for SystemClock {
     }
 }
 
-/// Where randomness comes from.
+/// A source of randomness.
 ///
 /// # Security
 ///
-/// An implementation should be a cryptographic generator. No promise of this library rests on a
-/// `jti` being unique or hard to guess; what an application does with it, in a log or a list of
-/// tokens seen, may. Fixed bytes are for tests alone.
+/// An implementation should be a cryptographic random generator. No guarantee of this library needs
+/// a `jti` that is unique or hard to guess, but an application's use of it, such as in a log or a
+/// list of seen tokens, may need that. Use fixed bytes only in tests.
 pub trait Entropy: Send + Sync {
-    /// Fills `bytes` with random ones.
+    /// Fills `bytes` with random bytes.
     ///
     /// # Errors
     ///
-    /// [`EntropyError`] when the source cannot deliver; nothing is issued then.
+    /// [`EntropyError`] if the source fails; then nothing is issued.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError>;
 }
 
-/// The operating system's generator, asked anew each time.
+/// The random generator of the operating system, called each time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
@@ -54,15 +54,15 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// The operating system's generator, asked for several tokens at once: a call of it takes longer
-/// than all else of an issue.
+/// The random generator of the operating system, with a buffer for several tokens, because one call
+/// takes longer than the rest of issuing a token.
 ///
-/// Only for ids, which are not secret. A process that forks without `exec` repeats some in its
-/// child, which harms nobody: no promise rests on a `jti` being unique.
+/// Use it only for ids, which are not secret. If a process forks without `exec`, the child repeats
+/// some ids. This is harmless, because no guarantee needs a unique `jti`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BufferedEntropy;
 
-/// Drawn, and how much of it is left, at the end.
+/// The drawn bytes. The unused ones are the first `left` bytes.
 struct Buffer {
     bytes: [u8; 512],
     left: usize,
@@ -77,7 +77,7 @@ impl Entropy for BufferedEntropy {
         let drawn = BUFFER.try_with(|buffer| buffer.try_borrow_mut().ok()?.draw(bytes));
         match drawn {
             Ok(Some(result)) => result,
-            // The thread is ending, or more is asked for than is ever held.
+            // The thread is ending, or the request is larger than the buffer.
             _ => SystemEntropy.fill(bytes),
         }
     }
@@ -102,13 +102,13 @@ impl Buffer {
     }
 }
 
-/// The source of randomness did not deliver.
+/// The source of randomness failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EntropyError;
 
 impl EntropyError {
-    /// For an [`Entropy`] of one's own that cannot deliver.
+    /// The error, for an application's own [`Entropy`].
     #[must_use]
     pub const fn new() -> Self {
         Self
