@@ -1,5 +1,5 @@
-//! The shortcut: a payload in exactly the form in which relatch writes it is scanned. Every other
-//! is left to the general reader, which would say the same of this one.
+//! The fast reader, for payloads in exactly the form that relatch writes. The general reader reads
+//! all others; both give the same result for the canonical form.
 
 use super::payload::Claims;
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     token::claims::registered::MAX_NUMERIC_DATE,
 };
 
-/// `None` says nothing of the payload, and leaves it as it was. Otherwise the comma in front of
-/// the application's own claims is now the brace of an object that has them alone.
+/// Reads a canonical payload. `None` means that the general reader must decide; the payload is then
+/// unchanged. Otherwise the comma before the private claims is replaced by the opening brace of an
+/// object that contains only them.
 pub(crate) fn read(json: &mut [u8]) -> Option<Claims> {
     let mut scan = Scan::new(json)?;
     let mut claims = registered(&mut scan)?;
