@@ -1,4 +1,4 @@
-//! The general reader: every payload of JSON, strictly.
+//! The general reader: a strict reader of any JSON payload.
 
 use std::{borrow::Cow, fmt};
 
@@ -43,7 +43,7 @@ pub(crate) fn read(json: &str) -> Option<Payload<'static>> {
     Some(Payload { text: Cow::Owned(text), claims })
 }
 
-/// The registered claims, as the parser hands them over.
+/// The registered claims, as parsed.
 struct Members<'de> {
     issuer: Text<'de>,
     subject: Text<'de>,
@@ -137,7 +137,7 @@ fn required<T, E: de::Error>(claim: Option<T>) -> Result<T, E> {
     claim.ok_or_else(|| E::custom("a required claim is missing"))
 }
 
-/// `aud`.
+/// The `aud` claim.
 enum Addressees<'de> {
     One(Cow<'de, str>),
     Several(Vec<Text<'de>>),
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for Addressees<'de> {
     }
 }
 
-/// Whole seconds from 1970 up to the year 9999; no fraction, no exponent, no sign.
+/// Whole seconds from 1970 to the year 9999, without fraction, exponent or sign.
 struct NumericDate(u64);
 
 impl<'de> Deserialize<'de> for NumericDate {
@@ -199,7 +199,8 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// Counters, each name once; what they count is bound, not read.
+/// The `epochs` claim: counters with distinct names. The values are bound by the key, not read
+/// here.
 struct Epochs;
 
 impl<'de> Deserialize<'de> for Epochs {
@@ -216,8 +217,8 @@ impl<'de> Deserialize<'de> for Epochs {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Epochs, A::Error> {
                 let mut names: Vec<Cow<'de, str>> = Vec::new();
                 while let Some((Text(name), Count(_))) = map.next_entry()? {
-                    // Few enough in any authority that comparing each pair costs nothing; the cap
-                    // keeps it so for a forged payload.
+                    // An authority has so few epochs that comparing all pairs is cheap. The limit
+                    // keeps it cheap for a forged payload.
                     if names.len() == MAX_EPOCHS || names.contains(&name) {
                         return Err(de::Error::custom("an epoch given twice, or too many"));
                     }
