@@ -1,4 +1,4 @@
-//! Claims: reading and writing a token's payload.
+//! Claims: readers and writers of a token's payload.
 
 mod canonical;
 mod general;
