@@ -1,4 +1,4 @@
-//! The payload: what relatch itself reads and writes in a token's JSON, and in which form.
+//! The payload of a token: the registered claims, and where the private claims are.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::{
     token::{claims::registered::Registered, compact},
 };
 
-/// How many outer epochs an authority can have.
+/// The greatest number of outer epochs of an authority.
 pub(crate) const MAX_EPOCHS: usize = 16;
 
-/// A payload that was read: the registered claims, and the text in which they stand.
+/// A parsed payload: the registered claims, and the text that contains them.
 ///
-/// Reading checks their form alone; nothing of it is to be believed before the signature is.
+/// Reading checks only the form. Do not trust a value before the signature is verified.
 #[derive(Clone)]
 pub(crate) struct Payload<'t> {
     pub(super) text: Cow<'t, str>,
@@ -36,16 +36,17 @@ pub(crate) struct Claims {
     pub(crate) seq: Option<u64>,
     pub(crate) lane: Option<u64>,
     pub(super) stamp: Option<Span>,
-    /// An object that has the application's own claims, with or without the registered ones;
-    /// empty if there are none.
+    /// An object with the private claims, with or without the registered ones; empty if there are
+    /// no private claims.
     pub(super) own: Span,
 }
 
 impl<'t> Payload<'t> {
-    /// `None` if a claim is missing, given twice, unknown to this version or not in its form; the
-    /// form of `jti` and `stamp` is left to [`jti`](Self::jti) and [`stamp`](Self::stamp).
+    /// Reads a payload. `None` if a registered claim is missing, occurs twice, is unknown to this
+    /// version or has a wrong form. [`jti`](Self::jti) and [`stamp`](Self::stamp) check the form of
+    /// those two claims.
     ///
-    /// The bytes are the reader's to change.
+    /// The reader may change the bytes.
     #[inline(always)]
     pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
         match canonical::read(json) {
@@ -54,7 +55,7 @@ impl<'t> Payload<'t> {
         }
     }
 
-    /// The same, on its own.
+    /// The same payload, which owns its text.
     #[inline(always)]
     pub(crate) fn into_owned(self) -> Payload<'static> {
         Payload { text: Cow::Owned(self.text.into_owned()), claims: self.claims }
@@ -76,12 +77,12 @@ impl<'t> Payload<'t> {
         self.claims.audience.spans().iter().map(|span| span.of(&self.text))
     }
 
-    /// `jti`, as it stands there.
+    /// The text of `jti`.
     pub(crate) fn token_id(&self) -> &str {
         self.claims.token_id.of(&self.text)
     }
 
-    /// `jti`; `None` if it is not in its form.
+    /// The decoded `jti`; `None` if its form is wrong.
     pub(crate) fn jti(&self) -> Option<[u8; 16]> {
         compact::decode_array(self.token_id())
     }
@@ -90,12 +91,12 @@ impl<'t> Payload<'t> {
         self.claims.stamp.is_some()
     }
 
-    /// `stamp`; `None` if it is not there, or not in its form.
+    /// The decoded `stamp`; `None` if it is missing or its form is wrong.
     pub(crate) fn stamp(&self) -> Option<[u8; 16]> {
         compact::decode_array(self.claims.stamp?.of(&self.text))
     }
 
-    /// An object that has the application's own claims, if there can be any.
+    /// An object with the private claims, if there can be any.
     pub(crate) fn own(&self) -> Option<&str> {
         Some(self.claims.own.of(&self.text)).filter(|own| !own.is_empty())
     }
