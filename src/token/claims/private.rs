@@ -1,4 +1,5 @@
-//! The application's own claims, beside the registered ones in the same JSON object.
+//! Private claims (RFC 7519 §4.3): the application's claims, in the same JSON object as the
+//! registered ones.
 
 use std::{borrow::Cow, collections::BTreeMap, error, fmt, marker::PhantomData};
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use crate::{bytes::scan::Scan, token::claims::registered::is_registered};
 
-/// Adds the claims, as further members, to an object whose closing brace is still to come.
+/// Appends the claims, as further members, to an object without its closing brace.
 pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError> {
     let start = json.len();
     serde_json::to_writer(&mut *json, claims).map_err(ClaimsError::Serialize)?;
@@ -22,7 +23,7 @@ pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), Cl
     if !are_plain(own) {
         check(own)?;
     }
-    // A type of the application's may write white space around its braces.
+    // A type of the application can write white space around its braces.
     json.truncate(json.trim_ascii_end().len());
     json.drain(start..json.len() - json[start..].trim_ascii_start().len());
     match &json[start..] {
@@ -36,9 +37,9 @@ pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), Cl
     Ok(())
 }
 
-/// Whether [`check`] would surely pass.
+/// Whether [`check`] would certainly pass.
 fn are_plain(json: &[u8]) -> bool {
-    // What begins with this sign can be a word of `serde_json`'s to itself.
+    // Names that begin with `$` can be internal names of `serde_json`.
     if memchr(b'$', json).is_some() {
         return false;
     }
@@ -49,7 +50,8 @@ fn are_plain(json: &[u8]) -> bool {
     scanned == Some(true)
 }
 
-/// The claims must be an object that reads back, of names that are the application's own.
+/// Checks that the claims are an object that can be read back, with distinct names that are not
+/// registered.
 fn check(json: &[u8]) -> Result<(), ClaimsError> {
     let Names(mut names) = serde_json::from_slice(json).map_err(|error| match error.is_data() {
         true => ClaimsError::NotAnObject,
@@ -65,8 +67,8 @@ fn check(json: &[u8]) -> Result<(), ClaimsError> {
     }
 }
 
-/// The application's claims out of an object, which must be authenticated: whatever `C` does with
-/// hostile input happens here. Registered claims in it are passed over.
+/// Reads the private claims from an object and skips registered claims. The object must be
+/// authenticated, because `C` may not be safe with hostile input.
 pub(crate) fn read<C: DeserializeOwned>(own: Option<&str>) -> Result<C, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(own.unwrap_or("{}"));
     let claims = deserializer.deserialize_map(Unregistered(PhantomData))?;
@@ -74,13 +76,13 @@ pub(crate) fn read<C: DeserializeOwned>(own: Option<&str>) -> Result<C, serde_js
     Ok(claims)
 }
 
-/// Whether there is any claim of the application's own.
+/// Whether there is any private claim.
 pub(crate) fn has_any(own: Option<&str>) -> bool {
     read::<BTreeMap<String, IgnoredAny>>(own).map_or(true, |own| !own.is_empty())
 }
 
-/// Hands all members but the registered ones to `C`, so that `deny_unknown_fields` and maps see
-/// the application's own alone.
+/// Passes all members except the registered claims to `C`, so that `deny_unknown_fields` and maps
+/// see only private claims.
 struct Unregistered<C>(PhantomData<C>);
 
 impl<'de, C: Deserialize<'de>> Visitor<'de> for Unregistered<C> {
@@ -123,7 +125,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Filter<A> {
     }
 }
 
-/// Text that is borrowed from the JSON unless an escape stands in it.
+/// Text that is borrowed from the JSON unless it contains an escape.
 pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -166,7 +168,7 @@ impl<'de> Deserialize<'de> for Names {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
                 let mut names = Vec::new();
-                // Values are read too, so that what the parser would refuse later it refuses now.
+                // Read the values too, so that the parser refuses now what it would refuse later.
                 while let Some((name, _)) = map.next_entry::<_, Value>()? {
                     names.push(name);
                 }
@@ -178,13 +180,13 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// Why the application's claims cannot go into a token.
+/// Why private claims cannot be written into a token.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClaimsError {
-    /// They do not serialise to a JSON object.
+    /// The claims do not serialise to a JSON object.
     NotAnObject,
-    /// A name is one of the [registered ones](crate::REGISTERED_CLAIMS).
+    /// A name is one of the [registered claims](crate::REGISTERED_CLAIMS).
     Registered {
         /// The name.
         name: String,
@@ -194,10 +196,10 @@ pub enum ClaimsError {
         /// The name.
         name: String,
     },
-    /// Serialising them failed.
+    /// Serialising the claims failed.
     Serialize(serde_json::Error),
-    /// They serialise to JSON that no verification would read back, such as one that is nested
-    /// more than 127 levels deep.
+    /// The claims serialise to JSON that verification cannot read back, for example with more than
+    /// 127 levels of nesting.
     Unreadable(serde_json::Error),
 }
 
