@@ -1,4 +1,4 @@
-//! Registered claims: those of a verified token, and the names that are relatch's.
+//! Registered claims: their names, and their values in a verified token.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use crate::{
     sessions::SessionId,
 };
 
-/// The names that an application's claims may not use: those of RFC 7519 §4.1 and relatch's own.
+/// The names that private claims must not use: those of RFC 7519 §4.1 and relatch's own.
 pub const REGISTERED_CLAIMS: [&str; 13] = [
     "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "ver", "epochs", "sid", "seq", "lane", "stamp",
 ];
 
 pub(crate) fn is_registered(name: impl AsRef<[u8]>) -> bool {
     let name = name.as_ref();
-    // None is longer, and most of the applications' are.
+    // No registered name is longer, and most private names are.
     name.len() <= 6 && REGISTERED_CLAIMS.iter().any(|registered| registered.as_bytes() == name)
 }
 
 /// The registered claims of a verified token (RFC 7519 §4.1).
 ///
-/// What a plain token accepted during an adoption does not carry is `None`.
+/// A claim is `None` if a plain token, accepted during an adoption, does not have it.
 #[derive(Clone)]
 pub struct Registered {
-    /// In which the spans are: the whole payload, mostly.
+    /// The text that the spans refer to, usually the whole payload.
     pub(crate) text: String,
     pub(crate) issuer: Option<Span>,
     pub(crate) subject: Span,
@@ -39,7 +39,7 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// `iss`.
+    /// `iss`: the issuer.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.map(|span| span.of(&self.text))
@@ -51,43 +51,43 @@ impl Registered {
         self.subject.of(&self.text)
     }
 
-    /// `aud`: one or more audiences, this authority's among them.
+    /// `aud`: one or more audiences, including this authority's.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.audience.spans().iter().map(|span| span.of(&self.text))
     }
 
-    /// `exp`: the first instant, in whole seconds, at which the token is dead.
+    /// `exp`: the first second at which the token is no longer valid.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         numeric_date(self.exp)
     }
 
-    /// `iat`, in whole seconds.
+    /// `iat`: the time of issue, in whole seconds.
     #[must_use]
     pub fn issued_at(&self) -> Option<OffsetDateTime> {
         self.iat.map(numeric_date)
     }
 
-    /// `jti`: names the token in a log without being it.
+    /// `jti`: the token's id, for logs. It is not secret.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
         self.token_id.map(|span| span.of(&self.text))
     }
 
-    /// `ver`: the user's version, in the token and in the record.
+    /// `ver`: the user's version, the same in the token and in the record.
     #[must_use]
     pub const fn version(&self) -> Counter {
         self.version
     }
 
-    /// `sid`: the user's session that the token belongs to, if it is of one.
+    /// `sid`: the session of the token, if it has one.
     #[must_use]
     pub const fn session_id(&self) -> Option<SessionId> {
         self.session_id
     }
 }
 
-/// By what they say, however that was written.
+/// Compares the values, not the text.
 impl PartialEq for Registered {
     fn eq(&self, other: &Self) -> bool {
         self.issuer() == other.issuer()
@@ -115,10 +115,10 @@ impl fmt::Debug for Registered {
     }
 }
 
-/// The greatest NumericDate (RFC 7519 §2) that is taken: the end of the year 9999.
+/// The greatest accepted NumericDate (RFC 7519 §2): the end of the year 9999.
 pub(crate) const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
 
-/// The instant of a NumericDate; beyond the year 9999, its end.
+/// The time of a NumericDate, at most the end of the year 9999.
 pub(crate) fn numeric_date(seconds: u64) -> OffsetDateTime {
     let seconds = i64::try_from(seconds.min(MAX_NUMERIC_DATE)).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
