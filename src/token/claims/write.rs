@@ -1,4 +1,4 @@
-//! Writing a payload.
+//! The writer of payloads.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::{
     token::{claims::private::ClaimsError, compact},
 };
 
-/// The registered claims of a token that is made, in the order in which they are written.
+/// The registered claims of a new token, in the order in which they are written.
 #[derive(Serialize)]
 pub(crate) struct NewClaims<'a> {
     #[serde(rename = "iss")]
@@ -34,12 +34,12 @@ pub(crate) struct NewClaims<'a> {
     pub(crate) stamp: Option<Bytes16>,
 }
 
-/// Adds the application's own claims to an object.
+/// Appends the private claims to an object.
 pub(crate) type AddOwn<'a> = dyn Fn(&mut Vec<u8>) -> Result<(), ClaimsError> + 'a;
 
 impl NewClaims<'_> {
-    /// The payload's text: these claims, then the application's own, which `own` adds to an object
-    /// whose closing brace is still to come.
+    /// The text of the payload: these claims, then the private claims, which `own` appends to the
+    /// object without its closing brace.
     pub(crate) fn write(&self, own: &AddOwn<'_>) -> Result<Vec<u8>, ClaimsError> {
         let mut json = Vec::with_capacity(TYPICAL_BYTES);
         serde_json::to_writer(&mut json, self).map_err(ClaimsError::Serialize)?;
@@ -50,7 +50,7 @@ impl NewClaims<'_> {
     }
 }
 
-/// What most payloads fit into.
+/// A length that most payloads fit into.
 const TYPICAL_BYTES: usize = 384;
 
 fn one_or_several<S: Serializer>(audience: &[&str], serializer: S) -> Result<S::Ok, S::Error> {
