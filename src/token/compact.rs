@@ -1,4 +1,4 @@
-//! The strict codec: JWS compact serialisation (RFC 7515 §7.1) with a pinned header.
+//! A strict codec for JWS compact serialisation (RFC 7515 §7.1) with a pinned header.
 
 use std::mem::MaybeUninit;
 
@@ -9,28 +9,28 @@ use serde::Serialize;
 
 use crate::bytes::scan::Scan;
 
-/// base64url without padding (RFC 7515 §2).
+/// Encodes as base64url without padding (RFC 7515 §2).
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
-/// [`encode`], of 16 bytes.
+/// [`encode`] for 16 bytes.
 pub(crate) fn encode_16<'b>(bytes: &[u8; 16], buffer: &'b mut [u8; encoded_len(16)]) -> &'b str {
     URL_SAFE_NO_PAD.encode_as_str(bytes, buffer.as_mut_slice().as_out())
 }
 
-/// A further part of a token, with the dot in front of it.
+/// Appends a dot and a further part to a token.
 pub(crate) fn push_part(token: &mut String, part: &[u8]) {
     token.push('.');
     URL_SAFE_NO_PAD.encode_append(part, token);
 }
 
-/// Takes canonical text alone: no padding, no white space, no stray bits at the end.
+/// Decodes only canonical base64url: no padding, no white space, no non-zero bits at the end.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
-/// [`decode`], into a buffer; `None` too if it is too small.
+/// [`decode`] into a buffer; also `None` if the buffer is too small.
 pub(crate) fn decode_into<'b>(
     text: &str,
     buffer: &'b mut [MaybeUninit<u8>],
@@ -41,7 +41,7 @@ pub(crate) fn decode_into<'b>(
     URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok()
 }
 
-/// [`decode`], for text of exactly `N` bytes.
+/// [`decode`] for text of exactly `N` bytes.
 pub(crate) fn decode_array<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8; N]> {
     let text = text.as_ref();
     let mut bytes = [0; N];
@@ -52,34 +52,34 @@ pub(crate) fn decode_array<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8
     (len == N).then_some(bytes)
 }
 
-/// How many characters `bytes` bytes take.
+/// The encoded length of `bytes` bytes, in characters.
 pub(crate) const fn encoded_len(bytes: usize) -> usize {
     (bytes * 4).div_ceil(3)
 }
 
-/// How many bytes `characters` characters stand for.
+/// The decoded length of `characters` characters, in bytes.
 pub(crate) const fn decoded_len(characters: usize) -> usize {
     characters * 3 / 4
 }
 
-/// How many characters a token of this header and payload takes at the most.
+/// The greatest length of a token with this header and payload, in characters.
 pub(crate) const fn compact_len(header: &str, payload: &[u8]) -> usize {
     const SIGNATURE: usize = encoded_len(64);
     header.len() + encoded_len(payload.len()) + SIGNATURE + 2
 }
 
-/// A token's three parts.
+/// The three parts of a token.
 #[derive(Clone, Copy)]
 pub(crate) struct Compact<'a> {
     pub(crate) header: &'a str,
     pub(crate) payload: &'a str,
     pub(crate) signature: &'a str,
-    /// `header.payload`, which is what is signed.
+    /// `header.payload`, the signed text.
     pub(crate) signing_input: &'a str,
 }
 
 impl<'a> Compact<'a> {
-    /// Exactly two dots.
+    /// Splits a token at its dots; `None` unless there are exactly two.
     pub(crate) fn split(token: &'a str) -> Option<Self> {
         let last = memrchr(b'.', token.as_bytes())?;
         let (signing_input, signature) = (&token[..last], &token[last + 1..]);
@@ -92,7 +92,7 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// The one header, encoded, under which a token of this algorithm, key and type is issued.
+/// The only header, encoded, for tokens of this algorithm, key and type.
 pub(crate) fn pinned_header(alg: Algorithm, kid: &str, typ: &str) -> Option<String> {
     #[derive(Serialize)]
     struct Header<'a> {
@@ -104,7 +104,7 @@ pub(crate) fn pinned_header(alg: Algorithm, kid: &str, typ: &str) -> Option<Stri
     serde_json::to_vec(&Header { alg, kid, typ }).ok().map(|json| encode(&json))
 }
 
-/// The header's `alg` of an algorithm that relatch signs with.
+/// The header's `alg` for an algorithm of relatch.
 pub(crate) const fn alg_name(alg: Algorithm) -> &'static str {
     match alg {
         Algorithm::EdDSA => "EdDSA",
@@ -113,7 +113,7 @@ pub(crate) const fn alg_name(alg: Algorithm) -> &'static str {
     }
 }
 
-/// What a header that is not the pinned one says of itself.
+/// The unverified values of a header that is not the pinned one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UntrustedHeader<'b> {
     pub(crate) alg: &'b str,
@@ -121,14 +121,14 @@ pub(crate) struct UntrustedHeader<'b> {
     pub(crate) typ: &'b str,
 }
 
-/// Room for the longest header that is looked at, in bytes.
+/// A buffer for the longest header that is decoded, in bytes.
 pub(crate) type HeaderBuffer = [MaybeUninit<u8>; 512];
 
 impl<'b> UntrustedHeader<'b> {
-    /// Reads a header of relatch's own form, to tell in a log what is wrong with it; `None` for
-    /// every other form.
+    /// Reads a header in relatch's form, so that the log can say what is wrong with it; `None` for
+    /// any other form.
     pub(crate) fn read(header: &str, buffer: &'b mut HeaderBuffer) -> Option<Self> {
-        // What `{"alg":"` begins with in base64url: a foreign header is not even decoded.
+        // The base64url of the start of `{"alg":"`: a header in another form is not decoded.
         const START: &str = "eyJhbGciOi";
         if !header.starts_with(START) {
             return None;
