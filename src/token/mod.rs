@@ -1,4 +1,4 @@
-//! Tokens: untrusted text with a purpose.
+//! Tokens: untrusted text, typed by purpose.
 
 pub(crate) mod claims;
 pub(crate) mod compact;
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// The greatest length of a token in bytes that can be configured: longer text is never looked at.
+/// The greatest configurable length of a token, in bytes. Longer text is never parsed.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// The text of a token for the purpose `P`, and the context in which it is presented.
+/// The text of a token for the purpose `P`, with the context in which it is presented.
 ///
-/// Nothing about it is known to be true: only [`Authority::verify`](crate::Authority::verify)
-/// makes a [`Session`](crate::Session) of it. It is a bearer secret, so it prints as redacted, is
-/// zeroized on drop and is not cloned by accident: for a second one, take
+/// It is not verified: only [`Authority::verify`](crate::Authority::verify) turns it into a
+/// [`Session`](crate::Session). It is a bearer secret, so its `Debug` output is redacted, it is
+/// zeroized on drop, and it is not `Clone`. To make a second one, use the text from
 /// [`expose`](Self::expose).
 ///
 /// # Example
@@ -42,34 +42,33 @@ pub struct Token<P> {
     purpose: PhantomData<fn() -> P>,
 }
 
-/// An access token without claims of the application's own. With claims `C` it is
+/// An access token without private claims. With private claims `C` the type is
 /// `Token<Access<C>>`.
 pub type AccessToken = Token<Access>;
 
-/// A refresh token. Presenting it to
-/// [`Authority::open_refresh`](crate::Authority::open_refresh) gives it away.
+/// A refresh token. [`Authority::open_refresh`](crate::Authority::open_refresh) consumes it.
 pub type RefreshToken = Token<Refresh>;
 
 impl<P> Token<P> {
-    /// Takes text as it arrived, whatever it is: it is checked when it is verified.
+    /// A token from received text. Verification checks the text, not this call.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: Text(text.into()), context: Context::new(), purpose: PhantomData }
     }
 
-    /// Presents the token in this context, which must be the one that it was issued in.
+    /// Sets the context in which the token is presented. It must equal the context at issue.
     #[must_use]
     pub fn in_context(mut self, context: Context) -> Self {
         self.set_context(context);
         self
     }
 
-    /// The text, to be handed to its user.
+    /// The text of the token, for the client.
     ///
     /// # Security
     ///
-    /// Whoever has it is the user until it expires or is revoked: it belongs into an
-    /// `Authorization` header or an `HttpOnly` cookie, never into a URL, a log or an error.
+    /// Anyone who has the text can act as the user until it expires or is revoked. Put it only into
+    /// an `Authorization` header or an `HttpOnly` cookie, never into a URL, a log or an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text.0
@@ -79,7 +78,7 @@ impl<P> Token<P> {
         self.context = context;
     }
 
-    /// The text and the context, as they arrived.
+    /// The text and the context, as presented.
     pub(crate) fn presented(&self) -> (&str, &Context) {
         (&self.text.0, &self.context)
     }
@@ -88,12 +87,12 @@ impl<P> Token<P> {
         &self.context
     }
 
-    /// The subject that the token claims, unverified: for routing, or for choosing a log's
-    /// destination. `None` if the text is not even in the form of a token.
+    /// The unverified subject of the token, for routing or for choosing a log. `None` if the text
+    /// does not have the form of a token.
     ///
     /// # Security
     ///
-    /// Anyone can write any subject here. Never decide by it what a caller may do or see.
+    /// Anyone can write any subject here. Never use it to decide what a caller may do or see.
     #[must_use]
     pub fn danger_unverified_subject(&self) -> Option<String> {
         let text = self.expose();
@@ -107,8 +106,8 @@ impl<P> Token<P> {
     }
 }
 
-/// Text that is wiped when it is dropped: at once, which takes a tenth of what `Zeroizing` does byte
-/// by byte.
+/// Text that is zeroized on drop, all bytes at once. This takes a tenth of the time of `Zeroizing`,
+/// which works byte by byte.
 struct Text(String);
 
 impl Drop for Text {
