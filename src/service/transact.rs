@@ -120,13 +120,16 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 }
 
+/// A verified session, and the record that it was verified on.
+type Verified<'r, F, C> = (Session<&'r StoredUser<F>, C>, &'r Record<F>);
+
 /// Verifies a token on the record that a change of its user is decided on: at each attempt, as the
 /// change in between may have ended its session.
 pub(super) fn verified<'r, F, P: Purpose>(
     authority: &Authority,
     token: &Token<P>,
     read: Option<&'r Record<F>>,
-) -> Result<(Session<&'r StoredUser<F>, P::Claims>, &'r Record<F>), ServiceError>
+) -> Result<Verified<'r, F, P::Claims>, ServiceError>
 where
     F: Clone,
 {
