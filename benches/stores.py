@@ -32,7 +32,7 @@ from readme import README, ROOT, check, counted, logged, paragraph, render, with
 
 STORES_JSON = ROOT / "benches" / "stores.json"
 RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "stores"
-CLUSTER = ROOT / "tests" / "postgres" / "cluster"
+CLUSTER = ROOT / "tests" / "cluster" / "postgres"
 
 BENCH = ["cargo", "bench", "--locked", "-p", "relatch-benches", "--features", "stores"]
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "model-check"
 COPY = TARGET / "sources"
 # What cargo reads of a workspace to build the model.
-SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests/model", "tests/servers"]
+SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests/model", "tests/cluster"]
 # Its own directory, or the faulty build would be taken for the real one. A fault may leave a
 # variable unused, which is not what is looked for.
 ENVIRONMENT = os.environ | {

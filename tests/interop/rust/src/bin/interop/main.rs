@@ -1,16 +1,17 @@
-//! Exchanges random tokens and refreshes with another implementation of format 1, tests/format1.py.
+//! Exchanges random tokens and refreshes with the second implementation of format 1, in
+//! tests/interop/python.
 //!
 //! ```text
-//! interop issue 200 | python3 tests/format1.py verify
-//! python3 tests/format1.py issue 200 | interop verify
+//! interop issue 200 | python3 tests/interop/python/format1.py verify
+//! python3 tests/interop/python/format1.py issue 200 | interop verify
 //! ```
 //!
 //! A line is one scenario with its token, in the form of tests/vectors/README.md.
 
 mod draw;
-#[path = "../../../suite/vectors/scenario.rs"]
+#[path = "../../../../../suite/heart/vectors/scenario.rs"]
 mod scenario;
-#[path = "../../../suite/vectors/transition.rs"]
+#[path = "../../../../../suite/heart/vectors/transition.rs"]
 mod transition;
 
 use std::{

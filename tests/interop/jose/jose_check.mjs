@@ -1,4 +1,4 @@
-// jose as a judge of relatch's tokens: reads the document of tests/apps/foreign on stdin.
+// jose as a judge of relatch's tokens: reads the output of `sample_tokens` (tests/interop/rust) on stdin.
 
 import assert from "node:assert/strict";
 import { text } from "node:stream/consumers";

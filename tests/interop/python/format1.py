@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes and checks the test vectors, and exchanges tokens with the library.
 
-format1.py generate    writes the test vectors of vectors/cases, always the same bytes
+format1.py generate    writes the test vectors of tests/vectors/cases, always the same bytes
 format1.py check       verifies every vector, and that the files are what `generate` writes
 format1.py issue N     prints N random scenarios, one JSON object a line, each with its token
 format1.py verify      verifies such lines, read from the standard input
@@ -14,6 +14,9 @@ import sys
 
 # The modules beside this one leave no compiled files in the tree.
 sys.dont_write_bytecode = True
+
+TESTS = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(TESTS))  # where `vectors` is
 
 from format1.verdicts import (
     cleaning,
@@ -28,7 +31,7 @@ from format1.verdicts import (
 from vectors import cases
 from vectors.cases.scenarios import random_scenario
 
-VECTORS = pathlib.Path(__file__).parent / "vectors"
+VECTORS = TESTS / "vectors"
 
 
 def same(a, b):

@@ -1,4 +1,4 @@
-//! The driver's own PostgreSQL server, by tests/postgres/cluster.
+//! The driver's own PostgreSQL server, by tests/cluster/postgres.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::{rpc::Database, site::Failure};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../postgres/cluster");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/postgres");
 
 pub struct Cluster {
     directory: PathBuf,
@@ -78,7 +78,7 @@ async fn script(what: &str, directory: &Path) -> Result<String, Failure> {
     let output = output.await?;
     match output.status.success() {
         true => Ok(String::from_utf8(output.stdout)?),
-        false => Err(format!("tests/postgres/cluster {what} failed").into()),
+        false => Err(format!("tests/cluster/postgres {what} failed").into()),
     }
 }
 

@@ -23,7 +23,7 @@ sys.dont_write_bytecode = True
 from client import Answer, Client, Tokens, basic
 from servers import Application, Login, LoginStub, Nginx, free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 SECRET = "the gateway's own secret, 32 bytes+"
 PASSWORD = "correct horse battery"
@@ -42,7 +42,7 @@ def main() -> int:
     build = ["cargo", "build", "--locked", "--quiet", "--example", "site"]
     subprocess.run(build, check=True, cwd=ROOT)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relatch-proxy-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relatch-nginx-")))
         # nginx's workers are another user, if this one is root.
         folder.chmod(0o711)
         checks = Checks(stack, folder)

@@ -146,7 +146,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Result<Self, Failure> {
-        let path = env::temp_dir().join(format!("relatch-servers-{}", std::process::id()));
+        let path = env::temp_dir().join(format!("relatch-cluster-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }

@@ -1,4 +1,4 @@
-//! The test vectors of tests/vectors, which another implementation made: tests/format1.py.
+//! The test vectors of tests/vectors, which another implementation made: tests/interop/python.
 
 mod scenario;
 mod transition;
@@ -17,9 +17,9 @@ use self::{
     transition::{table, transition},
 };
 
-const DERIVATIONS: &str = include_str!("../vectors/derivations.json");
-const SESSIONS: &str = include_str!("../vectors/sessions.json");
-const TOKENS: &str = include_str!("../vectors/tokens.json");
+const DERIVATIONS: &str = include_str!("../../vectors/derivations.json");
+const SESSIONS: &str = include_str!("../../vectors/sessions.json");
+const TOKENS: &str = include_str!("../../vectors/tokens.json");
 
 #[test]
 fn each_token_gets_the_verdict_of_its_vector() {

@@ -1,4 +1,4 @@
-"""PyJWT as a judge of relatch's tokens: reads the document of tests/apps/foreign on stdin."""
+"""PyJWT as a judge of relatch's tokens: reads the output of `sample_tokens` (tests/interop/rust) on stdin."""
 
 import json
 import sys

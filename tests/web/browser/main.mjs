@@ -1,4 +1,4 @@
-// All tests, in each mode that the site can be reached in: `tests/site/browser` runs it.
+// All tests, in each mode that the site can be reached in: `tests/web/browser/run` runs it.
 
 import { after, describe, it } from "node:test";
 import { closeBrowser } from "./chromium.mjs";

@@ -1,6 +1,6 @@
 //! The stores: each does what the trait asks, over its own table and over an application's.
 //!
-//! PostgreSQL is the one that `RELATCH_TEST_POSTGRES` names by its URL (see tests/postgres/cluster);
+//! PostgreSQL is the one that `RELATCH_TEST_POSTGRES` names by its URL (see tests/cluster/postgres);
 //! without it, those tests say that they are skipped.
 
 mod databases;
