@@ -25,12 +25,13 @@ from typing import Iterator, NamedTuple
 
 # Before the import, which would leave its bytecode among the sources.
 sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import figures
 from figures import Figure, Medians, figure, require_same
 from readme import README, ROOT, check, counted, logged, paragraph, render, with_section
 
-STORES_JSON = ROOT / "benches" / "stores.json"
+STORES_JSON = ROOT / "benches" / "stores" / "stores.json"
 RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "stores"
 CLUSTER = ROOT / "tests" / "cluster" / "postgres"
 
@@ -78,7 +79,7 @@ def main() -> None:
     elif arguments.command == "render":
         render(rendered())
     elif arguments.command == "check":
-        check(rendered(), "stores.py")
+        check(rendered(), "stores/stores.py")
     else:
         run(of_run.get_default("runs"), None)
         write()
@@ -198,7 +199,7 @@ def write() -> None:
 def collect() -> dict[str, object]:
     runs = [read_run(home) for home in sorted(RUNS.glob("stores-*")) if home.is_dir()]
     if not runs:
-        sys.exit("there is no run: `benches/stores.py run` makes them")
+        sys.exit("there is no run: `benches/stores/stores.py run` makes them")
     about, memory, staleness = (
         json.loads((RUNS / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("about", "memory", "staleness")

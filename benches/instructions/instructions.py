@@ -8,7 +8,7 @@ plays no part: another run on the same build gives the same numbers.
 - The instructions besides must be within 2 % of those recorded. Under another compiler or libc
   than the recorded ones they are shown alone.
 
-`benches/instructions.py record` writes the present numbers into instructions.json. Without
+`benches/instructions/instructions.py record` writes the present numbers into instructions.json. Without
 valgrind the comparison is skipped.
 """
 
@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).absolute()
 PROGRAM = TARGET / "release" / "instructions"
 RECORD = Path(__file__).with_suffix(".json")
@@ -55,7 +55,7 @@ class Cost(NamedTuple):
 
 def main() -> int:
     if sys.argv[1:] not in ([], ["record"]):
-        sys.exit("usage: benches/instructions.py [record]")
+        sys.exit("usage: benches/instructions/instructions.py [record]")
     is_to_record = sys.argv[1:] == ["record"]
     if shutil.which("valgrind") is None:
         print("skipped: there is no valgrind")
@@ -201,7 +201,7 @@ def compare(now: Dict[str, Cost], before: Dict[str, Cost], built_with: Dict[str,
         (unmatched, "only measured, or only recorded:"),
     ]:
         if names:
-            print(f"{', '.join(names)}: {verdict} run `benches/instructions.py record`")
+            print(f"{', '.join(names)}: {verdict} run `benches/instructions/instructions.py record`")
     return 1 if more or less or unmatched else 0
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Measures the speeds, and makes the README's table and plots of them.
 
-report.py           run, then write
-report.py run       runs the benchmark `speed` several times, under each provider of jsonwebtoken
-report.py write     makes speed.json of those runs, then renders it
-report.py render    makes the README's section, speed.svg and stages.svg of speed.json
-report.py check     whether these three are what `render` makes
+speed.py            run, then write
+speed.py run       runs the benchmark `speed` several times, under each provider of jsonwebtoken
+speed.py write     makes speed.json of those runs, then renders it
+speed.py render    makes the README's section, speed.svg and stages.svg of speed.json
+speed.py check     whether these three are what `render` makes
 """
 
 import argparse
@@ -17,14 +17,15 @@ from pathlib import Path
 
 # Before the import, which would leave its bytecode among the sources.
 sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import plot
 from figures import GROUPS, YARDSTICKS, Figure, collect, require_rows
 from readme import README, ROOT, check, counted, logged, paragraph, render, with_section
 
-SPEED_JSON = ROOT / "benches" / "speed.json"
-SPEED_SVG = ROOT / "benches" / "speed.svg"
-STAGES_SVG = ROOT / "benches" / "stages.svg"
+SPEED_JSON = ROOT / "benches" / "speed" / "speed.json"
+SPEED_SVG = ROOT / "benches" / "speed" / "speed.svg"
+STAGES_SVG = ROOT / "benches" / "speed" / "stages.svg"
 RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "speed"
 
 BENCH = ["cargo", "bench", "--locked", "-p", "relatch-benches", "--bench", "speed"]
@@ -48,7 +49,7 @@ def main() -> None:
     elif arguments.command == "render":
         render(rendered())
     elif arguments.command == "check":
-        check(rendered(), "report.py")
+        check(rendered(), "speed/speed.py")
     else:
         run(of_run.get_default("runs"), of_run.get_default("aws_runs"))
         write()

@@ -27,12 +27,13 @@ from urllib.request import Request, urlopen
 
 # Before the import, which would leave its bytecode among the sources.
 sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import figures
 from figures import Figure, figure
 from readme import README, ROOT, check, counted, paragraph, render, with_section
 
-WEB_JSON = ROOT / "benches" / "web.json"
+WEB_JSON = ROOT / "benches" / "web" / "web.json"
 SCRIPT = ROOT / "benches" / "web" / "tokens.lua"
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 BUILD = ["cargo", "build", "--locked", "--release", "--package", "relatch-benches"]
@@ -97,7 +98,7 @@ def main() -> None:
     elif arguments.command == "render":
         render(rendered())
     elif arguments.command == "check":
-        check(rendered(), "web.py")
+        check(rendered(), "web/web.py")
     else:
         measure()
 

@@ -2,7 +2,7 @@
 //! of JSON: with the notifications of PostgreSQL, and without, where the cache's bound alone holds.
 //! It is asked each millisecond.
 //!
-//! `benches/stores.py` starts the server, and runs it.
+//! `benches/stores/stores.py` starts the server, and runs it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 

@@ -124,7 +124,7 @@ def scaling(run: Run, name: str) -> float:
 def read_runs(runs: Path, provider: str) -> list[Run]:
     homes = sorted(home for home in runs.glob(f"{provider}-*") if home.is_dir())
     if not homes:
-        sys.exit(f"there is no run with {provider}: `benches/report.py run` makes them")
+        sys.exit(f"there is no run with {provider}: `benches/speed/speed.py run` makes them")
     return [read_run(home) for home in homes]
 
 
@@ -152,7 +152,7 @@ def require_same(where: str, found: Iterable[str], wanted: Iterable[str]) -> Non
     unknown, missing = sorted(set(found) - set(wanted)), sorted(set(wanted) - set(found))
     if unknown or missing:
         sys.exit(
-            f"{where} does not have the rows of benches/figures.py:\n"
+            f"{where} does not have the rows of benches/report/figures.py:\n"
             f"  unknown: {', '.join(unknown) or 'none'}\n"
             f"  missing: {', '.join(missing) or 'none'}"
         )

@@ -1,4 +1,4 @@
-"""The plots of report.py, as SVG that fits a light and a dark page."""
+"""The plots of speed.py, as SVG that fits a light and a dark page."""
 
 from html import escape
 from math import ceil
