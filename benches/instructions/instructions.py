@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Counts what the operations of instructions.rs cost, and compares with instructions.json.
+"""Counts the SHA-256 compressions and the instructions of each operation, with callgrind.
 
-Each is run under valgrind's callgrind, twice, so that the start of the program cancels out. Time
-plays no part: another run on the same build gives the same numbers.
+instructions.py           counts, and fails where a number differs from instructions.json
+instructions.py record    counts, writes instructions.json, then renders it
+instructions.py render    writes the section `instructions` of benches/README.md
+instructions.py check     fails if the section is not what `render` writes
 
-- SHA-256 compressions, the blocks that were hashed, must be exactly those recorded.
-- The instructions besides must be within 2 % of those recorded. Under another compiler or libc
-  than the recorded ones they are shown alone.
+valgrind runs each operation of main.rs twice, so that the start of the program cancels out. Another
+run of the same build gives the same numbers.
 
-`benches/instructions/instructions.py record` writes the present numbers into instructions.json. Without
-valgrind the comparison is skipped.
+- The SHA-256 compressions (blocks hashed) must be exactly those recorded.
+- The other instructions must be within 2 % of those recorded. They are shown, but not compared,
+  where compiler or libc differ from the recorded ones.
+
+Without valgrind the comparison is skipped.
 """
 
 import json
@@ -24,39 +28,52 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
+# Before the import, which would leave its bytecode among the sources.
+sys.dont_write_bytecode = True
+sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
+
+from readme import PAGE, check, render, with_section
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).absolute()
 PROGRAM = TARGET / "release" / "instructions"
 RECORD = Path(__file__).with_suffix(".json")
-# What is set for a lint or for one machine would change the numbers.
+# Flags for lints or for one machine would change the numbers.
 ENVIRONMENT = dict(os.environ, CARGO_TARGET_DIR=str(TARGET), RUSTFLAGS="")
 
-# How often an operation is done in the one run and in the other.
+# The repetitions in the two runs.
 FEW, MANY = 100, 300
 TIMES = MANY - FEW
 TOLERANCE = 0.02
-# Operations that only hash: see instructions.rs.
+# Operations that only hash: see main.rs.
 ONE_BLOCK, TWO_BLOCKS, SIXTEEN_BLOCKS = KNOWN = ["one_block", "two_blocks", "sixteen_blocks"]
 
 
 class Profile(NamedTuple):
-    """What was counted, by function: instructions of its own, and how often it was called."""
+    """Counts by function: its own instructions, and its calls."""
 
     own: Counter
     calls: Counter
 
 
 class Cost(NamedTuple):
-    """What an operation costs; `instructions` are those besides the compression function's."""
+    """The cost of an operation; `instructions` are without those of the compression function."""
 
     compressions: int
     instructions: int
 
 
 def main() -> int:
-    if sys.argv[1:] not in ([], ["record"]):
-        sys.exit("usage: benches/instructions/instructions.py [record]")
-    is_to_record = sys.argv[1:] == ["record"]
+    command = sys.argv[1:]
+    if command not in ([], ["record"], ["render"], ["check"]):
+        sys.exit(__doc__)
+    if command == ["render"]:
+        render(rendered())
+        return 0
+    if command == ["check"]:
+        check(rendered(), "instructions/instructions.py")
+        return 0
+    is_to_record = command == ["record"]
     if shutil.which("valgrind") is None:
         print("skipped: there is no valgrind")
         return 1 if is_to_record else 0
@@ -79,11 +96,11 @@ def build() -> None:
 
 def measure(operations: List[str]) -> Dict[str, Cost]:
     names = operations + KNOWN
-    # Each run is a process of its own, which threads can wait for.
+    # Each thread waits for a process.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         profiles = dict(zip(names, pool.map(profile, names)))
     function = Compression(profiles[ONE_BLOCK], profiles[TWO_BLOCKS])
-    # It would not be with a second copy of the function, inlined where it is called.
+    # Fails if the compiler inlined a second copy of the function.
     if function.blocks(profiles[SIXTEEN_BLOCKS]) != 16:
         sys.exit(f"`{function.name}` does not hash every block")
     return {name: function.cost(profiles[name]) for name in operations}
@@ -92,12 +109,12 @@ def measure(operations: List[str]) -> Dict[str, Cost]:
 class Compression:
     """The compression function of SHA-256 (FIPS 180-4 §6.2.2).
 
-    It has no branch but its loop over the blocks that it is called for, so that each call and each
-    block takes a fixed number of instructions. Both follow from calls for one block and for two.
+    Its only branch is the loop over the blocks, so each call and each block takes a fixed number of
+    instructions. Calls for one block and for two give both numbers.
     """
 
     def __init__(self, one: Profile, two: Profile):
-        # The program does next to nothing else there.
+        # The program does almost nothing else.
         self.name = one.own.most_common(1)[0][0]
         if [one.calls[self.name], two.calls[self.name]] != [TIMES, TIMES]:
             sys.exit(f"`{self.name}` is not called once for several blocks")
@@ -107,7 +124,7 @@ class Compression:
             sys.exit(f"`{self.name}` does not take a fixed number of instructions for a block")
 
     def blocks(self, profile: Profile) -> int:
-        """How many were hashed, each time."""
+        """How many blocks one repetition hashes."""
         own = profile.own[self.name] - self.per_call * profile.calls[self.name]
         blocks, rest = divmod(own, self.per_block * TIMES)
         if rest:
@@ -123,7 +140,7 @@ class Compression:
 
 
 def profile(operation: str) -> Profile:
-    """What MANY times cost more than FEW."""
+    """The counts of MANY repetitions minus those of FEW."""
     few, many = run(operation, FEW), run(operation, MANY)
     for total, part in zip(many, few):
         total.subtract(part)
@@ -159,7 +176,7 @@ def read(text: str) -> Profile:
         elif line.startswith("summary:"):
             summary = int(line.split()[1])
         elif line and line[0] in "0123456789+-*":
-            # That of a call is the called function's, which has lines of its own.
+            # The line after a call has the inclusive cost of the callee, which has own lines.
             if not is_call:
                 own[function] += int(line.split()[1])
             is_call = False
@@ -213,11 +230,21 @@ def record(now: Dict[str, Cost]) -> None:
     operations = {name: cost._asdict() for name, cost in now.items()}
     text = json.dumps({**environment(), "operations": operations}, indent=2)
     RECORD.write_text(text + "\n")
+    render(rendered())
     print(f"recorded in {RECORD.name}")
 
 
+def rendered() -> Dict[Path, str]:
+    recorded = json.loads(RECORD.read_text())
+    lines = ["| operation | SHA-256 compressions | other instructions |", "| --- | ---: | ---: |"]
+    for name, cost in recorded.pop("operations").items():
+        lines.append(f"| `{name}` | {cost['compressions']} | {cost['instructions']:,} |")
+    lines += ["", f"Recorded with {text_of(recorded)}.", ""]
+    return {PAGE: with_section(PAGE, "instructions", "\n".join(lines))}
+
+
 def environment() -> Dict[str, str]:
-    """What the instructions depend on besides the sources."""
+    """The versions on which the instructions depend, besides the sources."""
     return {"rustc": output("rustc", "-V"), "libc": " ".join(platform.libc_ver())}
 
 

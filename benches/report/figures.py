@@ -1,4 +1,4 @@
-"""The benchmarks as the reader's rows, and the figures that several runs of them make."""
+"""The rows of the speed table, and the figures computed from several runs of a benchmark."""
 
 import json
 import platform
@@ -10,31 +10,48 @@ from statistics import median
 from typing import Iterable, NamedTuple
 
 Medians = dict[str, float]  # of a group of benchmarks
-Figure = dict[str, object]  # median, min, max, and the values of the runs that these are of
+Figure = dict[str, object]  # median, min, max, and the value of each run
 
 
 class Row(NamedTuple):
-    """A benchmark, and the words for it: the plot has room for 55 letters."""
+    """A benchmark, and its words in the table: the plot has room for 55 letters."""
 
     name: str
     words: str
     is_peer: bool = False
+    short: str = ""  # its words in README.md, which quotes some of the rows
 
 
-# Every benchmark of the group `ratios`, but those on threads, is a row here.
+# Every benchmark of the group `ratios` is a row here, except those on two threads.
 GROUPS = {
     "Verifying": [
-        Row("verify", "verify: guard, lookup, derivation, signature, claims"),
-        Row("verify-cached", "… with the user's derived key cached"),
+        Row(
+            "verify",
+            "verify: guard, lookup, derivation, signature, claims",
+            short="relatch: verify",
+        ),
+        Row(
+            "verify-cached",
+            "… with the user's derived key cached",
+            short="relatch: verify, the user's derived key cached",
+        ),
         Row("verify-hash", "… of a record that holds the hash, not its digest"),
         Row("verify-text", "… from the header's text, which is copied and wiped"),
-        Row("verify-session", "… with the session's slot"),
+        Row(
+            "verify-session",
+            "… with the session's slot",
+            short="relatch: verify, and check the session",
+        ),
         Row("verify-stamp", "… in stamp mode (HS256)"),
         Row("verify-cold", "… over 100,000 users in turn, whose records are cold"),
     ],
     "Rejecting": [
         Row("wrong-header", "another header, before the lookup"),
-        Row("forged", "forged under another key, before the lookup"),
+        Row(
+            "forged",
+            "forged under another key, before the lookup",
+            short="relatch: reject a forged token, before the lookup",
+        ),
         Row("expired", "expired, before the lookup"),
         Row("revoked", "revoked by a bump of the version, after the lookup"),
     ],
@@ -44,16 +61,31 @@ GROUPS = {
         Row("encode", "`jsonwebtoken::encode`, without a `jti` drawn", is_peer=True),
     ],
     "The others": [
-        Row("decode", "`jsonwebtoken::decode`, one key for all, revokes nothing", is_peer=True),
+        Row(
+            "decode",
+            "`jsonwebtoken::decode`, one key for all, revokes nothing",
+            is_peer=True,
+            short="`jsonwebtoken::decode`, which revokes nothing",
+        ),
         Row("aws_lc_rs/decode", "… with the provider `aws_lc_rs`, run apart", is_peer=True),
-        Row("denylist", "`decode`, then a `HashSet` of 1,000,000 revoked `jti`s", is_peer=True),
+        Row(
+            "denylist",
+            "`decode`, then a `HashSet` of 1,000,000 revoked `jti`s",
+            is_peer=True,
+            short="`decode`, then a denylist of 1,000,000 `jti`s in memory",
+        ),
         Row("denylist-cold", "… over 100,000 tokens in turn", is_peer=True),
         Row(
             "derive-and-decode",
             "the same idea in four lines: read `sub`, derive, `decode`",
             is_peer=True,
         ),
-        Row("jwt-simple", "`jwt-simple`, one key for all, revokes nothing", is_peer=True),
+        Row(
+            "jwt-simple",
+            "`jwt-simple`, one key for all, revokes nothing",
+            is_peer=True,
+            short="`jwt-simple`, which revokes nothing",
+        ),
     ],
 }
 YARDSTICKS = {
@@ -68,7 +100,7 @@ PEERS = ["jsonwebtoken", "jwt-simple", "aws-lc-rs"]
 
 
 class Run(NamedTuple):
-    """A run of the benchmark: what it measured, by group."""
+    """One run of the benchmark: its medians, by group."""
 
     ratios: Medians
     nanoseconds: Medians
@@ -76,7 +108,7 @@ class Run(NamedTuple):
 
 
 def collect(root: Path, runs: Path) -> dict[str, object]:
-    """The figures of the runs in this folder, and of what the sources at `root` were built with."""
+    """The figures of the runs in this folder, with the machine and the versions of the libraries."""
     rust, aws = read_runs(runs, "rust_crypto"), read_runs(runs, "aws_lc_rs")
     figures: dict[str, object] = {
         "machine": {"processor": processor(), "sha_extensions": has_sha(), "rustc": rustc(root)},
@@ -94,8 +126,8 @@ def collect(root: Path, runs: Path) -> dict[str, object]:
     }
     for yardstick in set(YARDSTICKS.values()):
         figures["ratios"][yardstick] = figure([1.0])
-    # A process has one provider, and relatch uses none: its `verify` is the same in both, so each
-    # `decode` is measured against the `verify` of its own process.
+    # A process has one provider of `jsonwebtoken`. relatch uses none, so its `verify` is the same in
+    # both processes, and each `decode` is compared with the `verify` of its own.
     base = median(run.ratios["verify"] for run in rust)
     figures["ratios"]["aws_lc_rs/decode"] = figure(base / run.ratios["verify"] for run in aws)
     names = sorted(rust[0].stages, key=lambda name: int(name.split("-")[0]))
@@ -117,14 +149,14 @@ def figure(runs: Iterable[float]) -> Figure:
 
 
 def scaling(run: Run, name: str) -> float:
-    """How much more two threads do than one: 2 is perfect. A turn takes them so much longer."""
+    """The throughput of two threads divided by that of one: 2 is perfect."""
     return 2 / run.ratios[f"{name}-two-threads"]
 
 
 def read_runs(runs: Path, provider: str) -> list[Run]:
     homes = sorted(home for home in runs.glob(f"{provider}-*") if home.is_dir())
     if not homes:
-        sys.exit(f"there is no run with {provider}: `benches/speed/speed.py run` makes them")
+        sys.exit(f"no run with {provider}: start `benches/speed/speed.py run` first")
     return [read_run(home) for home in homes]
 
 
@@ -139,7 +171,7 @@ def read_run(home: Path) -> Run:
 
 
 def measured_rows() -> list[str]:
-    """The rows that are measured, in units of their yardstick."""
+    """The rows that are measured: all but the yardsticks."""
     rows = [row.name for rows in GROUPS.values() for row in rows if "/" not in row.name]
     return [name for name in rows if name not in YARDSTICKS.values()]
 
@@ -164,7 +196,7 @@ def processor() -> str:
 
 
 def has_sha() -> bool:
-    # As x86-64 and as AArch64 call it.
+    # The names on x86-64 and on AArch64.
     found = re.search(r"^(?:flags|Features)\s*: (.+)$", cpuinfo(), re.MULTILINE)
     return found is not None and not {"sha_ni", "sha2"}.isdisjoint(found[1].split())
 

@@ -1,4 +1,4 @@
-"""The plots of speed.py, as SVG that fits a light and a dark page."""
+"""The plots of speed.py, as SVG for light and dark pages."""
 
 from html import escape
 from math import ceil
@@ -39,9 +39,9 @@ class Bar(NamedTuple):
 
 
 def bars(title: str, description: str, line: str, groups: list[tuple[str, list[Bar]]]) -> str:
-    """Bars from 0, with a whisker from low to high, and `line` written over the line at 1."""
+    """Bars from 0, each with a whisker from low to high; `line` labels the line at 1."""
     left, right, top = 380, 750, 30
-    # In halves, with a number below each.
+    # One grid line for each half, with its number below.
     halves = ceil(2 * max(bar.high for _, group in groups for bar in group))
     unit = (right - left) / halves * 2
     one = left + unit
@@ -79,7 +79,7 @@ def bars(title: str, description: str, line: str, groups: list[tuple[str, list[B
 
 
 def stages(measured: list[tuple[str, float]], whole: float) -> str:
-    """A bar for each stage (label and nanoseconds), which begins where the last one ends."""
+    """One bar per stage (label and nanoseconds), each starting where the last one ends."""
     left, right = 280, 690
     total = sum(ns for _, ns in measured)
     unit = (right - left) / max(total, whole)
@@ -97,8 +97,8 @@ def stages(measured: list[tuple[str, float]], whole: float) -> str:
     shapes.append(text(left + unit * whole + 5, y, duration(whole), "number"))
     return svg(
         "Where the time of a verification goes",
-        "A bar for each stage, in their order, with its share of the sum of all; then the whole. "
-        "The README's table has the same figures.",
+        "One bar per stage, in order, with its share of the sum; then the whole. "
+        "The table in benches/README.md has the same figures.",
         y + 12,
         shapes,
     )

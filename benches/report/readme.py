@@ -1,4 +1,8 @@
-"""What the reports have in common: running what they measure, and their sections of the README."""
+"""Runs commands with a log, and writes the generated sections of benches/README.md and README.md.
+
+A section of a page stands between two lines, `<!-- NAME:begin -->` and `<!-- NAME:end -->`, each of
+which occurs once in the page.
+"""
 
 import os
 import subprocess
@@ -9,6 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+PAGE = ROOT / "benches" / "README.md"
+# Absolute, so that the page shows its plots wherever it is included.
+PLOTS = "https://raw.githubusercontent.com/relatch/relatch/main/benches"
 
 
 def logged(what: str, log: Path, command: list[str], variables: dict[str, str]) -> None:
@@ -41,15 +48,16 @@ def check(rendered: dict[Path, str], script: str) -> None:
         if text != (path.read_text(encoding="utf-8") if path.exists() else None)
     ]
     if wrong:
-        sys.exit(f"not what `benches/{script} render` makes: {', '.join(wrong)}")
+        sys.exit(f"{', '.join(wrong)}: not what `benches/{script} render` writes")
 
 
-def with_section(section_of: str, section: str) -> str:
-    """The README with this between the marks of its section."""
-    begin, end = f"<!-- {section_of}:begin -->\n", f"<!-- {section_of}:end -->\n"
-    text = README.read_text(encoding="utf-8")
+def with_section(page: Path, name: str, section: str) -> str:
+    """The page's text with `section` between the marks of this name."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->\n"
+    text = page.read_text(encoding="utf-8")
     if text.count(begin) != 1 or text.count(end) != 1:
-        sys.exit(f"README.md must have one begin and one end of the section {section_of}")
+        where = page.relative_to(ROOT)
+        sys.exit(f"{where} must have one line {begin.strip()} and one line {end.strip()}")
     before, rest = text.split(begin)
     return before + begin + section + end + rest.split(end)[1]
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Measures the speeds, and makes the README's table and plots of them.
+"""Measures the time of each operation beside other libraries, and writes the tables and plots.
 
-speed.py            run, then write
+speed.py           run, then write
 speed.py run       runs the benchmark `speed` several times, under each provider of jsonwebtoken
-speed.py write     makes speed.json of those runs, then renders it
-speed.py render    makes the README's section, speed.svg and stages.svg of speed.json
-speed.py check     whether these three are what `render` makes
+speed.py write     writes speed.json from those runs, then renders it
+speed.py render    writes speed.svg, stages.svg and the section `speed` of benches/README.md and of
+                   README.md from speed.json
+speed.py check     fails if one of these four is not what `render` writes
 """
 
 import argparse
@@ -21,7 +22,18 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import plot
 from figures import GROUPS, YARDSTICKS, Figure, collect, require_rows
-from readme import README, ROOT, check, counted, logged, paragraph, render, with_section
+from readme import (
+    PAGE,
+    PLOTS,
+    README,
+    ROOT,
+    check,
+    counted,
+    logged,
+    paragraph,
+    render,
+    with_section,
+)
 
 SPEED_JSON = ROOT / "benches" / "speed" / "speed.json"
 SPEED_SVG = ROOT / "benches" / "speed" / "speed.svg"
@@ -56,7 +68,7 @@ def main() -> None:
 
 
 def run(rust_crypto: int, aws_lc_rs: int) -> None:
-    # All of it: a run of older sources must not be taken for one of these.
+    # Runs of older sources must not be mixed with these.
     shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True)
     logged("build", RUNS / "build.log", [*BENCH, "--no-run"], {})
@@ -81,14 +93,39 @@ def rendered() -> dict[Path, str]:
         for name, stage in figures["stages"].items()
     ]
     whole = figures["nanoseconds"]["verify"]["median"]
-    # What is measured of no library: scanning, comparing, allocating.
+    # Scanning, comparing and allocating: they are measured with no library.
     stages.append(("the rest", whole - sum(ns for _, ns in stages)))
     section = speed_section(figures) + stages_section(stages, whole)
     return {
-        README: with_section("speed", section),
+        README: with_section(README, "speed", quoted(figures)),
+        PAGE: with_section(PAGE, "speed", section),
         SPEED_SVG: speed_plot(figures["ratios"]),
         STAGES_SVG: plot.stages(stages, whole),
     }
+
+
+def quoted(figures: dict[str, object]) -> str:
+    """The table of README.md: the rows that have short words."""
+    machine, ratios = figures["machine"], figures["ratios"]
+    verify = figures["nanoseconds"]["verify"]["median"]
+    sha = "with" if machine["sha_extensions"] else "without"
+    rows = [row for rows in GROUPS.values() for row in rows if row.short]
+    lines = [
+        "| | time ÷ that of plain `decode` |",
+        "| --- | ---: |",
+        *(f"| {row.short} | {plot.ratio(ratios[row.name]['median'])} |" for row in rows),
+        "",
+        paragraph(
+            f"A verification took {plot.duration(verify)} ({machine['processor']} {sha} SHA"
+            " extensions). Each figure is the median of"
+            f" {counted(len(ratios['verify']['runs']), 'run', 'runs')}. The [benchmarks] have the"
+            " spread, the other operations, and stores and web servers."
+        ),
+        "",
+        "[benchmarks]: https://github.com/relatch/relatch/blob/main/benches/README.md",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def speed_section(figures: dict[str, object]) -> str:
@@ -98,18 +135,18 @@ def speed_section(figures: dict[str, object]) -> str:
     unit = ratios["verify"]["median"] / verify
     sha = "with" if machine["sha_extensions"] else "without"
     lines = [
-        "![The ratios of the table below, as bars][speed.svg]",
+        f"![The ratios of the table below, as bars]({PLOTS}/speed/speed.svg)",
         "",
         paragraph(
-            "1 is the time of plain `jsonwebtoken::decode`; when issuing, that of plain `encode`. A"
+            "1 is the time of plain `jsonwebtoken::decode`; for issuing, that of plain `encode`. A"
             f" verification took {plot.duration(verify)} ({machine['processor']}"
             f" {sha} SHA extensions). Machines differ, so look at the ratios: each is measured in"
             " turns with its yardstick, and is the median of"
-            f" {counted(len(ratios['verify']['runs']), 'run', 'runs')}. Measured were jsonwebtoken"
+            f" {counted(len(ratios['verify']['runs']), 'run', 'runs')}. The versions are jsonwebtoken"
             f" {versions['jsonwebtoken']} with `rust_crypto`, or with aws-lc-rs"
             f" {versions['aws-lc-rs']} where the row says so, and jwt-simple"
             f" {versions['jwt-simple']} in pure Rust, built by rustc {machine['rustc']}. A"
-            f" compression of SHA-256 took {plot.duration(compression)}, so that the floor of a"
+            f" compression of SHA-256 took {plot.duration(compression)}, so the floor of a"
             f" verification is {plot.ratio(17 * compression * unit)}, and"
             f" {plot.ratio(11 * compression * unit)} with the key cached."
         ),
@@ -126,12 +163,10 @@ def speed_section(figures: dict[str, object]) -> str:
     lines += [
         "",
         paragraph(
-            f"Two threads verify {with_min_max(threads['verify'])} times as much as one, and"
-            f" `decode` {with_min_max(threads['decode'])} times as much; 2.00 would be perfect."
-            f" The one divided by the other is {with_min_max(threads['verify/decode'])}."
+            f"Two threads verify {with_min_max(threads['verify'])} times as many tokens as one, and"
+            f" `decode` {with_min_max(threads['decode'])} times as many; 2.00 would be perfect."
+            f" The first divided by the second is {with_min_max(threads['verify/decode'])}."
         ),
-        "",
-        "[speed.svg]: benches/speed.svg",
         "",
     ]
     return "\n".join(lines)
@@ -140,16 +175,14 @@ def speed_section(figures: dict[str, object]) -> str:
 def stages_section(stages: list[tuple[str, float]], whole: float) -> str:
     lines = [
         "",
-        "Where the time of a verification goes, what it does with each library measured alone:",
+        "The stages of a verification, the part of each library measured alone:",
         "",
-        "![The shares of the table below, as bars][stages.svg]",
+        f"![The shares of the table below, as bars]({PLOTS}/speed/stages.svg)",
         "",
         "| stage | share | time |",
         "| --- | ---: | ---: |",
         *(f"| {label} | {ns / whole:.0%} | {plot.duration(ns)} |" for label, ns in stages),
         f"| **the whole of `verify`** | 100% | {plot.duration(whole)} |",
-        "",
-        "[stages.svg]: benches/stages.svg",
         "",
     ]
     return "\n".join(lines)
@@ -167,7 +200,7 @@ def speed_plot(ratios: dict[str, Figure]) -> str:
         groups.append((f"{group} (1 is plain {YARDSTICKS[group]})" if is_other else group, bars))
     return plot.bars(
         "The time of relatch and of others, relative to plain jsonwebtoken::decode",
-        "A bar for each row of the README's table, where the same figures are. Shorter is faster.",
+        "One bar per row of the table in benches/README.md. Shorter is faster.",
         "the yardstick",
         groups,
     )

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures verification over stores beside what others do with them, and makes the README's table.
+"""Measures verification over stores beside denylists and opaque sessions, and writes the table.
 
 stores.py           run, then write
 stores.py run       runs the benchmarks `stores`, `memory` and `staleness` over servers of their own
-stores.py write     makes stores.json of these runs, then renders it
-stores.py render    makes the README's section of stores.json
-stores.py check     whether it is what `render` makes
+stores.py write     writes stores.json from these runs, then renders it
+stores.py render    writes the section `stores` of benches/README.md from stores.json
+stores.py check     fails if the section is not what `render` writes
 
 PostgreSQL and Redis are installed where they are missing (Debian's packages, as root or through
 sudo), and answer on sockets in a temporary directory alone.
@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import figures
 from figures import Figure, Medians, figure, require_same
-from readme import README, ROOT, check, counted, logged, paragraph, render, with_section
+from readme import PAGE, ROOT, check, counted, logged, paragraph, render, with_section
 
 STORES_JSON = ROOT / "benches" / "stores" / "stores.json"
 RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "stores"
@@ -37,7 +37,7 @@ CLUSTER = ROOT / "tests" / "cluster" / "postgres"
 
 BENCH = ["cargo", "bench", "--locked", "-p", "relatch-benches", "--features", "stores"]
 
-# As the benchmark calls them, and as the reader does.
+# The benchmark's names, and the words of the table.
 OURS = {
     "cache": "`authenticate`, the record cached",
     "sqlite": "`authenticate`, SQLite",
@@ -53,7 +53,7 @@ PACKAGES = ["jsonwebtoken", "sqlx", "redis"]
 
 
 class Servers(NamedTuple):
-    """Where they answer, as the benchmarks are told it, and what they are."""
+    """The addresses, as variables for the benchmarks, and the versions."""
 
     variables: dict[str, str]
     versions: dict[str, str]
@@ -67,7 +67,7 @@ def main() -> None:
     of_run = commands.add_parser("run")
     of_run.add_argument("--runs", type=int, default=3, help="of `stores` (default: 3)")
     of_run.add_argument(
-        "--staleness", type=Path, help="a file with the line that a measurement of it printed"
+        "--staleness", type=Path, help="take the line of JSON in this file instead"
     )
     for command in ("write", "render", "check"):
         commands.add_parser(command)
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def run(runs: int, staleness: Path | None) -> None:
-    # All of it: a run of older sources must not be taken for one of these.
+    # Runs of older sources must not be mixed with these.
     shutil.rmtree(RUNS, ignore_errors=True)
     RUNS.mkdir(parents=True)
     benches = [word for name in ("stores", "memory", "staleness") for word in ("--bench", name)]
@@ -94,7 +94,7 @@ def run(runs: int, staleness: Path | None) -> None:
     load_before = os.getloadavg()[0]
     for number in range(1, runs + 1):
         home = RUNS / f"stores-{number}"
-        # Each with servers that know of nothing.
+        # Each run has new, empty servers.
         with one_processor(), servers() as (variables, versions):
             variables["CRITERION_HOME"] = str(home)
             what = f"stores, run {number} of {runs}"
@@ -124,9 +124,9 @@ def keep_json(bench: str, log: Path) -> None:
 
 @contextmanager
 def one_processor() -> Iterator[None]:
-    """Has whatever is started run on one processor: then it is work that is measured, that of the
-    servers too, and not where the scheduler puts them and how long an idle processor takes to wake,
-    which varies by a factor."""
+    """Puts all processes that are started on one processor. The result is then the work of client
+    and servers together; on several processors the scheduler and the wake-up of idle ones change it
+    by a factor."""
     all_of_them = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(all_of_them)})
     try:
@@ -163,7 +163,7 @@ def servers() -> Iterator[Servers]:
 
 @contextmanager
 def redis(socket: Path, folder: Path) -> Iterator[str]:
-    """A server that keeps everything in memory, and answers on this socket alone."""
+    """A server that keeps everything in memory, and listens on this socket alone."""
     command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     command += ["--save", "", "--appendonly", "no"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -199,7 +199,7 @@ def write() -> None:
 def collect() -> dict[str, object]:
     runs = [read_run(home) for home in sorted(RUNS.glob("stores-*")) if home.is_dir()]
     if not runs:
-        sys.exit("there is no run: `benches/stores/stores.py run` makes them")
+        sys.exit("no run: start `benches/stores/stores.py run` first")
     about, memory, staleness = (
         json.loads((RUNS / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("about", "memory", "staleness")
@@ -242,7 +242,7 @@ def read_run(home: Path) -> dict[str, Medians]:
 
 def rendered() -> dict[Path, str]:
     found = json.loads(STORES_JSON.read_text(encoding="utf-8"))
-    return {README: with_section("stores", section(found))}
+    return {PAGE: with_section(PAGE, "stores", section(found))}
 
 
 def section(found: dict[str, object]) -> str:
@@ -260,28 +260,28 @@ def section(found: dict[str, object]) -> str:
         ),
         "",
         paragraph(
-            "Below 1 relatch is faster. One request is verified after another, and the servers"
-            " share one processor with it: so it is work that is compared, theirs included. A"
-            " network's round trip comes on top, once for each that asks a server. Each is"
-            f" the median of {counted(runs, 'run', 'runs')}, measured in turns with what"
-            " it is divided by, and in brackets the least and the most of them. Each table has"
+            "Below 1 relatch is faster. Requests are verified one after another, on one processor"
+            " that the servers share, so the figures compare the work of client and server"
+            " together. A network adds one round trip for each query. Each figure is the"
+            f" median of {counted(runs, 'run', 'runs')}, measured in turns with its divisor; the"
+            " brackets have the least and the greatest. Each table has"
             " 100,000 users, each denylist 1,000,000 tokens, and there are 300,000 opaque"
             f" sessions, whose row is joined with the user's. PostgreSQL {versions['PostgreSQL']},"
             f" Redis"
-            f" {versions['Redis']}, sqlx {versions['sqlx']} for everybody, redis"
+            f" {versions['Redis']}, sqlx {versions['sqlx']} for all, redis"
             f" {versions['redis']}, jsonwebtoken {versions['jsonwebtoken']} with `rust_crypto`,"
             f" built by rustc {found['machine']['rustc']}."
         ),
         "",
         paragraph(
-            f"A user with one session takes {memory['record']['allocated']:,} bytes in the cache,"
-            f" and {memory['record_and_key']['allocated']:,} with a key that was derived, as"
-            f" allocated among {memory['users']:,}; the process grows by"
+            f"A user with one session takes {memory['record']['allocated']:,} allocated bytes in the"
+            f" cache, and {memory['record_and_key']['allocated']:,} with a derived key (the mean of"
+            f" {memory['users']:,} users); the process grows by"
             f" {memory['record']['resident']:,} and {memory['record_and_key']['resident']:,}."
-            " After one process has revoked, another one that is notified by PostgreSQL accepts"
-            f" the token for {span(notified['median'])} in the median, and for"
-            f" {span(notified['p99'])} at the 99th percentile; without notifications, where it"
-            f" keeps records for {span(bound['bound'])}, for {span(bound['median'])} and"
+            " After a revocation in one process, another process that PostgreSQL notifies still"
+            f" accepts the token for {span(notified['median'])} (median) or"
+            f" {span(notified['p99'])} (99th percentile). Without notifications, and with a"
+            f" cache bound of {span(bound['bound'])}, it does for {span(bound['median'])} or"
             f" {span(bound['p99'])}."
         ),
         "",
@@ -295,7 +295,7 @@ def cell(of: Figure) -> str:
 
 
 def short(value: float) -> str:
-    """Two digits that count."""
+    """Two significant digits."""
     digits = sum(value < limit for limit in (9.95, 0.995, 0.0995))
     return f"{value:.{digits}f}"
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Puts load on a server with one small answer behind three routes, and makes the README's table.
+"""Loads a server that has one small answer behind three routes, and writes the table.
 
-web.py           run, which makes web.json, then render
-web.py quick     a short run that writes nothing: whether each request is answered, and rightly
-web.py render    makes the README's section of web.json
-web.py check     whether it is what `render` makes
+web.py           measures, writes web.json, then renders it
+web.py quick     a short run that writes nothing; it fails if a request is not answered rightly
+web.py render    writes the section `web` of benches/README.md from web.json
+web.py check     fails if the section is not what `render` writes
 
-The routes, of benches/web/main.rs, are without authentication (`open`), with relatch's (`me`) and
-with a plain `jsonwebtoken::decode`, which revokes nothing (`decode`). The load is wrk's, on one
-processor; the server has another one, if there are two. It answers on 127.0.0.1 alone.
+The routes of benches/web/main.rs are without authentication (`open`), with relatch's (`me`), and
+with a plain `jsonwebtoken::decode`, which revokes nothing (`decode`). wrk makes the load on one
+processor; the server has another one, if there are two. It listens on 127.0.0.1 alone.
 """
 
 import argparse
@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import figures
 from figures import Figure, figure
-from readme import README, ROOT, check, counted, paragraph, render, with_section
+from readme import PAGE, ROOT, check, counted, paragraph, render, with_section
 
 WEB_JSON = ROOT / "benches" / "web" / "web.json"
 SCRIPT = ROOT / "benches" / "web" / "tokens.lua"
@@ -42,8 +42,8 @@ BUILD += ["--bin", "web", "--features", "web"]
 CONNECTIONS = 32
 SECONDS, ROUNDS = 5, 5
 
-# Each route, and the file of the tokens that come with its requests: the same ones for the first
-# two, so that these differ in nothing but the verification.
+# Each route, and the file of the tokens sent with its requests. The first two have the same tokens,
+# so that they differ in the verification alone.
 ROUTES = {"open": "relatch", "me": "relatch", "decode": "plain"}
 WORDS = {
     "open": "no authentication",
@@ -60,7 +60,7 @@ ANSWER = {"role": "editor"}
 
 
 class Load(NamedTuple):
-    """What a route did under load for some seconds."""
+    """The result of one route under load."""
 
     requests: int
     microseconds: int
@@ -74,8 +74,7 @@ class Load(NamedTuple):
         return self.requests / self.microseconds * 1e6
 
     def per_processor_second(self) -> float:
-        """The same where the server has its processor all the time; where something else runs as
-        well, it is still a figure of the server's."""
+        """Requests per second of CPU time: other work on the machine does not change it."""
         return self.requests / self.server_seconds
 
     def server_share(self) -> float:
@@ -90,11 +89,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command")
-    for command in ("quick", "render", "check"):
+    of_quick = commands.add_parser("quick")
+    of_quick.add_argument("--seconds", type=int, default=1, help="for each route (default: 1)")
+    of_quick.add_argument("--rounds", type=int, default=2, help="of all routes (default: 2)")
+    for command in ("render", "check"):
         commands.add_parser(command)
     arguments = parser.parse_args()
     if arguments.command == "quick":
-        quick()
+        quick(arguments.seconds, arguments.rounds)
     elif arguments.command == "render":
         render(rendered())
     elif arguments.command == "check":
@@ -103,10 +105,10 @@ def main() -> None:
         measure()
 
 
-def quick() -> None:
+def quick(seconds: int, rounds: int) -> None:
     with server() as serving:
-        for number in (1, 2):
-            a_round(serving, number, seconds=1)
+        for number in range(1, rounds + 1):
+            a_round(serving, number, seconds)
 
 
 def measure() -> None:
@@ -120,7 +122,7 @@ def measure() -> None:
 
 
 class Server(NamedTuple):
-    """Where it answers, and the folder with the tokens that it takes."""
+    """The process, its address, and the folder with the tokens that it accepts."""
 
     pid: int
     url: str
@@ -148,7 +150,7 @@ def server() -> Iterator[Server]:
 
 
 def a_round(serving: Server, number: int, seconds: int) -> Round:
-    # There and back: none is always the first, nor always behind the same one.
+    # In alternating order, so that no route always has the same place.
     order = list(ROUTES) if number % 2 == 1 else list(reversed(ROUTES))
     loads = {route: load(serving, route, seconds) for route in order}
     show(number, loads)
@@ -156,7 +158,7 @@ def a_round(serving: Server, number: int, seconds: int) -> Round:
 
 
 def require_answers(serving: Server) -> None:
-    """Each route the same, but nothing to those without a token that it takes."""
+    """Each route gives the same answer, and 401 without a token of its own."""
     of_others = {"me": "plain", "decode": "relatch"}
     for route, kind in ROUTES.items():
         url = f"{serving.url}/{route}"
@@ -191,8 +193,8 @@ def load(serving: Server, route: str, seconds: int) -> Load:
     command += ["--duration", f"{seconds}s", "--timeout", "30s", "--script", str(SCRIPT)]
     command += [f"{serving.url}/{route}", "--", str(serving.folder / ROUTES[route])]
     before = processor_seconds(serving.pid)
-    output, patience = subprocess.PIPE, seconds + 60
-    run = subprocess.run(command, check=True, stdout=output, text=True, timeout=patience)
+    output, timeout = subprocess.PIPE, seconds + 60
+    run = subprocess.run(command, check=True, stdout=output, text=True, timeout=timeout)
     spent = processor_seconds(serving.pid) - before
     found = json.loads(next(line for line in run.stdout.splitlines() if line.startswith("{")))
     done = Load(**found, server_seconds=spent)
@@ -202,13 +204,13 @@ def load(serving: Server, route: str, seconds: int) -> Load:
 
 
 def on_processor(number: int) -> list[str]:
-    """The first or the second of those that there are for this process, if there are two."""
+    """The command that starts a program on the first or second processor, if there are two."""
     processors = sorted(os.sched_getaffinity(0))
     return ["taskset", "--cpu-list", str(processors[number])] if len(processors) > 1 else []
 
 
 def processor_seconds(pid: int) -> float:
-    """That the process has spent until now, in the kernel too."""
+    """The CPU time of the process until now, in the kernel too."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     user, system = int(fields[11]), int(fields[12])
     return (user + system) / os.sysconf("SC_CLK_TCK")
@@ -233,7 +235,7 @@ def show_ratios(loads: list[Round]) -> None:
 
 
 def ratios(loads: list[Round]) -> dict[str, Figure]:
-    """Of requests per second of the server's processor, each of one round."""
+    """Ratios of the requests per second of CPU time, each within one round."""
     def ratio(of: Round, name: str) -> float:
         one, other = name.split("/")
         return of[one].per_processor_second() / of[other].per_processor_second()
@@ -269,7 +271,7 @@ def collect(loads: list[Round], load_before: float) -> dict[str, object]:
 
 
 def wrk_version() -> str:
-    # It tells it with its usage, as an error.
+    # wrk prints its version with its usage, and fails.
     run = subprocess.run(["wrk", "--version"], stdout=subprocess.PIPE, check=False, text=True)
     found = re.search(r"^wrk (?:debian/)?([0-9.]+)", run.stdout)
     return found[1] if found else "of an unknown version"
@@ -277,7 +279,7 @@ def wrk_version() -> str:
 
 def rendered() -> dict[Path, str]:
     found = json.loads(WEB_JSON.read_text(encoding="utf-8"))
-    return {README: with_section("web", section(found))}
+    return {PAGE: with_section(PAGE, "web", section(found))}
 
 
 def section(found: dict[str, object]) -> str:
@@ -297,15 +299,14 @@ def section(found: dict[str, object]) -> str:
         ),
         "",
         paragraph(
-            f"relatch ÷ plain `decode` is {cell(ratios['me/decode'], '.2f')}. Each is the median of"
-            f" {counted(rounds, 'round', 'rounds')} of {found['seconds']} seconds for each route, in"
-            " turns and in alternating order, and in brackets the least and the most of them. Of"
-            f" {found['requests']:,} requests {found['not_2xx_or_failed']} failed. The load is wrk's"
-            f" ({versions['wrk']}), over {found['connections']} connections on the same machine,"
-            f" whose {machine['processors']} processors they share: the server ran on the one, and"
-            " wrk on the other. Counted are seconds of the processor that the server spent, of"
-            f" which it had {min(shares):.0%} to {max(shares):.0%}, and other work the rest; so look"
-            f" at the ratios. axum {versions['axum']}, jsonwebtoken {versions['jsonwebtoken']} with"
+            f"relatch ÷ plain `decode` is {cell(ratios['me/decode'], '.2f')}. Each figure is the"
+            f" median of {counted(rounds, 'round', 'rounds')} of {found['seconds']} seconds per route,"
+            " in turns and in alternating order; the brackets have the least and the greatest. Of"
+            f" {found['requests']:,} requests {found['not_2xx_or_failed']} failed. wrk"
+            f" {versions['wrk']} makes the load over {found['connections']} connections on the same"
+            f" machine, which has {machine['processors']} processors: the server ran on one, and wrk"
+            " on the other. A second is one of the server's CPU time, which was"
+            f" {min(shares):.0%} to {max(shares):.0%} of the time that passed. axum {versions['axum']}, jsonwebtoken {versions['jsonwebtoken']} with"
             f" `rust_crypto`, {machine['processor']}, built by rustc {machine['rustc']}."
         ),
         "",
