@@ -144,7 +144,7 @@ fn mutate(header: &mut Value, payload: &mut String, which: (usize, &str, &str)) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(crate::support::cases(512)))]
 
     #[test]
     fn the_two_never_differ_without_a_rule(

@@ -29,7 +29,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         max_shrink_iters: 10_000,
         max_shrink_time: 60_000,
-        ..ProptestConfig::with_cases(24)
+        ..ProptestConfig::with_cases(crate::support::cases(24))
     })]
 
     #[test]

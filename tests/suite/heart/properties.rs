@@ -99,7 +99,7 @@ fn changes(record: &Record, at: Index, bit: u8) -> Vec<Record> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(crate::support::cases(64)))]
 
     #[test]
     fn any_record_s_token_verifies_and_a_change_of_any_bound_input_rejects_it(

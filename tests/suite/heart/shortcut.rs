@@ -307,7 +307,7 @@ const NUMBERS: [&[u8]; 14] = [
 proptest! {
     #![proptest_config(ProptestConfig {
         max_shrink_iters: 10_000,
-        ..ProptestConfig::with_cases(1200)
+        ..ProptestConfig::with_cases(crate::support::cases(1200))
     })]
 
     #[test]
