@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Puts nginx in front of an application that knows nothing of tokens, and asks the site's check of
-each request, as the documentation of `relatch::axum::endpoints::check` says: the configuration is
-taken from there. Then introspects and revokes tokens as a resource server without Rust does.
+"""Puts nginx in front of an application without tokens; the example site checks each request.
 
-Both servers, the application and nginx answer on free ports of 127.0.0.1, nginx over TLS with a
-certificate of this run's; all of them are stopped whatever happens. Takes nginx and openssl.
+The configuration of nginx is the one in the documentation of `relatch::axum::endpoints::check`. Then
+introspects and revokes tokens, as a resource server without Rust does.
+
+The site, the application and nginx listen on free ports of 127.0.0.1, nginx over TLS with a new
+certificate. All of them are stopped in any case. Needs nginx and openssl.
 """
 
 import json
@@ -28,13 +29,13 @@ TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 SECRET = "the gateway's own secret, 32 bytes+"
 PASSWORD = "correct horse battery"
 
-# What a browser tells of a request that a page of the same origin makes, and of one of another's.
+# The headers of a browser's request from a page of the same origin, and of another one.
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 CROSS_SITE = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
 
 
 def main() -> int:
-    # As on Ctrl-C: what was started is stopped.
+    # As on Ctrl-C, so that all servers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     for program in ("nginx", "openssl"):
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
@@ -68,7 +69,8 @@ class Checks:
         self.login = stack.enter_context(
             Login(TARGET / "debug" / "examples" / "site", folder, login_port, self.url, SECRET)
         )
-        documentation = (ROOT / "src" / "axum" / "endpoints.rs").read_text(encoding="utf-8")
+        sources = sorted((ROOT / "src" / "axum").rglob("*.rs"))
+        documentation = "".join(path.read_text(encoding="utf-8") for path in sources)
         stack.enter_context(
             Nginx(folder, port, login_port, self.application.port, documented(documentation))
         )
@@ -170,7 +172,7 @@ class Checks:
         self.holds("what is no token is revoked", self.revoke("x.y.z") == 200)
 
     def without_login_server(self) -> None:
-        # Without `error_page` all that is neither 2xx nor 401 nor 403 is 500 to nginx.
+        # Without `error_page` nginx turns all but 2xx, 401 and 403 into 500.
         twice = self.by(self.alice) | bearer(self.bob.access)
         self.refused("a request that cannot be checked", self.get("/", twice), 503)
         self.refused("… without an error page", self.get("/bare/", twice), 500)
@@ -218,13 +220,13 @@ class Checks:
         return self.client.request("POST", "/orders", self.by(self.alice) | headers, b"a=1")
 
     def let_through(self, name: str, answer: Answer, user_id: str) -> None:
-        """The application saw the request once, as this user's."""
+        """The application received the request once, as this user's."""
         ids = [request.user_ids() for request in self.application.take()]
         is_right = answer.status == 200 and ids == [[user_id]]
         self.holds(f"{name}: 200", is_right, f"{answer.status}, {ids}")
 
     def refused(self, name: str, answer: Answer, status: int) -> None:
-        """The application did not see the request."""
+        """The application did not receive the request."""
         seen = len(self.application.take())
         is_right = answer.status == status and seen == 0
         self.holds(f"{name}: {status}", is_right, f"{answer.status}, seen {seen} times")
@@ -243,10 +245,10 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def documented(source: str) -> str:
-    """The configuration in the documentation of the check."""
+    """The configuration of nginx in the documentation."""
     begin, end = "/// ```nginx\n", "/// ```\n"
     if source.count(begin) != 1:
-        sys.exit("there is to be one configuration of nginx in the documentation of the check")
+        sys.exit("src/axum must document exactly one configuration of nginx")
     lines = source.split(begin)[1].split(end)[0].splitlines()
     return "\n".join(line.removeprefix("///").removeprefix(" ") for line in lines)
 

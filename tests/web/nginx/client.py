@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     body: bytes
 
     def tokens(self) -> Tokens:
-        """Those in its cookies."""
+        """The tokens in the cookies."""
         cookies = SimpleCookie()
         for header in self.headers.get_all("Set-Cookie", []):
             cookies.load(header)
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """Of a server on this machine, whose certificate it takes for good."""
+    """Calls a server on this machine, without checking its certificate."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -69,6 +69,6 @@ class Client:
 
 
 def basic(id: str, secret: str) -> dict[str, str]:
-    """HTTP Basic, its parts encoded first (RFC 6749 §2.3.1)."""
+    """HTTP Basic, both parts form-encoded (RFC 6749 §2.3.1)."""
     pair = f"{quote(id, safe='')}:{quote(secret, safe='')}"
     return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}

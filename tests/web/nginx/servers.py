@@ -1,4 +1,4 @@
-"""The servers: each is started when it is entered, and stopped when it is left."""
+"""The servers, as context managers that start and stop them."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-# For how long one may take to start, in seconds.
-PATIENCE = 60
+# Seconds that a server may take to start.
+TIMEOUT = 60
 
 
 def free_port() -> int:
@@ -30,14 +30,14 @@ class Seen(NamedTuple):
     body: bytes
 
     def user_ids(self) -> list[str]:
-        """Of all headers that somebody may take for this one."""
+        """The values of all headers that an application may read as `X-User-Id`."""
         names = [name.lower().replace("_", "-") for name in self.headers.keys()]
         values = zip(names, self.headers.values())
         return [value for name, value in values if name == "x-user-id"]
 
 
 class InThread:
-    """A server of this process."""
+    """A server in a thread of this process."""
 
     def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self.server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -54,7 +54,7 @@ class InThread:
 
 
 class Application(InThread):
-    """Answers 200 to all but `/broken`, and remembers what it saw."""
+    """Answers 200 to all but `/broken`, and records the requests."""
 
     def __init__(self) -> None:
         seen: list[Seen] = []
@@ -77,7 +77,7 @@ class Application(InThread):
         self.last: Seen | None = None
 
     def take(self) -> list[Seen]:
-        """What it saw since the last time."""
+        """The requests since the last call."""
         taken = self.seen[:]
         self.seen.clear()
         self.last = taken[-1] if taken else None
@@ -85,7 +85,7 @@ class Application(InThread):
 
 
 class LoginStub(InThread):
-    """Answers the same to all, in the login server's place."""
+    """Gives the same answer to all requests, in place of the login server."""
 
     def __init__(self, port: int, status: int) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -101,7 +101,7 @@ class LoginStub(InThread):
 
 
 class Program:
-    """A server of its own, which logs into a file."""
+    """A server in its own process, which logs into a file."""
 
     def __init__(
         self, folder: Path, port: int, command: list[str], variables: dict[str, str]
@@ -123,8 +123,8 @@ class Program:
         return self
 
     def wait(self) -> None:
-        """Until it takes connections."""
-        until = time.monotonic() + PATIENCE
+        """Waits until it accepts connections."""
+        until = time.monotonic() + TIMEOUT
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -148,7 +148,7 @@ class Program:
 
 
 class Login(Program):
-    """The site, whose users log in at `url`."""
+    """The example site, whose users log in at `url`."""
 
     def __init__(self, program: Path, folder: Path, port: int, url: str, secret: str) -> None:
         variables = {
@@ -161,7 +161,7 @@ class Login(Program):
 
 
 class Nginx(Program):
-    """With these locations in front of the application, and the site's own beside them."""
+    """nginx, with these locations in front of the application, and those of the site."""
 
     def __init__(
         self, folder: Path, port: int, login_port: int, application_port: int, locations: str
@@ -204,7 +204,7 @@ class Nginx(Program):
             encoding="utf-8",
         )
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-        # Its log until it has read the configuration, which would be the system's.
+        # `-e`: until nginx has read the configuration, it would use the system's log.
         command = [str(nginx), "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
         super().__init__(folder, port, command, {})
 
