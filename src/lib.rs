@@ -2,6 +2,16 @@
 #![cfg_attr(not(feature = "password"), doc = "Revocable JSON Web Tokens with no denylist.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// The layers, lowest first; a room uses only rooms on lines above its own, and itself.
+//   1. bytes clock entropy counter rejection error
+//   2. keys sessions password
+//   3. binding
+//   4. token user
+//   5. authority
+//   6. store live
+//   7. service
+//   8. axum
+
 mod authority;
 #[cfg(feature = "axum")]
 pub mod axum;

@@ -1,6 +1,6 @@
 //! What a verification and an issue cost, beside what others cost, in one run.
 //!
-//! `benches/report.py` runs it, and makes the README's table and plot of it. The group `ratios` is
+//! `benches/speed/speed.py` runs it, and makes the README's table and plot of it. The group `ratios` is
 //! in units of plain `decode`, or `encode`; the provider of `jsonwebtoken` is the process's, named
 //! by the variable `JWT_PROVIDER` (`rust_crypto` otherwise). The groups `nanoseconds` and `stages`
 //! are times.

@@ -1,7 +1,7 @@
 //! What it costs to verify a request's token where the lookup leaves the process, beside what the
 //! usual ways of revoking cost, in one run.
 //!
-//! `benches/stores.py` starts the servers, runs it, and makes the README's table of it. A group is
+//! `benches/stores/stores.py` starts the servers, runs it, and makes the README's table of it. A group is
 //! relatch over one store, in units of each of the others; the group `nanoseconds` is times. One
 //! request is verified after another, on a single thread.
 

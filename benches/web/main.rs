@@ -1,7 +1,7 @@
 //! One small answer behind three routes: without authentication, with relatch's, and with a plain
 //! `jsonwebtoken::decode`, which revokes nothing.
 //!
-//! `benches/web.py` starts it and puts load on it. Its argument is a folder, into which it writes
+//! `benches/web/web.py` starts it and puts load on it. Its argument is a folder, into which it writes
 //! the tokens that the routes take, one a line; then it prints its address.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Searches the model, then again with each fault of faults.py in a copy of the sources.
 
-Exits with 0 if every law holds as the sources are, and each fault breaks the law it must break.
+check.py           every configuration, then every fault
+check.py --deep    the same, with longer histories in some configurations
+
+Exits with 0 if every law holds for the sources, and each fault breaks its law.
 """
 
 import os
@@ -19,10 +22,10 @@ from faults import FAULTS, Edit, Fault
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "model-check"
 COPY = TARGET / "sources"
-# What cargo reads of a workspace to build the model.
-SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests/model", "tests/servers"]
-# Its own directory, or the faulty build would be taken for the real one. A fault may leave a
-# variable unused, which is not what is looked for.
+# The files that cargo needs of the workspace to build the model.
+SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests/model", "tests/cluster"]
+# An own target directory, so that a faulty build is never taken for the real one. A fault may leave
+# a variable unused, which is no error here.
 ENVIRONMENT = os.environ | {
     "CARGO_TARGET_DIR": str(TARGET),
     "CARGO_INCREMENTAL": "1",
@@ -31,12 +34,15 @@ ENVIRONMENT = os.environ | {
 
 
 def main() -> int:
+    if sys.argv[1:] not in ([], ["--deep"]):
+        sys.exit(__doc__)
+    depth = ["deep"] if sys.argv[1:] else []
     copy_sources()
     model = build()
     laws = run(model, "laws").stdout.splitlines()
     if set(laws) != {fault.law for fault in FAULTS}:
-        sys.exit("each law takes a fault that breaks it, and each fault a law")
-    is_right = subprocess.run([model], check=False).returncode == 0
+        sys.exit("every law needs a fault that breaks it, and every fault a law")
+    is_right = subprocess.run([model, *depth], check=False).returncode == 0
     uncaught = [fault.name for fault in FAULTS if not is_caught(fault)]
     print(f"{len(FAULTS) - len(uncaught)} of {len(FAULTS)} faults are caught")
     return 0 if is_right and not uncaught else 1
@@ -62,10 +68,10 @@ def is_caught(fault: Fault) -> bool:
 def apply(edit: Edit) -> None:
     path = COPY / edit.file
     text = path.read_text()
-    # The line break after `"""` is there to be read.
+    # The line break after `"""` is for the reader only.
     old, new = edit.old.removeprefix("\n"), edit.new.removeprefix("\n")
     if text.count(old) != 1:
-        sys.exit(f"{edit.file}: not exactly once:\n{old}")
+        sys.exit(f"{edit.file}: this text must occur exactly once:\n{old}")
     path.write_text(text.replace(old, new))
 
 
@@ -73,7 +79,7 @@ def copy_sources() -> None:
     shutil.rmtree(COPY, ignore_errors=True)
     for name in SOURCES:
         (COPY / name).parent.mkdir(parents=True, exist_ok=True)
-        # Without the time of the original, by which cargo would keep what a fault was built into.
+        # Without the time of the original: cargo would take a build with a fault for a fresh one.
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, COPY / name, copy_function=shutil.copyfile)
         else:

@@ -250,3 +250,18 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
         ..COMMON
     },
 ];
+
+/// The same world with a longer history, where that is still searched within minutes.
+pub(crate) fn deep(bounds: &Configuration) -> Configuration {
+    match bounds.name {
+        "clock set back" => Configuration { returns: 3, sessions: 2, refreshes: 4, ..*bounds },
+        "theft" => Configuration { sessions: 2, ..*bounds },
+        "everything races" => Configuration { revocations: 2, ..*bounds },
+        "two tabs and a thief" => Configuration { sessions: 2, ..*bounds },
+        "one slot" => Configuration { revocations: 2, ..*bounds },
+        "two slots" => Configuration { revocations: 1, ..*bounds },
+        "expiry" => Configuration { refreshes: 3, ..*bounds },
+        "no grace" => Configuration { refreshes: 2, ..*bounds },
+        _ => *bounds,
+    }
+}

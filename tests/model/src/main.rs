@@ -14,7 +14,10 @@ mod store;
 
 use std::process::ExitCode;
 
-use self::{configurations::CONFIGURATIONS, laws::Law};
+use self::{
+    configurations::{CONFIGURATIONS, deep},
+    laws::Law,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,12 @@ fn main() -> ExitCode {
     let holds = match arguments[..] {
         // Not `all`, which would stop at the first that fails.
         [] => CONFIGURATIONS.iter().filter(|bounds| !search::search(bounds)).count() == 0,
+        ["deep"] => {
+            CONFIGURATIONS.iter().filter(|bounds| !search::search(&deep(bounds))).count() == 0
+        }
+        ["deep", configuration] => {
+            named(configuration).is_some_and(|bounds| search::search(&deep(bounds)))
+        }
         ["laws"] => {
             Law::ALL.iter().for_each(|law| println!("{}", law.name()));
             true

@@ -1,0 +1,208 @@
+//! Real servers: several processes over one database, which fails, is slow, or is killed. README.md
+//! tells what is held.
+
+mod check;
+mod cluster;
+mod concurrency;
+mod dice;
+mod faults;
+mod node;
+mod rpc;
+mod site;
+mod slow;
+mod staleness;
+mod storm;
+mod worker;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use relatch::{password::PasswordHasher, store::NewUser};
+
+use crate::{
+    cluster::Cluster,
+    node::Node,
+    rpc::{Config, Database, Op, Outcome},
+    site::{Failure, Site},
+    storm::{FIRST_PASSWORD, user_id},
+};
+
+const USAGE: &str = "\
+servers [--seed N] [--rounds N] [--steps N] [--bumps N] [PART...]
+
+concurrency, crash (PostgreSQL is killed), cut (a listener's connection is), kill (servers over SQLite
+are), slow, staleness
+
+Everything, where no part is named. --rounds is of kills, --steps is of each task, --bumps is of the
+staleness that is measured.";
+
+/// How much of it.
+pub struct Extent {
+    pub seed: u64,
+    pub rounds: u32,
+    pub steps: usize,
+    pub bumps: usize,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    if env::args().nth(1).as_deref() == Some("worker") {
+        let config = args.nth(1).and_then(|text| serde_json::from_str(&text).ok());
+        let Some(config) = config else { return ExitCode::from(2) };
+        return done(worker::run(config).await);
+    }
+    let seed = u64::from(std::process::id()) ^ worker::now();
+    let mut extent = Extent { seed: seed % 1_000_000, rounds: 6, steps: 50, bumps: 1000 };
+    let mut parts = Vec::new();
+    while let Some(arg) = args.next() {
+        let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
+        let is_taken = match &*arg {
+            "--seed" => number().map(|n| extent.seed = n),
+            "--rounds" => number().and_then(|n| u32::try_from(n).ok()).map(|n| extent.rounds = n),
+            "--steps" => number().and_then(|n| usize::try_from(n).ok()).map(|n| extent.steps = n),
+            "--bumps" => number().and_then(|n| usize::try_from(n).ok()).map(|n| extent.bumps = n),
+            "concurrency" | "crash" | "cut" | "kill" | "slow" | "staleness" => {
+                parts.push(arg.clone());
+                Some(())
+            }
+            _ => None,
+        };
+        if is_taken.is_none() {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    }
+    println!("seed {}", extent.seed);
+    done(run(&extent, &parts).await)
+}
+
+fn done(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("VIOLATION: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(extent: &Extent, parts: &[String]) -> Result<(), Failure> {
+    let directory = Directory::new()?;
+    let cluster = Cluster::start(&directory.0.join("postgres")).await?;
+    run_over(extent, parts, &cluster, &directory.0).await
+}
+
+async fn run_over(
+    extent: &Extent,
+    parts: &[String],
+    cluster: &Cluster,
+    directory: &Path,
+) -> Result<(), Failure> {
+    let is_part = |part: &str| parts.is_empty() || parts.iter().any(|named| named == part);
+    let all = Instant::now();
+    if is_part("concurrency") {
+        let began = Instant::now();
+        concurrency::postgres(extent, cluster).await?;
+        concurrency::sqlite(extent, directory).await?;
+        println!("concurrency: {:.1?}", began.elapsed());
+    }
+    if is_part("crash") {
+        let began = Instant::now();
+        faults::postgres(extent, cluster).await?;
+        println!("crash: {:.1?}", began.elapsed());
+    }
+    if is_part("cut") {
+        let began = Instant::now();
+        faults::listener(extent, cluster).await?;
+        println!("cut: {:.1?}", began.elapsed());
+    }
+    if is_part("kill") {
+        let began = Instant::now();
+        faults::sqlite(extent, directory).await?;
+        println!("kill: {:.1?}", began.elapsed());
+    }
+    if is_part("slow") {
+        let began = Instant::now();
+        slow::postgres(cluster).await?;
+        slow::sqlite(directory).await?;
+        println!("slow: {:.1?}", began.elapsed());
+    }
+    if is_part("staleness") {
+        let began = Instant::now();
+        staleness::measure(extent, cluster).await?;
+        println!("staleness: {:.1?}", began.elapsed());
+    }
+    println!("all: {:.1?}", all.elapsed());
+    Ok(())
+}
+
+/// A directory that is deleted with what is in it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self, Failure> {
+        let path = env::temp_dir().join(format!("relatch-cluster-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A service of this process, over a new table with so many users.
+pub async fn prepare(config: &Config, users: usize) -> Result<Site, Failure> {
+    let site = Site::open(config).await?;
+    site.store.migrate().await?;
+    let hash = PasswordHasher::new().hash(FIRST_PASSWORD)?;
+    for user in (0..users).map(user_id) {
+        site.store.insert(NewUser::with_password_hash(user.clone(), user, hash.clone())).await?;
+    }
+    Ok(site)
+}
+
+/// The driver's own look at the rows: without a cache.
+pub fn plain(database: Database, max_sessions: u32) -> Config {
+    Config { database, max_sessions, staleness_ms: None, listens: false }
+}
+
+/// Waits until a worker hears of changes.
+pub async fn until_listening(node: &Node) -> Result<(), Failure> {
+    let since = Instant::now();
+    while node.call(Op::IsListening).await != Outcome::Is(true) {
+        if since.elapsed().as_secs() > 30 {
+            return Err("a listener is not connected after 30 seconds".into());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// The tokens of a session that a worker started.
+pub async fn start(node: &Node, user: &str) -> Result<(String, String), Failure> {
+    match node.call(Op::Start { user: user.to_owned() }).await {
+        Outcome::Tokens { access, refresh, .. } => Ok((access, refresh)),
+        other => Err(format!("no session was started: {other:?}").into()),
+    }
+}
+
+/// What a request with this token is told.
+pub async fn ask(node: &Node, token: &str) -> Outcome {
+    node.call(Op::Authenticate { token: token.to_owned(), fresh: false }).await
+}
+
+/// Fails with what was expected.
+pub fn expect(is_so: bool, what: &str, found: &dyn std::fmt::Debug) -> Result<(), Failure> {
+    match is_so {
+        true => Ok(()),
+        false => Err(format!("{what}: {found:?}").into()),
+    }
+}

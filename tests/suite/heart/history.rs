@@ -1,0 +1,301 @@
+//! Histories of thousands of random steps, beside a naive reference that keeps every token in a
+//! list: the verdicts are the same, always.
+
+mod acts;
+mod checks;
+mod reference;
+mod steps;
+
+use std::{collections::HashMap, sync::Arc};
+
+use proptest::{collection::vec, prelude::*};
+use relatch::{
+    Access, Authority, BindingMode, Counter, Entropy, EntropyError, KeyCache, KeyRing, OnReuse,
+    SessionId, SessionPolicy, WhenFull,
+};
+use time::Duration;
+
+use self::{
+    acts::issue,
+    reference::{Key, Kind, Policy, Record, Reference, Tick, Token},
+    steps::{Pick, Step, policy, step},
+};
+use crate::common::{
+    AUDIENCE, Account, EmailChange, ISSUER, MagicLink, Reset, TestClock, TestEntropy, account,
+    rehashed,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        max_shrink_iters: 10_000,
+        max_shrink_time: 60_000,
+        ..ProptestConfig::with_cases(crate::support::cases(24))
+    })]
+
+    #[test]
+    fn the_library_and_a_list_of_all_tokens_agree(
+        is_stamped in any::<bool>(), keeps_keys in any::<bool>(),
+        leeway in prop_oneof![Just(0_i64), 1_i64..5],
+        policy in policy(), steps in vec(step(), 1..2500),
+    ) {
+        let mut world = World::new(is_stamped, keeps_keys, leeway, policy);
+        for step in &steps {
+            world.step(step);
+            world.check_list();
+        }
+        world.check_all();
+    }
+}
+
+/// The library, a row in a database, and the reference.
+struct World {
+    authority: Authority,
+    clock: TestClock,
+    entropy: SharedEntropy,
+    keys: KeyRing,
+    row: Account,
+    ids: HashMap<Tick, SessionId>,
+    backup: (Account, Record, Tick),
+    reference: Reference,
+}
+
+impl World {
+    fn new(is_stamped: bool, keeps_keys: bool, leeway: i64, policy: Policy) -> Self {
+        let (clock, entropy, keys) =
+            (TestClock::new(), SharedEntropy::default(), KeyRing::new(kid(0)));
+        let record = Record::new();
+        let reference = Reference {
+            is_stamped,
+            leeway,
+            policy,
+            keys: vec![Key::Current],
+            epoch: 0,
+            now: 0,
+            tick: 0,
+            record: record.clone(),
+            as_of: None,
+            tokens: Vec::new(),
+        };
+        let keys_of_row = keeps_keys.then(KeyCache::default);
+        let row = Account { keys: keys_of_row, ..account("alice") };
+        let authority = build(&reference, &clock, &entropy, &keys);
+        let backup = (row.clone(), record, 0);
+        let ids = HashMap::new();
+        Self { authority, clock, entropy, keys, row, ids, backup, reference }
+    }
+
+    fn rebuild(&mut self) {
+        self.authority = build(&self.reference, &self.clock, &self.entropy, &self.keys);
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Act(act) => self.act(act, None),
+            Step::Late(act, meanwhile) => self.act(act, Some(meanwhile)),
+            Step::IssueAccess => {
+                let text = issue::<Access>(&self.authority, &self.row);
+                self.issued(text, Kind::Access);
+            }
+            Step::IssueLink(kind) => {
+                let text = match kind {
+                    Kind::MagicLink => issue::<MagicLink>(&self.authority, &self.row),
+                    Kind::EmailChange => issue::<EmailChange>(&self.authority, &self.row),
+                    _ => issue::<Reset>(&self.authority, &self.row),
+                };
+                self.issued(text, *kind);
+            }
+            Step::Verify(pick) => {
+                if let Some(token) = self.pick(pick, |_| true) {
+                    let (row, record) = (self.row.clone(), self.reference.record.clone());
+                    self.check(&token, &row, &record);
+                }
+            }
+            Step::VerifyStale(pick) => {
+                let (row, record, as_of) = self.backup.clone();
+                self.reference.as_of = Some(as_of);
+                if let Some(token) = self.pick(pick, |_| true) {
+                    self.check(&token, &row, &record);
+                }
+                self.reference.as_of = None;
+            }
+            Step::Bump => self.bump(),
+            Step::ChangePassword => self.change_password(),
+            Step::Rehash => {
+                self.row = rehashed(&self.row);
+                self.reference.record.password = self.reference.next_tick();
+            }
+            Step::SetActive(is_active) => {
+                if !is_active {
+                    self.bump();
+                }
+                self.row.active = *is_active;
+                self.reference.record.is_active = *is_active;
+            }
+            Step::SetPolicy(policy) => {
+                self.reference.policy = *policy;
+                self.rebuild();
+            }
+            Step::RotateKey(seconds) => {
+                let until = self.reference.now + seconds;
+                let new = self.reference.keys.len();
+                self.keys = self.keys.clone().rotate(kid(new), self.clock.at(until)).unwrap();
+                *self.reference.keys.last_mut().unwrap() = Key::Until(until);
+                self.reference.keys.push(Key::Current);
+                self.rebuild();
+            }
+            Step::RemoveKey(index) => {
+                let which = index.index(self.reference.keys.len());
+                if matches!(self.reference.keys[which], Key::Until(_)) {
+                    self.keys = self.keys.clone().remove(&format!("k{which}")).unwrap();
+                    self.reference.keys[which] = Key::Removed;
+                    self.rebuild();
+                }
+            }
+            Step::Wait(seconds) => self.set_clock(self.reference.now + seconds),
+            Step::WaitForEnd(pick, offset) => {
+                if let Some(token) = self.pick(pick, |_| true) {
+                    self.go_to(token.exp + offset);
+                }
+            }
+            Step::WaitForGrace(pick, offset) => {
+                if let Some(token) = self.pick(pick, |kind| kind == Kind::Refresh) {
+                    self.go_to(token.iat + self.reference.policy.grace + offset);
+                }
+            }
+            Step::WaitForKey(offset) => {
+                let deadlines = self.reference.keys.iter().rev();
+                let deadline = deadlines.filter_map(|key| match key {
+                    Key::Until(deadline) => Some(*deadline),
+                    _ => None,
+                });
+                if let Some(deadline) = deadline.take(1).next() {
+                    self.go_to(deadline + offset);
+                }
+            }
+            Step::BackUp => {
+                let tick = self.reference.next_tick();
+                self.backup = (self.row.clone(), self.reference.record.clone(), tick);
+            }
+            Step::Restore => self.restore(),
+            Step::ForgetKeys => self.row.keys = self.row.keys.take().map(|_| KeyCache::default()),
+            Step::CheckAll => self.check_all(),
+        }
+    }
+
+    /// Unless it is far: what is alive would hardly meet anything but its end.
+    fn go_to(&mut self, instant: i64) {
+        if (-100..2000).contains(&(instant - self.reference.now)) {
+            self.set_clock(instant);
+        }
+    }
+
+    fn set_clock(&mut self, now: i64) {
+        self.clock.set(now);
+        self.reference.now = now;
+    }
+
+    /// Past the library, by a database whose clock is ahead of all sessions': they leave the list.
+    fn bump(&mut self) {
+        let now = self.clock.at(self.reference.now);
+        let generation = |id: &SessionId| id.to_string().split_once('.')?.1.parse().ok();
+        let last = self.ids.values().filter_map(generation).max().unwrap_or(0);
+        self.row.version = Counter::from(self.row.version.max(last)).next(now).unwrap().get();
+        self.reference.record = self.reference.bump(&self.reference.record.clone());
+    }
+
+    fn change_password(&mut self) {
+        self.row.password_hash = self.new_hash();
+        let record = self.reference.record.clone();
+        self.reference.record = self.reference.use_up(&record, Kind::Reset);
+    }
+
+    fn new_hash(&mut self) -> String {
+        format!("$argon2id${}", self.reference.next_tick())
+    }
+
+    /// The backup comes back, and before anything is served on it the epoch moves.
+    fn restore(&mut self) {
+        let (row, record, as_of) = self.backup.clone();
+        (self.row, self.reference.record) = (row, record);
+        self.reference.as_of = Some(as_of);
+        self.check_all();
+
+        self.reference.as_of = None;
+        self.reference.epoch = self.reference.next_tick();
+        self.rebuild();
+        self.ids.retain(|began, _| *began <= as_of);
+        for token in &mut self.reference.tokens {
+            token.session = token.session.filter(|(began, _)| *began <= as_of);
+        }
+        self.backup = (self.row.clone(), self.reference.record.clone(), self.reference.epoch);
+        self.check_all();
+    }
+
+    /// One of the tokens ever seen, of the kinds that are wanted.
+    fn pick(&self, pick: &Pick, is_wanted: impl Fn(Kind) -> bool) -> Option<Token> {
+        let tokens: Vec<_> =
+            self.reference.tokens.iter().filter(|token| is_wanted(token.kind)).collect();
+        let last = tokens.len().checked_sub(1)?;
+        let at = match pick {
+            Pick::Any(index) => index.index(tokens.len()),
+            Pick::Recent(back) => last - last.min(*back),
+        };
+        Some(tokens[at].clone())
+    }
+
+    /// The session of one of the tokens.
+    fn pick_session(&self, pick: &Pick) -> Option<(Tick, u32)> {
+        self.pick(pick, |kind| kind == Kind::Refresh)?.session
+    }
+}
+
+fn build(
+    reference: &Reference,
+    clock: &TestClock,
+    entropy: &SharedEntropy,
+    keys: &KeyRing,
+) -> Authority {
+    let policy = reference.policy;
+    let sessions = SessionPolicy::new()
+        .max_sessions(policy.max_sessions)
+        .when_full(match policy.refuses {
+            true => WhenFull::Refuse,
+            false => WhenFull::EvictLeastRecentlyUsed,
+        })
+        .idle_lifetime(Duration::seconds(policy.idle))
+        .absolute_lifetime(Duration::seconds(policy.absolute))
+        .grace(Duration::seconds(policy.grace))
+        .on_reuse(match policy.ends_all {
+            true => OnReuse::EndAllSessions,
+            false => OnReuse::EndSession,
+        });
+    Authority::builder(keys.clone(), ISSUER, AUDIENCE)
+        .mode(match reference.is_stamped {
+            true => BindingMode::StampHs256,
+            false => BindingMode::Key,
+        })
+        .epoch("realm", i64::try_from(reference.epoch).unwrap())
+        .lifetime(Duration::seconds(policy.lifetime))
+        .leeway(Duration::seconds(reference.leeway))
+        .sessions(sessions)
+        .clock(clock.clone())
+        .entropy(entropy.clone())
+        .build()
+        .unwrap()
+}
+
+fn kid(number: usize) -> relatch::MasterKey {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    relatch::MasterKey::from_bytes(format!("k{number}"), &bytes).unwrap()
+}
+
+/// One source for all authorities of a history.
+#[derive(Clone, Default)]
+struct SharedEntropy(Arc<TestEntropy>);
+
+impl Entropy for SharedEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        self.0.fill(bytes)
+    }
+}

@@ -1,0 +1,28 @@
+//! The authority by hand: tokens, keys, sessions, one-time tokens, live connections, passwords.
+
+mod adoption;
+#[cfg(feature = "asymmetric")]
+mod asymmetric;
+mod bad_input;
+mod decisions;
+mod differential;
+mod history;
+mod issue_and_verify;
+mod key_cache;
+#[cfg(feature = "live")]
+mod live;
+mod one_time;
+#[cfg(feature = "password")]
+mod password;
+mod properties;
+mod races;
+mod redaction;
+mod restart;
+mod revocation;
+mod rotation;
+mod rotation_failures;
+mod sessions;
+mod shortcut;
+mod spawn;
+mod traps;
+mod vectors;

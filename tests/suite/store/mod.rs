@@ -1,0 +1,28 @@
+//! The stores: each does what the trait asks, over its own table and over an application's.
+//!
+//! PostgreSQL is the one that `RELATCH_TEST_POSTGRES` names by its URL (see tests/cluster/postgres);
+//! without it, those tests say that they are skipped.
+
+mod databases;
+mod listener;
+mod migrations;
+mod outages;
+mod shapes;
+mod wrong;
+
+use relatch::store::{Conformance, MemoryStore, NewUser, check_conformance};
+
+pub(crate) const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA";
+
+#[tokio::test]
+async fn the_store_in_memory_conforms() {
+    let store = MemoryStore::new();
+    store.insert(NewUser::with_password_hash("Ada-1", "ada", HASH), ());
+    Conformance::new("Ada-1").login("ada").check(&store).await.unwrap();
+
+    let error = check_conformance(&store, "nobody").await.unwrap_err();
+    assert!(error.to_string().contains("does not find the user"), "{error}");
+    store.set_reachable(false);
+    let error = check_conformance(&store, "Ada-1").await.unwrap_err();
+    assert!(std::error::Error::source(&error).is_some());
+}

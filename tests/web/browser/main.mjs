@@ -1,0 +1,37 @@
+// All tests, in each mode that the site can be reached in: `tests/web/browser/run` runs it.
+
+import { after, describe, it } from "node:test";
+import { closeBrowser } from "./chromium.mjs";
+import { looks } from "./looks.mjs";
+import { security } from "./security.mjs";
+import { stories } from "./stories.mjs";
+import { MODES, World } from "./world.mjs";
+
+after(closeBrowser);
+
+describe("the site", { concurrency: 2 }, () => {
+  for (const mode of Object.keys(MODES)) {
+    const story = told(mode);
+    describe(`stories in ${mode}`, { concurrency: 2 }, () => stories(story));
+    describe(`security in ${mode}`, { concurrency: 2 }, () => security(story, mode));
+    // The same however it is reached.
+    if (mode === "development") describe("looks", { concurrency: 2 }, () => looks(story));
+  }
+});
+
+/** A test in a world of its own, with these settings of the site's. */
+function told(mode) {
+  return (name, tell, settings) =>
+    it(name, { timeout: 60_000 }, async (context) => {
+      const world = await World.open(mode, settings);
+      try {
+        await tell(world, context);
+        world.assertQuiet();
+      } catch (error) {
+        context.diagnostic(`the site said: ${world.site.errors.slice(-2_000)}`);
+        throw error;
+      } finally {
+        await world.close();
+      }
+    });
+}
