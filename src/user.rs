@@ -187,3 +187,8 @@ pub(crate) fn following(counter: Counter, now: OffsetDateTime) -> Result<Counter
     count(counter)?;
     counter.next(now).ok_or(RecordError::Exhausted)
 }
+
+/// The sessions table of a record that has one.
+pub(crate) fn sessions_of(user: &dyn User) -> Result<&SessionTable, RecordError> {
+    user.sessions().ok_or(RecordError::Sessions)
+}

@@ -6,12 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::{
-    Authority,
-    issue::Issue,
-    kernel::kind::Kind,
-    one_time::OpenedOnce,
-    session_tokens::SessionTokens,
-    sessions::{self, table},
+    Authority, issue::Issue, kernel::kind::Kind, one_time::OpenedOnce,
+    session_tokens::SessionTokens, sessions,
 };
 use crate::{
     authority::{
@@ -30,7 +26,7 @@ use crate::{
         claims::private,
         purpose::{Access, NoClaims, Refresh},
     },
-    user::User,
+    user::{User, sessions_of},
 };
 
 impl Authority {
@@ -168,7 +164,7 @@ impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
         self.lacks_context()?;
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let session = opened.session()?;
-        let table = table(self.user).map_err(RefreshError::Record)?;
+        let table = sessions_of(self.user).map_err(RefreshError::Record)?;
         let policy = &self.core.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;

@@ -11,11 +11,11 @@ use super::{
 };
 use crate::{
     authority::{
+        Authority,
         decision::{Change, Decision},
         error::IssueError,
         kernel::core::Core,
         session::Session,
-        sessions::table,
     },
     binding::context::Context,
     clock::{MAX_NUMERIC_DATE, to_numeric_date},
@@ -25,7 +25,7 @@ use crate::{
         RefreshToken, Token,
         purpose::{Access, NoClaims},
     },
-    user::{User, following},
+    user::{User, following, sessions_of},
 };
 
 /// What a device is handed at login and at each refresh.
@@ -81,6 +81,48 @@ impl<C> fmt::Debug for SessionTokens<C> {
     }
 }
 
+impl Authority {
+    /// Starts a session: at login, in place of [`issue_for_user`](Self::issue_for_user) where a
+    /// single device is to be logged out, or stays logged in for longer than an access token
+    /// lives.
+    ///
+    /// `label` is what the device is called in a list, such as the `User-Agent` tells: it is
+    /// cleaned of control and invisible characters, and cut at 64 bytes.
+    ///
+    /// # Security
+    ///
+    /// As with [`issue_for_user`](Self::issue_for_user), pass the very record whose password was
+    /// verified. Where the login rehashes, pass that record with the new hash and the carry, and
+    /// store them with the change.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError`], above all [`SessionsFull`](IssueError::SessionsFull) where the policy
+    /// refuses, and a [`RecordError::Sessions`] for a record that keeps no sessions.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{Authority, Change, Committed, SessionTokens, User};
+    ///
+    /// # fn store(_: &impl User, _: &Change) -> Result<bool, std::io::Error> { Ok(true) }
+    /// fn log_in(
+    ///     authority: &Authority,
+    ///     account: &impl User,
+    /// ) -> Result<Committed<SessionTokens>, Box<dyn std::error::Error>> {
+    ///     let decision = authority.start_session(account, "Firefox on Linux")?;
+    ///     Ok(decision.commit(|change| store(account, change))?)
+    /// }
+    /// ```
+    pub fn start_session(
+        &self,
+        user: &dyn User,
+        label: &str,
+    ) -> Result<Decision<SessionTokens>, IssueError> {
+        self.issue::<Access>(user, &NoClaims {}).start_session(label)
+    }
+}
+
 impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     /// Starts a session: [`Authority::start_session`](crate::Authority::start_session) with claims, a lifetime, an audience or a
     /// context for its access token. The context binds the refresh token as well; the rest holds
@@ -95,7 +137,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let policy = &self.core.settings.sessions;
         let Started { table, slot, evicted } =
-            table(self.user)?.start(Label::clean(label), record.version, policy, now)?;
+            sessions_of(self.user)?.start(Label::clean(label), record.version, policy, now)?;
         let mut tokens = self.tokens(&record, &self.context, now, &slot)?;
         tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
@@ -248,7 +290,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
         if now >= registered.expires_at() + self.core.leeway() {
             return Err(IssueError::SessionOver(over(Reason::Expired)));
         }
-        let table = table(self.user)?;
+        let table = sessions_of(self.user)?;
         let own = table
             .admit(id, &self.core.settings.sessions, now)
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;
@@ -273,7 +315,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
         if now >= session.registered().expires_at() + self.core.leeway() {
             return Err(is_over(Reason::Expired));
         }
-        let (table, policy) = (table(self.user)?, &self.core.settings.sessions);
+        let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
         let own = table.admit(id, policy, now).map_err(is_over)?;
         let (table, slot) = table.restart(own, record.version, now)?;
         let tokens = self.tokens(record, session.context(), now, &slot)?;

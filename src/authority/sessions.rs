@@ -6,56 +6,13 @@ use super::Authority;
 use crate::{
     authority::{
         decision::{Change, Decision},
-        error::IssueError,
         session::Session,
-        session_tokens::SessionTokens,
     },
-    sessions::{SessionId, SessionInfo, SessionTable, Slot},
-    token::purpose::{Access, NoClaims},
-    user::{RecordError, User, count},
+    sessions::{SessionId, SessionInfo, Slot},
+    user::{RecordError, User, count, sessions_of},
 };
 
 impl Authority {
-    /// Starts a session: at login, in place of [`issue_for_user`](Self::issue_for_user) where a
-    /// single device is to be logged out, or stays logged in for longer than an access token
-    /// lives.
-    ///
-    /// `label` is what the device is called in a list, such as the `User-Agent` tells: it is
-    /// cleaned of control and invisible characters, and cut at 64 bytes.
-    ///
-    /// # Security
-    ///
-    /// As with [`issue_for_user`](Self::issue_for_user), pass the very record whose password was
-    /// verified. Where the login rehashes, pass that record with the new hash and the carry, and
-    /// store them with the change.
-    ///
-    /// # Errors
-    ///
-    /// [`IssueError`], above all [`SessionsFull`](IssueError::SessionsFull) where the policy
-    /// refuses, and a [`RecordError::Sessions`] for a record that keeps no sessions.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use relatch::{Authority, Change, Committed, SessionTokens, User};
-    ///
-    /// # fn store(_: &impl User, _: &Change) -> Result<bool, std::io::Error> { Ok(true) }
-    /// fn log_in(
-    ///     authority: &Authority,
-    ///     account: &impl User,
-    /// ) -> Result<Committed<SessionTokens>, Box<dyn std::error::Error>> {
-    ///     let decision = authority.start_session(account, "Firefox on Linux")?;
-    ///     Ok(decision.commit(|change| store(account, change))?)
-    /// }
-    /// ```
-    pub fn start_session(
-        &self,
-        user: &dyn User,
-        label: &str,
-    ) -> Result<Decision<SessionTokens>, IssueError> {
-        self.issue::<Access>(user, &NoClaims {}).start_session(label)
-    }
-
     /// The user's sessions that are alive, the one that was used last first.
     ///
     /// A bump of the version by the application's own SQL takes them out as well, if it follows the
@@ -70,7 +27,7 @@ impl Authority {
     pub fn sessions(&self, user: &dyn User) -> Result<Vec<SessionInfo>, RecordError> {
         let policy = &self.core.settings.sessions;
         let mut sessions: Vec<_> =
-            table(user)?.live(version(user)?, policy, self.core.now()).collect();
+            sessions_of(user)?.live(version(user)?, policy, self.core.now()).collect();
         sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
         Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
     }
@@ -91,7 +48,7 @@ impl Authority {
     ) -> Result<Option<SessionInfo>, RecordError> {
         let Some(own) = session.id() else { return Ok(None) };
         let (user, policy) = (session.user(), &self.core.settings.sessions);
-        let mut live = table(user)?.live(version(user)?, policy, self.core.now());
+        let mut live = sessions_of(user)?.live(version(user)?, policy, self.core.now());
         Ok(live.find(|slot| slot.id() == own).map(|slot| SessionInfo::of(slot, policy)))
     }
 
@@ -164,16 +121,11 @@ fn end(
     now: OffsetDateTime,
     is_out: impl FnMut(&Slot) -> bool,
 ) -> Result<Decision<usize>, RecordError> {
-    let (next, ended) = table(user)?.without(now, is_out);
+    let (next, ended) = sessions_of(user)?.without(now, is_out);
     let change = (ended > 0).then(|| Change::none(user).with_sessions(next));
     Ok(Decision::new(change, ended))
 }
 
 fn version(user: &dyn User) -> Result<u64, RecordError> {
     count(user.binding().current_version())
-}
-
-/// The table of a record that has one.
-pub(super) fn table(user: &dyn User) -> Result<&SessionTable, RecordError> {
-    user.sessions().ok_or(RecordError::Sessions)
 }

@@ -13,7 +13,7 @@ use time::Duration;
 
 #[cfg(feature = "cache")]
 use super::CachePolicy;
-use super::{Inner, Service, passwords::Passwords, records::Records};
+use super::{Claims, Inner, OnEvent, Service, passwords::Passwords, records::Records};
 use crate::{
     authority::Authority,
     password::PasswordHasher,
@@ -36,9 +36,6 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     #[cfg(feature = "cache")]
     cache: Option<CachePolicy>,
 }
-
-pub(super) type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
-pub(super) type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 /// The default time that a store may take for one answer. It is longer than the ready stores' own
 /// timeout, which cleans up better.
@@ -159,5 +156,17 @@ impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
             .field("hashes_at_once", &self.hashes_at_once)
             .field("store_timeout", &self.store_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static> Service<F> {
+    /// Makes a service with the default settings; [`builder`](Self::builder) changes them.
+    pub fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
+        Self::builder(authority, store).build()
+    }
+
+    /// Starts a builder.
+    pub fn builder(authority: Authority, store: impl UserStore<Fields = F>) -> ServiceBuilder<F> {
+        ServiceBuilder::new(authority, store)
     }
 }

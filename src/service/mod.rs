@@ -95,14 +95,11 @@ pub use self::{
     error::{LoginRefusal, ServiceError},
     one_time::OneTime,
 };
-use self::{
-    builder::{Claims, OnEvent},
-    passwords::Passwords,
-    records::Records,
-};
+use self::{passwords::Passwords, records::Records};
 use crate::{
     authority::Authority,
-    store::{Changes, UserStore},
+    sessions::event::SessionEvent,
+    store::{Changes, StoredUser},
     token::purpose::NoClaims,
 };
 
@@ -122,17 +119,8 @@ struct Inner<F, C> {
     on_event: OnEvent,
 }
 
-impl<F: Clone + Send + Sync + 'static> Service<F> {
-    /// Makes a service with the default settings; [`builder`](Self::builder) changes them.
-    pub fn new(authority: Authority, store: impl UserStore<Fields = F>) -> Self {
-        Self::builder(authority, store).build()
-    }
-
-    /// Starts a builder.
-    pub fn builder(authority: Authority, store: impl UserStore<Fields = F>) -> ServiceBuilder<F> {
-        ServiceBuilder::new(authority, store)
-    }
-}
+type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
+type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The present authority.

@@ -1,16 +1,139 @@
-//! The default bump of the version: a loop of reads and compare-and-sets.
+//! The trait of stores.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Key, StoreError, Update, UserStore};
+use super::{Key, Row, StoreError, Update};
+
+/// A store of users' records.
+///
+/// An implementation reads a user's row and writes it in single statements; it decides nothing. Write
+/// its methods as plain `async fn`. Each call must read and write **the primary** database, and time
+/// out by itself after a few seconds.
+pub trait UserStore: Send + Sync + 'static {
+    /// Further fields of a user's row that the application needs in each request: an e-mail address, a
+    /// role. They are cached along with the rest.
+    type Fields: Clone + Send + Sync + 'static;
+
+    /// Reads the row of this user; `None` if there is no such user.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether there is such a user.
+    fn read(
+        &self,
+        key: Key<'_>,
+    ) -> impl Future<Output = Result<Option<Row<Self::Fields>>, StoreError>> + Send;
+
+    /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement, and returns
+    /// whether it did.
+    ///
+    /// # Security
+    ///
+    /// The condition must contain **each** column of [`Columns`], whichever of them changes, and `NULL`
+    /// must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A missing column loses its
+    /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
+    /// logout, without the hash a new password, and without the lanes a link works twice.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether the row was written.
+    fn compare_and_set(
+        &self,
+        update: &Update,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Deletes the user, and returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether the user was deleted.
+    fn delete(&self, id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Logs the user out everywhere, whatever the row holds: the version becomes
+    /// `max(coalesce(version, 0) + 1, at_least)`, and the sessions become `NULL`. Returns whether there
+    /// was such a user, with a version below `i64::MAX`.
+    ///
+    /// The default is a [`read`](Self::read) and a [`compare_and_set`](Self::compare_and_set), tried a
+    /// few times. A store that can do it in one statement should: it then never fails because the row
+    /// changes too often.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether the row was written.
+    fn bump_version(
+        &self,
+        id: &str,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        bump_by_compare_and_set(self, id, at_least)
+    }
+
+    /// Logs out every user in this group: its counter becomes `max(coalesce(counter, 0) + 1,
+    /// at_least)`. Returns whether there is such a group.
+    ///
+    /// The default is [`StoreErrorKind::Unsupported`]: not every store has groups.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether the row was written.
+    fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (kind, instance, at_least);
+        async { Err(StoreError::unsupported("this store has no groups of users")) }
+    }
+
+    /// Disables the user, whatever the row holds, and logs it out everywhere as
+    /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
+    /// Returns whether there was such a user, with a version below `i64::MAX`.
+    ///
+    /// The default is [`StoreErrorKind::Unsupported`]: not every table has such a column.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether the row was written.
+    fn disable(
+        &self,
+        id: &str,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (id, at_least);
+        async { Err(NO_STATUS) }
+    }
+
+    /// Enables the user again if the row's version still is this one, and moves the version as
+    /// [`disable`](Self::disable) does, in one statement, and returns whether it did. A statement that
+    /// arrives late, after its timeout, undoes no disabling.
+    ///
+    /// The default is [`StoreErrorKind::Unsupported`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether the row was written.
+    fn enable(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (id, version, at_least);
+        async { Err(NO_STATUS) }
+    }
+}
+
+const NO_STATUS: StoreError =
+    StoreError::unsupported("this store does not enable and disable users");
 
 /// The number of attempts if other changes are faster.
 const ATTEMPTS: u32 = 16;
 
 /// The default of [`UserStore::bump_version`].
-pub(super) async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
+async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
     store: &S,
     id: &str,
     at_least: i64,

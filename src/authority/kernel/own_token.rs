@@ -21,7 +21,7 @@ use crate::{
     bytes::{base64url, constant_time, hmac},
     rejection::{Reason, Rejection, Stage},
     token::{
-        claims::payload::{Claims, Payload},
+        claims::{payload::Payload, spans::ClaimSpans},
         compact::Compact,
         validity::check_validity,
     },
@@ -131,7 +131,7 @@ impl<'a> Ours<'a> {
         record: &Record<'_>,
     ) -> Result<(), Rejection> {
         let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
-        let Claims { ver, lane, exp, .. } = *self.payload.claims();
+        let ClaimSpans { ver, lane, exp, .. } = *self.payload.claims();
         if ver < record.version {
             return reject(Reason::RevokedByVersion);
         }
@@ -205,7 +205,7 @@ fn passes_guard(key: PinnedKey<'_>, payload: &Payload<'_>, jti: [u8; 16]) -> boo
 
 fn check_time(
     key: PinnedKey<'_>,
-    claims: &Claims,
+    claims: &ClaimSpans,
     settings: &Settings,
     now: OffsetDateTime,
 ) -> Result<(), Rejection> {

@@ -1,18 +1,17 @@
 //! The fast reader, for payloads in exactly the form that relatch writes. The general reader reads
 //! all others; both give the same result for the canonical form.
 
-use super::payload::Claims;
 use crate::{
     bytes::{scan::Scan, span::Span},
     clock::MAX_NUMERIC_DATE,
     counter::MAX_COUNT,
-    token::claims::{names::is_registered, registered::Audience},
+    token::claims::{names::is_registered, registered::Audience, spans::ClaimSpans},
 };
 
 /// Reads a canonical payload. `None` means that the general reader must decide; the payload is then
 /// unchanged. Otherwise the comma before the private claims is replaced by the opening brace of an
 /// object that contains only them.
-pub(crate) fn read(json: &mut [u8]) -> Option<Claims> {
+pub(crate) fn read(json: &mut [u8]) -> Option<ClaimSpans> {
     let mut scan = Scan::new(json)?;
     let mut claims = registered(&mut scan)?;
     let end = scan.at;
@@ -29,7 +28,7 @@ pub(crate) fn read(json: &mut [u8]) -> Option<Claims> {
     Some(claims)
 }
 
-fn registered(scan: &mut Scan<'_>) -> Option<Claims> {
+fn registered(scan: &mut Scan<'_>) -> Option<ClaimSpans> {
     let issuer = scan.text(br#"{"iss":""#)?;
     let subject = scan.text(br#","sub":""#)?;
     let audience = Audience::One(scan.text(br#","aud":""#)?);
@@ -37,7 +36,7 @@ fn registered(scan: &mut Scan<'_>) -> Option<Claims> {
     let iat = scan.number(br#","iat":"#, MAX_NUMERIC_DATE)?;
     let token_id = scan.text(br#","jti":""#)?;
     let ver = scan.number(br#","ver":"#, MAX_COUNT)?;
-    let mut claims = Claims {
+    let mut claims = ClaimSpans {
         issuer,
         subject,
         audience,

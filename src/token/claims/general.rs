@@ -7,7 +7,6 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::payload::{Claims, Payload};
 use crate::{
     bytes::span::Span,
     clock::MAX_NUMERIC_DATE,
@@ -17,13 +16,15 @@ use crate::{
         names::{MAX_EPOCHS, is_registered},
         private::Text,
         registered::Audience,
+        spans::ClaimSpans,
     },
 };
 
-pub(crate) fn read(json: &str) -> Option<Payload<'static>> {
+/// The claims, and the text that they are places in.
+pub(crate) fn read(json: &str) -> Option<(String, ClaimSpans)> {
     let members: Members<'_> = serde_json::from_str(json).ok()?;
     let mut text = String::with_capacity(2 * json.len());
-    let claims = Claims {
+    let claims = ClaimSpans {
         issuer: Span::push(&mut text, &members.issuer.0),
         subject: Span::push(&mut text, &members.subject.0),
         audience: match members.audience {
@@ -42,7 +43,7 @@ pub(crate) fn read(json: &str) -> Option<Payload<'static>> {
         stamp: members.stamp.map(|Text(stamp)| Span::push(&mut text, &stamp)),
         own: Span::push(&mut text, json),
     };
-    Some(Payload { text: Cow::Owned(text), claims })
+    Some((text, claims))
 }
 
 /// The registered claims, as parsed.

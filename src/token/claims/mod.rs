@@ -6,6 +6,7 @@ pub(crate) mod names;
 pub(crate) mod payload;
 pub(crate) mod private;
 pub(crate) mod registered;
+pub(crate) mod spans;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write;

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use super::{canonical, general};
 use crate::{
-    bytes::{base64url, span::Span},
+    bytes::base64url,
     counter::Counter,
-    sessions::SessionId,
-    token::claims::registered::{Audience, Registered},
+    token::claims::{registered::Registered, spans::ClaimSpans},
 };
 
 /// A parsed payload: the registered claims, and the text that contains them.
@@ -16,26 +15,7 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Payload<'t> {
     pub(super) text: Cow<'t, str>,
-    pub(super) claims: Claims,
-}
-
-/// The registered claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Claims {
-    pub(super) issuer: Span,
-    pub(super) subject: Span,
-    pub(super) audience: Audience,
-    pub(crate) exp: u64,
-    pub(crate) iat: u64,
-    pub(super) token_id: Span,
-    pub(crate) ver: u64,
-    pub(crate) session: Option<SessionId>,
-    pub(crate) seq: Option<u64>,
-    pub(crate) lane: Option<u64>,
-    pub(super) stamp: Option<Span>,
-    /// An object with the private claims, with or without the registered ones; empty if there are
-    /// no private claims.
-    pub(super) own: Span,
+    pub(super) claims: ClaimSpans,
 }
 
 impl<'t> Payload<'t> {
@@ -48,7 +28,10 @@ impl<'t> Payload<'t> {
     pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
         match canonical::read(json) {
             Some(claims) => Some(Self { text: Cow::Borrowed(str::from_utf8(json).ok()?), claims }),
-            None => general::read(str::from_utf8(json).ok()?),
+            None => {
+                let (text, claims) = general::read(str::from_utf8(json).ok()?)?;
+                Some(Self { text: Cow::Owned(text), claims })
+            }
         }
     }
 
@@ -58,7 +41,7 @@ impl<'t> Payload<'t> {
         Payload { text: Cow::Owned(self.text.into_owned()), claims: self.claims }
     }
 
-    pub(crate) const fn claims(&self) -> &Claims {
+    pub(crate) const fn claims(&self) -> &ClaimSpans {
         &self.claims
     }
 
@@ -100,7 +83,7 @@ impl<'t> Payload<'t> {
 
     #[inline(always)]
     pub(crate) fn into_registered(self) -> Registered {
-        let Claims { issuer, subject, audience, exp, iat, token_id, ver, session, .. } =
+        let ClaimSpans { issuer, subject, audience, exp, iat, token_id, ver, session, .. } =
             self.claims;
         Registered {
             text: self.text.into_owned(),
