@@ -15,7 +15,7 @@
 //! | [Testing your application](testing) | test your routes without a database and without sleeping |
 //! | [Limits and threat model](limits) | say what relatch does not do, and what went wrong elsewhere |
 //! | [Performance](performance) | predict the cost of a request, and measure it again |
-//! | [Format 1](format) | issue and verify tokens in another language |
+//! | [Format 1](mod@format) | issue and verify tokens in another language |
 //! | [Switching over](switching_over) | deploy relatch without logging anybody out |
 //! | [Glossary](glossary) | read the words of this documentation as they are meant |
 //! | [Changelog](changelog) | upgrade |
