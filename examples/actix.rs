@@ -12,8 +12,8 @@ use actix_web::{
     http::StatusCode, http::header, test, test::TestRequest, web, web::Data, web::Json,
 };
 use relatch::{
-    AccessToken, Authority, Binding, Counter, MasterKey, Session, User, VerifyError,
-    password::PasswordHasher, service::ServiceError,
+    AccessToken, Authority, Binding, MasterKey, User, Verified, VerifyError,
+    password::PasswordHasher, service::ServiceError, user::Counter,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ impl Site {
 }
 
 /// The authenticated sender of a request. A handler with this argument rejects all other requests.
-struct Caller(Session<Account>);
+struct Caller(Verified<Account>);
 
 impl FromRequest for Caller {
     type Error = Refusal;

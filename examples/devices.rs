@@ -19,12 +19,13 @@ use std::{
 };
 
 use relatch::{
-    AccessToken, Authority, Context, EventKind, Fingerprint, MasterKey, NoClaims, Purpose, Reason,
-    RefreshToken, SessionEvent, SessionPolicy, SessionTokens, Token, User,
+    AccessToken, Authority, Context, Fingerprint, MasterKey, NoClaims, Purpose, Reason,
+    RefreshToken, SessionPolicy, SessionTokens, Token, User,
     one_time::{EmailConfirmation, MagicLink, PasswordReset},
     password::PasswordHasher,
     service::{Client, LoginRefusal, ServiceError},
-    store::{Key, SqliteStore, StoreError, StoreErrorKind, StoredUser, UsersTable},
+    sessions::{EventKind, SessionEvent},
+    store::{SqliteStore, StoreError, StoreErrorKind, StoredUser, UserKey, UsersTable},
 };
 use serde::Deserialize;
 use sqlx::AssertSqlSafe;
@@ -249,7 +250,7 @@ async fn tour(file: &Path) -> Result {
     let stranger = confirm_email(&app, &users, mistyped).await;
     refused("the link sent to the mistyped address", stranger, Reason::BadSignature)?;
     confirm_email(&app, &users, copy(&right)).await?;
-    let alice = app.find(Key::Id("a-17")).await?.ok_or("alice is gone")?;
+    let alice = app.find(UserKey::Id("a-17")).await?.ok_or("alice is gone")?;
     ensure("the new address is stored", alice.fields().email == "alice@example.org")?;
     let again = confirm_email(&app, &users, right).await;
     refused("the link, a second time", again, Reason::RevokedByLane)?;
@@ -295,7 +296,7 @@ async fn tour(file: &Path) -> Result {
 
 /// The token of the link that is sent by e-mail.
 async fn issue_link<P: Purpose<Claims = NoClaims>>(app: &Service) -> Result<Token<P>> {
-    let issued = app.issue::<P>(Key::Login(ALICE), &NoClaims {}, Context::new()).await?;
+    let issued = app.issue::<P>(UserKey::Login(ALICE), &NoClaims {}, Context::new()).await?;
     let (_, token) = issued.ok_or("alice is gone")?;
     Ok(token)
 }
@@ -309,7 +310,7 @@ async fn change_email(
     let update = "UPDATE accounts SET new_email = ? WHERE account_id = 'a-17'";
     sqlx::query(update).bind(address).execute(users.pool()).await?;
     let context = Context::new().with_email(address);
-    let issued = app.issue(Key::Id("a-17"), &NoClaims {}, context).await?;
+    let issued = app.issue(UserKey::Id("a-17"), &NoClaims {}, context).await?;
     let (_, token) = issued.ok_or("alice is gone")?;
     Ok(token)
 }
@@ -459,7 +460,7 @@ async fn devices(app: &Service, on: &SessionTokens, expected: &str) -> Result {
 }
 
 async fn no_devices(app: &Service) -> Result {
-    let alice = app.find(Key::Login(ALICE)).await?.ok_or("alice is gone")?;
+    let alice = app.find(UserKey::Login(ALICE)).await?.ok_or("alice is gone")?;
     ensure("the list of her devices is empty", app.authority().sessions(&alice)?.is_empty())
 }
 

@@ -17,10 +17,11 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use relatch::{
-    AccessToken, Authority, MasterKey, Reason, SessionTokens, Stage, User,
+    AccessToken, Authority, MasterKey, Reason, SessionTokens, User,
+    authority::Stage,
     password::PasswordHasher,
     service::{LoginRefusal, Service, ServiceError},
-    store::{Key, NewUser, SqliteStore, UsersTable},
+    store::{NewUser, SqliteStore, UserKey, UsersTable},
 };
 use time::{Duration, OffsetDateTime};
 
@@ -134,7 +135,7 @@ async fn tour(path: &Path) -> Result {
         Err(other) => return Err(format!("expected a store error, got {other:?}").into()),
         Ok(_) => return Err("expected a store error, got a session".into()),
     }
-    match service.find(Key::Login("carol")).await {
+    match service.find(UserKey::Login("carol")).await {
         Err(error) if error.is_unavailable() => println!("  ✓ carol's record: {error}"),
         other => return Err(format!("expected a store error, got {other:?}").into()),
     }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 /// A counter that only increases: a user's version, a lane or an epoch.
 ///
 /// It has the range of its database column, a signed 64-bit integer. It can hold a negative value
-/// as read; using that value gives a [`RecordError`](crate::RecordError). `NULL` is the initial
+/// as read; using that value gives a [`RecordError`](crate::user::RecordError). `NULL` is the initial
 /// value, 0, so a column added to an existing table needs no back-fill. Use a `BIGINT` column:
 /// [`next`](Self::next) returns milliseconds, which do not fit in 32 bits. There is no conversion
 /// from `u64`, because a `BIGINT` cannot hold half of its range.
@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 /// # Example
 ///
 /// ```
-/// use relatch::Counter;
+/// use relatch::user::Counter;
 /// use time::OffsetDateTime;
 ///
 /// let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();

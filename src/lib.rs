@@ -6,13 +6,13 @@
 //   1. bytes clock entropy counter rejection error
 //   2. keys sessions password
 //   3. binding
-//   4. token user
+//   4. token user one_time
 //   5. authority
 //   6. store live
 //   7. service
 //   8. axum
 
-mod authority;
+pub mod authority;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod binding;
@@ -21,44 +21,32 @@ mod clock;
 mod counter;
 mod entropy;
 mod error;
+pub mod guide;
 pub mod keys;
 #[cfg(feature = "live")]
 pub mod live;
+pub mod one_time;
 #[cfg(feature = "password")]
 pub mod password;
 mod rejection;
 #[cfg(feature = "service")]
 pub mod service;
-mod sessions;
+pub mod sessions;
 #[cfg(feature = "service")]
 pub mod store;
-mod token;
-mod user;
+pub mod token;
+pub mod user;
 
-pub use token::one_time;
-
-pub use authority::adoption::Adoption;
-pub use authority::decision::{Change, Committed, Decision};
-pub use authority::session::Session;
 pub use authority::{
-    Authority, AuthorityBuilder, BindingMode, Issue, IssueError, Opened, OpenedOnce, Peeked,
-    RefreshError, Refreshed, SessionTokens, Used, VerifyError,
+    Authority, AuthorityBuilder, BindingMode, IssueError, SessionTokens, Verified, VerifyError,
 };
-pub use binding::context::Context;
-pub use binding::credential::{Carried, Credential, CredentialError};
-pub use binding::fingerprint::Fingerprint;
-pub use binding::key_cache::KeyCache;
-pub use binding::{Binding, epoch::Epoch};
-pub use clock::{Clock, MAX_LIFETIME, SystemClock};
-pub use counter::Counter;
-pub use entropy::{Entropy, EntropyError, SystemEntropy};
+pub use binding::{Binding, context::Context, fingerprint::Fingerprint};
 pub use error::{ConfigError, ParseError};
 pub use keys::{KeyRing, MasterKey};
-pub use rejection::{Reason, Rejection, Stage};
-pub use sessions::event::{EventKind, SessionEvent};
-pub use sessions::{OnReuse, SessionId, SessionInfo, SessionPolicy, SessionTable, WhenFull};
-pub use token::claims::private::ClaimsError;
-pub use token::claims::{names::REGISTERED_CLAIMS, registered::Registered};
-pub use token::purpose::{Access, NoClaims, Purpose, Refresh, Use};
-pub use token::{AccessToken, MAX_TOKEN_BYTES, RefreshToken, Token};
-pub use user::{MAX_ID_BYTES, RecordError, User};
+pub use rejection::{Reason, Rejection};
+pub use sessions::SessionPolicy;
+pub use token::{
+    AccessToken, RefreshToken, Token,
+    purpose::{Access, NoClaims, Purpose},
+};
+pub use user::User;

@@ -23,12 +23,12 @@
 //! ```
 //!
 //! A login can replace the hash by a stronger one without logging out the user's devices, if it
-//! stores a [`Carried`](crate::Carried) credential with it:
+//! stores a [`Carried`](crate::user::Carried) credential with it:
 //!
 //! ```
 //! use std::error::Error;
 //!
-//! use relatch::{Carried, Credential, password::PasswordHasher};
+//! use relatch::{password::PasswordHasher, user::{Carried, Credential}};
 //!
 //! enum Check {
 //!     Wrong,
@@ -277,7 +277,7 @@ pub struct PasswordMatch {
 
 impl PasswordMatch {
     /// Whether the stored hash should be replaced by one with the current parameters. Store the new
-    /// hash together with a [`Carried`](crate::Carried) credential; otherwise all devices of the
+    /// hash together with a [`Carried`](crate::user::Carried) credential; otherwise all devices of the
     /// user are logged out. Store it only `WHERE password_hash = :old`; otherwise it can overwrite
     /// a password that was changed in the meantime.
     #[must_use]

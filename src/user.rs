@@ -4,15 +4,15 @@ use std::{error, fmt, sync::Arc};
 
 use time::OffsetDateTime;
 
-use crate::{
+use crate::sessions::SessionTable;
+pub use crate::{
     binding::{
         Binding,
-        credential::{Carried, CredentialError},
+        credential::{Carried, Credential, CredentialError},
         epoch::Epoch,
         key_cache::KeyCache,
     },
     counter::Counter,
-    sessions::SessionTable,
 };
 
 /// A user's record, as tokens see it.
@@ -78,7 +78,7 @@ pub trait User {
     }
 
     /// The user's counter for the purpose with this JOSE `typ`. It is called only for purposes with
-    /// [`Use::OnceByLane`](crate::Use::OnceByLane); `None`, which means that the record has no such
+    /// [`Usage::OnceByLane`](crate::token::Usage::OnceByLane); `None`, which means that the record has no such
     /// counter, is then an error. A `NULL` column is a counter too: return `Some(column.into())`,
     /// where the column is an `Option<i64>`.
     fn lane(&self, typ: &str) -> Option<Counter> {

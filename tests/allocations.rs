@@ -6,8 +6,10 @@ use std::convert::Infallible;
 
 use allocation_counter::measure;
 use relatch::{
-    Access, Authority, Binding, BindingMode, Credential, KeyCache, MasterKey, Reason, SessionTable,
-    Token, User, VerifyError, password::PasswordHasher,
+    Access, Authority, Binding, BindingMode, MasterKey, Reason, Token, User, VerifyError,
+    password::PasswordHasher,
+    sessions::SessionTable,
+    user::{Credential, KeyCache},
 };
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -102,7 +104,9 @@ fn the_slot_of_a_session_takes_none() {
         sessions = change.sessions().cloned().unwrap();
         Ok::<_, Infallible>(true)
     });
-    let relatch::Committed::Stored(tokens) = committed.unwrap() else { panic!("it is stored") };
+    let relatch::authority::Committed::Stored(tokens) = committed.unwrap() else {
+        panic!("it is stored")
+    };
     user.sessions = sessions;
     let token = Token::new(tokens.access().expose());
     assert_eq!(verifying(&authority, &token, &user), (2, None));

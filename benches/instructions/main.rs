@@ -6,8 +6,11 @@
 use std::{convert::Infallible, env, hint::black_box};
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Binding, BindingMode, Credential, Entropy, EntropyError,
-    KeyCache, MasterKey, Reason, RefreshToken, Refreshed, SessionTable, Token, User,
+    Access, Authority, AuthorityBuilder, Binding, BindingMode, MasterKey, Reason, RefreshToken,
+    Token, User,
+    authority::{Entropy, EntropyError, Refreshed},
+    sessions::SessionTable,
+    user::{Credential, KeyCache},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, block_api::compress256};

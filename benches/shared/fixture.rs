@@ -9,8 +9,10 @@
 use std::{cell::Cell, collections::HashMap, convert::Infallible};
 
 use relatch::{
-    Access, Authority, Binding, BindingMode, Committed, Credential, KeyCache, MasterKey,
-    SessionTable, Token, User,
+    Access, Authority, Binding, BindingMode, MasterKey, Token, User,
+    authority::Committed,
+    sessions::SessionTable,
+    user::{Credential, KeyCache},
 };
 use serde::{Deserialize, Serialize};
 use time::Duration;

@@ -5,7 +5,10 @@ use std::hint::black_box;
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use criterion::Criterion;
 use hmac::{Hmac, KeyInit, Mac};
-use relatch::{BindingMode, Clock, SystemClock};
+use relatch::{
+    BindingMode,
+    authority::{Clock, SystemClock},
+};
 use relatch_benches::{Claims, MASTER, Users, WARM, authority, user_id};
 use sha2::Sha256;
 

@@ -16,9 +16,12 @@ use std::{
 
 use allocation_counter::measure;
 use relatch::{
-    Authority, Binding, BindingMode, Committed, Credential, SessionTable, User,
+    Authority, Binding, BindingMode, User,
+    authority::Committed,
     service::{CachePolicy, Service},
-    store::{Columns, Key, Row, StoreError, Update, UserStore},
+    sessions::SessionTable,
+    store::{Columns, Row, StoreError, Update, UserKey, UserStore},
+    user::Credential,
 };
 use relatch_benches::{AccessToken, Claims, authority, user_id};
 use time::Duration;
@@ -102,8 +105,8 @@ impl Synthetic {
 impl UserStore for Synthetic {
     type Fields = ();
 
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
-        let Key::Id(id) = key else { return Ok(None) };
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
+        let UserKey::Id(id) = key else { return Ok(None) };
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut columns = Columns::default();
         columns.version = Some(VERSION);

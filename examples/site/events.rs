@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use relatch::SessionEvent;
+use relatch::sessions::SessionEvent;
 
 /// The most recent events per user, so that one user's events never displace another's. Clones
 /// share the same events.

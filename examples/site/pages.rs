@@ -1,7 +1,7 @@
 //! The HTML pages. `html!` escapes every text.
 
 use maud::{DOCTYPE, Markup, html};
-use relatch::{EventKind, SessionEvent, SessionId, SessionInfo};
+use relatch::sessions::{EventKind, SessionEvent, SessionId, SessionInfo};
 use time::OffsetDateTime;
 
 pub(crate) fn welcome() -> Markup {

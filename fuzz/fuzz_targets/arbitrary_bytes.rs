@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use jsonwebtoken::{EncodingKey, Header, dangerous::insecure_decode_claims};
 use libfuzzer_sys::fuzz_target;
-use relatch::{Access, Adoption, Authority, BindingMode, Token, User};
+use relatch::{Access, Authority, authority::Adoption, BindingMode, Token, User};
 use relatch_fuzz::{Account, Claims, Fixed, master_key};
 use serde::Deserialize;
 use serde_json::json;

@@ -24,7 +24,8 @@ use jsonwebtoken::{
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 use relatch::{
-    Access, Authority, AuthorityBuilder, Context, REGISTERED_CLAIMS, Reason, Session, Token,
+    Access, Authority, AuthorityBuilder, Context, Reason, Token, Verified,
+    token::REGISTERED_CLAIMS,
 };
 use relatch_fuzz::{Account, Claims, Fixed, forge, master_key};
 use serde::{
@@ -143,7 +144,7 @@ impl Second {
         if members.has_one_twice() {
             return Some(Rule::NothingTwice);
         }
-        let Some(claims) = Registered::read(&members, payload) else {
+        let Some(claims) = RegisteredClaims::read(&members, payload) else {
             return Some(Rule::RegisteredForm);
         };
         if claims.guarded != self.living && claims.guarded != self.ending {
@@ -209,14 +210,14 @@ impl<'de> Deserialize<'de> for Members {
 
 /// The claims that are always issued, as far as rules look at them.
 #[derive(Deserialize)]
-struct Registered {
+struct RegisteredClaims {
     #[serde(flatten)]
     guarded: Guarded,
     iat: u64,
     ver: u64,
 }
 
-impl Registered {
+impl RegisteredClaims {
     /// `None` where [`Rule::RegisteredForm`] is broken.
     fn read(members: &Members, payload: &[u8]) -> Option<Self> {
         let in_form = members.0.iter().all(|(name, value)| is_in_form(name, value.get()));
@@ -248,7 +249,7 @@ fn is_in_form(name: &str, json: &str) -> bool {
     }
 }
 
-fn assert_same_claims(session: Session<&Account, Claims>, theirs: Value) {
+fn assert_same_claims(session: Verified<&Account, Claims>, theirs: Value) {
     let (_, own, registered) = session.into_parts();
     let Value::Object(mut theirs) = theirs else { panic!("{theirs} is no object") };
     let audience: Vec<_> = registered.audience().collect();
@@ -259,7 +260,7 @@ fn assert_same_claims(session: Session<&Account, Claims>, theirs: Value) {
     assert_eq!(audience, claimed);
     assert_eq!(registered.issuer(), theirs["iss"].as_str());
     assert_eq!(Some(registered.subject()), theirs["sub"].as_str());
-    assert_eq!(registered.token_id(), theirs["jti"].as_str());
+    assert_eq!(registered.jti(), theirs["jti"].as_str());
     assert_eq!(Some(registered.expires_at().unix_timestamp()), theirs["exp"].as_i64());
     assert_eq!(registered.issued_at().map(OffsetDateTime::unix_timestamp), theirs["iat"].as_i64());
     assert_eq!(Some(registered.version().get()), theirs["ver"].as_i64());

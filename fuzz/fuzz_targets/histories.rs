@@ -17,9 +17,10 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use relatch::{
-    Access, Authority, Committed, Counter, Decision, IssueError, MasterKey, OnReuse, RefreshError,
-    RefreshToken, Refreshed, SessionId, SessionPolicy, SessionTable, SessionTokens, Token,
-    WhenFull,
+    Access, Authority, IssueError, MasterKey, RefreshToken, SessionPolicy, SessionTokens, Token,
+    authority::{Committed, Decision, RefreshError, Refreshed},
+    sessions::{OnReuse, SessionId, SessionTable, WhenFull},
+    user::Counter,
 };
 use relatch_fuzz::{Account, Fixed};
 use time::{Duration, OffsetDateTime};

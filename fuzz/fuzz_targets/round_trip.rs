@@ -10,9 +10,9 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use relatch::{
-    Access, Authority, BindingMode, Carried, Context, Credential, IssueError, MAX_ID_BYTES,
-    MAX_LIFETIME, MAX_TOKEN_BYTES, Purpose, REGISTERED_CLAIMS, Reason, RecordError, Registered,
-    Token, Use, VerifyError,
+    Access, Authority, BindingMode, Context, IssueError, Purpose, Reason, Token, VerifyError,
+    token::{MAX_LIFETIME, MAX_TOKEN_BYTES, REGISTERED_CLAIMS, RegisteredClaims, Usage},
+    user::{Carried, Credential, MAX_ID_BYTES, RecordError},
 };
 use relatch_fuzz::{Account, Claims, Fixed, TENANT, master_key};
 use serde_json::Value;
@@ -371,7 +371,7 @@ struct SingleUse;
 impl Purpose for SingleUse {
     type Claims = Claims;
     const TYP: &'static str = "single-use+jwt";
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 /// Calls a method for the world's purpose, which is a type.
@@ -384,7 +384,7 @@ macro_rules! by_purpose {
     };
 }
 
-type Verified = Result<(Claims, Registered), VerifyError<Infallible>>;
+type Verified = Result<(Claims, RegisteredClaims), VerifyError<Infallible>>;
 /// A key, and a stamp.
 type Derived = Result<([u8; 32], String), RecordError>;
 

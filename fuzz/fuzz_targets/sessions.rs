@@ -9,8 +9,10 @@ use std::{convert::Infallible, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use relatch::{
-    Access, Authority, Decision, IssueError, OnReuse, Reason, RecordError, RefreshError,
-    RefreshToken, Refreshed, SessionPolicy, SessionTable, SessionTokens, Token, WhenFull,
+    Access, Authority, IssueError, Reason, RefreshToken, SessionPolicy, SessionTokens, Token,
+    authority::{Decision, RefreshError, Refreshed},
+    sessions::{OnReuse, SessionTable, WhenFull},
+    user::RecordError,
 };
 use relatch_fuzz::{Account, Fixed, master_key};
 use serde::Deserialize;

@@ -15,9 +15,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto, dangerous::insecure_decode_claims};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use relatch::{
-    Access, Authority, BindingMode, Change, Context, Counter, Decision, MAX_TOKEN_BYTES, Purpose,
-    RefreshError, RefreshToken, Refreshed, Registered, Rejection, SessionId, Token, Use,
-    VerifyError,
+    Access, Authority, BindingMode, Context, Purpose, RefreshToken, Rejection, Token, VerifyError,
+    authority::{Change, Decision, RefreshError, Refreshed},
+    sessions::SessionId,
+    token::{MAX_TOKEN_BYTES, RegisteredClaims, Usage},
+    user::Counter,
 };
 use relatch_fuzz::{Account, Claims, Fixed, forge, master_key};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -121,7 +123,7 @@ struct Seen<C> {
     verdict: Result<(Told, C), Rejection>,
 }
 
-/// What each accessor of [`Registered`] tells.
+/// What each accessor of [`RegisteredClaims`] tells.
 #[derive(Debug, PartialEq)]
 struct Told {
     issuer: Option<String>,
@@ -129,21 +131,21 @@ struct Told {
     audience: Vec<String>,
     expires_at: OffsetDateTime,
     issued_at: Option<OffsetDateTime>,
-    token_id: Option<String>,
+    jti: Option<String>,
     version: Counter,
     session_id: Option<SessionId>,
     debug: String,
 }
 
 impl Told {
-    fn of(registered: &Registered) -> Self {
+    fn of(registered: &RegisteredClaims) -> Self {
         Self {
             issuer: registered.issuer().map(str::to_owned),
             subject: registered.subject().to_owned(),
             audience: registered.audience().map(str::to_owned).collect(),
             expires_at: registered.expires_at(),
             issued_at: registered.issued_at(),
-            token_id: registered.token_id().map(str::to_owned),
+            jti: registered.jti().map(str::to_owned),
             version: registered.version(),
             session_id: registered.session_id(),
             debug: format!("{registered:?}"),
@@ -235,7 +237,7 @@ struct Link<C>(PhantomData<fn() -> C>);
 impl<C: Serialize + DeserializeOwned> Purpose for Link<C> {
     type Claims = C;
     const TYP: &'static str = LINK_TYP;
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 const LINK_TYP: &str = "link+jwt";

@@ -15,8 +15,11 @@
 pub mod forge;
 
 use relatch::{
-    Binding, Carried, Change, Counter, Entropy, EntropyError, Epoch, MasterKey, SessionTable, User,
-    asymmetric::SigningKey,
+    Binding, MasterKey, User,
+    authority::{Change, Entropy, EntropyError},
+    keys::SigningKey,
+    sessions::SessionTable,
+    user::{Carried, Counter, Epoch},
 };
 
 /// Own claims of any name and value.

@@ -19,7 +19,7 @@ use crate::{
     token::{
         claims::{
             names::is_registered,
-            registered::{Audience, Registered},
+            registered::{Audience, RegisteredClaims},
         },
         compact::Compact,
         validity::check_validity,
@@ -35,7 +35,7 @@ type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 /// A token is accepted if its header says `HS256` (and neither another `typ` than `JWT` nor
 /// anything critical), its signature is right under the legacy secret, its `exp` and `nbf` hold,
 /// the deadline is still to come, and the user's version still has the value it was given at the
-/// adoption. Its session says so ([`Session::is_legacy`](crate::Session::is_legacy)) and ends at
+/// adoption. Its session says so ([`Verified::is_legacy`](crate::Verified::is_legacy)) and ends at
 /// the deadline at the latest.
 ///
 /// # Security
@@ -51,7 +51,7 @@ type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 /// # Example
 ///
 /// ```
-/// use relatch::{Adoption, Authority, MasterKey};
+/// use relatch::{Authority, authority::Adoption, MasterKey};
 /// use time::{Duration, OffsetDateTime};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -257,18 +257,20 @@ impl<'a> LegacyToken<'a> {
     }
 
     /// The application's claims, by the adoption's mapping, and the registered ones.
-    pub(crate) fn into_claims<C: DeserializeOwned>(self) -> Result<(C, Registered), Rejection> {
+    pub(crate) fn into_claims<C: DeserializeOwned>(
+        self,
+    ) -> Result<(C, RegisteredClaims), Rejection> {
         let reject = Rejection::new(Stage::Application, Reason::ApplicationClaims);
         let mut own = (self.adoption.mapping)(&self.claims).ok_or(reject)?;
         own.retain(|name, _| !is_registered(name.as_bytes()));
         let claims = serde_json::from_value(Value::Object(own)).map_err(|_| reject)?;
         let mut text = String::new();
         let mut span = |piece: &str| Span::push(&mut text, piece);
-        let registered = Registered {
+        let registered = RegisteredClaims {
             issuer: self.text("iss").map(&mut span),
             subject: span(&self.user_id),
             audience: Audience::Several(self.audience().map(&mut span).collect()),
-            token_id: self.text("jti").map(&mut span),
+            jti: self.text("jti").map(&mut span),
             // The deadline may have a fraction of a second, which is dropped.
             exp: u64::try_from(self.expires_at().unix_timestamp()).unwrap_or(0),
             iat: self.claims.get("iat").and_then(numeric_date_of),

@@ -65,7 +65,7 @@ impl AuthorityBuilder {
     }
 
     /// Sets how long a token lives where neither its purpose nor the call that issues it says:
-    /// 1 second to [`MAX_LIFETIME`](crate::MAX_LIFETIME),
+    /// 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME),
     /// [`DEFAULT_LIFETIME`](Self::DEFAULT_LIFETIME) otherwise. A fraction of a second is dropped.
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.lifetime = lifetime;
@@ -83,7 +83,7 @@ impl AuthorityBuilder {
     }
 
     /// Caps the length of a token, in bytes: longer text is rejected unread, and not issued.
-    /// [`MIN_TOKEN_CAP`](Self::MIN_TOKEN_CAP) to [`MAX_TOKEN_BYTES`](crate::MAX_TOKEN_BYTES),
+    /// [`MIN_TOKEN_CAP`](Self::MIN_TOKEN_CAP) to [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES),
     /// [`DEFAULT_TOKEN_CAP`](Self::DEFAULT_TOKEN_CAP) otherwise.
     pub const fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_token_bytes = bytes;
@@ -118,7 +118,7 @@ impl AuthorityBuilder {
     ///
     /// A process that forks without `exec`, or a virtual machine that is cloned, then repeats some
     /// of them. No promise of this library rests on a `jti` being unique; an application that counts
-    /// on it there sets [`SystemEntropy`](crate::SystemEntropy), which draws for each token. Keys,
+    /// on it there sets [`SystemEntropy`](crate::authority::SystemEntropy), which draws for each token. Keys,
     /// secrets and fingerprints are always drawn so.
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.settings.entropy = Arc::new(entropy);

@@ -182,7 +182,11 @@ impl<T> Decision<T> {
     /// ```
     /// use std::error::Error;
     ///
-    /// use relatch::{Authority, Decision, SessionTokens, Token, Used, User, one_time::MagicLink};
+    /// use relatch::{
+    ///     Authority, SessionTokens, Token, User,
+    ///     authority::{Decision, Used},
+    ///     one_time::MagicLink,
+    /// };
     ///
     /// fn log_in(
     ///     authority: &Authority,

@@ -21,14 +21,14 @@ use crate::{
     token::{
         Token,
         claims::private,
-        purpose::{Purpose, Use},
+        purpose::{Purpose, Usage},
     },
     user::User,
 };
 
 /// A token in the making: see [`Authority::issue`](crate::Authority::issue).
 #[must_use = "nothing is issued before `sign`"]
-pub struct Issue<'a, P: Purpose> {
+pub struct Issuance<'a, P: Purpose> {
     pub(super) core: &'a Core,
     pub(super) user: &'a dyn User,
     claims: &'a P::Claims,
@@ -37,7 +37,7 @@ pub struct Issue<'a, P: Purpose> {
     pub(super) context: Context,
 }
 
-impl<'a, P: Purpose> Issue<'a, P> {
+impl<'a, P: Purpose> Issuance<'a, P> {
     pub(super) const fn new(core: &'a Core, user: &'a dyn User, claims: &'a P::Claims) -> Self {
         let context = Context::new();
         Self { core, user, claims, lifetime: None, audience: Vec::new(), context }
@@ -75,7 +75,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
     }
 
     /// Makes the token, and all older ones of this user and purpose void: the user's counter for
-    /// the purpose moves. For a purpose that is [`Use::OnceByLane`]; of another it does not build.
+    /// the purpose moves. For a purpose that is [`Usage::OnceByLane`]; of another it does not build.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<'a, P: Purpose> Issue<'a, P> {
     pub fn supersede(self) -> Result<Decision<Token<P>>, IssueError> {
         const {
             assert!(
-                matches!(P::USE, Use::OnceByLane),
+                matches!(P::USAGE, Usage::OnceByLane),
                 "only a purpose that is used once by its lane can make older tokens void"
             );
         };
@@ -164,9 +164,9 @@ impl<'a, P: Purpose> Issue<'a, P> {
     }
 }
 
-impl<P: Purpose> fmt::Debug for Issue<'_, P> {
+impl<P: Purpose> fmt::Debug for Issuance<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issue")
+        f.debug_struct("Issuance")
             .field("typ", &P::TYP)
             .field("user", &self.user.id())
             .field("lifetime", &self.lifetime)

@@ -8,29 +8,33 @@ mod issue;
 mod kernel;
 mod one_time;
 mod refresh;
-pub(crate) mod session;
 mod session_tokens;
 mod sessions;
+pub(crate) mod verified;
 mod verify;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use time::{Duration, OffsetDateTime};
+#[cfg(feature = "live")]
+use time::Duration;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use self::kernel::{core::Core, kind::Kind, record::Record};
 pub use self::{
+    adoption::Adoption,
     builder::AuthorityBuilder,
+    decision::{Change, Committed, Decision},
     error::{IssueError, RefreshError, VerifyError},
-    issue::Issue,
+    issue::Issuance,
     kernel::settings::BindingMode,
     one_time::{OpenedOnce, Peeked, Used},
     refresh::Refreshed,
     session_tokens::SessionTokens,
+    verified::Verified,
     verify::Opened,
 };
 use crate::{
-    authority::session::Session,
     binding::context::Context,
     bytes::base64url,
     clock,
@@ -39,9 +43,14 @@ use crate::{
     rejection::Rejection,
     token::{
         Token,
-        purpose::{Access, NoClaims, Purpose, Use},
+        purpose::{Access, NoClaims, Purpose, Usage},
     },
     user::{RecordError, User},
+};
+pub use crate::{
+    clock::{Clock, SystemClock},
+    entropy::{Entropy, EntropyError, SystemEntropy},
+    rejection::Stage,
 };
 
 /// Issues tokens for users, and verifies them against users' records.
@@ -144,7 +153,7 @@ impl Authority {
     }
 
     /// Starts a token for the purpose `P` with the application's own claims: lifetime, audience
-    /// and context can be set before [`Issue::sign`] makes it.
+    /// and context can be set before [`Issuance::sign`] makes it.
     ///
     /// # Example
     ///
@@ -167,8 +176,8 @@ impl Authority {
         &'a self,
         user: &'a dyn User,
         claims: &'a P::Claims,
-    ) -> Issue<'a, P> {
-        Issue::new(&self.core, user, claims)
+    ) -> Issuance<'a, P> {
+        Issuance::new(&self.core, user, claims)
     }
 
     /// Verifies a token: on each request.
@@ -188,7 +197,7 @@ impl Authority {
         &self,
         token: &Token<P>,
         lookup: impl FnOnce(&str) -> Result<Option<U>, E>,
-    ) -> Result<Session<U, P::Claims>, VerifyError<E>> {
+    ) -> Result<Verified<U, P::Claims>, VerifyError<E>> {
         let opened = self.open(token)?;
         let user = lookup(opened.user_id()).map_err(VerifyError::Lookup)?;
         opened.verify(user).map_err(VerifyError::of_lookup)
@@ -218,7 +227,7 @@ impl Authority {
         &self,
         token: &Token<P>,
         lookup: impl FnOnce(String) -> F,
-    ) -> Result<Session<U, P::Claims>, VerifyError<E>>
+    ) -> Result<Verified<U, P::Claims>, VerifyError<E>>
     where
         P: Purpose,
         U: User,
@@ -235,11 +244,11 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::authority::Stage::Validity).
     pub fn open<'a, P: Purpose>(&'a self, token: &'a Token<P>) -> Result<Opened<'a, P>, Rejection> {
         const {
             assert!(
-                matches!(P::USE, Use::Many),
+                matches!(P::USAGE, Usage::Many),
                 "a token of this purpose is used once: look at it with `Authority::peek`, and use \
                  it up with `Authority::open_once` (`Service::peek`, `Service::one_time`)"
             );

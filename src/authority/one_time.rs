@@ -8,7 +8,7 @@ use super::{
     Authority,
     kernel::{
         kind::Kind,
-        own_token::{Ours, check_user},
+        own_token::{OwnToken, check_user},
         record::{Record, next_lane},
     },
     verify::Opened,
@@ -18,15 +18,15 @@ use crate::{
         decision::{Change, Decision},
         error::VerifyError,
         kernel::core::Core,
-        session::Session,
+        verified::Verified,
     },
     binding::context::Context,
     clock,
     rejection::{Reason, Rejection, Stage},
     token::{
         Token,
-        claims::{private, registered::Registered},
-        purpose::{Purpose, Use},
+        claims::{private, registered::RegisteredClaims},
+        purpose::{Purpose, Usage},
     },
     user::User,
 };
@@ -74,11 +74,11 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::authority::Stage::Validity).
     pub fn open_once<P: Purpose>(&self, token: Token<P>) -> Result<OpenedOnce<'_, P>, Rejection> {
         const {
             assert!(
-                !matches!(P::USE, Use::Many),
+                !matches!(P::USAGE, Usage::Many),
                 "a token of this purpose can be used many times: `Authority::verify` is for it"
             );
         };
@@ -96,7 +96,7 @@ impl Authority {
 pub struct OpenedOnce<'a, P> {
     pub(super) core: &'a Core,
     pub(super) token: Token<P>,
-    pub(super) ours: Ours<'a>,
+    pub(super) ours: OwnToken<'a>,
 }
 
 impl<'a, P> OpenedOnce<'a, P> {
@@ -105,7 +105,7 @@ impl<'a, P> OpenedOnce<'a, P> {
         let found = core
             .find_key(compact.header, kind)
             .ok_or_else(|| core.explain_header(compact.header, kind))?;
-        let ours = Ours::open(&core.settings, kind, found, compact, core.now())?;
+        let ours = OwnToken::open(&core.settings, kind, found, compact, core.now())?;
         Ok(Self { core, token, ours })
     }
 
@@ -160,31 +160,31 @@ impl<P: Purpose> OpenedOnce<'_, P> {
             .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))
     }
 
-    fn registered(&self) -> Registered {
+    fn registered(&self) -> RegisteredClaims {
         self.ours.payload.clone().into_registered()
     }
 
     /// Uses the token up.
     ///
-    /// [`Use::OnceByLane`]: the decision's change moves the user's counter for this purpose
-    /// ([`Change::lane`]). [`Use::OnceByCredential`]: the change logs the user out everywhere, by
+    /// [`Usage::OnceByLane`]: the decision's change moves the user's counter for this purpose
+    /// ([`Change::lane`]). [`Usage::OnceByCredential`]: the change logs the user out everywhere, by
     /// the version, and the application stores the new credential **in that very statement**: a
     /// password reset stores the new hash. Of two requests at once one wins, either way.
     ///
     /// # Errors
     ///
     /// Those of [`Opened::verify`], and a
-    /// [`RecordError::Exhausted`](crate::RecordError::Exhausted).
+    /// [`RecordError::Exhausted`](crate::user::RecordError::Exhausted).
     pub fn consume(&self, user: &dyn User) -> Result<Decision<Used<P::Claims>>, VerifyError> {
         let now = self.core.now();
         self.confirm(user, now)?;
         let claims = self.claims()?;
-        let change = match P::USE {
-            Use::OnceByLane => {
+        let change = match P::USAGE {
+            Usage::OnceByLane => {
                 let lane = next_lane::<P>(user, now).map_err(VerifyError::Record)?;
                 Change::none(user).with_lane(P::TYP, lane)
             }
-            Use::OnceByCredential | Use::Many => {
+            Usage::OnceByCredential | Usage::Many => {
                 Change::logged_out(user, now).map_err(VerifyError::Record)?
             }
         };
@@ -196,7 +196,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
 #[must_use]
 pub struct Used<C> {
     claims: C,
-    registered: Registered,
+    registered: RegisteredClaims,
 }
 
 impl<C> Used<C> {
@@ -206,23 +206,23 @@ impl<C> Used<C> {
     }
 
     /// The registered claims.
-    pub const fn registered(&self) -> &Registered {
+    pub const fn registered(&self) -> &RegisteredClaims {
         &self.registered
     }
 }
 
 /// What a token says that was looked at and not used up.
 ///
-/// It is no [`Session`](crate::Session): it shows a page ("set a new password"), and whatever
+/// It is no [`Verified`](crate::Verified): it shows a page ("set a new password"), and whatever
 /// changes something takes the token again, to be used up.
 pub struct Peeked<U, C> {
     user: U,
     claims: C,
-    registered: Registered,
+    registered: RegisteredClaims,
 }
 
 impl<U, C> Peeked<U, C> {
-    fn of(session: Session<U, C>) -> Self {
+    fn of(session: Verified<U, C>) -> Self {
         let (user, claims, registered) = session.into_parts();
         Self { user, claims, registered }
     }
@@ -238,7 +238,7 @@ impl<U, C> Peeked<U, C> {
     }
 
     /// The registered claims.
-    pub const fn registered(&self) -> &Registered {
+    pub const fn registered(&self) -> &RegisteredClaims {
         &self.registered
     }
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::{
-    Authority, issue::Issue, kernel::kind::Kind, one_time::OpenedOnce,
+    Authority, issue::Issuance, kernel::kind::Kind, one_time::OpenedOnce,
     session_tokens::SessionTokens, sessions,
 };
 use crate::{
@@ -31,18 +31,18 @@ use crate::{
 
 impl Authority {
     /// The first of two steps of a refresh. Look up [`OpenedOnce::user_id`], then go on with
-    /// [`OpenedOnce::refresh`], or with [`Issue::refresh`] where the access token has claims.
+    /// [`OpenedOnce::refresh`], or with [`Issuance::refresh`] where the access token has claims.
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::Stage::Validity).
+    /// A [`Rejection`] up to [`Stage::Validity`](crate::authority::Stage::Validity).
     ///
     /// # Example
     ///
     /// ```
     /// use std::error::Error;
     ///
-    /// use relatch::{Authority, Change, Committed, RefreshToken, SessionTokens, User};
+    /// use relatch::{Authority, authority::{Change, Committed}, RefreshToken, SessionTokens, User};
     ///
     /// /// Your database.
     /// trait Users {
@@ -76,13 +76,13 @@ impl Authority {
 }
 
 impl OpenedOnce<'_, Refresh> {
-    /// Refreshes: [`Issue::refresh`] for an access token without claims of the application's own.
+    /// Refreshes: [`Issuance::refresh`] for an access token without claims of the application's own.
     ///
     /// # Errors
     ///
-    /// Those of [`Issue::refresh`].
+    /// Those of [`Issuance::refresh`].
     pub fn refresh(&self, user: &dyn User) -> Result<Decision<Refreshed>, RefreshError> {
-        Issue::<Access>::new(self.core, user, &NoClaims {}).refresh(self)
+        Issuance::<Access>::new(self.core, user, &NoClaims {}).refresh(self)
     }
 
     /// Logs out the session that this token is of, in place of refreshing it (RFC 7009); whether the
@@ -124,7 +124,7 @@ impl OpenedOnce<'_, Refresh> {
             user_id: self.user_id().to_owned(),
             session_id,
             label: slot.map(|slot| slot.label.as_str().to_owned()),
-            token_id: self.ours.payload.token_id().to_owned(),
+            jti: self.ours.payload.jti().to_owned(),
             presented,
             current: slot.map(|slot| slot.seq),
             last_seen: slot.map(|slot| instant(slot.last_seen)),
@@ -134,7 +134,7 @@ impl OpenedOnce<'_, Refresh> {
     }
 }
 
-impl<C: Serialize + DeserializeOwned> Issue<'_, Access<C>> {
+impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
     /// Exchanges a refresh token for its successor and a fresh access token, with the claims,
     /// lifetime and audience that were set here, in the context in which the refresh token was
     /// presented.

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::{
-    issue::Issue,
+    issue::Issuance,
     kernel::{kind::Kind, mint::Draft, record::Record},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         decision::{Change, Decision},
         error::IssueError,
         kernel::core::Core,
-        session::Session,
+        verified::Verified,
     },
     binding::context::Context,
     clock::{MAX_NUMERIC_DATE, to_numeric_date},
@@ -103,7 +103,7 @@ impl Authority {
     /// # Example
     ///
     /// ```
-    /// use relatch::{Authority, Change, Committed, SessionTokens, User};
+    /// use relatch::{Authority, authority::{Change, Committed}, SessionTokens, User};
     ///
     /// # fn store(_: &impl User, _: &Change) -> Result<bool, std::io::Error> { Ok(true) }
     /// fn log_in(
@@ -123,7 +123,7 @@ impl Authority {
     }
 }
 
-impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
+impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// Starts a session: [`Authority::start_session`](crate::Authority::start_session) with claims, a lifetime, an audience or a
     /// context for its access token. The context binds the refresh token as well; the rest holds
     /// for the first access token alone, and each refresh sets it anew.
@@ -151,7 +151,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     ///
     /// # Security
     ///
-    /// - It is decided on the record that the session was verified on ([`Session::user`]): let the
+    /// - It is decided on the record that the session was verified on ([`Verified::user`]): let the
     ///   store compare with that very record. Where it was changed meanwhile, verify the token
     ///   again: what changed may have been a revocation of this session.
     /// - It hands a refresh token to whoever holds an access token. Ask for the password first, as
@@ -164,11 +164,11 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     /// issued without one, and [`SessionOver`](IssueError::SessionOver) if it has expired since it
     /// was verified, or is of another authority.
     ///
-    /// It is to be started for [`Session::user`]: with another record than that it is
+    /// It is to be started for [`Verified::user`]: with another record than that it is
     /// [`SessionOver`](IssueError::SessionOver).
     pub fn log_out_others<U: User, D>(
         self,
-        session: &Session<U, D>,
+        session: &Verified<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let (read, record) = self.both_records(session)?;
         match record.has_credential_of(&read) {
@@ -190,7 +190,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     ///
     /// ```
     /// # use std::io;
-    /// # use relatch::{Access, Authority, Binding, Change, Committed, NoClaims, Session, SessionTokens, User};
+    /// # use relatch::{Access, Authority, authority::{Change, Committed}, Binding, NoClaims, SessionTokens, User, Verified};
     /// # #[derive(Clone)]
     /// # struct Account { password_hash: String }
     /// # impl User for Account {
@@ -200,7 +200,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     /// # fn store(read: &Account, new: &Account, change: &Change) -> io::Result<bool> { Ok(true) }
     /// fn change_password(
     ///     authority: &Authority,
-    ///     session: &Session<Account>,
+    ///     session: &Verified<Account>,
     ///     password_hash: String,
     /// ) -> Result<Committed<SessionTokens>, Box<dyn std::error::Error>> {
     ///     let read = session.user();
@@ -212,7 +212,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     /// ```
     pub fn change_password<U: User, D>(
         self,
-        session: &Session<U, D>,
+        session: &Verified<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let (read, record) = self.both_records(session)?;
         match record.has_credential_of(&read) {
@@ -239,11 +239,11 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     ///
     /// Those of [`log_out_others`](Self::log_out_others).
     ///
-    /// It is to be started for [`Session::user`]; where the hash is replaced along with it, for that
+    /// It is to be started for [`Verified::user`]; where the hash is replaced along with it, for that
     /// record with the new hash and the carry.
     pub fn restart_session<U: User, D>(
         self,
-        session: &Session<U, D>,
+        session: &Verified<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let (read, record) = self.both_records(session)?;
         match record.has_credential_of(&read) {
@@ -256,7 +256,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
     /// which must be the same but for the credential.
     fn both_records<'s, U: User, D>(
         &self,
-        session: &'s Session<U, D>,
+        session: &'s Verified<U, D>,
     ) -> Result<(Record<'s>, Record<'a>), IssueError>
     where
         'a: 's,
@@ -279,7 +279,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
 
     fn keep_only<U, D>(
         self,
-        session: &Session<U, D>,
+        session: &Verified<U, D>,
         mut record: Record<'_>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
@@ -304,7 +304,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issue<'a, Access<C>> {
 
     fn begin_anew<U, D>(
         self,
-        session: &Session<U, D>,
+        session: &Verified<U, D>,
         record: &Record<'_>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;

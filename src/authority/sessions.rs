@@ -6,7 +6,7 @@ use super::Authority;
 use crate::{
     authority::{
         decision::{Change, Decision},
-        session::Session,
+        verified::Verified,
     },
     sessions::{SessionId, SessionInfo, Slot},
     user::{RecordError, User, count, sessions_of},
@@ -16,7 +16,7 @@ impl Authority {
     /// The user's sessions that are alive, the one that was used last first.
     ///
     /// A bump of the version by the application's own SQL takes them out as well, if it follows the
-    /// rule of [`Counter::next`](crate::Counter::next) on a clock that is not behind. What dies in
+    /// rule of [`Counter::next`](crate::user::Counter::next) on a clock that is not behind. What dies in
     /// another way stays in this list, and in its slot, until it runs out: with an epoch, with a
     /// key, with a password that is changed by SQL. There, set the column to `NULL` in that
     /// statement (never alone: that is no logout), or commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
@@ -36,7 +36,7 @@ impl Authority {
     /// `None` if its token is of no session, or of one that is no longer listed.
     ///
     /// Its [`started_at`](SessionInfo::started_at) is when the user last authenticated on this
-    /// device: at login, or since then by [`Issue::restart_session`](crate::Issue::restart_session). What asks for
+    /// device: at login, or since then by [`Issuance::restart_session`](crate::authority::Issuance::restart_session). What asks for
     /// "within the last ten minutes" compares that.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Authority {
     /// [`RecordError::Sessions`] for a record that keeps no sessions.
     pub fn session_info<U: User, C>(
         &self,
-        session: &Session<U, C>,
+        session: &Verified<U, C>,
     ) -> Result<Option<SessionInfo>, RecordError> {
         let Some(own) = session.id() else { return Ok(None) };
         let (user, policy) = (session.user(), &self.core.settings.sessions);
@@ -53,7 +53,7 @@ impl Authority {
     }
 
     /// Logs one device out: this one, by its token's
-    /// [`session_id`](crate::Registered::session_id), or that one, by an id out of the list.
+    /// [`session_id`](crate::token::RegisteredClaims::session_id), or that one, by an id out of the list.
     /// The outcome tells whether there was such a session.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Authority {
     /// # Example
     ///
     /// ```
-    /// # use relatch::{Authority, Decision, RecordError, User};
+    /// # use relatch::{Authority, authority::Decision, User, user::RecordError};
     /// use time::{Duration, OffsetDateTime};
     ///
     /// fn log_out_the_old(authority: &Authority, user: &dyn User) -> Result<Decision<usize>, RecordError> {

@@ -6,11 +6,13 @@ use time::OffsetDateTime;
 
 use super::kernel::{
     kind::Kind,
-    own_token::{Ours, check_user, unusable},
+    own_token::{OwnToken, check_user, unusable},
     record::Record,
 };
 use crate::{
-    authority::{adoption::LegacyToken, error::VerifyError, kernel::core::Core, session::Session},
+    authority::{
+        adoption::LegacyToken, error::VerifyError, kernel::core::Core, verified::Verified,
+    },
     clock,
     rejection::{Reason, Rejection, Stage},
     token::{
@@ -34,7 +36,7 @@ pub struct Opened<'a, P> {
 
 #[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Inner<'a> {
-    Ours(Ours<'a>),
+    OwnToken(OwnToken<'a>),
     Legacy(LegacyToken<'a>),
 }
 
@@ -45,7 +47,9 @@ impl<'a, P: Purpose> Opened<'a, P> {
         let kind = Kind::of::<P>(settings);
         let compact = core.split(token.expose())?;
         let inner = match (core.find_key(compact.header, kind), &settings.adoption) {
-            (Some(key), _) => Inner::Ours(Ours::open(settings, kind, key, compact, core.now())?),
+            (Some(key), _) => {
+                Inner::OwnToken(OwnToken::open(settings, kind, key, compact, core.now())?)
+            }
             (None, Some(adoption))
                 if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
             {
@@ -60,7 +64,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn user_id(&self) -> &str {
         match &self.inner {
-            Inner::Ours(ours) => ours.payload.subject(),
+            Inner::OwnToken(ours) => ours.payload.subject(),
             Inner::Legacy(legacy) => legacy.user_id(),
         }
     }
@@ -69,7 +73,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         match &self.inner {
-            Inner::Ours(ours) => clock::numeric_date(ours.payload.claims().exp),
+            Inner::OwnToken(ours) => clock::numeric_date(ours.payload.claims().exp),
             Inner::Legacy(legacy) => legacy.expires_at(),
         }
     }
@@ -82,18 +86,18 @@ impl<'a, P: Purpose> Opened<'a, P> {
     /// [`VerifyError::Rejected`], also because the token has expired or its key has retired since
     /// the first step, and [`VerifyError::Record`] if the record cannot be used.
     #[inline(always)]
-    pub fn verify<U: User>(self, user: Option<U>) -> Result<Session<U, P::Claims>, VerifyError> {
+    pub fn verify<U: User>(self, user: Option<U>) -> Result<Verified<U, P::Claims>, VerifyError> {
         let user = check_user(user, self.user_id())?;
         let now = self.core.now();
         let settings = &*self.core.settings;
         match self.inner {
-            Inner::Ours(ours) => {
+            Inner::OwnToken(ours) => {
                 ours.confirm(settings, self.token.presented(), &user, now)?;
                 ours.check_session(settings, &user, now)?;
                 let claims = private::read(ours.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
-                Ok(Session::new(user, claims, ours.payload.into_registered(), context))
+                Ok(Verified::new(user, claims, ours.payload.into_registered(), context))
             }
             Inner::Legacy(legacy) => {
                 legacy.check_time(now, settings.leeway)?;
@@ -101,7 +105,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
                 let version = record.map_err(unusable)?.version;
                 legacy.check_binding(version, self.token.context())?;
                 let (claims, registered) = legacy.into_claims()?;
-                Ok(Session::legacy(user, claims, registered))
+                Ok(Verified::legacy(user, claims, registered))
             }
         }
     }

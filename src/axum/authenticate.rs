@@ -13,8 +13,8 @@ use super::{
     web::Web,
 };
 use crate::{
-    authority::{error::VerifyError, session::Session},
-    live::LiveGuard,
+    authority::{error::VerifyError, verified::Verified},
+    live::Watch,
     service::ServiceError,
     sessions::SessionInfo,
     store::StoredUser,
@@ -37,7 +37,7 @@ where
     pub async fn authenticate(
         &self,
         request: &Parts,
-    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
+    ) -> Result<Verified<StoredUser<F>, C>, Refusal> {
         let verify = async |token: &_| self.service().authenticate(token).await;
         self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
     }
@@ -50,7 +50,7 @@ where
     pub async fn authenticate_fresh(
         &self,
         request: &Parts,
-    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
+    ) -> Result<Verified<StoredUser<F>, C>, Refusal> {
         let verify = async |token: &_| self.service().authenticate_fresh(token).await;
         self.verify_with(request, verify).await.map_err(|unrecorded| self.record(unrecorded))
     }
@@ -66,7 +66,7 @@ where
         &self,
         request: &Parts,
         max_age: Duration,
-    ) -> Result<Session<StoredUser<F>, C>, Refusal> {
+    ) -> Result<Verified<StoredUser<F>, C>, Refusal> {
         let session = self.authenticate_fresh(request).await?;
         let authority = self.service().authority();
         let info = authority.session_info(&session).map_err(ServiceError::from);
@@ -89,7 +89,7 @@ where
     pub async fn watch(
         &self,
         request: &Parts,
-    ) -> Result<(Session<StoredUser<F>, C>, LiveGuard), Refusal> {
+    ) -> Result<(Verified<StoredUser<F>, C>, Watch), Refusal> {
         let mut guard = None;
         let session = self.verify_with(request, async |token| {
             let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
@@ -127,7 +127,7 @@ where
     /// # Errors
     ///
     /// [`Refusal::Service`] for a user's record that is invalid.
-    pub fn csrf_token(&self, session: &Session<StoredUser<F>, C>) -> Result<Token<Csrf>, Refusal> {
+    pub fn csrf_token(&self, session: &Verified<StoredUser<F>, C>) -> Result<Token<Csrf>, Refusal> {
         csrf::issue(&self.service().authority(), session)
             .map_err(|error| ServiceError::from(error).into())
     }

@@ -1,6 +1,6 @@
 //! [`WebBuilder`]: the settings of a [`Web`].
 
-use std::{error, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
@@ -18,12 +18,10 @@ use super::{
     },
     web::{Inner, ReadContext, Web},
 };
-use crate::{
-    binding::context::Context,
-    live::{BoundError, MAX_BOUND, MIN_BOUND},
-    service::Service,
-    token::purpose::NoClaims,
-};
+use crate::binding::context::Context;
+use crate::error::ConfigError;
+use crate::service::Service;
+use crate::token::purpose::NoClaims;
 
 /// The default bound of live connections.
 const LIVE_BOUND: Duration = Duration::seconds(30);
@@ -104,7 +102,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
-    /// Sets the bound of [`LiveSession`](super::LiveSession): the longest time until an open
+    /// Sets the bound of [`LiveAuthenticated`](super::LiveAuthenticated): the longest time until an open
     /// connection notices a revocation. From [`MIN_BOUND`] to [`MAX_BOUND`]; the default is 30
     /// seconds.
     pub const fn live_bound(mut self, bound: Duration) -> Self {
@@ -135,23 +133,37 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`WebConfigError`] for a setting out of its range.
-    pub fn build(self) -> Result<Web<F, C>, WebConfigError>
+    /// [`ConfigError`] for a setting out of its range.
+    pub fn build(self) -> Result<Web<F, C>, ConfigError>
     where
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
     {
         let development = self.cookies.as_ref().is_some_and(Cookies::is_development);
         if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_valid()) {
-            return Err(WebConfigError::Cookies);
+            return Err(ConfigError::new(
+                "cookies",
+                "a cookie's name takes letters and digits, and its path begins with `/`, does not end \
+                 with one, and has no blank, comma or semicolon",
+            ));
         }
         if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
-            return Err(WebConfigError::Origin);
+            return Err(ConfigError::new(
+                "trust_origin",
+                "a trusted origin takes a scheme and a host in lower case, and no slash at its end: \
+                 `https://app.example.com`",
+            ));
         }
         if local_path(&self.login_page).is_none() {
-            return Err(WebConfigError::LoginPage);
+            return Err(ConfigError::new(
+                "login_page",
+                "the login page takes a path that begins with one `/`",
+            ));
         }
-        let live = self.service.live(self.live_bound).map_err(WebConfigError::LiveBound)?;
-        let callers = Callers::new(self.callers).ok_or(WebConfigError::CallerSecret)?;
+        let live = self.service.live(self.live_bound)?;
+        let callers = Callers::new(self.callers).ok_or(ConfigError::new(
+            "introspection_caller",
+            "an introspection caller takes an id and a secret of 32 bytes or more",
+        ))?;
         if development {
             metrics::warn(
                 "cookies are set for development only: they are sent without TLS, for localhost, \
@@ -184,55 +196,5 @@ impl<F, C> fmt::Debug for WebBuilder<F, C> {
             .field("limits", &self.limits)
             .field("live_bound", &self.live_bound)
             .finish_non_exhaustive()
-    }
-}
-
-/// A setting out of its range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WebConfigError {
-    /// A cookie's name takes ASCII letters and digits, and its path begins with a `/`, does not end
-    /// with one, and has no blank, comma or semicolon.
-    Cookies,
-    /// A trusted origin is written as browsers do: `https://app.example.com`, or with a port, in lower
-    /// case and without a slash at its end.
-    Origin,
-    /// The login page is a path of this site's: [`local_path`](super::local_path()).
-    LoginPage,
-    /// The bound of live guards.
-    LiveBound(BoundError),
-    /// An introspection caller's secret takes at least 32 bytes, and its id at least one.
-    CallerSecret,
-}
-
-impl fmt::Display for WebConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cookies => f.write_str(
-                "a cookie's name takes letters and digits, and its path begins with `/` and ends \
-                 with none",
-            ),
-            Self::Origin => f.write_str(
-                "a trusted origin takes a scheme and a host, and no slash at its end: \
-                 `https://app.example.com`",
-            ),
-            Self::LoginPage => f.write_str("the login page takes a path that begins with one `/`"),
-            Self::LiveBound(_) => {
-                let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
-                write!(f, "the bound of live guards takes {min} to {max} seconds")
-            }
-            Self::CallerSecret => {
-                f.write_str("an introspection caller takes an id and a secret of 32 bytes or more")
-            }
-        }
-    }
-}
-
-impl error::Error for WebConfigError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::LiveBound(error) => Some(error),
-            _ => None,
-        }
     }
 }

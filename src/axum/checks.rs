@@ -16,7 +16,7 @@ use super::{
     web::Web,
 };
 use crate::{
-    authority::session::Session,
+    authority::verified::Verified,
     binding::context::Context,
     rejection::Stage,
     service::ServiceError,
@@ -61,8 +61,8 @@ where
     pub(super) async fn verify_with(
         &self,
         request: &Parts,
-        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Session<StoredUser<F>, C>, ServiceError>,
-    ) -> Result<Session<StoredUser<F>, C>, Unrecorded> {
+        verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Verified<StoredUser<F>, C>, ServiceError>,
+    ) -> Result<Verified<StoredUser<F>, C>, Unrecorded> {
         let (token, needs_csrf_token) = self.checked_token(request)?;
         let session = match verify(&token).await {
             Ok(session) => session,
@@ -119,7 +119,7 @@ where
         (self.0.context)(request)
     }
 
-    fn has_csrf_token(&self, request: &Parts, session: &Session<StoredUser<F>, C>) -> bool {
+    fn has_csrf_token(&self, request: &Parts, session: &Verified<StoredUser<F>, C>) -> bool {
         let authority = self.service().authority();
         csrf::header(request).is_some_and(|value| csrf::is_valid(&authority, session, value))
     }
@@ -135,7 +135,7 @@ where
     pub(super) fn recorded<T>(
         &self,
         outcome: Result<T, Refusal>,
-        session: Option<&Session<StoredUser<F>, C>>,
+        session: Option<&Verified<StoredUser<F>, C>>,
     ) -> Result<T, Refusal> {
         if let Err(refusal) = &outcome {
             self.0.metrics.record(refusal, session.map(|session| session.user().id()));

@@ -7,7 +7,7 @@ use time::Duration;
 
 use super::{refusal::Refusal, web::Web};
 use crate::{
-    authority::session::Session, live::LiveGuard, store::StoredUser, token::purpose::NoClaims,
+    authority::verified::Verified, live::Watch, store::StoredUser, token::purpose::NoClaims,
 };
 
 /// The verified access token of the request.
@@ -16,13 +16,13 @@ use crate::{
 /// client is then anonymous. All other refusals remain errors.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
-pub struct Authenticated<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
+pub struct Authenticated<F = (), C = NoClaims>(pub Verified<StoredUser<F>, C>);
 
 /// The verified access token of the request, by the user's current record in the database and not
 /// by the cache. Use it before a sensitive operation.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
-pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
+pub struct Fresh<F = (), C = NoClaims>(pub Verified<StoredUser<F>, C>);
 
 /// [`Fresh`], for a user who authenticated in the last `MINUTES` minutes: by a login, or by giving
 /// the password again ([`endpoints::reauthenticate`](super::endpoints::reauthenticate)). Otherwise,
@@ -85,7 +85,7 @@ pub struct Fresh<F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
 /// ```
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
-pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUser<F>, C>);
+pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Verified<StoredUser<F>, C>);
 
 /// The verified access token of a request that opens a connection, and a future that resolves when
 /// it stops being valid.
@@ -99,10 +99,10 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 ///
 /// use axum::response::sse::{Event, Sse};
 /// use futures_util::{Stream, StreamExt};
-/// use relatch::axum::LiveSession;
+/// use relatch::axum::LiveAuthenticated;
 ///
 /// # fn news() -> impl Stream<Item = String> { futures_util::stream::pending() }
-/// async fn events(LiveSession { guard, .. }: LiveSession) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+/// async fn events(LiveAuthenticated { guard, .. }: LiveAuthenticated) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 ///     let events = news().map(|text| Ok(Event::default().data(text)));
 ///     Sse::new(events.take_until(guard))
 /// }
@@ -115,10 +115,10 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 ///     extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
 ///     response::Response,
 /// };
-/// use relatch::{axum::LiveSession, live::Ended};
+/// use relatch::{axum::LiveAuthenticated, live::Ended};
 ///
 /// # async fn talk(_: &mut WebSocket) {}
-/// async fn chat(LiveSession { guard, .. }: LiveSession, upgrade: WebSocketUpgrade) -> Response {
+/// async fn chat(LiveAuthenticated { guard, .. }: LiveAuthenticated, upgrade: WebSocketUpgrade) -> Response {
 ///     upgrade.on_upgrade(async |mut socket| {
 ///         let ended = tokio::select! {
 ///             ended = guard => ended,
@@ -136,11 +136,11 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Session<StoredUs
 /// ```
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
-pub struct LiveSession<F = (), C = NoClaims> {
+pub struct LiveAuthenticated<F = (), C = NoClaims> {
     /// The verified access token.
-    pub session: Session<StoredUser<F>, C>,
+    pub session: Verified<StoredUser<F>, C>,
     /// Resolves when the token expires or is revoked, or when it can no longer be confirmed.
-    pub guard: LiveGuard,
+    pub guard: Watch,
 }
 
 impl<S, F, C> FromRequestParts<S> for Authenticated<F, C>
@@ -204,7 +204,7 @@ where
     }
 }
 
-impl<S, F, C> FromRequestParts<S> for LiveSession<F, C>
+impl<S, F, C> FromRequestParts<S> for LiveAuthenticated<F, C>
 where
     S: Sync,
     F: Clone + Send + Sync + 'static,

@@ -11,7 +11,7 @@
 //! | `Option<Authenticated>` | the verified access token, or `None` | – |
 //! | [`Fresh`] | the same, verified against the database and not the cache | 401 |
 //! | [`Recent<5>`](Recent) | as `Fresh`, for a user who authenticated in the last 5 minutes | 401, 403 |
-//! | [`LiveSession`] | the verified access token, and a future that resolves when it stops being valid | 401 |
+//! | [`LiveAuthenticated`] | the verified access token, and a future that resolves when it stops being valid | 401 |
 //! | [`Web`] | the calls for handlers of your own | – |
 //!
 //! To require a login for a whole router, add
@@ -26,8 +26,8 @@
 //!     routing::{get, post},
 //! };
 //! use relatch::{
-//!     User,
-//!     axum::{Authenticated, ClientAddress, Cookies, Web, WebConfigError, endpoints},
+//!     ConfigError, User,
+//!     axum::{Authenticated, ClientAddress, Cookies, Web, endpoints},
 //!     service::Service,
 //! };
 //!
@@ -35,7 +35,7 @@
 //!     session.user().id().to_owned()
 //! }
 //!
-//! fn app(service: Service) -> Result<Router, WebConfigError> {
+//! fn app(service: Service) -> Result<Router, ConfigError> {
 //!     let web = Web::builder(service)
 //!         .cookies(Cookies::new())
 //!         .client_address(ClientAddress::forwarded_for(1))
@@ -56,8 +56,8 @@
 //!
 //! ```
 //! use relatch::{
-//!     Authority, User,
-//!     axum::{Authenticated, Recent, Refusal, WebConfigError},
+//!     Authority, ConfigError, User,
+//!     axum::{Authenticated, Recent, Refusal},
 //!     service::Service,
 //!     store::SqliteStore,
 //! };
@@ -77,7 +77,7 @@
 //! /// One name for the whole application.
 //! type Web = relatch::axum::Web<Profile, Role>;
 //!
-//! fn web(authority: Authority, users: SqliteStore<Profile>) -> Result<Web, WebConfigError> {
+//! fn web(authority: Authority, users: SqliteStore<Profile>) -> Result<Web, ConfigError> {
 //!     let service = Service::builder(authority, users);
 //!     let service = service.claims(|user| Role { staff: user.fields().is_staff });
 //!     Web::builder(service.build()).build()
@@ -100,12 +100,9 @@
 //!
 //! ```
 //! use axum::{Router, routing::post};
-//! use relatch::{
-//!     axum::{ClientAddress, Cookies, Web, WebConfigError, endpoints},
-//!     service::Service,
-//! };
+//! use relatch::{axum::{ClientAddress, Cookies, Web, endpoints}, ConfigError, service::Service};
 //!
-//! fn app(service: Service, address: ClientAddress) -> Result<Router, WebConfigError> {
+//! fn app(service: Service, address: ClientAddress) -> Result<Router, ConfigError> {
 //!     let api = Web::builder(service.clone()).client_address(address.clone()).build()?;
 //!     let site = Web::builder(service).client_address(address).cookies(Cookies::new()).build()?;
 //!     let api = Router::new()
@@ -187,8 +184,8 @@ mod request;
 mod web;
 
 pub use self::{
-    builder::{WebBuilder, WebConfigError},
-    extract::{Authenticated, Fresh, LiveSession, Recent},
+    builder::WebBuilder,
+    extract::{Authenticated, Fresh, LiveAuthenticated, Recent},
     grant::{Grant, LoggedOut},
     layer::{
         require_login::{RequireLogin, RequireLoginLayer},

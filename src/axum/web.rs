@@ -33,10 +33,7 @@ use crate::{
 ///     response::{Html, IntoResponse, Redirect, Response},
 ///     routing::post,
 /// };
-/// use relatch::{
-///     axum::{Refusal, Web},
-///     service::ServiceError,
-/// };
+/// use relatch::{axum::{Refusal, Web}, service::ServiceError};
 /// use serde::Deserialize;
 ///
 /// # const AGAIN: &str = "";
@@ -91,7 +88,7 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
         &self.0.service
     }
 
-    /// The [`Live`] that [`LiveSession`](super::LiveSession) uses for open connections. Needed for
+    /// The [`Live`] that [`LiveAuthenticated`](super::LiveAuthenticated) uses for open connections. Needed for
     /// [`Live::replace_authority`].
     #[must_use]
     pub fn live(&self) -> &Live<StoredUser<F>, StoreError> {

@@ -112,7 +112,7 @@ impl fmt::Debug for Credential {
 /// # Example
 ///
 /// ```
-/// use relatch::{Carried, Credential};
+/// use relatch::user::{Carried, Credential};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let old = Credential::from_password_hash("$argon2id$v=19$m=19456,t=2,p=1$…$old")?;

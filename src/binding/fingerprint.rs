@@ -26,7 +26,10 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use relatch::{AccessToken, Authority, Change, Context, Fingerprint, SessionTokens, User};
+/// use relatch::{
+///     AccessToken, Authority, Context, Fingerprint, SessionTokens, User,
+///     authority::Change,
+/// };
 /// use relatch::{Access, NoClaims, Rejection};
 /// use time::Duration;
 ///

@@ -42,7 +42,7 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use relatch::{Binding, Carried, Credential, KeyCache, User};
+/// use relatch::{Binding, User, user::{Carried, Credential, KeyCache}};
 ///
 /// #[derive(Clone)]
 /// struct CachedAccount {

@@ -2,7 +2,7 @@
 //! or event stream can be closed.
 //!
 //! A token is verified once, when a connection opens, and not again while it is open. So
-//! [`Live::watch`] also returns a [`LiveGuard`]. This future watches the token: it resolves when
+//! [`Live::watch`] also returns a [`Watch`]. This future watches the token: it resolves when
 //! the token expires, when it is revoked, or when the store does not answer for too long. It looks
 //! up the user again on every notification of the hub [`Revocations`], and periodically without
 //! one. Within the *bound* after a revocation it has resolved, even if every notification was lost.
@@ -17,10 +17,7 @@
 //!     sync::{Arc, Mutex},
 //! };
 //!
-//! use relatch::{
-//!     Authority, Binding, MasterKey, User,
-//!     live::{Ended, Live, Revocations},
-//! };
+//! use relatch::{Authority, Binding, live::{Ended, Live, Revocations}, MasterKey, User};
 //! use time::Duration;
 //!
 //! #[derive(Clone)]
@@ -95,13 +92,13 @@
 //!
 //! # Panics
 //!
-//! A [`LiveGuard`] panics when it is polled outside a Tokio runtime, or in one without a timer
+//! A [`Watch`] panics when it is polled outside a Tokio runtime, or in one without a timer
 //! (`Builder::enable_time`), like all of Tokio's timers.
 
 mod revocations;
 
 use std::{
-    error, fmt,
+    fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
@@ -118,7 +115,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use self::revocations::Revocations;
 use self::revocations::Subscription;
 use crate::{
-    authority::{Authority, error::VerifyError, session::Session},
+    authority::{Authority, error::VerifyError, verified::Verified},
+    error::ConfigError,
     rejection::{Reason, Rejection},
     token::{Token, purpose::Purpose},
     user::User,
@@ -157,7 +155,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
     /// Live connections that notice a revocation within `bound`, which is from [`MIN_BOUND`] to
     /// [`MAX_BOUND`].
     ///
-    /// `lookup` is that of [`Authority::verify_async`]. Each [`LiveGuard`] calls it two to three
+    /// `lookup` is that of [`Authority::verify_async`]. Each [`Watch`] calls it two to three
     /// times per bound, and immediately after a publication, but then at most once a second (or
     /// sixteen times per bound, if that is more often). A lookup that does not answer within a
     /// quarter of the bound is dropped. A failed lookup is repeated after a sixteenth of the bound,
@@ -165,18 +163,22 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
     ///
     /// # Errors
     ///
-    /// [`BoundError`] for a bound out of range.
+    /// [`ConfigError`] for a bound out of range.
     pub fn new<F>(
         authority: Authority,
         revocations: Revocations,
         bound: Duration,
         lookup: impl Fn(String) -> F + Send + Sync + 'static,
-    ) -> Result<Self, BoundError>
+    ) -> Result<Self, ConfigError>
     where
         F: Future<Output = Result<Option<U>, E>> + Send + 'static,
     {
         if !(MIN_BOUND..=MAX_BOUND).contains(&bound) {
-            return Err(BoundError);
+            let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
+            return Err(ConfigError::new(
+                "bound",
+                format!("the bound takes {min} to {max} seconds"),
+            ));
         }
         Ok(Self {
             shared: Arc::new(Shared {
@@ -201,7 +203,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
     pub async fn watch<P: Purpose + 'static>(
         &self,
         token: Token<P>,
-    ) -> Result<(Session<U, P::Claims>, LiveGuard), VerifyError<E>> {
+    ) -> Result<(Verified<U, P::Claims>, Watch), VerifyError<E>> {
         let shared = Arc::clone(&self.shared);
         // Before the lookup, so that no change is missed; after `open`, so that a forged token
         // costs no subscription.
@@ -216,7 +218,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
             let revoked = shared.wait_until_revoked(&token, subscription, confirmed);
             first_of(expired, revoked).await
         };
-        Ok((session, LiveGuard(State::Alive(Box::pin(run)))))
+        Ok((session, Watch(State::Alive(Box::pin(run)))))
     }
 
     /// Replaces the authority, for example after [`Authority::with_keys`]. Open connections use the
@@ -238,7 +240,7 @@ impl<U: User, E> Shared<U, E> {
     async fn verify<P: Purpose>(
         &self,
         token: &Token<P>,
-    ) -> Result<Session<U, P::Claims>, VerifyError<E>> {
+    ) -> Result<Verified<U, P::Claims>, VerifyError<E>> {
         self.authority().verify_async(token, |id| (self.lookup)(id)).await
     }
 
@@ -316,14 +318,14 @@ impl<U, E> fmt::Debug for Live<U, E> {
 /// it resolves as [`Ended::Unconfirmed`]. If it is polled again after it resolved, it returns the
 /// same result. Dropping it ends the watch.
 #[must_use = "it notices nothing unless it is polled, and the connection must be closed when it resolves"]
-pub struct LiveGuard(State);
+pub struct Watch(State);
 
 enum State {
     Alive(Pin<Box<dyn Future<Output = Ended> + Send>>),
     Over(Ended),
 }
 
-impl Future for LiveGuard {
+impl Future for Watch {
     type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -336,13 +338,13 @@ impl Future for LiveGuard {
     }
 }
 
-impl fmt::Debug for LiveGuard {
+impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = match &self.0 {
             State::Alive(_) => None,
             State::Over(ended) => Some(ended),
         };
-        f.debug_struct("LiveGuard").field("ended", &ended).finish_non_exhaustive()
+        f.debug_struct("Watch").field("ended", &ended).finish_non_exhaustive()
     }
 }
 
@@ -372,20 +374,6 @@ impl Ended {
         }
     }
 }
-
-/// The bound is not within [`MIN_BOUND`] to [`MAX_BOUND`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BoundError;
-
-impl fmt::Display for BoundError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
-        write!(f, "the bound takes {min} to {max} seconds")
-    }
-}
-
-impl error::Error for BoundError {}
 
 /// The output of the first future that is ready; that of `left` if both are.
 async fn first_of<T>(left: impl Future<Output = T>, right: impl Future<Output = T>) -> T {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     counter::Counter,
-    store::{Key, StoredUser},
+    store::{StoredUser, UserKey},
     user::RecordError,
 };
 
@@ -17,7 +17,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// # Errors
     ///
     /// [`ServiceError::Store`].
-    pub async fn find(&self, key: Key<'_>) -> Result<Option<StoredUser<F>>, ServiceError> {
+    pub async fn find(&self, key: UserKey<'_>) -> Result<Option<StoredUser<F>>, ServiceError> {
         Ok(self.0.records.read(key).await?.map(|record| record.user().clone()))
     }
 
@@ -60,7 +60,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// Those of [`disable`](Self::disable), and [`ServiceError::Busy`].
     pub async fn enable(&self, user_id: &str) -> Result<(), ServiceError> {
-        let read = self.0.records.read(Key::Id(user_id)).await?;
+        let read = self.0.records.read(UserKey::Id(user_id)).await?;
         let version = read.ok_or(ServiceError::NoSuchUser)?.version();
         let (id, at_least) = (user_id.to_owned(), self.now_ms());
         self.write(Write::Enable { id, version, at_least }).await
@@ -99,7 +99,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
         let hash = self.0.passwords.hash(new).await?;
         let authority = self.authority();
-        transact!(self, Key::Id(user_id), |read| {
+        transact!(self, UserKey::Id(user_id), |read| {
             let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;
             Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
         })
@@ -110,7 +110,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         if self.0.records.write(write).await? {
             return Ok(());
         }
-        match self.0.records.read(Key::Id(&id)).await? {
+        match self.0.records.read(UserKey::Id(&id)).await? {
             Some(record) if record.user().has_version_left() => Err(ServiceError::Busy),
             Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
             None => Err(ServiceError::NoSuchUser),

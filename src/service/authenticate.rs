@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::{Service, ServiceError, found::Found};
 use crate::{
-    authority::{error::VerifyError, session::Session},
-    live::{BoundError, Live},
+    authority::{error::VerifyError, verified::Verified},
+    error::ConfigError,
+    live::Live,
     rejection::Stage,
     store::{StoreError, StoredUser},
     token::{Token, purpose::Purpose},
@@ -26,7 +27,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub async fn authenticate<P: Purpose>(
         &self,
         token: &Token<P>,
-    ) -> Result<Session<StoredUser<F>, P::Claims>, ServiceError> {
+    ) -> Result<Verified<StoredUser<F>, P::Claims>, ServiceError> {
         let called = Instant::now();
         let authority = self.authority();
         let opened = authority.open(token)?;
@@ -53,7 +54,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub async fn authenticate_fresh<P: Purpose>(
         &self,
         token: &Token<P>,
-    ) -> Result<Session<StoredUser<F>, P::Claims>, ServiceError> {
+    ) -> Result<Verified<StoredUser<F>, P::Claims>, ServiceError> {
         let called = Instant::now();
         let authority = self.authority();
         let opened = authority.open(token)?;
@@ -67,8 +68,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`BoundError`] for a bound out of range.
-    pub fn live(&self, bound: Duration) -> Result<Live<StoredUser<F>, StoreError>, BoundError> {
+    /// [`ConfigError`] for a bound out of range.
+    pub fn live(&self, bound: Duration) -> Result<Live<StoredUser<F>, StoreError>, ConfigError> {
         let records = Arc::clone(&self.0.records);
         let revocations = records.revocations.clone();
         Live::new(self.authority(), revocations, bound, move |id| {

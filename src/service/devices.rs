@@ -7,27 +7,27 @@ use super::{
     transact::{Proposal, transact, verified},
 };
 use crate::{
-    authority::{SessionTokens, session::Session},
+    authority::{SessionTokens, verified::Verified},
     rejection::{Reason, Rejection, Stage},
     sessions::{SessionId, SessionInfo},
-    store::{Key, StoredUser},
+    store::{StoredUser, UserKey},
     token::{Token, purpose::Access},
     user::User,
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Lists the user's live sessions as they are now, the most recently used first. The caller's own
-    /// has the [`id`](Session::id) of `session`.
+    /// has the [`id`](Verified::id) of `session`.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn sessions<D>(
         &self,
-        session: &Session<StoredUser<F>, D>,
+        session: &Verified<StoredUser<F>, D>,
     ) -> Result<Vec<SessionInfo>, ServiceError> {
         let authority = self.authority();
-        let read = self.0.records.read(Key::Id(session.user().id())).await?;
+        let read = self.0.records.read(UserKey::Id(session.user().id())).await?;
         let user = read.as_ref().ok_or(ServiceError::NoSuchUser)?.user();
         let sessions = authority.sessions(user)?;
         is_alive(session, user, &sessions)?;
@@ -42,7 +42,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`ServiceError::NoSession`] for a token without a session, and the errors common to all calls.
     pub async fn log_out<D>(
         &self,
-        session: &Session<StoredUser<F>, D>,
+        session: &Verified<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
         let own = session.id().ok_or(ServiceError::NoSession)?;
         self.end(session.user().id(), own, |_, _| Ok(())).await
@@ -56,7 +56,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn log_out_device<D>(
         &self,
-        session: &Session<StoredUser<F>, D>,
+        session: &Verified<StoredUser<F>, D>,
         device: SessionId,
     ) -> Result<bool, ServiceError> {
         let check = |user: &_, sessions: &[_]| is_alive(session, user, sessions);
@@ -70,11 +70,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Those of [`log_out_device`](Self::log_out_device).
     pub async fn log_out_where<D>(
         &self,
-        session: &Session<StoredUser<F>, D>,
+        session: &Verified<StoredUser<F>, D>,
         is_out: impl Fn(&SessionInfo) -> bool,
     ) -> Result<usize, ServiceError> {
         let authority = self.authority();
-        self.decide(Key::Id(session.user().id()), |read| {
+        self.decide(UserKey::Id(session.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
             is_alive(session, user, &authority.sessions(user)?)?;
             Ok(authority.log_out_where(user, &is_out)?)
@@ -89,7 +89,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         check: impl Fn(&StoredUser<F>, &[SessionInfo]) -> Result<(), Rejection>,
     ) -> Result<bool, ServiceError> {
         let authority = self.authority();
-        let ended = self.decide(Key::Id(user_id), |read| {
+        let ended = self.decide(UserKey::Id(user_id), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
             check(user, &authority.sessions(user)?)?;
             Ok(authority.log_out(user, device)?)
@@ -124,7 +124,7 @@ where
         token: &Token<Access<C>>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let user_id = self.authority().open(token)?.user_id().to_owned();
-        transact!(self, Key::Id(&user_id), |read| {
+        transact!(self, UserKey::Id(&user_id), |read| {
             let authority = self.authority();
             let (session, read) = verified(&authority, token, read)?;
             let claims = (self.0.claims)(read.user());
@@ -137,7 +137,7 @@ where
 /// Checks that a verified session still is one of the user's present record: a revoked token in a
 /// request under way must not end sessions that started after the revocation.
 fn is_alive<F, D>(
-    session: &Session<StoredUser<F>, D>,
+    session: &Verified<StoredUser<F>, D>,
     user: &StoredUser<F>,
     sessions: &[SessionInfo],
 ) -> Result<(), Rejection> {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError},
     password::PasswordError,
-    store::{Key, Record},
+    store::{Record, UserKey},
     token::purpose::Access,
     user::User,
 };
@@ -45,7 +45,7 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
         let mut checked = Checked::default();
-        transact!(self, Key::Login(login), |read| {
+        transact!(self, UserKey::Login(login), |read| {
             checked.check(self, read, password).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
@@ -70,7 +70,7 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
-        self.decide(Key::Id(user_id), |read| {
+        self.decide(UserKey::Id(user_id), |read| {
             self.session_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
         })
         .await

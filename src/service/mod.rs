@@ -21,11 +21,7 @@
 //! # Example
 //!
 //! ```
-//! use relatch::{
-//!     Authority, MasterKey, User,
-//!     service::Service,
-//!     store::{MemoryStore, NewUser},
-//! };
+//! use relatch::{Authority, MasterKey, service::Service, store::{MemoryStore, NewUser}, User};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -88,7 +84,7 @@ use std::{
 };
 
 #[cfg(feature = "cache")]
-pub use self::cache::{CachePolicy, CachePolicyError};
+pub use self::cache::CachePolicy;
 pub use self::{
     builder::ServiceBuilder,
     client::Client,

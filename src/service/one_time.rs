@@ -11,10 +11,10 @@ use super::{
 use crate::{
     authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used, decision::Decision},
     binding::context::Context,
-    store::{Key, Record, StoredUser},
+    store::{Record, StoredUser, UserKey},
     token::{
         Token,
-        purpose::{NoClaims, Purpose, Use},
+        purpose::{NoClaims, Purpose, Usage},
     },
     user::User,
 };
@@ -35,10 +35,15 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// # Example
     ///
     /// ```
-    /// use relatch::{Context, NoClaims, one_time::PasswordReset, service::{Service, ServiceError}, store::Key};
+    /// use relatch::{
+    ///     Context, NoClaims,
+    ///     one_time::PasswordReset,
+    ///     service::{Service, ServiceError},
+    ///     store::UserKey,
+    /// };
     ///
     /// async fn forgot(service: &Service, email: &str) -> Result<(), ServiceError> {
-    ///     let key = Key::Login(email);
+    ///     let key = UserKey::Login(email);
     ///     let issued = service.issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await?;
     ///     if let Some((_user, token)) = issued {
     ///         let link = format!("https://example.com/reset#{}", token.expose());
@@ -50,7 +55,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// ```
     pub async fn issue<P: Purpose>(
         &self,
-        key: Key<'_>,
+        key: UserKey<'_>,
         claims: &P::Claims,
         context: Context,
     ) -> Result<Option<(StoredUser<F>, Token<P>)>, ServiceError> {
@@ -73,7 +78,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         token: &Token<P>,
     ) -> Result<Peeked<StoredUser<F>, P::Claims>, ServiceError> {
         let lookup = async |id: String| {
-            let read = self.0.records.read(Key::Id(&id)).await;
+            let read = self.0.records.read(UserKey::Id(&id)).await;
             read.map(|read| read.map(|read| read.user().clone()))
         };
         Ok(self.authority().peek_async(token, lookup).await?)
@@ -85,7 +90,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// # Example
     ///
     /// ```
-    /// use relatch::{SessionTokens, Token, one_time::{MagicLink, PasswordReset}, service::{Service, ServiceError}};
+    /// use relatch::{
+    ///     SessionTokens, Token,
+    ///     one_time::{MagicLink, PasswordReset},
+    ///     service::{Service, ServiceError},
+    /// };
     ///
     /// async fn reset(service: &Service, text: &str, password: &str) -> Result<(), ServiceError> {
     ///     let token = Token::<PasswordReset>::new(text);
@@ -128,8 +137,8 @@ where
     }
 
     /// Sets a new password in the statement that uses the token up, which logs the user out
-    /// everywhere. A purpose that is [`Use::OnceByCredential`], such as
-    /// [`PasswordReset`](crate::token::one_time::PasswordReset), takes one.
+    /// everywhere. A purpose that is [`Usage::OnceByCredential`], such as
+    /// [`PasswordReset`](crate::one_time::PasswordReset), takes one.
     pub const fn set_password(mut self, new: &'a str) -> Self {
         self.password = Some(new);
         self
@@ -169,7 +178,7 @@ where
         self,
         then: impl Fn(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
     ) -> Result<T, ServiceError> {
-        if P::USE == Use::OnceByCredential && self.password.is_none() {
+        if P::USAGE == Usage::OnceByCredential && self.password.is_none() {
             return Err(ServiceError::NewPasswordRequired);
         }
         let Self { service, token, password, context } = self;
@@ -177,7 +186,7 @@ where
         let mut opened = authority.open_once(token)?;
         let id = opened.user_id().to_owned();
         let mut hash = None;
-        transact!(service, Key::Id(&id), |read| {
+        transact!(service, UserKey::Id(&id), |read| {
             let read = read.ok_or(opened.unknown_user())?;
             if let Some(context) = &context {
                 opened.in_context(context(read.user()));
@@ -205,7 +214,7 @@ fn use_up<P: Purpose, F: Clone>(
     edited: &Record<F>,
 ) -> Result<Decision<Used<P::Claims>>, ServiceError> {
     let used = opened.consume(read.user())?;
-    if P::USE == Use::OnceByCredential || read.password_hash() == edited.password_hash() {
+    if P::USAGE == Usage::OnceByCredential || read.password_hash() == edited.password_hash() {
         return Ok(used);
     }
     let both = used.and_then(edited.user(), |user| authority.log_out_everywhere(user))?;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     authority::SessionTokens,
-    store::Key,
+    store::UserKey,
     token::{Token, purpose::Access},
 };
 
@@ -36,7 +36,7 @@ where
     ) -> Result<(), ServiceError> {
         let authority = self.authority();
         let user_id = authority.open(token)?.user_id().to_owned();
-        let read = self.0.records.read(Key::Id(&user_id)).await?;
+        let read = self.0.records.read(UserKey::Id(&user_id)).await?;
         let (_, read) = verified(&authority, token, read.as_ref())?;
         Checked::default().check_present(self, read, password).await
     }
@@ -59,7 +59,7 @@ where
         let mut checked = Checked::default();
         let mut hash = None;
         let user_id = self.authority().open(token)?.user_id().to_owned();
-        transact!(self, Key::Id(&user_id), |read| {
+        transact!(self, UserKey::Id(&user_id), |read| {
             let authority = self.authority();
             let (session, read) = verified(&authority, token, read)?;
             checked.check_present(self, read, present).await?;
@@ -76,7 +76,7 @@ where
 
     /// Checks the password again, before a sensitive operation, and restarts this device's session: the
     /// returned tokens replace all that it had, and other devices stay logged in. The session's
-    /// [`started_at`](crate::SessionInfo::started_at) becomes now
+    /// [`started_at`](crate::sessions::SessionInfo::started_at) becomes now
     /// ([`Authority::session_info`](crate::Authority::session_info)). The same statement replaces the
     /// hash if it is due.
     ///
@@ -122,7 +122,7 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
         let user_id = self.authority().open(token)?.user_id().to_owned();
-        transact!(self, Key::Id(&user_id), |read| {
+        transact!(self, UserKey::Id(&user_id), |read| {
             let authority = self.authority();
             let (session, read) = verified(&authority, token, read)?;
             if let Some(password) = password {

@@ -12,7 +12,7 @@ use super::cache::{Cache, CachePolicy};
 use super::found::Found;
 use crate::{
     live::Revocations,
-    store::{ChangeSink, ErasedStore, Key, Record, StoreError, StoredUser, Update},
+    store::{ChangeSink, ErasedStore, Record, StoreError, StoredUser, Update, UserKey},
 };
 
 /// The store, with the cache in front of it and the receivers of revocations.
@@ -74,7 +74,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
     }
 
     /// Reads the row on the primary database, to decide a change on.
-    pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
+    pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Record<F>>, StoreError> {
         self.source.read(key).await
     }
 
@@ -155,13 +155,13 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
 }
 
 impl<F: Clone + 'static> Source<F> {
-    async fn read(&self, key: Key<'_>) -> Result<Option<Record<F>>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Record<F>>, StoreError> {
         let row = self.within_timeout(self.store.read(key)).await?;
         row.map(Record::read).transpose()
     }
 
     async fn find(&self, id: &str, is_kept: bool) -> Result<Option<StoredUser<F>>, StoreError> {
-        let record = self.read(Key::Id(id)).await?;
+        let record = self.read(UserKey::Id(id)).await?;
         Ok(record.map(|record| record.into_user(is_kept)))
     }
 }

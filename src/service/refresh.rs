@@ -6,7 +6,7 @@ use super::{Service, ServiceError, transact::to_the_end};
 use crate::{
     authority::SessionTokens,
     sessions::event::EventKind,
-    store::Key,
+    store::UserKey,
     token::{RefreshToken, purpose::Access},
 };
 
@@ -37,7 +37,7 @@ where
         let authority = self.authority();
         let opened = authority.open_refresh(token)?;
         let mut reuse = None;
-        let decided = self.decide(Key::Id(opened.user_id()), |read| {
+        let decided = self.decide(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or(opened.unknown_user())?.user();
             let claims = (self.0.claims)(user);
             let decision = authority.issue::<Access<C>>(user, &claims).refresh(&opened)?;

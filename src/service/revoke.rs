@@ -5,7 +5,7 @@ use crate::{
     authority::{Authority, OpenedOnce},
     binding::context::Context,
     rejection::Reason,
-    store::{Key, Record},
+    store::{Record, UserKey},
     token::{AccessToken, RefreshToken, purpose::Refresh},
 };
 
@@ -59,7 +59,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         token: &AccessToken,
         user_id: &str,
     ) -> Result<bool, ServiceError> {
-        self.decide(Key::Id(user_id), |read| {
+        self.decide(UserKey::Id(user_id), |read| {
             let session = authority.open(token)?.verify(read.map(Record::user))?;
             let own = session.id().ok_or(ServiceError::NoSession)?;
             Ok(authority.log_out(session.user(), own)?)
@@ -68,7 +68,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     }
 
     async fn revoke_refresh(&self, opened: &OpenedOnce<'_, Refresh>) -> Result<bool, ServiceError> {
-        let ended = self.decide(Key::Id(opened.user_id()), |read| {
+        let ended = self.decide(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or(opened.unknown_user())?.user();
             Ok(opened.log_out(user)?)
         });

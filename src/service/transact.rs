@@ -14,9 +14,9 @@ use crate::{
     authority::{
         Authority,
         decision::{Committed, Decision},
-        session::Session,
+        verified::Verified,
     },
-    store::{Key, Record, StoreError, StoredUser},
+    store::{Record, StoreError, StoredUser, UserKey},
     token::{Token, purpose::Purpose},
 };
 
@@ -91,7 +91,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`transact!`] for a decision that awaits nothing and edits nothing.
     pub(super) async fn decide<T>(
         &self,
-        key: Key<'_>,
+        key: UserKey<'_>,
         mut decide: impl FnMut(Option<&Record<F>>) -> Result<Decision<T>, ServiceError>,
     ) -> Result<T, ServiceError> {
         transact!(self, key, |read| {
@@ -120,8 +120,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 }
 
-/// A verified session, and the record that it was verified on.
-type Verified<'r, F, C> = (Session<&'r StoredUser<F>, C>, &'r Record<F>);
+/// The proof of verification, and the record that the token was verified on.
+type VerifiedOn<'r, F, C> = (Verified<&'r StoredUser<F>, C>, &'r Record<F>);
 
 /// Verifies a token on the record that a change of its user is decided on: at each attempt, as the
 /// change in between may have ended its session.
@@ -129,7 +129,7 @@ pub(super) fn verified<'r, F, P: Purpose>(
     authority: &Authority,
     token: &Token<P>,
     read: Option<&'r Record<F>>,
-) -> Result<Verified<'r, F, P::Claims>, ServiceError>
+) -> Result<VerifiedOn<'r, F, P::Claims>, ServiceError>
 where
     F: Clone,
 {

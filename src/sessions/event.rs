@@ -14,7 +14,7 @@ pub struct SessionEvent {
     pub(crate) user_id: String,
     pub(crate) session_id: SessionId,
     pub(crate) label: Option<String>,
-    pub(crate) token_id: String,
+    pub(crate) jti: String,
     pub(crate) presented: u64,
     pub(crate) current: Option<u64>,
     pub(crate) last_seen: Option<OffsetDateTime>,
@@ -49,8 +49,8 @@ impl SessionEvent {
 
     /// The `jti` of the presented token.
     #[must_use]
-    pub fn token_id(&self) -> &str {
-        &self.token_id
+    pub fn jti(&self) -> &str {
+        &self.jti
     }
 
     /// The `seq` of the presented token.
@@ -87,12 +87,12 @@ impl SessionEvent {
 impl fmt::Display for SessionEvent {
     /// One line for a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, user_id, session_id, token_id, presented, ended, .. } = self;
+        let Self { kind, user_id, session_id, jti, presented, ended, .. } = self;
         write!(f, "{kind}: user {user_id:?}, session {session_id}")?;
         if let Some(label) = &self.label {
             write!(f, " {label:?}")?;
         }
-        write!(f, ", token {token_id} with seq {presented}")?;
+        write!(f, ", token {jti} with seq {presented}")?;
         if let Some(current) = self.current {
             write!(f, " where {current} is in force")?;
         }

@@ -15,7 +15,7 @@ use crate::{counter::MAX_COUNT, error::ParseError};
 /// # Example
 ///
 /// ```
-/// use relatch::SessionId;
+/// use relatch::sessions::SessionId;
 ///
 /// let id: SessionId = "3.1800000000000".parse()?;
 /// assert_eq!(id.to_string(), "3.1800000000000");

@@ -27,7 +27,7 @@ impl SessionInfo {
     }
 
     /// The session id, for the form that logs the session out. The id of the current session is
-    /// [`Registered::session_id`](crate::Registered::session_id).
+    /// [`RegisteredClaims::session_id`](crate::token::RegisteredClaims::session_id).
     #[must_use]
     pub const fn id(&self) -> SessionId {
         self.id

@@ -12,6 +12,7 @@ mod policy;
 mod table;
 
 pub use self::{
+    event::{EventKind, SessionEvent},
     id::SessionId,
     info::SessionInfo,
     policy::{OnReuse, SessionPolicy, WhenFull},

@@ -13,7 +13,7 @@ use crate::{clock::MAX_LIFETIME, error::ConfigError};
 /// # Example
 ///
 /// ```
-/// use relatch::{SessionPolicy, WhenFull};
+/// use relatch::{SessionPolicy, sessions::WhenFull};
 /// use time::Duration;
 ///
 /// let policy = SessionPolicy::new()
@@ -83,7 +83,7 @@ impl SessionPolicy {
     }
 
     /// Sets the idle lifetime of a session, without a refresh: 1 second to
-    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME), in whole seconds;
+    /// [`MAX_LIFETIME`](crate::token::MAX_LIFETIME), in whole seconds;
     /// [`DEFAULT_IDLE_LIFETIME`](Self::DEFAULT_IDLE_LIFETIME) by default.
     ///
     /// Only a refresh counts as use, so keep the access token's lifetime far below this.
@@ -93,7 +93,7 @@ impl SessionPolicy {
     }
 
     /// Sets the absolute lifetime of a session, however often it is refreshed: 1 second to
-    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME), in whole seconds;
+    /// [`MAX_LIFETIME`](crate::token::MAX_LIFETIME), in whole seconds;
     /// [`DEFAULT_ABSOLUTE_LIFETIME`](Self::DEFAULT_ABSOLUTE_LIFETIME) by default.
     pub const fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = lifetime;
@@ -110,7 +110,7 @@ impl SessionPolicy {
     /// # Security
     ///
     /// A thief who always refreshes within the owner's grace period shares the session until its
-    /// absolute end. Each such refresh is an event ([`EventKind::GraceHit`](crate::EventKind)):
+    /// absolute end. Each such refresh is an event ([`EventKind::GraceHit`](crate::sessions::EventKind)):
     /// raise an alarm when there are many. A grace period of 0 closes this window, but then a lost
     /// response ends the session. Binding the tokens to a [`Context`](crate::Context) closes it
     /// too.
@@ -194,7 +194,7 @@ pub enum WhenFull {
     /// an epoch, a removed key, or a password change that did not update the table. So offer "log
     /// me out everywhere else" to a user who has just given the right password:
     /// [`Authority::log_out_everywhere`](crate::Authority::log_out_everywhere), then
-    /// [`Decision::and_then`](crate::Decision::and_then) the login.
+    /// [`Decision::and_then`](crate::authority::Decision::and_then) the login.
     Refuse,
 }
 

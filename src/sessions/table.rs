@@ -9,7 +9,7 @@ use crate::{counter::Counter, rejection::Reason};
 ///
 /// [`from_column`](Self::from_column) reads it, and [`User::sessions`](crate::User::sessions)
 /// returns it. Only the [`Authority`](crate::Authority) changes it: its decisions contain the next
-/// table ([`Change::sessions`](crate::Change::sessions)). [`default`](Self::default) is the table
+/// table ([`Change::sessions`](crate::authority::Change::sessions)). [`default`](Self::default) is the table
 /// of a user who never had a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionTable {

@@ -3,12 +3,12 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{Key, Row, StoreError, Update, UserStore};
+use super::{Row, StoreError, Update, UserKey, UserStore};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
-    fn read<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Row<F>>>;
+    fn read<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Option<Row<F>>>;
     fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool>;
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool>;
     fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
@@ -28,7 +28,7 @@ pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
 }
 
 impl<S: UserStore> ErasedStore<S::Fields> for S {
-    fn read<'a>(&'a self, key: Key<'a>) -> BoxFuture<'a, Option<Row<S::Fields>>> {
+    fn read<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Option<Row<S::Fields>>> {
         Box::pin(UserStore::read(self, key))
     }
 

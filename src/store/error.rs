@@ -84,8 +84,8 @@ impl StoreError {
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-impl From<super::UsersTableError> for StoreError {
-    fn from(error: super::UsersTableError) -> Self {
+impl From<crate::error::ConfigError> for StoreError {
+    fn from(error: crate::error::ConfigError) -> Self {
         Self::misconfigured(error)
     }
 }

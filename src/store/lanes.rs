@@ -1,8 +1,8 @@
 //! A user's counters for one-time purposes, all in one column.
 
-use std::{collections::BTreeMap, error, fmt};
+use std::collections::BTreeMap;
 
-use crate::counter::Counter;
+use crate::{counter::Counter, error::ParseError};
 
 /// A user's counters by the JOSE `typ` of their purposes: one column of the user's row.
 ///
@@ -20,19 +20,19 @@ impl Lanes {
     ///
     /// # Errors
     ///
-    /// [`LanesError`] for every other text. Treat it as a failure of the lookup: with other counters in
+    /// [`ParseError`] for every other text. Treat it as a failure of the lookup: with other counters in
     /// its place, links would work twice.
-    pub fn from_column(column: Option<&str>) -> Result<Self, LanesError> {
+    pub fn from_column(column: Option<&str>) -> Result<Self, ParseError> {
         let Some(text) = column else { return Ok(Self::default()) };
         if text.len() > Self::MAX_BYTES {
-            return Err(LanesError);
+            return Err(MALFORMED);
         }
-        let lanes = Self(serde_json::from_str(text).map_err(|_| LanesError)?);
+        let lanes = Self(serde_json::from_str(text).map_err(|_| MALFORMED)?);
         // One form only, so that a compare-and-set can compare text.
         match lanes.to_column().as_deref() == Some(text) && lanes.0.values().all(|lane| *lane >= 0)
         {
             true => Ok(lanes),
-            false => Err(LanesError),
+            false => Err(MALFORMED),
         }
     }
 
@@ -55,18 +55,8 @@ impl Lanes {
     }
 }
 
-/// The text is not one that [`Lanes::to_column`] gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LanesError;
-
-impl fmt::Display for LanesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the column of lanes is not in the form in which it was written")
-    }
-}
-
-impl error::Error for LanesError {}
+const MALFORMED: ParseError =
+    ParseError::new("the column of lanes is not in the form in which it was written");
 
 #[cfg(test)]
 mod tests {

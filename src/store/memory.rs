@@ -6,17 +6,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Key, NewUser, Row, StoreError, Update, UserStore, row::first_version};
+use super::{NewUser, Row, StoreError, Update, UserKey, UserStore, row::first_version};
 
 /// A store of users in memory, for tests. A clone is cheap and refers to the same users.
 ///
 /// # Example
 ///
 /// ```
-/// use relatch::{
-///     service::Service,
-///     store::{MemoryStore, NewUser},
-/// };
+/// use relatch::{service::Service, store::{MemoryStore, NewUser}};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -101,11 +98,11 @@ impl<F: Clone> MemoryStore<F> {
 impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
     type Fields = F;
 
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
         let users = self.reach()?;
         let stored = match key {
-            Key::Id(id) => users.rows.get(id),
-            Key::Login(login) => users.rows.values().find(|stored| stored.login == login),
+            UserKey::Id(id) => users.rows.get(id),
+            UserKey::Login(login) => users.rows.values().find(|stored| stored.login == login),
         };
         Ok(stored.map(|stored| stored.row.clone()))
     }

@@ -18,7 +18,7 @@
 //! `FOR UPDATE`.) Call [`check_conformance`] in the application's tests.
 //!
 //! ```
-//! use relatch::store::{Columns, Key, Row, StoreError, Update, UserStore, check_conformance};
+//! use relatch::store::{Columns, UserKey, Row, StoreError, Update, UserStore, check_conformance};
 //! use sqlx::{Row as _, SqliteConnection, SqlitePool};
 //!
 //! struct Accounts(SqlitePool);
@@ -29,10 +29,10 @@
 //!     (SELECT value FROM credentials WHERE account = id AND kind = 'carried') AS carried
 //!     FROM accounts WHERE CASE WHEN $1 THEN CAST(id AS TEXT) ELSE email END = $2";
 //!
-//! async fn read(db: &mut SqliteConnection, key: Key<'_>) -> sqlx::Result<Option<Row>> {
+//! async fn read(db: &mut SqliteConnection, key: UserKey<'_>) -> sqlx::Result<Option<Row>> {
 //!     let (by_id, value) = match key {
-//!         Key::Id(id) => (true, id),
-//!         Key::Login(email) => (false, email),
+//!         UserKey::Id(id) => (true, id),
+//!         UserKey::Login(email) => (false, email),
 //!     };
 //!     let query = sqlx::query(READ).bind(by_id).bind(value.to_owned());
 //!     let Some(row) = query.fetch_optional(db).await? else { return Ok(None) };
@@ -63,7 +63,7 @@
 //! impl UserStore for Accounts {
 //!     type Fields = ();
 //!
-//!     async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+//!     async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
 //!         let mut db = self.0.acquire().await.map_err(StoreError::unreachable)?;
 //!         read(&mut db, key).await.map_err(StoreError::unreachable)
 //!     }
@@ -71,7 +71,7 @@
 //!     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
 //!         let run = async {
 //!             let mut transaction = self.0.begin_with("BEGIN IMMEDIATE").await?;
-//!             let row = read(&mut transaction, Key::Id(update.id())).await?;
+//!             let row = read(&mut transaction, UserKey::Id(update.id())).await?;
 //!             let is_as_it_was = row.is_some_and(|row| row.columns == *update.before());
 //!             if is_as_it_was {
 //!                 write(&mut transaction, update.id(), update.after()).await?;
@@ -122,10 +122,7 @@ mod user_store;
 #[cfg(feature = "sqlite")]
 pub use self::sql::sqlite::SqliteStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::sql::{
-    UsersTableError,
-    users_table::{GroupsTable, IdType, UsersTable},
-};
+pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 #[cfg(feature = "postgres")]
 pub use self::sql::{listener::Listener, postgres::PostgresStore};
 pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
@@ -133,9 +130,9 @@ pub use self::{
     changes::Changes,
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
-    lanes::{Lanes, LanesError},
+    lanes::Lanes,
     memory::MemoryStore,
-    row::{Columns, Key, NewUser, Row, Update, UserEpoch},
+    row::{Columns, NewUser, Row, Update, UserEpoch, UserKey},
     stored_user::StoredUser,
     user_store::UserStore,
 };

@@ -13,7 +13,7 @@ use crate::{
 /// A lookup of a user's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a store must know each")]
-pub enum Key<'a> {
+pub enum UserKey<'a> {
     /// By the user's id: [`User::id`](crate::User::id).
     Id(&'a str),
     /// By the login: a user name or an e-mail address, in the form in which the application stores it.
@@ -39,9 +39,9 @@ pub struct Columns {
     /// have a hash or a secret. If there are both, tokens are bound to both, and a change of either
     /// logs the user out.
     pub secret: Option<String>,
-    /// The value carried over the last rehash: [`Carried`](crate::Carried) as text.
+    /// The value carried over the last rehash: [`Carried`](crate::user::Carried) as text.
     pub carried: Option<String>,
-    /// The sessions: [`SessionTable`](crate::SessionTable) as text.
+    /// The sessions: [`SessionTable`](crate::sessions::SessionTable) as text.
     pub sessions: Option<String>,
     /// The counters of one-time tokens: [`Lanes`](super::Lanes) as text.
     pub lanes: Option<String>,
@@ -103,7 +103,7 @@ impl<F> fmt::Debug for Row<F> {
     }
 }
 
-/// The epoch of a group that a user is in, as it is stored: an owned [`Epoch`](crate::Epoch).
+/// The epoch of a group that a user is in, as it is stored: an owned [`Epoch`](crate::user::Epoch).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UserEpoch {

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Key, Row, StoreError, Update};
+use super::{Row, StoreError, Update, UserKey};
 
 /// A store of users' records.
 ///
@@ -23,7 +23,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// [`StoreError`]: it is not known whether there is such a user.
     fn read(
         &self,
-        key: Key<'_>,
+        key: UserKey<'_>,
     ) -> impl Future<Output = Result<Option<Row<Self::Fields>>, StoreError>> + Send;
 
     /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement, and returns
@@ -139,7 +139,7 @@ async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
     at_least: i64,
 ) -> Result<bool, StoreError> {
     for attempt in 0..ATTEMPTS {
-        let Some(mut row) = store.read(Key::Id(id)).await? else { return Ok(false) };
+        let Some(mut row) = store.read(UserKey::Id(id)).await? else { return Ok(false) };
         let old = row.columns.clone();
         if !row.bump(at_least) {
             return Ok(false);

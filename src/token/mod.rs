@@ -2,7 +2,6 @@
 
 pub(crate) mod claims;
 pub(crate) mod compact;
-pub mod one_time;
 pub(crate) mod purpose;
 pub(crate) mod validity;
 
@@ -10,13 +9,15 @@ use std::{fmt, marker::PhantomData, mem};
 
 use zeroize::optimization_barrier;
 
+pub use self::{
+    claims::{names::REGISTERED_CLAIMS, private::ClaimsError, registered::RegisteredClaims},
+    purpose::{Access, NoClaims, Purpose, Refresh, Usage},
+};
+pub use crate::clock::MAX_LIFETIME;
 use crate::{
     binding::context::Context,
     bytes::base64url,
-    token::{
-        claims::payload::Payload,
-        purpose::{Access, Refresh},
-    },
+    token::{claims::payload::Payload, compact::Compact},
 };
 
 /// The greatest configurable length of a token, in bytes. Longer text is never parsed.
@@ -25,7 +26,7 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 /// The text of a token for the purpose `P`, with the context in which it is presented.
 ///
 /// It is not verified: only [`Authority::verify`](crate::Authority::verify) turns it into a
-/// [`Session`](crate::Session). It is a bearer secret, so its `Debug` output is redacted, it is
+/// [`Verified`](crate::Verified). It is a bearer secret, so its `Debug` output is redacted, it is
 /// zeroized on drop, and it is not `Clone`. To make a second one, use the text from
 /// [`expose`](Self::expose).
 ///
@@ -101,9 +102,9 @@ impl<P> Token<P> {
         if text.len() > MAX_TOKEN_BYTES {
             return None;
         }
-        let mut payload = base64url::decode(compact::Compact::split(text)?.payload)?;
+        let mut payload = base64url::decode(Compact::split(text)?.payload)?;
         let payload = Payload::read(&mut payload)?;
-        payload.jti()?;
+        payload.jti_bytes()?;
         Some(payload.subject().to_owned())
     }
 }

@@ -38,14 +38,14 @@ pub trait Purpose {
     const TYP: &'static str;
 
     /// The lifetime of a token if the issuing call sets none: 1 second to
-    /// [`MAX_LIFETIME`](crate::MAX_LIFETIME). `None` means the authority's default.
+    /// [`MAX_LIFETIME`](crate::token::MAX_LIFETIME). `None` means the authority's default.
     const LIFETIME: Option<Duration> = None;
 
     /// How often a token can be used. Check a one-time token with
     /// [`Authority::peek`](crate::Authority::peek) and use it with
     /// [`Authority::open_once`](crate::Authority::open_once);
     /// [`verify`](crate::Authority::verify) of it is a compile error.
-    const USE: Use = Use::Many;
+    const USAGE: Usage = Usage::Many;
 
     /// The kinds of [`Context`](crate::Context) that are required to issue a token of this purpose.
     const CONTEXT: &'static [&'static str] = &[];
@@ -54,7 +54,7 @@ pub trait Purpose {
 /// How often a token of a [`Purpose`] can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Use {
+pub enum Usage {
     /// Any number of times, until it expires or is revoked.
     Many,
     /// Once, because using it changes the user's credential, to which it is bound. This also logs
@@ -84,7 +84,7 @@ pub(crate) const ACCESS_TYP: &str = "at+jwt";
 /// The type of refresh tokens (RFC 6749 §1.5), used in [`RefreshToken`](crate::RefreshToken).
 ///
 /// It is not a [`Purpose`]: a refresh token is issued with a session, and its only use is
-/// [`OpenedOnce::refresh`](crate::OpenedOnce::refresh), which uses it up.
+/// [`OpenedOnce::refresh`](crate::authority::OpenedOnce::refresh), which uses it up.
 #[derive(Clone, Copy, Debug)]
 pub struct Refresh(());
 

@@ -8,7 +8,8 @@ use axum::{
 };
 use maud::Markup;
 use relatch::{
-    Entropy, SystemEntropy, User,
+    User,
+    authority::{Entropy, SystemEntropy},
     axum::{Authenticated, Recent, Refusal, local_path},
     password::PasswordError,
     store::NewUser,

@@ -9,7 +9,7 @@ use axum::{
 use maud::Markup;
 use relatch::{
     Context, NoClaims, Token, axum::Refusal, one_time::PasswordReset, service::ServiceError,
-    store::Key,
+    store::UserKey,
 };
 use serde::Deserialize;
 
@@ -39,7 +39,7 @@ pub(crate) async fn send_link(
     let notice = "If there is such a user, a link was printed to the console.";
     let page = pages::forgotten("", Some(notice), None);
     tokio::spawn(async move {
-        let key = Key::Login(&name);
+        let key = UserKey::Login(&name);
         let issued = web.service().issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await;
         match issued {
             Ok(Some((user, token))) => {

@@ -13,17 +13,17 @@ use axum::{
     },
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use relatch::live::{Ended, LiveGuard};
+use relatch::live::{Ended, Watch};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{Profile, Site};
 
-type LiveSession = relatch::axum::LiveSession<Profile>;
+type LiveAuthenticated = relatch::axum::LiveAuthenticated<Profile>;
 
 /// Server-sent events: `alive` at the start, and `over` when the session ends.
 pub(crate) async fn events(
     State(Site { mut running, .. }): State<Site>,
-    LiveSession { guard, .. }: LiveSession,
+    LiveAuthenticated { guard, .. }: LiveAuthenticated,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let alive = async { Event::default().event("alive").data("alive") };
     let over = guard.map(|ended| Event::default().event("over").data(close_reason(ended).0));
@@ -35,13 +35,13 @@ pub(crate) async fn events(
 /// A WebSocket that echoes each message.
 pub(crate) async fn socket(
     State(Site { running, .. }): State<Site>,
-    LiveSession { guard, .. }: LiveSession,
+    LiveAuthenticated { guard, .. }: LiveAuthenticated,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade.max_message_size(64 * 1024).on_upgrade(|socket| serve(socket, guard, running))
 }
 
-async fn serve(mut socket: WebSocket, guard: LiveGuard, mut running: watch::Receiver<()>) {
+async fn serve(mut socket: WebSocket, guard: Watch, mut running: watch::Receiver<()>) {
     // Race the guard against all of the work: a client that does not read must not delay it.
     let (reason, code) = tokio::select! {
         () = echo(&mut socket) => return,

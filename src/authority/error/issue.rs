@@ -17,7 +17,7 @@ pub enum IssueError {
     Record(RecordError),
     /// The application's claims are not fit for a token.
     Claims(ClaimsError),
-    /// The lifetime is not 1 second to [`MAX_LIFETIME`](crate::MAX_LIFETIME).
+    /// The lifetime is not 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME).
     Lifetime,
     /// An audience is empty.
     Audience,
@@ -36,7 +36,7 @@ pub enum IssueError {
         max: usize,
     },
     /// All of the user's session slots are taken, and the policy refuses a login then
-    /// ([`WhenFull::Refuse`](crate::WhenFull::Refuse)).
+    /// ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)).
     SessionsFull,
     /// The session that was to be kept is not alive: its token is as good as rejected.
     SessionOver(Rejection),
@@ -79,7 +79,7 @@ impl fmt::Display for IssueError {
             Self::MissingContext { kind } => write!(
                 f,
                 "a token of this purpose is bound to the context {kind:?}, which was not set \
-                 (`Issue::context`)"
+                 (`Issuance::context`)"
             ),
             Self::TooLong { bytes, max } => write!(
                 f,
@@ -103,7 +103,7 @@ impl fmt::Display for IssueError {
             ),
             Self::ContextPresented => f.write_str(
                 "the new tokens take the context in which the old one was presented: leave \
-                 `Issue::context` out",
+                 `Issuance::context` out",
             ),
             Self::OtherAuthority => f.write_str(
                 "the refresh token was opened by another authority: issue the new ones by that one",

@@ -5,7 +5,7 @@ use jsonwebtoken::Algorithm;
 use crate::{
     authority::kernel::settings::{BindingMode, Settings},
     keys::master_key::MasterKey,
-    token::purpose::{self, ACCESS_TYP, Purpose, REFRESH_TYP, Use},
+    token::purpose::{self, ACCESS_TYP, Purpose, REFRESH_TYP, Usage},
 };
 
 /// A purpose under an authority's settings.
@@ -34,7 +34,7 @@ impl Kind {
             ACCESS_TYP => OfSession::Perhaps,
             _ => OfSession::Never,
         };
-        Self { typ: P::TYP, mode: settings.mode, has_lane: P::USE == Use::OnceByLane, session }
+        Self { typ: P::TYP, mode: settings.mode, has_lane: P::USAGE == Usage::OnceByLane, session }
     }
 
     /// Refresh tokens: in key mode under every authority, for no other service reads them.

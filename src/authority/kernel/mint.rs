@@ -34,7 +34,7 @@ impl Core {
     pub(crate) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
         let key = self.current_key(draft.kind);
         let derivation = key.derivation();
-        let jti = self.token_id(derivation, &draft)?;
+        let jti = self.jti(derivation, &draft)?;
         let body = draft.record.body(draft.user_id, draft.context);
         let stamp = match draft.kind.mode {
             BindingMode::Key => None,
@@ -87,7 +87,7 @@ impl Core {
 
     /// Eight bytes and the guard over them in key mode, sixteen random ones otherwise. The eight
     /// are random too, but for a refresh token's.
-    fn token_id(&self, derivation: &Derivation, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
+    fn jti(&self, derivation: &Derivation, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
         let mut jti = [0; 16];
         if draft.kind.mode != BindingMode::Key {
             self.settings.entropy.fill(&mut jti)?;

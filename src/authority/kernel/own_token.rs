@@ -30,7 +30,7 @@ use crate::{
 
 /// One of relatch's own tokens, without its text. What its payload says is a hint, but for the
 /// subject and the expiry, until the signature is checked.
-pub(crate) struct Ours<'a> {
+pub(crate) struct OwnToken<'a> {
     kind: Kind,
     key: PinnedKey<'a>,
     /// How much of the text is signed, in bytes.
@@ -48,7 +48,7 @@ enum Signature {
 /// Payloads up to this length, in bytes, are decoded without an allocation.
 const USUAL_BYTES: usize = 1024;
 
-impl<'a> Ours<'a> {
+impl<'a> OwnToken<'a> {
     /// All that can be checked before the user's record is known.
     #[inline(always)]
     pub(crate) fn open(
@@ -72,7 +72,7 @@ impl<'a> Ours<'a> {
         };
         let json = json.ok_or(malformed(Stage::Shape))?;
         let payload = Payload::read(json).ok_or(malformed(Stage::Claims))?;
-        let jti = payload.jti().ok_or(malformed(Stage::Claims))?;
+        let jti = payload.jti_bytes().ok_or(malformed(Stage::Claims))?;
         if !kind.has_claims_of(&payload) {
             return Err(malformed(Stage::Claims));
         }
@@ -157,8 +157,8 @@ impl<'a> Ours<'a> {
                 Ok(())
             }
             (Some(stamp), _) => {
-                let token_id = self.payload.token_id();
-                let genuine = derivation.stamp(&body, token_id, exp);
+                let jti = self.payload.jti();
+                let genuine = derivation.stamp(&body, jti, exp);
                 match constant_time::equal(&genuine, &stamp) {
                     true => Ok(()),
                     false => reject(Reason::RevokedByStamp),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{json::json, revoke::TokenForm};
 use crate::{
-    authority::session::Session,
+    authority::verified::Verified,
     axum::{refusal::Refusal, web::Web},
     service::ServiceError,
     store::StoredUser,
@@ -36,7 +36,7 @@ where
 
 /// The response for an active token (RFC 7662 §2.2). The private claims are set first, so that they
 /// cannot override the members that the specification defines.
-fn active<F, C: Serialize>(session: &Session<StoredUser<F>, C>) -> Map<String, Value>
+fn active<F, C: Serialize>(session: &Verified<StoredUser<F>, C>) -> Map<String, Value>
 where
     F: Clone + Send + Sync + 'static,
 {
@@ -64,7 +64,7 @@ where
     if let Some(issued_at) = registered.issued_at() {
         set("iat", issued_at.unix_timestamp().into());
     }
-    if let Some(id) = registered.token_id() {
+    if let Some(id) = registered.jti() {
         set("jti", id.into());
     }
     if let Some(id) = registered.session_id() {

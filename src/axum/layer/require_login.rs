@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    authority::session::Session,
+    authority::verified::Verified,
     axum::{refusal::Refusal, web::Web},
     store::StoredUser,
     token::purpose::NoClaims,
@@ -36,7 +36,7 @@ where
     /// methods outside of it.
     ///
     /// Outside axum, the verified token is in the request's extensions, as a
-    /// [`Session<StoredUser<F>, C>`](Session).
+    /// [`Verified<StoredUser<F>, C>`](Verified).
     ///
     /// # Example
     ///
@@ -68,7 +68,7 @@ where
     pub(crate) fn already_verified(
         &self,
         extensions: &http::Extensions,
-    ) -> Option<Session<StoredUser<F>, C>> {
+    ) -> Option<Verified<StoredUser<F>, C>> {
         let authenticated = extensions.get::<AuthenticatedRequest<F, C>>()?;
         Arc::ptr_eq(&authenticated.web.0, &self.0).then(|| authenticated.session.clone())
     }
@@ -77,12 +77,12 @@ where
 /// A verified token in a request's extensions, with the web that verified it.
 struct AuthenticatedRequest<F, C> {
     web: Web<F, C>,
-    session: Session<StoredUser<F>, C>,
+    session: Verified<StoredUser<F>, C>,
 }
 
 impl<F, C> Clone for AuthenticatedRequest<F, C>
 where
-    Session<StoredUser<F>, C>: Clone,
+    Verified<StoredUser<F>, C>: Clone,
 {
     fn clone(&self) -> Self {
         Self { web: self.web.clone(), session: self.session.clone() }

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, request::Parts};
 use time::Duration;
 
 use crate::{
-    authority::{Authority, error::IssueError, session::Session},
+    authority::{Authority, error::IssueError, verified::Verified},
     binding::context::Context,
     token::{
         Token,
@@ -34,7 +34,7 @@ const KIND: &str = "session";
 /// Issues a token for the pages of this session.
 pub(crate) fn issue<U: User, C>(
     authority: &Authority,
-    session: &Session<U, C>,
+    session: &Verified<U, C>,
 ) -> Result<Token<Csrf>, IssueError> {
     let issue = authority.issue::<Csrf>(session.user(), &NoClaims {});
     issue.context(context(session)).sign()
@@ -43,7 +43,7 @@ pub(crate) fn issue<U: User, C>(
 /// Whether the header's value is a valid token for this session.
 pub(crate) fn is_valid<U: User + Clone, C>(
     authority: &Authority,
-    session: &Session<U, C>,
+    session: &Verified<U, C>,
     value: &HeaderValue,
 ) -> bool {
     let Ok(text) = value.to_str() else { return false };
@@ -59,10 +59,10 @@ pub(crate) fn header(request: &Parts) -> Option<&HeaderValue> {
 }
 
 /// The context: the session's id, or for a token of no session the `jti`.
-fn context<U, C>(session: &Session<U, C>) -> Context {
+fn context<U, C>(session: &Verified<U, C>) -> Context {
     let id = match session.id() {
         Some(id) => id.to_string(),
-        None => session.registered().token_id().unwrap_or_default().to_owned(),
+        None => session.registered().jti().unwrap_or_default().to_owned(),
     };
     Context::new().with(KIND, id)
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use self::in_flight::{Finished, InFlight, Outcome};
-pub use self::policy::{CachePolicy, CachePolicyError};
+pub use self::policy::CachePolicy;
 use super::found::Found;
 use crate::store::{StoreError, StoredUser};
 

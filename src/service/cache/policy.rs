@@ -1,10 +1,13 @@
 //! The policy of a cache: its staleness and its size.
 
-use std::{error, fmt, time::Duration as StdDuration};
+use std::time::Duration as StdDuration;
 
 use time::Duration;
 
-use crate::live::{MAX_BOUND, MIN_BOUND};
+use crate::{
+    error::ConfigError,
+    live::{MAX_BOUND, MIN_BOUND},
+};
 
 /// The greatest age of a cached record that a request is decided on, and the greatest number of
 /// cached users.
@@ -23,7 +26,7 @@ use crate::live::{MAX_BOUND, MIN_BOUND};
 /// - The absence of a user is cached for at most one second.
 ///
 /// A user takes some 500 bytes of memory, plus its sessions and the application's own fields, plus
-/// some 400 bytes for each derived key ([`KeyCache`](crate::KeyCache)). The memory holds what tokens
+/// some 400 bytes for each derived key ([`KeyCache`](crate::user::KeyCache)). The memory holds what tokens
 /// are bound to and the derived keys, but no password hash.
 ///
 /// # Example
@@ -34,7 +37,7 @@ use crate::live::{MAX_BOUND, MIN_BOUND};
 ///
 /// // Logged out everywhere means so within 30 seconds; 100 000 users, at most.
 /// let policy = CachePolicy::new(Duration::seconds(30), 100_000)?;
-/// # Ok::<(), relatch::service::CachePolicyError>(())
+/// # Ok::<(), relatch::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -50,14 +53,20 @@ impl CachePolicy {
     ///
     /// # Errors
     ///
-    /// [`CachePolicyError`] that says which of both is out of range.
-    pub fn new(max_staleness: Duration, max_users: usize) -> Result<Self, CachePolicyError> {
+    /// [`ConfigError`] that says which of both is out of range.
+    pub fn new(max_staleness: Duration, max_users: usize) -> Result<Self, ConfigError> {
         if !(MIN_BOUND..=MAX_BOUND).contains(&max_staleness) {
-            return Err(CachePolicyError::MaxStaleness);
+            let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
+            return Err(ConfigError::new(
+                "max_staleness",
+                format!("a cached record's staleness takes {min} to {max} seconds"),
+            ));
         }
         match max_users {
             1..=MAX_USERS => Ok(Self { max_staleness: max_staleness.unsigned_abs(), max_users }),
-            _ => Err(CachePolicyError::MaxUsers),
+            _ => {
+                Err(ConfigError::new("max_users", format!("a cache keeps 1 to {MAX_USERS} users")))
+            }
         }
     }
 
@@ -69,27 +78,3 @@ impl CachePolicy {
         self.max_users
     }
 }
-
-/// What is out of range in a [`CachePolicy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CachePolicyError {
-    /// The staleness.
-    MaxStaleness,
-    /// The number of users.
-    MaxUsers,
-}
-
-impl fmt::Display for CachePolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MaxStaleness => {
-                let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
-                write!(f, "a cached record's staleness takes {min} to {max} seconds")
-            }
-            Self::MaxUsers => write!(f, "a cache keeps 1 to {MAX_USERS} users"),
-        }
-    }
-}
-
-impl error::Error for CachePolicyError {}

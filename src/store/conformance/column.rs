@@ -96,7 +96,7 @@ pub(super) fn sample(number: u32) -> Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SessionTable, store::Lanes};
+    use crate::{sessions::SessionTable, store::Lanes};
 
     #[test]
     fn the_values_are_such_as_are_stored() {
@@ -104,7 +104,7 @@ mod tests {
             let columns = sample(number);
             assert!(SessionTable::from_column(columns.sessions.as_deref()).is_ok());
             assert!(Lanes::from_column(columns.lanes.as_deref()).is_ok());
-            assert!(columns.carried.as_deref().unwrap().parse::<crate::Carried>().is_ok());
+            assert!(columns.carried.as_deref().unwrap().parse::<crate::user::Carried>().is_ok());
             for column in Column::ALL {
                 assert!(!column.is_same(&columns, &sample(number / 2 + 1)), "{column:?}");
                 assert!(!column.is_same(&columns, &column.nearly(&columns)), "{column:?}");

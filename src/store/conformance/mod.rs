@@ -11,7 +11,7 @@ use std::{
 
 use self::column::{Column, sample};
 pub use self::found::Nonconformance;
-use super::{Columns, Key, Row, StoreError, StoreErrorKind, Update, UserStore};
+use super::{Columns, Row, StoreError, StoreErrorKind, Update, UserKey, UserStore};
 
 /// Checks that a store does what [`UserStore`] requires: a complete [`Conformance`] check.
 ///
@@ -106,11 +106,11 @@ impl<S: UserStore> Run<'_, S> {
             return Err(Nonconformance::new("`read` gives another id than it was asked for"));
         }
         let Some(login) = &self.check.login else { return Ok(()) };
-        match self.store.read(Key::Login(login)).await? {
+        match self.store.read(UserKey::Login(login)).await? {
             Some(row) if row.id == self.check.id => {}
             _ => return Err(Nonconformance::new("`read` by the login does not find the user")),
         }
-        match self.store.read(Key::Login(&format!("{login}-relatch-nobody"))).await? {
+        match self.store.read(UserKey::Login(&format!("{login}-relatch-nobody"))).await? {
             Some(_) => Err(Nonconformance::new("`read` finds a user by a login that nobody has")),
             None => Ok(()),
         }
@@ -304,7 +304,7 @@ impl<S: UserStore> Run<'_, S> {
             format!("{id}.0"),
             swapped,
         ] {
-            match self.store.read(Key::Id(&stranger)).await? {
+            match self.store.read(UserKey::Id(&stranger)).await? {
                 // This user exists after all.
                 Some(found) if found.id == stranger => continue,
                 Some(_) => {
@@ -387,7 +387,7 @@ impl<S: UserStore> Run<'_, S> {
     }
 
     async fn row(&self) -> Result<Row<S::Fields>, Nonconformance> {
-        let row = self.store.read(Key::Id(&self.check.id)).await?;
+        let row = self.store.read(UserKey::Id(&self.check.id)).await?;
         row.ok_or_else(|| Nonconformance::new("`read` does not find the user that was given"))
     }
 

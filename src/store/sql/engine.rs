@@ -6,14 +6,17 @@ use time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Dialect, Failure, UsersTableError,
+    Dialect, Failure,
     place::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS, VERSION},
     statements::{Statements, Switch},
 };
-use crate::store::{
-    Columns, Key, NewUser, Row, StoreError, Update, UserEpoch, UsersTable,
-    row::first_version,
-    sql::users_table::{IdType, Names, ReadFields},
+use crate::{
+    error::ConfigError,
+    store::{
+        Columns, NewUser, Row, StoreError, Update, UserEpoch, UserKey, UsersTable,
+        row::first_version,
+        sql::users_table::{IdType, Names, ReadFields},
+    },
 };
 
 /// The number of attempts for a statement that conflicts with another transaction.
@@ -79,7 +82,7 @@ struct Shared<F> {
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, UsersTableError> {
+    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
         Ok(Self::over(driver, names, read, TIMEOUT))
     }
@@ -107,11 +110,11 @@ impl<D: Driver, F> Engine<D, F> {
         &self.shared.names
     }
 
-    pub(super) async fn read(&self, key: Key<'_>) -> Result<Option<Row<F>>, StoreError> {
+    pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
         let statements = &self.shared.statements;
         let (sql, param) = match key {
-            Key::Id(id) => (&statements.read_by_id, self.id(id)),
-            Key::Login(login) => (&statements.read_by_login, text(login)),
+            UserKey::Id(id) => (&statements.read_by_id, self.id(id)),
+            UserKey::Login(login) => (&statements.read_by_login, text(login)),
         };
         let Some(param) = param else { return Ok(None) };
         let mut rows = self.driver.fetch(sql, &[param], by(self.timeout)).await?;

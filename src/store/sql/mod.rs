@@ -14,7 +14,6 @@ mod statements;
 mod store;
 pub(super) mod users_table;
 
-pub use self::name::UsersTableError;
 use self::{
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault, timed_out},

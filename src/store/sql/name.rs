@@ -1,6 +1,8 @@
 //! Names of tables and columns: checked, and always quoted.
 
-use std::{error, fmt};
+use std::fmt;
+
+use crate::error::ConfigError;
 
 /// PostgreSQL truncates longer names, so that two names might become one.
 const MAX_NAME_BYTES: usize = 63;
@@ -10,14 +12,14 @@ const MAX_NAME_BYTES: usize = 63;
 pub(super) struct Name(String);
 
 impl Name {
-    pub(super) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
+    pub(super) fn parse(what: &'static str, name: &str) -> Result<Self, ConfigError> {
         let is_start = |c: u8| c.is_ascii_alphabetic() || c == b'_';
         let is_name = name.as_bytes().first().is_some_and(|c| is_start(*c))
             && name.bytes().all(|c| is_start(c) || c.is_ascii_digit())
             && name.len() <= MAX_NAME_BYTES;
         match is_name {
             true => Ok(Self(name.to_owned())),
-            false => Err(UsersTableError::name(what, name)),
+            false => Err(bad_name(what, name)),
         }
     }
 
@@ -45,12 +47,12 @@ pub(super) struct TableName {
 }
 
 impl TableName {
-    pub(super) fn parse(what: &'static str, name: &str) -> Result<Self, UsersTableError> {
+    pub(super) fn parse(what: &'static str, name: &str) -> Result<Self, ConfigError> {
         let (schema, table) = match name.split_once('.') {
             Some((schema, table)) => (Some(schema), table),
             None => (None, name),
         };
-        let parse = |part| Name::parse(what, part).map_err(|_| UsersTableError::name(what, name));
+        let parse = |part| Name::parse(what, part).map_err(|_| bad_name(what, name));
         Ok(Self { schema: schema.map(parse).transpose()?, table: parse(table)? })
     }
 
@@ -84,67 +86,40 @@ impl fmt::Display for TableName {
     }
 }
 
-/// The description of a table of users is not valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsersTableError(Kind);
+/// The greatest number of columns for fields: a database's JSON function takes no more pairs.
+pub(super) const MAX_FIELDS: usize = 50;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Name { what: &'static str, name: String },
-    Twice { name: String },
-    TooManyFields,
-    TooManyEpochs,
-    EpochTwice { kind: String },
+/// The greatest number of groups: more than any application has, and far below a statement's limits.
+pub(super) const MAX_EPOCHS: usize = 16;
+
+fn bad_name(what: &'static str, name: &str) -> ConfigError {
+    let name: String = name.chars().take(80).collect();
+    users_table(format!(
+        "{name:?} cannot be the name of {what}: 1 to {MAX_NAME_BYTES} letters A-Z and a-z, digits \
+         and underscores are allowed, not beginning with a digit, and before a table's name its \
+         schema and a dot"
+    ))
 }
 
-impl UsersTableError {
-    /// A database's JSON function takes no more pairs.
-    pub(super) const MAX_FIELDS: usize = 50;
-
-    /// More than any application's kinds of groups, and far below a statement's limits.
-    pub(super) const MAX_EPOCHS: usize = 16;
-
-    fn name(what: &'static str, name: &str) -> Self {
-        Self(Kind::Name { what, name: name.chars().take(80).collect() })
-    }
-
-    pub(super) fn twice(name: &Name) -> Self {
-        Self(Kind::Twice { name: name.as_str().to_owned() })
-    }
-
-    pub(super) fn epoch_twice(kind: &str) -> Self {
-        Self(Kind::EpochTwice { kind: kind.to_owned() })
-    }
-
-    pub(super) const fn too_many_fields() -> Self {
-        Self(Kind::TooManyFields)
-    }
-
-    pub(super) const fn too_many_epochs() -> Self {
-        Self(Kind::TooManyEpochs)
-    }
+pub(super) fn twice(name: &Name) -> ConfigError {
+    users_table(format!("the column {:?} is named for two things", name.as_str()))
 }
 
-impl fmt::Display for UsersTableError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Name { what, name } => write!(
-                f,
-                "{name:?} cannot be the name of {what}: 1 to {MAX_NAME_BYTES} letters A-Z and a-z, \
-                 digits and underscores are allowed, not beginning with a digit, and before a \
-                 table's name its schema and a dot"
-            ),
-            Kind::Twice { name } => write!(f, "the column {name:?} is named for two things"),
-            Kind::TooManyFields => {
-                write!(f, "there are more than {} columns of fields", Self::MAX_FIELDS)
-            }
-            Kind::TooManyEpochs => write!(f, "there are more than {} epochs", Self::MAX_EPOCHS),
-            Kind::EpochTwice { kind } => write!(f, "there are two epochs of the kind {kind:?}"),
-        }
-    }
+pub(super) fn epoch_twice(kind: &str) -> ConfigError {
+    users_table(format!("there are two epochs of the kind {kind:?}"))
 }
 
-impl error::Error for UsersTableError {}
+pub(super) fn too_many_fields() -> ConfigError {
+    users_table(format!("there are more than {MAX_FIELDS} columns of fields"))
+}
+
+pub(super) fn too_many_epochs() -> ConfigError {
+    users_table(format!("there are more than {MAX_EPOCHS} epochs"))
+}
+
+fn users_table(text: String) -> ConfigError {
+    ConfigError::new("users_table", text)
+}
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,10 @@ use super::{
     Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
     timed_out,
 };
-use crate::store::{StoreError, UsersTable, UsersTableError};
+use crate::{
+    error::ConfigError,
+    store::{StoreError, UsersTable},
+};
 
 /// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
 /// shares the pool.
@@ -57,7 +60,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// # Errors
     ///
     /// [`StoreError`] if the server cannot be reached, or the table's description is not valid
-    /// ([`UsersTableError`]).
+    /// ([`ConfigError`]).
     pub async fn connect(url: &str, table: UsersTable<F>) -> Result<Self, StoreError> {
         let failure = |error: sqlx::Error| Failure::new(&error, classify);
         let options = PgConnectOptions::from_str(url).map_err(failure)?.options([
@@ -97,8 +100,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// # Errors
     ///
-    /// [`UsersTableError`]
-    pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
+    /// [`ConfigError`]
+    pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, ConfigError> {
         let driver = PostgresDriver { pool, channel: Name::fixed(CHANNEL) };
         Ok(Self(Engine::new(driver, &table)?))
     }
@@ -108,8 +111,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// # Errors
     ///
-    /// [`UsersTableError`]
-    pub fn channel(self, channel: &str) -> Result<Self, UsersTableError> {
+    /// [`ConfigError`]
+    pub fn channel(self, channel: &str) -> Result<Self, ConfigError> {
         let channel = Name::parse("the channel", channel)?;
         let driver = PostgresDriver { channel, ..self.0.driver().clone() };
         Ok(Self(self.0.with_driver(driver)))

@@ -15,14 +15,17 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
 };
-use crate::store::{StoreError, UsersTable, UsersTableError};
+use crate::{
+    error::ConfigError,
+    store::{StoreError, UsersTable},
+};
 
 /// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
 ///
 /// ```
-/// use relatch::store::{Key, NewUser, SqliteStore, UserStore, UsersTable};
+/// use relatch::store::{UserKey, NewUser, SqliteStore, UserStore, UsersTable};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +37,7 @@ use crate::store::{StoreError, UsersTable, UsersTableError};
 /// # let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA";
 /// assert!(users.insert(NewUser::with_password_hash("1", "alice", hash)).await?);
 ///
-/// let alice = users.read(Key::Login("alice")).await?;
+/// let alice = users.read(UserKey::Login("alice")).await?;
 /// assert_eq!(alice.map(|row| row.id), Some("1".to_owned()));
 /// # std::fs::remove_dir_all(&directory)?;
 /// # Ok(())
@@ -52,7 +55,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// # Errors
     ///
     /// [`StoreError`] if the file cannot be opened, or the table's description is not valid
-    /// ([`UsersTableError`]).
+    /// ([`ConfigError`]).
     pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -81,8 +84,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     ///
     /// # Errors
     ///
-    /// [`UsersTableError`]
-    pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, UsersTableError> {
+    /// [`ConfigError`]
+    pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, ConfigError> {
         Ok(Self(Engine::new(SqliteDriver(pool), &table)?))
     }
 

@@ -24,7 +24,7 @@ macro_rules! store_over_engine {
             /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column is missing
             /// or mistyped.
             pub async fn check(&self) -> Result<(), crate::store::StoreError> {
-                self.0.read(crate::store::Key::Login("")).await.map(drop)
+                self.0.read(crate::store::UserKey::Login("")).await.map(drop)
             }
 
             /// Inserts a user, and returns whether there was none of this id or login before.
@@ -58,7 +58,7 @@ macro_rules! store_over_engine {
 
             async fn read(
                 &self,
-                key: crate::store::Key<'_>,
+                key: crate::store::UserKey<'_>,
             ) -> Result<Option<crate::store::Row<F>>, crate::store::StoreError> {
                 self.0.read(key).await
             }

@@ -4,7 +4,8 @@ use std::{fmt, marker::PhantomData};
 
 use serde::de::DeserializeOwned;
 
-use super::{Name, TableName, UsersTableError};
+use super::{Name, TableName, name};
+use crate::error::ConfigError;
 
 /// The table of a [`SqliteStore`](crate::store) or a [`PostgresStore`](crate::store): a ready one, or
 /// the application's own.
@@ -34,7 +35,7 @@ use super::{Name, TableName, UsersTableError};
 /// # let _ = table;
 /// ```
 pub struct UsersTable<F = ()> {
-    names: Result<Names, UsersTableError>,
+    names: Result<Names, ConfigError>,
     fields: PhantomData<fn() -> F>,
     read: ReadFields<F>,
 }
@@ -61,7 +62,7 @@ pub enum IdType {
 ///
 /// By default its columns are called `id` and `epoch`.
 #[derive(Clone, Debug)]
-pub struct GroupsTable(Result<GroupNames, UsersTableError>);
+pub struct GroupsTable(Result<GroupNames, ConfigError>);
 
 #[derive(Clone, Debug)]
 struct GroupNames {
@@ -209,7 +210,7 @@ impl<F> UsersTable<F> {
         UsersTable { names, fields: PhantomData, read: |json| serde_json::from_str(json) }
     }
 
-    pub(super) fn checked(&self) -> Result<(Names, ReadFields<F>), UsersTableError> {
+    pub(super) fn checked(&self) -> Result<(Names, ReadFields<F>), ConfigError> {
         let names = self.names.clone()?;
         names.check()?;
         Ok((names, self.read))
@@ -221,7 +222,7 @@ impl<F> UsersTable<F> {
     }
 
     /// Keeps the first error.
-    fn edit<T>(&mut self, value: Result<T, UsersTableError>, set: impl FnOnce(&mut Names, T)) {
+    fn edit<T>(&mut self, value: Result<T, ConfigError>, set: impl FnOnce(&mut Names, T)) {
         match (&mut self.names, value) {
             (Ok(names), Ok(value)) => set(names, value),
             (Ok(_), Err(error)) => self.names = Err(error),
@@ -321,7 +322,7 @@ impl Names {
 
     /// A column may also be read as a field, and may be both the id and the login; no column may be
     /// written for two purposes.
-    fn check(&self) -> Result<(), UsersTableError> {
+    fn check(&self) -> Result<(), ConfigError> {
         let Self { version, password_hash, carried, sessions, lanes, secret, active, .. } = self;
         let written = [version, password_hash, carried, sessions, lanes];
         let mut names: Vec<_> = written.into_iter().chain(secret).chain(active).collect();
@@ -336,25 +337,25 @@ impl Names {
         unique(self.fields.iter().flatten())?;
         for (at, group) in self.groups.iter().enumerate() {
             if self.groups.iter().take(at).any(|other| other.kind == group.kind) {
-                return Err(UsersTableError::epoch_twice(&group.kind));
+                return Err(name::epoch_twice(&group.kind));
             }
         }
-        if self.groups.len() > UsersTableError::MAX_EPOCHS {
-            return Err(UsersTableError::too_many_epochs());
+        if self.groups.len() > name::MAX_EPOCHS {
+            return Err(name::too_many_epochs());
         }
-        match self.fields.as_ref().is_some_and(|all| all.len() > UsersTableError::MAX_FIELDS) {
-            true => Err(UsersTableError::too_many_fields()),
+        match self.fields.as_ref().is_some_and(|all| all.len() > name::MAX_FIELDS) {
+            true => Err(name::too_many_fields()),
             false => Ok(()),
         }
     }
 }
 
 /// SQLite ignores the case of names.
-fn unique<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), UsersTableError> {
+fn unique<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), ConfigError> {
     let mut seen: Vec<&Name> = Vec::new();
     for name in names {
         if seen.iter().any(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
-            return Err(UsersTableError::twice(name));
+            return Err(name::twice(name));
         }
         seen.push(name);
     }

@@ -34,7 +34,7 @@ fn registered(scan: &mut Scan<'_>) -> Option<ClaimSpans> {
     let audience = Audience::One(scan.text(br#","aud":""#)?);
     let exp = scan.number(br#","exp":"#, MAX_NUMERIC_DATE)?;
     let iat = scan.number(br#","iat":"#, MAX_NUMERIC_DATE)?;
-    let token_id = scan.text(br#","jti":""#)?;
+    let jti = scan.text(br#","jti":""#)?;
     let ver = scan.number(br#","ver":"#, MAX_COUNT)?;
     let mut claims = ClaimSpans {
         issuer,
@@ -42,7 +42,7 @@ fn registered(scan: &mut Scan<'_>) -> Option<ClaimSpans> {
         audience,
         exp,
         iat,
-        token_id,
+        jti,
         ver,
         session: None,
         seq: None,

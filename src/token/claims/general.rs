@@ -35,7 +35,7 @@ pub(crate) fn read(json: &str) -> Option<(String, ClaimSpans)> {
         },
         exp: members.exp,
         iat: members.iat,
-        token_id: Span::push(&mut text, &members.jti.0),
+        jti: Span::push(&mut text, &members.jti.0),
         ver: members.ver,
         session: members.session,
         seq: members.seq,

@@ -6,7 +6,7 @@ use super::{canonical, general};
 use crate::{
     bytes::base64url,
     counter::Counter,
-    token::claims::{registered::Registered, spans::ClaimSpans},
+    token::claims::{registered::RegisteredClaims, spans::ClaimSpans},
 };
 
 /// A parsed payload: the registered claims, and the text that contains them.
@@ -20,7 +20,7 @@ pub(crate) struct Payload<'t> {
 
 impl<'t> Payload<'t> {
     /// Reads a payload. `None` if a registered claim is missing, occurs twice, is unknown to this
-    /// version or has a wrong form. [`jti`](Self::jti) and [`stamp`](Self::stamp) check the form of
+    /// version or has a wrong form. [`jti_bytes`](Self::jti_bytes) and [`stamp`](Self::stamp) check the form of
     /// those two claims.
     ///
     /// The reader may change the bytes.
@@ -58,13 +58,13 @@ impl<'t> Payload<'t> {
     }
 
     /// The text of `jti`.
-    pub(crate) fn token_id(&self) -> &str {
-        self.claims.token_id.of(&self.text)
+    pub(crate) fn jti(&self) -> &str {
+        self.claims.jti.of(&self.text)
     }
 
     /// The decoded `jti`; `None` if its form is wrong.
-    pub(crate) fn jti(&self) -> Option<[u8; 16]> {
-        base64url::decode_array(self.token_id())
+    pub(crate) fn jti_bytes(&self) -> Option<[u8; 16]> {
+        base64url::decode_array(self.jti())
     }
 
     pub(crate) const fn has_stamp(&self) -> bool {
@@ -82,15 +82,14 @@ impl<'t> Payload<'t> {
     }
 
     #[inline(always)]
-    pub(crate) fn into_registered(self) -> Registered {
-        let ClaimSpans { issuer, subject, audience, exp, iat, token_id, ver, session, .. } =
-            self.claims;
-        Registered {
+    pub(crate) fn into_registered(self) -> RegisteredClaims {
+        let ClaimSpans { issuer, subject, audience, exp, iat, jti, ver, session, .. } = self.claims;
+        RegisteredClaims {
             text: self.text.into_owned(),
             issuer: Some(issuer),
             subject,
             audience,
-            token_id: Some(token_id),
+            jti: Some(jti),
             exp,
             iat: Some(iat),
             version: i64::try_from(ver).map_or(Counter::INITIAL, Counter::from),

@@ -186,7 +186,7 @@ impl<'de> Deserialize<'de> for Names {
 pub enum ClaimsError {
     /// The claims do not serialise to a JSON object.
     NotAnObject,
-    /// A name is one of the [registered claims](crate::REGISTERED_CLAIMS).
+    /// A name is one of the [registered claims](crate::token::REGISTERED_CLAIMS).
     Registered {
         /// The name.
         name: String,

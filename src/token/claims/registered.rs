@@ -10,7 +10,7 @@ use crate::{bytes::span::Span, clock::numeric_date, counter::Counter, sessions::
 ///
 /// A claim is `None` if a plain token, accepted during an adoption, does not have it.
 #[derive(Clone)]
-pub struct Registered {
+pub struct RegisteredClaims {
     /// The text that the spans refer to, usually the whole payload.
     pub(crate) text: String,
     pub(crate) issuer: Option<Span>,
@@ -18,12 +18,12 @@ pub struct Registered {
     pub(crate) audience: Audience,
     pub(crate) exp: u64,
     pub(crate) iat: Option<u64>,
-    pub(crate) token_id: Option<Span>,
+    pub(crate) jti: Option<Span>,
     pub(crate) version: Counter,
     pub(crate) session_id: Option<SessionId>,
 }
 
-impl Registered {
+impl RegisteredClaims {
     /// `iss`: the issuer.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
@@ -55,8 +55,8 @@ impl Registered {
 
     /// `jti`: the token's id, for logs. It is not secret.
     #[must_use]
-    pub fn token_id(&self) -> Option<&str> {
-        self.token_id.map(|span| span.of(&self.text))
+    pub fn jti(&self) -> Option<&str> {
+        self.jti.map(|span| span.of(&self.text))
     }
 
     /// `ver`: the user's version, the same in the token and in the record.
@@ -73,26 +73,26 @@ impl Registered {
 }
 
 /// Compares the values, not the text.
-impl PartialEq for Registered {
+impl PartialEq for RegisteredClaims {
     fn eq(&self, other: &Self) -> bool {
         self.issuer() == other.issuer()
             && self.subject() == other.subject()
             && self.audience().eq(other.audience())
             && self.exp == other.exp
             && self.iat == other.iat
-            && self.token_id() == other.token_id()
+            && self.jti() == other.jti()
             && self.version == other.version
             && self.session_id == other.session_id
     }
 }
 
-impl Eq for Registered {}
+impl Eq for RegisteredClaims {}
 
-impl fmt::Debug for Registered {
+impl fmt::Debug for RegisteredClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registered")
+        f.debug_struct("RegisteredClaims")
             .field("subject", &self.subject())
-            .field("token_id", &self.token_id())
+            .field("jti", &self.jti())
             .field("expires_at", &self.expires_at())
             .field("version", &self.version)
             .field("session_id", &self.session_id)

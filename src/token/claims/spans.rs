@@ -10,7 +10,7 @@ pub(crate) struct ClaimSpans {
     pub(super) audience: Audience,
     pub(crate) exp: u64,
     pub(crate) iat: u64,
-    pub(super) token_id: Span,
+    pub(super) jti: Span,
     pub(crate) ver: u64,
     pub(crate) session: Option<SessionId>,
     pub(crate) seq: Option<u64>,

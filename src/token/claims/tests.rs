@@ -23,8 +23,8 @@ fn read(json: &str) -> Option<Payload<'static>> {
 /// All that a payload says, wherever it stands.
 fn said(payload: &Payload<'_>) -> impl PartialEq + std::fmt::Debug + use<> {
     let ClaimSpans { exp, iat, ver, session, seq, lane, .. } = *payload.claims();
-    let (jti, stamp) = (payload.jti(), payload.stamp());
-    let texts: Vec<_> = [payload.issuer(), payload.subject(), payload.token_id()]
+    let (jti, stamp) = (payload.jti_bytes(), payload.stamp());
+    let texts: Vec<_> = [payload.issuer(), payload.subject(), payload.jti()]
         .into_iter()
         .chain(payload.audience())
         .map(str::to_owned)

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use relatch::{
-    Access, SessionTable, Token,
+    Access, Token,
     one_time::MagicLink,
     service::ServiceError,
-    store::{Key, Lanes},
+    sessions::SessionTable,
+    store::{Lanes, UserKey},
 };
 
 use crate::{
@@ -69,9 +70,9 @@ pub async fn check(
 
 async fn read(site: &Site, user: usize) -> Result<Row, Failure> {
     let id = user_id(user);
-    let row = site.store.read(Key::Id(&id)).await?.ok_or("a user's row is gone")?;
+    let row = site.store.read(UserKey::Id(&id)).await?.ok_or("a user's row is gone")?;
     // Reads every column, as the service does.
-    site.service.find(Key::Id(&id)).await.map_err(|error| format!("{id}: {error:?}"))?;
+    site.service.find(UserKey::Id(&id)).await.map_err(|error| format!("{id}: {error:?}"))?;
     let sessions = row.columns.sessions.as_deref();
     SessionTable::from_column(sessions)?;
     let mut found = HashMap::new();
@@ -391,7 +392,7 @@ impl User<'_> {
             candidates.push(FIRST_PASSWORD);
         }
         for password in candidates.iter().rev() {
-            let mut users = self.site.store.read(Key::Id(&self.id)).await?;
+            let mut users = self.site.store.read(UserKey::Id(&self.id)).await?;
             let row = users.take().ok_or("the user is gone")?;
             let hash = row.columns.password_hash.clone();
             let hasher = relatch::password::PasswordHasher::new();

@@ -141,7 +141,7 @@ async fn until_back(nodes: &[Arc<Node>], token: &str) -> Result<(), Failure> {
 
 async fn until_readable(site: &Site) -> bool {
     for _ in 0..100 {
-        if site.store.read(relatch::store::Key::Id(&user_id(0))).await.is_ok() {
+        if site.store.read(relatch::store::UserKey::Id(&user_id(0))).await.is_ok() {
             return true;
         }
         sleep(Duration::from_millis(100)).await;

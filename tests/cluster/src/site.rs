@@ -6,7 +6,8 @@ use relatch::{
     Authority, MasterKey, SessionPolicy,
     service::{CachePolicy, Service, ServiceBuilder},
     store::{
-        Key, Listener, NewUser, PostgresStore, Row, SqliteStore, StoreError, UserStore, UsersTable,
+        Listener, NewUser, PostgresStore, Row, SqliteStore, StoreError, UserKey, UserStore,
+        UsersTable,
     },
 };
 use time::Duration;
@@ -66,7 +67,7 @@ impl Store {
         }
     }
 
-    pub async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+    pub async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
         match self {
             Self::Postgres(store) => store.read(key).await,
             Self::Sqlite(store) => store.read(key).await,

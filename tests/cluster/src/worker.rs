@@ -9,7 +9,7 @@ use relatch::{
     Access, Context, NoClaims, RefreshToken, SessionTokens, Token,
     one_time::MagicLink,
     service::{Service, ServiceError},
-    store::Key,
+    store::UserKey,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin, stdout},
@@ -83,7 +83,7 @@ async fn run_op(site: &Site, op: Op) -> Result<Outcome, ServiceError> {
             Outcome::Done
         }
         Op::Issue { user } => {
-            let key = Key::Id(&user);
+            let key = UserKey::Id(&user);
             match service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await? {
                 Some((_, link)) => Outcome::Link(link.expose().to_owned()),
                 None => Outcome::NoSuchUser,

@@ -1,6 +1,9 @@
 //! The configurations: small worlds, each searched to its end.
 
-use relatch::{BindingMode, OnReuse, SessionPolicy, WhenFull};
+use relatch::{
+    BindingMode, SessionPolicy,
+    sessions::{OnReuse, WhenFull},
+};
 use time::Duration;
 
 use crate::{library::Instant, sights::Sight};

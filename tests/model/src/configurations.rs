@@ -1,6 +1,6 @@
 //! The configurations that are searched.
 
-use relatch::{BindingMode, OnReuse};
+use relatch::{BindingMode, sessions::OnReuse};
 
 use crate::{
     configuration::{Configuration, Revocation},

@@ -1,7 +1,7 @@
 //! The properties, each judged on a state alone: every token that was ever handed out is presented
 //! to the state's row at the state's time.
 
-use relatch::{EventKind, SessionTable};
+use relatch::sessions::{EventKind, SessionTable};
 
 use crate::{
     configuration::Configuration,

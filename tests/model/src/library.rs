@@ -4,9 +4,11 @@
 use std::{cell::Cell, convert::Infallible, sync::Arc};
 
 use relatch::{
-    Access, AccessToken, Authority, Committed, Decision, Entropy, EntropyError, EventKind,
-    MasterKey, NoClaims, Purpose, RefreshToken, Refreshed, Session, SessionEvent, SessionId,
-    SessionTokens, Token, Use,
+    Access, AccessToken, Authority, MasterKey, NoClaims, Purpose, RefreshToken, SessionTokens,
+    Token,
+    authority::{Committed, Decision, Entropy, EntropyError, Refreshed},
+    sessions::{EventKind, SessionEvent, SessionId},
+    token::Usage,
 };
 use time::OffsetDateTime;
 
@@ -90,7 +92,7 @@ pub(crate) struct Link;
 impl Purpose for Link {
     type Claims = NoClaims;
     const TYP: &'static str = "link+jwt";
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 /// A link to set a new password.
@@ -99,7 +101,7 @@ struct Reset;
 impl Purpose for Reset {
     type Claims = NoClaims;
     const TYP: &'static str = "reset+jwt";
-    const USE: Use = Use::OnceByCredential;
+    const USAGE: Usage = Usage::OnceByCredential;
 }
 
 pub(crate) struct Library {
@@ -200,7 +202,7 @@ impl Library {
         self.listed.get((row, now), || {
             set_clock(now);
             let listed = self.authority.sessions(&*self.account(row)).unwrap_or_default();
-            listed.iter().map(relatch::SessionInfo::id).collect()
+            listed.iter().map(relatch::sessions::SessionInfo::id).collect()
         })
     }
 
@@ -314,7 +316,11 @@ impl Library {
         Some(self.commit(decision, None, is_written, |_| (None, None)))
     }
 
-    fn verify<'a>(&self, access: TokenId, account: &'a Account) -> Option<Session<&'a Account>> {
+    fn verify<'a>(
+        &self,
+        access: TokenId,
+        account: &'a Account,
+    ) -> Option<relatch::Verified<&'a Account>> {
         let token = AccessToken::new(self.tokens.get(access).as_str());
         self.authority.verify(&token, |_| Ok::<_, Infallible>(Some(account))).ok()
     }
@@ -342,7 +348,7 @@ impl Library {
     fn tokens(&self, tokens: SessionTokens) -> Tokens {
         Tokens {
             session: tokens.session().id(),
-            evicted: tokens.evicted().map(relatch::SessionInfo::id),
+            evicted: tokens.evicted().map(relatch::sessions::SessionInfo::id),
             access: self.tokens.id(tokens.access().expose().to_owned()),
             refresh: self.tokens.id(tokens.refresh().expose().to_owned()),
             is_derived: true,

@@ -1,7 +1,7 @@
 //! A state of the world: the row, who holds what, what is under way, and what every session is
 //! promised. The tokens are all that were ever handed out; a thief can have any of them.
 
-use relatch::SessionId;
+use relatch::sessions::SessionId;
 
 use crate::{
     configuration::Configuration,

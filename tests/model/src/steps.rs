@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use relatch::{EventKind, OnReuse};
+use relatch::sessions::{EventKind, OnReuse};
 use stateright::{Model, Property};
 
 use crate::{

@@ -1,6 +1,6 @@
-//! The application's store: one user's row, and the statement that `relatch::Change` asks for.
+//! The application's store: one user's row, and the statement that `relatch::authority::Change` asks for.
 
-use relatch::{Binding, Change, Counter, Purpose, SessionTable, User};
+use relatch::{Binding, Purpose, User, authority::Change, sessions::SessionTable, user::Counter};
 
 use crate::library::Link;
 

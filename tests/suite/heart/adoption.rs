@@ -4,8 +4,10 @@ use std::convert::Infallible;
 
 use jsonwebtoken10::{Algorithm, EncodingKey, Header, encode};
 use relatch::{
-    Access, Adoption, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason,
-    RecordError, Rejection, Session, Stage, Token, VerifyError,
+    Access, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason, Rejection, Token,
+    Verified, VerifyError,
+    authority::{Adoption, Stage},
+    user::RecordError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -54,14 +56,14 @@ fn a_plain_token_is_accepted_and_marked() {
             "sub": "alice", "exp": START + 600, "iat": START - 60, "jti": "old", "role": "admin",
         });
         let token = Token::<Access<Role>>::new(plain(&claims).expose());
-        let session: Session<Account, Role> = verify(&authority, &token, &alice).unwrap();
+        let session: Verified<Account, Role> = verify(&authority, &token, &alice).unwrap();
         assert!(session.is_legacy());
         assert_eq!(session.claims().role, "admin");
         let registered = session.registered();
         assert_eq!(registered.subject(), "alice");
         assert_eq!(registered.issued_at(), Some(clock.at(-60)));
         assert_eq!(registered.expires_at(), clock.at(600));
-        assert_eq!(registered.token_id(), Some("old"));
+        assert_eq!(registered.jti(), Some("old"));
         assert_eq!(registered.issuer(), None);
 
         let own = authority.issue_for_user(&alice).unwrap();

@@ -2,7 +2,8 @@
 
 use jsonwebtoken10::{DecodingKey, EncodingKey, Validation, crypto, decode, decode_header, jwk};
 use relatch::{
-    Access, Authority, BindingMode, KeyRing, MasterKey, Reason, Stage, Token, VerifyError,
+    Access, Authority, BindingMode, KeyRing, MasterKey, Reason, Token, VerifyError,
+    authority::Stage,
     keys::{Algorithm, JwkSet, SigningKey, VerifyingKey, read_jwk_set},
 };
 use serde_json::{Value, json};

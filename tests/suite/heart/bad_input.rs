@@ -1,7 +1,7 @@
 //! Hostile text: each is refused for its own reason, and none costs a lookup.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
-use relatch::{Reason, Stage};
+use relatch::{Reason, authority::Stage};
 
 use crate::common::{Account, Refusal, account, authority, refusal};
 

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use relatch::{Committed, Counter, NoClaims, Purpose, Reason, Token, one_time};
+use relatch::{NoClaims, Purpose, Reason, Token, authority::Committed, one_time, user::Counter};
 
 use crate::common::{Account, MagicLink, account, authority, peek, reason, verify};
 
@@ -53,7 +53,8 @@ fn several_decisions_are_one_change() {
     let nothing = || authority.log_out(&alice, "63.1".parse().unwrap());
     let neither = nothing().unwrap().and_then(&alice, |_| nothing()).unwrap();
     assert!(neither.change().is_none());
-    let failed = nothing().unwrap().and_then(&alice, |_| Err::<relatch::Decision<()>, _>("no"));
+    let failed =
+        nothing().unwrap().and_then(&alice, |_| Err::<relatch::authority::Decision<()>, _>("no"));
     assert_eq!(failed.unwrap_err(), "no");
 }
 

@@ -29,7 +29,7 @@ enum Rule {
 }
 
 fn rule(refusal: Refusal) -> Option<Rule> {
-    use relatch::{Reason, Stage};
+    use relatch::{Reason, authority::Stage};
     match (refusal.stage, refusal.reason) {
         (Stage::Header, _) => Some(Rule::PinnedHeader),
         (Stage::Claims, Reason::Malformed) => Some(Rule::StrictClaims),

@@ -10,8 +10,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
 use relatch::{
-    Access, Authority, BindingMode, Counter, Entropy, EntropyError, KeyCache, KeyRing, OnReuse,
-    SessionId, SessionPolicy, WhenFull,
+    Access, Authority, BindingMode, KeyRing, SessionPolicy,
+    authority::{Entropy, EntropyError},
+    sessions::{OnReuse, SessionId, WhenFull},
+    user::{Counter, KeyCache},
 };
 use time::Duration;
 

@@ -3,9 +3,11 @@
 use std::{convert::Infallible, error::Error, io, sync::Arc};
 
 use relatch::{
-    Access, AccessToken, Authority, Binding, BindingMode, ClaimsError, Context, Counter, Entropy,
-    EntropyError, IssueError, MAX_LIFETIME, NoClaims, Reason, RecordError, Stage, Token, User,
-    VerifyError,
+    Access, AccessToken, Authority, Binding, BindingMode, Context, IssueError, NoClaims, Reason,
+    Token, User, VerifyError,
+    authority::{Entropy, EntropyError, Stage},
+    token::{ClaimsError, MAX_LIFETIME},
+    user::{Counter, RecordError},
 };
 use serde_json::json;
 use time::Duration;
@@ -41,7 +43,7 @@ fn a_session_holds_the_record_the_claims_and_the_registered_claims() {
         assert_eq!(registered.issued_at(), Some(clock.at(0)));
         assert_eq!(registered.expires_at(), clock.at(15 * 60));
         assert_eq!(registered.version(), Counter::from(7));
-        assert_eq!(registered.token_id().map(str::len), Some(22));
+        assert_eq!(registered.jti().map(str::len), Some(22));
         let (user, claims, _) = session.into_parts();
         assert_eq!((user.id.as_str(), claims), ("alice", role("admin")));
     }
@@ -351,7 +353,7 @@ fn claims_that_do_not_fit_are_an_error_at_issue() {
     let (authority, _) = authority();
     let alice = account("alice");
     let issue = |claims| authority.issue::<Anything>(&alice, &claims).sign();
-    for name in relatch::REGISTERED_CLAIMS {
+    for name in relatch::token::REGISTERED_CLAIMS {
         let error = issue(json!({ "role": "x", name: 1 })).unwrap_err();
         assert!(matches!(&error, IssueError::Claims(ClaimsError::Registered { .. })));
         assert!(error.source().unwrap().to_string().contains(name));
@@ -460,7 +462,7 @@ fn several_secrets_bind_together() {
 
 #[test]
 fn a_cached_digest_stands_in_for_the_hash() {
-    struct Cached(relatch::Credential);
+    struct Cached(relatch::user::Credential);
     impl User for Cached {
         fn id(&self) -> &str {
             "alice"
@@ -471,7 +473,7 @@ fn a_cached_digest_stands_in_for_the_hash() {
     }
     let (authority, _) = authority();
     let token = authority.issue_for_user(&account("alice")).unwrap();
-    let cached = Arc::new(Cached(relatch::Credential::from_password_hash(HASH).unwrap()));
+    let cached = Arc::new(Cached(relatch::user::Credential::from_password_hash(HASH).unwrap()));
     let session = authority.verify(&token, |_| Ok::<_, Infallible>(Some(cached))).unwrap();
     assert_eq!(session.into_user().id(), "alice");
 }
@@ -535,7 +537,7 @@ fn the_dangerous_things_do_what_they_say() {
     let alice = account("alice");
     let token = authority.issue_for_user(&alice).unwrap();
     assert_eq!(token.danger_unverified_subject().as_deref(), Some("alice"));
-    let too_long = format!("{}{}", token.expose(), "A".repeat(relatch::MAX_TOKEN_BYTES));
+    let too_long = format!("{}{}", token.expose(), "A".repeat(relatch::token::MAX_TOKEN_BYTES));
     for text in ["", "a.b.c", &too_long] {
         assert_eq!(AccessToken::new(text).danger_unverified_subject(), None);
     }
@@ -596,12 +598,12 @@ fn all_rejections_read_the_same_to_a_client() {
 #[test]
 fn a_record_behind_a_pointer_is_the_same_record() {
     let authority = builder(&TestClock::new()).user_epoch("tenant").build().unwrap();
-    let old = relatch::Credential::from_password_hash("old").unwrap();
-    let new = relatch::Credential::from_password_hash(HASH).unwrap();
+    let old = relatch::user::Credential::from_password_hash("old").unwrap();
+    let new = relatch::user::Credential::from_password_hash(HASH).unwrap();
     let member = Account {
         tenant: Some(("acme".into(), 1)),
         lane: 4,
-        carried: Some(relatch::Carried::rehash(None, &old, &new)),
+        carried: Some(relatch::user::Carried::rehash(None, &old, &new)),
         ..account("alice")
     };
     let token = authority.issue::<MagicLink>(&member, &NoClaims {}).sign().unwrap();

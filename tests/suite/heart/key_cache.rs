@@ -6,8 +6,10 @@ use std::{sync::Barrier, thread};
 
 use jsonwebtoken10::{Algorithm, EncodingKey, crypto};
 use relatch::{
-    Access, Authority, AuthorityBuilder, BindingMode, Context, Counter, KeyCache, NoClaims,
-    Purpose, Reason, RefreshError, RefreshToken, Stage, Token, VerifyError,
+    Access, Authority, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason,
+    RefreshToken, Token, VerifyError,
+    authority::{RefreshError, Stage},
+    user::{Counter, KeyCache},
 };
 
 use crate::common::{

@@ -13,8 +13,9 @@ use std::{
 };
 
 use relatch::{
-    AccessToken, Authority, Clock, Reason, VerifyError,
-    live::{BoundError, Ended, Live, LiveGuard, MAX_BOUND, MIN_BOUND, Revocations},
+    AccessToken, Authority, ConfigError, Reason, VerifyError,
+    authority::Clock,
+    live::{Ended, Live, MAX_BOUND, MIN_BOUND, Revocations, Watch},
 };
 use time::{Duration, OffsetDateTime};
 use tokio::{
@@ -142,7 +143,7 @@ impl App {
         self.authority.issue_for_user(&user).unwrap()
     }
 
-    async fn watch(&self, id: &str) -> LiveGuard {
+    async fn watch(&self, id: &str) -> Watch {
         let (session, guard) = self.live.watch(self.token(id)).await.unwrap();
         assert_eq!(session.user().id, id);
         guard
@@ -156,12 +157,12 @@ fn running_clock() -> impl Clock {
 }
 
 /// What the guard resolves with, and after how long.
-async fn outcome(guard: &mut LiveGuard) -> (Ended, StdDuration) {
+async fn outcome(guard: &mut Watch) -> (Ended, StdDuration) {
     let start = Instant::now();
     (guard.await, start.elapsed())
 }
 
-async fn is_alive_for(time: StdDuration, guard: &mut LiveGuard) -> bool {
+async fn is_alive_for(time: StdDuration, guard: &mut Watch) -> bool {
     timeout(time, guard).await.is_err()
 }
 
@@ -653,7 +654,7 @@ async fn the_bound_takes_a_second_to_an_hour() {
         -MIN_BOUND,
         Duration::MAX,
     ] {
-        assert!(matches!(with(bound), Err(BoundError { .. })), "{bound}");
+        assert!(matches!(with(bound), Err(ConfigError { .. })), "{bound}");
     }
     assert_eq!(with(Duration::ZERO).unwrap_err().to_string(), "the bound takes 1 to 3600 seconds");
 }

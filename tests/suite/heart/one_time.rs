@@ -4,8 +4,10 @@
 use std::sync::{Barrier, Mutex};
 
 use relatch::{
-    Authority, BindingMode, Context, Counter, IssueError, NoClaims, Purpose, Reason, RecordError,
-    Stage, Token, Use, VerifyError,
+    Authority, BindingMode, Context, IssueError, NoClaims, Purpose, Reason, Token, VerifyError,
+    authority::Stage,
+    token::Usage,
+    user::{Counter, RecordError},
 };
 
 use crate::common::{
@@ -247,7 +249,7 @@ fn a_counter_that_is_missing_negative_or_used_up_is_an_error() {
     impl Purpose for Unknown {
         type Claims = NoClaims;
         const TYP: &'static str = "unknown+jwt";
-        const USE: Use = Use::OnceByLane;
+        const USAGE: Usage = Usage::OnceByLane;
     }
     let (authority, _) = authority();
     let alice = account("alice");

@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 
 use proptest::{collection::vec, option, prelude::*, sample::Index};
-use relatch::{Authority, Binding, BindingMode, Context, Counter, Epoch, MasterKey, Token, User};
+use relatch::{
+    Authority, Binding, BindingMode, Context, MasterKey, Token, User,
+    user::{Counter, Epoch},
+};
 
 use crate::common::{ISSUER, MagicLink, TestClock, TestEntropy};
 

@@ -10,13 +10,13 @@ use std::{
 };
 
 use relatch::{
-    Authority, Context, MasterKey, NoClaims, Reason, RecordError, RefreshToken, SessionTokens,
-    Token,
+    Authority, Context, MasterKey, NoClaims, Reason, RefreshToken, SessionTokens, Token,
     service::{CachePolicy, LoginRefusal, Service, ServiceBuilder, ServiceError},
     store::{
-        GroupsTable, Key, MemoryStore, NewUser, Row, SqliteStore, StoreError, Update, UserStore,
-        UsersTable,
+        GroupsTable, MemoryStore, NewUser, Row, SqliteStore, StoreError, Update, UserKey,
+        UserStore, UsersTable,
     },
+    user::RecordError,
 };
 use time::Duration;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -56,7 +56,7 @@ impl Odd {
 impl UserStore for Odd {
     type Fields = ();
 
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
         self.how.reads.fetch_add(1, Ordering::SeqCst);
         let now = self.how.reads_at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.how.most_reads_at_once.fetch_max(now, Ordering::SeqCst);
@@ -207,7 +207,7 @@ async fn after_a_late_log_out_and_a_retry_this_process_accepts_the_token_no_more
     assert!(service.authenticate(tokens.access()).await.is_err(), "and still accepted");
 }
 
-/// A `Session` that a handler still holds does nothing after it was revoked.
+/// A `Verified` that a handler still holds does nothing after it was revoked.
 #[tokio::test(start_paused = true)]
 async fn a_dead_session_neither_sees_nor_ends_what_was_started_after_it() {
     let store = Odd::with_user();
@@ -250,7 +250,7 @@ async fn a_bump_at_the_end_of_the_range_logs_out_or_fails() {
     let store = Odd::with_user();
     store.inner.edit("ada", |row| row.columns.version = Some(i64::MAX));
     let service = Service::new(authority(), store.clone());
-    let issued = service.issue::<Download>(Key::Id("ada"), &NoClaims {}, Context::new()).await;
+    let issued = service.issue::<Download>(UserKey::Id("ada"), &NoClaims {}, Context::new()).await;
     let token = issued.unwrap().unwrap().1;
     let _ = service.authenticate(&token).await.unwrap();
     for answer in [service.log_out_everywhere("ada").await, service.disable("ada").await] {
@@ -478,7 +478,7 @@ async fn triggers_tell_the_id_as_it_is_read() {
     let sql = format!("UPDATE {name} SET token_version = token_version + 1");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(store.pool()).await.unwrap();
     until(|| told.lock().unwrap().len() > 1).await;
-    let read = store.read(Key::Id("ada")).await.unwrap().unwrap().id;
+    let read = store.read(UserKey::Id("ada")).await.unwrap().unwrap().id;
     assert_eq!(told.lock().unwrap()[1..], [Some(read)]);
 }
 
@@ -518,7 +518,7 @@ async fn at_random_no_revoked_token_outlives_its_bound_and_no_good_one_is_refuse
         text: String,
         revoking: bool,
         revoked: Option<(usize, Instant)>,
-        id: relatch::SessionId,
+        id: relatch::sessions::SessionId,
     }
     const BOUND: StdDuration = StdDuration::from_secs(2);
     let mut checks = 0;
@@ -662,7 +662,7 @@ async fn what_works_once_works_once_and_no_chain_forks() {
         *store.how.commit_after.lock().unwrap() = StdDuration::from_millis(round % 3);
         let service = Service::new(authority(), store.clone());
         let issued = service
-            .issue::<relatch::one_time::MagicLink>(Key::Id("ada"), &NoClaims {}, Context::new())
+            .issue::<relatch::one_time::MagicLink>(UserKey::Id("ada"), &NoClaims {}, Context::new())
             .await;
         let link = issued.unwrap().unwrap().1.expose().to_owned();
         let first = service.start_session("ada", "phone").await.unwrap();
@@ -753,7 +753,7 @@ async fn an_enable_that_was_given_up_undoes_no_later_disable() {
     let service = Service::new(authority(), store.clone());
     service.disable("ada").await.unwrap();
 
-    let version = store.read(Key::Id("ada")).await.unwrap().unwrap().columns.version;
+    let version = store.read(UserKey::Id("ada")).await.unwrap().unwrap().columns.version;
     let mut writer = store.pool().acquire().await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *writer).await.unwrap();
     let hasty = store.clone().timeout(Duration::milliseconds(100));
@@ -765,7 +765,7 @@ async fn an_enable_that_was_given_up_undoes_no_later_disable() {
     disabling.await.unwrap().unwrap();
     // Both waited for the writer; whichever came first, the other one came after it by now.
     sleep(StdDuration::from_secs(1)).await;
-    let is_active = store.read(Key::Id("ada")).await.unwrap().unwrap().is_active;
+    let is_active = store.read(UserKey::Id("ada")).await.unwrap().unwrap().is_active;
     std::fs::remove_dir_all(&directory).unwrap();
     assert!(given_up.is_err());
     assert!(!is_active, "`disable` returned, and the user is active: {given_up:?}");

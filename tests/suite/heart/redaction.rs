@@ -3,8 +3,11 @@
 use std::{fmt::Debug, fs, path::Path};
 
 use relatch::{
-    Access, Adoption, Authority, Binding, Carried, Context, Credential, Epoch, KeyCache, KeyRing,
-    MasterKey, NoClaims, Reason, RefreshToken, Session, SessionTable, Stage, Token,
+    Access, Authority, Binding, Context, KeyRing, MasterKey, NoClaims, Reason, RefreshToken, Token,
+    Verified,
+    authority::{Adoption, Stage},
+    sessions::SessionTable,
+    user::{Carried, Credential, Epoch, KeyCache},
 };
 use zeroize::Zeroizing;
 
@@ -60,7 +63,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     let token = issue.sign().unwrap().in_context(context.clone());
     let opened = authority.open(&token).unwrap();
     printed.push(("Opened", format!("{opened:?}")));
-    let session: Session<Account, Role> = opened.verify(Some(user.clone())).unwrap();
+    let session: Verified<Account, Role> = opened.verify(Some(user.clone())).unwrap();
     let other = Account { version: 9, ..user.clone() };
     let error = verify(&authority, &token, &other).unwrap_err();
 
@@ -117,9 +120,9 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Binding", &Binding::secrets(["SECRET", ""]));
     print("KeyCache", &keys);
     print("Context", &context);
-    print("Counter", &relatch::Counter::INITIAL);
+    print("Counter", &relatch::user::Counter::INITIAL);
     print("Epoch", &Epoch::new("realm", 1));
-    print("RecordError", &relatch::RecordError::Epochs);
+    print("RecordError", &relatch::user::RecordError::Epochs);
     print("Adoption", &adoption);
     print("AuthorityBuilder", &adopting);
     print("Authority", &adopting.build().unwrap());
@@ -127,7 +130,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("BindingMode", &relatch::BindingMode::Key);
     print("ConfigError", &Authority::new(master.clone(), "", "").unwrap_err());
     print("IssueError", &authority.issue_for_user(&crate::common::account("")).unwrap_err());
-    print("ClaimsError", &relatch::ClaimsError::NotAnObject);
+    print("ClaimsError", &relatch::token::ClaimsError::NotAnObject);
     print("Token", &token);
     print("Access", &None::<Access>);
     print("NoClaims", &relatch::NoClaims {});
@@ -140,13 +143,13 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("SessionTokens", &tokens);
     print("SessionInfo", tokens.session());
     print("SessionId", &tokens.session().id());
-    print("ParseError", &"SECRET".parse::<relatch::SessionId>().unwrap_err());
+    print("ParseError", &"SECRET".parse::<relatch::sessions::SessionId>().unwrap_err());
     print("SessionTable", &with_session.sessions);
     print("ParseError", &SessionTable::from_column(Some("SECRET")).unwrap_err());
     print("SessionPolicy", &relatch::SessionPolicy::new());
-    print("CredentialError", &relatch::CredentialError::Empty);
-    print("WhenFull", &relatch::WhenFull::Refuse);
-    print("OnReuse", &relatch::OnReuse::EndSession);
+    print("CredentialError", &relatch::user::CredentialError::Empty);
+    print("WhenFull", &relatch::sessions::WhenFull::Refuse);
+    print("OnReuse", &relatch::sessions::OnReuse::EndSession);
     print("Refreshed", &refreshed);
     print(
         "Refreshed",
@@ -158,9 +161,9 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("RefreshError", &open_refresh().refresh(&other).unwrap_err());
     let reused = with_session.clone().commit(open_refresh().refresh(&with_session).unwrap());
     print("SessionEvent", &reused.event().unwrap());
-    print("EventKind", &relatch::EventKind::Reuse);
-    print("Refresh", &None::<relatch::Refresh>);
-    print("Use", &relatch::Use::Many);
+    print("EventKind", &relatch::sessions::EventKind::Reuse);
+    print("Refresh", &None::<relatch::token::Refresh>);
+    print("Usage", &relatch::token::Usage::Many);
     print("OpenedOnce", &opened_once);
     print("OpenedOnce", &open_refresh());
     print("Peeked", &peeked);
@@ -171,10 +174,10 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Invitation", &None::<relatch::one_time::Invitation>);
     print("Fingerprint", &fingerprint);
     print("ParseError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
-    print("Committed", &relatch::Committed::<()>::RecordChanged);
-    print("SystemClock", &relatch::SystemClock);
-    print("SystemEntropy", &relatch::SystemEntropy);
-    print("EntropyError", &relatch::EntropyError::new());
+    print("Committed", &relatch::authority::Committed::<()>::RecordChanged);
+    print("SystemClock", &relatch::authority::SystemClock);
+    print("SystemEntropy", &relatch::authority::SystemEntropy);
+    print("EntropyError", &relatch::authority::EntropyError::new());
     #[cfg(feature = "password")]
     {
         use relatch::password::PasswordHasher;
@@ -204,7 +207,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
         let lookup = move |_| std::future::ready(Ok::<_, Infallible>(once.lock().unwrap().take()));
         let other = |_| std::future::ready(Ok::<Option<Account>, Infallible>(None));
         print(
-            "BoundError",
+            "ConfigError",
             &Live::new(authority.clone(), hub.clone(), -minute, other).unwrap_err(),
         );
         let live = Live::new(authority.clone(), hub.clone(), minute, lookup).unwrap();
@@ -213,10 +216,10 @@ fn nothing_secret_is_printed_by_any_public_type() {
         let (_, mut guard) = runtime.block_on(live.watch(token)).unwrap();
         print("Revocations", &hub);
         print("Live", &live);
-        print("LiveGuard", &guard);
+        print("Watch", &guard);
         hub.publish("alice");
         print("Ended", &runtime.block_on(&mut guard));
-        print("LiveGuard", &guard);
+        print("Watch", &guard);
     }
 
     #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
@@ -247,8 +250,8 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     use relatch::{
         service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
         store::{
-            Conformance, GroupsTable, IdType, Key, Lanes, MemoryStore, NewUser, PostgresStore,
-            SqliteStore, StoreError, UserEpoch, UserStore, UsersTable, check_conformance,
+            Conformance, GroupsTable, IdType, Lanes, MemoryStore, NewUser, PostgresStore,
+            SqliteStore, StoreError, UserEpoch, UserKey, UserStore, UsersTable, check_conformance,
         },
     };
 
@@ -258,8 +261,8 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("StoreError", &StoreError::unsupported("what"));
     print("StoreErrorKind", &StoreError::unsupported("what").kind());
     print("Lanes", &Lanes::default());
-    print("LanesError", &Lanes::from_column(Some("SECRET")).unwrap_err());
-    print("Key", &Key::Id("alice"));
+    print("ParseError", &Lanes::from_column(Some("SECRET")).unwrap_err());
+    print("Key", &UserKey::Id("alice"));
     print("UserEpoch", &UserEpoch::new("tenant", None, 1));
     print("Conformance", &Conformance::new("alice"));
     print("IdType", &IdType::Text);
@@ -268,7 +271,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("UsersTable", &table);
     let policy = CachePolicy::new(time::Duration::MINUTE, 10).unwrap();
     print("CachePolicy", &policy);
-    print("CachePolicyError", &CachePolicy::new(time::Duration::MINUTE, 0).unwrap_err());
+    print("ConfigError", &CachePolicy::new(time::Duration::MINUTE, 0).unwrap_err());
 
     let store = MemoryStore::new();
     let alice = NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH);
@@ -286,10 +289,10 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("Changes", &service.changes());
     let link = Token::<relatch::one_time::PasswordReset>::new("SECRET");
     print("OneTime", &service.one_time(link).set_password("SECRET"));
-    let row = runtime.block_on(store.read(Key::Id("alice"))).unwrap().unwrap();
+    let row = runtime.block_on(store.read(UserKey::Id("alice"))).unwrap().unwrap();
     print("Row", &row);
     print("Columns", &row.columns);
-    print("StoredUser", &runtime.block_on(service.find(Key::Id("alice"))).unwrap());
+    print("StoredUser", &runtime.block_on(service.find(UserKey::Id("alice"))).unwrap());
     print("Update", &seen_update(&runtime));
     let nobody = runtime.block_on(check_conformance(&store, "nobody")).unwrap_err();
     print("Nonconformance", &nobody);
@@ -301,7 +304,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("PostgresStore", &postgres);
     let pool = sqlx::SqlitePool::connect_lazy("sqlite::memory:").unwrap();
     print("SqliteStore", &SqliteStore::new(pool.clone(), table).unwrap());
-    print("UsersTableError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());
+    print("ConfigError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());
 }
 
 /// The types of the web layer, each with the secrets that it can have; the texts of its tokens.
@@ -313,8 +316,8 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     use http::Request;
     use relatch::{
         axum::{
-            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveSession, LoginLimits,
-            Misconfigured, Recent, Refusal, Web, WebConfigError,
+            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveAuthenticated, LoginLimits,
+            Misconfigured, Recent, Refusal, Web,
         },
         service::{LoginRefusal, Service, ServiceError},
         store::{MemoryStore, NewUser},
@@ -327,7 +330,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
         Authenticated<Fields, Role>,
         Fresh<Fields, Role>,
         Recent<5, Fields, Role>,
-        LiveSession<Fields, Role>,
+        LiveAuthenticated<Fields, Role>,
     );
 
     const CALLER: &str = "SECRET-SECRET-SECRET-SECRET-SECR";
@@ -345,7 +348,6 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     print("WebBuilder", &builder);
     let web = builder.build().unwrap();
     print("Web", &web);
-    print("WebConfigError", &WebConfigError::CallerSecret);
     print("ClientAddress", &ClientAddress::forwarded_for(1));
     print("Cookies", &Cookies::new());
     print("LoginLimits", &LoginLimits::new());
@@ -365,7 +367,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     let handler = async move |one: Authenticated<Fields, Role>,
                               two: Fresh<Fields, Role>,
                               three: Recent<5, Fields, Role>,
-                              four: LiveSession<Fields, Role>| {
+                              four: LiveAuthenticated<Fields, Role>| {
         keep.lock().unwrap().replace((one, two, three, four));
     };
     let mut app = Router::new().route("/", get(handler)).layer(web.layer());
@@ -376,7 +378,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     print("Authenticated", &one);
     print("Fresh", &two);
     print("Recent", &three);
-    print("LiveSession", &four);
+    print("LiveAuthenticated", &four);
     print("WebLayer", &web.layer());
     print("WebService", &web.layer().layer(()));
     print("RequireLoginLayer", &web.require_login());
@@ -389,13 +391,13 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
 fn seen_update(runtime: &tokio::runtime::Runtime) -> relatch::store::Update {
     use std::sync::{Arc, Mutex};
 
-    use relatch::store::{Key, MemoryStore, NewUser, Row, StoreError, Update, UserStore};
+    use relatch::store::{MemoryStore, NewUser, Row, StoreError, Update, UserKey, UserStore};
 
     struct Seen(MemoryStore, Arc<Mutex<Option<Update>>>);
 
     impl UserStore for Seen {
         type Fields = ();
-        async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+        async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
             self.0.read(key).await
         }
         async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
@@ -421,7 +423,8 @@ fn public_types() -> Vec<String> {
             let path = entry.path();
             let skip = [
                 ("password.rs", cfg!(feature = "password")),
-                ("asymmetric.rs", cfg!(feature = "asymmetric")),
+                ("signing_key.rs", cfg!(feature = "asymmetric")),
+                ("verifying_key.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
                 ("axum", cfg!(feature = "axum")),
                 ("service", cfg!(feature = "cache")),

@@ -2,8 +2,10 @@
 //! told when that was.
 
 use relatch::{
-    Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, RecordError, Session,
-    SessionPolicy, SessionTable, SessionTokens, User, WhenFull,
+    Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, SessionPolicy,
+    SessionTokens, User, Verified,
+    sessions::{SessionTable, WhenFull},
+    user::RecordError,
 };
 use time::Duration;
 
@@ -17,7 +19,7 @@ fn start(authority: &Authority, user: &mut Account, label: &str) -> SessionToken
     user.commit(decision)
 }
 
-fn session(authority: &Authority, tokens: &SessionTokens, user: &Account) -> Session<Account> {
+fn session(authority: &Authority, tokens: &SessionTokens, user: &Account) -> Verified<Account> {
     verify(authority, tokens.access(), user).unwrap()
 }
 

@@ -1,8 +1,9 @@
 //! A session that is ended by one of its refresh tokens, whichever: that one session, and no other.
 
 use relatch::{
-    Access, Authority, Context, NoClaims, Reason, RefreshError, RefreshToken, SessionPolicy,
-    SessionTokens, Stage, Token,
+    Access, Authority, Context, NoClaims, Reason, RefreshToken, SessionPolicy, SessionTokens,
+    Token,
+    authority::{RefreshError, Stage},
 };
 use time::Duration;
 

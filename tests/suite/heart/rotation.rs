@@ -1,8 +1,10 @@
 //! Refresh rotation: one token for the next, the same successor again within the grace, and reuse.
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, BindingMode, Context, EventKind, NoClaims, OnReuse,
-    Reason, RefreshError, RefreshToken, Refreshed, SessionPolicy, SessionTokens,
+    Access, Authority, AuthorityBuilder, BindingMode, Context, NoClaims, Reason, RefreshToken,
+    SessionPolicy, SessionTokens,
+    authority::{RefreshError, Refreshed},
+    sessions::{EventKind, OnReuse},
 };
 use time::Duration;
 
@@ -57,7 +59,7 @@ fn nothing_happens_before_the_decision_is_stored() {
     let tokens = start(&authority, &mut alice);
     let opened = authority.open_refresh(copy(tokens.refresh())).unwrap();
     assert_eq!(opened.user_id(), "alice");
-    let text = |decision: relatch::Decision<Refreshed>| {
+    let text = |decision: relatch::authority::Decision<Refreshed>| {
         let change = decision.change().unwrap().clone();
         let tokens = alice.clone().commit(decision).into_tokens().unwrap();
         (change, tokens.refresh().expose().to_owned())
@@ -187,7 +189,7 @@ fn reuse_ends_that_session_alone_and_tells_of_it() {
     assert_eq!((event.presented_seq(), event.current_seq()), (0, Some(1)));
     assert_eq!((event.last_seen(), event.at()), (Some(clock.at(100)), clock.at(200)));
     assert_eq!(event.ended_sessions(), 1);
-    assert!(!event.token_id().is_empty());
+    assert!(!event.jti().is_empty());
 
     for dead in [first.access(), second.access()] {
         assert_eq!(reason(verify(&authority, dead, &alice)), Reason::SessionEnded);

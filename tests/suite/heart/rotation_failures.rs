@@ -4,8 +4,11 @@
 use std::sync::{Barrier, Mutex};
 
 use relatch::{
-    Authority, BindingMode, Committed, IssueError, OnReuse, Reason, RecordError, RefreshError,
-    Refreshed, Rejection, SessionPolicy, SessionTable, SessionTokens, Stage, Token, VerifyError,
+    Authority, BindingMode, IssueError, Reason, Rejection, SessionPolicy, SessionTokens, Token,
+    VerifyError,
+    authority::{Committed, RefreshError, Refreshed, Stage},
+    sessions::{OnReuse, SessionTable},
+    user::RecordError,
 };
 use time::Duration;
 

@@ -1,8 +1,11 @@
 //! Sessions: devices that are listed, limited and logged out, each alone or all together.
 
 use relatch::{
-    Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, RecordError, SessionId,
-    SessionPolicy, SessionTable, SessionTokens, Stage, Token, User, VerifyError, WhenFull,
+    Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, SessionPolicy,
+    SessionTokens, Token, User, VerifyError,
+    authority::Stage,
+    sessions::{SessionId, SessionTable, WhenFull},
+    user::RecordError,
 };
 use time::Duration;
 
@@ -142,7 +145,8 @@ fn a_bump_past_the_table_frees_its_slots() {
         let mut alice = account("alice");
         clock.set(0);
         let phone = start(&authority, &mut alice, "phone");
-        let version = relatch::Counter::from(alice.version).next(clock.at(60 + ahead)).unwrap();
+        let version =
+            relatch::user::Counter::from(alice.version).next(clock.at(60 + ahead)).unwrap();
         alice.version = version.get();
         clock.set(60);
         assert!(labels(&authority, &alice).is_empty());
@@ -285,7 +289,7 @@ fn an_access_token_has_claims_a_context_and_a_session_at_once() {
         let opened = authority.open_refresh(stolen).unwrap();
         let error = opened.refresh(&alice).unwrap_err();
         assert!(
-            matches!(error, relatch::RefreshError::Rejected(r) if r.reason() == Reason::BadSignature)
+            matches!(error, relatch::authority::RefreshError::Rejected(r) if r.reason() == Reason::BadSignature)
         );
         let opened = authority.open_refresh(refresh.in_context(here.clone())).unwrap();
         let issue = authority.issue::<Access<Role>>(&alice, &admin);
@@ -376,7 +380,7 @@ fn a_refresh_is_made_by_the_authority_that_opened_the_token() {
     let opened = authority.open_refresh(phone.into_parts().1).unwrap();
     let other = builder(&clock).build().unwrap();
     let error = other.issue::<Access>(&alice, &NoClaims {}).refresh(&opened).unwrap_err();
-    assert!(matches!(error, relatch::RefreshError::Issue(IssueError::OtherAuthority)));
+    assert!(matches!(error, relatch::authority::RefreshError::Issue(IssueError::OtherAuthority)));
     let same = authority.with_keys(key("k2", 2)).unwrap();
     assert!(same.issue::<Access>(&alice, &NoClaims {}).refresh(&opened).is_ok());
 }
@@ -405,7 +409,7 @@ fn a_record_without_sessions_is_an_error_where_they_are_needed() {
     ));
     let decision = authority.log_out_everywhere(&plain).unwrap();
     assert!(decision.change().unwrap().sessions().is_none());
-    assert!(decision.change().unwrap().version() > relatch::Counter::INITIAL);
+    assert!(decision.change().unwrap().version() > relatch::user::Counter::INITIAL);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use proptest::{collection::vec, prelude::*, sample::Index, sample::select};
 use relatch::{
-    Access, Authority, BindingMode, Context, Purpose, Reason, Registered, Stage, Token, Use,
-    VerifyError,
+    Access, Authority, BindingMode, Context, Purpose, Reason, Token, VerifyError,
+    authority::Stage,
+    token::{RegisteredClaims, Usage},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
@@ -26,7 +27,7 @@ struct Link<C>(PhantomData<fn() -> C>);
 impl<C: Serialize + DeserializeOwned> Purpose for Link<C> {
     type Claims = C;
     const TYP: &'static str = EmailChange::TYP;
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 /// Own claims in the text in which they are handed to their type.
@@ -121,11 +122,11 @@ impl Place {
 type Seen<C> = Result<(Vec<String>, C), (Stage, Reason)>;
 
 /// What each accessor tells.
-fn told(registered: &Registered) -> Vec<String> {
+fn told(registered: &RegisteredClaims) -> Vec<String> {
     let mut told = vec![
         format!("{:?}", registered.issuer()),
         registered.subject().to_owned(),
-        format!("{:?}", registered.token_id()),
+        format!("{:?}", registered.jti()),
         format!("{:?} to {}", registered.issued_at(), registered.expires_at()),
         format!("{:?} {:?}", registered.version(), registered.session_id()),
         format!("{registered:?}"),

@@ -5,8 +5,9 @@ use std::{convert::Infallible, sync::Mutex};
 
 use jsonwebtoken10::Algorithm;
 use relatch::{
-    Access, Carried, Counter, Credential, CredentialError, EventKind, IssueError, KeyCache,
-    NoClaims, Reason, RecordError, Token, VerifyError,
+    Access, IssueError, NoClaims, Reason, Token, VerifyError,
+    sessions::EventKind,
+    user::{Carried, Counter, Credential, CredentialError, KeyCache, RecordError},
 };
 use sha2::{Digest, Sha256};
 
@@ -181,12 +182,12 @@ fn trap_within_one_second_the_old_token_dies_and_the_new_one_lives() {
     let (authority, clock) = authority();
     let mut alice = account("alice");
     let old = authority.issue_for_user(&alice).unwrap();
-    alice.version = relatch::Counter::from(alice.version).next(clock.at(0)).unwrap().get();
+    alice.version = relatch::user::Counter::from(alice.version).next(clock.at(0)).unwrap().get();
     let new = authority.issue_for_user(&alice).unwrap();
     assert_eq!(reason(verify(&authority, &old, &alice)), Reason::RevokedByVersion);
     assert!(verify(&authority, &new, &alice).is_ok());
     let before = alice.version;
-    alice.version = relatch::Counter::from(before).next(clock.at(0)).unwrap().get();
+    alice.version = relatch::user::Counter::from(before).next(clock.at(0)).unwrap().get();
     assert!(alice.version > before, "a second bump in the same millisecond");
     assert_eq!(reason(verify(&authority, &new, &alice)), Reason::RevokedByVersion);
 }

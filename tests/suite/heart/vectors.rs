@@ -6,7 +6,10 @@ mod transition;
 use std::{collections::BTreeSet, convert::Infallible};
 
 use relatch::{
-    Access, Authority, Carried, Credential, Entropy, EntropyError, Purpose, SessionTable,
+    Access, Authority, Purpose,
+    authority::{Entropy, EntropyError},
+    sessions::SessionTable,
+    user::{Carried, Credential},
 };
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};

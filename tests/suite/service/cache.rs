@@ -8,7 +8,7 @@ use relatch::{
     live::Ended,
     one_time::MagicLink,
     service::{CachePolicy, Service},
-    store::{Key, MemoryStore, NewUser, StoreErrorKind},
+    store::{MemoryStore, NewUser, StoreErrorKind, UserKey},
 };
 use time::Duration;
 use tokio::{
@@ -88,8 +88,11 @@ async fn what_is_decided_is_decided_on_the_primary<B: Backend>(db: B) {
     let phone = world.start("phone").await;
     assert_eq!(refused(&service, phone.access()).await, None);
     let link = {
-        let issued =
-            service.issue::<MagicLink>(Key::Id(ALICE), &relatch::NoClaims {}, Default::default());
+        let issued = service.issue::<MagicLink>(
+            UserKey::Id(ALICE),
+            &relatch::NoClaims {},
+            Default::default(),
+        );
         issued.await.unwrap().unwrap().1
     };
     world.service.log_out_everywhere(ALICE).await.unwrap();

@@ -3,10 +3,11 @@
 use std::time::Duration as StdDuration;
 
 use relatch::{
-    Access, Context, EventKind, NoClaims, Reason, Token,
+    Access, Context, NoClaims, Reason, Token,
     one_time::{MagicLink, PasswordReset},
     service::{LoginRefusal, Service, ServiceError},
-    store::{Key, Row, StoreError, StoreErrorKind, Update, UserStore},
+    sessions::EventKind,
+    store::{Row, StoreError, StoreErrorKind, Update, UserKey, UserStore},
 };
 use time::Duration;
 use tokio::time::{Instant, timeout};
@@ -61,8 +62,8 @@ async fn each_call(
     note("set_password", service.set_password(ALICE, "new").await);
     note("disable", service.disable(ALICE).await);
     note("delete", service.delete(ALICE).await);
-    note("find", service.find(Key::Id(ALICE)).await.map(drop));
-    let issued = service.issue::<MagicLink>(Key::Id(ALICE), &NoClaims {}, Context::new()).await;
+    note("find", service.find(UserKey::Id(ALICE)).await.map(drop));
+    let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}, Context::new()).await;
     note("issue", issued.map(drop));
     note("peek", service.peek(&magic).await.map(drop));
     note("one_time", service.one_time(copy(&magic)).consume().await.map(drop));
@@ -153,7 +154,7 @@ async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) 
             store_error(service.revoke(access.expose(), Context::new()).await),
             store_error(service.revoke(phone.refresh().expose(), Context::new()).await),
             store_error(service.login("alice", PASSWORD, "x").await),
-            store_error(service.find(Key::Login("alice")).await),
+            store_error(service.find(UserKey::Login("alice")).await),
         ] {
             assert_eq!(kind, StoreErrorKind::Damaged, "{column:?} {junk}");
         }
@@ -265,7 +266,7 @@ struct AlwaysOvertaken<S>(S);
 impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOvertaken<S> {
     type Fields = Profile;
 
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<Profile>>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<Profile>>, StoreError> {
         self.0.read(key).await
     }
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use relatch::store::{Key, Row, StoreError, Update, UserStore};
+use relatch::store::{Row, StoreError, Update, UserKey, UserStore};
 use tokio::sync::Semaphore;
 
 use super::Profile;
@@ -121,7 +121,7 @@ fn down() -> StoreError {
 impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {
     type Fields = Profile;
 
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row<Profile>>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<Profile>>, StoreError> {
         self.shared.reads.fetch_add(1, Ordering::SeqCst);
         match self.mode() {
             Mode::Fail => Err(down()),

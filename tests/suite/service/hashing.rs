@@ -10,7 +10,9 @@ use std::{
 };
 
 use relatch::{
-    Entropy, EntropyError, SystemEntropy, password::PasswordHasher, service::ServiceError,
+    authority::{Entropy, EntropyError, SystemEntropy},
+    password::PasswordHasher,
+    service::ServiceError,
 };
 use tokio::{task::yield_now, time::advance};
 

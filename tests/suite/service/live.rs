@@ -3,9 +3,9 @@
 use std::time::Duration as StdDuration;
 
 use relatch::{
-    Reason,
-    live::{BoundError, Ended, LiveGuard},
-    store::Key,
+    ConfigError, Reason,
+    live::{Ended, Watch},
+    store::UserKey,
 };
 use time::Duration;
 use tokio::time::timeout;
@@ -21,7 +21,7 @@ over_each_store! {
 /// Far below the bound.
 const AT_ONCE: StdDuration = StdDuration::from_secs(20);
 
-async fn ended(guard: LiveGuard) -> Reason {
+async fn ended(guard: Watch) -> Reason {
     match timeout(AT_ONCE, guard).await.expect("the guard waited for its bound") {
         Ended::Revoked(rejection) => rejection.reason(),
         other => panic!("{other:?}"),
@@ -101,14 +101,14 @@ async fn a_guard_that_nobody_tells_ends_within_its_bound() {
     elsewhere.log_out_everywhere(ALICE).await.unwrap();
     let ended = timeout(StdDuration::from_secs(16), guard).await.unwrap();
     assert!(matches!(ended, Ended::Revoked(_)), "{ended:?}");
-    assert!(world.service.find(Key::Id(ALICE)).await.unwrap().is_some());
+    assert!(world.service.find(UserKey::Id(ALICE)).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_bound_out_of_range_is_told() {
     let world = World::new(Memory::new()).await;
     for bound in [Duration::ZERO, Duration::milliseconds(999), Duration::hours(2)] {
-        let error: BoundError = world.service.live(bound).unwrap_err();
+        let error: ConfigError = world.service.live(bound).unwrap_err();
         assert!(!error.to_string().is_empty());
     }
 }

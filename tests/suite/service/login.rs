@@ -1,9 +1,10 @@
 //! Logging in.
 
 use relatch::{
-    Context, IssueError, Reason, SessionPolicy, WhenFull,
+    Context, IssueError, Reason, SessionPolicy,
     password::PasswordHasher,
     service::{Client, LoginRefusal, ServiceError},
+    sessions::WhenFull,
     store::NewUser,
 };
 

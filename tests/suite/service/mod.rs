@@ -49,11 +49,11 @@ mod users;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Reason, RefreshToken, SessionEvent, SessionTokens, Token,
-    User,
+    Access, Authority, AuthorityBuilder, Reason, RefreshToken, SessionTokens, Token, User,
     password::PasswordHasher,
     service::{Service, ServiceBuilder, ServiceError},
-    store::{Columns, Key, NewUser, StoreErrorKind, UserStore},
+    sessions::SessionEvent,
+    store::{Columns, NewUser, StoreErrorKind, UserKey, UserStore},
 };
 use time::Duration;
 
@@ -118,11 +118,11 @@ impl<B: Backend> World<B> {
     }
 
     async fn columns(&self, id: &str) -> Columns {
-        self.db.store().read(Key::Id(id)).await.unwrap().unwrap().columns
+        self.db.store().read(UserKey::Id(id)).await.unwrap().unwrap().columns
     }
 
     async fn labels(&self) -> Vec<String> {
-        let user = self.service.find(Key::Id(ALICE)).await.unwrap().unwrap();
+        let user = self.service.find(UserKey::Id(ALICE)).await.unwrap().unwrap();
         let sessions = self.service.authority().sessions(&user).unwrap();
         let mut labels: Vec<_> = sessions.iter().map(|one| one.label().to_owned()).collect();
         labels.sort();
@@ -152,7 +152,7 @@ fn authority(clock: &TestClock) -> Authority {
 
 /// Entropy of the system's, for two processes must not issue the same.
 fn settings_of(clock: &TestClock) -> AuthorityBuilder {
-    builder(clock).entropy(relatch::SystemEntropy).lifetime(Duration::hours(12))
+    builder(clock).entropy(relatch::authority::SystemEntropy).lifetime(Duration::hours(12))
 }
 
 fn settings(authority: Authority, store: impl UserStore<Fields = Profile>) -> Settings {

@@ -4,7 +4,7 @@ use relatch::{
     Context, NoClaims, Purpose, Reason, Token, User,
     one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset},
     service::{Service, ServiceError},
-    store::Key,
+    store::UserKey,
 };
 
 use super::{ALICE, BOB, Backend, Column, PASSWORD, Profile, World, faulty::Faulty};
@@ -25,19 +25,19 @@ over_each_store! {
 
 async fn link<P: Purpose<Claims = NoClaims>>(
     service: &Service<Profile, Role>,
-    key: Key<'_>,
+    key: UserKey<'_>,
 ) -> Token<P> {
     let issued = service.issue::<P>(key, &NoClaims {}, Context::new()).await.unwrap();
     issued.expect("an active user").1
 }
 
-const BY_ID: Key<'static> = Key::Id(ALICE);
+const BY_ID: UserKey<'static> = UserKey::Id(ALICE);
 
 async fn a_magic_link_logs_in_once<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let before = world.start("before").await;
-    let first = link::<MagicLink>(service, Key::Login("alice")).await;
+    let first = link::<MagicLink>(service, UserKey::Login("alice")).await;
     let second = link::<MagicLink>(service, BY_ID).await;
     let invitation = link::<Invitation>(service, BY_ID).await;
     let tokens = service.one_time(copy(&first)).login("tablet").await.unwrap();
@@ -186,8 +186,8 @@ async fn nobody_gets_a_link_who_is_not_there<B: Backend>(db: B) {
         issued.unwrap().is_some()
     };
     assert!(issue(BY_ID).await);
-    assert!(!issue(Key::Login("nobody")).await);
-    assert!(!issue(Key::Id("alice")).await);
+    assert!(!issue(UserKey::Login("nobody")).await);
+    assert!(!issue(UserKey::Id("alice")).await);
     let before = link::<MagicLink>(service, BY_ID).await;
     service.disable(ALICE).await.unwrap();
     assert!(!issue(BY_ID).await);
@@ -203,7 +203,7 @@ async fn a_bump_voids_all_links<B: Backend>(db: B) {
     let service = &world.service;
     let (magic, reset) =
         (link::<MagicLink>(service, BY_ID).await, link::<PasswordReset>(service, BY_ID).await);
-    let of_bob = link::<MagicLink>(service, Key::Id(BOB)).await;
+    let of_bob = link::<MagicLink>(service, UserKey::Id(BOB)).await;
     service.log_out_everywhere(ALICE).await.unwrap();
     let error = service.one_time(magic).login("x").await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::RevokedByVersion));
@@ -215,7 +215,7 @@ async fn a_bump_voids_all_links<B: Backend>(db: B) {
 async fn an_invited_user_sets_a_first_password<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
-    let invitation = link::<Invitation>(service, Key::Id(BOB)).await;
+    let invitation = link::<Invitation>(service, UserKey::Id(BOB)).await;
     let first = service.one_time(invitation).set_password("battery staple").login("phone");
     let first = first.await.unwrap();
     world.assert_alive(&first).await;

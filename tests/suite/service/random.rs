@@ -2,10 +2,11 @@
 //! out and whether each is alive.
 
 use relatch::{
-    Context, NoClaims, Reason, SessionId, SessionPolicy, Token,
+    Context, NoClaims, Reason, SessionPolicy, Token,
     one_time::MagicLink,
     service::{Service, ServiceError},
-    store::Key,
+    sessions::SessionId,
+    store::UserKey,
 };
 
 use super::{
@@ -174,7 +175,7 @@ impl<B: Backend> Run<'_, B> {
                 "a bump by SQL"
             }
             21 | 22 => {
-                let key = Key::Login("alice");
+                let key = UserKey::Login("alice");
                 let issued = service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
                 self.links.open.push(issued.unwrap().unwrap().1);
                 "issue"

@@ -1,6 +1,8 @@
 //! Requests: authentication and refresh.
 
-use relatch::{EventKind, Reason, Token, User, one_time::MagicLink, service::ServiceError};
+use relatch::{
+    Reason, Token, User, one_time::MagicLink, service::ServiceError, sessions::EventKind,
+};
 
 use super::{ALICE, BOB, Backend, Column, World, again, refused};
 use crate::common::copy;

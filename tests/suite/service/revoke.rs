@@ -3,10 +3,11 @@
 use std::time::Duration as StdDuration;
 
 use relatch::{
-    Access, Adoption, Context, NoClaims, Reason, Token,
+    Access, Context, NoClaims, Reason, Token,
+    authority::Adoption,
     one_time::MagicLink,
     service::{Client, ServiceError},
-    store::Key,
+    store::UserKey,
 };
 use tokio::time::{sleep, timeout};
 
@@ -80,7 +81,7 @@ async fn what_is_not_accepted_is_rejected_and_ends_nothing<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let service = world.over(store.clone(), |settings| settings);
     let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
-    let link = service.issue::<MagicLink>(Key::Id(ALICE), &NoClaims {}, Context::new()).await;
+    let link = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}, Context::new()).await;
     let link = link.unwrap().unwrap().1;
     let signed_as = |of: &str, signature: &str| {
         let (unsigned, _) = of.rsplit_once('.').unwrap();
@@ -147,7 +148,7 @@ async fn a_token_is_revoked_in_its_context<B: Backend>(db: B) {
 async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
-    let alice = service.find(Key::Id(ALICE)).await.unwrap().unwrap();
+    let alice = service.find(UserKey::Id(ALICE)).await.unwrap().unwrap();
     let plain = service.authority().issue::<Access<_>>(&alice, &role("bot")).sign().unwrap();
     assert!(matches!(revoke(&world, &plain).await, Err(ServiceError::NoSession)));
     assert_eq!(refused(service, &plain).await, None);

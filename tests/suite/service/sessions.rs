@@ -1,8 +1,9 @@
 //! A user's own sessions: listed and ended.
 
 use relatch::{
-    NoClaims, Reason, SessionInfo,
+    NoClaims, Reason,
     service::{LoginRefusal, ServiceError},
+    sessions::SessionInfo,
 };
 
 use super::{ALICE, BOB, Backend, PASSWORD, World, again, faulty::Faulty, refused};
@@ -168,7 +169,7 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let authority = service.authority();
-    let alice = service.find(relatch::store::Key::Id(ALICE)).await.unwrap().unwrap();
+    let alice = service.find(relatch::store::UserKey::Id(ALICE)).await.unwrap().unwrap();
     let plain = authority.issue::<relatch::Access<_>>(&alice, &role("bot")).sign().unwrap();
     assert_eq!(refused(service, &plain).await, None);
     let session = service.authenticate(&plain).await.unwrap();

@@ -1,10 +1,11 @@
 //! Step-up: the user authenticates once more, and this device's session begins anew.
 
 use relatch::{
-    Reason, SessionInfo,
+    Reason,
     password::PasswordHasher,
     service::{LoginRefusal, Service, ServiceError},
-    store::Key,
+    sessions::SessionInfo,
+    store::UserKey,
 };
 
 use super::{ALICE, BOB, Backend, PASSWORD, Profile, Tokens, World, again, faulty::Faulty};
@@ -104,7 +105,7 @@ async fn a_session_that_is_over_is_not_restarted<B: Backend>(db: B) {
     assert_eq!(over.reason(), Some(Reason::SessionEnded));
     assert!(world.columns(ALICE).await == before);
 
-    let alice = service.find(Key::Id(ALICE)).await.unwrap().unwrap();
+    let alice = service.find(UserKey::Id(ALICE)).await.unwrap().unwrap();
     let authority = service.authority();
     let plain = authority.issue::<relatch::Access<_>>(&alice, &role("bot")).sign().unwrap();
     let none = service.reauthenticate(&plain, PASSWORD).await;

@@ -3,7 +3,7 @@
 use relatch::{
     MasterKey, Reason, User,
     service::{LoginRefusal, ServiceError},
-    store::{Key, NewUser},
+    store::{NewUser, UserKey},
 };
 use time::OffsetDateTime;
 
@@ -165,12 +165,12 @@ async fn keys_are_rotated_while_it_serves<B: Backend>(db: B) {
 async fn a_user_is_found_by_id_and_by_login<B: Backend>(db: B) {
     let world = World::new(db).await;
     world.db.write(ALICE, Column::Email, Some("alice@example.com")).await;
-    for key in [Key::Id(ALICE), Key::Login("alice")] {
+    for key in [UserKey::Id(ALICE), UserKey::Login("alice")] {
         let user = world.service.find(key).await.unwrap().unwrap();
         assert_eq!(user.id(), ALICE);
         assert_eq!(user.fields().email.as_deref(), Some("alice@example.com"));
     }
-    for key in [Key::Id("alice"), Key::Login(ALICE), Key::Id(""), Key::Login("")] {
+    for key in [UserKey::Id("alice"), UserKey::Login(ALICE), UserKey::Id(""), UserKey::Login("")] {
         assert!(world.service.find(key).await.unwrap().is_none(), "{key:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Live tables, with rows in them, that are given relatch's columns.
 
 use relatch::store::{
-    GroupsTable, Key, NewUser, PostgresStore, SqliteStore, StoreErrorKind, UserStore, UsersTable,
+    GroupsTable, NewUser, PostgresStore, SqliteStore, StoreErrorKind, UserKey, UserStore,
+    UsersTable,
 };
 use sqlx::AssertSqlSafe;
 
@@ -30,7 +31,7 @@ fn described(name: &str) -> UsersTable {
 macro_rules! is_migrated {
     ($store:expr, $pool:expr, $name:expr) => {{
         let (store, name) = ($store, $name);
-        let ada = store.read(Key::Login("ada")).await.unwrap().unwrap();
+        let ada = store.read(UserKey::Login("ada")).await.unwrap().unwrap();
         assert!(ada.is_active && ada.columns.version.is_none());
         assert_eq!(ada.columns.password_hash.as_deref(), Some(HASH));
         let sql = format!(
@@ -38,7 +39,8 @@ macro_rules! is_migrated {
              UPDATE {name} SET tenant = 'y' WHERE id = 2;"
         );
         sqlx::raw_sql(AssertSqlSafe(sql)).execute($pool).await.unwrap();
-        let version = async |id| store.read(Key::Id(id)).await.unwrap().unwrap().columns.version;
+        let version =
+            async |id| store.read(UserKey::Id(id)).await.unwrap().unwrap().columns.version;
         let now = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
         let eve = version("3").await.unwrap();
         assert!((eve - now).abs() < 60_000, "{eve}");

@@ -3,7 +3,7 @@
 use std::{error::Error, net::TcpListener, time::Duration};
 
 use relatch::store::{
-    Key, NewUser, PostgresStore, SqliteStore, StoreError, StoreErrorKind, UserStore, UsersTable,
+    NewUser, PostgresStore, SqliteStore, StoreError, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
 use sqlx::{AssertSqlSafe, SqlitePool, postgres::PgPoolOptions, sqlite::SqliteConnectOptions};
 use tokio::time::{Instant, sleep};
@@ -55,7 +55,7 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
         let name = unique("accounts");
         run_sqlite(&pool, without(&name, column)).await;
         let store = SqliteStore::new(pool.clone(), whole(&name)).unwrap();
-        is_misconfigured(store.read(Key::Login("1")).await, column);
+        is_misconfigured(store.read(UserKey::Login("1")).await, column);
         is_misconfigured(store.check().await, column);
         match column {
             "id" => is_misconfigured(store.delete("1").await, column),
@@ -67,23 +67,23 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
         }
     }
     let store = SqliteStore::new(pool, whole("nowhere")).unwrap();
-    is_misconfigured(store.read(Key::Id("1")).await, "nowhere");
+    is_misconfigured(store.read(UserKey::Id("1")).await, "nowhere");
 
     let Some(pool) = postgres().await else { return };
     for column in COLUMNS {
         let name = unique("accounts");
         run_postgres(&pool, without(&name, column)).await;
         let store = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
-        is_misconfigured(store.read(Key::Login("1")).await, column);
+        is_misconfigured(store.read(UserKey::Login("1")).await, column);
     }
     let store = PostgresStore::new(pool.clone(), whole("nowhere")).unwrap();
-    is_misconfigured(store.read(Key::Id("1")).await, "nowhere");
+    is_misconfigured(store.read(UserKey::Id("1")).await, "nowhere");
     let role = unique("role");
     let name = unique("accounts");
     run_postgres(&pool, format!("CREATE ROLE {role} LOGIN; {}", without(&name, ""))).await;
     let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
     let store = PostgresStore::connect(&url, whole(&name)).await.unwrap();
-    is_misconfigured(store.read(Key::Id("1")).await, "permission denied");
+    is_misconfigured(store.read(UserKey::Id("1")).await, "permission denied");
     run_postgres(&pool, format!("DROP ROLE {role}")).await;
 }
 
@@ -96,17 +96,17 @@ async fn a_damaged_row_is_told_with_its_column() {
     let insert = "INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 'SECRET')";
     run_sqlite(&pool, insert).await;
     let store = SqliteStore::new(pool.clone(), whole("accounts")).unwrap();
-    let error = store.read(Key::Id("1")).await.unwrap_err();
+    let error = store.read(UserKey::Id("1")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Damaged);
     assert!(error.to_string().contains("`version`"), "{error}");
     let printed = format!("{error:?}");
     assert!(!printed.contains("SECRET"), "{printed}");
     run_sqlite(&pool, "UPDATE accounts SET token_version = NULL, sessions = x'00ff'").await;
-    let error = store.read(Key::Id("1")).await.unwrap_err();
+    let error = store.read(UserKey::Id("1")).await.unwrap_err();
     assert!(error.to_string().contains("`sessions`"), "{error}");
     // Two users of one login: neither is logged in.
     run_sqlite(&pool, "INSERT INTO accounts (id, login) VALUES ('2', 'bob'), ('3', 'bob')").await;
-    is_misconfigured(store.read(Key::Login("bob")).await, "unique");
+    is_misconfigured(store.read(UserKey::Login("bob")).await, "unique");
 }
 
 /// PostgreSQL tells the row that a constraint refuses, and with it the hash.
@@ -144,7 +144,7 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
     let error =
         store.clone().timeout(time::Duration::milliseconds(50)).delete("1").await.unwrap_err();
     assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(2), "{error:?}");
-    assert!(store.read(Key::Id("1")).await.unwrap().is_some(), "readers go on");
+    assert!(store.read(UserKey::Id("1")).await.unwrap().is_some(), "readers go on");
     writer.rollback().await.unwrap();
 
     let read_only = SqlitePool::connect_with(options.read_only(true)).await.unwrap();
@@ -157,7 +157,7 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
     assert!(error.is_unreachable(), "{error:?}");
     pool.close().await;
     let closed = SqliteStore::new(pool, UsersTable::ready()).unwrap();
-    assert!(closed.read(Key::Id("1")).await.unwrap_err().is_unreachable());
+    assert!(closed.read(UserKey::Id("1")).await.unwrap_err().is_unreachable());
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
     let store =
         PostgresStore::new(pool, table()).unwrap().timeout(time::Duration::milliseconds(100));
     let began = Instant::now();
-    assert!(store.read(Key::Id("1")).await.unwrap_err().is_unreachable());
+    assert!(store.read(UserKey::Id("1")).await.unwrap_err().is_unreachable());
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
@@ -228,13 +228,13 @@ async fn a_connection_that_does_not_answer_is_not_kept() {
     let one = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
     let one = one.connect(&proxy.url()).await.unwrap();
     let store = PostgresStore::new(one, whole(&name)).unwrap();
-    assert!(store.read(Key::Id("1")).await.unwrap().is_some());
+    assert!(store.read(UserKey::Id("1")).await.unwrap().is_some());
 
     // The pool asks a connection that it takes back whether it lives.
     sleep(Duration::from_millis(200)).await;
     proxy.set_silent(true);
     let hasty = store.clone().timeout(time::Duration::milliseconds(100));
-    assert!(hasty.read(Key::Id("1")).await.unwrap_err().is_unreachable());
+    assert!(hasty.read(UserKey::Id("1")).await.unwrap_err().is_unreachable());
     proxy.set_silent(false);
-    assert!(store.read(Key::Id("1")).await.unwrap().is_some());
+    assert!(store.read(UserKey::Id("1")).await.unwrap().is_some());
 }

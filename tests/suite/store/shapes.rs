@@ -2,9 +2,12 @@
 
 use std::error::Error;
 
-use relatch::store::{
-    Conformance, GroupsTable, IdType, Key, NewUser, PostgresStore, SqliteStore, StoreErrorKind,
-    UserEpoch, UserStore, UsersTable, UsersTableError,
+use relatch::{
+    ConfigError,
+    store::{
+        Conformance, GroupsTable, IdType, NewUser, PostgresStore, SqliteStore, StoreErrorKind,
+        UserEpoch, UserKey, UserStore, UsersTable,
+    },
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -22,22 +25,24 @@ macro_rules! inserts_and_reads {
         assert!(!store.insert(NewUser::with_password_hash("bob-1", "ada", HASH)).await.unwrap());
         let random = NewUser::without_password("bob-1", "bob").unwrap();
         assert!(store.insert(random).await.unwrap());
-        let bob = store.read(Key::Login("bob")).await.unwrap().unwrap();
+        let bob = store.read(UserKey::Login("bob")).await.unwrap().unwrap();
         assert!(bob.columns.secret.is_some() && bob.columns.password_hash.is_none());
         assert!(bob.is_active && bob.columns.version > Some(1_700_000_000_000));
-        for key in [Key::Id(""), Key::Id("ada\0"), Key::Login("ada\0"), Key::Login("ADA")] {
+        for key in
+            [UserKey::Id(""), UserKey::Id("ada\0"), UserKey::Login("ada\0"), UserKey::Login("ADA")]
+        {
             assert!(store.read(key).await.unwrap().is_none(), "{key:?}");
         }
         Conformance::new("Ada-1").login("ada").check(&store).await.unwrap();
-        let again = store.read(Key::Id("bob-1")).await.unwrap().unwrap();
+        let again = store.read(UserKey::Id("bob-1")).await.unwrap().unwrap();
         assert_eq!(again.columns, bob.columns, "nobody else is touched");
 
         assert!(store.disable("bob-1", 0).await.unwrap());
-        let disabled = store.read(Key::Id("bob-1")).await.unwrap().unwrap();
+        let disabled = store.read(UserKey::Id("bob-1")).await.unwrap().unwrap();
         assert!(!disabled.is_active && disabled.columns.version > bob.columns.version);
         assert!(store.delete("bob-1").await.unwrap());
         assert!(!store.delete("bob-1").await.unwrap());
-        assert!(store.read(Key::Login("bob")).await.unwrap().is_none());
+        assert!(store.read(UserKey::Login("bob")).await.unwrap().is_none());
         // At the end of the range there is no next one.
         assert!(store.bump_version("Ada-1", i64::MAX).await.unwrap());
         assert!(!store.bump_version("Ada-1", 0).await.unwrap());
@@ -107,7 +112,10 @@ async fn an_own_table_in_sqlite() {
         let whole = table.secret("k").active("enabled");
         let store = SqliteStore::open(directory.file(), whole).await.unwrap();
         store.migrate().await.unwrap();
-        assert!(!store.read(Key::Id(id)).await.unwrap().unwrap().is_active, "NULL is not active");
+        assert!(
+            !store.read(UserKey::Id(id)).await.unwrap().unwrap().is_active,
+            "NULL is not active"
+        );
         Conformance::new(id).login("ada").check(&store).await.unwrap();
     }
 }
@@ -135,7 +143,10 @@ async fn an_own_table_in_postgres() {
         let store = PostgresStore::new(pool.clone(), whole).unwrap();
         store.migrate().await.unwrap();
         store.migrate_triggers().await.unwrap();
-        assert!(!store.read(Key::Id(id)).await.unwrap().unwrap().is_active, "NULL is not active");
+        assert!(
+            !store.read(UserKey::Id(id)).await.unwrap().unwrap().is_active,
+            "NULL is not active"
+        );
         Conformance::new(id).login("ada").check(&store).await.unwrap();
 
         let explain = format!(
@@ -193,10 +204,10 @@ macro_rules! fields {
     ($store:expr) => {{
         let store = $store;
         store.migrate().await.unwrap();
-        let row = store.read(Key::Id("1")).await.unwrap().unwrap();
+        let row = store.read(UserKey::Id("1")).await.unwrap().unwrap();
         let email = "Zoë \"x\" 'y'".to_owned();
         assert_eq!(row.fields, Profile { email, note: None, points: 9_007_199_254_740_993 });
-        let error = store.read(Key::Id("2")).await.unwrap_err();
+        let error = store.read(UserKey::Id("2")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Damaged);
         assert!(error.to_string().contains("`fields`"), "{error}");
         let printed = format!("{error:?} {}", error.source().unwrap());
@@ -244,7 +255,7 @@ macro_rules! epochs {
         let epoch = |kind: &str, group: Option<&str>, counter: i64| {
             UserEpoch::new(kind, group.map(str::to_owned), counter)
         };
-        let read = async |id: &str| store.read(Key::Id(id)).await.unwrap().unwrap().epochs;
+        let read = async |id: &str| store.read(UserKey::Id(id)).await.unwrap().unwrap().epochs;
         let staff = epoch("realm", Some("Staff"), 0);
         assert_eq!(read("a").await, [staff.clone(), epoch("tenant", Some("7"), 41)]);
         assert_eq!(
@@ -273,7 +284,7 @@ macro_rules! epochs {
         // With its counter gone, what it revoked would live again.
         let gone = "DELETE FROM REALMS WHERE name = 'leaving'".replace("REALMS", $realms);
         sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(store.pool()).await.unwrap();
-        let error = store.read(Key::Id("b")).await.unwrap_err();
+        let error = store.read(UserKey::Id("b")).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Damaged);
     }};
 }
@@ -300,7 +311,7 @@ async fn a_name_that_is_not_one_never_reaches_a_database() {
         let error = SqliteStore::open(directory.file(), table.clone()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
         assert!(error.source().unwrap().to_string().contains("DROP TABLE users"));
-        let error: UsersTableError =
+        let error: ConfigError =
             SqliteStore::new(directory.pool().await, table).map(drop).unwrap_err();
         assert!(error.to_string().contains("letters"), "{error}");
     }

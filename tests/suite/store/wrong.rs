@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use relatch::store::{
-    Columns, Conformance, Key, Nonconformance, Row, StoreError, Update, UserStore,
+    Columns, Conformance, Nonconformance, Row, StoreError, Update, UserKey, UserStore,
 };
 use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
 
@@ -70,12 +70,12 @@ impl Wrong {
 impl UserStore for Wrong {
     type Fields = ();
 
-    async fn read(&self, key: Key<'_>) -> Result<Option<Row>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
         let (condition, value) = match key {
-            Key::Id(id) if self.1 == Fault::AnyFormOfTheId => ("trim(id) = trim(?)", id),
-            Key::Id(id) => ("id = ?", id),
-            Key::Login(_) if self.1 == Fault::LoginOfAnybody => ("? <> ''", "x"),
-            Key::Login(login) => ("login = ?", login),
+            UserKey::Id(id) if self.1 == Fault::AnyFormOfTheId => ("trim(id) = trim(?)", id),
+            UserKey::Id(id) => ("id = ?", id),
+            UserKey::Login(_) if self.1 == Fault::LoginOfAnybody => ("? <> ''", "x"),
+            UserKey::Login(login) => ("login = ?", login),
         };
         let sql = format!("SELECT * FROM u WHERE {condition}");
         let query = sqlx::query(AssertSqlSafe(sql)).bind(value.to_owned());
@@ -127,7 +127,7 @@ impl UserStore for Wrong {
         params.extend(new.into_iter().chain(old));
         match fault {
             Fault::TwoStatements => {
-                let row = self.read(Key::Id(update.id())).await?;
+                let row = self.read(UserKey::Id(update.id())).await?;
                 if row.is_none_or(|row| row.columns != *update.before()) {
                     return Ok(false);
                 }
@@ -136,7 +136,7 @@ impl UserStore for Wrong {
                 self.run(sql, params).await
             }
             Fault::WritesFirst => {
-                let row = self.read(Key::Id(update.id())).await?;
+                let row = self.read(UserKey::Id(update.id())).await?;
                 self.run(sql, params).await?;
                 Ok(row.is_some_and(|row| row.columns == *update.before()))
             }
@@ -177,7 +177,7 @@ impl UserStore for Wrong {
         version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let present = self.read(Key::Id(id)).await?.and_then(|row| row.columns.version);
+        let present = self.read(UserKey::Id(id)).await?.and_then(|row| row.columns.version);
         if present != version && self.1 != Fault::EnablesLate {
             return Ok(false);
         }

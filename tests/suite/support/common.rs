@@ -10,10 +10,12 @@ use std::{
 };
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Binding, Carried, Change, Counter, Credential, Decision,
-    Entropy, EntropyError, Epoch, KeyCache, MasterKey, NoClaims, Peeked, Purpose, Reason,
-    RefreshError, RefreshToken, Refreshed, Session, SessionTable, Stage, Token, Use, User,
-    VerifyError,
+    Access, Authority, AuthorityBuilder, Binding, MasterKey, NoClaims, Purpose, Reason,
+    RefreshToken, Token, User, Verified, VerifyError,
+    authority::{Change, Decision, Entropy, EntropyError, Peeked, RefreshError, Refreshed, Stage},
+    sessions::SessionTable,
+    token::Usage,
+    user::{Carried, Counter, Credential, Epoch, KeyCache},
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -138,7 +140,7 @@ impl TestClock {
     }
 }
 
-impl relatch::Clock for TestClock {
+impl relatch::authority::Clock for TestClock {
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(self.0.load(Ordering::SeqCst)).unwrap()
     }
@@ -194,7 +196,7 @@ pub(crate) struct EmailChange;
 impl Purpose for EmailChange {
     type Claims = NoClaims;
     const TYP: &'static str = "email+jwt";
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 /// A purpose that has the same claims as access tokens, and nothing else in common.
@@ -206,15 +208,15 @@ impl Purpose for Download {
     const TYP: &'static str = "download+jwt";
 }
 
-pub(crate) type Verified<P> =
-    Result<Session<Account, <P as Purpose>::Claims>, VerifyError<Infallible>>;
+pub(crate) type Verification<P> =
+    Result<Verified<Account, <P as Purpose>::Claims>, VerifyError<Infallible>>;
 
 /// Verifies against this record, whatever its id.
 pub(crate) fn verify<P: Purpose>(
     authority: &Authority,
     token: &Token<P>,
     user: &Account,
-) -> Verified<P> {
+) -> Verification<P> {
     authority.verify(token, |_| Ok(Some(user.clone())))
 }
 

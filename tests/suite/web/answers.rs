@@ -1,6 +1,6 @@
 //! What clients are told: one thing of all rejections, and never why.
 
-use relatch::{User, axum::Refusal, store::Key};
+use relatch::{User, axum::Refusal, store::UserKey};
 use serde_json::json;
 
 use super::{
@@ -14,7 +14,7 @@ use crate::{
 /// A token that is rejected, for each reason for which one can be.
 async fn rejected(world: &World) -> Vec<(&'static str, String)> {
     let service = world.web.service();
-    let user = service.find(Key::Id(ALICE)).await.unwrap().unwrap();
+    let user = service.find(UserKey::Id(ALICE)).await.unwrap().unwrap();
     let good = world.start(ALICE).await;
     let text = good.access().expose();
     let mut all = vec![
@@ -257,7 +257,7 @@ async fn each_refusal_is_what_the_table_says() {
     let parts = |ask: Ask| ask.0.into_parts().0;
     let nobody = world.web.start_session(&parts(post_("/")), "nobody").await.unwrap_err();
     assert_eq!(nobody.status(), 404);
-    let user = world.web.service().find(Key::Id(BOB)).await.unwrap().unwrap();
+    let user = world.web.service().find(UserKey::Id(BOB)).await.unwrap().unwrap();
     assert_eq!(user.id(), BOB);
     let no_session = world.web.service().authority().issue_for_user(&user).unwrap();
     for path in ["/auth/logout"] {
@@ -267,7 +267,9 @@ async fn each_refusal_is_what_the_table_says() {
 
 #[tokio::test]
 async fn a_full_table_of_sessions_and_a_new_password_that_is_none() {
-    let policy = relatch::SessionPolicy::new().max_sessions(1).when_full(relatch::WhenFull::Refuse);
+    let policy = relatch::SessionPolicy::new()
+        .max_sessions(1)
+        .when_full(relatch::sessions::WhenFull::Refuse);
     let store = super::users();
     let authority = builder(&TestClock::new()).sessions(policy).build().unwrap();
     let service = relatch::service::Service::new(authority, store);

@@ -3,7 +3,7 @@
 use axum::{Router, routing::get};
 use http_body_util::BodyExt;
 use relatch::{
-    axum::{Authenticated, Cookies, Fresh, LiveSession, Recent, Web},
+    axum::{Authenticated, Cookies, Fresh, LiveAuthenticated, Recent, Web},
     service::CachePolicy,
 };
 use tower_service::Service as _;
@@ -131,7 +131,7 @@ async fn a_refresh_makes_nothing_recent_and_the_password_does() {
 #[tokio::test]
 async fn a_token_of_no_session_is_never_recent() {
     let world = World::bearer();
-    let user = world.web.service().find(relatch::store::Key::Id(BOB)).await.unwrap().unwrap();
+    let user = world.web.service().find(relatch::store::UserKey::Id(BOB)).await.unwrap().unwrap();
     let token = world.web.service().authority().issue_for_user(&user).unwrap();
     world.send(get_("/me").bearer(token.expose())).await.is(200);
     let refused = world.send(get_("/recent").bearer(token.expose())).await;
@@ -191,7 +191,7 @@ async fn what_was_forgotten_is_an_error_of_the_server_and_its_log_says_what() {
         .route("/option", get(async |_: Option<Authenticated>| ()))
         .route("/fresh", get(async |_: Fresh| ()))
         .route("/recent", get(async |_: Recent<5>| ()))
-        .route("/live", get(async |_: LiveSession| ()))
+        .route("/live", get(async |_: LiveAuthenticated| ()))
         .route("/web", get(async |_: Web| ()))
         .route("/endpoint", get(relatch::axum::endpoints::sessions));
     let extractors = ["/authenticated", "/option", "/fresh", "/recent", "/live", "/web"];
@@ -207,7 +207,7 @@ async fn what_was_forgotten_is_an_error_of_the_server_and_its_log_says_what() {
         .route("/option", get(async |_: Option<Authenticated<(), Role>>| ()))
         .route("/fresh", get(async |_: Fresh<(), Role>| ()))
         .route("/recent", get(async |_: Recent<5, (), Role>| ()))
-        .route("/live", get(async |_: LiveSession<(), Role>| ()))
+        .route("/live", get(async |_: LiveAuthenticated<(), Role>| ()))
         .route("/web", get(async |_: Web<(), Role>| ()))
         .route("/endpoint", get(relatch::axum::endpoints::sessions))
         .layer(world.web.layer());

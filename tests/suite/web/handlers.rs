@@ -258,7 +258,7 @@ async fn with_cookies_a_logout_works_by_either_and_twice() {
     refresh_is_dead(&expired).await;
 
     // And with nothing at all, or with rubbish, or with what is of no session.
-    let user = world.web.service().find(relatch::store::Key::Id(ALICE)).await.unwrap().unwrap();
+    let user = world.web.service().find(relatch::store::UserKey::Id(ALICE)).await.unwrap().unwrap();
     let no_session = world.web.service().authority().issue_for_user(&user).unwrap();
     for asked in [
         post_("/auth/logout").refresh_cookie(no_session.expose()),

@@ -3,9 +3,9 @@
 use axum::{Router, routing::post};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use relatch::{
-    axum::{Cookies, Web, WebConfigError, endpoints},
+    axum::{Cookies, Web, endpoints},
     service::Service,
-    store::{Key, NewUser},
+    store::{NewUser, UserKey},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -55,7 +55,7 @@ async fn whatever_is_revoked_is_dead_after_a_200() {
 #[tokio::test]
 async fn a_token_of_no_session_cannot_be_revoked() {
     let world = World::bearer();
-    let user = world.web.service().find(Key::Id(ALICE)).await.unwrap().unwrap();
+    let user = world.web.service().find(UserKey::Id(ALICE)).await.unwrap().unwrap();
     let token = world.web.service().authority().issue_for_user(&user).unwrap();
     world.send(revoking(token.expose())).await.fails(400, "unsupported_token_type");
     world.send(get_("/me").bearer(token.expose())).await.is(200);
@@ -127,7 +127,7 @@ async fn a_good_access_token_is_active_with_its_claims() {
             "aud": AUDIENCE,
             "iat": START,
             "exp": START + ACCESS_SECONDS,
-            "jti": session.registered().token_id(),
+            "jti": session.registered().jti(),
             "sid": session.id().unwrap().to_string(),
         })
     );
@@ -209,13 +209,13 @@ fn a_callers_secret_is_long_and_its_id_is_there() {
     let build = |id: &str, secret: &str| {
         let world = World::bearer();
         let web = Web::builder(world.web.service().clone()).introspection_caller(id, secret);
-        web.build().err()
+        web.build().err().map(|error| error.setting())
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
     assert_eq!(build(ID, SECRET), None);
-    assert_eq!(build(ID, &SECRET[1..]), Some(WebConfigError::CallerSecret));
-    assert_eq!(build("", SECRET), Some(WebConfigError::CallerSecret));
+    assert_eq!(build(ID, &SECRET[1..]), Some("introspection_caller"));
+    assert_eq!(build("", SECRET), Some("introspection_caller"));
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ async fn what_is_served_is_not_logged() {
     let access = granted.cookie("__Host-access");
     let me = world.send(get_("/me").access_cookie(&access)).await.is(200);
     assert_eq!(me.body, ALICE);
-    let session = world.web.service().find(relatch::store::Key::Id(ALICE)).await.unwrap();
+    let session = world.web.service().find(relatch::store::UserKey::Id(ALICE)).await.unwrap();
     assert_eq!(session.unwrap().id(), ALICE);
     assert_eq!(log.take(), "");
     assert_eq!(world.web.refused(), []);

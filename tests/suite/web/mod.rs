@@ -24,9 +24,10 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use relatch::{
-    SessionTokens, SystemEntropy, User,
+    SessionTokens, User,
+    authority::SystemEntropy,
     axum::{
-        Authenticated, ClientAddress, Cookies, Fresh, LiveSession, Recent, Web, WebBuilder,
+        Authenticated, ClientAddress, Cookies, Fresh, LiveAuthenticated, Recent, Web, WebBuilder,
         endpoints,
     },
     service::{Service, ServiceBuilder},
@@ -148,7 +149,7 @@ fn routes() -> Router {
 
 /// One event, and then nothing until the session is over.
 async fn events(
-    LiveSession { session, guard }: LiveSession,
+    LiveAuthenticated { session, guard }: LiveAuthenticated,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let hello = Event::default().data(session.user().id());
     let events = futures_util::stream::iter([Ok(hello)]).chain(futures_util::stream::pending());

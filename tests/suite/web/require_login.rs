@@ -13,7 +13,7 @@ use std::{
 use axum::{Router, routing::get};
 use http::{Request, Response};
 use relatch::{
-    Session, User,
+    User, Verified,
     axum::{Authenticated, Cookies, Web, endpoints},
     store::{MemoryStore, StoredUser},
 };
@@ -44,7 +44,7 @@ impl Service<Request<Frames>> for Plain {
     fn call(&mut self, request: Request<Frames>) -> Self::Future {
         self.0.fetch_add(1, Ordering::SeqCst);
         assert_eq!(*request.body(), Frames(vec![1, 2, 3]), "the body goes through");
-        let session = request.extensions().get::<Session<StoredUser>>().unwrap();
+        let session = request.extensions().get::<Verified<StoredUser>>().unwrap();
         ready(Ok(Response::new(Said(session.user().id().to_owned()))))
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, advance},
 };
 
-use super::{Cache, CachePolicy, CachePolicyError, Found};
+use super::{Cache, CachePolicy, Found};
 use crate::{
     store::{Columns, Record, Row, StoreError, StoredUser},
     user::User,
@@ -152,15 +152,15 @@ async fn ended(call: Call) -> Result<Found<u64>, StoreError> {
 
 #[test]
 fn a_policy_takes_a_bound_in_range_and_a_user() {
-    let new = CachePolicy::new;
-    assert!(new(Duration::SECOND, 1).is_ok());
-    assert!(new(Duration::HOUR, 100_000_000).is_ok());
-    assert_eq!(new(Duration::HOUR, 100_000_001), Err(CachePolicyError::MaxUsers));
+    let new = |bound, users| CachePolicy::new(bound, users).err().map(|error| error.setting());
+    assert_eq!(new(Duration::SECOND, 1), None);
+    assert_eq!(new(Duration::HOUR, 100_000_000), None);
+    assert_eq!(new(Duration::HOUR, 100_000_001), Some("max_users"));
     let below = Duration::SECOND - Duration::NANOSECOND;
-    assert_eq!(new(below, 1), Err(CachePolicyError::MaxStaleness));
-    assert_eq!(new(Duration::HOUR + Duration::NANOSECOND, 1), Err(CachePolicyError::MaxStaleness));
-    assert_eq!(new(-Duration::MINUTE, 1), Err(CachePolicyError::MaxStaleness));
-    assert_eq!(new(Duration::MINUTE, 0), Err(CachePolicyError::MaxUsers));
+    assert_eq!(new(below, 1), Some("max_staleness"));
+    assert_eq!(new(Duration::HOUR + Duration::NANOSECOND, 1), Some("max_staleness"));
+    assert_eq!(new(-Duration::MINUTE, 1), Some("max_staleness"));
+    assert_eq!(new(Duration::MINUTE, 0), Some("max_users"));
 }
 
 #[tokio::test(start_paused = true)]

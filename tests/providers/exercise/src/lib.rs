@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use relatch::{
     Access, Authority, Binding, BindingMode, Context, MasterKey, Reason, User,
-    asymmetric::{JwkSet, SigningKey, read_jwk_set},
+    keys::{JwkSet, SigningKey, read_jwk_set},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use relatch::{
-    Access, Authority, Decision, IssueError, NoClaims, Purpose, RefreshError, RefreshToken,
-    Refreshed, SessionTokens, VerifyError,
+    Access, Authority, IssueError, NoClaims, Purpose, RefreshToken, SessionTokens, VerifyError,
+    authority::{Decision, RefreshError, Refreshed},
 };
 use time::OffsetDateTime;
 

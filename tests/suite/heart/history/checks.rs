@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 
 use relatch::{
-    Access, EventKind, Purpose, Reason, RefreshError, RefreshToken, Refreshed, Registered,
-    Rejection, SessionId, SessionTable, Stage, VerifyError,
+    Access, Purpose, Reason, RefreshToken, Rejection, VerifyError,
+    authority::{RefreshError, Refreshed, Stage},
+    sessions::{EventKind, SessionId, SessionTable},
+    token::RegisteredClaims,
 };
 
 use super::{
@@ -64,7 +66,7 @@ impl World {
         &self,
         token: &Token,
         record: &Record,
-        seen: Result<Registered, VerifyError<Infallible>>,
+        seen: Result<RegisteredClaims, VerifyError<Infallible>>,
     ) {
         let expected = self.reference.verify(token, record);
         match seen {

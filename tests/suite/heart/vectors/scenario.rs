@@ -3,9 +3,12 @@
 use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
 
 use relatch::{
-    Access, Authority, AuthorityBuilder, Binding, BindingMode, Carried, Context, Counter, Decision,
-    Epoch, Issue, KeyRing, MasterKey, OnReuse, Purpose, RefreshError, RefreshToken, Refreshed,
-    Registered, Rejection, SessionPolicy, SessionTable, Token, Use, User, VerifyError, WhenFull,
+    Access, Authority, AuthorityBuilder, Binding, BindingMode, Context, KeyRing, MasterKey,
+    Purpose, RefreshToken, Rejection, SessionPolicy, Token, User, VerifyError,
+    authority::{Decision, Issuance, RefreshError, Refreshed},
+    sessions::{OnReuse, SessionTable, WhenFull},
+    token::{RegisteredClaims, Usage},
+    user::{Carried, Counter, Epoch},
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, json};
@@ -203,9 +206,9 @@ impl Scenario {
         lifetime: Duration,
         audience: &[String],
         own: &'a P::Claims,
-    ) -> Issue<'a, P> {
+    ) -> Issuance<'a, P> {
         let issue = authority.issue::<P>(self.record(), own);
-        audience.iter().fold(issue.lifetime(lifetime).context(self.context()), Issue::audience)
+        audience.iter().fold(issue.lifetime(lifetime).context(self.context()), Issuance::audience)
     }
 
     /// A refresh with this token; also whether the record was looked up for it.
@@ -278,7 +281,7 @@ impl Policy {
 }
 
 /// The claims of a token, as the JSON object that they came from.
-fn shown<C: Serialize>(own: &C, registered: &Registered) -> Value {
+fn shown<C: Serialize>(own: &C, registered: &RegisteredClaims) -> Value {
     let audience: Vec<&str> = registered.audience().collect();
     let mut claims = json!({
         "iss": registered.issuer(),
@@ -289,7 +292,7 @@ fn shown<C: Serialize>(own: &C, registered: &Registered) -> Value {
         },
         "exp": registered.expires_at().unix_timestamp(),
         "iat": registered.issued_at().map(OffsetDateTime::unix_timestamp),
-        "jti": registered.token_id(),
+        "jti": registered.jti(),
         "ver": registered.version().get(),
     });
     if let Some(session) = registered.session_id() {
@@ -347,7 +350,7 @@ pub(crate) struct Reset;
 impl Purpose for Reset {
     type Claims = Own;
     const TYP: &'static str = "reset+jwt";
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 pub(crate) struct Invite;

@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 
 use relatch::{
-    Access, Authority, Change, Decision, IssueError, NoClaims, RecordError, RefreshError,
-    Refreshed, Session, SessionTokens, Token, User, VerifyError,
+    Access, Authority, IssueError, NoClaims, SessionTokens, Token, User, Verified, VerifyError,
+    authority::{Change, Decision, RefreshError, Refreshed},
+    user::RecordError,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -87,7 +88,7 @@ fn verified(
     scenario: &Scenario,
     authority: &Authority,
     token: &str,
-) -> Result<Session<Record, Own>, VerifyError> {
+) -> Result<Verified<Record, Own>, VerifyError> {
     let token = Token::<Access<Own>>::new(token).in_context(scenario.context());
     authority.verify(&token, |_| Ok::<_, Infallible>(Some(scenario.record().clone())))
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use relatch::{
     Access, Authority, Binding, BindingMode, Context, MasterKey, User,
-    asymmetric::{Algorithm, SigningKey},
+    keys::{Algorithm, SigningKey},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;

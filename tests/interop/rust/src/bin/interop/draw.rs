@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use relatch::{Carried, Credential, Entropy, SystemEntropy};
+use relatch::{authority::{Entropy, SystemEntropy}, user::{Carried, Credential}};
 use serde_json::{Value, json};
 
 use crate::{scenario::Own, transition::table};

@@ -8,7 +8,7 @@
 //! - **The page behind the link (`GET`) only checks** the token: [`Authority::peek`]. Mail scanners
 //!   and previews open links too.
 //! - **The form on that page (`POST`) uses it up**: [`Authority::open_once`], then
-//!   [`OpenedOnce::consume`](crate::OpenedOnce::consume). Of two concurrent requests, one succeeds.
+//!   [`OpenedOnce::consume`](crate::authority::OpenedOnce::consume). Of two concurrent requests, one succeeds.
 //!
 //! # Security
 //!
@@ -17,7 +17,7 @@
 //!   password change, an increase of the version and a logout of all other devices revoke all
 //!   links.
 //! - By default several links of a purpose are valid at the same time, until one is used.
-//!   [`Issue::supersede`](crate::Issue::supersede) makes a link that revokes the older ones.
+//!   [`Issuance::supersede`](crate::authority::Issuance::supersede) makes a link that revokes the older ones.
 //! - A link is a bearer secret in a URL: keep it out of logs, and do not let its page load
 //!   resources from other sites (`Referrer-Policy: no-referrer`).
 //! - A link that was sent to an address stays valid when the user's address changes. Bind it to the
@@ -29,7 +29,7 @@
 //! ```
 //! use std::error::Error;
 //!
-//! use relatch::{Authority, Change, NoClaims, Token, User, one_time::PasswordReset};
+//! use relatch::{Authority, authority::Change, NoClaims, one_time::PasswordReset, Token, User};
 //!
 //! /// Your database.
 //! trait Users {
@@ -69,7 +69,7 @@ use time::Duration;
 
 use crate::{
     binding::context,
-    token::purpose::{NoClaims, Purpose, Use},
+    token::purpose::{NoClaims, Purpose, Usage},
 };
 
 /// A link to set a new password. It is valid for 20 minutes and dead once the user's hash has
@@ -81,7 +81,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
     type Claims = C;
     const TYP: &'static str = "reset+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::minutes(20));
-    const USE: Use = Use::OnceByCredential;
+    const USAGE: Usage = Usage::OnceByCredential;
 }
 
 /// A link to confirm that an e-mail address belongs to the user. It is valid for 24 hours and works
@@ -89,13 +89,17 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
 ///
 /// It is bound to the address. Set the address at issue
 /// ([`Context::with_email`](crate::Context::with_email)), and present with the token
-/// ([`OpenedOnce::in_context`](crate::OpenedOnce::in_context)) the unconfirmed address that the
+/// ([`OpenedOnce::in_context`](crate::authority::OpenedOnce::in_context)) the unconfirmed address that the
 /// record holds. A link for one address confirms no other.
 ///
 /// ```
 /// use std::error::Error;
 ///
-/// use relatch::{Authority, Context, Decision, Token, Used, User, one_time::EmailConfirmation};
+/// use relatch::{
+///     Authority, Context, Token, User,
+///     authority::{Decision, Used},
+///     one_time::EmailConfirmation,
+/// };
 ///
 /// /// POST. For GET, `peek(user)` in place of `consume(user)`.
 /// fn confirm<U: User>(
@@ -116,7 +120,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for EmailConfirmation<C> {
     type Claims = C;
     const TYP: &'static str = "email+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::hours(24));
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
     const CONTEXT: &'static [&'static str] = &[context::EMAIL];
 }
 
@@ -128,11 +132,11 @@ impl<C: Serialize + DeserializeOwned> Purpose for MagicLink<C> {
     type Claims = C;
     const TYP: &'static str = "magic+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::minutes(10));
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }
 
 /// An invitation for a new user whose record has a random credential
-/// ([`Credential::generate_secret`](crate::Credential::generate_secret)). It is valid for 7 days
+/// ([`Credential::generate_secret`](crate::user::Credential::generate_secret)). It is valid for 7 days
 /// and works once, by a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Invitation<C = NoClaims>(PhantomData<fn() -> C>);
@@ -141,5 +145,5 @@ impl<C: Serialize + DeserializeOwned> Purpose for Invitation<C> {
     type Claims = C;
     const TYP: &'static str = "invite+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::days(7));
-    const USE: Use = Use::OnceByLane;
+    const USAGE: Usage = Usage::OnceByLane;
 }

@@ -5,32 +5,37 @@ use std::fmt;
 use crate::{
     binding::context::Context,
     sessions::SessionId,
-    token::{claims::registered::Registered, purpose::NoClaims},
+    token::{claims::registered::RegisteredClaims, purpose::NoClaims},
 };
 
 /// Proof that a token was verified: the user's record, the application's claims, and the
 /// registered ones.
 ///
-/// Only verification makes one, so a function that takes a `Session` cannot be called without.
+/// Only verification makes one, so a function that takes a `Verified` cannot be called without.
 #[derive(Clone)]
 #[must_use]
-pub struct Session<U, C = NoClaims> {
+pub struct Verified<U, C = NoClaims> {
     user: U,
     claims: C,
-    registered: Registered,
+    registered: RegisteredClaims,
     legacy: bool,
     /// In which the token was presented.
     context: Context,
 }
 
-impl<U, C> Session<U, C> {
+impl<U, C> Verified<U, C> {
     /// Of a token of relatch's own.
-    pub(crate) const fn new(user: U, claims: C, registered: Registered, context: Context) -> Self {
+    pub(crate) const fn new(
+        user: U,
+        claims: C,
+        registered: RegisteredClaims,
+        context: Context,
+    ) -> Self {
         Self { user, claims, registered, legacy: false, context }
     }
 
     /// Of a plain token of before the adoption.
-    pub(crate) const fn legacy(user: U, claims: C, registered: Registered) -> Self {
+    pub(crate) const fn legacy(user: U, claims: C, registered: RegisteredClaims) -> Self {
         Self { user, claims, registered, legacy: true, context: Context::new() }
     }
 
@@ -49,7 +54,7 @@ impl<U, C> Session<U, C> {
     }
 
     /// The registered claims.
-    pub const fn registered(&self) -> &Registered {
+    pub const fn registered(&self) -> &RegisteredClaims {
         &self.registered
     }
 
@@ -60,12 +65,12 @@ impl<U, C> Session<U, C> {
     }
 
     /// Whether the token is a plain one of before the adoption, accepted by
-    /// [`Adoption`](crate::Adoption).
+    /// [`Adoption`](crate::authority::Adoption).
     ///
     /// # Security
     ///
     /// Do not exchange such a session for anything that lives longer than it
-    /// ([`Registered::expires_at`]): whoever knows the legacy secret could have made its token.
+    /// ([`RegisteredClaims::expires_at`]): whoever knows the legacy secret could have made its token.
     #[must_use]
     pub const fn is_legacy(&self) -> bool {
         self.legacy
@@ -77,15 +82,15 @@ impl<U, C> Session<U, C> {
     }
 
     /// Gives up the proof for its parts.
-    pub fn into_parts(self) -> (U, C, Registered) {
+    pub fn into_parts(self) -> (U, C, RegisteredClaims) {
         (self.user, self.claims, self.registered)
     }
 }
 
-impl<U, C> fmt::Debug for Session<U, C> {
+impl<U, C> fmt::Debug for Verified<U, C> {
     /// Without the record and the claims, which may hold secrets of the application's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
+        f.debug_struct("Verified")
             .field("registered", &self.registered)
             .field("legacy", &self.legacy)
             .finish_non_exhaustive()
