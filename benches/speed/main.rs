@@ -251,8 +251,8 @@ fn time_each<T, U>(count: u64, pool: &Pool<T>, make: impl Fn(&T) -> U, f: impl F
     began.elapsed()
 }
 
-/// The mean time of `count` calls of `f` on each of several threads at once. Each thread makes 64 times
-/// as many, so that starting it does not count.
+/// The time that the slowest of several threads takes for `count` calls of `f`. Each thread makes 64
+/// times as many, so that starting it does not count.
 fn on_threads(threads: usize, count: u64, f: &(dyn Fn(usize) + Sync)) -> Duration {
     const TIMES: usize = 64;
     let start = Barrier::new(threads);
