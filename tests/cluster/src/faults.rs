@@ -112,8 +112,8 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
     let staleness = u64::try_from(STALENESS.as_nanos())?;
     let counts = check(&site, &records, USERS, &Terms { staleness }).await?;
     println!(
-        "PostgreSQL killed {} times: {} operations {:?}, in flight or during outages {}; kept users \
-         served {served} times and others told to come back {refused} times; {counts:?}",
+        "PostgreSQL killed {} times: {} operations {:?}, in flight or during outages {}; cached users \
+         answered {served} times, others refused as unavailable {refused} times; {counts:?}",
         extent.rounds,
         records.len(),
         outcomes(&records),
