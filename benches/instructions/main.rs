@@ -1,7 +1,7 @@
-//! The operations whose instructions `instructions.py` counts. The same is done in each run, to
-//! the instruction: clock, randomness and keys are fixed.
+//! The operations whose instructions `instructions.py` counts. Clock, randomness and keys are fixed, so
+//! every run executes the same instructions.
 //!
-//! `instructions verify 300` does one operation 300 times, and `instructions` lists them.
+//! `instructions verify 300` runs one operation 300 times; `instructions` lists the operations.
 
 use std::{convert::Infallible, env, hint::black_box};
 
@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, block_api::compress256};
 use time::OffsetDateTime;
 
-/// An operation's name, and what prepares it.
+/// An operation's name, and the function that prepares it.
 type Operation = (&'static str, fn() -> Run);
-/// Does an operation once.
+/// Runs an operation once.
 type Run = Box<dyn FnMut()>;
 
-/// Those that are recorded.
+/// The recorded operations.
 const OPERATIONS: [Operation; 9] = [
     ("verify", || verified(authority(), Account::new(), &[])),
     ("verify_cached", || verified(authority(), Account::caching(), &[])),
@@ -34,12 +34,12 @@ const OPERATIONS: [Operation; 9] = [
     ("refresh", refreshed),
 ];
 
-/// Those whose number of SHA-256 blocks is known, by which the others' are counted.
+/// Operations with a known number of SHA-256 blocks, which calibrate the count.
 const KNOWN: [Operation; 3] =
     [("one_block", compressed::<1>), ("two_blocks", compressed::<2>), ("sixteen_blocks", hashed)];
 
 const NOW: i64 = 1_800_000_000;
-/// A `kid`, and the byte that the key is made of.
+/// A `kid`, and the byte that the key repeats.
 const KEY: (&str, u8) = ("k1", 1);
 const OTHER_KEY: (&str, u8) = ("k1", 2);
 const USER_ID: &str = "018f3c5e-7a0b-7c1d-9e2f-a3b4c5d6e7f8";
@@ -60,7 +60,7 @@ fn main() {
     }
 }
 
-/// Verifies a token of the last of these devices; one without a session if there is none.
+/// Verifies a token of the last of these devices, or one without a session if there is none.
 fn verified(builder: AuthorityBuilder, mut user: Account, devices: &[&str]) -> Run {
     let authority = builder.build().unwrap();
     let mut text = issue(&authority, &user);
@@ -94,7 +94,7 @@ fn issued() -> Run {
     })
 }
 
-/// Refreshes the last of the devices, without the store's part.
+/// Refreshes the session of the last device, without a store.
 fn refreshed() -> Run {
     let authority = authority().build().unwrap();
     let (mut user, claims) = (Account::new(), Claims::new());
@@ -119,7 +119,7 @@ fn compressed<const BLOCKS: usize>() -> Run {
     Box::new(move || compress256(&mut state, black_box(&[[7; 64]; BLOCKS])))
 }
 
-/// Sixteen blocks in calls of several sizes: 1000 bytes and the padding of 9 or more
+/// Sixteen blocks in calls of several sizes: 1000 bytes, and at least 9 bytes of padding
 /// (FIPS 180-4 §5.1.1).
 fn hashed() -> Run {
     Box::new(|| {

@@ -1,4 +1,4 @@
-//! What the benchmarks share: users, an authority, and pools of tokens.
+//! Shared by the benchmarks: users, an authority, and pools of tokens.
 
 #![allow(
     clippy::expect_used,
@@ -17,20 +17,20 @@ use relatch::{
 use serde::{Deserialize, Serialize};
 use time::Duration;
 
-/// As long as the signed part of an access token with a few claims of an application's own.
+/// As long as the signed part of an access token with a few private claims.
 pub const SIGNING_INPUT: [u8; 300] = [b'a'; 300];
 
 pub const ISSUER: &str = "https://login.example.com";
 pub const AUDIENCE: &str = "https://api.example.com";
 pub const MASTER: [u8; 32] = [7; 32];
 
-/// So many that no single line of the cache is hot, and all of them fit into it.
+/// Enough users that no single cache line is hot; all of them fit into the cache.
 pub const WARM: usize = 256;
 
-/// So many that hardly any of them is in a cache.
+/// So many users that hardly any record is in a cache.
 pub const COLD: usize = 100_000;
 
-/// The application's own claims.
+/// The private claims.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     pub role: String,
@@ -46,15 +46,14 @@ impl Claims {
 
 pub type AccessToken = Token<Access<Claims>>;
 
-/// A user's record, as an application holds it in memory.
+/// A user's record in memory.
 pub struct Account {
     pub id: String,
     pub password_hash: String,
     pub credential: Credential,
     pub version: i64,
     pub sessions: SessionTable,
-    /// Whether the tokens are bound to the digest that is kept, or to one that is taken of the
-    /// hash each time.
+    /// Whether the tokens are bound to the stored digest, or to one computed from the hash each time.
     pub keeps_digest: bool,
     pub keys: Option<KeyCache>,
 }
@@ -111,21 +110,21 @@ impl Users {
         Self((0..count).map(|user| (user_id(user), account(user))).collect())
     }
 
-    /// With the tokens bound to a digest that is taken of the hash each time.
+    /// Binds the tokens to a digest that is computed from the hash each time.
     #[must_use]
     pub fn hashing(mut self) -> Self {
         self.0.values_mut().for_each(|account| account.keeps_digest = false);
         self
     }
 
-    /// With the derived keys kept beside the records.
+    /// Keeps the derived keys beside the records.
     #[must_use]
     pub fn caching(mut self) -> Self {
         self.0.values_mut().for_each(|account| account.keys = Some(KeyCache::default()));
         self
     }
 
-    /// With all versions one further on: what was issued before is revoked.
+    /// Increments all versions, which revokes all tokens.
     #[must_use]
     pub fn bumped(mut self) -> Self {
         self.0.values_mut().for_each(|account| account.version += 1);
@@ -137,7 +136,7 @@ impl Users {
         &self.0[&user_id(user)]
     }
 
-    /// The lookup that a verification is handed.
+    /// The lookup for a verification.
     ///
     /// # Errors
     ///
@@ -146,7 +145,7 @@ impl Users {
         Ok(self.0.get(id))
     }
 
-    /// A token for each user, in an order of its own.
+    /// A token of each user.
     #[must_use]
     pub fn tokens(&self, authority: &Authority) -> Pool<AccessToken> {
         self.pool(|user| {
@@ -158,7 +157,7 @@ impl Users {
         })
     }
 
-    /// Logs three devices of each user in, and gives the token of the last.
+    /// Logs in three devices of each user, and gives the tokens of the last.
     #[must_use]
     pub fn log_in(&mut self, authority: &Authority) -> Pool<AccessToken> {
         let mut tokens = Vec::with_capacity(self.0.len());
@@ -196,7 +195,7 @@ fn log_in(
     AccessToken::new(tokens.access().expose())
 }
 
-/// Things that take turns, so that nothing is measured on one alone.
+/// Items that are used in turn, so that no measurement uses a single one.
 pub struct Pool<T> {
     items: Vec<T>,
     next: Cell<usize>,
@@ -208,7 +207,7 @@ impl<T> Pool<T> {
         Self { items, next: Cell::new(0) }
     }
 
-    /// In steps over the pool, of which no two that follow one another are neighbours.
+    /// Steps through the pool so that two successive items are never neighbours.
     pub fn turn(&self) -> &T {
         const STEP: usize = 97;
         let at = self.next.get();
@@ -227,7 +226,7 @@ impl<T> Pool<T> {
     }
 }
 
-/// How long the tokens live: longer than any benchmark runs.
+/// The lifetime of the tokens: longer than any benchmark runs.
 const LIFETIME: Duration = Duration::days(1);
 
 #[must_use]

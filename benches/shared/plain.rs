@@ -1,11 +1,10 @@
-//! Plain `jsonwebtoken` with the same user and the same claims: what a token costs that cannot be
-//! revoked.
+//! Plain `jsonwebtoken` with the same user and the same claims: a token that cannot be revoked.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use relatch_benches::{AUDIENCE, Claims, ISSUER, MASTER, user_id};
 use serde::{Deserialize, Serialize};
 
-/// The claims of a plain token, all of them owned.
+/// The claims of a plain token, all owned.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Plain {
     pub(crate) iss: String,

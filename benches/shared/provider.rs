@@ -1,4 +1,4 @@
-//! `jsonwebtoken`'s provider, of which a process has one.
+//! The provider of `jsonwebtoken`; a process has one.
 
 use jsonwebtoken::crypto::CryptoProvider;
 

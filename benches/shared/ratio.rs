@@ -1,5 +1,5 @@
-//! A measurement for criterion: how much longer something takes than its yardstick, the two of
-//! them in turns, so that whatever the machine does meanwhile it does to both.
+//! A measurement for criterion: the time of a subject divided by that of its yardstick. The two run in
+//! turns, so that other work on the machine affects both.
 
 use std::time::Duration;
 
@@ -10,8 +10,7 @@ use criterion::{
 
 pub(crate) struct Ratio;
 
-/// Measures `subject` in units of `yardstick`. `turn` is how often the one is done before it is
-/// the other's turn.
+/// Measures `subject` in units of `yardstick`. A turn has `turn` calls of one of them.
 pub(crate) fn in_turns(
     turn: u64,
     bencher: &mut Bencher<'_, Ratio>,

@@ -1,5 +1,5 @@
-//! The choice of the curve library behind the feature `asymmetric`: what signing and verifying a
-//! token costs with each candidate.
+//! The candidates for the curve library of the feature `asymmetric`: the time of signing and verifying
+//! a token with each.
 //!
 //! `cargo bench -p relatch-benches --bench curves`
 

@@ -1,9 +1,8 @@
-//! What a verification and an issue cost, beside what others cost, in one run.
+//! The time of verifying and issuing, beside other libraries, in one run.
 //!
-//! `benches/speed/speed.py` runs it, and makes the README's table and plot of it. The group `ratios` is
-//! in units of plain `decode`, or `encode`; the provider of `jsonwebtoken` is the process's, named
-//! by the variable `JWT_PROVIDER` (`rust_crypto` otherwise). The groups `nanoseconds` and `stages`
-//! are times.
+//! `benches/speed/speed.py` runs this, and writes the table and the plots. The group `ratios` is in
+//! units of plain `decode` or `encode`. The variable `JWT_PROVIDER` names the process's provider of
+//! `jsonwebtoken` (`rust_crypto` by default). The groups `nanoseconds` and `stages` have times.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
@@ -39,7 +38,7 @@ use crate::{
     ratio::{Ratio, in_turns},
 };
 
-/// How often the one is done before it is the other's turn: once through a pool.
+/// The calls in a turn: once through a pool.
 const TURN: u64 = WARM as u64;
 
 fn main() {
@@ -60,11 +59,11 @@ fn main() {
     times.final_summary();
 }
 
-/// All that is measured, made before anything is.
+/// Everything that is measured, prepared before the first measurement.
 struct Subjects {
     authority: Authority,
     stamp: Authority,
-    /// Two days on: the tokens of `authority` have expired.
+    /// Two days later: the tokens of `authority` have expired.
     later: Authority,
     users: Users,
     hashing: Users,
@@ -220,7 +219,7 @@ impl Subjects {
     }
 }
 
-/// The token under a header that says it is not signed.
+/// The token with the header of an unsigned one.
 fn unsigned(token: &AccessToken) -> AccessToken {
     /// `{"alg":"none","kid":"2026-11","typ":"at+jwt"}`
     const HEADER: &str = "eyJhbGciOiJub25lIiwia2lkIjoiMjAyNi0xMSIsInR5cCI6ImF0K2p3dCJ9";
@@ -243,8 +242,8 @@ fn time(count: u64, f: &dyn Fn()) -> Duration {
     began.elapsed()
 }
 
-/// The time that `count` calls take, with things that are made of a pool's just before: as a token
-/// that has just arrived is in the processor's cache, and the record of its user is not.
+/// The time that `count` calls take, with items made from the pool's just before: a token that has just
+/// arrived is in the processor's cache, and its user's record is not.
 fn time_each<T, U>(count: u64, pool: &Pool<T>, make: impl Fn(&T) -> U, f: impl Fn(&U)) -> Duration {
     let made: Vec<U> = (0..count).map(|_| make(pool.turn())).collect();
     let began = Instant::now();
@@ -252,8 +251,8 @@ fn time_each<T, U>(count: u64, pool: &Pool<T>, make: impl Fn(&T) -> U, f: impl F
     began.elapsed()
 }
 
-/// The time that `f` takes, `count` times on each of several threads at once. A thread does it some
-/// hundred times for each of them, or it would be the start of the thread that is measured.
+/// The time that the slowest of several threads takes for `count` calls of `f`. Each thread makes 64
+/// times as many, so that starting it does not count.
 fn on_threads(threads: usize, count: u64, f: &(dyn Fn(usize) + Sync)) -> Duration {
     const TIMES: usize = 64;
     let start = Barrier::new(threads);

@@ -1,5 +1,5 @@
-//! What relatch is measured against: the same user, the same claims, and nothing revoked, or
-//! revoked in the ways that are usual.
+//! The peers: the same user and the same claims, without revocation, or with the usual ways of
+//! revoking.
 
 use std::collections::HashSet;
 
@@ -19,8 +19,8 @@ impl PlainJwt {
         users.pool(|user| self.encode(&Plain::of(user)))
     }
 
-    /// The idea of relatch as one would write it first: read the subject, look the user up, derive
-    /// a key, decode.
+    /// The idea of relatch in its simplest form: read the subject, look the user up, derive a key,
+    /// decode.
     pub(crate) fn derive_and_decode(&self, token: &str, users: &Users) -> Plain {
         #[derive(Deserialize)]
         struct Subject {
@@ -48,7 +48,7 @@ fn derived(account: &Account) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// A million revoked tokens, none of which is one of the pool.
+/// A million revoked tokens, none of the pool.
 pub(crate) fn denylist() -> HashSet<String> {
     (0..1_000_000).map(|token| jti(10_000_000 + token)).collect()
 }

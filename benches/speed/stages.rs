@@ -1,4 +1,4 @@
-//! Where the time of a verification goes: what it does with each library, done alone.
+//! The stages of a verification: the part of each library, measured alone.
 
 use std::hint::black_box;
 
@@ -12,8 +12,8 @@ use relatch::{
 use relatch_benches::{Claims, MASTER, Users, WARM, authority, user_id};
 use sha2::Sha256;
 
-/// How much is hashed for the guard and for a user's key, behind what is hashed beforehand: their
-/// frames without the head.
+/// The bytes hashed for the guard and for a user's key after the precomputed start: their frames
+/// without the head.
 const GUARD_BYTES: usize = 4 + 36 + 4 + 8 + 4 + 8;
 const BODY_BYTES: usize = 4 + 36 + 4 + 32 + 4 + 4 + 8 + 4 + 4;
 
@@ -23,7 +23,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let parts = tokens.map(|token| {
         let (signing_input, signature) = token.rsplit_once('.').unwrap();
         let (_, payload) = signing_input.split_once('.').unwrap();
-        // A `jti` is as long as the start of anything else.
+        // The first bytes stand for a `jti`: only its length matters.
         [payload, signature, &payload[..22]].map(str::to_owned)
     });
     let claims = users.pool(|user| serde_json::to_string(&Claims::of(user)).unwrap());

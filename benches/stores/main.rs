@@ -1,9 +1,9 @@
-//! What it costs to verify a request's token where the lookup leaves the process, beside what the
-//! usual ways of revoking cost, in one run.
+//! The time of verifying a request's token over each store, beside the usual ways of revoking, in one
+//! run.
 //!
-//! `benches/stores/stores.py` starts the servers, runs it, and makes the README's table of it. A group is
-//! relatch over one store, in units of each of the others; the group `nanoseconds` is times. One
-//! request is verified after another, on a single thread.
+//! `benches/stores/stores.py` starts the servers, runs this, and writes the table. Each group has
+//! relatch over one store, in units of each of the others; the group `nanoseconds` has times. Requests
+//! are verified one after another, on a single thread.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
@@ -34,7 +34,7 @@ use crate::{
     users::Users,
 };
 
-/// How often the one is done before it is the other's turn: for some milliseconds.
+/// The calls in a turn, which take some milliseconds.
 const TURN: u64 = 32;
 
 fn main() {
@@ -59,7 +59,7 @@ fn main() {
     times.final_summary();
 }
 
-/// Where everything is: servers of this run's own.
+/// The addresses of this run's servers.
 struct Servers {
     postgres: String,
     redis: String,
@@ -84,14 +84,14 @@ struct Subjects<'a> {
     peers: &'a Peers,
 }
 
-/// Verifies so many requests' tokens, and gives the time that it took.
+/// Verifies the tokens of `count` requests. Gives the time.
 type Subject<'a> = Box<dyn Fn(u64) -> Duration + 'a>;
 
 impl<'a> Subjects<'a> {
     fn compare(&self, criterion: &mut Criterion<Ratio>) {
         for (store, ours) in self.ours() {
             let mut group = criterion.benchmark_group(store);
-            // Each sample with as many calls: the first ones would otherwise be of one or two.
+            // Each sample has the same number of calls; otherwise the first would have one or two.
             group.sampling_mode(SamplingMode::Flat);
             for (name, peer) in self.theirs() {
                 group.bench_function(name, |bencher| {

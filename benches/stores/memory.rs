@@ -1,5 +1,5 @@
-//! What a user takes in a service's cache, as one line of JSON: the bytes that were asked of the
-//! allocator, and by how much the process grew.
+//! The memory of a user in a service's cache, as one line of JSON: the bytes allocated, and the growth
+//! of the process.
 //!
 //! `cargo bench -p relatch-benches --features stores --bench memory [USERS]`
 
@@ -28,16 +28,16 @@ use time::Duration;
 use tokio::runtime::Builder;
 
 fn main() {
-    // `cargo bench` adds an argument of its own.
+    // `cargo bench` adds an argument.
     let users = env::args().skip(1).find_map(|argument| argument.parse().ok());
     let users = users.unwrap_or(1_000_000);
-    // A stamp is of one token alone, so no key is kept.
+    // A stamp belongs to one token, so no key is cached.
     let record = fill(users, BindingMode::StampHs256);
     let with_key = fill(users, BindingMode::Key);
     println!(r#"{{"users": {users}, "record": {record}, "record_and_key": {with_key}}}"#);
 }
 
-/// Fills a cache with so many users, and tells what each of them takes.
+/// Fills a cache with `users` users. Gives the memory of each.
 fn fill(users: usize, mode: BindingMode) -> String {
     let (authority, store) = (authority(mode), Synthetic::new());
     let reads = Arc::clone(&store.reads);
@@ -60,7 +60,7 @@ fn fill(users: usize, mode: BindingMode) -> String {
     let grown = resident_bytes() - resident;
     assert_eq!(reads.load(Ordering::Relaxed), users);
 
-    // How many of them are still there, by every hundredth.
+    // The number still cached, by a sample of every hundredth.
     let service = service.unwrap();
     runtime.block_on(async {
         for user in (0..users).step_by(100) {
@@ -69,16 +69,16 @@ fn fill(users: usize, mode: BindingMode) -> String {
         }
     });
     kept -= (reads.load(Ordering::Relaxed) - users) * 100;
-    // Or what it gives back would be what the next one takes.
+    // Keeps the memory: otherwise the next cache would reuse it.
     mem::forget(service);
     let each = |bytes: i64| bytes / kept as i64;
     format!(r#"{{"allocated": {}, "resident": {}, "kept": {kept}}}"#, each(allocated), each(grown))
 }
 
-/// A store that makes each row up, and so takes no memory itself.
+/// A store that computes each row, so it needs no memory.
 #[derive(Clone)]
 struct Synthetic {
-    /// Of one user who is logged in, and so of each.
+    /// The sessions of one user, used for all.
     sessions: Option<String>,
     reads: Arc<AtomicUsize>,
 }
@@ -124,7 +124,7 @@ impl UserStore for Synthetic {
     }
 }
 
-/// The user that such a row is of, to issue tokens for.
+/// The user of such a row, to issue tokens for.
 struct Account {
     id: String,
     credential: Credential,
@@ -155,7 +155,7 @@ impl User for Account {
     }
 }
 
-/// How much of the process is in memory (proc_pid_status(5)).
+/// The resident memory of the process (proc_pid_status(5)).
 fn resident_bytes() -> i64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,5 +1,4 @@
-//! What relatch is measured against: a plain token and a denylist, and opaque sessions. Nobody is
-//! revoked.
+//! The peers: a plain token with a denylist, and opaque sessions. Nothing is revoked.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use redis::aio::MultiplexedConnection;
@@ -13,10 +12,10 @@ use crate::{
     users::{USERS, warm},
 };
 
-/// On each denylist.
+/// The tokens on each denylist.
 const REVOKED: usize = 1_000_000;
 
-/// Of each user.
+/// The sessions of each user.
 const SESSIONS: usize = 3;
 
 pub(crate) struct Peers {
@@ -43,7 +42,7 @@ impl Peers {
         }
     }
 
-    /// One key for all, and nothing is revoked.
+    /// One key for all, without a denylist.
     pub(crate) fn decode(&self) -> Plain {
         self.plain.decode(self.tokens.turn())
     }
@@ -66,8 +65,8 @@ impl Peers {
         claims
     }
 
-    /// The user's id and what else a request wants of it. Not the session's id is stored, but its
-    /// digest.
+    /// The user's id, and the columns that a request needs. The table has the digest of the session's
+    /// id, not the id.
     pub(crate) async fn postgres_sessions(&self) -> (String, Claims) {
         let id = URL_SAFE_NO_PAD.decode_to_vec(self.sessions.turn()).unwrap();
         let digest = Sha256::digest(id);
@@ -81,12 +80,12 @@ impl Peers {
     }
 }
 
-/// A pool as the store's own: a connection that was just used is not asked whether it lives.
+/// A pool with the settings of relatch's store: it does not test a connection that was just used.
 async fn pool(url: &str) -> PgPool {
     PgPoolOptions::new().test_before_acquire(false).connect(url).await.unwrap()
 }
 
-/// The last session of the user. It would be random; here it can be told by both sides.
+/// The id of the user's last session. In practice random; here both sides compute it.
 fn session_id(user: usize) -> String {
     let id = Sha256::digest(format!("{}/{SESSIONS}", user_id(user)));
     URL_SAFE_NO_PAD.encode_to_string(id)

@@ -1,8 +1,7 @@
-//! How long a token is still accepted by one process after another one has revoked it, as one line
-//! of JSON: with the notifications of PostgreSQL, and without, where the cache's bound alone holds.
-//! It is asked each millisecond.
+//! How long one process accepts a token after another has revoked it, as one line of JSON: with the
+//! notifications of PostgreSQL, and with the cache's bound alone. It asks every millisecond.
 //!
-//! `benches/stores/stores.py` starts the server, and runs it.
+//! `benches/stores/stores.py` starts the server, and runs this.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
@@ -21,7 +20,7 @@ use tokio::{
     time::{Duration as StdDuration, Instant, sleep},
 };
 
-/// How often it is measured, each way.
+/// The number of measurements of each kind.
 const ROUNDS: u32 = 300;
 
 const BOUND: Duration = Duration::SECOND;
@@ -50,7 +49,7 @@ fn main() {
             let user = logged_in(&store, format!("bound-{round}")).await;
             let (there, deaf) = (there.clone(), deaf.clone());
             rounds.spawn(async move {
-                // The records are of all ages when they are revoked.
+                // The records have all ages at the revocation.
                 let age = StdDuration::from_millis(u64::from(round) * 617 % 1000);
                 staleness(there, deaf, user, age).await
             });
@@ -64,7 +63,7 @@ fn main() {
     });
 }
 
-/// A process's service, with a cache of this bound.
+/// A service of one process, with a cache of this bound.
 async fn node(url: &str, bound: Duration) -> (Service, PostgresStore) {
     let store = PostgresStore::connect(url, UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
@@ -78,8 +77,8 @@ async fn logged_in(store: &PostgresStore, id: String) -> String {
     id
 }
 
-/// For how long `here` accepts the user's token after `there` has logged the user out, `age` after
-/// `here` has read the record.
+/// How long `here` accepts the user's token after `there` has logged the user out, `age` after `here`
+/// has read the record.
 async fn staleness(there: Service, here: Service, user: String, age: StdDuration) -> StdDuration {
     const PAUSE: StdDuration = StdDuration::from_millis(1);
     let (token, _) = there.start_session(&user, "Firefox on Linux").await.unwrap().into_parts();

@@ -1,4 +1,4 @@
-//! Users in a ready table of each store, some of whom are logged in on three devices.
+//! Users in the ready table of each store; some of them are logged in on three devices.
 
 use relatch::{
     BindingMode, User,
@@ -11,16 +11,16 @@ use time::Duration;
 
 use crate::{LoggedIn, Servers};
 
-/// In each table.
+/// The users in each table.
 pub(crate) const USERS: usize = 100_000;
 
-/// The number of each user that tokens are of: far from one another in the table.
+/// The numbers of the users who have tokens: far from one another in the table.
 pub(crate) fn warm() -> impl Iterator<Item = usize> {
     (0..WARM).map(|number| number * (USERS / WARM))
 }
 
 pub(crate) struct Users {
-    /// The same users as `postgres` has, kept in memory.
+    /// The users of `postgres`, cached.
     pub(crate) cached: LoggedIn,
     pub(crate) sqlite: LoggedIn,
     pub(crate) postgres: LoggedIn,

@@ -1,8 +1,8 @@
 //! One small answer behind three routes: without authentication, with relatch's, and with a plain
 //! `jsonwebtoken::decode`, which revokes nothing.
 //!
-//! `benches/web/web.py` starts it and puts load on it. Its argument is a folder, into which it writes
-//! the tokens that the routes take, one a line; then it prints its address.
+//! `benches/web/web.py` starts it and puts load on it. It writes the tokens for the routes, one per
+//! line, into the folder of its argument, and then prints its address.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
@@ -34,17 +34,17 @@ use tokio::{
 
 use crate::plain::{Plain, PlainJwt};
 
-/// Each with a token, which come in turn.
+/// The users, whose tokens come in turn.
 const USERS: usize = 10_000;
 
 fn main() {
-    // By name: another package of the same build may have enabled the other one as well.
+    // By name: another package of the build may enable the other provider too.
     jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER.install_default().unwrap();
     let folder = PathBuf::from(env::args_os().nth(1).expect("a folder for the tokens"));
     runtime().block_on(serve(folder));
 }
 
-/// With a thread for each processor that the process may use.
+/// A runtime with one thread per processor that the process may use.
 fn runtime() -> Runtime {
     Builder::new_multi_thread().enable_all().build().unwrap()
 }
@@ -67,7 +67,7 @@ async fn serve(folder: PathBuf) {
     axum::serve(listener, app).await.unwrap();
 }
 
-/// The same of each route.
+/// The answer of each route.
 #[derive(Serialize)]
 struct Answer {
     role: String,
@@ -86,7 +86,7 @@ async fn decode(Decoded(claims): Decoded) -> Json<Answer> {
     Json(Answer { role: claims.role })
 }
 
-/// What an application with plain tokens writes.
+/// The extractor of an application with plain tokens.
 struct Decoded(Plain);
 
 impl<S> FromRequestParts<S> for Decoded
@@ -107,10 +107,10 @@ where
     }
 }
 
-/// Every user's record is in the cache, and its token in the list.
+/// A service whose cache has every user's record, and the users' tokens.
 async fn log_in() -> (Web<(), Claims>, Vec<String>) {
     let store = MemoryStore::new();
-    // As many again: it is never full.
+    // Twice the users, so it is never full.
     let policy = CachePolicy::new(Duration::HOUR, 2 * USERS).unwrap();
     let service = Service::builder(authority(BindingMode::Key), store.clone())
         .claims(claims)

@@ -1,7 +1,6 @@
-//! No text but a genuine token is accepted, and none that was not issued costs a lookup.
+//! Only genuine tokens are accepted, and a token that was not issued costs no lookup.
 //!
-//! The seeds are tokens of these very servers, and some near misses; what the fuzzer makes of them
-//! is more of those.
+//! The seeds are tokens of the servers below, and near misses.
 
 #![no_main]
 
@@ -39,7 +38,7 @@ enum Fate {
     Expired,
 }
 
-/// What the guard of key mode covers; `jti` is its nonce and the guard itself.
+/// The claims that the guard of key mode covers; `jti` has its nonce and the guard itself.
 #[derive(Clone, Deserialize, PartialEq)]
 struct Guarded {
     sub: String,
@@ -60,8 +59,8 @@ impl Server {
         assert_eq!(opened.verify(user).is_ok(), is_good, "an invalid token was verified");
     }
 
-    /// In key mode the guard alone stands before the lookup: what it does not cover may have been
-    /// changed.
+    /// In key mode only the guard is checked before the lookup: claims that it does not cover may have
+    /// been changed.
     fn may_be_looked_up(&self, text: &str) -> bool {
         let guarded = insecure_decode_claims(text).ok();
         let mut live = self.issued.iter().filter(|it| it.fate != Fate::Expired);
@@ -90,7 +89,7 @@ static SERVERS: LazyLock<Vec<Server>> = LazyLock::new(|| {
     servers
 });
 
-/// Alice's token is good. Bob's was revoked by a version since.
+/// Alice's token is valid. A later version has revoked Bob's.
 static USERS: LazyLock<[Account; 2]> =
     LazyLock::new(|| [Account::new("alice", VERSION), Account::new("bob", VERSION + 1)]);
 
@@ -108,7 +107,7 @@ fn issue(mode: BindingMode, fate: Fate) -> Issued {
     Issued { text, guarded, fate }
 }
 
-/// A token of before the adoption.
+/// A token from before the adoption.
 fn plain(fate: Fate) -> Issued {
     let (id, exp) = match fate {
         Fate::Good => ("alice", NOW + LIFETIME),

@@ -1,9 +1,9 @@
-//! Against `jsonwebtoken`, under the key that [`Authority::danger_expose_key`] gives: what relatch
-//! accepts it accepts too, with the same claims; and what it accepts and relatch does not breaks
-//! one of relatch's own [rules](Rule), which are written down here apart from the library's code.
+//! Compares relatch with `jsonwebtoken`, under the key of [`Authority::danger_expose_key`].
+//! `jsonwebtoken` must accept every token that relatch accepts, with the same claims. A token that it
+//! accepts and relatch rejects must break one of relatch's own [rules](Rule), which are implemented
+//! here a second time.
 //!
-//! An input is a header, a line feed and a payload, which are signed with the right key before
-//! either library sees them.
+//! An input is a header, a line feed and a payload. The target signs them with the right key.
 
 #![no_main]
 
@@ -37,24 +37,24 @@ use time::{Duration, OffsetDateTime};
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return Corpus::Reject };
-    // Once more if a second went by meanwhile: `jsonwebtoken` reads the system's clock itself.
+    // Repeated if the second changed meanwhile: `jsonwebtoken` reads the system's clock.
     while !Second::begin().compare(&input[..end], &input[end + 1..]) {}
     Corpus::Keep
 });
 
-/// What relatch asks for and `jsonwebtoken` does not, in the order in which relatch checks it.
+/// The rules of relatch that `jsonwebtoken` lacks, in the order of relatch's checks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rule {
     /// The token is not longer than the authority's cap.
     LengthCap,
-    /// The header is the one under which tokens are issued, byte for byte.
+    /// The header is that of issued tokens, byte for byte.
     PinnedHeader,
     /// The payload is an object: `jsonwebtoken` also takes an array of values in its own order.
     Object,
     /// No claim occurs twice.
     NothingTwice,
-    /// Every registered claim that is always issued is there, each is in the one form in which it
-    /// is issued, and none is there that is not issued for this purpose and mode.
+    /// Every registered claim that is always issued is present, each in the form in which it is
+    /// issued, and none that this purpose and mode do not issue.
     RegisteredForm,
     /// The `jti` was made for this user and expiry.
     Guard,
@@ -67,7 +67,7 @@ enum Rule {
 }
 
 impl Rule {
-    /// How relatch names a breach.
+    /// The reasons with which relatch may reject a breach.
     const fn reasons(self) -> &'static [Reason] {
         match self {
             Self::LengthCap => &[Reason::TooLong],
@@ -81,16 +81,16 @@ impl Rule {
     }
 }
 
-/// A second of the system's clock, and what the server issued for it.
+/// A second of the system's clock, and the values that the server issued for it.
 struct Second {
     now: u64,
-    /// Of a token that lives on.
+    /// Of a token that is still valid.
     living: Guarded,
     /// Of a token whose `exp` is now.
     ending: Guarded,
 }
 
-/// What the guard covers; `jti` is its nonce and itself.
+/// The claims that the guard covers; `jti` has its nonce and the guard itself.
 #[derive(Deserialize, PartialEq)]
 struct Guarded {
     sub: String,
@@ -104,7 +104,7 @@ impl Second {
         Self { now, ending: issue(now - 1, now), living: issue(now, now + 60) }
     }
 
-    /// `false` if the second was over before both libraries had decided.
+    /// `false` if the second ended before both libraries had decided.
     fn compare(&self, header: &[u8], payload: &[u8]) -> bool {
         let (header, payload) = (self.fill(header), self.fill(payload));
         let token = forge::sign(&header, &payload, &SIGNING);
@@ -130,7 +130,7 @@ impl Second {
         true
     }
 
-    /// The first rule that a token breaks which `jsonwebtoken` accepts.
+    /// The first rule that this token breaks.
     fn broken_rule(&self, token: &str, header: &[u8], payload: &[u8]) -> Option<Rule> {
         if token.len() > AuthorityBuilder::DEFAULT_TOKEN_CAP {
             return Some(Rule::LengthCap);
@@ -159,9 +159,8 @@ impl Second {
         (claims.ver != VERSION).then_some(Rule::Version)
     }
 
-    /// Puts in what depends on the clock or on the master key, for characters that JSON has no use
-    /// for: `@` is now, `$` and `#` are the `exp` and `jti` of a living token, `%` is the `jti` of
-    /// one that ends now.
+    /// Replaces the placeholders: `@` is now, `$` and `#` are the `exp` and `jti` of a valid token, `%`
+    /// is the `jti` of one that expires now.
     fn fill(&self, template: &[u8]) -> Vec<u8> {
         let [now, exp] = [self.now, self.living.exp].map(|seconds| seconds.to_string());
         forge::fill(template, |byte| match byte {
@@ -174,7 +173,7 @@ impl Second {
     }
 }
 
-/// An object's members in their order, each value as it was written.
+/// An object's members in order, each value as written.
 struct Members(Vec<(String, Box<RawValue>)>);
 
 impl Members {
@@ -208,7 +207,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The claims that are always issued, as far as rules look at them.
+/// The claims that are always issued and that rules read.
 #[derive(Deserialize)]
 struct RegisteredClaims {
     #[serde(flatten)]
@@ -221,7 +220,7 @@ impl RegisteredClaims {
     /// `None` where [`Rule::RegisteredForm`] is broken.
     fn read(members: &Members, payload: &[u8]) -> Option<Self> {
         let in_form = members.0.iter().all(|(name, value)| is_in_form(name, value.get()));
-        // That `iss` and `aud` are there is what `jsonwebtoken` asks for as well.
+        // `jsonwebtoken` requires `iss` and `aud` as well.
         serde_json::from_slice(payload).ok().filter(|_| in_form)
     }
 }
@@ -278,7 +277,7 @@ fn issue(at: u64, exp: u64) -> Guarded {
 
 static ALICE: LazyLock<Account> = LazyLock::new(|| Account::new("alice", VERSION.cast_signed()));
 
-/// The server's: `jsonwebtoken` can be given none.
+/// The server's clock. `jsonwebtoken` always reads the system's.
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
 static SERVER: LazyLock<Authority> = LazyLock::new(|| {

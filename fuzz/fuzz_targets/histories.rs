@@ -1,5 +1,5 @@
-//! Whatever happens to a user's sessions, in whatever order: a token of a session that was ended
-//! is never accepted again, a refresh token is rotated at most once, and the table stays small.
+//! In any order of events, a token of an ended session is never accepted again, a refresh token is
+//! rotated at most once, and the table keeps its bound.
 
 #![no_main]
 
@@ -47,12 +47,12 @@ struct Policy {
     ends_all: bool,
 }
 
-/// Numbers choose among the tokens that were handed out, the last one first.
+/// An event. Numbers choose among the tokens handed out, the last one first.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Step {
     LogIn,
     Refresh(u8),
-    /// Two at once: the second is decided on the record that the first one changes.
+    /// Two at once: the second is decided on the record that the first one then changes.
     Race(u8, u8),
     LogOut(u8),
     LogOutOthers(u8),
@@ -74,11 +74,11 @@ struct World {
     ended: HashSet<SessionId>,
 }
 
-/// What a device was handed at once.
+/// The tokens of one answer.
 #[derive(Clone)]
 struct HandedOut {
     session: SessionId,
-    /// In the session's chain of refresh tokens.
+    /// The place in the session's chain of refresh tokens.
     place: usize,
     access: String,
     refresh: String,
@@ -199,7 +199,7 @@ impl World {
             Ok::<_, Infallible>(is_unchanged)
         };
         let Committed::Stored(outcome) = decision.commit(store).unwrap() else { return };
-        // What was not stored was decided on the record as it was read.
+        // A decision that was not stored was made on the record that was read.
         let is_accepted = matches!(outcome, Refreshed::Rotated(_) | Refreshed::Repeated(..));
         let is_over = it.is_dead || self.ended.contains(&it.session);
         let is_stale = columns(&self.user) != columns(read);
@@ -209,7 +209,7 @@ impl World {
             Refreshed::Rotated(tokens) => {
                 assert_eq!(it.rotated, None, "a refresh token was rotated twice");
                 let now = self.now();
-                // What was repeated is in other hands as well.
+                // Another party may hold the repeated tokens too.
                 let place = (it.session, it.place);
                 let copies =
                     self.handed_out.iter_mut().filter(|it| (it.session, it.place) == place);
@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// Of what was handed out last nothing is accepted that should not be.
+    /// Checks the list of sessions, and the last `count` tokens that were handed out.
     fn check(&self, count: usize) {
         let listed = self.authority.sessions(&self.user).unwrap();
         assert!(listed.len() <= self.policy.max.into());

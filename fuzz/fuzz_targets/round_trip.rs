@@ -1,5 +1,5 @@
-//! What is issued verifies against the same record, to the same claims; and a change of any one
-//! thing that a token is bound to rejects it, for the reason that belongs to that thing.
+//! An issued token verifies against the same record, with the same claims. If one of the things it is
+//! bound to changes, it is rejected with the reason of that thing.
 
 #![no_main]
 
@@ -89,11 +89,11 @@ enum Change {
 }
 
 impl Change {
-    /// The changed world, and why it rejects the token; `None` where there is nothing to change.
+    /// The changed world, and its reason for rejecting the token; `None` if there is nothing to change.
     fn apply(self, world: &World) -> Option<(World, Reason)> {
         let mut other = world.clone();
         let is_eddsa = world.mode == Mode::EdDsa;
-        // With EdDSA the key in front of the lookup is not derived from the master key.
+        // With EdDSA the key used before the lookup is not derived from the master key.
         let forged = |or| if is_eddsa { or } else { Reason::Forged };
         let unbound = match world.mode {
             Mode::Key => Reason::BadSignature,
@@ -235,8 +235,8 @@ impl Change {
         Some((other, reason))
     }
 
-    /// Whether it is an input of the derivation. Some of these are also compared on their own, for
-    /// a log's sake, so that a rejection alone does not show it.
+    /// Whether it is an input of the derivation. Some inputs are also compared separately, for the log,
+    /// so a rejection alone does not show that they are derived.
     const fn is_derived_from(self) -> bool {
         !matches!(
             self,
@@ -252,7 +252,7 @@ impl Change {
     }
 }
 
-/// Another text, and where that is possible of the same length, which is bound on its own.
+/// Another text, of the same length if possible: the length is bound separately.
 fn rename(text: &mut String) {
     let last = text.pop();
     text.push(if last == Some('x') { 'y' } else { 'x' });
@@ -281,13 +281,13 @@ impl Tampering {
     }
 }
 
-/// One that tokens are written in, or that a lax decoder takes for one or passes over.
+/// A character of tokens, or one that a lax decoder accepts or skips.
 fn any_character(bytes: &mut Unstructured<'_>) -> arbitrary::Result<char> {
     let characters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/= \n";
     bytes.choose(characters).copied().map(char::from)
 }
 
-/// A server, a user's record, and what the token is issued with.
+/// A server, a user's record, and the inputs of the token.
 #[derive(Arbitrary, Clone, Debug)]
 struct World {
     mode: Mode,
@@ -361,7 +361,7 @@ fn any_instant(bytes: &mut Unstructured<'_>) -> arbitrary::Result<OffsetDateTime
     Ok(OffsetDateTime::UNIX_EPOCH + seconds + part)
 }
 
-/// In bounds, and one second beyond at either end.
+/// Within the bounds, or one second beyond either end.
 fn any_lifetime(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Duration> {
     bytes.int_in_range(0..=MAX_LIFETIME.whole_seconds() + 1).map(Duration::seconds)
 }
@@ -470,7 +470,7 @@ impl World {
         self.issued_at() + self.lifetime
     }
 
-    /// The same password, hashed anew, and the tokens carried over.
+    /// The same password hashed again, with the tokens carried over.
     fn rehashed(&self) -> Self {
         let mut other = self.clone();
         other.secrets[0].push(0);

@@ -1,7 +1,7 @@
-//! A stored table of sessions, whatever it says: it is read in its one form or not at all, it logs
-//! in whom it names and nobody else, and whatever is decided on it is a table again.
+//! Any text in the sessions' column is read in its one form or refused. It accepts the tokens of the
+//! sessions that it names and no others, and every decision on it gives a valid table.
 //!
-//! The seeds are tables of one user's history, whose tokens are all kept here.
+//! The seeds are tables of one user's history; the target knows all its tokens.
 
 #![no_main]
 
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The table, read by other means.
+/// The table, read without the library.
 #[derive(Deserialize)]
 struct Stored {
     generation: i64,
@@ -62,7 +62,7 @@ struct Policy {
     ends_all: bool,
 }
 
-/// What was handed out for one session at one time.
+/// The tokens handed out for one session at one time.
 struct Issued {
     slot: u32,
     generation: i64,
@@ -84,7 +84,7 @@ impl Server {
         session.slot < max && now() < end
     }
 
-    /// A token is accepted if the table has its session, alive, and only then.
+    /// Checks that a token is accepted exactly if the table has its session, alive.
     fn check_tokens(&self, user: &Account, stored: &Stored) {
         for issued in &*ISSUED {
             let session = stored.find(issued.slot, issued.generation);

@@ -1,9 +1,8 @@
-//! The scan of canonical payloads against the general reader: it may never have an opinion of its
-//! own. A payload with a blank in front is the same JSON and never canonical, so the general reader
-//! has it; both are signed with the right key, and everything that can be seen of the two is the
-//! same.
+//! Compares the reader of canonical payloads with the general reader: they must always agree. A
+//! payload with a leading blank is the same JSON, but not canonical, so the general reader takes it.
+//! Both payloads are signed with the right key, and every observable result must be the same.
 //!
-//! An input is a digit, which says of what [`Case`] the token is, and a payload.
+//! An input is a digit, which chooses the [`Case`] of the token, and a payload.
 
 #![no_main]
 
@@ -40,7 +39,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     Corpus::Keep
 });
 
-/// What a token is for, under which mode, and what the server issued of it.
+/// The purpose and mode of a token, and the values that the server issued for it.
 struct Case {
     kind: Kind,
     header: Vec<u8>,
@@ -75,8 +74,8 @@ impl Case {
         Self { kind, header, key, genuine: insecure_decode_claims(genuine).unwrap() }
     }
 
-    /// `@`, `$`, `#` and `%` are the `iat`, `exp`, `jti` and `stamp` of a living token, and `~` is
-    /// the `sid` of a living session.
+    /// `@`, `$`, `#` and `%` are the `iat`, `exp`, `jti` and `stamp` of a valid token, and `~` is the
+    /// `sid` of a live session.
     fn fill(&self, template: &[u8]) -> Vec<u8> {
         let [iat, exp] = [self.genuine.iat, self.genuine.exp].map(|seconds| seconds.to_string());
         forge::fill(template, |byte| match byte {
@@ -114,10 +113,10 @@ fn assert_same<T: PartialEq + Debug>(
     assert_eq!(see(payload), see(blank_in_front), "the scan, then the general reader");
 }
 
-/// All that can be seen of a token.
+/// Every observable result for a token.
 #[derive(Debug, PartialEq)]
 struct Seen<C> {
-    /// The user and the end, before the record is known.
+    /// The user and the expiry, before the lookup.
     opened: Result<(String, OffsetDateTime), Rejection>,
     looked_up: Option<String>,
     verdict: Result<(Told, C), Rejection>,
@@ -183,7 +182,7 @@ fn peek<C: Serialize + DeserializeOwned + Clone>(mode: BindingMode, text: &str) 
     Seen { opened, looked_up, verdict }
 }
 
-/// What using a link up comes to, and stores.
+/// The outcome of using a link, and what it stores.
 fn consume<C: Serialize + DeserializeOwned + Clone>(
     mode: BindingMode,
     text: &str,
@@ -194,7 +193,7 @@ fn consume<C: Serialize + DeserializeOwned + Clone>(
     Ok((Told::of(used.registered()), used.claims().clone(), stored))
 }
 
-/// What presenting a refresh token comes to, and stores: the new tokens, or what is reported.
+/// The outcome of presenting a refresh token, and what it stores: the new tokens, or the report.
 fn refresh(text: &str) -> Result<(String, OffsetDateTime, Vec<String>, Stored), Rejection> {
     let opened = authority(BindingMode::Key).open_refresh(RefreshToken::new(text))?;
     let (user_id, expires_at) = (opened.user_id().to_owned(), opened.expires_at());
@@ -242,7 +241,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for Link<C> {
 
 const LINK_TYP: &str = "link+jwt";
 
-/// Own claims in the text in which they are handed to their type.
+/// Private claims, as the text that their type reads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Exact(Box<RawValue>);
@@ -253,7 +252,7 @@ impl PartialEq for Exact {
     }
 }
 
-/// Own claims of a form that not all are of.
+/// Private claims of a fixed form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Typed {
     role: Option<String>,
@@ -262,7 +261,7 @@ struct Typed {
     deep: Option<BTreeMap<String, Typed>>,
 }
 
-/// A record, and the session that lives in it.
+/// A record with one live session.
 struct Alice {
     account: Account,
     sid: String,
@@ -300,7 +299,7 @@ fn issued<P: Purpose<Claims = Claims>>(kind: Kind, mode: BindingMode) -> Case {
     Case::new(kind, &key, token.expose())
 }
 
-/// The key of refresh tokens, for which no call asks: by `tests/vectors/README.md`.
+/// The key of refresh tokens, which no call exposes: derived by `tests/vectors/README.md`.
 fn refresh_key() -> Vec<u8> {
     let credential = Sha256::digest(frame(&[b"relatch/1 credential", b"hash"]));
     let version = VERSION.to_be_bytes();

@@ -1,8 +1,8 @@
-//! The head of any request: it is authenticated exactly if one good token came in one place, and, by
-//! a cookie where something may change, with a proof that a page of the same origin made it.
+//! A request is authenticated exactly if one valid token comes in one place. If it comes in a cookie
+//! and the request may change something, it also needs a proof of the same origin.
 //!
-//! An input is a request as HTTP/1.1 writes it, without a body: the first line has the method and
-//! the target, and `$access`, `$refresh` and `$csrf` stand for genuine tokens.
+//! An input is the head of an HTTP/1.1 request: the first line has the method and the target, and
+//! `$access`, `$refresh` and `$csrf` stand for genuine tokens.
 
 #![no_main]
 
@@ -37,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
                 Why::Several => matches!(refusal, Refusal::Ambiguous),
                 Why::TooLong => matches!(refusal, Refusal::HeaderTooLarge),
                 Why::CrossSite => matches!(refusal, Refusal::CrossSite),
-                // Where the proof is looked at first, it is what is said.
+                // The proof of origin is checked first, so its refusal comes first.
                 Why::BadToken => {
                     refusal.reason().is_some() || matches!(refusal, Refusal::CrossSite)
                 }
@@ -94,7 +94,7 @@ enum Why {
 }
 
 impl Site {
-    /// The request that is written there, if one is.
+    /// The request of this text, if it is one.
     fn head(&self, bytes: &[u8]) -> Option<Parts> {
         let mut lines = bytes.split(|byte| *byte == b'\n');
         let (method, target) = str::from_utf8(lines.next()?).ok()?.trim().split_once(' ')?;
@@ -130,7 +130,7 @@ impl Site {
         filled
     }
 
-    /// What is to come of it, by another reading of the rules.
+    /// The expected result, by a second implementation of the rules.
     fn wanted(&self, parts: &Parts) -> Result<(), Why> {
         let cookies = all(&parts.headers, "cookie");
         if cookies.iter().map(|header| header.len()).sum::<usize>() > 16 * 1024 {
@@ -201,7 +201,7 @@ impl Site {
     }
 }
 
-/// The host that is asked.
+/// The host of the request.
 fn own_origin(parts: &Parts) -> Option<&[u8]> {
     match (parts.uri.authority(), all(&parts.headers, "host").as_slice()) {
         (Some(authority), _) => Some(authority.as_str().as_bytes()),
@@ -214,7 +214,7 @@ fn all<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h [u8]> {
     headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
 }
 
-/// Visible ASCII and blanks.
+/// Visible ASCII and spaces.
 fn text(value: &[u8]) -> Option<&str> {
     let is_text = value.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\t');
     str::from_utf8(value).ok().filter(|_| is_text)

@@ -1,8 +1,7 @@
-//! What the fuzz targets share: a user's record, and randomness and keys that do not change, so
-//! that an input means the same in every run.
+//! Shared by the fuzz targets: a user's record, and fixed randomness and keys, so that an input has
+//! the same effect in every run.
 //!
-//! A target asserts what relatch promises, not merely that nothing panics. To run one, for a
-//! minute:
+//! A target asserts the promises of relatch, not only that nothing panics. To run one for a minute:
 //!
 //! ```sh
 //! mkdir -p fuzz/corpus/differential
@@ -10,7 +9,7 @@
 //!     -max_total_time=60 -dict=fuzz/token.dict
 //! ```
 //!
-//! libFuzzer writes what it finds into the first directory; the seeds are read alone.
+//! libFuzzer writes new inputs into the first directory; it only reads the seeds.
 
 pub mod forge;
 
@@ -22,7 +21,7 @@ use relatch::{
     user::{Carried, Counter, Epoch},
 };
 
-/// Own claims of any name and value.
+/// Private claims of any name and value.
 pub type Claims = serde_json::Map<String, serde_json::Value>;
 
 /// A user's record.
@@ -39,13 +38,13 @@ pub struct Account {
 }
 
 impl Account {
-    /// With a secret and a version; the rest is as in a new record.
+    /// A new record, with a secret and this version.
     pub fn new(id: &str, version: i64) -> Self {
         Self { id: id.to_owned(), secrets: vec![b"hash".to_vec()], version, ..Self::default() }
     }
 
-    /// The record after a change, whose sessions go through the column's text: it keeps its bound
-    /// and reads back.
+    /// The record after a change. The sessions go through the column's text, which must keep its bound
+    /// and read back.
     pub fn after(&self, change: &Change) -> Self {
         let sessions = change.sessions().expect("the record keeps sessions");
         let column = sessions.to_column();
@@ -84,7 +83,7 @@ impl User for Account {
 /// The kind of [`Account::tenant`].
 pub const TENANT: &str = "tenant";
 
-/// The same bytes each time, which makes a token a function of its inputs.
+/// Fixed bytes, which make a token a function of its inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Fixed(pub [u8; 16]);
 
@@ -95,10 +94,10 @@ impl Entropy for Fixed {
     }
 }
 
-/// A master key, joined by the Ed25519 key of this secret: it signs the same bytes in the same way
-/// each time, which ES256 does not.
+/// A master key with the Ed25519 key of this secret. Ed25519 signatures are deterministic, unlike
+/// those of ES256.
 pub fn master_key(kid: &str, bytes: &[u8; 32], ed25519: &[u8; 32]) -> MasterKey {
-    // RFC 8410 §10.3: what stands in front of the 32 bytes in PKCS #8.
+    // RFC 8410 §10.3: the bytes before the 32 bytes of the key in PKCS #8.
     let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     der.extend(ed25519);
     let signing_key = SigningKey::from_pkcs8_der(&der).unwrap();

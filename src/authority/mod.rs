@@ -244,7 +244,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::authority::Stage::Validity).
+    /// A [`Rejection`] up to [`Stage::Validity`].
     pub fn open<'a, P: Purpose>(&'a self, token: &'a Token<P>) -> Result<Opened<'a, P>, Rejection> {
         const {
             assert!(

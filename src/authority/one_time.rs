@@ -74,7 +74,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::authority::Stage::Validity).
+    /// A [`Rejection`] up to [`Stage::Validity`].
     pub fn open_once<P: Purpose>(&self, token: Token<P>) -> Result<OpenedOnce<'_, P>, Rejection> {
         const {
             assert!(

@@ -35,7 +35,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] up to [`Stage::Validity`](crate::authority::Stage::Validity).
+    /// A [`Rejection`] up to [`Stage::Validity`].
     ///
     /// # Example
     ///

@@ -98,7 +98,7 @@ impl Authority {
     /// # Errors
     ///
     /// [`IssueError`], above all [`SessionsFull`](IssueError::SessionsFull) where the policy
-    /// refuses, and a [`RecordError::Sessions`] for a record that keeps no sessions.
+    /// refuses, and a [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record that keeps no sessions.
     ///
     /// # Example
     ///

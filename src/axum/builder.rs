@@ -103,7 +103,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     }
 
     /// Sets the bound of [`LiveAuthenticated`](super::LiveAuthenticated): the longest time until an open
-    /// connection notices a revocation. From [`MIN_BOUND`] to [`MAX_BOUND`]; the default is 30
+    /// connection notices a revocation. From [`MIN_BOUND`](crate::live::MIN_BOUND) to [`MAX_BOUND`](crate::live::MAX_BOUND); the default is 30
     /// seconds.
     pub const fn live_bound(mut self, bound: Duration) -> Self {
         self.live_bound = bound;

@@ -31,7 +31,7 @@ pub trait UserStore: Send + Sync + 'static {
     ///
     /// # Security
     ///
-    /// The condition must contain **each** column of [`Columns`], whichever of them changes, and `NULL`
+    /// The condition must contain **each** column of [`Columns`](crate::store::Columns), whichever of them changes, and `NULL`
     /// must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A missing column loses its
     /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
     /// logout, without the hash a new password, and without the lanes a link works twice.
@@ -73,7 +73,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// Logs out every user in this group: its counter becomes `max(coalesce(counter, 0) + 1,
     /// at_least)`. Returns whether there is such a group.
     ///
-    /// The default is [`StoreErrorKind::Unsupported`]: not every store has groups.
+    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported): not every store has groups.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
     /// Returns whether there was such a user, with a version below `i64::MAX`.
     ///
-    /// The default is [`StoreErrorKind::Unsupported`]: not every table has such a column.
+    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported): not every table has such a column.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// [`disable`](Self::disable) does, in one statement, and returns whether it did. A statement that
     /// arrives late, after its timeout, undoes no disabling.
     ///
-    /// The default is [`StoreErrorKind::Unsupported`].
+    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported).
     ///
     /// # Errors
     ///

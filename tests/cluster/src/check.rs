@@ -1,4 +1,4 @@
-//! What must be true of everything that was answered, by the rows and by the tokens.
+//! Compares all answers with the rows and the tokens.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,13 +16,13 @@ use crate::{
     storm::{Claims, FIRST_PASSWORD, Record, SessionKey, user_id},
 };
 
-/// What the check is told of the run.
+/// The bounds of the run.
 pub struct Terms {
-    /// For how long a cache of another process may be stale, in nanoseconds.
+    /// How long another process's cache may be stale, in nanoseconds.
     pub staleness: u64,
 }
 
-/// What was looked at.
+/// The numbers of things checked, for the report.
 #[derive(Default, Debug)]
 pub struct Counts {
     pub tokens: usize,
@@ -30,7 +30,7 @@ pub struct Counts {
     pub links: usize,
 }
 
-/// A user's row when all was quiet.
+/// A user's row after the load.
 struct Row {
     version: i64,
     /// The `seq` of each session in the table.
@@ -49,9 +49,9 @@ pub async fn check(
         if matches!(record.outcome, Outcome::Failed(_) | Outcome::NoSuchUser) {
             return Err(format!("neither done nor refused nor unavailable: {record:?}").into());
         }
-        // A bump gives way to nobody.
+        // A bump is never refused because of a conflict.
         if matches!(record.op, Op::Bump { .. }) && record.outcome == Outcome::Busy {
-            return Err(format!("a bump was put off: {record:?}").into());
+            return Err(format!("a bump ended as a conflict: {record:?}").into());
         }
     }
     for user in 0..users {
@@ -99,13 +99,13 @@ struct User<'a> {
 }
 
 impl User<'_> {
-    /// What logged everybody out for certain.
+    /// The calls that certainly logged out everywhere.
     fn revoking(&self) -> impl Iterator<Item = &Record> {
         self.all_revoking()
             .filter(|record| matches!(record.outcome, Outcome::Done | Outcome::Tokens { .. }))
     }
 
-    /// With those of which it is not known.
+    /// The same, and the calls whose outcome is unknown.
     fn all_revoking(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().copied().filter(|record| {
             let is_revoking = matches!(
@@ -127,7 +127,7 @@ impl User<'_> {
         })
     }
 
-    /// Which sessions are alive, each of them as it must be.
+    /// The live sessions, after checking that each must be alive.
     async fn sessions(&self, counts: &mut Counts) -> Result<HashSet<SessionKey>, Failure> {
         let logged_out: HashSet<_> = self
             .records
@@ -194,7 +194,7 @@ impl User<'_> {
                 true if is_out => return self.fail(record, "it was logged out, and is alive"),
                 true => drop(alive.insert(key)),
                 false if is_out || perhaps_out.contains(&key) => {}
-                // Evicted by a login whose answer was lost.
+                // A login whose answer was lost may have evicted it.
                 false => drop(missing.insert(key)),
             }
         }
@@ -209,13 +209,13 @@ impl User<'_> {
             .collect();
         let surplus = self.row.sessions.keys().filter(|sid| !of_now.contains(sid)).count();
         if surplus > unknown_starts {
-            return Err(format!("{}: {surplus} sessions that nobody was given", self.id).into());
+            return Err(format!("{}: {surplus} sessions that no answer handed out", self.id).into());
         }
         counts.alive += alive.len();
         Ok(alive)
     }
 
-    /// Nobody was ever told that a session is over which nothing had ended by then.
+    /// Checks that no session was rejected before something had ended it.
     fn rejections(&self, alive: &HashSet<SessionKey>) -> Result<(), Failure> {
         let begins: HashMap<SessionKey, u64> = self
             .handed()
@@ -227,7 +227,7 @@ impl User<'_> {
             let given = record.given.as_ref().filter(|_| is_of_session).and_then(Claims::session);
             let (Outcome::Rejected(_), Some(key)) = (&record.outcome, given) else { continue };
             if alive.contains(&key) {
-                return self.fail(record, "a living session was told that it is not");
+                return self.fail(record, "a live session was rejected");
             }
             let Some(begin) = begins.get(&key) else { continue };
             let is_revoked = self.all_revoking().any(|by| by.start < record.end && by.end > *begin);
@@ -243,13 +243,13 @@ impl User<'_> {
                 }
             });
             if !is_revoked && !is_ended {
-                return self.fail(record, "it was told so before anything had ended it");
+                return self.fail(record, "it was rejected before anything had ended it");
             }
         }
         Ok(())
     }
 
-    /// No bump is lost among others, and none is seen later than it may be.
+    /// Checks that no bump is lost among others, and none takes effect later than allowed.
     fn revocations(&self, terms: &Terms) -> Result<(), Failure> {
         let mut versions = HashSet::new();
         // Links too.
@@ -297,7 +297,7 @@ impl User<'_> {
         Ok(())
     }
 
-    /// No refresh token has two successors, and none is ahead of the row.
+    /// Checks that no refresh token has two successors, and none is ahead of the row.
     fn chains(&self) -> Result<(), Failure> {
         let mut tokens: HashMap<(&Claims, u64), &str> = HashMap::new();
         let mut newest: HashMap<&str, u64> = HashMap::new();
@@ -329,7 +329,7 @@ impl User<'_> {
         Ok(())
     }
 
-    /// Each link had one winner, and those that nothing made void still work.
+    /// Checks that each link was used at most once, and those still valid work.
     async fn links(&self, counts: &mut Counts) -> Result<(), Failure> {
         let mut winners: HashMap<i64, usize> = HashMap::new();
         let mut perhaps = HashSet::new();
@@ -372,7 +372,7 @@ impl User<'_> {
         Ok(())
     }
 
-    /// The password is the last one that was set: one of those that no other was set after.
+    /// Checks that the password is one after which no other was set.
     async fn password(&self) -> Result<(), Failure> {
         let sets: Vec<_> = self
             .all_revoking()
@@ -381,11 +381,11 @@ impl User<'_> {
                 _ => None,
             })
             .collect();
-        let is_overtaken =
+        let is_replaced =
             |start: u64| sets.iter().any(|(by, _)| !by.outcome.is_unknown() && by.start > start);
         let mut candidates: Vec<&str> = sets
             .iter()
-            .filter(|(record, _)| !is_overtaken(record.end))
+            .filter(|(record, _)| !is_replaced(record.end))
             .map(|(_, new)| new.as_str())
             .collect();
         if sets.iter().all(|(record, _)| record.outcome.is_unknown()) {

@@ -1,4 +1,4 @@
-//! The driver's own PostgreSQL server, by tests/cluster/postgres.
+//! The driver's PostgreSQL server, by tests/cluster/postgres.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ impl Cluster {
         Ok(Self { directory: directory.to_owned(), url: url.trim().to_owned() })
     }
 
-    /// An empty database.
+    /// Creates an empty database.
     pub async fn database(&self, name: &str) -> Result<Database, Failure> {
         let admin = self.admin("postgres").await?;
         let create = format!("CREATE DATABASE {name}");
@@ -33,19 +33,19 @@ impl Cluster {
         Ok(Database::Postgres(self.url_of(name)))
     }
 
-    /// A connection of the administrator's.
+    /// Connections of the administrator.
     pub async fn admin(&self, database: &str) -> Result<PgPool, Failure> {
         Ok(PgPoolOptions::new().max_connections(2).connect(&self.url_of(database)).await?)
     }
 
-    /// The server and all its children, at once: a loss of power but for the disk's own cache.
+    /// Kills the server and all its children at once: a loss of power, except for the disk's cache.
     pub async fn kill(&self) -> Result<(), Failure> {
         let pid_file = fs::read_to_string(self.directory.join("data/postmaster.pid"))?;
         let postmaster: u32 = pid_file.lines().next().unwrap_or_default().parse()?;
         let children = children_of(postmaster);
         script("kill", &self.directory).await?;
         for child in children {
-            // Gone already, most of them: they notice that their parent is.
+            // Most have ended already, because their parent has.
             Command::new("kill")
                 .args(["-KILL", &child.to_string()])
                 .stderr(Stdio::null())
@@ -82,7 +82,7 @@ async fn script(what: &str, directory: &Path) -> Result<String, Failure> {
     }
 }
 
-/// By Linux's list of processes; none elsewhere, where they end by themselves.
+/// Reads Linux's list of processes. Empty elsewhere, where the children end by themselves.
 fn children_of(parent: u32) -> Vec<u32> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

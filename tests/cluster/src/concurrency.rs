@@ -1,4 +1,4 @@
-//! Two processes, everything at once on a few users, no faults.
+//! Two processes, all operations at once on a few users, no faults.
 
 use std::{path::Path, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Databases and servers that are killed in the middle of writes.
+//! Kills databases and servers in the middle of writes.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -24,10 +24,10 @@ const USERS: usize = 6;
 const TASKS: usize = 16;
 const SESSIONS: u32 = 32;
 
-/// How stale a cached record may be.
+/// The cache's bound.
 const STALENESS: Duration = Duration::from_secs(4);
 
-/// PostgreSQL is killed under two servers, again and again.
+/// Kills PostgreSQL under two servers, again and again.
 pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> {
     let database = cluster.database("faults").await?;
     let driver = plain(database.clone(), SESSIONS);
@@ -36,7 +36,7 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
         listens: true,
         ..driver.clone()
     };
-    // More users, whom nobody changes: one is kept in the caches, and one in each round is not.
+    // More users, whom no task changes: one stays in the caches; each round has one that is not there.
     let rounds = usize::try_from(extent.rounds)?;
     let site = prepare(&driver, USERS + 1 + rounds).await?;
     let nodes = vec![Arc::new(Node::spawn(&worker)?), Arc::new(Node::spawn(&worker)?)];
@@ -57,13 +57,13 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
         let read = Instant::now();
         expect(ask(&nodes[0], &kept).await == Outcome::Done, "before the outage", &kept)?;
         cluster.kill().await?;
-        // Every third outage is longer than a record may be kept.
+        // Every third outage is longer than the cache's bound.
         let outage = match round % 3 {
             0 => STALENESS + Duration::from_millis(500),
             _ => Duration::from_millis(dice.between(50, 400)),
         };
         let killed = Instant::now();
-        // It takes as long as the pool waits for a connection.
+        // The call takes as long as the pool waits for a connection.
         let asked_of_other = tokio::spawn({
             let (node, other) = (Arc::clone(&nodes[0]), other.clone());
             async move { ask(&node, &other).await }
@@ -71,7 +71,7 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
         while killed.elapsed() < outage {
             let asked = Instant::now();
             match ask(&nodes[0], &kept).await {
-                // Kept at the latest when it was asked for last before the outage.
+                // The record was read no later than the last call before the outage.
                 Outcome::Done if asked - read < STALENESS => served += 1,
                 Outcome::Unavailable(_) => refused += 1,
                 found => {
@@ -81,7 +81,7 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
             }
             sleep(Duration::from_millis(50)).await;
         }
-        // In a short outage the server may be back before the pool has given up.
+        // In a short outage the server may be back before the pool gives up.
         let is_long = outage > STALENESS;
         if is_long {
             let found = asked_of_other.await?;
@@ -112,8 +112,8 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
     let staleness = u64::try_from(STALENESS.as_nanos())?;
     let counts = check(&site, &records, USERS, &Terms { staleness }).await?;
     println!(
-        "PostgreSQL killed {} times: {} operations {:?}, in flight or during outages {}; kept users \
-         served {served} times and others told to come back {refused} times; {counts:?}",
+        "PostgreSQL killed {} times: {} operations {:?}, in flight or during outages {}; cached users \
+         answered {served} times, others refused as unavailable {refused} times; {counts:?}",
         extent.rounds,
         records.len(),
         outcomes(&records),
@@ -122,7 +122,7 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
     Ok(())
 }
 
-/// Until both servers read again.
+/// Waits until both servers read again.
 async fn until_back(nodes: &[Arc<Node>], token: &str) -> Result<(), Failure> {
     let since = Instant::now();
     for node in nodes {
@@ -149,8 +149,8 @@ async fn until_readable(site: &Site) -> bool {
     false
 }
 
-/// A listener's connection is cut, and a bump is made meanwhile: it is seen long before a record
-/// that is kept gets too old.
+/// Cuts a listener's connection and bumps a user meanwhile. The bump must take effect long before the
+/// cache's bound.
 pub async fn listener(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> {
     const AT_ONCE: Duration = Duration::from_secs(10);
     let database = cluster.database("listener").await?;
@@ -182,7 +182,7 @@ pub async fn listener(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
                 found => {
                     let late = bumped.elapsed();
                     return Err(
-                        format!("{late:?} after a bump that was not heard: {found:?}").into()
+                        format!("{late:?} after a bump without a notification: {found:?}").into()
                     );
                 }
             }
@@ -192,13 +192,13 @@ pub async fn listener(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
     }
     admin.close().await;
     println!(
-        "a listener cut off {} times: a bump made meanwhile is seen within {slowest:.0?}",
+        "a listener cut off {} times: a bump made meanwhile took effect within {slowest:.0?}",
         extent.rounds
     );
     Ok(())
 }
 
-/// Servers over one SQLite file are killed, again and again.
+/// Kills two servers over one SQLite file, again and again.
 pub async fn sqlite(extent: &Extent, directory: &Path) -> Result<(), Failure> {
     let path = directory.join("faults.sqlite").display().to_string();
     let database = Database::Sqlite(path.clone());

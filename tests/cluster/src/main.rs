@@ -1,5 +1,5 @@
-//! Real servers: several processes over one database, which fails, is slow, or is killed. README.md
-//! tells what is held.
+//! Several server processes over one database that fails, is slow, or is killed. README.md says what
+//! is checked.
 
 mod check;
 mod cluster;
@@ -32,15 +32,17 @@ use crate::{
 };
 
 const USAGE: &str = "\
-servers [--seed N] [--rounds N] [--steps N] [--bumps N] [PART...]
+relatch-cluster [--seed N] [--rounds N] [--steps N] [--bumps N] [PART...]
 
-concurrency, crash (PostgreSQL is killed), cut (a listener's connection is), kill (servers over SQLite
-are), slow, staleness
+Parts: concurrency, crash (kills PostgreSQL), cut (cuts a listener's connection), kill (kills servers
+over SQLite), slow, staleness. All of them, if none is named.
 
-Everything, where no part is named. --rounds is of kills, --steps is of each task, --bumps is of the
-staleness that is measured.";
+--rounds N   kills in crash, cut and kill (6)
+--steps N    steps of each task in concurrency (50)
+--bumps N    bumps in staleness (1000)
+--seed N     repeats the random choices of a run";
 
-/// How much of it.
+/// The size of a run.
 pub struct Extent {
     pub seed: u64,
     pub rounds: u32,
@@ -141,7 +143,7 @@ async fn run_over(
     Ok(())
 }
 
-/// A directory that is deleted with what is in it.
+/// A temporary directory, deleted on drop.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -158,7 +160,7 @@ impl Drop for Directory {
     }
 }
 
-/// A service of this process, over a new table with so many users.
+/// A service in this process, over a new table with `users` users.
 pub async fn prepare(config: &Config, users: usize) -> Result<Site, Failure> {
     let site = Site::open(config).await?;
     site.store.migrate().await?;
@@ -169,12 +171,12 @@ pub async fn prepare(config: &Config, users: usize) -> Result<Site, Failure> {
     Ok(site)
 }
 
-/// The driver's own look at the rows: without a cache.
+/// The driver's configuration: without a cache, it reads the rows themselves.
 pub fn plain(database: Database, max_sessions: u32) -> Config {
     Config { database, max_sessions, staleness_ms: None, listens: false }
 }
 
-/// Waits until a worker hears of changes.
+/// Waits until a worker's listener is connected.
 pub async fn until_listening(node: &Node) -> Result<(), Failure> {
     let since = Instant::now();
     while node.call(Op::IsListening).await != Outcome::Is(true) {
@@ -186,7 +188,7 @@ pub async fn until_listening(node: &Node) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The tokens of a session that a worker started.
+/// Starts a session on a worker. Gives its tokens.
 pub async fn start(node: &Node, user: &str) -> Result<(String, String), Failure> {
     match node.call(Op::Start { user: user.to_owned() }).await {
         Outcome::Tokens { access, refresh, .. } => Ok((access, refresh)),
@@ -194,12 +196,12 @@ pub async fn start(node: &Node, user: &str) -> Result<(String, String), Failure>
     }
 }
 
-/// What a request with this token is told.
+/// Authenticates this token on a worker.
 pub async fn ask(node: &Node, token: &str) -> Outcome {
     node.call(Op::Authenticate { token: token.to_owned(), fresh: false }).await
 }
 
-/// Fails with what was expected.
+/// Fails with this text and value unless `is_so`.
 pub fn expect(is_so: bool, what: &str, found: &dyn std::fmt::Debug) -> Result<(), Failure> {
     match is_so {
         true => Ok(()),

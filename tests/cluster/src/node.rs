@@ -1,4 +1,4 @@
-//! A worker's process, from the driver's side.
+//! A worker process, as the driver sees it.
 
 use std::{
     collections::HashMap,
@@ -22,10 +22,10 @@ use crate::{
     worker::now,
 };
 
-/// Who waits for an answer; `None` once there will be no more.
+/// The calls that wait for an answer; `None` after the worker has ended.
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
 
-/// A worker. It dies with this.
+/// A worker process, killed on drop.
 pub struct Node {
     child: AsyncMutex<Child>,
     stdin: AsyncMutex<ChildStdin>,
@@ -48,7 +48,7 @@ impl Node {
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                // The last line of a worker that was killed may be cut.
+                // A kill may cut the worker's last line.
                 let Ok(answer) = serde_json::from_str::<Answer>(&line) else { continue };
                 let waits = lock(&answered).as_mut().and_then(|all| all.remove(&answer.number));
                 waits.into_iter().for_each(|waits| drop(waits.send(answer.clone())));
@@ -59,7 +59,7 @@ impl Node {
         Ok(Self { child, stdin, waiting, count: AtomicU64::new(0) })
     }
 
-    /// The worker's outcome, and when it had it.
+    /// The worker's outcome, and the time of it.
     pub async fn call_at(&self, op: Op) -> (Outcome, u64) {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
@@ -84,7 +84,7 @@ impl Node {
         self.call_at(op).await.0
     }
 
-    /// Kills it where it stands.
+    /// Kills the process.
     pub async fn kill(&self) -> Result<(), Failure> {
         Ok(self.child.lock().await.kill().await?)
     }

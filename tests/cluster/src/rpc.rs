@@ -1,13 +1,13 @@
-//! What a worker is asked to do, and what it answers: lines of JSON over its pipes.
+//! The commands for a worker and its answers, as lines of JSON over pipes.
 
 use serde::{Deserialize, Serialize};
 
-/// What a worker is started with.
+/// A worker's configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     pub database: Database,
     pub max_sessions: u32,
-    /// How stale a cached record may be; without, there is no cache.
+    /// The cache's bound; `None` for no cache.
     pub staleness_ms: Option<i64>,
     pub listens: bool,
 }
@@ -95,9 +95,9 @@ pub enum Outcome {
     /// A wrong password.
     Refused,
     NoSuchUser,
-    /// Nothing is known: for a write, not even whether it was made.
+    /// The outcome is unknown: a write may have been made or not.
     Unavailable(String),
-    /// Decided anew too often: nothing was written.
+    /// Too many conflicts: nothing was written.
     Busy,
     Failed(String),
     /// The worker died before it answered.

@@ -1,4 +1,4 @@
-//! The service as each process has it: the same keys, over the same table.
+//! The service of each process: the same keys, over the same table.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use crate::rpc::{Config, Database};
 
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// A process's service, and the store below it.
+/// A service and its store.
 pub struct Site {
     pub service: Service,
     pub store: Store,
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-/// With the longest grace: what is retried here was lost, not stolen.
+/// With the longest grace: a retry here follows a loss, never a theft.
 pub fn authority(max_sessions: u32) -> Result<Authority, Failure> {
     let policy = SessionPolicy::new().max_sessions(max_sessions).grace(SessionPolicy::MAX_GRACE);
     let key = MasterKey::from_bytes("k1", &[7; 32])?;

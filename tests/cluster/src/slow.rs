@@ -1,4 +1,4 @@
-//! Databases that are locked, that only read, and that are full.
+//! Databases that are locked, read-only, or full.
 
 use std::{path::Path, time::Duration};
 
@@ -21,11 +21,11 @@ use crate::{
 };
 
 /// The longest that a call may take before it is given up.
-const PATIENCE: Duration = Duration::from_millis(5500);
+const TIMEOUT: Duration = Duration::from_millis(5500);
 
 const SESSIONS: u32 = 64;
 
-/// What a write comes to while the database does not write.
+/// A write while the database refuses writes must end as unavailable, in time.
 async fn expect_unavailable(
     what: &str,
     call: impl Future<Output = Result<(), ServiceError>>,
@@ -33,8 +33,8 @@ async fn expect_unavailable(
     let began = Instant::now();
     let outcome = call.await;
     let is_unavailable = matches!(&outcome, Err(error) if error.is_unavailable());
-    expect(is_unavailable, &format!("{what}, which cannot be done now"), &outcome)?;
-    expect(began.elapsed() < PATIENCE, &format!("{what} gave up in time"), &began.elapsed())
+    expect(is_unavailable, &format!("{what} is unavailable"), &outcome)?;
+    expect(began.elapsed() < TIMEOUT, &format!("{what} gave up in time"), &began.elapsed())
 }
 
 fn copy(tokens: &SessionTokens) -> RefreshToken {
@@ -43,12 +43,12 @@ fn copy(tokens: &SessionTokens) -> RefreshToken {
 
 async fn expect_reads(service: &Service, tokens: &SessionTokens) -> Result<(), Failure> {
     let found = service.authenticate(tokens.access()).await.map(drop);
-    expect(found.is_ok(), "reads go on", &found)
+    expect(found.is_ok(), "reads still work", &found)
 }
 
 async fn expect_writes(service: &Service, tokens: &SessionTokens) -> Result<(), Failure> {
     let found = service.refresh(copy(tokens)).await;
-    expect(found.is_ok(), "the refresh that failed works now", &found)?;
+    expect(found.is_ok(), "the failed refresh works now", &found)?;
     expect_reads(service, &found?).await
 }
 
@@ -92,7 +92,7 @@ pub async fn postgres(cluster: &Cluster) -> Result<(), Failure> {
     sqlx::query(set).execute(&admin).await?;
     sqlx::query("SELECT pg_reload_conf()").execute(&admin).await?;
     let since = Instant::now();
-    // The server's processes are told one by one.
+    // The server's processes read the new setting one after another.
     while service.refresh(copy(&tokens)).await.is_ok() && since.elapsed().as_secs() < 10 {}
     expect_no_writes(service, &tokens).await?;
     expect_reads(service, &tokens).await?;
@@ -101,7 +101,7 @@ pub async fn postgres(cluster: &Cluster) -> Result<(), Failure> {
     let since = Instant::now();
     while service.refresh(copy(&tokens)).await.is_err() && since.elapsed().as_secs() < 10 {}
     expect_writes(service, &tokens).await?;
-    println!("PostgreSQL locked (given up after {locked:.1?}), and reading only: recovered");
+    println!("PostgreSQL locked (given up after {locked:.1?}), and read-only: recovered");
     admin.close().await;
     Ok(())
 }
@@ -114,7 +114,7 @@ pub async fn sqlite(directory: &Path) -> Result<(), Failure> {
         Ok((Service::new(authority(SESSIONS)?, store.clone()), store))
     };
 
-    // A writer who never ends.
+    // A write transaction that never ends.
     let store = SqliteStore::open(&path, UsersTable::ready()).await?;
     store.migrate().await?;
     let id = user_id(0);
@@ -129,7 +129,7 @@ pub async fn sqlite(directory: &Path) -> Result<(), Failure> {
     holder.rollback().await?;
     expect_writes(&service, &tokens).await?;
 
-    // A file that is only read.
+    // A read-only file.
     let tokens = service.start_session(&id, "device").await?;
     let reading = SqlitePool::connect_with(options.clone().read_only(true)).await?;
     let (reader, _) = service_over(&reading)?;
@@ -138,7 +138,7 @@ pub async fn sqlite(directory: &Path) -> Result<(), Failure> {
     reading.close().await;
     expect_writes(&service, &tokens).await?;
 
-    // A disk without room: the table grows until it is full.
+    // A full disk: the table grows until the page limit.
     service.log_out_everywhere(&id).await?;
     let one = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
     let (full, _) = service_over(&one)?;
@@ -161,6 +161,6 @@ pub async fn sqlite(directory: &Path) -> Result<(), Failure> {
     expect_writes(&full, &tokens).await?;
     let sessions = full.sessions(&full.authenticate(tokens.access()).await?).await?.len();
     expect(i64::try_from(sessions)? == started, "no session was lost", &(sessions, started))?;
-    println!("SQLite locked, reading only, and full after {started} sessions: recovered");
+    println!("SQLite locked, read-only, and full after {started} sessions: recovered");
     Ok(())
 }

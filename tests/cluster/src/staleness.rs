@@ -1,5 +1,5 @@
-//! How long after a bump in one process another process still accepts: with notifications, and with
-//! none but the cache's bound.
+//! Measures how long another process accepts a token after a bump: with notifications, and with the
+//! cache's bound alone.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::{
     worker::now,
 };
 
-/// The bound that is measured without notifications.
+/// The cache's bound in the measurement without notifications.
 const BOUND_MS: i64 = 1000;
 
-/// How late a worker may look, and a timer of its cache be.
+/// The delay allowed for a worker's poll and for the cache's timer.
 const SLACK: Duration = Duration::from_millis(1_000);
 
-/// After this time a notification is not late, but lost.
+/// The time after which a notification counts as lost.
 const LOST: Duration = Duration::from_secs(10);
 
 const USERS: usize = 40;
@@ -36,19 +36,19 @@ pub async fn measure(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> 
     drop(prepare(&driver, USERS).await?);
     let bumping = Node::spawn(&driver)?;
 
-    // Far too long to be what it is measured by.
-    let told = Config { staleness_ms: Some(600_000), listens: true, ..driver.clone() };
-    let told = Node::spawn(&told)?;
-    until_listening(&told).await?;
+    // The bound is so long that only a notification can end the wait.
+    let notified = Config { staleness_ms: Some(600_000), listens: true, ..driver.clone() };
+    let notified = Node::spawn(&notified)?;
+    until_listening(&notified).await?;
     let (mut after_call, mut after_answer) = (Vec::new(), Vec::new());
     for bump in 0..extent.bumps {
         let user = user_id(bump % USERS);
         let (token, _) = start(&bumping, &user).await?;
-        expect(ask(&told, &token).await == Outcome::Done, "before the bump", &user)?;
-        let watched = told.call_at(Op::WatchUntilRefused { token, pause_us: 0 });
+        expect(ask(&notified, &token).await == Outcome::Done, "before the bump", &user)?;
+        let watched = notified.call_at(Op::WatchUntilRefused { token, pause_us: 0 });
         let op = Op::Bump { user: user.clone() };
         let bumped = async {
-            // The watch is under way.
+            // The watch has started by then.
             tokio::time::sleep(Duration::from_millis(2)).await;
             (now(), bumping.call_at(op).await)
         };
@@ -62,15 +62,15 @@ pub async fn measure(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> 
         after_answer.push(at.saturating_sub(answered));
     }
     let bound = Duration::from_millis(u64::try_from(BOUND_MS)?);
-    let untold = Config { staleness_ms: Some(BOUND_MS), ..driver };
-    let untold = Node::spawn(&untold)?;
+    let polling = Config { staleness_ms: Some(BOUND_MS), ..driver };
+    let polling = Node::spawn(&polling)?;
     let mut without = Vec::new();
     for round in 0..(extent.bumps / 500).max(1) {
         let watches = (0..USERS).map(async |user| -> Result<u64, Failure> {
             let user = user_id(user);
             let (token, _) = start(&bumping, &user).await?;
-            expect(ask(&untold, &token).await == Outcome::Done, "before the bump", &round)?;
-            let watched = untold.call_at(Op::WatchUntilRefused { token, pause_us: 2000 });
+            expect(ask(&polling, &token).await == Outcome::Done, "before the bump", &round)?;
+            let watched = polling.call_at(Op::WatchUntilRefused { token, pause_us: 2000 });
             let (watched, bumped) =
                 tokio::join!(watched, bumping.call_at(Op::Bump { user: user.clone() }));
             expect(matches!(watched.0, Outcome::Rejected(_)), "what it is refused as", &watched)?;
@@ -96,7 +96,7 @@ pub async fn measure(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> 
     Ok(())
 }
 
-/// All at once, each polled by itself.
+/// Polls all futures concurrently.
 async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut all: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|cx| {

@@ -1,5 +1,5 @@
-//! A load of everything at once on a few users, by tasks that know the tokens which others were
-//! given, and the record of what was answered.
+//! A load of all operations at once on a few users. The tasks share the tokens that they receive, and
+//! record every answer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,7 +21,7 @@ use crate::{
     worker::now,
 };
 
-/// One call and what came of it.
+/// One call and its outcome.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub user: usize,
@@ -30,12 +30,12 @@ pub struct Record {
     pub start: u64,
     pub end: u64,
     pub outcome: Outcome,
-    /// Of the token that was presented, and of the refresh token or the link that was handed out.
+    /// The claims of the token presented, and of the refresh token or link handed out.
     pub given: Option<Claims>,
     pub handed: Option<Claims>,
 }
 
-/// What a token says of itself.
+/// The claims that the check needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct Claims {
     pub ver: i64,
@@ -50,7 +50,7 @@ impl Claims {
         serde_json::from_slice(&payload).ok()
     }
 
-    /// What a session is known by.
+    /// The identity of the session.
     pub fn session(&self) -> Option<SessionKey> {
         Some((self.ver, self.sid.clone()?))
     }
@@ -67,15 +67,15 @@ pub struct Storm {
     stopped: AtomicBool,
 }
 
-/// The tokens of a user that the tasks share.
+/// A user's tokens, shared by the tasks.
 struct Pool {
     access: Vec<String>,
     chains: HashMap<SessionKey, Chain>,
     password: String,
 }
 
-/// A session's refresh token. Whoever refreshes meanwhile presents the same, so that none is ever
-/// older than the one before the newest.
+/// A session's refresh token. Concurrent refreshes present the same one, so a presented token is never
+/// older than the last but one.
 struct Chain {
     current: String,
     next: Option<String>,
@@ -117,7 +117,7 @@ impl Storm {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
-    /// Runs so many tasks, each so many steps or until it is stopped.
+    /// Runs `tasks` tasks of `steps` steps each, or until the storm is stopped.
     pub async fn run(self: &Arc<Self>, dice: &mut Dice, tasks: usize, steps: usize) {
         self.stopped.store(false, Ordering::SeqCst);
         let tasks: Vec<_> = (0..tasks)
@@ -140,7 +140,7 @@ impl Storm {
         }
     }
 
-    /// Refreshes every session that is known once more, and so retries whatever was lost.
+    /// Refreshes every known session once more, which retries lost refreshes.
     pub async fn drain(&self, dice: &mut Dice) {
         for user in 0..self.users.len() {
             let keys: Vec<_> = lock(&self.users[user]).chains.keys().cloned().collect();
@@ -199,14 +199,14 @@ impl Storm {
             }
             (90..91, _) if self.new_password().is_some() => {
                 let password = lock(&self.users[user]).password.clone();
-                // Who logs in by the name: it is the id.
+                // The login name is the id.
                 drop(self.call(user, node, Op::Login { user: id, password }).await);
             }
             (_, access) => self.start_elsewhere(user, node, access).await,
         }
     }
 
-    /// Hashes are slow by design: they are counted.
+    /// A new password, up to a limit: hashes are slow by design.
     fn new_password(&self) -> Option<String> {
         let number = self.passwords.fetch_add(1, Ordering::SeqCst);
         (number < self.max_passwords.load(Ordering::SeqCst)).then(|| format!("password {number}"))
@@ -220,8 +220,8 @@ impl Storm {
         tokio::join!(use_up(0), use_up(1), use_up(0), use_up(1));
     }
 
-    /// Logins that race the second of two bumps, before and after which nothing but the version
-    /// differs, and a link of between them, which only the version makes void.
+    /// Logins that race the second of two bumps, which changes nothing but the version; and a link
+    /// issued between the bumps, which only the version invalidates.
     async fn bump_and_start(&self, user: usize, id: String) {
         let bump = |node| self.call(user, node, Op::Bump { user: id.clone() });
         let start = |node| self.call(user, node, Op::Start { user: id.clone() });
@@ -230,8 +230,8 @@ impl Storm {
         tokio::join!(start(1), bump(1), start(0), start(1), start(0));
     }
 
-    /// A login on one server, and at once a request with it on the other, which may keep a record of
-    /// before.
+    /// A login on one server, and at once a request with its token on the other, whose cache may have
+    /// the record from before.
     async fn start_elsewhere(&self, user: usize, node: usize, known: Option<String>) {
         let ask = |token| self.call(user, node, Op::Authenticate { token, fresh: false });
         if let Some(known) = known {
@@ -296,7 +296,7 @@ impl Storm {
         if let Outcome::Tokens { access, refresh, .. } = &outcome {
             let mut pool = lock(&self.users[user]);
             pool.access.push(access.clone());
-            // The newest are most of the fun.
+            // Prefers the newest tokens.
             if pool.access.len() > 24 {
                 pool.access.remove(0);
             }
@@ -315,7 +315,7 @@ impl Storm {
     }
 }
 
-/// How often each outcome was, for the report.
+/// The number of each outcome, for the report.
 pub fn outcomes(records: &[Record]) -> Vec<(&'static str, usize)> {
     let name = |outcome: &Outcome| match outcome {
         Outcome::Rejected(_) => "rejected",
@@ -331,7 +331,7 @@ pub fn outcomes(records: &[Record]) -> Vec<(&'static str, usize)> {
     names.into_iter().map(|of| (of, count(of))).filter(|(_, count)| *count > 0).collect()
 }
 
-/// How many refresh tokens were presented more than once.
+/// The number of refresh tokens presented more than once.
 pub fn repeated_refreshes(records: &[Record]) -> usize {
     let mut seen = HashSet::new();
     let refreshes = records.iter().filter_map(|record| match &record.op {

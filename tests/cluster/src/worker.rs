@@ -1,4 +1,4 @@
-//! A server's process: does what it is asked to, everything at once, and answers as it is done.
+//! A server process: runs all commands concurrently, and answers each when it is done.
 
 use std::{
     sync::Arc,

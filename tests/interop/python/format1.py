@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes and checks the test vectors, and exchanges tokens with the library.
+"""Writes and checks the test vectors, and exchanges tokens with the library.
 
 format1.py generate    writes the test vectors of tests/vectors/cases, always the same bytes
 format1.py check       verifies every vector, and that the files are what `generate` writes
@@ -45,7 +45,7 @@ def generated_files():
 
 def pretty_json(content):
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    # Characters that show nothing, or turn the direction of writing, are seen as escapes.
+    # Invisible characters, and those that change the writing direction, become escapes.
     return "".join(char if char.isprintable() or char == "\n" else escape(char) for char in text)
 
 
@@ -108,7 +108,7 @@ def report(results):
     for name in failed:
         print(f"FAILED {name}")
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
-    # Of nothing nothing was shown.
+    # No results prove nothing.
     return 1 if failed or not results else 0
 
 

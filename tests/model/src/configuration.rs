@@ -1,4 +1,4 @@
-//! The configurations: small worlds, each searched to its end.
+//! A configuration: a small world that is searched completely.
 
 use relatch::{
     BindingMode, SessionPolicy,
@@ -8,23 +8,23 @@ use time::Duration;
 
 use crate::{library::Instant, sights::Sight};
 
-/// A policy, who takes part, and how much can happen.
+/// The policy, the participants, and the bounds of the history.
 #[derive(Clone, Copy)]
 pub(crate) struct Configuration {
     pub(crate) name: &'static str,
     pub(crate) mode: BindingMode,
     pub(crate) slots: u32,
     pub(crate) on_reuse: OnReuse,
-    /// Seconds, as are all times.
+    /// In seconds, like all times.
     pub(crate) grace: Instant,
     pub(crate) idle: Instant,
     pub(crate) absolute: Instant,
-    /// The only instants there are; the clock moves from one to any later one.
+    /// All instants; the clock moves from one to any later one.
     pub(crate) instants: &'static [Instant],
-    /// Where in `instants` it begins, and how often the clock can be set back.
+    /// The index of the first instant, and how often the clock can be set back.
     pub(crate) begins: usize,
     pub(crate) returns: u8,
-    /// How many devices there are, and how many requests each can have under way.
+    /// The number of devices, and of the requests that each can have in flight.
     pub(crate) devices: u8,
     pub(crate) tabs: u8,
     /// Whether a device can start a session while it has one.
@@ -33,8 +33,8 @@ pub(crate) struct Configuration {
     /// Whether all requests, and not refreshes alone, read the row in one step and store in
     /// another.
     pub(crate) all_race: bool,
-    /// Whether a device that was verified in the first of these steps logs the others out on the
-    /// row as it is in the second.
+    /// Whether a device verified in the first of these steps logs the others out against the row of
+    /// the second.
     pub(crate) reads_again: bool,
     pub(crate) has_link: bool,
     /// Whether there is a link to set a new password, which counts as no revocation.
@@ -45,17 +45,17 @@ pub(crate) struct Configuration {
     pub(crate) refreshes: usize,
     pub(crate) revocations: u8,
     pub(crate) sorts: &'static [Revocation],
-    /// What must happen somewhere, or the properties would hold for want of an occasion.
+    /// What must happen somewhere, so that no law holds only because nothing happened.
     pub(crate) sights: &'static [Sight],
 }
 
-/// The sorts of revocation.
+/// The kinds of revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Revocation {
     LogOut,
     LogOutOthers,
     LogOutEverywhere,
-    /// By the application, past the library.
+    /// By the application, without the library.
     BumpVersion,
     ReplacePassword,
     /// A new password, with the others logged out.
@@ -74,7 +74,7 @@ impl Configuration {
             .on_reuse(self.on_reuse)
     }
 
-    /// The instant at which it begins.
+    /// The first instant.
     pub(crate) const fn start(&self) -> Instant {
         self.instants[self.begins]
     }

@@ -1,4 +1,4 @@
-//! The configurations that are searched.
+//! The configurations.
 
 use relatch::{BindingMode, sessions::OnReuse};
 
@@ -16,7 +16,7 @@ const ALL_SORTS: &[Revocation] = &[
     Revocation::ChangePassword,
 ];
 
-/// What the configurations have in common, if they do not say otherwise.
+/// The defaults of the configurations.
 const COMMON: Configuration = Configuration {
     name: "",
     mode: BindingMode::Key,
@@ -251,7 +251,7 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
     },
 ];
 
-/// The same world with a longer history, where that is still searched within minutes.
+/// The same world with a longer history, if that can be searched within a minute.
 pub(crate) fn deep(bounds: &Configuration) -> Configuration {
     match bounds.name {
         "clock set back" => Configuration { returns: 3, sessions: 2, refreshes: 4, ..*bounds },

@@ -1,5 +1,5 @@
-//! The properties, each judged on a state alone: every token that was ever handed out is presented
-//! to the state's row at the state's time.
+//! The laws. Each is checked on one state: every token ever handed out is presented to the state's row
+//! at the state's time.
 
 use relatch::sessions::{EventKind, SessionTable};
 
@@ -12,27 +12,25 @@ use crate::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Law {
-    /// No token from before a revocation is accepted after it, nor one of a session that is over.
+    /// No token from before a revocation is accepted after it, nor one of an ended session.
     RevokedIsDead,
     /// What was not revoked is accepted.
     LiveIsAccepted,
     /// A retry within the grace logs nobody out.
     RetryLogsNobodyOut,
-    /// A refresh token that was used up, two steps behind or past the grace, is reported and ends
-    /// its session.
+    /// A used refresh token, two steps behind or past the grace, is reported and ends its session.
     ReuseEnds,
-    /// While two parties hold a chain, every answer to a token that was used up is reported, and
-    /// there is none outside the grace.
+    /// While two parties hold a chain, every answer to a used token is reported; outside the grace
+    /// there is none.
     SharingIsReported,
-    /// A session has one refresh token in force, and all who hold one of the same place hold the
-    /// same bytes.
+    /// A session has one refresh token in force, and the same place in the chain has the same bytes.
     ChainNeverForks,
     /// The record stays within its bound.
     RecordIsBounded,
-    /// A token that is ahead of a restored record is reported as that, and changes nothing.
+    /// A token ahead of a restored record is reported as such, and changes nothing.
     RollbackEndsNothing,
-    /// The list of sessions shows what is alive, and nothing that was logged out, or was there
-    /// before the instant of a bump.
+    /// The list has every live session, and none that was logged out, or began before the instant of
+    /// a bump.
     ListIsTrue,
     /// A link is used once.
     LinkIsUsedOnce,
@@ -157,7 +155,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether none of the session's tokens is accepted after this update.
+    /// Whether this update ends all of the session's tokens.
     fn ends(&self, session: &Session, update: u32) -> bool {
         let State { row, now, .. } = *self.state;
         let Some(row) = self.library.store(row, row, update) else { return false };
@@ -179,8 +177,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Without a thief and with one request at a time, a device whose session is live holds the
-    /// token in force or the one before, and can go on with it.
+    /// Without a thief, and with one request at a time, a device with a live session holds the token
+    /// in force or the one before, and can refresh with it.
     fn devices(&mut self) {
         if self.bounds.has_thief || self.bounds.tabs > 1 {
             return;
@@ -228,7 +226,7 @@ impl Judge<'_> {
         let now = self.state.now;
         for token in ahead {
             let known = self.state.sessions.iter().find(|session| session.id == token.session);
-            // Once the row has come to the token's place, nobody can tell it from another.
+            // When the row reaches the token's place, nothing tells the token from another.
             if known.is_some_and(|session| token.seq < session.chain.len()) {
                 continue;
             }

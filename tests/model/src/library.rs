@@ -1,5 +1,5 @@
-//! The library, as the model calls it: real tokens, a clock and randomness that are set by hand,
-//! and each question asked once, for the answer to it never changes.
+//! The library, as the model calls it: real tokens, with a clock and randomness set by the model. Each
+//! call is made once and its answer kept, because the answer never changes.
 
 use std::{cell::Cell, convert::Infallible, sync::Arc};
 
@@ -22,7 +22,7 @@ pub(crate) type RowId = u32;
 pub(crate) type TokenId = u32;
 pub(crate) type UpdateId = u32;
 
-/// Seconds since the model's beginning.
+/// Seconds since the start of the model.
 pub(crate) type Instant = i16;
 
 /// A request that the library decides on.
@@ -33,18 +33,18 @@ pub(crate) enum Call {
     LogOut(SessionId),
     /// By the access token of the device that stays.
     LogOutOthers(TokenId),
-    /// The same, of a session that was verified before, on another row than it is decided on.
+    /// The same, for a session verified before, against another row than the decision's.
     LogOutOthersLate(Verified),
     /// By the access token of the device that stays; the new password is stored with it.
     ChangePassword(TokenId),
     LogOutEverywhere,
     UseLink,
-    /// By a link, in an application that forgets to store the new password with it: the version
-    /// alone must use the link up.
+    /// By a link, in an application that forgets to store the new password: the version alone must
+    /// invalidate the link.
     ResetPassword,
 }
 
-/// An access token, and the row and the time that it is verified at.
+/// An access token, with the row and the time of its verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Verified {
     pub(crate) access: TokenId,
@@ -52,11 +52,11 @@ pub(crate) struct Verified {
     pub(crate) at: Instant,
 }
 
-/// What comes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Refused,
-    /// The compare-and-set did nothing, and nothing was handed out.
+    /// The compare-and-set failed, and nothing was handed out.
     Lost,
     Decided(Decided),
 }
@@ -73,7 +73,7 @@ pub(crate) struct Tokens {
     pub(crate) session: SessionId,
     pub(crate) access: TokenId,
     pub(crate) refresh: TokenId,
-    /// Whether the refresh token is the same under other randomness, and the access token another.
+    /// Whether other randomness gives the same refresh token and another access token.
     pub(crate) is_derived: bool,
     pub(crate) evicted: Option<SessionId>,
 }
@@ -111,7 +111,7 @@ pub(crate) struct Library {
     updates: Interned<Update>,
     accounts: Memo<RowId, Arc<Account>>,
     outcomes: Memo<(Call, RowId, Instant, bool), Outcome>,
-    /// The outcomes that are asked for most, under a key that is quick to hash.
+    /// The most frequent outcomes, under a key that is quick to hash.
     presented: Memo<(TokenId, RowId, Instant), Outcome>,
     accepted: Memo<(TokenId, RowId, Instant), bool>,
     listed: Memo<(RowId, Instant), Arc<[SessionId]>>,
@@ -157,7 +157,7 @@ impl Library {
         }
     }
 
-    /// An access token that is of no session, issued at the beginning.
+    /// An access token without a session, issued at the start.
     pub(crate) const fn plain_token(&self) -> TokenId {
         self.plain
     }
@@ -175,8 +175,8 @@ impl Library {
         self.sizes.get(row, || self.row(row).sessions.as_ref().map_or(0, String::len))
     }
 
-    /// The row after an update that was decided on the row that was read; `None` if the store's
-    /// compare-and-set does nothing.
+    /// The row after an update decided on the row that was read; `None` if the store's compare-and-set
+    /// fails.
     pub(crate) fn store(&self, row: RowId, read: RowId, update: UpdateId) -> Option<RowId> {
         self.written.get((row, read, update), || {
             let after = self.row(row).compare_and_set(&self.row(read), &self.updates.get(update));
@@ -184,7 +184,7 @@ impl Library {
         })
     }
 
-    /// Presents a refresh token to a row that nobody else is changing.
+    /// Presents a refresh token to a row without concurrent changes.
     pub(crate) fn present(&self, token: TokenId, row: RowId, now: Instant) -> Outcome {
         self.presented.get((token, row, now), || self.decide(Call::Refresh(token), row, now, true))
     }
@@ -206,8 +206,8 @@ impl Library {
         })
     }
 
-    /// What comes of a request that is decided on this row at this time, and whose change the
-    /// store then writes, or does not.
+    /// The outcome of a request decided on this row at this time, whose change the store then writes
+    /// or refuses.
     pub(crate) fn decide(&self, call: Call, row: RowId, now: Instant, is_written: bool) -> Outcome {
         self.outcomes.get((call, row, now, is_written), || {
             set_clock(now);
@@ -371,7 +371,7 @@ impl Event {
     }
 }
 
-/// As long as a label can be, in bytes of the column: each is escaped.
+/// The longest label in bytes of the column: each character is escaped.
 const LABEL: &str = const {
     match str::from_utf8(&[b'"'; 100]) {
         Ok(label) => label,
@@ -384,7 +384,7 @@ thread_local! {
     static SALT: Cell<u8> = const { Cell::new(0) };
 }
 
-/// The instant of the model's beginning.
+/// The start of the model.
 const BEGINNING: i64 = 4_000_000_000;
 
 pub(crate) fn instant(at: Instant) -> OffsetDateTime {
@@ -399,7 +399,7 @@ fn clock() -> OffsetDateTime {
     instant(NOW.get())
 }
 
-/// Bytes that are the same for the same request, but for the salt.
+/// Bytes that depend on the request and the salt only.
 struct Salted;
 
 impl Entropy for Salted {

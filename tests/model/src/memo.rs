@@ -1,4 +1,4 @@
-//! Tables that all threads of a search share: values as small ids, and answers found once.
+//! Tables shared by all threads of a search: small ids for values, and answers computed once.
 
 use std::{
     collections::HashMap,
@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-/// Gives equal values one id, so that a state is made of small numbers.
+/// Gives equal values the same id, so that a state consists of small numbers.
 pub(crate) struct Interned<T> {
     ids: RwLock<HashMap<Arc<T>, u32>>,
     values: RwLock<Vec<Arc<T>>>,
@@ -34,7 +34,7 @@ impl<T: Eq + Hash> Interned<T> {
     }
 }
 
-/// The answers to questions whose answer never changes.
+/// The answers of pure functions.
 pub(crate) struct Memo<K, V> {
     answers: RwLock<HashMap<K, V>>,
 }

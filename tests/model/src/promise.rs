@@ -1,22 +1,22 @@
-//! What each refresh token is promised: the design's words on rotation, said of the history
-//! instead of the row.
+//! The answer that each refresh token must get: the rules of rotation, applied to the history instead
+//! of the row.
 
 use crate::{configuration::Configuration, library::Instant, state::Session};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
-    /// Nothing: its session is over, or it is not valid at this time.
+    /// Rejected: its session has ended, or the token is not valid at this time.
     Nothing,
-    /// Its successor, which is made now.
+    /// Its successor, made now.
     Successor,
-    /// The successor that was made before, and a report.
+    /// The successor made before, and a report.
     Again,
     /// A report, and the end of the session.
     End,
 }
 
 impl Promise {
-    /// To the refresh token at this place of the session's chain.
+    /// The answer for the refresh token at this place in the session's chain.
     pub(crate) fn to(
         session: &Session,
         place: usize,

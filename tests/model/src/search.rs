@@ -1,4 +1,4 @@
-//! A search through one configuration, and what it reports.
+//! The search through one configuration, and its report.
 
 use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed, thread, time::Instant};
 
@@ -6,8 +6,8 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::{configuration::Configuration, laws::Law, sights::Sight, steps::World};
 
-/// Searches all of it. Tells whether every law holds, everything that must be seen was seen, and
-/// the search came to its end.
+/// Searches the whole configuration. Gives `true` if every law holds, every required event was seen,
+/// and every state was expanded.
 pub(crate) fn search(bounds: &Configuration) -> bool {
     let begun = Instant::now();
     let checker = World::new(*bounds)
@@ -52,7 +52,7 @@ pub(crate) fn search(bounds: &Configuration) -> bool {
     discoveries.is_empty() && missing.is_empty() && is_complete
 }
 
-/// Searches until this law is broken. Gives the number of steps it took, or `None`.
+/// Searches until this law is broken. Gives the number of steps to that state, or `None`.
 pub(crate) fn refute(bounds: &Configuration, law: Law) -> Option<usize> {
     let checker = World::new(*bounds)
         .checker()

@@ -1,29 +1,29 @@
-//! What is seen to happen in a search, so that no law holds for want of an occasion.
+//! Events that a search must see, so that no law holds only because nothing happened.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What was seen to happen, in refreshes above all.
+/// An event, mostly of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     Refresh,
-    /// A refresh token again within the grace, by the party that has the successor.
+    /// A refresh token presented again within the grace, by the party that has the successor.
     GraceHit,
-    /// The same, by the other one of owner and thief.
+    /// The same, by the other party (owner or thief).
     Sharing,
-    /// A token that had been used up, by the party that used it up last.
+    /// A used token, by the party that used it last.
     Reuse,
     /// The same by the owner, after the thief had refreshed.
     TheftIsFound,
     /// The same by the thief, after the owner had refreshed.
     ThiefIsCaught,
     LostRace,
-    /// A session was verified, and revoked before others were logged out by it.
+    /// A session was verified, and revoked before it logged the others out.
     RevokedMeanwhile,
     LostResponse,
     Eviction,
-    /// A session ran out, idle or absolute.
+    /// A session expired, idle or absolute.
     Expiry,
-    /// A backup was restored, and tokens are ahead of it.
+    /// A backup was restored, and some tokens are ahead of it.
     Rollback,
 }
 
@@ -61,7 +61,7 @@ impl Sight {
     }
 }
 
-/// Which were seen.
+/// The events seen.
 #[derive(Default)]
 pub(crate) struct Sights([AtomicBool; Sight::ALL.len()]);
 

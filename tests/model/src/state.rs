@@ -1,5 +1,5 @@
-//! A state of the world: the row, who holds what, what is under way, and what every session is
-//! promised. The tokens are all that were ever handed out; a thief can have any of them.
+//! A state of the world: the row, the tokens of each party, the requests in flight, and what the
+//! history promises each session. All tokens ever handed out are kept; a thief can have any of them.
 
 use relatch::sessions::SessionId;
 
@@ -12,20 +12,20 @@ use crate::{
 pub(crate) struct State {
     pub(crate) row: RowId,
     pub(crate) now: Instant,
-    /// In the order in which they were started.
+    /// In the order of their start.
     pub(crate) sessions: Vec<Session>,
     /// The refresh token that each device holds.
     pub(crate) held: [Option<TokenId>; 2],
     /// At most one of each client, sorted.
     pub(crate) requests: Vec<Request>,
-    /// How many revocations, and returns of the clock, there can still be.
+    /// The revocations, and returns of the clock, that are left.
     pub(crate) revocations: u8,
     pub(crate) returns: u8,
     pub(crate) is_plain_dead: bool,
     pub(crate) links_used: u8,
     pub(crate) resets_used: u8,
     pub(crate) backup: Backup,
-    /// The properties that this state breaks, a bit each: a function of all the rest.
+    /// The laws that this state breaks, one bit each: a function of all other fields.
     pub(crate) broken: u16,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Issued {
     pub(crate) token: TokenId,
-    /// From when until when it is valid, if it is not revoked.
+    /// The validity, unless revoked.
     pub(crate) at: Instant,
     pub(crate) end: Instant,
 }
@@ -55,13 +55,13 @@ pub(crate) struct Issued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     Live,
-    /// Revoked past the library's sessions, which may still list it: by a new password, or by a
-    /// bump within the instant of its start.
+    /// Revoked without the library's table, which may still list it: by a new password, or by a bump
+    /// in the instant of its start.
     Void,
     Over,
 }
 
-/// A request whose decision is made and not stored yet.
+/// A request that is decided and not yet stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
     pub(crate) client: Client,
@@ -85,7 +85,7 @@ pub(crate) enum Client {
 pub(crate) enum Backup {
     None,
     Taken(Box<Copied>),
-    /// These tokens were handed out after the backup was taken, and are ahead of the row.
+    /// These tokens were handed out after the backup, and are ahead of the row.
     Restored {
         ahead: Vec<Ahead>,
         has_moved: bool,
@@ -132,7 +132,7 @@ impl Session {
         session
     }
 
-    /// Tokens were handed out that were made at this time.
+    /// Tokens made at this time were handed out.
     pub(crate) fn hand_out(&mut self, tokens: Tokens, at: Instant, bounds: &Configuration) {
         let is_new = self.place_of(tokens.refresh).is_none();
         if is_new && self.standing == Standing::Live {
@@ -152,12 +152,12 @@ impl Session {
         self.chain.iter().position(|issued| issued.token == refresh)
     }
 
-    /// When its first tokens were made.
+    /// The time of its first tokens.
     pub(crate) fn begun_at(&self) -> Option<Instant> {
         self.chain.first().map(|issued| issued.at)
     }
 
-    /// Its latest access token that is valid.
+    /// Its latest valid access token.
     pub(crate) fn access_token(&self, now: Instant) -> Option<TokenId> {
         let valid = self.access.iter().filter(|issued| issued.is_valid(now));
         valid.max_by_key(|issued| issued.at).map(|issued| issued.token)
@@ -167,7 +167,7 @@ impl Session {
         self.chain.last().map(|issued| issued.token)
     }
 
-    /// What was revoked needs no times any more: states that differ in them alone are one.
+    /// Revokes the session. An ended one drops its times: states that differ in them alone are one.
     pub(crate) fn revoke(&mut self, standing: Standing) {
         self.standing = standing;
         if standing == Standing::Over {
@@ -176,7 +176,7 @@ impl Session {
         }
     }
 
-    /// The first second at which it is over, idle or absolute.
+    /// The first second after its end, idle or absolute.
     pub(crate) fn end(&self, bounds: &Configuration) -> Instant {
         (self.rotated_at + bounds.idle).min(self.started_at + bounds.absolute)
     }
@@ -187,12 +187,12 @@ impl Session {
 }
 
 impl State {
-    /// The session that this refresh token is of; the latest, should a text have been repeated.
+    /// The session of this refresh token; the latest one if a text occurred twice.
     pub(crate) fn session_of(&self, refresh: TokenId) -> Option<&Session> {
         self.sessions.iter().rev().find(|session| session.place_of(refresh).is_some())
     }
 
-    /// The session that this access token is of.
+    /// The session of this access token.
     pub(crate) fn session_of_access(&self, access: TokenId) -> Option<&Session> {
         let has = |session: &&Session| session.access.iter().any(|issued| issued.token == access);
         self.sessions.iter().rev().find(has)
@@ -202,7 +202,7 @@ impl State {
         self.requests.iter().find(|request| request.client == client)
     }
 
-    /// Revokes the sessions for which `is_revoked` says so, but for those that are over.
+    /// Revokes the sessions that `is_revoked` selects, except those that have ended.
     pub(crate) fn revoke(&mut self, standing: Standing, is_revoked: impl Fn(&Session) -> bool) {
         for session in &mut self.sessions {
             if session.standing != Standing::Over && is_revoked(session) {

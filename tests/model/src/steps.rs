@@ -1,4 +1,4 @@
-//! What can happen next.
+//! The steps from one state to the next.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -17,13 +17,13 @@ use crate::{
 pub(crate) enum Step {
     /// The clock moves.
     Tick(Instant),
-    /// The server reads the row and decides. What needs no storing is answered at once.
+    /// The server reads the row and decides. A decision that stores nothing is answered at once.
     Read {
         client: Client,
         call: Call,
         is_response_lost: bool,
     },
-    /// The server stores what was decided, and answers.
+    /// The server stores the decision, and answers.
     Store {
         client: Client,
         is_response_lost: bool,
@@ -37,7 +37,7 @@ pub(crate) enum Step {
 pub(crate) struct World {
     pub(crate) bounds: Configuration,
     pub(crate) library: Library,
-    /// How many states were expanded: all of them, if the search came to its end.
+    /// The number of expanded states: all of them, after a complete search.
     pub(crate) expanded: AtomicUsize,
     sights: Sights,
 }
@@ -172,7 +172,7 @@ impl Model for World {
     }
 }
 
-/// Which steps there are.
+/// The steps that a state allows.
 impl World {
     fn clock_steps(&self, state: &State, steps: &mut Vec<Step>) {
         let reachable = |to: &&Instant| **to > state.now || (**to < state.now && state.returns > 0);
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// A request, if the client has none under way and it can change something.
+    /// A request, if the client has none in flight and it can change something.
     fn read_steps(&self, state: &State, client: Client, call: Call, steps: &mut Vec<Step>) {
         if state.request_of(client).is_some() || self.is_beyond(state, call) {
             return;
@@ -259,7 +259,7 @@ impl World {
         }
     }
 
-    /// Whether the history has no room for what this call does.
+    /// Whether the bounds of the history exclude this call.
     fn is_beyond(&self, state: &State, call: Call) -> bool {
         let Call::Refresh(token) = call else { return false };
         state.session_of(token).is_none_or(|session| {
@@ -280,7 +280,7 @@ impl World {
     }
 }
 
-/// What each step does.
+/// The effect of each step.
 impl World {
     fn request(&self, state: &State, client: Client, call: Call) -> Request {
         Request { client, call, read: state.row, at: state.now }
@@ -303,7 +303,7 @@ impl World {
         Some(state)
     }
 
-    /// The store's compare-and-set, the answer, and what it means for who holds what.
+    /// The store's compare-and-set, the answer, and the tokens that each party then holds.
     fn store(&self, mut state: State, request: Request, is_lost: bool) -> State {
         let request = self.read_again(&state, request);
         let Request { client, call, read, at } = request;
@@ -330,7 +330,7 @@ impl World {
         state
     }
 
-    /// A request as it is decided on the row as it is now, if it is one that reads it again.
+    /// Decides a request against the present row, if it is one that reads the row again.
     fn read_again(&self, state: &State, request: Request) -> Request {
         let Request { client, call, read, at } = request;
         match call {
@@ -342,7 +342,7 @@ impl World {
         }
     }
 
-    /// What a decision that took effect means for the sessions.
+    /// Applies a stored decision to the sessions.
     fn settle(&self, state: &mut State, request: Request, decided: Decided) {
         let Request { call, at, .. } = request;
         match (call, decided.tokens) {
@@ -420,7 +420,7 @@ impl World {
         }
     }
 
-    /// A login takes out of the table what has run out.
+    /// A login removes expired sessions from the table.
     fn prune(&self, state: &mut State, at: Instant) {
         let has_ended = |session: &Session| at >= session.end(&self.bounds);
         if state.sessions.iter().any(|s| s.standing == Standing::Live && has_ended(s)) {
@@ -429,7 +429,7 @@ impl World {
         state.revoke(Standing::Over, has_ended);
     }
 
-    /// The application revoked everything past the library.
+    /// The application revoked everything without the library.
     fn void(mut state: State) -> State {
         state.revocations -= 1;
         state.is_plain_dead = true;
@@ -437,7 +437,7 @@ impl World {
         state
     }
 
-    /// The row of the backup is put back, which takes a while.
+    /// Restores the row of the backup, at a later instant.
     fn restore(&self, state: State) -> Option<State> {
         let now = *self.bounds.instants.iter().find(|to| **to > state.now)?;
         let Backup::Taken(copied) = state.backup else { return None };

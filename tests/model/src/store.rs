@@ -1,4 +1,4 @@
-//! The application's store: one user's row, and the statement that `relatch::authority::Change` asks for.
+//! The application's store: one user's row, and the compare-and-set that a `Change` requires.
 
 use relatch::{Binding, Purpose, User, authority::Change, sessions::SessionTable, user::Counter};
 
@@ -8,7 +8,7 @@ use crate::library::Link;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
     pub(crate) version: i64,
-    /// Which password it is: each has a hash that no other has.
+    /// The number of the password: each password has its own hash.
     pub(crate) password: u8,
     pub(crate) sessions: Option<String>,
     pub(crate) lane: i64,
@@ -17,7 +17,7 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) const NEW: Self = Self { version: 0, password: 0, sessions: None, lane: 0 };
 
-    /// `UPDATE users SET … WHERE …` on this row; `None` if it is not the row that was read.
+    /// `UPDATE users SET … WHERE …`; `None` if the row differs from the one that was read.
     pub(crate) fn compare_and_set(&self, read: &Self, update: &Update) -> Option<Self> {
         let is_as_read = self.version == read.version
             && self.password == read.password
@@ -31,19 +31,19 @@ impl Row {
         })
     }
 
-    /// `UPDATE users SET token_version = …`: by the application, past the library's sessions.
+    /// `UPDATE users SET token_version = …`: by the application, without the library.
     pub(crate) fn bump_version(&self, now: time::OffsetDateTime) -> Self {
         let version = Counter::from(self.version).next(now).unwrap().get();
         Self { version, ..self.clone() }
     }
 
-    /// `UPDATE users SET password_hash = …`: by the application, past the library's sessions.
+    /// `UPDATE users SET password_hash = …`: by the application, without the library.
     pub(crate) fn change_password(&self) -> Self {
         Self { password: self.password + 1, ..self.clone() }
     }
 }
 
-/// What the statement sets.
+/// The columns that the statement sets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Update {
     version: i64,
@@ -53,7 +53,7 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// A change, and the new password that is stored with it, if any.
+    /// A change, and the new password stored with it, if any.
     pub(crate) fn of(change: &Change, password: Option<u8>) -> Self {
         Self {
             version: change.version().get(),
@@ -64,7 +64,7 @@ impl Update {
     }
 }
 
-/// A row as the library reads it.
+/// The row, as the library reads it.
 pub(crate) struct Account {
     row: Row,
     password_hash: String,

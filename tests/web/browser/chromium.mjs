@@ -1,4 +1,4 @@
-// The one browser of all stories: each takes profiles of its own.
+// The one browser of all stories; each story has its own profiles.
 
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -14,10 +14,10 @@ export function browser() {
     acceptInsecureCerts: true,
     protocolTimeout: 15_000,
     args: [
-      "--no-sandbox", // it may be root's
+      "--no-sandbox", // the tests may run as root
       "--disable-dev-shm-usage",
       "--force-color-profile=srgb",
-      // No pages of the browser's own beside each window: nobody types into its bar.
+      // No pages of the browser itself beside each window: no test types into its address bar.
       "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,SpareRendererForSitePerProcess",
     ],
   });

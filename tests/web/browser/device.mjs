@@ -1,4 +1,4 @@
-// A browser profile: what a person does with it, and what the browser keeps.
+// A browser profile: what a user does with it, and what the browser stores.
 
 import assert from "node:assert/strict";
 import { until } from "./programs.mjs";
@@ -28,7 +28,7 @@ export class Device {
     return page;
   }
 
-  // What a person does.
+  // What a user does.
 
   /** Goes to a page of the site, and gives the last response. */
   async goto(path, page = this.page) {
@@ -76,7 +76,7 @@ export class Device {
     return leaving;
   }
 
-  // What a person sees.
+  // What a user sees.
 
   async arrivedAt(path, page = this.page) {
     const isThere = () => page.url() === this.world.url + path;
@@ -128,7 +128,7 @@ export class Device {
     assert.equal(await this.text("#refused #reason"), reason);
   }
 
-  // What the browser keeps.
+  // What the browser stores.
 
   /** The site's cookies by their names. */
   async cookies() {

@@ -1,4 +1,4 @@
-// Pages of another origin, as an attacker or just another site would serve them.
+// Pages of another origin, served by an attacker or any other site.
 
 import { once } from "node:events";
 import http from "node:http";

@@ -1,5 +1,5 @@
-// What the pages look like and who can use them: for each page, light and dark, on a phone and on a
-// desktop, a picture and the rules of axe; and by the keyboard alone.
+// Appearance and accessibility: for each page, light and dark, on a phone and on a desktop, a picture
+// and the rules of axe; and use by the keyboard alone.
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
@@ -89,14 +89,14 @@ export function looks(story) {
     }
     assert.deepEqual(reached, all, "in the order of the page");
 
-    // The skip link leads to what the page is about.
+    // The skip link leads to the main content.
     await device.goto("/devices");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => location.hash !== "");
     assert.equal(await page.evaluate(() => document.querySelector(":target").tagName), "MAIN");
 
-    // And a device is logged out by the same keys.
+    // The same keys log a device out.
     const button = await page.waitForSelector(`::-p-aria([name="Log out Safari on iPhone"])`);
     await button.focus();
     await Promise.all([page.waitForNavigation(), page.keyboard.press("Enter")]);

@@ -1,4 +1,4 @@
-// All tests, in each mode that the site can be reached in: `tests/web/browser/run` runs it.
+// All tests, in each mode of the site. `tests/web/browser/run` runs this file.
 
 import { after, describe, it } from "node:test";
 import { closeBrowser } from "./chromium.mjs";
@@ -14,12 +14,12 @@ describe("the site", { concurrency: 2 }, () => {
     const story = told(mode);
     describe(`stories in ${mode}`, { concurrency: 2 }, () => stories(story));
     describe(`security in ${mode}`, { concurrency: 2 }, () => security(story, mode));
-    // The same however it is reached.
+    // The same in each mode.
     if (mode === "development") describe("looks", { concurrency: 2 }, () => looks(story));
   }
 });
 
-/** A test in a world of its own, with these settings of the site's. */
+/** A test in its own world, with these settings of the site. */
 function told(mode) {
   return (name, tell, settings) =>
     it(name, { timeout: 60_000 }, async (context) => {
@@ -28,7 +28,7 @@ function told(mode) {
         await tell(world, context);
         world.assertQuiet();
       } catch (error) {
-        context.diagnostic(`the site said: ${world.site.errors.slice(-2_000)}`);
+        context.diagnostic(`the site's errors: ${world.site.errors.slice(-2_000)}`);
         throw error;
       } finally {
         await world.close();

@@ -1,4 +1,4 @@
-// Programs that are started for a story, and never outlive the tests.
+// Programs that a story starts, and that never outlive the tests.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// What an attacker tries in a browser: with scripts in the pages, and with pages of other origins.
+// Attacks in a browser: by scripts in the pages, and by pages of other origins.
 
 import assert from "node:assert/strict";
 import { form } from "./elsewhere.mjs";
@@ -180,7 +180,7 @@ export function security(story, mode) {
     await device.press("button", `Log out ${agents[0]}`);
     assert.equal((await device.devices()).length, agents.length);
 
-    // What is shown again in a form that was refused.
+    // The input that a refused form shows again.
     const other = await world.device();
     const breakOut = `"><img src=/ onerror=alert(1)>`;
     await other.tryLogIn(breakOut, PASSWORD);
@@ -209,7 +209,7 @@ export function security(story, mode) {
       await device.goto(`/auth/resume?to=${encodeURIComponent(to)}`);
       assert.equal(new URL(device.page.url()).origin, world.url, JSON.stringify(to));
     }
-    // Nor does the page say otherwise that is shown to who comes from elsewhere.
+    // The page for a visitor from another site shows nothing else either.
     for (const to of outside.slice(1, 3)) {
       const link = `${world.url}/auth/resume?to=${encodeURIComponent(to)}`;
       await device.page.goto(other.serve(`<a href="${link}">a link</a>`));
@@ -233,8 +233,8 @@ export function security(story, mode) {
     device.complaints.length = 0;
   });
 
-  // From another site the browser keeps its cookies away, where they say so; from another origin of
-  // the same site it sends them all, and it is for the server to refuse.
+  // Requests from another site come without `SameSite` cookies; requests from another origin of the
+  // same site come with all cookies, and the server must refuse them.
   for (const [where, host, sent] of [
     ["another site", "127.0.0.1", false],
     ["another origin of the same site", "localhost", true],
@@ -267,7 +267,7 @@ export function security(story, mode) {
         );
         await Promise.all([answered, laptop.page.goto(other.serve(form(world.url + action, fields)))]);
         const status = (await answered).status();
-        // Without a cookie it is nobody's request, and its page begins with finding out whose.
+        // Without a cookie the request is anonymous, and its page first asks for the session.
         const isNobodys = !sent && [303, 401].includes(status);
         assert.ok(status === 403 || isNobodys, `${action}: ${status}`);
         if (status === 303) await laptop.page.waitForSelector("#devices");
@@ -316,7 +316,7 @@ export function security(story, mode) {
       const answers = [];
       cdp.on("Network.webSocketFrameError", ({ errorMessage }) => answers.push(errorMessage));
       assert.deepEqual(await laptop.page.evaluate(talk, socket), ["closed 1006"]);
-      // Which also tells whether its cookies came along.
+      // This also shows whether the cookies were sent.
       assert.match(answers[0], sent ? /code: 403/ : /HTTP Authentication/);
       await unharmed();
     });

@@ -1,4 +1,4 @@
-// What people do with the site.
+// What users do with the site.
 
 import assert from "node:assert/strict";
 import { until } from "./programs.mjs";
@@ -46,7 +46,7 @@ export function stories(story) {
     const taken = await other.submit("/signup", { name: " ADA ", password: PASSWORD });
     assert.equal(taken.status(), 409);
     assert.notEqual(await other.alert(), "");
-    // The browser would not send it.
+    // The browser itself would not send it.
     await other.page.$eval("form[action='/signup']", (form) => (form.noValidate = true));
     const short = await other.submit("/signup", { name: "eve", password: "1234567" });
     assert.equal(short.status(), 422);
@@ -143,12 +143,12 @@ export function stories(story) {
     const link = await world.link("ada");
     assert.ok(link.startsWith(`${world.url}/reset?token=`), link);
 
-    // What scanners of mail do uses nothing up.
+    // The requests of a mail scanner do not use the link up.
     const scanner = await world.device("Scanner/1.0");
     for (const _ of [1, 2]) assert.equal((await scanner.page.goto(link)).status(), 200);
     await laptop.assertLoggedIn();
 
-    // Two tabs have the form: the first one to send it wins.
+    // Two tabs show the form: the first to send it wins.
     const late = await third.tab();
     for (const page of [third.page, late]) assert.equal((await page.goto(link)).status(), 200);
     await third.submit("/reset", { new: OTHER_PASSWORD });
@@ -197,7 +197,7 @@ export function stories(story) {
     assert.doesNotMatch((await states()).join(), /over/);
     assert.notEqual((await device.cookie("refresh")).value, before.value, "it was rotated");
 
-    // Without any script: a page that was left alone, until the browser has dropped the cookie.
+    // Without scripts: a page left open until the browser drops the cookie.
     await device.page.setJavaScriptEnabled(false);
     await device.goto("/password");
     await device.outliveAccess();
@@ -216,7 +216,7 @@ export function stories(story) {
     const tabs = [device.page, other];
     await Promise.all(tabs.map((page) => device.live("alive", page)));
 
-    // Their scripts, when the token expires that both have.
+    // The scripts of both pages, when their common token expires.
     await Promise.all(
       tabs.map(async (page) => {
         const states = await watchLive(page);
@@ -228,7 +228,7 @@ export function stories(story) {
       }),
     );
 
-    // And two pages without any.
+    // Two pages without scripts.
     await Promise.all(tabs.map((page) => device.goto("/password", page)));
     await device.outliveAccess();
     for (const response of await Promise.all(tabs.map((page) => device.goto("/devices", page)))) {
@@ -265,7 +265,7 @@ export function stories(story) {
       await device.arrivedAt("/devices");
     };
     await arrive();
-    // Here the refresh token is needed, which comes from no other site.
+    // This needs the refresh token, which no other site makes the browser send.
     await device.forget("access");
     await arrive();
     assert.ok(await device.cookie("access"));

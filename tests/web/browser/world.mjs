@@ -1,5 +1,5 @@
-// The world of one story: a site of its own, nginx in front of it where it is reached over TLS, the
-// browser's profiles that use it, and pages of other origins. It ends with the story.
+// The world of one story: a site, nginx in front of it for TLS, the browser profiles that use it, and
+// pages of other origins. All of it ends with the story.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -11,7 +11,7 @@ import { Device } from "./device.mjs";
 import { Elsewhere } from "./elsewhere.mjs";
 import { freePort, Program, reachable } from "./programs.mjs";
 
-/** How the site is reached: plainly, as in development, or over TLS, as in production. */
+/** Over plain HTTP, as in development, or over TLS, as in production. */
 export const MODES = {
   development: {
     scheme: "http",
@@ -32,7 +32,7 @@ export class World {
   #closing = [];
   #devices = [];
 
-  /** `settings` are environment variables of the site's. */
+  /** `settings` are environment variables of the site. */
   static async open(mode, settings = {}) {
     const world = new World();
     try {
@@ -75,7 +75,7 @@ export class World {
     await reachable(outer, nginx);
   }
 
-  /** A browser profile of its own, with nothing in it. */
+  /** A new, empty browser profile. */
   async device(agent = FIREFOX) {
     const context = await (await browser()).createBrowserContext();
     this.#closing.push(() => context.close());
@@ -84,20 +84,20 @@ export class World {
     return device;
   }
 
-  /** Pages of another origin, of this host: `localhost` is the same site, `127.0.0.1` is another. */
+  /** Pages of another origin on this host: `localhost` is the same site, `127.0.0.1` another site. */
   async elsewhere(host) {
     const elsewhere = await Elsewhere.open(host, this.secure ? this.certificate : null);
     this.#closing.push(() => elsewhere.close());
     return elsewhere;
   }
 
-  /** The link that was last printed for someone who forgot a password. */
+  /** The last password-reset link that the site printed. */
   async link(name) {
     const [, link] = await this.site.line(new RegExp(`^link for ${name}: (\\S+)`, "m"));
     return link;
   }
 
-  /** Whether the pages did what they must not: broke their policy, or threw. */
+  /** Fails if a page broke its content policy or threw an error. */
   assertQuiet() {
     const complaints = this.#devices.flatMap((device) => device.complaints);
     assert.deepEqual(complaints, [], "the browser complained");
@@ -110,7 +110,7 @@ export class World {
 
 let made;
 
-/** Made once and copied: a key takes its time. */
+/** Made once and copied, because making a key is slow. */
 function selfSigned(folder) {
   const [key, certificate] = ["key.pem", "certificate.pem"].map((name) => path.join(folder, name));
   if (made === undefined) {

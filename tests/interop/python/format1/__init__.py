@@ -1,5 +1,5 @@
-"""Format 1 of relatch's tokens, written a second time from its description.
+"""A second implementation of format 1, written from its description.
 
-It shares no code with the library, so that the two judge each other. Its binding modes are `key`
-and `stamp_hs256`. It is made for tests: secrets stay in its memory, so build no service on it.
+It shares no code with the library, so that each checks the other. It has the binding modes `key` and
+`stamp_hs256`. It is for tests only: it does not erase secrets from memory.
 """

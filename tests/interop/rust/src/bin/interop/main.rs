@@ -46,7 +46,7 @@ fn issue(count: usize) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A random scenario with a token that the library issued under it.
+/// A random scenario, with a token that the library issued for it.
 fn issued(draw: Draw) -> Value {
     let mut case = draw.scenario();
     let mut scenario: Scenario = serde_json::from_value(case.clone()).expect("a scenario");
@@ -66,7 +66,7 @@ fn issued(draw: Draw) -> Value {
     } else {
         scenario.issue(&authority, seconds, &audience, &own)
     };
-    // What is random or new, as the library itself reads it.
+    // The random or new claims, as the library reads them.
     let read = &scenario.verdict(&token)["claims"];
     let mut claims = own;
     if !read["sid"].is_null() {
@@ -89,8 +89,8 @@ fn issued(draw: Draw) -> Value {
     case
 }
 
-/// A login, and what comes of one of the tokens that two refreshes gave: of that in force, of its
-/// predecessor or of the first.
+/// A login and up to two refreshes; then the outcome of presenting one of the tokens: the one in force,
+/// its predecessor or the first.
 fn refreshed(draw: Draw) -> Value {
     let mut case = draw.scenario();
     case.as_object_mut().expect("an object").remove("purpose");
@@ -109,7 +109,7 @@ fn refreshed(draw: Draw) -> Value {
     case
 }
 
-/// Takes the case's action, and gives the refresh token that comes of it.
+/// Applies the case's action, and gives the new refresh token.
 fn step(case: &mut Value) -> Value {
     let said = transition(case);
     case["record"]["sessions"] = said["sessions"].clone();
@@ -139,11 +139,11 @@ fn verify() -> ExitCode {
         count(number, "with another character", said(&flipped)["verdict"] == "rejected");
     }
     println!("{passed} passed, {failed} failed");
-    // Of nothing nothing was shown.
+    // No lines prove nothing.
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What the library makes of a line.
+/// The library's verdict on a line.
 fn said(case: &Value) -> Value {
     if case.get("action").is_some() {
         return transition(case);
