@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use jsonwebtoken::{EncodingKey, Header, dangerous::insecure_decode_claims};
 use libfuzzer_sys::fuzz_target;
-use relatch::{Access, Authority, authority::Adoption, BindingMode, Token, User};
+use relatch::{Access, Authority, BindingMode, Token, User, authority::Adoption};
 use relatch_fuzz::{Account, Claims, Fixed, master_key};
 use serde::Deserialize;
 use serde_json::json;

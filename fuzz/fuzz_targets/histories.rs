@@ -17,7 +17,8 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use relatch::{
-    Access, Authority, IssueError, MasterKey, RefreshToken, SessionPolicy, SessionTokens, Token,
+    Access, Authority, IssueError, MasterKey, NoClaims, RefreshToken, SessionPolicy, SessionTokens,
+    Token,
     authority::{Committed, Decision, RefreshError, Refreshed},
     sessions::{OnReuse, SessionId, SessionTable, WhenFull},
     user::Counter,
@@ -139,7 +140,12 @@ impl World {
                 let user = self.user.clone();
                 let seen = authority.verify(&access, |_| Ok::<_, Infallible>(Some(user)));
                 let Ok(session) = seen else { return };
-                let tokens = self.commit(authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap());
+                let tokens = self.commit(
+                    authority
+                        .issue::<Access>(session.user(), &NoClaims {})
+                        .log_out_others(&session)
+                        .unwrap(),
+                );
                 self.end_all();
                 self.hand_out(&tokens, 0);
             }

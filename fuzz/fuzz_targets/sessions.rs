@@ -93,7 +93,11 @@ impl Server {
             let seen = self.authority.verify(&access, |_| Ok::<_, Infallible>(Some(user)));
             assert_eq!(seen.is_ok(), session.is_some(), "an access token");
             if let Ok(seen) = seen {
-                match self.authority.issue::<Access>(seen.user(), &NoClaims {}).log_out_others(&seen) {
+                match self
+                    .authority
+                    .issue::<Access>(seen.user(), &NoClaims {})
+                    .log_out_others(&seen)
+                {
                     Ok(decision) => {
                         let (after, tokens) = commit(user, decision);
                         assert_eq!(self.authority.sessions(&after).unwrap().len(), 1);

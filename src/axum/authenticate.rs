@@ -13,7 +13,7 @@ use super::{
     web::Web,
 };
 use crate::{
-    authority::{error::VerifyError, verified::Verified},
+    authority::verified::Verified,
     live::Watch,
     service::ServiceError,
     sessions::SessionInfo,
@@ -98,9 +98,7 @@ where
                     guard = Some(watching);
                     Ok(session)
                 }
-                Err(VerifyError::Lookup(error)) => Err(ServiceError::Store(error)),
-                Err(VerifyError::Rejected(rejection)) => Err(rejection.into()),
-                Err(VerifyError::Record(error)) => Err(error.into()),
+                Err(error) => Err(error.into()),
             }
         });
         let session = session.await.map_err(|unrecorded| self.record(unrecorded))?;

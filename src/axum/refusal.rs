@@ -153,7 +153,9 @@ impl Refusal {
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Service(error) => service_status(error),
+            Self::Service(error) => {
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
         }
     }
 
@@ -239,21 +241,6 @@ impl Refusal {
             Self::Service(error) if error.is_unavailable() => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
-    }
-}
-
-/// The status for an error of the service.
-const fn service_status(error: &ServiceError) -> StatusCode {
-    match error {
-        ServiceError::Rejected(_) | ServiceError::LoginRefused(_) => StatusCode::UNAUTHORIZED,
-        ServiceError::WrongPassword(_) => StatusCode::FORBIDDEN,
-        ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
-            StatusCode::NOT_FOUND
-        }
-        ServiceError::Issue(IssueError::SessionsFull) => StatusCode::CONFLICT,
-        ServiceError::Password(PasswordError::Length) => StatusCode::UNPROCESSABLE_ENTITY,
-        error if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
