@@ -9,7 +9,8 @@ use std::{convert::Infallible, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use relatch::{
-    Access, Authority, IssueError, Reason, RefreshToken, SessionPolicy, SessionTokens, Token,
+    Access, Authority, IssueError, NoClaims, Reason, RefreshToken, SessionPolicy, SessionTokens,
+    Token,
     authority::{Decision, RefreshError, Refreshed},
     sessions::{OnReuse, SessionTable, WhenFull},
     user::RecordError,
