@@ -22,8 +22,10 @@ from faults import FAULTS, Edit, Fault
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "model-check"
 COPY = TARGET / "sources"
-# The files that cargo needs of the workspace to build the model.
-SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests/model", "tests/cluster"]
+# The files that cargo needs to build the model: the workspace's packages, and the pages that the
+# library's documentation includes.
+PAGES = sorted(page.name for page in ROOT.glob("*.md"))
+SOURCES = ["Cargo.toml", "Cargo.lock", "src", "examples", "benches", "tests", *PAGES]
 # An own target directory, so that a faulty build is never taken for the real one. A fault may leave
 # a variable unused, which is no error here.
 ENVIRONMENT = os.environ | {

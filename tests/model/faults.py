@@ -113,12 +113,12 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/sessions.rs",
+                file="src/authority/session_tokens.rs",
                 old="record.move_version(version)?;",
                 new="",
             ),
             Edit(
-                file="src/authority/sessions.rs",
+                file="src/authority/session_tokens.rs",
                 old="Change::none(self.user).with_version(version).with_sessions(table)",
                 new="Change::none(self.user).with_sessions(table)",
             ),
@@ -131,7 +131,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/sessions.rs",
+                file="src/authority/session_tokens.rs",
                 old="""
 () if record.version != read.version => Reason::RevokedByVersion,
             """,
@@ -146,7 +146,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/sessions.rs",
+                file="src/authority/session_tokens.rs",
                 old="""
         match record.has_credential_of(&read) {
             true => self.keep_only(session, record),""",
@@ -163,10 +163,10 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/sessions.rs",
+                file="src/authority/session_tokens.rs",
                 old="""
         let own = table
-            .admit(id, &self.authority.settings.sessions, now)
+            .admit(id, &self.core.settings.sessions, now)
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;""",
                 new="""
         let at = now.unix_timestamp();
@@ -368,9 +368,9 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a chain never forks",
         edits=[
             Edit(
-                file="src/authority/sessions.rs",
+                file="src/authority/session_tokens.rs",
                 old="iat: seconds(slot.last_seen)?,",
-                new="iat: seconds(self.now().unix_timestamp())?,",
+                new="iat: seconds(core.now().unix_timestamp())?,",
             ),
         ],
     ),

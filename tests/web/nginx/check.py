@@ -40,7 +40,8 @@ def main() -> int:
     for program in ("nginx", "openssl"):
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
             sys.exit(f"{program} is missing")
-    build = ["cargo", "build", "--locked", "--quiet", "--example", "site"]
+    build = ["cargo", "build", "--locked", "--quiet"]
+    build += ["--package", "relatch-examples", "--example", "site"]
     subprocess.run(build, check=True, cwd=ROOT)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="relatch-nginx-")))
