@@ -1,4 +1,5 @@
-"""Runs commands with a log, and writes the generated sections of benches/README.md and README.md.
+"""Runs commands with a log, and writes the generated sections of benches/README.md, README.md and
+the guide's page on performance.
 
 A section of a page stands between two lines, `<!-- NAME:begin -->` and `<!-- NAME:end -->`, each of
 which occurs once in the page.
@@ -14,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGE = ROOT / "benches" / "README.md"
+# The guide quotes the tables, because the documentation cannot include the page of the benchmarks.
+GUIDE = ROOT / "src" / "guide" / "performance.md"
 # Absolute, so that the page shows its plots wherever it is included.
 PLOTS = "https://raw.githubusercontent.com/relatch/relatch/main/benches"
 

@@ -5,7 +5,7 @@ speed.py           run, then write
 speed.py run       runs the benchmark `speed` several times, under each provider of jsonwebtoken
 speed.py write     writes speed.json from those runs, then renders it
 speed.py render    writes speed.svg, stages.svg and the section `speed` of benches/README.md and of
-                   README.md from speed.json
+                   README.md and the guide from speed.json
 speed.py check     fails if one of these four is not what `render` writes
 """
 
@@ -23,6 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 import plot
 from figures import GROUPS, YARDSTICKS, Figure, collect, require_rows
 from readme import (
+    GUIDE,
     PAGE,
     PLOTS,
     README,
@@ -98,6 +99,7 @@ def rendered() -> dict[Path, str]:
     section = speed_section(figures) + stages_section(stages, whole)
     return {
         README: with_section(README, "speed", quoted(figures)),
+        GUIDE: with_section(GUIDE, "speed", quoted(figures)),
         PAGE: with_section(PAGE, "speed", section),
         SPEED_SVG: speed_plot(figures["ratios"]),
         STAGES_SVG: plot.stages(stages, whole),

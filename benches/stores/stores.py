@@ -4,7 +4,8 @@
 stores.py           run, then write
 stores.py run       runs the benchmarks `stores`, `memory` and `staleness` over servers of their own
 stores.py write     writes stores.json from these runs, then renders it
-stores.py render    writes the section `stores` of benches/README.md from stores.json
+stores.py render    writes the section `stores` of benches/README.md and of
+                        the guide from stores.json
 stores.py check     fails if the section is not what `render` writes
 
 PostgreSQL and Redis are installed where they are missing (Debian's packages, as root or through
@@ -29,7 +30,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import figures
 from figures import Figure, Medians, figure, require_same
-from readme import PAGE, ROOT, check, counted, logged, paragraph, render, with_section
+from readme import GUIDE, PAGE, ROOT, check, counted, logged, paragraph, render, with_section
 
 STORES_JSON = ROOT / "benches" / "stores" / "stores.json"
 RUNS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "stores"
@@ -242,7 +243,8 @@ def read_run(home: Path) -> dict[str, Medians]:
 
 def rendered() -> dict[Path, str]:
     found = json.loads(STORES_JSON.read_text(encoding="utf-8"))
-    return {PAGE: with_section(PAGE, "stores", section(found))}
+    text = section(found)
+    return {page: with_section(page, "stores", text) for page in (PAGE, GUIDE)}
 
 
 def section(found: dict[str, object]) -> str:

@@ -3,7 +3,8 @@
 
 web.py           measures, writes web.json, then renders it
 web.py quick     a short run that writes nothing; it fails if a request is not answered rightly
-web.py render    writes the section `web` of benches/README.md from web.json
+web.py render    writes the section `web` of benches/README.md and of
+                        the guide from web.json
 web.py check     fails if the section is not what `render` writes
 
 The routes of benches/web/main.rs are without authentication (`open`), with relatch's (`me`), and
@@ -31,7 +32,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "report"))
 
 import figures
 from figures import Figure, figure
-from readme import PAGE, ROOT, check, counted, paragraph, render, with_section
+from readme import GUIDE, PAGE, ROOT, check, counted, paragraph, render, with_section
 
 WEB_JSON = ROOT / "benches" / "web" / "web.json"
 SCRIPT = ROOT / "benches" / "web" / "tokens.lua"
@@ -279,7 +280,8 @@ def wrk_version() -> str:
 
 def rendered() -> dict[Path, str]:
     found = json.loads(WEB_JSON.read_text(encoding="utf-8"))
-    return {PAGE: with_section(PAGE, "web", section(found))}
+    text = section(found)
+    return {page: with_section(page, "web", text) for page in (PAGE, GUIDE)}
 
 
 def section(found: dict[str, object]) -> str:
