@@ -110,12 +110,12 @@ async fn login(site: Data<Site>, Json(login): Json<Login>) -> Result {
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body))
 }
 
-async fn me(Caller(session): Caller) -> String {
-    format!("You are {}.\n", session.user().id)
+async fn me(Caller(verified): Caller) -> String {
+    format!("You are {}.\n", verified.user().id)
 }
 
-async fn log_out_everywhere(site: Data<Site>, Caller(session): Caller) -> Result {
-    site.bump_version(&session.user().id).await?;
+async fn log_out_everywhere(site: Data<Site>, Caller(verified): Caller) -> Result {
+    site.bump_version(&verified.user().id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

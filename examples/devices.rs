@@ -153,16 +153,16 @@ async fn tour(file: &Path) -> Result {
     let old_phone = log_in(&app, "correct horse", "old phone").await?;
     let phone = log_in(&app, "correct horse", "phone").await?;
     devices(&app, &laptop, "phone, old phone, laptop (this one)").await?;
-    let session = app.authenticate(laptop.access()).await?;
+    let verified = app.authenticate(laptop.access()).await?;
     ensure(
         "the device was logged in",
-        app.log_out_device(&session, old_phone.session().id()).await?,
+        app.log_out_device(&verified, old_phone.session().id()).await?,
     )?;
     dead(&app, "the old phone", old_phone.access(), Reason::SessionEnded).await?;
     alive(&app, "the phone", phone.access()).await?;
     ensure(
         "a second call finds no such device",
-        !app.log_out_device(&session, old_phone.session().id()).await?,
+        !app.log_out_device(&verified, old_phone.session().id()).await?,
     )?;
 
     title("She logs out all other devices; her laptop stays logged in, with new tokens");
@@ -398,8 +398,8 @@ fn same(what: &str, one: &RefreshToken, other: &RefreshToken) -> Result {
 }
 
 async fn alive(app: &Service, what: &str, token: &AccessToken) -> Result {
-    let session = app.authenticate(token).await.map_err(|error| format!("{what}: {error}"))?;
-    println!("  ✓ {what}: alive, it is {}", session.user().id());
+    let verified = app.authenticate(token).await.map_err(|error| format!("{what}: {error}"))?;
+    println!("  ✓ {what}: alive, it is {}", verified.user().id());
     Ok(())
 }
 
@@ -449,9 +449,9 @@ fn store_error<T>(what: &str, outcome: Outcome<T>) -> Result {
 
 /// Alice's list of devices, as the device with these tokens shows it.
 async fn devices(app: &Service, on: &SessionTokens, expected: &str) -> Result {
-    let session = app.authenticate(on.access()).await?;
-    let sessions = app.sessions(&session).await?.into_iter();
-    let lines = sessions.map(|info| match Some(info.id()) == session.id() {
+    let verified = app.authenticate(on.access()).await?;
+    let sessions = app.sessions(&verified).await?.into_iter();
+    let lines = sessions.map(|info| match Some(info.id()) == verified.id() {
         true => format!("{} (this one)", info.label()),
         false => info.label().to_owned(),
     });

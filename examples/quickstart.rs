@@ -72,8 +72,8 @@ async fn tour(path: &Path) -> Result {
     dead(&service, "an added claim, refused after the lookup", &role, Reason::BadSignature).await?;
 
     title("Alice logs her phone out, from her laptop");
-    let session = service.authenticate(laptop.access()).await?;
-    service.log_out_device(&session, phone.session().id()).await?;
+    let verified = service.authenticate(laptop.access()).await?;
+    service.log_out_device(&verified, phone.session().id()).await?;
     dead(&service, "her phone", phone.access(), Reason::SessionEnded).await?;
     alive(&service, "her laptop", &laptop).await?;
 
@@ -88,7 +88,7 @@ async fn tour(path: &Path) -> Result {
     alive(&service, "her laptop", &laptop).await?;
 
     title("She logs out everywhere: her version counter increases");
-    service.log_out_everywhere(session.user().id()).await?;
+    service.log_out_everywhere(verified.user().id()).await?;
     dead(&service, "her laptop", laptop.access(), Reason::RevokedByVersion).await?;
 
     title("The hashing cost is raised: her next login rehashes, and all devices stay logged in");
@@ -133,7 +133,7 @@ async fn tour(path: &Path) -> Result {
     match service.authenticate(carol.access()).await {
         Err(error) if error.is_unavailable() => println!("  ✓ carol's token: {error}"),
         Err(other) => return Err(format!("expected a store error, got {other:?}").into()),
-        Ok(_) => return Err("expected a store error, got a session".into()),
+        Ok(_) => return Err("expected a store error, got a verified token".into()),
     }
     match service.find(UserKey::Login("carol")).await {
         Err(error) if error.is_unavailable() => println!("  ✓ carol's record: {error}"),
@@ -151,7 +151,7 @@ fn title(text: &str) {
 
 async fn alive(service: &Service, what: &str, tokens: &SessionTokens) -> Result {
     match service.authenticate(tokens.access()).await {
-        Ok(session) => println!("  ✓ {what}: alive, it is {}", session.user().id()),
+        Ok(verified) => println!("  ✓ {what}: alive, it is {}", verified.user().id()),
         Err(error) => return Err(format!("{what}: expected alive, got {error:?}").into()),
     }
     Ok(())

@@ -219,8 +219,8 @@ impl Authority {
     /// # struct Db;
     /// # impl Db { async fn find<U>(&self, id: &str) -> Result<Option<U>, Infallible> { Ok(None) } }
     /// # async fn f<U: User>(authority: Authority, token: AccessToken, db: Db) -> Result<U, VerifyError<Infallible>> {
-    /// let session = authority.verify_async(&token, async |id| db.find(&id).await).await?;
-    /// # Ok(session.into_user())
+    /// let verified = authority.verify_async(&token, async |id| db.find(&id).await).await?;
+    /// # Ok(verified.into_user())
     /// # }
     /// ```
     pub async fn verify_async<P, U, E, F>(

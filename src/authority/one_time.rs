@@ -96,7 +96,7 @@ impl Authority {
 pub struct OpenedOnce<'a, P> {
     pub(super) core: &'a Core,
     pub(super) token: Token<P>,
-    pub(super) ours: OwnToken<'a>,
+    pub(super) own_token: OwnToken<'a>,
 }
 
 impl<'a, P> OpenedOnce<'a, P> {
@@ -105,20 +105,20 @@ impl<'a, P> OpenedOnce<'a, P> {
         let found = core
             .find_key(compact.header, kind)
             .ok_or_else(|| core.explain_header(compact.header, kind))?;
-        let ours = OwnToken::open(&core.settings, kind, found, compact, core.now())?;
-        Ok(Self { core, token, ours })
+        let own_token = OwnToken::open(&core.settings, kind, found, compact, core.now())?;
+        Ok(Self { core, token, own_token })
     }
 
     /// The id of the user whose record is to be looked up.
     #[must_use]
     pub fn user_id(&self) -> &str {
-        self.ours.payload.subject()
+        self.own_token.payload.subject()
     }
 
     /// When the token expires.
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
-        clock::numeric_date(self.ours.payload.claims().exp)
+        clock::numeric_date(self.own_token.payload.claims().exp)
     }
 
     /// Presents the token in this context, in place of the one that it came with: for what is known
@@ -140,7 +140,7 @@ impl<'a, P> OpenedOnce<'a, P> {
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
         let user = check_user(Some(user), self.user_id())?;
-        self.ours.confirm(&self.core.settings, self.token.presented(), user, now)
+        self.own_token.confirm(&self.core.settings, self.token.presented(), user, now)
     }
 }
 
@@ -156,12 +156,12 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     }
 
     fn claims(&self) -> Result<P::Claims, Rejection> {
-        private::read(self.ours.payload.own())
+        private::read(self.own_token.payload.own())
             .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))
     }
 
     fn registered(&self) -> RegisteredClaims {
-        self.ours.payload.clone().into_registered()
+        self.own_token.payload.clone().into_registered()
     }
 
     /// Uses the token up.
@@ -222,8 +222,8 @@ pub struct Peeked<U, C> {
 }
 
 impl<U, C> Peeked<U, C> {
-    fn of(session: Verified<U, C>) -> Self {
-        let (user, claims, registered) = session.into_parts();
+    fn of(verified: Verified<U, C>) -> Self {
+        let (user, claims, registered) = verified.into_parts();
         Self { user, claims, registered }
     }
 

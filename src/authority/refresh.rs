@@ -100,7 +100,7 @@ impl OpenedOnce<'_, Refresh> {
     pub fn log_out(&self, user: &dyn User) -> Result<Decision<bool>, RefreshError> {
         self.confirm(user, self.core.now())?;
         let (session, _) = self.session()?;
-        if private::has_any(self.ours.payload.own()) {
+        if private::has_any(self.own_token.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         sessions::log_out(user, session, self.core.now()).map_err(RefreshError::Record)
@@ -108,7 +108,7 @@ impl OpenedOnce<'_, Refresh> {
 
     /// `sid` and `seq`, without which the kernel lets no refresh token pass.
     fn session(&self) -> Result<(SessionId, u64), Rejection> {
-        let claims = self.ours.payload.claims();
+        let claims = self.own_token.payload.claims();
         claims.session.zip(claims.seq).ok_or(Rejection::new(Stage::Claims, Reason::Malformed))
     }
 
@@ -124,7 +124,7 @@ impl OpenedOnce<'_, Refresh> {
             user_id: self.user_id().to_owned(),
             session_id,
             label: slot.map(|slot| slot.label.as_str().to_owned()),
-            jti: self.ours.payload.jti().to_owned(),
+            jti: self.own_token.payload.jti().to_owned(),
             presented,
             current: slot.map(|slot| slot.seq),
             last_seen: slot.map(|slot| instant(slot.last_seen)),
@@ -168,7 +168,7 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
         let policy = &self.core.settings.sessions;
         let rotation = table.rotate(session, record.version, policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
-        if private::has_any(opened.ours.payload.own()) {
+        if private::has_any(opened.own_token.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
         }
         let context = opened.token.context();

@@ -168,11 +168,11 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// [`SessionOver`](IssueError::SessionOver).
     pub fn log_out_others<U: User, D>(
         self,
-        session: &Verified<U, D>,
+        verified: &Verified<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        let (read, record) = self.both_records(session)?;
+        let (read, record) = self.both_records(verified)?;
         match record.has_credential_of(&read) {
-            true => self.keep_only(session, record),
+            true => self.keep_only(verified, record),
             false => Err(IssueError::SessionOver(over(Reason::BadSignature))),
         }
     }
@@ -200,24 +200,24 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// # fn store(read: &Account, new: &Account, change: &Change) -> io::Result<bool> { Ok(true) }
     /// fn change_password(
     ///     authority: &Authority,
-    ///     session: &Verified<Account>,
+    ///     verified: &Verified<Account>,
     ///     password_hash: String,
     /// ) -> Result<Committed<SessionTokens>, Box<dyn std::error::Error>> {
-    ///     let read = session.user();
+    ///     let read = verified.user();
     ///     let new = Account { password_hash, ..read.clone() }; // and no carry
-    ///     let decision = authority.issue::<Access>(&new, &NoClaims {}).change_password(session)?;
+    ///     let decision = authority.issue::<Access>(&new, &NoClaims {}).change_password(verified)?;
     ///     // `UPDATE … SET password_hash = new … WHERE password_hash = read …`
     ///     Ok(decision.commit(|change| store(read, &new, change))?)
     /// }
     /// ```
     pub fn change_password<U: User, D>(
         self,
-        session: &Verified<U, D>,
+        verified: &Verified<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        let (read, record) = self.both_records(session)?;
+        let (read, record) = self.both_records(verified)?;
         match record.has_credential_of(&read) {
             true => Err(IssueError::SameCredential),
-            false => self.keep_only(session, record),
+            false => self.keep_only(verified, record),
         }
     }
 
@@ -243,11 +243,11 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// record with the new hash and the carry.
     pub fn restart_session<U: User, D>(
         self,
-        session: &Verified<U, D>,
+        verified: &Verified<U, D>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        let (read, record) = self.both_records(session)?;
+        let (read, record) = self.both_records(verified)?;
         match record.has_credential_of(&read) {
-            true => self.begin_anew(session, &record),
+            true => self.begin_anew(verified, &record),
             false => Err(IssueError::SessionOver(over(Reason::BadSignature))),
         }
     }
@@ -256,15 +256,15 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// which must be the same but for the credential.
     fn both_records<'s, U: User, D>(
         &self,
-        session: &'s Verified<U, D>,
+        verified: &'s Verified<U, D>,
     ) -> Result<(Record<'s>, Record<'a>), IssueError>
     where
         'a: 's,
     {
         let settings = &self.core.settings;
-        let read = Record::of(settings, Kind::of::<Access<C>>(settings), session.user())?;
+        let read = Record::of(settings, Kind::of::<Access<C>>(settings), verified.user())?;
         let record = self.record()?;
-        let registered = session.registered();
+        let registered = verified.registered();
         let is_of = |audience: &str| registered.audience().any(|each| each == audience);
         let reason = match () {
             () if registered.issuer() != Some(&*settings.issuer) => Reason::WrongIssuer,
@@ -279,13 +279,13 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
 
     fn keep_only<U, D>(
         self,
-        session: &Verified<U, D>,
+        verified: &Verified<U, D>,
         mut record: Record<'_>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.core.now();
         to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let registered = session.registered();
+        let registered = verified.registered();
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
         if now >= registered.expires_at() + self.core.leeway() {
             return Err(IssueError::SessionOver(over(Reason::Expired)));
@@ -297,28 +297,28 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         let version = following(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
         let (table, slot) = table.keep_only(own, record.version, now)?;
-        let tokens = self.tokens(&record, session.context(), now, &slot)?;
+        let tokens = self.tokens(&record, verified.context(), now, &slot)?;
         let change = Change::none(self.user).with_version(version).with_sessions(table);
         Ok(Decision::new(Some(change), tokens))
     }
 
     fn begin_anew<U, D>(
         self,
-        session: &Verified<U, D>,
+        verified: &Verified<U, D>,
         record: &Record<'_>,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.core.now();
         to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let id = session.id().ok_or(IssueError::NoSession)?;
+        let id = verified.id().ok_or(IssueError::NoSession)?;
         let is_over = |reason| IssueError::SessionOver(over(reason));
-        if now >= session.registered().expires_at() + self.core.leeway() {
+        if now >= verified.registered().expires_at() + self.core.leeway() {
             return Err(is_over(Reason::Expired));
         }
         let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
         let own = table.admit(id, policy, now).map_err(is_over)?;
         let (table, slot) = table.restart(own, record.version, now)?;
-        let tokens = self.tokens(record, session.context(), now, &slot)?;
+        let tokens = self.tokens(record, verified.context(), now, &slot)?;
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
 

@@ -44,10 +44,10 @@ impl Authority {
     /// [`RecordError::Sessions`] for a record that keeps no sessions.
     pub fn session_info<U: User, C>(
         &self,
-        session: &Verified<U, C>,
+        verified: &Verified<U, C>,
     ) -> Result<Option<SessionInfo>, RecordError> {
-        let Some(own) = session.id() else { return Ok(None) };
-        let (user, policy) = (session.user(), &self.core.settings.sessions);
+        let Some(own) = verified.id() else { return Ok(None) };
+        let (user, policy) = (verified.user(), &self.core.settings.sessions);
         let mut live = sessions_of(user)?.live(version(user)?, policy, self.core.now());
         Ok(live.find(|slot| slot.id() == own).map(|slot| SessionInfo::of(slot, policy)))
     }

@@ -36,7 +36,7 @@ pub struct Opened<'a, P> {
 
 #[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum Inner<'a> {
-    OwnToken(OwnToken<'a>),
+    Own(OwnToken<'a>),
     Legacy(LegacyToken<'a>),
 }
 
@@ -47,9 +47,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
         let kind = Kind::of::<P>(settings);
         let compact = core.split(token.expose())?;
         let inner = match (core.find_key(compact.header, kind), &settings.adoption) {
-            (Some(key), _) => {
-                Inner::OwnToken(OwnToken::open(settings, kind, key, compact, core.now())?)
-            }
+            (Some(key), _) => Inner::Own(OwnToken::open(settings, kind, key, compact, core.now())?),
             (None, Some(adoption))
                 if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
             {
@@ -64,7 +62,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn user_id(&self) -> &str {
         match &self.inner {
-            Inner::OwnToken(ours) => ours.payload.subject(),
+            Inner::Own(own_token) => own_token.payload.subject(),
             Inner::Legacy(legacy) => legacy.user_id(),
         }
     }
@@ -73,7 +71,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[must_use]
     pub fn expires_at(&self) -> OffsetDateTime {
         match &self.inner {
-            Inner::OwnToken(ours) => clock::numeric_date(ours.payload.claims().exp),
+            Inner::Own(own_token) => clock::numeric_date(own_token.payload.claims().exp),
             Inner::Legacy(legacy) => legacy.expires_at(),
         }
     }
@@ -91,13 +89,13 @@ impl<'a, P: Purpose> Opened<'a, P> {
         let now = self.core.now();
         let settings = &*self.core.settings;
         match self.inner {
-            Inner::OwnToken(ours) => {
-                ours.confirm(settings, self.token.presented(), &user, now)?;
-                ours.check_session(settings, &user, now)?;
-                let claims = private::read(ours.payload.own())
+            Inner::Own(own_token) => {
+                own_token.confirm(settings, self.token.presented(), &user, now)?;
+                own_token.check_session(settings, &user, now)?;
+                let claims = private::read(own_token.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
-                Ok(Verified::new(user, claims, ours.payload.into_registered(), context))
+                Ok(Verified::new(user, claims, own_token.payload.into_registered(), context))
             }
             Inner::Legacy(legacy) => {
                 legacy.check_time(now, settings.leeway)?;

@@ -67,17 +67,17 @@ where
         request: &Parts,
         max_age: Duration,
     ) -> Result<Verified<StoredUser<F>, C>, Refusal> {
-        let session = self.authenticate_fresh(request).await?;
+        let verified = self.authenticate_fresh(request).await?;
         let authority = self.service().authority();
-        let info = authority.session_info(&session).map_err(ServiceError::from);
-        let info = self.recorded(info.map_err(Refusal::from), Some(&session))?;
+        let info = authority.session_info(&verified).map_err(ServiceError::from);
+        let info = self.recorded(info.map_err(Refusal::from), Some(&verified))?;
         let is_recent = |info: &SessionInfo| authority.now() - info.started_at() <= max_age;
         let recent = match info.as_ref().is_some_and(is_recent) {
             true => Ok(()),
             false => Err(Refusal::StepUp { max_age }),
         };
-        self.recorded(recent, Some(&session))?;
-        Ok(session)
+        self.recorded(recent, Some(&verified))?;
+        Ok(verified)
     }
 
     /// Verifies the access token of the request, and returns a future that resolves when it stops
@@ -90,19 +90,19 @@ where
         &self,
         request: &Parts,
     ) -> Result<(Verified<StoredUser<F>, C>, Watch), Refusal> {
-        let mut guard = None;
-        let session = self.verify_with(request, async |token| {
+        let mut watch = None;
+        let verified = self.verify_with(request, async |token| {
             let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
             match self.live().watch(token).await {
-                Ok((session, watching)) => {
-                    guard = Some(watching);
-                    Ok(session)
+                Ok((verified, started)) => {
+                    watch = Some(started);
+                    Ok(verified)
                 }
                 Err(error) => Err(error.into()),
             }
         });
-        let session = session.await.map_err(|unrecorded| self.record(unrecorded))?;
-        guard.map(|guard| (session, guard)).ok_or(Refusal::NoToken)
+        let verified = verified.await.map_err(|unrecorded| self.record(unrecorded))?;
+        watch.map(|watch| (verified, watch)).ok_or(Refusal::NoToken)
     }
 
     /// The access token of the request, *unverified*: for calls of the service that take a token,
@@ -125,8 +125,11 @@ where
     /// # Errors
     ///
     /// [`Refusal::Service`] for a user's record that is invalid.
-    pub fn csrf_token(&self, session: &Verified<StoredUser<F>, C>) -> Result<Token<Csrf>, Refusal> {
-        csrf::issue(&self.service().authority(), session)
+    pub fn csrf_token(
+        &self,
+        verified: &Verified<StoredUser<F>, C>,
+    ) -> Result<Token<Csrf>, Refusal> {
+        csrf::issue(&self.service().authority(), verified)
             .map_err(|error| ServiceError::from(error).into())
     }
 }

@@ -129,9 +129,9 @@ where
     pub async fn log_out(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
         let verify = async |token: &_| self.service().authenticate(token).await;
         match self.verify_with(request, verify).await {
-            Ok(session) => {
-                let ended = self.service().log_out(&session).await.map_err(Refusal::from);
-                self.recorded(ended, Some(&session))?;
+            Ok(verified) => {
+                let ended = self.service().log_out(&verified).await.map_err(Refusal::from);
+                self.recorded(ended, Some(&verified))?;
             }
             Err(unrecorded) if unrecorded.refusal.is_logged_out() && self.cookies().is_some() => {
                 self.recorded(self.check_origin(request), None)?;
@@ -158,9 +158,9 @@ where
         request: &Parts,
         device: SessionId,
     ) -> Result<bool, Refusal> {
-        let session = self.authenticate(request).await?;
-        let ended = self.service().log_out_device(&session, device).await;
-        self.recorded(ended.map_err(Refusal::from), Some(&session))
+        let verified = self.authenticate(request).await?;
+        let ended = self.service().log_out_device(&verified, device).await;
+        self.recorded(ended.map_err(Refusal::from), Some(&verified))
     }
 
     /// Logs out all other devices of the user, for which it requires the password. This device
@@ -188,9 +188,9 @@ where
     /// [`Refusal`].
     pub async fn log_out_everywhere(&self, request: &Parts) -> Result<LoggedOut, Refusal> {
         // Not from the cache: a device that is already logged out must not log out the others.
-        let session = self.authenticate_fresh(request).await?;
-        let done = self.service().log_out_everywhere(session.user().id()).await;
-        self.recorded(done.map_err(Refusal::from), Some(&session))?;
+        let verified = self.authenticate_fresh(request).await?;
+        let done = self.service().log_out_everywhere(verified.user().id()).await;
+        self.recorded(done.map_err(Refusal::from), Some(&verified))?;
         Ok(self.forget())
     }
 
@@ -234,9 +234,9 @@ where
         &self,
         request: &Parts,
     ) -> Result<(Vec<SessionInfo>, Option<SessionId>), Refusal> {
-        let session = self.authenticate(request).await?;
-        let sessions = self.service().sessions(&session).await;
-        Ok((self.recorded(sessions.map_err(Refusal::from), Some(&session))?, session.id()))
+        let verified = self.authenticate(request).await?;
+        let sessions = self.service().sessions(&verified).await;
+        Ok((self.recorded(sessions.map_err(Refusal::from), Some(&verified))?, verified.id()))
     }
 
     /// Makes a refusal of an error of the service, and counts and logs it. Use it for calls on
@@ -259,11 +259,11 @@ where
         request: &Parts,
         call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
     ) -> Result<Grant<C>, Refusal> {
-        let session = self.authenticate(request).await?;
-        let account = Account::Id(session.user().id());
-        self.recorded(self.count_attempt(request, account), Some(&session))?;
-        let (token, _) = self.recorded(self.checked_token(request), Some(&session))?;
-        self.granted(call(&token).await, Some(session.user().id()))
+        let verified = self.authenticate(request).await?;
+        let account = Account::Id(verified.user().id());
+        self.recorded(self.count_attempt(request, account), Some(&verified))?;
+        let (token, _) = self.recorded(self.checked_token(request), Some(&verified))?;
+        self.granted(call(&token).await, Some(verified.user().id()))
     }
 
     fn granted(

@@ -37,7 +37,7 @@ where
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     /// The access token of the request, after the check of its origin; and whether the token in
-    /// [`csrf::CSRF_HEADER`] must still be checked, which needs the verified session.
+    /// [`csrf::CSRF_HEADER`] must still be checked, which needs the verified token.
     pub(super) fn checked_token(
         &self,
         request: &Parts,
@@ -64,18 +64,18 @@ where
         verify: impl AsyncFnOnce(&Token<Access<C>>) -> Result<Verified<StoredUser<F>, C>, ServiceError>,
     ) -> Result<Verified<StoredUser<F>, C>, Unrecorded> {
         let (token, needs_csrf_token) = self.checked_token(request)?;
-        let session = match verify(&token).await {
-            Ok(session) => session,
+        let verified = match verify(&token).await {
+            Ok(verified) => verified,
             Err(error) => {
                 let user = is_genuine(&error).then(|| token.danger_unverified_subject()).flatten();
                 return Err(Unrecorded { refusal: error.into(), user });
             }
         };
-        if needs_csrf_token && !self.has_csrf_token(request, &session) {
-            let user = Some(session.user().id().to_owned());
+        if needs_csrf_token && !self.has_csrf_token(request, &verified) {
+            let user = Some(verified.user().id().to_owned());
             return Err(Unrecorded { refusal: Refusal::CrossSite, user });
         }
-        Ok(session)
+        Ok(verified)
     }
 
     pub(super) fn count_attempt(
@@ -119,9 +119,9 @@ where
         (self.0.context)(request)
     }
 
-    fn has_csrf_token(&self, request: &Parts, session: &Verified<StoredUser<F>, C>) -> bool {
+    fn has_csrf_token(&self, request: &Parts, verified: &Verified<StoredUser<F>, C>) -> bool {
         let authority = self.service().authority();
-        csrf::header(request).is_some_and(|value| csrf::is_valid(&authority, session, value))
+        csrf::header(request).is_some_and(|value| csrf::is_valid(&authority, verified, value))
     }
 
     /// Counts and logs a refusal.
@@ -135,10 +135,10 @@ where
     pub(super) fn recorded<T>(
         &self,
         outcome: Result<T, Refusal>,
-        session: Option<&Verified<StoredUser<F>, C>>,
+        verified: Option<&Verified<StoredUser<F>, C>>,
     ) -> Result<T, Refusal> {
         if let Err(refusal) = &outcome {
-            self.0.metrics.record(refusal, session.map(|session| session.user().id()));
+            self.0.metrics.record(refusal, verified.map(|verified| verified.user().id()));
         }
         outcome
     }

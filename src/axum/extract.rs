@@ -45,8 +45,8 @@ pub struct Fresh<F = (), C = NoClaims>(pub Verified<StoredUser<F>, C>);
 /// use relatch::axum::{Grant, Recent, Refusal, Web, local_path};
 /// use serde::Deserialize;
 ///
-/// async fn keys(Recent(session): Recent<5>) -> String {
-///     format!("{:?}", session.user())
+/// async fn keys(Recent(verified): Recent<5>) -> String {
+///     format!("{:?}", verified.user())
 /// }
 ///
 /// /// A `from_fn`, because `map_response` does not have the request's URI.
@@ -102,9 +102,9 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Verified<StoredU
 /// use relatch::axum::LiveAuthenticated;
 ///
 /// # fn news() -> impl Stream<Item = String> { futures_util::stream::pending() }
-/// async fn events(LiveAuthenticated { guard, .. }: LiveAuthenticated) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+/// async fn events(LiveAuthenticated { watch, .. }: LiveAuthenticated) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 ///     let events = news().map(|text| Ok(Event::default().data(text)));
-///     Sse::new(events.take_until(guard))
+///     Sse::new(events.take_until(watch))
 /// }
 /// ```
 ///
@@ -118,10 +118,10 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Verified<StoredU
 /// use relatch::{axum::LiveAuthenticated, live::Ended};
 ///
 /// # async fn talk(_: &mut WebSocket) {}
-/// async fn chat(LiveAuthenticated { guard, .. }: LiveAuthenticated, upgrade: WebSocketUpgrade) -> Response {
+/// async fn chat(LiveAuthenticated { watch, .. }: LiveAuthenticated, upgrade: WebSocketUpgrade) -> Response {
 ///     upgrade.on_upgrade(async |mut socket| {
 ///         let ended = tokio::select! {
-///             ended = guard => ended,
+///             ended = watch => ended,
 ///             () = talk(&mut socket) => return,
 ///         };
 ///         let code = match ended {
@@ -138,9 +138,9 @@ pub struct Recent<const MINUTES: u32, F = (), C = NoClaims>(pub Verified<StoredU
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct LiveAuthenticated<F = (), C = NoClaims> {
     /// The verified access token.
-    pub session: Verified<StoredUser<F>, C>,
+    pub verified: Verified<StoredUser<F>, C>,
     /// Resolves when the token expires or is revoked, or when it can no longer be confirmed.
-    pub guard: Watch,
+    pub watch: Watch,
 }
 
 impl<S, F, C> FromRequestParts<S> for Authenticated<F, C>
@@ -154,7 +154,7 @@ where
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let web = Web::of(&parts.extensions)?;
         match web.already_verified(&parts.extensions) {
-            Some(session) => Ok(Self(session)),
+            Some(verified) => Ok(Self(verified)),
             None => web.authenticate(parts).await.map(Self),
         }
     }
@@ -170,7 +170,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Refusal> {
         match <Self as FromRequestParts<S>>::from_request_parts(parts, state).await {
-            Ok(session) => Ok(Some(session)),
+            Ok(verified) => Ok(Some(verified)),
             Err(refusal) if refusal.is_logged_out() => Ok(None),
             Err(refusal) => Err(refusal),
         }
@@ -213,8 +213,8 @@ where
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let (session, guard) = Web::of(&parts.extensions)?.watch(parts).await?;
-        Ok(Self { session, guard })
+        let (verified, watch) = Web::of(&parts.extensions)?.watch(parts).await?;
+        Ok(Self { verified, watch })
     }
 }
 

@@ -31,8 +31,8 @@
 //!     service::Service,
 //! };
 //!
-//! async fn me(Authenticated(session): Authenticated) -> String {
-//!     session.user().id().to_owned()
+//! async fn me(Authenticated(verified): Authenticated) -> String {
+//!     verified.user().id().to_owned()
 //! }
 //!
 //! fn app(service: Service) -> Result<Router, ConfigError> {
@@ -83,13 +83,13 @@
 //!     Web::builder(service.build()).build()
 //! }
 //!
-//! async fn me(Authenticated(session): Authenticated<Profile, Role>) -> String {
-//!     format!("{}, staff: {}", session.user().fields().email, session.claims().staff)
+//! async fn me(Authenticated(verified): Authenticated<Profile, Role>) -> String {
+//!     format!("{}, staff: {}", verified.user().fields().email, verified.claims().staff)
 //! }
 //!
 //! // The number comes first.
-//! async fn keys(web: Web, Recent(session): Recent<5, Profile, Role>) -> Result<String, Refusal> {
-//!     Ok(web.csrf_token(&session)?.expose().to_owned())
+//! async fn keys(web: Web, Recent(verified): Recent<5, Profile, Role>) -> Result<String, Refusal> {
+//!     Ok(web.csrf_token(&verified)?.expose().to_owned())
 //! }
 //! ```
 //!
@@ -132,8 +132,8 @@
 //! };
 //! use tower_service::Service as _; // or `oneshot` of `tower`'s `ServiceExt`
 //!
-//! async fn me(Authenticated(session): Authenticated) -> String {
-//!     session.user().id().to_owned()
+//! async fn me(Authenticated(verified): Authenticated) -> String {
+//!     verified.user().id().to_owned()
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]

@@ -168,8 +168,8 @@ impl MasterKey {
     /// Whether the two keys share a secret: the master key's bytes or the asymmetric key.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         #[cfg(feature = "asymmetric")]
-        if let (Some(ours), Some(theirs)) = (&self.signing, &other.signing)
-            && ours.verifying_key() == theirs.verifying_key()
+        if let (Some(own), Some(other)) = (&self.signing, &other.signing)
+            && own.verifying_key() == other.verifying_key()
         {
             return true;
         }

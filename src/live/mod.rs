@@ -54,8 +54,8 @@
 //! let live = Live::new(authority, revocations.clone(), Duration::minutes(1), lookup)?;
 //!
 //! // When a connection opens.
-//! let (session, guard) = live.watch(token).await?;
-//! assert_eq!(session.user().id, "alice");
+//! let (verified, watch) = live.watch(token).await?;
+//! assert_eq!(verified.user().id, "alice");
 //! let serve = async {
 //!     // Messages come and go, and Alice logs out everywhere: commit first, then publish.
 //!     users.lock().unwrap().get_mut("alice").unwrap().token_version += 1;
@@ -64,7 +64,7 @@
 //! };
 //! tokio::select! {
 //!     () = serve => {} // the client left
-//!     ended = guard => assert!(matches!(ended, Ended::Revoked(_))), // close the connection
+//!     ended = watch => assert!(matches!(ended, Ended::Revoked(_))), // close the connection
 //! }
 //! # Ok(())
 //! # }
@@ -212,13 +212,13 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
             shared.revocations.subscribe(authority.open(&token)?.user_id())
         };
         let confirmed = Instant::now();
-        let session = shared.verify(&token).await?;
+        let verified = shared.verify(&token).await?;
         let run = async move {
             let expired = shared.wait_until_expired(&token);
             let revoked = shared.wait_until_revoked(&token, subscription, confirmed);
             first_of(expired, revoked).await
         };
-        Ok((session, Watch(State::Alive(Box::pin(run)))))
+        Ok((verified, Watch(State::Alive(Box::pin(run)))))
     }
 
     /// Replaces the authority, for example after [`Authority::with_keys`]. Open connections use the

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Service, ServiceError,
-    transact::{Proposal, transact, verified},
+    transact::{Proposal, transact, verify_on},
 };
 use crate::{
     authority::{SessionTokens, verified::Verified},
@@ -17,20 +17,20 @@ use crate::{
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Lists the user's live sessions as they are now, the most recently used first. The caller's own
-    /// has the [`id`](Verified::id) of `session`.
+    /// has the [`id`](Verified::id) of `verified`.
     ///
     /// # Errors
     ///
     /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn sessions<D>(
         &self,
-        session: &Verified<StoredUser<F>, D>,
+        verified: &Verified<StoredUser<F>, D>,
     ) -> Result<Vec<SessionInfo>, ServiceError> {
         let authority = self.authority();
-        let read = self.0.records.read(UserKey::Id(session.user().id())).await?;
+        let read = self.0.records.read(UserKey::Id(verified.user().id())).await?;
         let user = read.as_ref().ok_or(ServiceError::NoSuchUser)?.user();
         let sessions = authority.sessions(user)?;
-        is_alive(session, user, &sessions)?;
+        is_alive(verified, user, &sessions)?;
         Ok(sessions)
     }
 
@@ -42,10 +42,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`ServiceError::NoSession`] for a token without a session, and the errors common to all calls.
     pub async fn log_out<D>(
         &self,
-        session: &Verified<StoredUser<F>, D>,
+        verified: &Verified<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
-        let own = session.id().ok_or(ServiceError::NoSession)?;
-        self.end(session.user().id(), own, |_, _| Ok(())).await
+        let own = verified.id().ok_or(ServiceError::NoSession)?;
+        self.end(verified.user().id(), own, |_, _| Ok(())).await
     }
 
     /// Logs one of the user's devices out, by an id from the list, and returns whether there was such a
@@ -56,11 +56,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
     pub async fn log_out_device<D>(
         &self,
-        session: &Verified<StoredUser<F>, D>,
+        verified: &Verified<StoredUser<F>, D>,
         device: SessionId,
     ) -> Result<bool, ServiceError> {
-        let check = |user: &_, sessions: &[_]| is_alive(session, user, sessions);
-        self.end(session.user().id(), device, check).await
+        let check = |user: &_, sessions: &[_]| is_alive(verified, user, sessions);
+        self.end(verified.user().id(), device, check).await
     }
 
     /// Logs out the listed devices for which `is_out` returns `true`, and returns their number.
@@ -70,13 +70,13 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Those of [`log_out_device`](Self::log_out_device).
     pub async fn log_out_where<D>(
         &self,
-        session: &Verified<StoredUser<F>, D>,
+        verified: &Verified<StoredUser<F>, D>,
         is_out: impl Fn(&SessionInfo) -> bool,
     ) -> Result<usize, ServiceError> {
         let authority = self.authority();
-        self.decide(UserKey::Id(session.user().id()), |read| {
+        self.decide(UserKey::Id(verified.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            is_alive(session, user, &authority.sessions(user)?)?;
+            is_alive(verified, user, &authority.sessions(user)?)?;
             Ok(authority.log_out_where(user, &is_out)?)
         })
         .await
@@ -126,26 +126,26 @@ where
         let user_id = self.authority().open(token)?.user_id().to_owned();
         transact!(self, UserKey::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = verified(&authority, token, read)?;
+            let (verified, read) = verify_on(&authority, token, read)?;
             let claims = (self.0.claims)(read.user());
-            let issue = authority.issue::<Access<C>>(*session.user(), &claims);
-            Proposal::unedited(issue.log_out_others(&session)?, read)
+            let issue = authority.issue::<Access<C>>(*verified.user(), &claims);
+            Proposal::unedited(issue.log_out_others(&verified)?, read)
         })
     }
 }
 
-/// Checks that a verified session still is one of the user's present record: a revoked token in a
+/// Checks that the session of a verified token is still in the user's present record: a revoked token in a
 /// request under way must not end sessions that started after the revocation.
 fn is_alive<F, D>(
-    session: &Verified<StoredUser<F>, D>,
+    verified: &Verified<StoredUser<F>, D>,
     user: &StoredUser<F>,
     sessions: &[SessionInfo],
 ) -> Result<(), Rejection> {
     let has_ended = |own| sessions.iter().all(|info| info.id() != own);
     let reason = match () {
         () if !user.is_active() => Reason::InactiveUser,
-        () if !session.user().has_binding_of(user) => Reason::RevokedByVersion,
-        () if session.id().is_some_and(has_ended) => Reason::SessionEnded,
+        () if !verified.user().has_binding_of(user) => Reason::RevokedByVersion,
+        () if verified.id().is_some_and(has_ended) => Reason::SessionEnded,
         () => return Ok(()),
     };
     Err(Rejection::new(Stage::Session, reason))

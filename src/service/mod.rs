@@ -34,10 +34,10 @@
 //! users.insert(NewUser::with_password_hash("1", "alice", hash), ());
 //!
 //! let tokens = service.login("alice", "correct horse", "Firefox on Linux").await?;
-//! let session = service.authenticate(tokens.access()).await?;
-//! assert_eq!(session.user().id(), "1");
+//! let verified = service.authenticate(tokens.access()).await?;
+//! assert_eq!(verified.user().id(), "1");
 //!
-//! service.log_out_everywhere(session.user().id()).await?;
+//! service.log_out_everywhere(verified.user().id()).await?;
 //! assert!(service.authenticate(tokens.access()).await.is_err());
 //! # Ok(())
 //! # }

@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Service, ServiceError,
     login::Checked,
-    transact::{Proposal, transact, verified},
+    transact::{Proposal, transact, verify_on},
 };
 use crate::{
     authority::SessionTokens,
@@ -37,7 +37,7 @@ where
         let authority = self.authority();
         let user_id = authority.open(token)?.user_id().to_owned();
         let read = self.0.records.read(UserKey::Id(&user_id)).await?;
-        let (_, read) = verified(&authority, token, read.as_ref())?;
+        let (_, read) = verify_on(&authority, token, read.as_ref())?;
         Checked::default().check_present(self, read, password).await
     }
 
@@ -61,7 +61,7 @@ where
         let user_id = self.authority().open(token)?.user_id().to_owned();
         transact!(self, UserKey::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = verified(&authority, token, read)?;
+            let (verified, read) = verify_on(&authority, token, read)?;
             checked.check_present(self, read, present).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
@@ -70,7 +70,7 @@ where
             let edited = read.with_password(hash)?;
             let claims = (self.0.claims)(edited.user());
             let issue = authority.issue::<Access<C>>(edited.user(), &claims);
-            Proposal { decision: issue.change_password(&session)?, edited }
+            Proposal { decision: issue.change_password(&verified)?, edited }
         })
     }
 
@@ -124,14 +124,14 @@ where
         let user_id = self.authority().open(token)?.user_id().to_owned();
         transact!(self, UserKey::Id(&user_id), |read| {
             let authority = self.authority();
-            let (session, read) = verified(&authority, token, read)?;
+            let (verified, read) = verify_on(&authority, token, read)?;
             if let Some(password) = password {
                 checked.check_present(self, read, password).await?;
             }
             let edited = checked.rehashed(read)?;
             let claims = (self.0.claims)(edited.user());
             let issue = authority.issue::<Access<C>>(edited.user(), &claims);
-            Proposal { decision: issue.restart_session(&session)?, edited }
+            Proposal { decision: issue.restart_session(&verified)?, edited }
         })
     }
 }

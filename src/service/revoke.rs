@@ -60,9 +60,9 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         user_id: &str,
     ) -> Result<bool, ServiceError> {
         self.decide(UserKey::Id(user_id), |read| {
-            let session = authority.open(token)?.verify(read.map(Record::user))?;
-            let own = session.id().ok_or(ServiceError::NoSession)?;
-            Ok(authority.log_out(session.user(), own)?)
+            let verified = authority.open(token)?.verify(read.map(Record::user))?;
+            let own = verified.id().ok_or(ServiceError::NoSession)?;
+            Ok(authority.log_out(verified.user(), own)?)
         })
         .await
     }

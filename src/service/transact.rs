@@ -125,7 +125,7 @@ type VerifiedOn<'r, F, C> = (Verified<&'r StoredUser<F>, C>, &'r Record<F>);
 
 /// Verifies a token on the record that a change of its user is decided on: at each attempt, as the
 /// change in between may have ended its session.
-pub(super) fn verified<'r, F, P: Purpose>(
+pub(super) fn verify_on<'r, F, P: Purpose>(
     authority: &Authority,
     token: &Token<P>,
     read: Option<&'r Record<F>>,
@@ -133,8 +133,8 @@ pub(super) fn verified<'r, F, P: Purpose>(
 where
     F: Clone,
 {
-    let session = authority.open(token)?.verify(read.map(Record::user))?;
-    Ok((session, read.ok_or(ServiceError::NoSuchUser)?))
+    let verified = authority.open(token)?.verify(read.map(Record::user))?;
+    Ok((verified, read.ok_or(ServiceError::NoSuchUser)?))
 }
 
 /// Runs this in a task of its own, which completes even if the caller is dropped.

@@ -149,10 +149,10 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
                 file="src/authority/session_tokens.rs",
                 old="""
         match record.has_credential_of(&read) {
-            true => self.keep_only(session, record),""",
+            true => self.keep_only(verified, record),""",
                 new="""
         match true {
-            true => self.keep_only(session, record),""",
+            true => self.keep_only(verified, record),""",
             ),
         ],
     ),

@@ -119,9 +119,9 @@ pub(crate) async fn delete_page(_: Authenticated<Profile>) -> Markup {
 /// Deletes the account. A user who logged in more than 5 minutes ago must first [`confirm`].
 pub(crate) async fn delete(
     web: Web,
-    Recent(session): Recent<5, Profile>,
+    Recent(verified): Recent<5, Profile>,
 ) -> Result<Response, Refusal> {
-    let deleted = web.service().delete(session.user().id()).await;
+    let deleted = web.service().delete(verified.user().id()).await;
     deleted.map_err(|error| web.refusal(error))?;
     Ok((web.forget(), Redirect::to("/")).into_response())
 }

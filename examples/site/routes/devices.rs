@@ -18,28 +18,28 @@ use crate::{Profile, Site, Web, decode_token, error_pages, pages};
 pub(crate) async fn page(
     web: Web,
     State(site): State<Site>,
-    session: Authenticated<Profile>,
+    verified: Authenticated<Profile>,
     RawQuery(query): RawQuery,
     request: Parts,
 ) -> Result<Markup, Refusal> {
     let has_changed = query.as_deref() == Some("changed");
     let notice =
         has_changed.then_some("Your password was changed. All other devices were logged out.");
-    shown(&web, &site, &session, &request, (notice, None)).await
+    shown(&web, &site, &verified, &request, (notice, None)).await
 }
 
 async fn shown(
     web: &Web,
     site: &Site,
-    Authenticated(session): &Authenticated<Profile>,
+    Authenticated(verified): &Authenticated<Profile>,
     request: &Parts,
     (notice, alert): (Option<&str>, Option<&str>),
 ) -> Result<Markup, Refusal> {
     let (sessions, own) = web.sessions(request).await?;
     let token = web.access_token(request)?;
-    let id = session.user().id();
+    let id = verified.user().id();
     Ok(pages::devices(&pages::Devices {
-        name: &session.user().fields().login,
+        name: &verified.user().fields().login,
         sessions: &sessions,
         own,
         events: &site.events.of(id),
@@ -75,7 +75,7 @@ pub(crate) struct Password {
 pub(crate) async fn log_out_others(
     web: Web,
     State(site): State<Site>,
-    session: Authenticated<Profile>,
+    verified: Authenticated<Profile>,
     request: Parts,
     Form(Password { password }): Form<Password>,
 ) -> Result<Response, Refusal> {
@@ -84,7 +84,7 @@ pub(crate) async fn log_out_others(
         Err(refusal) => refusal,
     };
     let Some(alert) = error_pages::on_form(&refusal) else { return Err(refusal) };
-    let page = shown(&web, &site, &session, &request, (None, Some(&alert))).await?;
+    let page = shown(&web, &site, &verified, &request, (None, Some(&alert))).await?;
     Ok(error_pages::in_place_of(&refusal.into_response(), page))
 }
 

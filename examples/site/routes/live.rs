@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use relatch::live::{Ended, Watch};
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch::Receiver, time::timeout};
 
 use crate::{Profile, Site};
 
@@ -23,10 +23,10 @@ type LiveAuthenticated = relatch::axum::LiveAuthenticated<Profile>;
 /// Server-sent events: `alive` at the start, and `over` when the session ends.
 pub(crate) async fn events(
     State(Site { mut running, .. }): State<Site>,
-    LiveAuthenticated { guard, .. }: LiveAuthenticated,
+    LiveAuthenticated { watch, .. }: LiveAuthenticated,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let alive = async { Event::default().event("alive").data("alive") };
-    let over = guard.map(|ended| Event::default().event("over").data(close_reason(ended).0));
+    let over = watch.map(|ended| Event::default().event("over").data(close_reason(ended).0));
     let stopped = async move { running.changed().await };
     let events = stream::once(alive).chain(stream::once(over)).take_until(stopped);
     Sse::new(events.map(Ok)).keep_alive(KeepAlive::default())
@@ -35,17 +35,17 @@ pub(crate) async fn events(
 /// A WebSocket that echoes each message.
 pub(crate) async fn socket(
     State(Site { running, .. }): State<Site>,
-    LiveAuthenticated { guard, .. }: LiveAuthenticated,
+    LiveAuthenticated { watch, .. }: LiveAuthenticated,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    upgrade.max_message_size(64 * 1024).on_upgrade(|socket| serve(socket, guard, running))
+    upgrade.max_message_size(64 * 1024).on_upgrade(|socket| serve(socket, watch, running))
 }
 
-async fn serve(mut socket: WebSocket, guard: Watch, mut running: watch::Receiver<()>) {
-    // Race the guard against all of the work: a client that does not read must not delay it.
+async fn serve(mut socket: WebSocket, watch: Watch, mut running: Receiver<()>) {
+    // Race the watch against all of the work: a client that does not read must not delay it.
     let (reason, code) = tokio::select! {
         () = echo(&mut socket) => return,
-        ended = guard => close_reason(ended),
+        ended = watch => close_reason(ended),
         _ = running.changed() => ("stopping", 1001),
     };
     let close = CloseFrame { code, reason: reason.into() };

@@ -78,15 +78,15 @@ fn api_routes() -> Router<Site> {
         .route("/icon.svg", file("image/svg+xml", include_str!("../icon.svg")))
 }
 
-async fn welcome(session: Option<Authenticated<Profile>>) -> Response {
-    match session {
+async fn welcome(verified: Option<Authenticated<Profile>>) -> Response {
+    match verified {
         Some(_) => Redirect::to("/devices").into_response(),
         None => pages::welcome().into_response(),
     }
 }
 
-async fn me(Authenticated(session): Authenticated<Profile>) -> Json<Value> {
-    let user = session.user();
+async fn me(Authenticated(verified): Authenticated<Profile>) -> Json<Value> {
+    let user = verified.user();
     Json(json!({ "user": user.id(), "name": user.fields().login }))
 }
 

@@ -21,8 +21,8 @@ where
 {
     pub(super) async fn on_check(&self, mut parts: Parts) -> Result<Response, Refusal> {
         parts.method = original_method(&parts);
-        let session = self.authenticate(&parts).await?;
-        let id = utf8_percent_encode(session.user().id(), &NOT_IN_A_HEADER).to_string();
+        let verified = self.authenticate(&parts).await?;
+        let id = utf8_percent_encode(verified.user().id(), &NOT_IN_A_HEADER).to_string();
         let mut response = StatusCode::NO_CONTENT.into_response();
         if let Ok(id) = HeaderValue::try_from(id) {
             response.headers_mut().insert(HeaderName::from_static(USER_ID_HEADER), id);

@@ -27,7 +27,7 @@ where
         self.recorded(self.0.callers.check(&parts.headers), None)?;
         let TokenForm { token } = self.body(parts, body).await?;
         match self.service().authenticate(&Token::<Access<C>>::new(token)).await {
-            Ok(session) => Ok(json(&Value::Object(active(&session)))),
+            Ok(verified) => Ok(json(&Value::Object(active(&verified)))),
             Err(ServiceError::Rejected(_)) => Ok(json(&serde_json::json!({ "active": false }))),
             Err(error) => self.recorded(Err(error.into()), None),
         }
@@ -36,15 +36,15 @@ where
 
 /// The response for an active token (RFC 7662 §2.2). The private claims are set first, so that they
 /// cannot override the members that the specification defines.
-fn active<F, C: Serialize>(session: &Verified<StoredUser<F>, C>) -> Map<String, Value>
+fn active<F, C: Serialize>(verified: &Verified<StoredUser<F>, C>) -> Map<String, Value>
 where
     F: Clone + Send + Sync + 'static,
 {
-    let mut claims = match serde_json::to_value(session.claims()) {
+    let mut claims = match serde_json::to_value(verified.claims()) {
         Ok(Value::Object(claims)) => claims,
         _ => Map::new(),
     };
-    let registered = session.registered();
+    let registered = verified.registered();
     let audience: Vec<_> = registered.audience().collect();
     let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     set("active", true.into());

@@ -57,10 +57,10 @@ where
     /// Verifies the request, and puts the web and the verified token into it.
     async fn verify_request<B>(&self, request: Request<B>) -> Result<Request<B>, Refusal> {
         let (mut parts, body) = request.into_parts();
-        let session = self.authenticate(&parts).await?;
+        let verified = self.authenticate(&parts).await?;
         parts.extensions.insert(self.installed());
-        parts.extensions.insert(session.clone());
-        parts.extensions.insert(AuthenticatedRequest { web: self.clone(), session });
+        parts.extensions.insert(verified.clone());
+        parts.extensions.insert(AuthenticatedRequest { web: self.clone(), verified });
         Ok(Request::from_parts(parts, body))
     }
 
@@ -70,14 +70,14 @@ where
         extensions: &http::Extensions,
     ) -> Option<Verified<StoredUser<F>, C>> {
         let authenticated = extensions.get::<AuthenticatedRequest<F, C>>()?;
-        Arc::ptr_eq(&authenticated.web.0, &self.0).then(|| authenticated.session.clone())
+        Arc::ptr_eq(&authenticated.web.0, &self.0).then(|| authenticated.verified.clone())
     }
 }
 
 /// A verified token in a request's extensions, with the web that verified it.
 struct AuthenticatedRequest<F, C> {
     web: Web<F, C>,
-    session: Verified<StoredUser<F>, C>,
+    verified: Verified<StoredUser<F>, C>,
 }
 
 impl<F, C> Clone for AuthenticatedRequest<F, C>
@@ -85,7 +85,7 @@ where
     Verified<StoredUser<F>, C>: Clone,
 {
     fn clone(&self) -> Self {
-        Self { web: self.web.clone(), session: self.session.clone() }
+        Self { web: self.web.clone(), verified: self.verified.clone() }
     }
 }
 

@@ -34,22 +34,22 @@ const KIND: &str = "session";
 /// Issues a token for the pages of this session.
 pub(crate) fn issue<U: User, C>(
     authority: &Authority,
-    session: &Verified<U, C>,
+    verified: &Verified<U, C>,
 ) -> Result<Token<Csrf>, IssueError> {
-    let issue = authority.issue::<Csrf>(session.user(), &NoClaims {});
-    issue.context(context(session)).sign()
+    let issue = authority.issue::<Csrf>(verified.user(), &NoClaims {});
+    issue.context(context(verified)).sign()
 }
 
 /// Whether the header's value is a valid token for this session.
 pub(crate) fn is_valid<U: User + Clone, C>(
     authority: &Authority,
-    session: &Verified<U, C>,
+    verified: &Verified<U, C>,
     value: &HeaderValue,
 ) -> bool {
     let Ok(text) = value.to_str() else { return false };
-    let token = Token::<Csrf>::new(text).in_context(context(session));
+    let token = Token::<Csrf>::new(text).in_context(context(verified));
     let opened = authority.open(&token);
-    opened.is_ok_and(|opened| opened.verify(Some(session.user().clone())).is_ok())
+    opened.is_ok_and(|opened| opened.verify(Some(verified.user().clone())).is_ok())
 }
 
 /// The header's value, if it is present exactly once.
@@ -59,10 +59,10 @@ pub(crate) fn header(request: &Parts) -> Option<&HeaderValue> {
 }
 
 /// The context: the session's id, or for a token of no session the `jti`.
-fn context<U, C>(session: &Verified<U, C>) -> Context {
-    let id = match session.id() {
+fn context<U, C>(verified: &Verified<U, C>) -> Context {
+    let id = match verified.id() {
         Some(id) => id.to_string(),
-        None => session.registered().jti().unwrap_or_default().to_owned(),
+        None => verified.registered().jti().unwrap_or_default().to_owned(),
     };
     Context::new().with(KIND, id)
 }

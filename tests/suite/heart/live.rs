@@ -1,4 +1,4 @@
-//! Live guards, on a clock that only tests move: nothing here sleeps.
+//! Watches of live connections, on a clock that only tests move: nothing here sleeps.
 
 use std::{
     collections::HashMap,
@@ -144,9 +144,9 @@ impl App {
     }
 
     async fn watch(&self, id: &str) -> Watch {
-        let (session, guard) = self.live.watch(self.token(id)).await.unwrap();
-        assert_eq!(session.user().id, id);
-        guard
+        let (verified, watch) = self.live.watch(self.token(id)).await.unwrap();
+        assert_eq!(verified.user().id, id);
+        watch
     }
 }
 
@@ -156,14 +156,14 @@ fn running_clock() -> impl Clock {
     move || OffsetDateTime::from_unix_timestamp(START).unwrap() + start.elapsed()
 }
 
-/// What the guard resolves with, and after how long.
-async fn outcome(guard: &mut Watch) -> (Ended, StdDuration) {
+/// What the watch resolves with, and after how long.
+async fn outcome(watch: &mut Watch) -> (Ended, StdDuration) {
     let start = Instant::now();
-    (guard.await, start.elapsed())
+    (watch.await, start.elapsed())
 }
 
-async fn is_alive_for(time: StdDuration, guard: &mut Watch) -> bool {
-    timeout(time, guard).await.is_err()
+async fn is_alive_for(time: StdDuration, watch: &mut Watch) -> bool {
+    timeout(time, watch).await.is_err()
 }
 
 fn revoked(ended: Ended) -> Reason {
@@ -177,7 +177,7 @@ fn revoked(ended: Ended) -> Reason {
 #[tokio::test(start_paused = true)]
 async fn trap_a_connection_does_not_outlive_the_revocation() {
     let app = App::new();
-    let guard = app.watch("alice").await;
+    let watch = app.watch("alice").await;
     let connection = tokio::spawn(async move {
         let messages = async {
             loop {
@@ -186,7 +186,7 @@ async fn trap_a_connection_does_not_outlive_the_revocation() {
         };
         tokio::select! {
             () = messages => unreachable!("the client never leaves by itself"),
-            ended = guard => (ended, Instant::now()),
+            ended = watch => (ended, Instant::now()),
         }
     });
     sleep(seconds(100)).await;
@@ -214,16 +214,16 @@ async fn whatever_revokes_a_token_resolves_its_guard_when_it_is_told() {
     ];
     for (change, reason) in changes {
         let app = App::new();
-        let mut guard = app.watch("alice").await;
-        assert!(is_alive_for(seconds(60), &mut guard).await);
+        let mut watch = app.watch("alice").await;
+        assert!(is_alive_for(seconds(60), &mut watch).await);
         change(&mut app.store.users.lock().unwrap());
         app.revocations.publish("alice");
-        let (ended, time) = outcome(&mut guard).await;
+        let (ended, time) = outcome(&mut watch).await;
         assert_eq!((revoked(ended), time), (reason, StdDuration::ZERO));
     }
 }
 
-/// A notification that follows a look of the guard's own, or the first, waits for nothing.
+/// A notification that follows a look of the watch's own, or the first, waits for nothing.
 #[tokio::test(start_paused = true)]
 async fn a_notification_right_after_a_look_is_heeded_at_once() {
     let app = App::new();
@@ -232,23 +232,23 @@ async fn a_notification_right_after_a_look_is_heeded_at_once() {
     app.revocations.publish("alice");
     assert_eq!(outcome(&mut first).await.1, StdDuration::ZERO);
 
-    let mut guard = app.watch("bob").await;
+    let mut watch = app.watch("bob").await;
     while app.store.looks() < 4 {
-        assert!(is_alive_for(StdDuration::from_millis(1), &mut guard).await);
+        assert!(is_alive_for(StdDuration::from_millis(1), &mut watch).await);
     }
     app.store.bump("bob");
     app.revocations.publish("bob");
-    assert_eq!(outcome(&mut guard).await.1, StdDuration::ZERO);
+    assert_eq!(outcome(&mut watch).await.1, StdDuration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_revocation_of_which_nobody_tells_is_found_within_the_bound() {
     for tenths in 0..200 {
         let app = App::new();
-        let mut guard = app.watch("alice").await;
-        assert!(is_alive_for(StdDuration::from_millis(tenths * 100), &mut guard).await);
+        let mut watch = app.watch("alice").await;
+        assert!(is_alive_for(StdDuration::from_millis(tenths * 100), &mut watch).await);
         app.store.bump("alice");
-        let (ended, time) = outcome(&mut guard).await;
+        let (ended, time) = outcome(&mut watch).await;
         assert_eq!(revoked(ended), Reason::RevokedByVersion);
         assert!(time <= BOUND.unsigned_abs() / 2 + TICK, "{tenths}: {time:?}");
     }
@@ -283,9 +283,9 @@ async fn a_session_expires_while_a_look_hangs() {
         .build()
         .unwrap();
     let app = App::with_authority(authority, BOUND);
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.answers(Answer::Silence);
-    let (ended, time) = outcome(&mut guard).await;
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!(ended, Ended::Expired);
     assert!(time <= seconds(9) + TICK, "{time:?}");
 }
@@ -301,16 +301,16 @@ async fn the_wall_clock_may_jump_or_stand() {
         counted.fetch_add(1, Ordering::SeqCst);
         read.now() - Duration::MILLISECOND
     });
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     for at in [0, 898, 899, 10, 899] {
         clock.set(at);
         let before = readings.load(Ordering::SeqCst);
-        assert!(is_alive_for(seconds(100), &mut guard).await);
+        assert!(is_alive_for(seconds(100), &mut watch).await);
         let now = readings.load(Ordering::SeqCst) - before;
         assert!(now < 1000, "{now} readings in 100 seconds");
     }
     clock.set(900);
-    let (ended, time) = outcome(&mut guard).await;
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!(ended, Ended::Expired);
     assert!(time <= BOUND.unsigned_abs() / 2 + TICK, "{time:?}");
 }
@@ -321,13 +321,13 @@ async fn a_store_that_comes_back_within_the_bound_ends_no_session() {
         [(Answer::Failure, 15), (Answer::Silence, 12), (Answer::Slow(seconds(5)), 12)]
     {
         let app = App::new();
-        let mut guard = app.watch("alice").await;
+        let mut watch = app.watch("alice").await;
         app.store.answers(answer);
-        assert!(is_alive_for(seconds(away) - TICK, &mut guard).await);
+        assert!(is_alive_for(seconds(away) - TICK, &mut watch).await);
         app.store.answers(Answer::Record);
-        assert!(is_alive_for(seconds(100), &mut guard).await);
+        assert!(is_alive_for(seconds(100), &mut watch).await);
         app.store.bump("alice");
-        assert_eq!(revoked((&mut guard).await), Reason::RevokedByVersion);
+        assert_eq!(revoked((&mut watch).await), Reason::RevokedByVersion);
     }
 }
 
@@ -337,12 +337,12 @@ async fn a_session_that_nobody_confirms_for_the_bound_ends_unconfirmed() {
         [(Answer::Failure, 8, 11), (Answer::Silence, 2, 3), (Answer::Slow(seconds(4) + TICK), 2, 3)]
     {
         let app = App::new();
-        let mut guard = app.watch("alice").await;
-        assert!(is_alive_for(seconds(50), &mut guard).await);
+        let mut watch = app.watch("alice").await;
+        assert!(is_alive_for(seconds(50), &mut watch).await);
         let confirmed = *app.store.looks.lock().unwrap().last().unwrap();
         let before = app.store.looks();
         app.store.answers(answer);
-        assert_eq!((&mut guard).await, Ended::Unconfirmed);
+        assert_eq!((&mut watch).await, Ended::Unconfirmed);
         let time = confirmed.elapsed();
         assert!(time >= seconds(16) && time <= seconds(16) + TICK, "{time:?}");
         let tries = app.store.looks() - before;
@@ -354,10 +354,10 @@ async fn a_session_that_nobody_confirms_for_the_bound_ends_unconfirmed() {
 #[tokio::test(start_paused = true)]
 async fn a_record_that_cannot_be_used_is_no_revocation() {
     let app = App::new();
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.change("alice", |user| user.version = -1);
     app.revocations.publish("alice");
-    let (ended, time) = outcome(&mut guard).await;
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!(ended, Ended::Unconfirmed);
     assert!(time >= seconds(16) && time <= seconds(16) + TICK, "{time:?}");
 }
@@ -367,13 +367,13 @@ async fn a_record_that_cannot_be_used_is_no_revocation() {
 #[tokio::test(start_paused = true)]
 async fn a_look_that_failed_is_made_up_for() {
     let app = App::new();
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.answers(Answer::Failure);
     app.store.bump("alice");
     app.revocations.publish("alice");
-    assert!(is_alive_for(StdDuration::from_millis(10), &mut guard).await);
+    assert!(is_alive_for(StdDuration::from_millis(10), &mut watch).await);
     app.store.answers(Answer::Record);
-    let (ended, time) = outcome(&mut guard).await;
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!(revoked(ended), Reason::RevokedByVersion);
     assert!(time <= seconds(1), "{time:?}");
 }
@@ -383,23 +383,23 @@ async fn a_look_that_failed_is_made_up_for() {
 async fn a_confirmation_counts_from_before_its_read() {
     let app = App::new();
     app.store.answers(Answer::Slow(seconds(3)));
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.answers(Answer::Silence);
-    let (ended, time) = outcome(&mut guard).await;
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!(ended, Ended::Unconfirmed);
     assert!(time >= seconds(13) && time <= seconds(13) + TICK, "{time:?}");
 
     // The same of a later one: it began 8 seconds at the most after the first.
     let app = App::new();
     let start = Instant::now();
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.answers(Answer::Slow(seconds(3)));
     while app.store.looks() < 2 {
-        assert!(is_alive_for(StdDuration::from_millis(1), &mut guard).await);
+        assert!(is_alive_for(StdDuration::from_millis(1), &mut watch).await);
     }
     let began = app.store.looks.lock().unwrap()[1];
     app.store.answers(Answer::Silence);
-    assert_eq!((&mut guard).await, Ended::Unconfirmed);
+    assert_eq!((&mut watch).await, Ended::Unconfirmed);
     assert!(began.elapsed() <= seconds(16) + TICK && start.elapsed() > seconds(16));
 }
 
@@ -414,9 +414,9 @@ async fn a_revocation_during_the_first_look_is_not_missed() {
         store.bump("alice");
         revocations.publish("alice");
     }));
-    let (session, mut guard) = app.live.watch(token).await.unwrap();
-    assert_eq!(session.user().version, 0, "the look found the record of before");
-    let (ended, time) = outcome(&mut guard).await;
+    let (verified, mut watch) = app.live.watch(token).await.unwrap();
+    assert_eq!(verified.user().version, 0, "the look found the record of before");
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!((revoked(ended), time), (Reason::RevokedByVersion, StdDuration::ZERO));
 }
 
@@ -424,14 +424,14 @@ async fn a_revocation_during_the_first_look_is_not_missed() {
 #[tokio::test(start_paused = true)]
 async fn a_revocation_during_a_later_look_is_not_missed() {
     let app = App::new();
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     let (store, revocations) = (Arc::clone(&app.store), app.revocations.clone());
     *app.store.during.lock().unwrap() = Some(Box::new(move || {
         store.bump("alice");
         revocations.publish("alice");
     }));
     app.revocations.publish("alice");
-    let (ended, time) = outcome(&mut guard).await;
+    let (ended, time) = outcome(&mut watch).await;
     assert_eq!(revoked(ended), Reason::RevokedByVersion);
     assert!(time <= seconds(1) + TICK, "{time:?}");
     assert_eq!(app.store.looks(), 3);
@@ -440,12 +440,12 @@ async fn a_revocation_during_a_later_look_is_not_missed() {
 #[tokio::test(start_paused = true)]
 async fn what_happens_to_another_user_wakes_nobody() {
     let app = App::new();
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     for _ in 0..50 {
         app.store.bump("bob");
         app.revocations.publish("bob");
         app.revocations.publish("nobody");
-        assert!(is_alive_for(StdDuration::from_millis(100), &mut guard).await);
+        assert!(is_alive_for(StdDuration::from_millis(100), &mut watch).await);
     }
     assert_eq!(app.store.looks(), 1);
 }
@@ -469,30 +469,30 @@ async fn a_storm_of_notifications_ends_nothing_and_costs_a_look_a_second() {
         let clock = running_clock();
         let authority = builder(&TestClock::new()).clock(clock).build().unwrap();
         let app = App::with_authority(authority, Duration::seconds(bound));
-        let mut guard = app.watch("alice").await;
+        let mut watch = app.watch("alice").await;
         for _ in 0..6000 {
             app.revocations.publish("alice");
             app.revocations.publish_all();
-            assert!(is_alive_for(StdDuration::from_millis(10), &mut guard).await);
+            assert!(is_alive_for(StdDuration::from_millis(10), &mut watch).await);
         }
         let looks = app.store.looks();
         assert!(looks <= per_minute as usize + 3, "{looks} looks in a minute");
         app.store.bump("alice");
         app.revocations.publish("alice");
-        let (ended, time) = outcome(&mut guard).await;
+        let (ended, time) = outcome(&mut watch).await;
         assert_eq!(revoked(ended), Reason::RevokedByVersion);
         assert!(time <= spacing + TICK, "{time:?}");
     }
 }
 
-/// Left alone it looks two to three times per bound, and guards that were opened together do not
+/// Left alone it looks two to three times per bound, and watches that were opened together do not
 /// look together.
 #[tokio::test(start_paused = true)]
-async fn guards_look_seldom_and_not_all_at_once() {
+async fn watches_look_seldom_and_not_all_at_once() {
     let app = App::new();
-    let mut guards = Vec::new();
+    let mut watches = Vec::new();
     for _ in 0..16 {
-        guards.push(tokio::spawn(app.watch("alice").await));
+        watches.push(tokio::spawn(app.watch("alice").await));
     }
     let start = Instant::now();
     sleep(seconds(8) + TICK).await;
@@ -504,7 +504,7 @@ async fn guards_look_seldom_and_not_all_at_once() {
     sleep(seconds(152)).await;
     let looks = app.store.looks() / 16;
     assert!((18..=26).contains(&looks), "{looks} each, in 9.5 bounds");
-    guards.iter().for_each(tokio::task::JoinHandle::abort);
+    watches.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test(start_paused = true)]
@@ -512,15 +512,15 @@ async fn the_hub_does_not_grow() {
     let app = App::new();
     let users = (0..1000).map(|n| account(&format!("user{n}")));
     app.store.users.lock().unwrap().extend(users.map(|user| (user.id.clone(), user)));
-    let mut guards = Vec::new();
+    let mut watches = Vec::new();
     for n in 0..1000 {
-        guards.push(app.watch(&format!("user{n}")).await);
+        watches.push(app.watch(&format!("user{n}")).await);
     }
     let again = app.watch("user0").await;
     assert_eq!(app.revocations.watched_users(), 1000);
-    guards.truncate(10);
+    watches.truncate(10);
     assert_eq!(app.revocations.watched_users(), 10);
-    guards.clear();
+    watches.clear();
     assert_eq!(app.revocations.watched_users(), 1);
     app.store.bump("user0");
     app.revocations.publish("user0");
@@ -554,12 +554,12 @@ async fn what_is_dropped_half_way_leaves_nothing() {
     assert_eq!(app.store.running.load(Ordering::SeqCst), 0);
 
     app.store.answers(Answer::Record);
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.answers(Answer::Silence);
     app.revocations.publish("alice");
-    assert!(is_alive_for(seconds(1), &mut guard).await);
+    assert!(is_alive_for(seconds(1), &mut watch).await);
     assert_eq!(app.store.running.load(Ordering::SeqCst), 1);
-    drop(guard);
+    drop(watch);
     assert_eq!(app.revocations.watched_users(), 0);
     assert_eq!(app.store.running.load(Ordering::SeqCst), 0);
     let App { live, store, .. } = app;
@@ -570,12 +570,12 @@ async fn what_is_dropped_half_way_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_resolved_says_the_same_again() {
     let app = App::new();
-    let mut guard = app.watch("alice").await;
+    let mut watch = app.watch("alice").await;
     app.store.bump("alice");
     app.revocations.publish("alice");
-    let ended = (&mut guard).await;
-    assert_eq!((&mut guard).await, ended);
-    let again = poll_fn(|cx| Poll::Ready(Pin::new(&mut guard).poll(cx))).await;
+    let ended = (&mut watch).await;
+    assert_eq!((&mut watch).await, ended);
+    let again = poll_fn(|cx| Poll::Ready(Pin::new(&mut watch).poll(cx))).await;
     assert_eq!(again, Poll::Ready(ended));
 }
 
@@ -583,55 +583,55 @@ async fn a_guard_that_resolved_says_the_same_again() {
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_was_not_polled_for_the_bound_is_unconfirmed() {
     let app = App::new();
-    let mut guard = app.watch("alice").await;
-    assert!(is_alive_for(seconds(1), &mut guard).await);
+    let mut watch = app.watch("alice").await;
+    assert!(is_alive_for(seconds(1), &mut watch).await);
     advance(seconds(16)).await;
-    assert_eq!(outcome(&mut guard).await, (Ended::Unconfirmed, StdDuration::ZERO));
+    assert_eq!(outcome(&mut watch).await, (Ended::Unconfirmed, StdDuration::ZERO));
     assert_eq!(app.store.looks(), 1);
 
     // Not polled for less, it makes up for it first.
-    let mut guard = app.watch("bob").await;
-    assert!(is_alive_for(seconds(1), &mut guard).await);
+    let mut watch = app.watch("bob").await;
+    assert!(is_alive_for(seconds(1), &mut watch).await);
     app.store.bump("bob");
     advance(seconds(12)).await;
-    assert_eq!(outcome(&mut guard).await.1, StdDuration::ZERO);
+    assert_eq!(outcome(&mut watch).await.1, StdDuration::ZERO);
 }
 
 /// It is in no task of its own.
 #[tokio::test(start_paused = true)]
 async fn a_guard_does_nothing_unless_it_is_polled() {
     let app = App::new();
-    let guard = app.watch("alice").await;
+    let watch = app.watch("alice").await;
     app.revocations.publish("alice");
     sleep(seconds(100)).await;
     assert_eq!(app.store.looks(), 1);
-    drop(guard);
+    drop(watch);
 }
 
-/// The guards follow a rotation of the keys, as what verifies requests does.
+/// The watches follow a rotation of the keys, as what verifies requests does.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_retires_or_is_removed_ends_the_connections_under_it() {
     for removed in [false, true] {
         let app = App::new();
         let token = app.token("alice");
-        let mut guard = app.watch("alice").await;
+        let mut watch = app.watch("alice").await;
         let deadline = OffsetDateTime::from_unix_timestamp(START + 100).unwrap();
         let ring = app.authority.keys().clone().rotate(key("k2", 2), deadline).unwrap();
         app.live.replace_authority(app.authority.with_keys(ring.clone()).unwrap());
         app.revocations.publish_all();
-        assert!(is_alive_for(seconds(90), &mut guard).await);
+        assert!(is_alive_for(seconds(90), &mut watch).await);
         if removed {
             let ring = ring.remove("k1").unwrap();
             app.live.clone().replace_authority(app.authority.with_keys(ring).unwrap());
             app.revocations.publish_all();
             let looks = app.store.looks();
-            let (ended, time) = outcome(&mut guard).await;
+            let (ended, time) = outcome(&mut watch).await;
             assert_eq!((revoked(ended), time), (Reason::UnknownKey, StdDuration::ZERO));
             assert_eq!(app.store.looks(), looks);
             let error = app.live.watch(token).await.unwrap_err();
             assert_eq!(error.reason(), Some(Reason::UnknownKey));
         } else {
-            let (ended, time) = outcome(&mut guard).await;
+            let (ended, time) = outcome(&mut watch).await;
             assert_eq!(revoked(ended), Reason::RetiredKey);
             assert!(time >= seconds(10) && time <= seconds(18) + TICK, "{time:?}");
         }
@@ -667,10 +667,10 @@ async fn the_bound_holds_at_both_ends_of_its_range() {
         let clock = running_clock();
         let authority = builder(&TestClock::new()).clock(clock).lifetime(lifetime).build().unwrap();
         let app = App::with_authority(authority, bound);
-        let mut guard = app.watch("alice").await;
-        assert!(is_alive_for(bound.unsigned_abs() * 3, &mut guard).await);
+        let mut watch = app.watch("alice").await;
+        assert!(is_alive_for(bound.unsigned_abs() * 3, &mut watch).await);
         app.store.bump("alice");
-        let (ended, time) = outcome(&mut guard).await;
+        let (ended, time) = outcome(&mut watch).await;
         assert_eq!(revoked(ended), Reason::RevokedByVersion);
         assert!(time <= bound.unsigned_abs() / 2 + TICK, "{time:?}");
     }
@@ -678,7 +678,7 @@ async fn the_bound_holds_at_both_ends_of_its_range() {
 
 /// Connections on many threads, with a revocation in the midst of their opening: not one is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn guards_are_spawned_and_told_from_any_thread() {
+async fn watches_are_spawned_and_told_from_any_thread() {
     fn is_for_any_thread<T: Send + Sync>(value: T) -> Arc<T> {
         Arc::new(value)
     }
@@ -688,8 +688,8 @@ async fn guards_are_spawned_and_told_from_any_thread() {
     for n in 0..200 {
         let (token, app) = (app.token(["alice", "bob"][n % 2]), Arc::clone(&app));
         connections.push(tokio::spawn(async move {
-            let (_, guard) = app.live.watch(token).await.ok()?;
-            if n % 5 == 0 { None } else { Some(guard.await) }
+            let (_, watch) = app.live.watch(token).await.ok()?;
+            if n % 5 == 0 { None } else { Some(watch.await) }
         }));
     }
     while app.store.looks() < 100 {

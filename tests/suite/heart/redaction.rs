@@ -213,13 +213,13 @@ fn nothing_secret_is_printed_by_any_public_type() {
         let live = Live::new(authority.clone(), hub.clone(), minute, lookup).unwrap();
         let token = Token::<Access<Role>>::new(token.expose()).in_context(context.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (_, mut guard) = runtime.block_on(live.watch(token)).unwrap();
+        let (_, mut watch) = runtime.block_on(live.watch(token)).unwrap();
         print("Revocations", &hub);
         print("Live", &live);
-        print("Watch", &guard);
+        print("Watch", &watch);
         hub.publish("alice");
-        print("Ended", &runtime.block_on(&mut guard));
-        print("Watch", &guard);
+        print("Ended", &runtime.block_on(&mut watch));
+        print("Watch", &watch);
     }
 
     #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]

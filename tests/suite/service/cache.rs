@@ -311,11 +311,11 @@ async fn a_read_that_a_bump_overtakes_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_reads_past_what_is_kept() {
+async fn a_watch_reads_past_what_is_kept() {
     let (world, service, _) = in_memory().await;
     let live = service.live(Duration::seconds(16)).unwrap();
     let phone = world.start("phone").await;
-    let (_, guard) = live.watch(copy(phone.access())).await.unwrap();
+    let (_, watch) = live.watch(copy(phone.access())).await.unwrap();
     // Others' requests keep the record as fresh as can be.
     let (asking, token) = (service.clone(), copy(phone.access()));
     let asks = tokio::spawn(async move {
@@ -326,7 +326,7 @@ async fn a_guard_reads_past_what_is_kept() {
     });
     tokio::time::sleep(StdDuration::from_secs(3)).await;
     world.service.log_out_everywhere(ALICE).await.unwrap();
-    let ended = timeout(StdDuration::from_secs(16), guard).await.unwrap();
+    let ended = timeout(StdDuration::from_secs(16), watch).await.unwrap();
     assert!(matches!(ended, Ended::Revoked(_)), "{ended:?}");
     asks.abort();
 }

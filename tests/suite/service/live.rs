@@ -1,4 +1,4 @@
-//! Live guards through the service.
+//! Watches of live connections, through the service.
 
 use std::time::Duration as StdDuration;
 
@@ -21,8 +21,8 @@ over_each_store! {
 /// Far below the bound.
 const AT_ONCE: StdDuration = StdDuration::from_secs(20);
 
-async fn ended(guard: Watch) -> Reason {
-    match timeout(AT_ONCE, guard).await.expect("the guard waited for its bound") {
+async fn ended(watch: Watch) -> Reason {
+    match timeout(AT_ONCE, watch).await.expect("the watch waited for its bound") {
         Ended::Revoked(rejection) => rejection.reason(),
         other => panic!("{other:?}"),
     }
@@ -34,13 +34,13 @@ async fn a_guard_ends_at_once_with_a_change_of_this_service<B: Backend>(db: B) {
     let live = service.live(Duration::MINUTE).unwrap();
     for act in 0..5 {
         let (phone, other) = (world.start("phone").await, world.start("other").await);
-        let (session, guard) = live.watch(copy(phone.access())).await.unwrap();
-        let (_, guard_of_other) = live.watch(copy(other.access())).await.unwrap();
+        let (verified, watch) = live.watch(copy(phone.access())).await.unwrap();
+        let (_, watch_of_other) = live.watch(copy(other.access())).await.unwrap();
         // A refresh is a change that ends nobody.
         let phone = service.refresh(again(&phone)).await.unwrap();
         let reason = match act {
             0 => {
-                assert!(service.log_out(&session).await.unwrap());
+                assert!(service.log_out(&verified).await.unwrap());
                 Reason::SessionEnded
             }
             1 => {
@@ -60,13 +60,13 @@ async fn a_guard_ends_at_once_with_a_change_of_this_service<B: Backend>(db: B) {
                 Reason::UnknownUser
             }
         };
-        assert_eq!(ended(guard).await, reason);
+        assert_eq!(ended(watch).await, reason);
         match act {
             0 => {
-                assert!(timeout(StdDuration::ZERO, guard_of_other).await.is_err());
+                assert!(timeout(StdDuration::ZERO, watch_of_other).await.is_err());
                 world.assert_alive(&other).await;
             }
-            _ => assert_eq!(ended(guard_of_other).await, reason),
+            _ => assert_eq!(ended(watch_of_other).await, reason),
         }
         if act == 3 {
             service.enable(ALICE).await.unwrap();
@@ -80,13 +80,13 @@ async fn a_guard_ends_at_once_with_what_it_is_told<B: Backend>(db: B) {
     let live = world.service.live(Duration::MINUTE).unwrap();
     for tells_of_all in [false, true] {
         let phone = world.start("phone").await;
-        let (_, guard) = live.watch(copy(phone.access())).await.unwrap();
+        let (_, watch) = live.watch(copy(phone.access())).await.unwrap();
         elsewhere.log_out_everywhere(ALICE).await.unwrap();
         match tells_of_all {
             false => world.service.changes().publish(ALICE),
             true => world.service.changes().publish_all(),
         }
-        assert_eq!(ended(guard).await, Reason::RevokedByVersion);
+        assert_eq!(ended(watch).await, Reason::RevokedByVersion);
     }
 }
 
@@ -96,10 +96,10 @@ async fn a_guard_that_nobody_tells_ends_within_its_bound() {
     let elsewhere = world.another(|settings| settings);
     let live = world.service.live(Duration::seconds(16)).unwrap();
     let phone = world.start("phone").await;
-    let (session, guard) = live.watch(copy(phone.access())).await.unwrap();
-    assert_eq!(session.claims().role, "guest");
+    let (verified, watch) = live.watch(copy(phone.access())).await.unwrap();
+    assert_eq!(verified.claims().role, "guest");
     elsewhere.log_out_everywhere(ALICE).await.unwrap();
-    let ended = timeout(StdDuration::from_secs(16), guard).await.unwrap();
+    let ended = timeout(StdDuration::from_secs(16), watch).await.unwrap();
     assert!(matches!(ended, Ended::Revoked(_)), "{ended:?}");
     assert!(world.service.find(UserKey::Id(ALICE)).await.unwrap().is_some());
 }

@@ -149,11 +149,11 @@ fn routes() -> Router {
 
 /// One event, and then nothing until the session is over.
 async fn events(
-    LiveAuthenticated { session, guard }: LiveAuthenticated,
+    LiveAuthenticated { verified, watch }: LiveAuthenticated,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let hello = Event::default().data(session.user().id());
+    let hello = Event::default().data(verified.user().id());
     let events = futures_util::stream::iter([Ok(hello)]).chain(futures_util::stream::pending());
-    Sse::new(events.take_until(guard))
+    Sse::new(events.take_until(watch))
 }
 
 pub(crate) async fn send(app: &Router, ask: Ask) -> Answer {
