@@ -1,4 +1,4 @@
-//! The clock, and instants as a token carries them.
+//! The clock, and the form of instants in a token (NumericDate).
 
 use time::{Duration, OffsetDateTime};
 
@@ -26,7 +26,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The longest life of a token: 366 days.
+/// The maximum lifetime of a token: 366 days.
 pub const MAX_LIFETIME: Duration = Duration::days(366);
 
 /// The greatest accepted NumericDate (RFC 7519 §2): the end of the year 9999.

@@ -1,10 +1,10 @@
-//! Errors that several rooms share: a setting out of range, and text that cannot be read.
+//! Errors that several modules share: a setting out of range, and text that cannot be parsed.
 
 use std::{borrow::Cow, error, fmt};
 
-/// A setting that cannot be used: out of its range, or at odds with another one.
+/// A setting that cannot be used: it is out of range, or contradicts another setting.
 ///
-/// A builder returns it for the first such setting. The text says what the setting takes.
+/// A builder returns it for the first such setting. The text says which values the setting takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
@@ -16,7 +16,7 @@ impl ConfigError {
         Self { setting, text: text.into() }
     }
 
-    /// The name of the setting, as the method that sets it is called.
+    /// The name of the setting: that of the method that sets it.
     #[must_use]
     pub const fn setting(&self) -> &'static str {
         self.setting
@@ -31,7 +31,7 @@ impl fmt::Display for ConfigError {
 
 impl error::Error for ConfigError {}
 
-/// Text that is not in the form of what it should be: a session's id, a fingerprint, a stored column.
+/// A text that cannot be parsed: a session's id, a fingerprint, a stored column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError {
     text: &'static str,
@@ -47,7 +47,7 @@ impl ParseError {
         Self { text, is_unknown_format: true }
     }
 
-    /// Whether a later release wrote the text, in a format that this release does not know.
+    /// Whether the text is in the format of a later release, which this release does not know.
     #[must_use]
     pub const fn is_unknown_format(&self) -> bool {
         self.is_unknown_format

@@ -1,4 +1,4 @@
-//! Adoption: plain access tokens of before relatch, accepted for a time.
+//! Adoption: plain access tokens from the setup before relatch, accepted until a deadline.
 
 use std::{fmt, slice, sync::Arc};
 
@@ -29,24 +29,30 @@ use crate::{
 type Object = Map<String, Value>;
 type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 
-/// Accepts access tokens that a plain HS256 setup issued before relatch, so that switching over
-/// logs nobody out.
+/// The settings for accepting access tokens that a plain HS256 setup issued before relatch, so that
+/// the switch to relatch logs nobody out.
 ///
-/// A token is accepted if its header says `HS256` (and neither another `typ` than `JWT` nor
-/// anything critical), its signature is right under the legacy secret, its `exp` and `nbf` hold,
-/// the deadline is still to come, and the user's version still has the value it was given at the
-/// adoption. Its session says so ([`Verified::is_legacy`](crate::Verified::is_legacy)) and ends at
-/// the deadline at the latest.
+/// A token is accepted if all of these hold:
+///
+/// - The header has `HS256`, no other `typ` than `JWT`, and no critical parameters.
+/// - The signature is valid under the legacy secret.
+/// - Its `exp` and `nbf` allow it, and the deadline has not passed.
+/// - The user's version still has the value that was set at the adoption.
+///
+/// [`Verified::is_legacy`](crate::Verified::is_legacy) is then `true`, and the token expires at the
+/// deadline at the latest.
 ///
 /// # Security
 ///
-/// - **Whatever the legacy secret has signed is taken for an access token**: refresh tokens, reset
-///   links and confirmations too, if they were signed with the same secret. Tell them apart in
-///   [`map_claims`](Self::map_claims), which rejects a token by giving `None`.
-/// - A version bump kills these tokens. **A password change alone does not**, nor does the bump of
-///   an epoch: they are bound to neither. Bump the version as well until the deadline has passed.
-/// - They are as strong as the legacy secret: whoever has it forges them, for any user whose
-///   version was never bumped. Let the deadline be as near as the longest life of such a token.
+/// - **Everything that the legacy secret has signed is accepted as an access token**: also refresh
+///   tokens, reset links and confirmations, if they were signed with the same secret. Distinguish
+///   them in [`map_claims`](Self::map_claims), which rejects a token by returning `None`.
+/// - An increase of the version revokes these tokens. **A password change alone does not**, nor does
+///   an increase of an epoch: the tokens are not bound to them. Increase the version as well until
+///   the deadline has passed.
+/// - They are as strong as the legacy secret: anyone who has it can forge them, for every user whose
+///   version was never increased. Set the deadline no further ahead than the longest lifetime of
+///   such a token.
 ///
 /// # Example
 ///
@@ -78,8 +84,8 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// Accepts what `secret` signed, until `until`, exclusive, of users whose version still is
-    /// `version`: what the column was filled with when it was added, 0 for `NULL`.
+    /// Accepts tokens that `secret` signed, before `until` (exclusive), of users whose version is
+    /// still `version`: the value with which the column was filled when it was added, 0 for `NULL`.
     #[must_use]
     pub fn hs256(secret: &[u8], version: impl Into<Counter>, until: OffsetDateTime) -> Self {
         Self {
@@ -93,29 +99,29 @@ impl Adoption {
         }
     }
 
-    /// Takes the user's id from this claim, a string or a whole number: `sub` otherwise.
+    /// Sets the claim that holds the user's id, a string or an integer; `sub` by default.
     #[must_use]
     pub fn subject_claim(mut self, name: impl Into<String>) -> Self {
         self.subject = name.into();
         self
     }
 
-    /// Requires this `iss`. Without, any is accepted.
+    /// Requires this `iss`. By default any is accepted.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// Requires this `aud`. Without, a token that has one is rejected.
+    /// Requires this `aud`. By default a token that has one is rejected.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
         self
     }
 
-    /// Maps the plain token's claims to those of the application's access tokens; `None` rejects
-    /// the token. Without, they are taken as they are, but for the registered ones.
+    /// Converts the plain token's claims to the private claims of the application's access tokens;
+    /// `None` rejects the token. By default they are used unchanged, without the registered ones.
     #[must_use]
     pub fn map_claims(
         mut self,
@@ -125,8 +131,8 @@ impl Adoption {
         self
     }
 
-    /// Whether the secret is one that must not be adopted: empty, or this master key, be it as
-    /// bytes or as the text that those were read from.
+    /// Whether the secret must not be adopted: it is empty, or it is this master key, as bytes or as
+    /// the base64 text.
     pub(crate) fn is_unfit_beside(&self, key: &MasterKey) -> bool {
         let as_text = || {
             let text = str::from_utf8(&self.secret).ok()?;
@@ -149,7 +155,7 @@ impl Adoption {
         })
     }
 
-    /// All that can be checked before the lookup. Here the signature is the guard.
+    /// Checks the token as far as possible before the lookup. The signature takes the guard's place.
     pub(crate) fn open(
         &self,
         compact: Compact<'_>,
@@ -193,7 +199,7 @@ impl fmt::Debug for Adoption {
     }
 }
 
-/// A plain token whose signature is right.
+/// A plain token whose signature is valid.
 pub(crate) struct LegacyToken<'a> {
     adoption: &'a Adoption,
     claims: Object,
@@ -203,7 +209,7 @@ pub(crate) struct LegacyToken<'a> {
 }
 
 impl<'a> LegacyToken<'a> {
-    /// `None` without a subject or an `exp`, or where a registered claim is not in its form.
+    /// `None` without a subject or an `exp`, or if a registered claim is malformed.
     fn read(adoption: &'a Adoption, claims: Object) -> Option<Self> {
         let user_id = match claims.get(&adoption.subject)? {
             Value::String(id) => id.clone(),
@@ -222,7 +228,7 @@ impl<'a> LegacyToken<'a> {
         &self.user_id
     }
 
-    /// Its own end or the deadline's, whichever comes first.
+    /// The token's `exp` or the deadline, whichever is earlier.
     pub(crate) fn expires_at(&self) -> OffsetDateTime {
         numeric_date(self.exp).min(self.adoption.until)
     }
@@ -244,7 +250,7 @@ impl<'a> LegacyToken<'a> {
         }
     }
 
-    /// The version alone binds a plain token; it fits no context, for it was bound to none.
+    /// A plain token is bound only to the version. It fits no context, because it was bound to none.
     pub(crate) fn check_binding(&self, version: u64, context: &Context) -> Result<(), Rejection> {
         let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
         if self.adoption.version.checked() != Some(version) {
@@ -256,7 +262,7 @@ impl<'a> LegacyToken<'a> {
         Ok(())
     }
 
-    /// The application's claims, by the adoption's mapping, and the registered ones.
+    /// The private claims, converted by the adoption's mapping, and the registered claims.
     pub(crate) fn into_claims<C: DeserializeOwned>(
         self,
     ) -> Result<(C, RegisteredClaims), Rejection> {
@@ -271,7 +277,7 @@ impl<'a> LegacyToken<'a> {
             subject: span(&self.user_id),
             audience: Audience::Several(self.audience().map(&mut span).collect()),
             jti: self.text("jti").map(&mut span),
-            // The deadline may have a fraction of a second, which is dropped.
+            // The deadline can have a fraction of a second, which is dropped.
             exp: u64::try_from(self.expires_at().unix_timestamp()).unwrap_or(0),
             iat: self.claims.get("iat").and_then(numeric_date_of),
             version: self.adoption.version,
@@ -295,11 +301,11 @@ impl<'a> LegacyToken<'a> {
     }
 }
 
-/// A NumericDate as plain setups write it: a fraction of a second is dropped (RFC 7519 §2).
+/// The seconds of a NumericDate, whose fraction of a second is dropped (RFC 7519 §2).
 fn numeric_date_of(claim: &Value) -> Option<u64> {
     let seconds = match claim.as_u64() {
         Some(seconds) => seconds,
-        // `as` saturates, and what is out of range is refused below.
+        // `as` saturates, and the range is checked below.
         None => claim.as_f64().filter(|seconds| *seconds >= 0.0)? as u64,
     };
     (seconds <= MAX_NUMERIC_DATE).then_some(seconds)

@@ -1,4 +1,4 @@
-//! An authority's settings.
+//! The builder of an [`Authority`].
 
 use std::{fmt, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
     sessions::SessionPolicy,
 };
 
-/// Sets up an [`Authority`].
+/// A builder of an [`Authority`].
 #[must_use]
 pub struct AuthorityBuilder {
     keys: KeyRing,
@@ -27,13 +27,13 @@ pub struct AuthorityBuilder {
 }
 
 impl AuthorityBuilder {
-    /// How long an access token lives by default: 15 minutes.
+    /// The default lifetime of an access token: 15 minutes.
     pub const DEFAULT_LIFETIME: Duration = Duration::minutes(15);
 
     /// The greatest leeway: 5 minutes.
     pub const MAX_LEEWAY: Duration = settings::MAX_LEEWAY;
 
-    /// The default cap on a token's length, in bytes: what fits into a header or a cookie of any
+    /// The default cap on a token's length, in bytes. It fits into a header or a cookie of any
     /// common server.
     pub const DEFAULT_TOKEN_CAP: usize = 4096;
 
@@ -58,40 +58,42 @@ impl AuthorityBuilder {
         Self { keys, settings, leeway: Duration::ZERO }
     }
 
-    /// Sets how tokens are bound: [`BindingMode::Key`] otherwise.
+    /// Sets how tokens are bound; [`BindingMode::Key`] by default.
     pub const fn mode(mut self, mode: BindingMode) -> Self {
         self.settings.mode = mode;
         self
     }
 
-    /// Sets how long a token lives where neither its purpose nor the call that issues it says:
+    /// Sets the lifetime of a token for which neither its purpose nor the issuing call sets one:
     /// 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME),
-    /// [`DEFAULT_LIFETIME`](Self::DEFAULT_LIFETIME) otherwise. A fraction of a second is dropped.
+    /// [`DEFAULT_LIFETIME`](Self::DEFAULT_LIFETIME) by default. A fraction of a second is dropped.
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.lifetime = lifetime;
         self
     }
 
-    /// Allows for clocks that differ between machines: a token is taken this long after its `exp`
-    /// and before its `iat`. Whole seconds, 0 to [`MAX_LEEWAY`](Self::MAX_LEEWAY); 0 otherwise.
+    /// Sets the leeway for clocks that differ between machines: a token is accepted this long after
+    /// its `exp` and before its `iat`. Whole seconds, 0 to [`MAX_LEEWAY`](Self::MAX_LEEWAY); 0 by
+    /// default.
     ///
-    /// With several machines, set a second or two: a token that was issued on the one whose clock
-    /// is ahead is else "not yet valid" on the others for a moment.
+    /// With several machines, set one or two seconds. Otherwise a token from a machine whose clock
+    /// is ahead is "not yet valid" on the others for a moment.
     pub const fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
     }
 
-    /// Caps the length of a token, in bytes: longer text is rejected unread, and not issued.
-    /// [`MIN_TOKEN_CAP`](Self::MIN_TOKEN_CAP) to [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES),
-    /// [`DEFAULT_TOKEN_CAP`](Self::DEFAULT_TOKEN_CAP) otherwise.
+    /// Sets the cap on the length of a token, in bytes. A longer token is rejected unread, and never
+    /// issued. [`MIN_TOKEN_CAP`](Self::MIN_TOKEN_CAP) to
+    /// [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES),
+    /// [`DEFAULT_TOKEN_CAP`](Self::DEFAULT_TOKEN_CAP) by default.
     pub const fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_token_bytes = bytes;
         self
     }
 
-    /// Adds an outer epoch whose counter comes from the configuration: bumping it logs everybody
-    /// out, as after the restoring of a backup. Call it once per epoch, outermost first.
+    /// Adds an outer epoch whose counter comes from the configuration. An increase logs all users
+    /// out, for example after a backup was restored. Call it once per epoch, outermost first.
     ///
     /// `kind` is 1 to 64 of `A–Z a–z 0–9 - _ .`, each kind once.
     pub fn epoch(mut self, kind: impl Into<String>, counter: impl Into<Counter>) -> Self {
@@ -100,49 +102,49 @@ impl AuthorityBuilder {
     }
 
     /// Adds an outer epoch whose counter comes from each user's record
-    /// ([`User::epochs`](crate::User::epochs)), within those of the configuration. Call it once
-    /// per epoch, outermost first.
+    /// ([`User::epochs`](crate::User::epochs)). It is inside the epochs of the configuration. Call it
+    /// once per epoch, outermost first.
     pub fn user_epoch(mut self, kind: impl Into<String>) -> Self {
         self.settings.user_epochs.push(kind.into());
         self
     }
 
-    /// Sets the clock: the system's otherwise.
+    /// Sets the clock; the system's by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.settings.clock = Arc::new(clock);
         self
     }
 
-    /// Sets the source of randomness for `jti`s: the operating system's otherwise, drawn for several
-    /// tokens at once in each thread.
+    /// Sets the source of randomness for `jti`s. By default it is the operating system's, read for
+    /// several tokens at once in each thread.
     ///
-    /// A process that forks without `exec`, or a virtual machine that is cloned, then repeats some
-    /// of them. No promise of this library rests on a `jti` being unique; an application that counts
-    /// on it there sets [`SystemEntropy`](crate::authority::SystemEntropy), which draws for each token. Keys,
-    /// secrets and fingerprints are always drawn so.
+    /// With the default, a process that forks without `exec`, or a cloned virtual machine, repeats
+    /// some `jti`s. No guarantee of this library needs a unique `jti`. If your application needs one
+    /// there, set [`SystemEntropy`](crate::authority::SystemEntropy), which reads for each token. Keys,
+    /// secrets and fingerprints always use the latter.
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.settings.entropy = Arc::new(entropy);
         self
     }
 
-    /// Sets how many sessions a user can have and how long they last: [`SessionPolicy::new`]
-    /// otherwise.
+    /// Sets how many sessions a user can have and how long they last; [`SessionPolicy::new`] by
+    /// default.
     pub const fn sessions(mut self, policy: SessionPolicy) -> Self {
         self.settings.sessions = policy;
         self
     }
 
-    /// Also accepts plain access tokens of before relatch, for a time.
+    /// Also accepts the plain access tokens of the setup before relatch, until a deadline.
     pub fn adopt(mut self, adoption: Adoption) -> Self {
         self.settings.adoption = Some(adoption);
         self
     }
 
-    /// Checks the settings and makes the authority.
+    /// Checks the settings and builds the authority.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for the first setting that is out of bounds.
+    /// [`ConfigError`] for the first setting that is out of range.
     pub fn build(mut self) -> Result<Authority, ConfigError> {
         self.settings.leeway =
             u64::try_from(self.leeway.whole_seconds()).map_err(|_| settings::out_of_leeway())?;
@@ -162,14 +164,15 @@ impl fmt::Debug for AuthorityBuilder {
 }
 
 impl Authority {
-    /// An authority with the default settings: see [`builder`](Self::builder) for the others.
+    /// An authority with the default settings. [`builder`](Self::builder) takes others.
     ///
-    /// `issuer` is the `iss` of its tokens, `audience` the `aud` that they carry and that it
-    /// accepts: 1 to 512 bytes each, by custom URLs. Changing either kills every live token.
+    /// `issuer` is the `iss` of its tokens. `audience` is the `aud` that they carry and that the
+    /// authority accepts. Each takes 1 to 512 bytes and is a URL by convention. A change of either
+    /// revokes every live token.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an issuer or an audience out of bounds.
+    /// [`ConfigError`] for an issuer or an audience out of range.
     pub fn new(
         keys: impl Into<KeyRing>,
         issuer: impl Into<String>,
@@ -178,7 +181,7 @@ impl Authority {
         Self::builder(keys, issuer, audience).build()
     }
 
-    /// Starts an authority with settings of its own.
+    /// A builder of an authority, with the default settings.
     pub fn builder(
         keys: impl Into<KeyRing>,
         issuer: impl Into<String>,

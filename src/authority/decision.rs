@@ -1,4 +1,4 @@
-//! Decisions: what is to be stored, and what may be handed out once it is.
+//! Decisions: a change to store, and an outcome that is released only when it was stored.
 
 use std::{fmt, future::Future};
 
@@ -11,13 +11,13 @@ use crate::{
     user::{RecordError, User, following},
 };
 
-/// What a decision makes of the user's record: to be written in one statement, on condition that
-/// the record still is the one that was read.
+/// The new values of a user's record, to be written in one statement on condition that the record
+/// is still the one that was read.
 ///
-/// The condition is over version, credential, sessions and lanes *together*, whichever of them
-/// changes: a refresh that races a password reset, a bump or a logout then never leaves a living
-/// token behind. In SQL, where the values `:old_…` are those of the record that the decision was
-/// made on, and `IS` is SQLite's (PostgreSQL: `IS NOT DISTINCT FROM`):
+/// The condition compares version, credential, sessions and lanes *together*, no matter which of
+/// them change. Then a refresh that races with a password reset, an increase of the version or a
+/// logout never leaves a valid token behind. In SQL, the values `:old_…` are those of the record on
+/// which the decision was made, and `IS` is SQLite's (PostgreSQL: `IS NOT DISTINCT FROM`):
 ///
 /// ```sql
 /// UPDATE users
@@ -29,16 +29,17 @@ use crate::{
 ///    AND password_hash IS :old_password_hash AND carried IS :old_carried
 /// ```
 ///
-/// The change is stored if this changed one row. [`SessionTable::to_column`] gives `:sessions` and
-/// `:old_sessions`. A lane is a column each, where the application has any, and keeps its value
-/// where [`lane`](Self::lane) says nothing of it. The hash is the application's own to change: it
-/// writes the old one, or a new one along with the decision.
+/// The change is stored if the statement changed one row. [`SessionTable::to_column`] returns
+/// `:sessions` and `:old_sessions`. Each lane of the application is a column. It keeps its value if
+/// [`lane`](Self::lane) returns `None`. The application sets the hash: to the old one, or to a new
+/// one that it stores with the decision.
 ///
 /// # Security
 ///
-/// Whatever the statement sets belongs into its condition, and so does whatever else
-/// [`User::binding`] is made of, or one decision undoes another: without the version a refresh
-/// takes back a bump, without the sessions a logout, without the lane a link works twice.
+/// Everything that the statement sets belongs in its condition, and so does everything from which
+/// [`User::binding`] is made. Otherwise one decision undoes another: without the version, a refresh
+/// undoes an increase of it; without the sessions, a refresh undoes a logout; without the lane, a
+/// link works twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     user_id: String,
@@ -48,7 +49,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Nothing but what the record has.
+    /// No change: the record's own values.
     pub(crate) fn none(user: &dyn User) -> Self {
         Self {
             user_id: user.id().to_owned(),
@@ -58,7 +59,7 @@ impl Change {
         }
     }
 
-    /// Every token is dead, and the list of sessions is empty.
+    /// A logout everywhere: a higher version, and an empty list of sessions.
     pub(crate) fn logged_out(user: &dyn User, now: OffsetDateTime) -> Result<Self, RecordError> {
         let version = following(user.binding().current_version(), now)?;
         let sessions = user.sessions().map(|table| table.emptied(now));
@@ -78,7 +79,7 @@ impl Change {
         self
     }
 
-    /// This one first, and then another that was decided on the record as this one leaves it.
+    /// This change, followed by another that was decided on the record after this one.
     fn then(mut self, other: Self) -> Self {
         self.lanes.retain(|(typ, _)| other.lane(typ).is_none());
         self.lanes.extend(other.lanes);
@@ -86,38 +87,38 @@ impl Change {
         Self { version, lanes: self.lanes, ..other }
     }
 
-    /// Whose record it is.
+    /// The id of the user whose record changes.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.user_id
     }
 
-    /// The user's version from now on; the same as before where the decision does not move it.
+    /// The user's new version; the old one if the decision does not change it.
     #[must_use]
     pub const fn version(&self) -> Counter {
         self.version
     }
 
-    /// The user's sessions from now on; the same as before where the decision does not touch
-    /// them, and `None` where [`User::sessions`] gives none.
+    /// The user's new sessions; the old ones if the decision does not change them, and `None` if
+    /// [`User::sessions`] returns `None`.
     #[must_use]
     pub const fn sessions(&self) -> Option<&SessionTable> {
         self.sessions.as_ref()
     }
 
-    /// The user's counter for the purpose of this JOSE `typ` from now on, if it moves.
+    /// The user's new counter for the purpose with this JOSE `typ`, if it changes.
     #[must_use]
     pub fn lane(&self, typ: &str) -> Option<Counter> {
         self.lanes.iter().find(|(moved, _)| *moved == typ).map(|(_, counter)| *counter)
     }
 
-    /// All lanes that move, by their purposes' `typ`: for a store that must know each.
+    /// The changed lanes, each with the `typ` of its purpose, for a store that must know them all.
     pub fn lanes(&self) -> impl Iterator<Item = (&'static str, Counter)> {
         self.lanes.iter().copied()
     }
 }
 
-/// A record as a change leaves it.
+/// A record with a change applied.
 struct Changed<'a> {
     user: &'a dyn User,
     change: &'a Change,
@@ -149,10 +150,10 @@ impl User for Changed<'_> {
     }
 }
 
-/// What was decided on a user's record as it was read: a [`Change`] to store, and an outcome that
-/// is let go of only when it was stored.
+/// A [`Change`] of a user's record to store, and an outcome that is released only when the change
+/// was stored.
 ///
-/// Nothing has happened yet. Whoever drops a decision has changed nothing and handed out nothing.
+/// Nothing has happened yet: a decision that is dropped has changed nothing and issued nothing.
 #[must_use = "nothing happens before `commit`"]
 pub struct Decision<T> {
     change: Option<Change>,
@@ -164,12 +165,12 @@ impl<T> Decision<T> {
         Self { change, outcome }
     }
 
-    /// Goes on with another decision, on the record as this one leaves it: both are stored as one
-    /// change, or neither is.
+    /// Adds another decision, made on the record after this one. Both are stored as one change, or
+    /// neither is.
     ///
-    /// `user` is the record that was read, with whatever the application itself changes in it
-    /// along with the decision, such as the hash of a new password; the function is handed that
-    /// record after this decision, which is the one to decide on.
+    /// `user` is the record that was read, with the changes that the application itself stores with
+    /// the decision, such as the hash of a new password. The function receives that record after this
+    /// decision, and must decide on it.
     ///
     /// # Errors
     ///
@@ -177,7 +178,7 @@ impl<T> Decision<T> {
     ///
     /// # Example
     ///
-    /// A magic link that is used up by the session it starts:
+    /// A magic link that is used up when it starts a session:
     ///
     /// ```
     /// use std::error::Error;
@@ -214,31 +215,31 @@ impl<T> Decision<T> {
         Ok(Decision { change, outcome: (self.outcome, other.outcome) })
     }
 
-    /// The same decision with another outcome.
+    /// Converts the outcome; the change stays the same.
     ///
-    /// The function runs now, when nothing is stored yet: let it do nothing but convert.
+    /// The function runs now, before anything is stored: it should only convert.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Decision<U> {
         Decision { change: self.change, outcome: map(self.outcome) }
     }
 
-    /// What is to be stored, if anything.
+    /// The change to store, if there is one.
     #[must_use]
     pub const fn change(&self) -> Option<&Change> {
         self.change.as_ref()
     }
 
-    /// Stores the change and lets go of the outcome.
+    /// Stores the change and releases the outcome.
     ///
     /// `store` does the compare-and-set that [`Change`] describes, on the primary database, and
-    /// tells whether it changed the row. It is not called where there is nothing to store.
+    /// returns whether it changed the row. It is not called if there is nothing to store.
     ///
-    /// [`Committed::RecordChanged`] if it did not: somebody else was faster. Read the record again
-    /// and decide again, a few times; nothing is lost, and nothing has happened either.
+    /// [`Committed::RecordChanged`] if the row was not changed: another request was faster. Read the
+    /// record again and decide again, a few times. Nothing was lost, and nothing has happened.
     ///
     /// # Errors
     ///
-    /// The store's own: whether the change was stored is not known then, and nothing was handed
-    /// out. A refresh may be tried again with the same token within the grace.
+    /// The store's own error. It is then unknown whether the change was stored, and nothing was
+    /// issued. A refresh may be tried again with the same token within the grace.
     pub fn commit<E>(
         self,
         store: impl FnOnce(&Change) -> Result<bool, E>,
@@ -250,8 +251,8 @@ impl<T> Decision<T> {
         Ok(Committed::of(is_stored, self.outcome))
     }
 
-    /// [`commit`](Self::commit) with a store that is awaited. The change is handed to it as its own,
-    /// so that the future is [`Send`] if the store's is.
+    /// [`commit`](Self::commit) with an asynchronous store. The store receives an owned change, so
+    /// that the future is [`Send`] if the store's is.
     ///
     /// # Errors
     ///
@@ -271,10 +272,10 @@ impl<T> Decision<T> {
     }
 }
 
-/// What came of committing a [`Decision`].
+/// The result of committing a [`Decision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a compare-and-set has these two outcomes")]
-#[must_use = "where the record was changed meanwhile, nothing has happened yet: decide again"]
+#[must_use = "if the record was changed meanwhile, nothing has happened yet: decide again"]
 pub enum Committed<T> {
     /// The change was stored, or there was none to store.
     Stored(T),
@@ -301,7 +302,7 @@ impl<T> Committed<T> {
 }
 
 impl<T> fmt::Debug for Decision<T> {
-    /// Without the outcome, which may hold tokens.
+    /// Omits the outcome, which may hold tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decision").field("change", &self.change).finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Issuing a token.
+//! A token to be issued: its lifetime, audience and context, and its signature.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ use crate::{
     user::User,
 };
 
-/// A token in the making: see [`Authority::issue`](crate::Authority::issue).
+/// A token that is to be issued: see [`Authority::issue`](crate::Authority::issue).
 #[must_use = "nothing is issued before `sign`"]
 pub struct Issuance<'a, P: Purpose> {
     pub(super) core: &'a Core,
@@ -43,28 +43,28 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         Self { core, user, claims, lifetime: None, audience: Vec::new(), context }
     }
 
-    /// Sets how long the token lives: 1 second to [`MAX_LIFETIME`]. A fraction of a second is
-    /// dropped. An access token never outlives its session.
+    /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`]. A fraction of a second is dropped.
+    /// An access token never outlives its session.
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
     }
 
-    /// Addresses the token to this audience in place of the authority's own. Each further call
-    /// adds one. The authority itself then accepts the token only if its own is among them.
+    /// Sets the token's audience, in place of the authority's. Each further call adds one. The
+    /// authority itself accepts the token only if the authority's audience is among them.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience.push(audience.into());
         self
     }
 
-    /// Binds the token to a context, which it does not carry: the token that is returned is not in
-    /// it, and whoever presents it puts it there with [`Token::in_context`].
+    /// Binds the token to a context, which the token does not carry: the code that presents the
+    /// token must set the context again with [`Token::in_context`].
     pub fn context(mut self, context: Context) -> Self {
         self.context = context;
         self
     }
 
-    /// Makes the token.
+    /// Issues the token.
     ///
     /// # Errors
     ///
@@ -74,8 +74,9 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         self.mint(&record, &self.context, self.core.now(), None)
     }
 
-    /// Makes the token, and all older ones of this user and purpose void: the user's counter for
-    /// the purpose moves. For a purpose that is [`Usage::OnceByLane`]; of another it does not build.
+    /// Issues the token, and revokes all older ones of this user and purpose, by increasing the
+    /// user's counter for the purpose. Only for a purpose with [`Usage::OnceByLane`]; it does not
+    /// compile for others.
     ///
     /// # Errors
     ///
@@ -84,7 +85,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         const {
             assert!(
                 matches!(P::USAGE, Usage::OnceByLane),
-                "only a purpose that is used once by its lane can make older tokens void"
+                "only tokens of a purpose with `Usage::OnceByLane` can be superseded"
             );
         };
         let mut record = self.record()?;
@@ -95,7 +96,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         Ok(Decision::new(Some(Change::none(self.user).with_lane(P::TYP, lane)), token))
     }
 
-    /// The user's record, if a token can be issued for it.
+    /// The validated record, if a token can be issued for it.
     pub(super) fn record(&self) -> Result<Record<'a>, IssueError> {
         if !self.user.is_active() {
             return Err(IssueError::InactiveUser);
@@ -110,7 +111,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         Ok(Record::of(settings, Kind::of::<P>(settings), self.user)?)
     }
 
-    /// The token for this record, and for a session, which it does not outlive.
+    /// The token for this record, and for this session, which it does not outlive.
     pub(super) fn mint(
         &self,
         record: &Record<'_>,
@@ -155,7 +156,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         }
     }
 
-    /// The audiences that were named, if any.
+    /// The audiences that were set, if any.
     fn addressees(&self) -> Result<Vec<&str>, IssueError> {
         match self.audience.iter().any(String::is_empty) {
             true => Err(IssueError::Audience),

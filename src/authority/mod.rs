@@ -1,4 +1,6 @@
-//! The authority: issues tokens, and makes sessions of them.
+//! The authority: issues and verifies tokens, and computes changes of sessions, without I/O.
+//!
+//! It is for applications that do the storage themselves. Others use the module `service`.
 
 pub(crate) mod adoption;
 mod builder;
@@ -53,10 +55,10 @@ pub use crate::{
     rejection::Stage,
 };
 
-/// Issues tokens for users, and verifies them against users' records.
+/// An issuer and verifier of tokens, against users' records.
 ///
-/// It does no I/O and keeps no state: the application looks its users up, and a clone is cheap and
-/// the same. It can be shared between threads.
+/// It does no I/O and keeps no state: the application looks up its users. A clone is cheap, and
+/// threads can share it.
 ///
 /// # Example
 ///
@@ -100,20 +102,20 @@ pub use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "a changed authority is a new value, which is to replace the old one"]
+#[must_use = "a changed authority is a new value, which must replace the old one"]
 pub struct Authority {
     core: Core,
 }
 
 impl Authority {
-    /// The same authority with another key ring: for a rotation while the process runs.
+    /// The same authority with another key ring, for a rotation while the process runs.
     ///
-    /// This authority and its other clones keep the ring that they have: replace them all by the
-    /// new one.
+    /// This authority and its clones keep their ring: replace them all with the new authority.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a key that the binding mode or the adoption cannot use, as at the start.
+    /// [`ConfigError`] for a key that the binding mode or the adoption cannot use, as in
+    /// [`AuthorityBuilder::build`].
     pub fn with_keys(&self, keys: impl Into<KeyRing>) -> Result<Self, ConfigError> {
         let keys = keys.into();
         self.core.settings.check_keys(&keys)?;
@@ -125,24 +127,24 @@ impl Authority {
         self.core.keys()
     }
 
-    /// The `iss` of its tokens.
+    /// The `iss` of this authority's tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.core.settings.issuer
     }
 
-    /// The `aud` that it accepts.
+    /// The `aud` that this authority accepts.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.core.settings.audience
     }
 
-    /// Issues an access token: at login.
+    /// Issues an access token without a session, at login.
     ///
     /// # Security
     ///
-    /// Pass the very record whose password was verified, never one that was read again: the
-    /// password may have changed in between, and the token would outlive that change.
+    /// Pass the same record whose password was verified, not one that was read again: the password
+    /// may have changed between the two reads, and the token would outlive that change.
     ///
     /// # Errors
     ///
@@ -152,8 +154,8 @@ impl Authority {
         self.issue::<Access>(user, &NoClaims {}).sign()
     }
 
-    /// Starts a token for the purpose `P` with the application's own claims: lifetime, audience
-    /// and context can be set before [`Issuance::sign`] makes it.
+    /// Prepares a token for the purpose `P` with these private claims. The lifetime, the audience
+    /// and the context can be set before [`Issuance::sign`] issues it.
     ///
     /// # Example
     ///
@@ -180,19 +182,19 @@ impl Authority {
         Issuance::new(&self.core, user, claims)
     }
 
-    /// Verifies a token: on each request.
+    /// Verifies a token, on each request.
     ///
-    /// `lookup` takes the user's id and gives the user's record, `None` if there is no such user,
-    /// or its own error. It is called only for a token that this server issued for that very user
+    /// `lookup` receives the user's id and returns the user's record, `None` if there is no such
+    /// user, or its own error. It is called only for a token that this server issued for that user
     /// and that has not expired.
     ///
     /// # Errors
     ///
     /// [`VerifyError::Rejected`] if the token is not accepted, [`VerifyError::Lookup`] if the
     /// lookup failed, and [`VerifyError::Record`] if the record cannot be used. For `?`, the
-    /// lookup's error must implement [`Error`](std::error::Error); another (`anyhow`'s, a boxed
-    /// one) goes through [`VerifyError::map_lookup`], and a lookup that cannot fail says so:
-    /// `Ok::<_, Infallible>(user)`.
+    /// lookup's error must implement [`Error`](std::error::Error). Convert any other error
+    /// (`anyhow`'s, a boxed one) with [`VerifyError::map_lookup`]. A lookup that cannot fail
+    /// returns `Ok::<_, Infallible>(user)`.
     pub fn verify<P: Purpose, U: User, E>(
         &self,
         token: &Token<P>,
@@ -203,9 +205,9 @@ impl Authority {
         opened.verify(user).map_err(VerifyError::of_lookup)
     }
 
-    /// [`verify`](Self::verify) with a lookup that is awaited.
+    /// [`verify`](Self::verify) with an asynchronous lookup.
     ///
-    /// The future is [`Send`] if the lookup's is, for which the lookup is handed the id as its own.
+    /// The lookup receives an owned id, so that the future is [`Send`] if the lookup's is.
     ///
     /// # Errors
     ///
@@ -238,9 +240,10 @@ impl Authority {
         opened.verify(user).map_err(VerifyError::of_lookup)
     }
 
-    /// The first of two steps: all that can be checked before the user's record is known.
+    /// Checks a token as far as possible without the user's record: the first of two steps of
+    /// [`verify`](Self::verify).
     ///
-    /// Look up [`Opened::user_id`] in whatever way, then go on with [`Opened::verify`].
+    /// Look up [`Opened::user_id`] in any way, then call [`Opened::verify`].
     ///
     /// # Errors
     ///
@@ -256,8 +259,8 @@ impl Authority {
         Opened::new(&self.core, token)
     }
 
-    /// The HS256 key of this user's tokens of purpose `P` under the current master key: for a
-    /// JWT library in another language that is to verify or sign key-mode tokens.
+    /// The HS256 key of this user's tokens of purpose `P` under the current master key, for a JWT
+    /// library in another language that verifies or signs key-mode tokens.
     ///
     /// # Errors
     ///
@@ -265,7 +268,7 @@ impl Authority {
     ///
     /// # Security
     ///
-    /// Whoever has it makes tokens for this user until the user's record changes.
+    /// The holder of the key can make tokens for this user until the user's record changes.
     pub fn danger_expose_key<P: Purpose>(
         &self,
         user: &dyn User,
@@ -277,8 +280,8 @@ impl Authority {
         Ok(self.core.current_key(kind).derivation().user_key(&body))
     }
 
-    /// The claim `stamp` that a stamp-mode token of this user and purpose carries under the
-    /// current master key, for its `jti` and `exp`.
+    /// The claim `stamp` of a stamp-mode token of this user and purpose under the current master
+    /// key, for this `jti` and `exp`.
     ///
     /// # Errors
     ///
@@ -286,7 +289,7 @@ impl Authority {
     ///
     /// # Security
     ///
-    /// With the server's signing key it makes one token for this user.
+    /// With the server's signing key, its holder can make one token for this user.
     pub fn danger_expose_stamp<P: Purpose>(
         &self,
         user: &dyn User,

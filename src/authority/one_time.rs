@@ -1,4 +1,4 @@
-//! Tokens that are used once: looked at, and used up.
+//! Tokens that are used once: checking them (*peek*), and using them up (*consume*).
 
 use std::{fmt, future::Future};
 
@@ -32,8 +32,8 @@ use crate::{
 };
 
 impl Authority {
-    /// Looks at a token, without using it up if it can be used once: for the page that a link
-    /// opens (`GET`). Mail scanners open links too.
+    /// Verifies a token without using it up, for the page that a link opens (`GET`). Mail scanners
+    /// open links too.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Authority {
         Ok(Peeked::of(opened.verify(user).map_err(VerifyError::of_lookup)?))
     }
 
-    /// [`peek`](Self::peek) with a lookup that is awaited.
+    /// [`peek`](Self::peek) with an asynchronous lookup.
     ///
     /// # Errors
     ///
@@ -68,9 +68,9 @@ impl Authority {
         Ok(Peeked::of(opened.verify(user).map_err(VerifyError::of_lookup)?))
     }
 
-    /// The first of two steps of using up a token that can be used once: when the form behind the
-    /// link is sent (`POST`). Look up [`OpenedOnce::user_id`], then go on with
-    /// [`OpenedOnce::consume`].
+    /// Checks a token that can be used once as far as possible without the user's record: the first
+    /// of two steps of using it up, when the form behind the link is sent (`POST`). Look up
+    /// [`OpenedOnce::user_id`], then call [`OpenedOnce::consume`].
     ///
     /// # Errors
     ///
@@ -79,19 +79,19 @@ impl Authority {
         const {
             assert!(
                 !matches!(P::USAGE, Usage::Many),
-                "a token of this purpose can be used many times: `Authority::verify` is for it"
+                "a token of this purpose can be used many times: use `Authority::verify`"
             );
         };
         OpenedOnce::new(&self.core, Kind::of::<P>(&self.core.settings), token)
     }
 }
 
-/// A token that can be used once, taken out of its holder's hands: a genuine one that has not
-/// expired, before the user's record is known. See [`Authority::open_once`] and
+/// A token that can be used once, checked as far as possible without the user's record: it is
+/// genuine and has not expired. It owns the token. See [`Authority::open_once`] and
 /// [`Authority::open_refresh`].
 ///
-/// Look up [`user_id`](Self::user_id) on the primary database, then decide; where the store's
-/// compare-and-set finds that the record was changed meanwhile, look it up and decide again.
+/// Look up [`user_id`](Self::user_id) on the primary database, then decide. If the store's
+/// compare-and-set finds that the record was changed since then, look it up and decide again.
 #[must_use = "nothing is used up before the decision is committed"]
 pub struct OpenedOnce<'a, P> {
     pub(super) core: &'a Core,
@@ -109,7 +109,7 @@ impl<'a, P> OpenedOnce<'a, P> {
         Ok(Self { core, token, own_token })
     }
 
-    /// The id of the user whose record is to be looked up.
+    /// The id of the user to look up.
     #[must_use]
     pub fn user_id(&self) -> &str {
         self.own_token.payload.subject()
@@ -121,19 +121,19 @@ impl<'a, P> OpenedOnce<'a, P> {
         clock::numeric_date(self.own_token.payload.claims().exp)
     }
 
-    /// Presents the token in this context, in place of the one that it came with: for what is known
-    /// only when the user's record is, such as the address that is to be confirmed.
+    /// Replaces the context in which the token is presented, for a context that is part of the
+    /// user's record, such as the address to confirm.
     pub fn in_context(&mut self, context: Context) -> &mut Self {
         self.token.set_context(context);
         self
     }
 
-    /// What to answer if the lookup finds nobody.
+    /// The rejection to return if there is no such user.
     pub const fn unknown_user(&self) -> Rejection {
         Rejection::new(Stage::Lookup, Reason::UnknownUser)
     }
 
-    /// Checks the token against the user's record, up to the signature.
+    /// Checks the token against the user's record, up to and including the signature.
     pub(super) fn confirm<'r>(
         &'r self,
         user: &'r dyn User,
@@ -145,7 +145,7 @@ impl<'a, P> OpenedOnce<'a, P> {
 }
 
 impl<P: Purpose> OpenedOnce<'_, P> {
-    /// Looks at the token without using it up, as [`Authority::peek`] does.
+    /// Verifies the token without using it up, as [`Authority::peek`] does.
     ///
     /// # Errors
     ///
@@ -166,14 +166,15 @@ impl<P: Purpose> OpenedOnce<'_, P> {
 
     /// Uses the token up.
     ///
-    /// [`Usage::OnceByLane`]: the decision's change moves the user's counter for this purpose
-    /// ([`Change::lane`]). [`Usage::OnceByCredential`]: the change logs the user out everywhere, by
-    /// the version, and the application stores the new credential **in that very statement**: a
-    /// password reset stores the new hash. Of two requests at once one wins, either way.
+    /// [`Usage::OnceByLane`]: the decision's change increases the user's counter for this purpose
+    /// ([`Change::lane`]). [`Usage::OnceByCredential`]: the change increases the version, which logs
+    /// the user out everywhere, and the application stores the new credential **in the same
+    /// statement**: a password reset stores the new hash. Of two concurrent requests, one succeeds,
+    /// in both cases.
     ///
     /// # Errors
     ///
-    /// Those of [`Opened::verify`], and a
+    /// Those of [`Opened::verify`], and
     /// [`RecordError::Exhausted`](crate::user::RecordError::Exhausted).
     pub fn consume(&self, user: &dyn User) -> Result<Decision<Used<P::Claims>>, VerifyError> {
         let now = self.core.now();
@@ -192,7 +193,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     }
 }
 
-/// What a token said that was used up: its claims are to be acted on once.
+/// The claims of a token that was used up. Act on them once.
 #[must_use]
 pub struct Used<C> {
     claims: C,
@@ -200,7 +201,7 @@ pub struct Used<C> {
 }
 
 impl<C> Used<C> {
-    /// The application's own claims.
+    /// The private claims.
     pub const fn claims(&self) -> &C {
         &self.claims
     }
@@ -211,10 +212,10 @@ impl<C> Used<C> {
     }
 }
 
-/// What a token says that was looked at and not used up.
+/// The user's record and the claims of a token that was verified and not used up.
 ///
-/// It is no [`Verified`](crate::Verified): it shows a page ("set a new password"), and whatever
-/// changes something takes the token again, to be used up.
+/// It is not a [`Verified`](crate::Verified): use it to show a page ("set a new password"). The
+/// request that changes something must send the token again, to use it up.
 pub struct Peeked<U, C> {
     user: U,
     claims: C,
@@ -232,7 +233,7 @@ impl<U, C> Peeked<U, C> {
         &self.user
     }
 
-    /// The application's own claims.
+    /// The private claims.
     pub const fn claims(&self) -> &C {
         &self.claims
     }

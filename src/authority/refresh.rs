@@ -1,4 +1,4 @@
-//! Refresh: one token for the next, and what a token that was used before tells.
+//! Refresh: the exchange of a refresh token for new tokens, and the detection of reuse.
 
 use std::fmt;
 
@@ -30,8 +30,9 @@ use crate::{
 };
 
 impl Authority {
-    /// The first of two steps of a refresh. Look up [`OpenedOnce::user_id`], then go on with
-    /// [`OpenedOnce::refresh`], or with [`Issuance::refresh`] where the access token has claims.
+    /// Checks a refresh token as far as possible without the user's record: the first of two steps
+    /// of a refresh. Look up [`OpenedOnce::user_id`], then call [`OpenedOnce::refresh`], or
+    /// [`Issuance::refresh`] if the access token has private claims.
     ///
     /// # Errors
     ///
@@ -67,7 +68,7 @@ impl Authority {
     ///         }
     ///         return Ok(refreshed.into_tokens()?);
     ///     }
-    ///     Err("the record was changed again and again".into())
+    ///     Err("the record was changed at each attempt".into())
     /// }
     /// ```
     pub fn open_refresh(&self, token: RefreshToken) -> Result<OpenedOnce<'_, Refresh>, Rejection> {
@@ -76,7 +77,7 @@ impl Authority {
 }
 
 impl OpenedOnce<'_, Refresh> {
-    /// Refreshes: [`Issuance::refresh`] for an access token without claims of the application's own.
+    /// Refreshes, for an access token without private claims: see [`Issuance::refresh`].
     ///
     /// # Errors
     ///
@@ -85,18 +86,18 @@ impl OpenedOnce<'_, Refresh> {
         Issuance::<Access>::new(self.core, user, &NoClaims {}).refresh(self)
     }
 
-    /// Logs out the session that this token is of, in place of refreshing it (RFC 7009); whether the
-    /// record had that session.
+    /// Logs out the session that this token belongs to, instead of refreshing it (RFC 7009). The
+    /// outcome is whether the record had that session.
     ///
-    /// Any genuine token of the session will do, one that was used up too: that is no reuse, and
-    /// nothing is reported. So will one whose place in the chain the record has not come to, as in a
-    /// restored backup. A token of a session that the record does not have, no more or not yet,
-    /// changes nothing: it cannot hurt the slot's next occupant.
+    /// It accepts every genuine token of the session. A token that was used up counts too: this is
+    /// not reuse, and nothing is reported. A token that is ahead of the record, as after a restored
+    /// backup, counts as well. A token of a session that the record does not have, no longer or not
+    /// yet, changes nothing: it cannot end the next session in the slot.
     ///
     /// # Errors
     ///
-    /// [`RefreshError::Rejected`], for a token that a refresh would refuse as not genuine, and
-    /// [`RefreshError::Record`]. Nothing was changed then.
+    /// [`RefreshError::Rejected`] for a token that a refresh would refuse as not genuine, and
+    /// [`RefreshError::Record`]. In both cases nothing is changed.
     pub fn log_out(&self, user: &dyn User) -> Result<Decision<bool>, RefreshError> {
         self.confirm(user, self.core.now())?;
         let (session, _) = self.session()?;
@@ -106,7 +107,7 @@ impl OpenedOnce<'_, Refresh> {
         sessions::log_out(user, session, self.core.now()).map_err(RefreshError::Record)
     }
 
-    /// `sid` and `seq`, without which the kernel lets no refresh token pass.
+    /// The claims `sid` and `seq`. The kernel rejects refresh tokens without them.
     fn session(&self) -> Result<(SessionId, u64), Rejection> {
         let claims = self.own_token.payload.claims();
         claims.session.zip(claims.seq).ok_or(Rejection::new(Stage::Claims, Reason::Malformed))
@@ -135,23 +136,24 @@ impl OpenedOnce<'_, Refresh> {
 }
 
 impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
-    /// Exchanges a refresh token for its successor and a fresh access token, with the claims,
-    /// lifetime and audience that were set here, in the context in which the refresh token was
-    /// presented.
+    /// Exchanges a refresh token for its successor and a new access token. The access token has the
+    /// private claims, lifetime and audience that were set here, and both are bound to the context
+    /// in which the refresh token was presented.
     ///
-    /// - The token in force gives its successor, and is used up when that is stored.
-    /// - Its predecessor gives *the same* successor again within the policy's grace, byte for byte
-    ///   unless the key ring or the policy was changed in between, and nothing is stored: two tabs
-    ///   at once, or a response that was lost, log nobody out.
-    /// - Anything older, or later, is reuse: the session ends.
+    /// - The current token yields its successor. It is used up when the change is stored.
+    /// - Within the policy's grace, its predecessor yields *the same* successor again, and nothing
+    ///   is stored: two concurrent tabs or a lost response log nobody out. The text is the same byte
+    ///   for byte, unless the key ring or the policy was changed in between.
+    /// - An older token, or the predecessor after the grace, is reuse: the session ends.
     ///
     /// # Security
     ///
-    /// Read the record from the primary database: a replica's may be older than the token.
+    /// Read the record from the primary database: the record on a replica may be older than the
+    /// token.
     ///
     /// # Errors
     ///
-    /// [`RefreshError`]. Nothing was changed then.
+    /// [`RefreshError`]: nothing was changed.
     pub fn refresh(
         self,
         opened: &OpenedOnce<'_, Refresh>,
@@ -197,22 +199,22 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
     }
 }
 
-/// What presenting a genuine refresh token came to.
+/// The outcome of a refresh with a genuine refresh token.
 #[non_exhaustive]
 #[must_use]
 pub enum Refreshed<C = NoClaims> {
-    /// The token was used, and here is its successor.
+    /// The token was current: its successor, and a new access token.
     Rotated(SessionTokens<C>),
-    /// The token had just been used: the same successor again.
+    /// The token was used a moment ago, within the grace: the same successor again.
     Repeated(SessionTokens<C>, SessionEvent),
-    /// The token had been used up before: what the policy says was ended.
+    /// The token had already been used up: the sessions that the policy names were ended.
     Reused(SessionEvent),
-    /// The token is ahead of the record, for this reason: nothing was changed.
+    /// The token is ahead of the record, with this reason: nothing was changed.
     Ahead(Reason, SessionEvent),
 }
 
 impl<C> Refreshed<C> {
-    /// What a security team wants to hear of, if anything.
+    /// The security event of this outcome, if any.
     #[must_use]
     pub const fn event(&self) -> Option<&SessionEvent> {
         match self {
@@ -221,11 +223,11 @@ impl<C> Refreshed<C> {
         }
     }
 
-    /// What the client is answered. Log the [`event`](Self::event) first.
+    /// The tokens for the client. Log the [`event`](Self::event) first.
     ///
     /// # Errors
     ///
-    /// A [`Rejection`] where there are no tokens.
+    /// A [`Rejection`] if the outcome has no tokens.
     pub fn into_tokens(self) -> Result<SessionTokens<C>, Rejection> {
         match self {
             Self::Rotated(tokens) | Self::Repeated(tokens, _) => Ok(tokens),

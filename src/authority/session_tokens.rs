@@ -1,4 +1,4 @@
-//! Sessions and their tokens: at login, after a new password, after a step-up.
+//! Sessions that begin, and their tokens: at login, after a password change, after a step-up.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ use crate::{
     user::{User, following, sessions_of},
 };
 
-/// What a device is handed at login and at each refresh.
+/// The tokens that a device receives at login and at each refresh.
 #[must_use]
 pub struct SessionTokens<C = NoClaims> {
     access: Token<Access<C>>,
@@ -38,34 +38,34 @@ pub struct SessionTokens<C = NoClaims> {
 }
 
 impl<C> SessionTokens<C> {
-    /// The access token, for each request.
+    /// The access token, for every request.
     pub const fn access(&self) -> &Token<Access<C>> {
         &self.access
     }
 
-    /// The refresh token, for the next refresh alone.
+    /// The refresh token, only for the next refresh.
     ///
     /// # Security
     ///
-    /// It is the session. Keep it where scripts cannot read it and where it is sent to the refresh
-    /// endpoint alone: an `HttpOnly` cookie with that path.
+    /// The holder of this token has the session. Keep it where scripts cannot read it and where it
+    /// is sent only to the refresh endpoint: an `HttpOnly` cookie with that path.
     pub const fn refresh(&self) -> &RefreshToken {
         &self.refresh
     }
 
-    /// The session they are of.
+    /// The session that the tokens belong to.
     #[must_use]
     pub const fn session(&self) -> &SessionInfo {
         &self.session
     }
 
-    /// The session that this login put an end to, all slots being taken.
+    /// The session that this login ended, because all slots were occupied.
     #[must_use]
     pub const fn evicted(&self) -> Option<&SessionInfo> {
         self.evicted.as_ref()
     }
 
-    /// The two tokens as values of their own.
+    /// The access token and the refresh token.
     #[must_use]
     pub fn into_parts(self) -> (Token<Access<C>>, RefreshToken) {
         (self.access, self.refresh)
@@ -82,23 +82,24 @@ impl<C> fmt::Debug for SessionTokens<C> {
 }
 
 impl Authority {
-    /// Starts a session: at login, in place of [`issue_for_user`](Self::issue_for_user) where a
-    /// single device is to be logged out, or stays logged in for longer than an access token
-    /// lives.
+    /// Starts a session, at login. Use it in place of [`issue_for_user`](Self::issue_for_user) if a
+    /// single device can be logged out, or stays logged in for longer than the lifetime of an access
+    /// token.
     ///
-    /// `label` is what the device is called in a list, such as the `User-Agent` tells: it is
-    /// cleaned of control and invisible characters, and cut at 64 bytes.
+    /// `label` names the device in a list, for example from the `User-Agent`. Control and invisible
+    /// characters are removed, and the label is cut at 64 bytes.
     ///
     /// # Security
     ///
-    /// As with [`issue_for_user`](Self::issue_for_user), pass the very record whose password was
-    /// verified. Where the login rehashes, pass that record with the new hash and the carry, and
-    /// store them with the change.
+    /// As with [`issue_for_user`](Self::issue_for_user), pass the same record whose password was
+    /// verified. If the login rehashes the password, pass that record with the new hash and the
+    /// carry, and store both with the change.
     ///
     /// # Errors
     ///
-    /// [`IssueError`], above all [`SessionsFull`](IssueError::SessionsFull) where the policy
-    /// refuses, and a [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record that keeps no sessions.
+    /// [`IssueError`], especially [`SessionsFull`](IssueError::SessionsFull) if the policy refuses the
+    /// login, and [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record that
+    /// keeps no sessions.
     ///
     /// # Example
     ///
@@ -124,13 +125,13 @@ impl Authority {
 }
 
 impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
-    /// Starts a session: [`Authority::start_session`](crate::Authority::start_session) with claims, a lifetime, an audience or a
-    /// context for its access token. The context binds the refresh token as well; the rest holds
-    /// for the first access token alone, and each refresh sets it anew.
+    /// Starts a session as [`Authority::start_session`] does, with private claims, a lifetime, an
+    /// audience or a context for its access token. The context also binds the refresh token. The
+    /// other settings apply only to the first access token: each refresh sets them again.
     ///
     /// # Errors
     ///
-    /// Those of [`Authority::start_session`](crate::Authority::start_session).
+    /// Those of [`Authority::start_session`].
     pub fn start_session(self, label: &str) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let record = self.record()?;
         let now = self.core.now();
@@ -143,29 +144,28 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
 
-    /// Logs all devices out but that of this session, which stays alive with fresh tokens.
+    /// Logs out all devices except the device of this verified token, whose session continues with
+    /// new tokens. Issue for [`Verified::user`].
     ///
-    /// The version moves, and the kept session begins anew under its old label and start, in the
-    /// context in which its token was presented: **every token of the user but those in the
-    /// outcome is dead**, copies of the caller's own too, and tokens without a session.
+    /// The version increases. The session keeps its label and its start under a new id, and its new
+    /// tokens are bound to the context in which the verified token was presented. **Every other token of the
+    /// user is revoked**, also copies of the caller's own tokens and tokens without a session.
     ///
     /// # Security
     ///
-    /// - It is decided on the record that the session was verified on ([`Verified::user`]): let the
-    ///   store compare with that very record. Where it was changed meanwhile, verify the token
-    ///   again: what changed may have been a revocation of this session.
-    /// - It hands a refresh token to whoever holds an access token. Ask for the password first, as
+    /// - The decision is made on the record on which the token was verified ([`Verified::user`]).
+    ///   The store must compare the row with exactly that record. If the row was changed since then,
+    ///   verify the token again: the change may have been a revocation of this session.
+    /// - It gives a refresh token to the holder of an access token. Ask for the password first, as
     ///   for a password change, so that the thief of an access token gains nothing by it.
-    /// - Live connections of the caller's own end as well: they open again with the fresh token.
+    /// - The caller's own live connections end as well. They reconnect with the new token.
     ///
     /// # Errors
     ///
-    /// [`IssueError`], above all [`NoSession`](IssueError::NoSession) if the session's token was
-    /// issued without one, and [`SessionOver`](IssueError::SessionOver) if it has expired since it
-    /// was verified, or is of another authority.
-    ///
-    /// It is to be started for [`Verified::user`]: with another record than that it is
-    /// [`SessionOver`](IssueError::SessionOver).
+    /// [`IssueError`], especially [`NoSession`](IssueError::NoSession) if the token was issued
+    /// without a session, and [`SessionOver`](IssueError::SessionOver) if the token has expired since
+    /// it was verified, belongs to another authority, or was verified on another record than this
+    /// one.
     pub fn log_out_others<U: User, D>(
         self,
         verified: &Verified<U, D>,
@@ -177,14 +177,14 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         }
     }
 
-    /// [`log_out_others`](Self::log_out_others) with a new password: `changed` is the record that
-    /// the session was verified on, with the new hash, which is to be stored with the change. The
-    /// store compares with the record as it was.
+    /// Logs out the other devices as [`log_out_others`](Self::log_out_others) does, with a new
+    /// password. Issue for the record on which the token was verified, with the new hash. Store the
+    /// new hash with the change; the store compares the row with the record as it was before.
     ///
     /// # Errors
     ///
     /// Those of [`log_out_others`](Self::log_out_others), and
-    /// [`SameCredential`](IssueError::SameCredential) for a record without another hash.
+    /// [`SameCredential`](IssueError::SameCredential) if the record's hash is not a new one.
     ///
     /// # Example
     ///
@@ -221,26 +221,28 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         }
     }
 
-    /// Starts this session anew, after its user has authenticated once more: it ends, with every token
-    /// of it, and another one begins now in its place, under its label and in the context in which its
-    /// token was presented. Other devices stay logged in.
+    /// Restarts the session of this verified token, after its user has authenticated again. The
+    /// session ends with all its tokens, and a new one starts in its place, with the same label. Its
+    /// tokens are bound to the context in which the verified token was presented. Other devices stay
+    /// logged in.
     ///
-    /// So [`started_at`](SessionInfo::started_at) says when the user last authenticated, the absolute
-    /// lifetime begins anew, and no copy of an older token shares what the user has just proven.
+    /// [`started_at`](SessionInfo::started_at) is then the time of the last authentication, the
+    /// absolute lifetime starts again, and no copy of an older token profits from the new
+    /// authentication.
+    ///
+    /// Issue for [`Verified::user`]. If the hash is replaced at the same time, issue for that record
+    /// with the new hash and the carry.
     ///
     /// # Security
     ///
-    /// - **Ask for the password, the passkey or the code first.** It gives a session at its beginning,
-    ///   with a refresh token, to whoever holds an access token.
-    /// - As with [`log_out_others`](Self::log_out_others), it is decided on the record that the session
-    ///   was verified on, and live connections of the old session end.
+    /// - **Ask for the password, the passkey or the code first.** It gives a new session, with a
+    ///   refresh token, to the holder of an access token.
+    /// - As with [`log_out_others`](Self::log_out_others), the decision is made on the record on which
+    ///   the token was verified, and live connections of the old session end.
     ///
     /// # Errors
     ///
     /// Those of [`log_out_others`](Self::log_out_others).
-    ///
-    /// It is to be started for [`Verified::user`]; where the hash is replaced along with it, for that
-    /// record with the new hash and the carry.
     pub fn restart_session<U: User, D>(
         self,
         verified: &Verified<U, D>,
@@ -252,8 +254,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         }
     }
 
-    /// The record that the session was verified on, and the one that tokens are to be issued for,
-    /// which must be the same but for the credential.
+    /// The record on which the token was verified, and the record to issue tokens for. They must be
+    /// the same except for the credential.
     fn both_records<'s, U: User, D>(
         &self,
         verified: &'s Verified<U, D>,
@@ -322,7 +324,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
 
-    /// No other context can be set where one was presented.
+    /// Refuses a context that was set here: the new tokens take the presented one.
     pub(super) fn lacks_context(&self) -> Result<(), IssueError> {
         match self.context.is_empty() {
             true => Ok(()),
@@ -330,7 +332,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         }
     }
 
-    /// The access token and the refresh token of this slot.
+    /// The tokens of the session in this slot.
     pub(super) fn tokens(
         &self,
         record: &Record<'_>,
@@ -349,7 +351,7 @@ const fn over(reason: Reason) -> Rejection {
     Rejection::new(Stage::Session, reason)
 }
 
-/// The refresh token in force for this slot.
+/// The current refresh token of the session in this slot.
 fn refresh_token(
     core: &Core,
     user: &dyn User,

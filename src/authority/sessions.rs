@@ -1,4 +1,4 @@
-//! Sessions: starting, listing and ending them. Each is a decision, which the application stores.
+//! Sessions of a user: listing them, and ending them by decisions that the application stores.
 
 use time::OffsetDateTime;
 
@@ -13,13 +13,14 @@ use crate::{
 };
 
 impl Authority {
-    /// The user's sessions that are alive, the one that was used last first.
+    /// Lists the user's live sessions, the most recently used first.
     ///
-    /// A bump of the version by the application's own SQL takes them out as well, if it follows the
-    /// rule of [`Counter::next`](crate::user::Counter::next) on a clock that is not behind. What dies in
-    /// another way stays in this list, and in its slot, until it runs out: with an epoch, with a
-    /// key, with a password that is changed by SQL. There, set the column to `NULL` in that
-    /// statement (never alone: that is no logout), or commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
+    /// An increase of the version by the application's own SQL also removes them from the list, if it
+    /// follows the rule of [`Counter::next`](crate::user::Counter::next) on a clock that is not
+    /// behind. Sessions that are revoked in another way, by an epoch, by a key or by a password that
+    /// SQL changes, stay in this list and in their slots until they expire. To remove them, set the
+    /// column to `NULL` in the same statement (never alone: that logs nobody out), or commit
+    /// [`log_out_everywhere`](Self::log_out_everywhere) with it.
     ///
     /// # Errors
     ///
@@ -32,12 +33,14 @@ impl Authority {
         Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
     }
 
-    /// This session as [`sessions`](Self::sessions) lists it, on the record that it was verified on:
-    /// `None` if its token is of no session, or of one that is no longer listed.
+    /// The session of a verified token, as [`sessions`](Self::sessions) lists it, from the record on
+    /// which the token was verified. `None` if the token has no session, or if its session is no
+    /// longer listed.
     ///
-    /// Its [`started_at`](SessionInfo::started_at) is when the user last authenticated on this
-    /// device: at login, or since then by [`Issuance::restart_session`](crate::authority::Issuance::restart_session). What asks for
-    /// "within the last ten minutes" compares that.
+    /// [`started_at`](SessionInfo::started_at) is the time of the last authentication on this device:
+    /// at login, or at the last
+    /// [`Issuance::restart_session`](crate::authority::Issuance::restart_session). Compare it to
+    /// require an authentication "within the last ten minutes".
     ///
     /// # Errors
     ///
@@ -52,9 +55,9 @@ impl Authority {
         Ok(live.find(|slot| slot.id() == own).map(|slot| SessionInfo::of(slot, policy)))
     }
 
-    /// Logs one device out: this one, by its token's
-    /// [`session_id`](crate::token::RegisteredClaims::session_id), or that one, by an id out of the list.
-    /// The outcome tells whether there was such a session.
+    /// Logs one device out: the caller's own, by its token's
+    /// [`session_id`](crate::token::RegisteredClaims::session_id), or another, by an id from the list.
+    /// The outcome is whether there was such a session.
     ///
     /// # Errors
     ///
@@ -67,8 +70,7 @@ impl Authority {
         log_out(user, session, self.now())
     }
 
-    /// Logs out every device for which `is_out` says so, out of those that are listed. The outcome
-    /// tells how many these are.
+    /// Logs out the listed devices for which `is_out` returns `true`. The outcome is their number.
     ///
     /// # Errors
     ///
@@ -96,18 +98,18 @@ impl Authority {
         })
     }
 
-    /// Logs the user out everywhere: the version moves, so every token is dead, and the list of
-    /// sessions is empty.
+    /// Logs the user out everywhere: the version increases, which revokes every token, and the list
+    /// of sessions becomes empty.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Exhausted`] if the version has used up its range.
+    /// [`RecordError::Exhausted`] if the version has reached the end of its range.
     pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
         Ok(Decision::new(Some(Change::logged_out(user, self.core.now())?), ()))
     }
 }
 
-/// Logs one session out; whether the record had it.
+/// Ends one session. The outcome is whether the record had it.
 pub(super) fn log_out(
     user: &dyn User,
     session: SessionId,

@@ -1,4 +1,4 @@
-//! Sessions: proof of verification.
+//! The proof that a token was verified.
 
 use std::fmt;
 
@@ -8,10 +8,11 @@ use crate::{
     token::{claims::registered::RegisteredClaims, purpose::NoClaims},
 };
 
-/// Proof that a token was verified: the user's record, the application's claims, and the
-/// registered ones.
+/// The proof that a token was verified, with the user's record, the private claims and the
+/// registered claims.
 ///
-/// Only verification makes one, so a function that takes a `Verified` cannot be called without.
+/// Only verification creates it, so a function that takes a `Verified` cannot be called without a
+/// verification.
 #[derive(Clone)]
 #[must_use]
 pub struct Verified<U, C = NoClaims> {
@@ -19,12 +20,12 @@ pub struct Verified<U, C = NoClaims> {
     claims: C,
     registered: RegisteredClaims,
     legacy: bool,
-    /// In which the token was presented.
+    /// The context in which the token was presented.
     context: Context,
 }
 
 impl<U, C> Verified<U, C> {
-    /// Of a token of relatch's own.
+    /// For a token of relatch.
     pub(crate) const fn new(
         user: U,
         claims: C,
@@ -34,7 +35,7 @@ impl<U, C> Verified<U, C> {
         Self { user, claims, registered, legacy: false, context }
     }
 
-    /// Of a plain token of before the adoption.
+    /// For a plain token that was adopted.
     pub(crate) const fn legacy(user: U, claims: C, registered: RegisteredClaims) -> Self {
         Self { user, claims, registered, legacy: true, context: Context::new() }
     }
@@ -48,7 +49,7 @@ impl<U, C> Verified<U, C> {
         &self.user
     }
 
-    /// The application's own claims.
+    /// The private claims.
     pub const fn claims(&self) -> &C {
         &self.claims
     }
@@ -58,37 +59,37 @@ impl<U, C> Verified<U, C> {
         &self.registered
     }
 
-    /// Which of the user's sessions this is, if its token was issued with one.
+    /// The id of the session that the token belongs to, if it was issued with one.
     #[must_use]
     pub const fn id(&self) -> Option<SessionId> {
         self.registered.session_id()
     }
 
-    /// Whether the token is a plain one of before the adoption, accepted by
+    /// Whether the token is a plain one from the setup before relatch, accepted by
     /// [`Adoption`](crate::authority::Adoption).
     ///
     /// # Security
     ///
-    /// Do not exchange such a session for anything that lives longer than it
-    /// ([`RegisteredClaims::expires_at`]): whoever knows the legacy secret could have made its token.
+    /// Do not exchange such a token for anything that lives longer than it
+    /// ([`RegisteredClaims::expires_at`]): anyone who knows the legacy secret can have made it.
     #[must_use]
     pub const fn is_legacy(&self) -> bool {
         self.legacy
     }
 
-    /// Gives up the proof for the user's record.
+    /// The user's record, in exchange for the proof.
     pub fn into_user(self) -> U {
         self.user
     }
 
-    /// Gives up the proof for its parts.
+    /// The record, the private claims and the registered claims, in exchange for the proof.
     pub fn into_parts(self) -> (U, C, RegisteredClaims) {
         (self.user, self.claims, self.registered)
     }
 }
 
 impl<U, C> fmt::Debug for Verified<U, C> {
-    /// Without the record and the claims, which may hold secrets of the application's.
+    /// Omits the record and the private claims, which may hold the application's secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
             .field("registered", &self.registered)

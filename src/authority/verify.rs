@@ -1,4 +1,4 @@
-//! Verifying a token in two steps: before the lookup, and after it.
+//! Verification in two steps: before the lookup of the user's record, and after it.
 
 use std::fmt;
 
@@ -23,10 +23,10 @@ use crate::{
     user::User,
 };
 
-/// A token that this server issued for this user and that has not expired, before the user's
-/// record is known: see [`Authority::open`](crate::Authority::open).
+/// A token that was checked as far as possible without the user's record: this server issued it for
+/// this user, and it has not expired. See [`Authority::open`](crate::Authority::open).
 ///
-/// It proves nothing yet about revocation, nor in key mode about the other claims.
+/// It proves nothing yet about revocation, and in key mode nothing about the other claims.
 #[must_use = "nothing is verified before `verify`"]
 pub struct Opened<'a, P> {
     core: &'a Core,
@@ -34,7 +34,7 @@ pub struct Opened<'a, P> {
     inner: Inner<'a>,
 }
 
-#[allow(clippy::large_enum_variant, reason = "the large one is the usual one")]
+#[allow(clippy::large_enum_variant, reason = "the large variant is the common one")]
 enum Inner<'a> {
     Own(OwnToken<'a>),
     Legacy(LegacyToken<'a>),
@@ -58,7 +58,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
         Ok(Self { core, token, inner })
     }
 
-    /// The id of the user whose record is to be looked up.
+    /// The id of the user to look up.
     #[must_use]
     pub fn user_id(&self) -> &str {
         match &self.inner {
@@ -76,12 +76,12 @@ impl<'a, P: Purpose> Opened<'a, P> {
         }
     }
 
-    /// The second step: verifies the token against the user's record, `None` if there is no such
-    /// user.
+    /// Verifies the token against the user's record: the second step. Pass `None` if there is no
+    /// such user.
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Rejected`], also because the token has expired or its key has retired since
+    /// [`VerifyError::Rejected`], also if the token has expired or its key has been retired since
     /// the first step, and [`VerifyError::Record`] if the record cannot be used.
     #[inline(always)]
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Verified<U, P::Claims>, VerifyError> {

@@ -1,4 +1,4 @@
-//! Errors of making, reading and changing keys.
+//! The error of making, reading and changing keys.
 
 use std::{env, error, fmt};
 
@@ -6,14 +6,14 @@ use crate::entropy::EntropyError;
 
 /// A key that cannot be made or read, or a key ring that cannot be changed.
 ///
-/// The text says what a person can do about it. It never shows key material.
+/// The text says how to correct it. It never contains key material.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyError(Kind);
 
-/// The least length of a master key, in bytes.
+/// The minimum length of a master key, in bytes.
 pub(crate) const MIN_BYTES: usize = 32;
 
-/// The greatest length of a `kid`, in bytes.
+/// The maximum length of a `kid`, in bytes.
 pub(crate) const MAX_KID_BYTES: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,22 +72,22 @@ impl fmt::Display for KeyError {
             ),
             Kind::Kid => write!(
                 f,
-                "a kid takes 1 to {} characters out of A–Z a–z 0–9 - . _ ~",
+                "a kid takes 1 to {} characters of A–Z a–z 0–9 - . _ ~",
                 MAX_KID_BYTES
             ),
             Kind::Entropy(_) => f.write_str("no master key could be generated"),
             Kind::Duplicate => {
                 f.write_str("this kid, this key or its asymmetric half is in the ring already")
             }
-            Kind::Unknown => f.write_str("no key of this kid is in the ring"),
+            Kind::Unknown => f.write_str("no key with this kid is in the ring"),
             Kind::Current => {
                 f.write_str("the current key cannot be removed: rotate to a new one first")
             }
             #[cfg(feature = "asymmetric")]
-            Kind::Algorithm => f.write_str("the key is not for EdDSA with Ed25519, nor for ES256"),
+            Kind::Algorithm => f.write_str("the key is neither for EdDSA with Ed25519 nor for ES256"),
             #[cfg(feature = "asymmetric")]
             Kind::Pem => {
-                f.write_str("this is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")
+                f.write_str("the text is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")
             }
             #[cfg(feature = "asymmetric")]
             Kind::Key => f.write_str("the bytes are not those of an Ed25519 or P-256 key"),

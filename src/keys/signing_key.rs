@@ -1,6 +1,6 @@
 //! Private keys that sign stamp-mode tokens: EdDSA with Ed25519 (RFC 8037), and ES256 (RFC 7518 §3.4).
 
-// The curve library was chosen by measurement (`benches/curves.rs`): it is the fastest, or within
+// The curve library was chosen by measurement (`benches/speed/curves.rs`): it is the fastest, or within
 // noise of the fastest, at signing and verifying with both curves.
 
 use std::fmt;
@@ -75,8 +75,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] for any other algorithm, and [`KeyError`] if the generator
-    /// fails.
+    /// [`KeyError`] for any other algorithm, and if the generator fails.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let pair = match algorithm {
             Algorithm::EdDSA => Ed25519KeyPair::generate().map(Pair::Ed25519),
@@ -108,7 +107,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`], and those of [`from_pkcs8_der`](Self::from_pkcs8_der).
+    /// [`KeyError`] if the text is not such a PEM, or its key is neither Ed25519 nor P-256.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
             .map(Zeroizing::new)

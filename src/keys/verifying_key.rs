@@ -35,8 +35,8 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if it is of another kind, or its `alg` or `use` says that it is not
-    /// for this; [`KeyError`] if its coordinates are not those of a key.
+    /// [`KeyError`] if the JWK is of another kind, if its `alg` or `use` excludes these signatures, or
+    /// if its coordinates are not those of a key.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
         if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
             return Err(KeyError::new(Kind::Algorithm));
@@ -112,7 +112,7 @@ impl VerifyingKey {
         Ok(Self(Public { algorithm: Algorithm::EdDSA, key }))
     }
 
-    /// From an uncompressed point (SEC 1 §2.3.3).
+    /// A key from an uncompressed point (SEC 1 §2.3.3).
     pub(super) fn p256(point: &[u8]) -> Result<Self, KeyError> {
         let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
             .map_err(|_| KeyError::new(Kind::Key))?;

@@ -108,7 +108,7 @@ impl fmt::Display for ServiceError {
             Self::NoSession => f.write_str("the token is of no session"),
             Self::Store(error) => error.fmt(f),
             Self::Busy => f.write_str("too busy: try again later"),
-            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
+            Self::Record(_) => f.write_str("the user's record cannot be used"),
             Self::Issue(_) => f.write_str("the token could not be issued"),
             Self::Password(_) => f.write_str("the password could not be hashed or verified"),
             Self::NewPasswordRequired => f.write_str(

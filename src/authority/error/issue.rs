@@ -13,47 +13,47 @@ use crate::{
 pub enum IssueError {
     /// The user is not active.
     InactiveUser,
-    /// The user's record is not fit to be bound to.
+    /// The user's record cannot be used.
     Record(RecordError),
-    /// The application's claims are not fit for a token.
+    /// The private claims cannot be written into a token.
     Claims(ClaimsError),
-    /// The lifetime is not 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME).
+    /// The lifetime is not between 1 second and [`MAX_LIFETIME`](crate::token::MAX_LIFETIME).
     Lifetime,
     /// An audience is empty.
     Audience,
     /// A kind or a value of the context is empty or too long.
     Context,
-    /// A kind of context that the purpose demands was not set.
+    /// A kind of context that the purpose requires was not set.
     MissingContext {
         /// The kind.
         kind: &'static str,
     },
-    /// The token would be longer than the authority's cap, and so rejected.
+    /// The token would be longer than the authority's cap, and would be rejected.
     TooLong {
         /// The token's length, in bytes.
         bytes: usize,
         /// The cap, in bytes.
         max: usize,
     },
-    /// All of the user's session slots are taken, and the policy refuses a login then
+    /// All of the user's slots are occupied, and the policy then refuses a login
     /// ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)).
     SessionsFull,
-    /// The session that was to be kept is not alive: its token is as good as rejected.
+    /// The session to keep has ended, or the verified token does not fit the record: treat it as
+    /// rejected, for this reason.
     SessionOver(Rejection),
-    /// The session that was to be kept is that of a token that was issued without one.
+    /// The verified token was issued without a session, so there is no session to keep.
     NoSession,
-    /// A new password was to be set, and the record has the credential that it had.
+    /// The record has the old credential, but a new password should be set.
     SameCredential,
-    /// The new tokens take the context in which the old one was presented, and another one was
-    /// set.
+    /// A context was set, but the new tokens take the context in which the old token was presented.
     ContextPresented,
     /// The refresh token was opened by another authority.
     OtherAuthority,
-    /// The clock stands before 1970 or after 9999.
+    /// The clock is before 1970 or after 9999.
     Clock,
     /// The source of randomness failed.
     Entropy(EntropyError),
-    /// The asymmetric key did not sign.
+    /// The asymmetric key could not sign.
     Signing,
 }
 
@@ -61,8 +61,8 @@ impl fmt::Display for IssueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InactiveUser => f.write_str("the user is not active"),
-            Self::Record(_) => f.write_str("the user's record is not fit to be bound to"),
-            Self::Claims(_) => f.write_str("the application's claims are not fit for a token"),
+            Self::Record(_) => f.write_str("the user's record cannot be used"),
+            Self::Claims(_) => f.write_str("the private claims cannot be written into a token"),
             Self::Lifetime => {
                 write!(
                     f,
@@ -83,34 +83,33 @@ impl fmt::Display for IssueError {
             ),
             Self::TooLong { bytes, max } => write!(
                 f,
-                "the token takes {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
+                "the token has {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
                  `AuthorityBuilder::max_token_bytes`"
             ),
             Self::SessionsFull => f.write_str(
-                "all of the user's sessions are taken: let the user log another device out first, \
+                "all of the user's slots are occupied: let the user log another device out first, \
                  or evict (`SessionPolicy::when_full`)",
             ),
             Self::SessionOver(_) => f.write_str(
-                "the session to keep is over, or the record is another one than it was verified on",
+                "the session to keep has ended, or its token was verified on another record",
             ),
             Self::NoSession => f.write_str(
-                "the token was issued without a session: there is none to keep; log the user out \
-                 everywhere instead",
+                "the token was issued without a session, so there is none to keep: log the user \
+                 out everywhere instead",
             ),
             Self::SameCredential => f.write_str(
-                "the record has the credential that it had: pass it with the new hash, and without \
-                 a carry",
+                "the record has the old credential: pass it with the new hash, and without a carry",
             ),
             Self::ContextPresented => f.write_str(
-                "the new tokens take the context in which the old one was presented: leave \
-                 `Issuance::context` out",
+                "the new tokens take the context in which the old token was presented: do not call \
+                 `Issuance::context`",
             ),
             Self::OtherAuthority => f.write_str(
-                "the refresh token was opened by another authority: issue the new ones by that one",
+                "the refresh token was opened by another authority: issue the new tokens with that one",
             ),
-            Self::Clock => f.write_str("the clock stands before 1970 or after 9999"),
-            Self::Entropy(_) => f.write_str("the token got no random id"),
-            Self::Signing => f.write_str("the asymmetric key did not sign"),
+            Self::Clock => f.write_str("the clock is before 1970 or after 9999"),
+            Self::Entropy(_) => f.write_str("no random token id could be generated"),
+            Self::Signing => f.write_str("the asymmetric key could not sign"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of issuing, verifying and refreshing.
+//! The errors of issuing, verifying and refreshing.
 
 mod issue;
 mod refresh;

@@ -8,15 +8,15 @@ use crate::{
     user::RecordError,
 };
 
-/// Why a refresh came to no decision.
+/// Why a refresh was not decided.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RefreshError {
     /// The token is not accepted.
     Rejected(Rejection),
-    /// The user's record is not fit to be used.
+    /// The user's record cannot be used.
     Record(RecordError),
-    /// The token is right, and the new ones could not be issued.
+    /// The token is valid, but the new tokens could not be issued.
     Issue(IssueError),
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected(rejection) => rejection.fmt(f),
-            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
+            Self::Record(_) => f.write_str("the user's record cannot be used"),
             Self::Issue(_) => f.write_str("the new tokens could not be issued"),
         }
     }

@@ -9,8 +9,8 @@ use crate::{
 
 /// Why a token could not be verified.
 ///
-/// Only [`Rejected`](Self::Rejected) says something about the token (401 on the web). With the
-/// other two, the server could not check the token (503, 500), and the client should keep it.
+/// Only [`Rejected`](Self::Rejected) is a statement about the token (401 on the web). With the other
+/// two, the server could not check the token (503, 500), and the client should keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError<E = Infallible> {
@@ -43,7 +43,7 @@ impl<E> VerifyError<E> {
 }
 
 impl VerifyError {
-    /// The same error, as that of a lookup that can fail.
+    /// The same error, for a lookup that can fail.
     pub(crate) fn of_lookup<E>(self) -> VerifyError<E> {
         self.map_lookup(|never| match never {})
     }
@@ -60,7 +60,7 @@ impl<E> fmt::Display for VerifyError<E> {
         match self {
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Lookup(_) => f.write_str("the lookup of the user's record failed"),
-            Self::Record(_) => f.write_str("the user's record is not fit to be used"),
+            Self::Record(_) => f.write_str("the user's record cannot be used"),
         }
     }
 }

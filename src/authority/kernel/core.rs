@@ -1,4 +1,4 @@
-//! The core of an authority: its settings and its keys, which every call needs.
+//! The core of an authority: the settings and the keys.
 
 use std::{mem::MaybeUninit, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     token::compact::{self, Compact, UntrustedHeader},
 };
 
-/// The settings and the keys of an authority. A clone is cheap and the same.
+/// The settings and the keys of an authority. A clone is cheap and shares them.
 #[derive(Clone)]
 pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
@@ -39,17 +39,17 @@ impl Core {
         Duration::seconds(self.settings.leeway.cast_signed())
     }
 
-    /// Whether both have the same settings, whatever their keys.
+    /// Whether both cores share the same settings. Their keys can differ.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.settings, &other.settings)
     }
 
-    /// The key that issues.
+    /// The key that signs new tokens.
     pub(crate) fn current_key(&self, kind: Kind) -> PinnedKey<'_> {
         self.keys.current(&self.settings, kind)
     }
 
-    /// The token's parts, if it is not too long and has as many as it must.
+    /// The token's three parts, if the token is within the cap on its length.
     pub(crate) fn split<'t>(&self, text: &'t str) -> Result<Compact<'t>, Rejection> {
         if text.len() > self.settings.max_token_bytes {
             return Err(Rejection::new(Stage::Length, Reason::TooLong));
@@ -57,12 +57,12 @@ impl Core {
         Compact::split(text).ok_or(Rejection::new(Stage::Shape, Reason::Malformed))
     }
 
-    /// The key whose pinned header this is.
+    /// The key with this pinned header.
     pub(crate) fn find_key(&self, header: &str, kind: Kind) -> Option<PinnedKey<'_>> {
         self.keys.pinned(&self.settings, kind).find(|key| key.header() == Some(header))
     }
 
-    /// What is wrong with a header that is not one of the pinned ones.
+    /// The reason to reject a header that is not one of the pinned headers.
     pub(crate) fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
         let mut buffer = [const { MaybeUninit::uninit() }; _];
         let reason = match UntrustedHeader::read(header, &mut buffer) {

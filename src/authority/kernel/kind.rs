@@ -1,4 +1,4 @@
-//! Kinds of tokens: what the kernel and the mint need to know of a purpose.
+//! The kind of a token: a purpose under an authority's settings, as a value.
 
 use jsonwebtoken::Algorithm;
 
@@ -8,7 +8,7 @@ use crate::{
     token::purpose::{self, ACCESS_TYP, Purpose, REFRESH_TYP, Usage},
 };
 
-/// A purpose under an authority's settings.
+/// The properties of a purpose under an authority's settings.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) typ: &'static str,
@@ -17,13 +17,13 @@ pub(crate) struct Kind {
     pub(crate) session: OfSession,
 }
 
-/// Whether tokens of a kind are of a session.
+/// Whether tokens of a kind belong to a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OfSession {
     Never,
-    /// Access tokens: `sid` if they were issued with a session.
+    /// Access tokens: they have `sid` if they were issued with a session.
     Perhaps,
-    /// Refresh tokens: `sid` and `seq`.
+    /// Refresh tokens: they have `sid` and `seq`.
     Always,
 }
 
@@ -37,7 +37,8 @@ impl Kind {
         Self { typ: P::TYP, mode: settings.mode, has_lane: P::USAGE == Usage::OnceByLane, session }
     }
 
-    /// Refresh tokens: in key mode under every authority, for no other service reads them.
+    /// The kind of refresh tokens. They are in key mode under every authority, because no other
+    /// service reads them.
     pub(crate) const fn refresh() -> Self {
         Self {
             typ: REFRESH_TYP,

@@ -1,4 +1,4 @@
-//! Making a token's text, whatever it is for.
+//! The mint: it writes and signs the text of a token of any kind.
 
 use super::{core::Core, kind::Kind, record::Record};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What a token is to say.
+/// The contents of a token to be signed.
 pub(crate) struct Draft<'a> {
     pub(crate) kind: Kind,
     pub(crate) user_id: &'a str,
@@ -23,14 +23,14 @@ pub(crate) struct Draft<'a> {
     pub(crate) iat: u64,
     pub(crate) exp: u64,
     pub(crate) session: Option<SessionId>,
-    /// Of refresh tokens alone.
+    /// Only in refresh tokens.
     pub(crate) seq: Option<u64>,
-    /// Adds the application's claims.
+    /// Adds the private claims.
     pub(crate) own: &'a AddOwn<'a>,
 }
 
 impl Core {
-    /// Signs under the current key.
+    /// Signs a token under the current key.
     pub(crate) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
         let key = self.current_key(draft.kind);
         let derivation = key.derivation();
@@ -85,8 +85,8 @@ impl Core {
         }
     }
 
-    /// Eight bytes and the guard over them in key mode, sixteen random ones otherwise. The eight
-    /// are random too, but for a refresh token's.
+    /// The bytes of the `jti`. In key mode: a nonce of 8 bytes and the guard over it; the nonce is
+    /// random, except in a refresh token, where it is derived. In stamp mode: 16 random bytes.
     fn jti(&self, derivation: &Derivation, draft: &Draft<'_>) -> Result<[u8; 16], IssueError> {
         let mut jti = [0; 16];
         if draft.kind.mode != BindingMode::Key {

@@ -1,4 +1,4 @@
-//! What every call of the authority goes through.
+//! The kernel: settings, keys, issuing and verification, shared by all calls of the authority.
 
 pub(crate) mod core;
 pub(crate) mod kind;

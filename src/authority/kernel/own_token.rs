@@ -1,7 +1,7 @@
-//! The one verification kernel, for every purpose and either binding mode.
+//! The verification of relatch's own tokens, for every purpose and both binding modes.
 //!
-//! What its steps hand to one another is inlined there and in what they call: to copy it each time
-//! takes a twentieth of a verification.
+//! The steps are inlined, with the functions that they call: to copy their results from one to the
+//! next takes a twentieth of the time of a verification.
 
 use std::mem::MaybeUninit;
 
@@ -28,12 +28,12 @@ use crate::{
     user::{RecordError, User},
 };
 
-/// One of relatch's own tokens, without its text. What its payload says is a hint, but for the
-/// subject and the expiry, until the signature is checked.
+/// One of relatch's own tokens, without its text. Until the signature is checked, only the subject
+/// and the expiry of its payload are authentic; the other claims are hints.
 pub(crate) struct OwnToken<'a> {
     kind: Kind,
     key: PinnedKey<'a>,
-    /// How much of the text is signed, in bytes.
+    /// The length of the signed part of the text, in bytes.
     signed: usize,
     signature: Signature,
     pub(crate) payload: Payload<'static>,
@@ -49,7 +49,7 @@ enum Signature {
 const USUAL_BYTES: usize = 1024;
 
 impl<'a> OwnToken<'a> {
-    /// All that can be checked before the user's record is known.
+    /// Checks the token as far as possible before the user's record is known.
     #[inline(always)]
     pub(crate) fn open(
         settings: &Settings,
@@ -89,8 +89,8 @@ impl<'a> OwnToken<'a> {
         Ok(Self { kind, key, signed, signature, payload: payload.into_owned() })
     }
 
-    /// What binds the token, whose text this is, to the user's record. The time is checked again,
-    /// because the lookup took some.
+    /// Checks that the token with this text is bound to the user's record. The time is checked
+    /// again, because the lookup took some.
     #[inline(always)]
     pub(crate) fn confirm<'r>(
         &self,
@@ -107,7 +107,7 @@ impl<'a> OwnToken<'a> {
         Ok(record)
     }
 
-    /// The session that the token is of, if any, must be alive.
+    /// Checks that the token's session, if it has one, is alive.
     pub(crate) fn check_session(
         &self,
         settings: &Settings,
@@ -122,7 +122,7 @@ impl<'a> OwnToken<'a> {
         }
     }
 
-    /// Versions first, so that a log can tell a revocation; then what proves the rest.
+    /// Checks the counters first, so that the log shows a revocation; then the signature or the stamp.
     #[inline(always)]
     fn check_binding(
         &self,
@@ -181,7 +181,7 @@ impl Signature {
         }
     }
 
-    /// What a token of stamp mode must pass before anything is looked up for it.
+    /// Whether the server's key made this signature: the check before the lookup in stamp mode.
     fn is_of_server(&self, key: PinnedKey<'_>, signing_input: &str) -> bool {
         match self {
             Self::Hs256(signature) => key.server_mac().is_some_and(|mac| {
@@ -195,7 +195,7 @@ impl Signature {
     }
 }
 
-/// What a token of key mode must pass before anything is looked up for it.
+/// Whether the guard in the `jti` is genuine: the check before the lookup in key mode.
 fn passes_guard(key: PinnedKey<'_>, payload: &Payload<'_>, jti: [u8; 16]) -> bool {
     let [a, b, c, d, e, f, g, h, guard @ ..] = jti;
     let nonce = [a, b, c, d, e, f, g, h];
@@ -225,7 +225,7 @@ fn check_names(payload: &Payload<'_>, settings: &Settings) -> Result<(), Rejecti
 }
 
 impl Kind {
-    /// Whether the claims that depend on the kind are there, and no others of them.
+    /// Whether the payload has exactly those kind-dependent claims that this kind has.
     fn has_claims_of(self, payload: &Payload<'_>) -> bool {
         let claims = payload.claims();
         let is_stamped = match self.mode {
@@ -241,7 +241,7 @@ impl Kind {
     }
 }
 
-/// The user must be there, be the one that was asked for, and be active.
+/// Checks that the user exists, has the requested id, and is active.
 pub(crate) fn check_user<U: User>(user: Option<U>, id: &str) -> Result<U, Rejection> {
     let reject = |reason| Err(Rejection::new(Stage::Lookup, reason));
     match user {
@@ -252,7 +252,8 @@ pub(crate) fn check_user<U: User>(user: Option<U>, id: &str) -> Result<U, Reject
     }
 }
 
-/// A user without a credential cannot have a token; other faults say nothing of the token.
+/// The error of a record that cannot be used. A user without a credential cannot have a token, so it
+/// is then a rejection; other errors are no statement about the token.
 pub(crate) fn unusable(error: RecordError) -> VerifyError {
     match error {
         RecordError::Credential(CredentialError::Empty) => {

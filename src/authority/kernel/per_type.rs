@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// A value for each JOSE `typ`, of which a program has few: made once, and read without a lock.
+/// A value for each JOSE `typ`, computed once and read without a lock. A program has few of them.
 pub(crate) struct PerType<T>(Link<T>);
 
 type Link<T> = OnceLock<Box<Node<T>>>;

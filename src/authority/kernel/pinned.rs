@@ -1,5 +1,4 @@
-//! What each key of the ring comes to for a type of token, worked out when the first of that type
-//! is met.
+//! Key material per `typ`, computed on first use.
 
 use std::iter;
 
@@ -19,33 +18,33 @@ use crate::{
     token::compact,
 };
 
-/// A key ring, and what it comes to for each type of token.
+/// A key ring, with the key material for each `typ`.
 pub(crate) struct Keys {
     pub(crate) ring: KeyRing,
     types: PerType<PinnedRing>,
 }
 
-/// The keys of a ring for one type of token, in its order.
+/// The key material of a ring for one `typ`, in the order of the ring.
 struct PinnedRing {
     current: Pinned,
     retiring: Vec<Pinned>,
 }
 
-/// What one key comes to for one type of token.
+/// The material of one key for one `typ`.
 struct Pinned {
-    /// The one header of such tokens; `None` if the key cannot sign them.
+    /// The only header of such tokens; `None` if the key cannot sign them.
     header: Option<String>,
     derivation: Derivation,
-    /// What signs them, where that is the same for all users.
+    /// The HS256 key for all users, in the mode that has one.
     server: Option<HmacSha256>,
 }
 
-/// A key of the ring, as one type of token takes it.
+/// A key of the ring, with its material for one `typ`.
 #[derive(Clone, Copy)]
 pub(crate) struct PinnedKey<'a> {
     #[cfg(feature = "asymmetric")]
     key: &'a MasterKey,
-    /// When the key is refused; `None` for the current one.
+    /// The time from which the key is refused; `None` for the current key.
     pub(crate) until: Option<OffsetDateTime>,
     pinned: &'a Pinned,
 }
@@ -74,7 +73,7 @@ impl<'a> PinnedKey<'a> {
         &self.pinned.derivation
     }
 
-    /// Signs (HS256) under the server's key, in the mode that has one.
+    /// The HS256 key for all users, in the mode that has one.
     pub(crate) fn server_mac(self) -> Option<&'a HmacSha256> {
         self.pinned.server.as_ref()
     }
@@ -85,13 +84,13 @@ impl Keys {
         Self { ring, types: PerType::new() }
     }
 
-    /// The key that issues.
+    /// The key that signs new tokens.
     pub(crate) fn current(&self, settings: &Settings, kind: Kind) -> PinnedKey<'_> {
         let pinned = &self.pinned_ring(settings, kind).current;
         PinnedKey::new(self.ring.current(), None, pinned)
     }
 
-    /// The keys of the ring, the current one first.
+    /// The keys of the ring, the current key first.
     pub(crate) fn pinned(
         &self,
         settings: &Settings,

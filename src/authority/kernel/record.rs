@@ -1,4 +1,4 @@
-//! What a user's record comes to once it is checked against the authority's settings.
+//! A user's record, validated against the settings.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::{
     user::{MAX_ID_BYTES, RecordError, User, count, following},
 };
 
-/// The record's part of a derivation's body.
+/// The values of a validated record that go into a derivation's body.
 pub(crate) struct Record<'a> {
     credential: Cow<'a, Credential>,
     pub(crate) outer: Vec<(Cow<'a, str>, u64)>,
@@ -50,7 +50,7 @@ impl<'a> Record<'a> {
         constant_time::equal(self.credential.as_bytes(), other.credential.as_bytes())
     }
 
-    /// For tokens of the record as it will be.
+    /// Sets the version, for tokens of the record after a change.
     pub(crate) fn move_version(&mut self, version: Counter) -> Result<(), RecordError> {
         self.version = count(version)?;
         Ok(())
@@ -73,7 +73,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Those of the configuration, then the user's, which must be of the kinds that were announced.
+/// The outer epochs: those of the configuration, then the user's. The user's must have the kinds
+/// that the settings name.
 fn outer<'a>(
     settings: &'a Settings,
     user: &'a dyn User,
@@ -90,7 +91,7 @@ fn outer<'a>(
     fixed.chain(own).map(|(name, counter)| Ok((name, count(counter)?))).collect()
 }
 
-/// The value after the present one of the user's counter for this purpose.
+/// The next value of the user's counter for this purpose.
 pub(crate) fn next_lane<P: Purpose>(
     user: &dyn User,
     now: OffsetDateTime,

@@ -23,22 +23,23 @@ use crate::{
 #[non_exhaustive]
 pub enum BindingMode {
     /// Each user's tokens are signed (HS256) under a key that is derived from the user's record.
-    /// The default, and the strongest: no single leak forges a token.
+    /// The default, and the strongest: no single leak suffices to forge a token.
     #[default]
     Key,
-    /// Tokens are signed (HS256) under one key of the server's and carry a stamp that is derived
+    /// Tokens are signed (HS256) under one key of the server, and carry a stamp that is derived
     /// from the user's record.
     StampHs256,
-    /// Tokens are signed with the asymmetric key that is joined to each master key
-    /// ([`MasterKey::with_signing_key`]) and carry a stamp: other services can verify them with
-    /// the public key alone, without learning of revocations.
+    /// Tokens are signed with the asymmetric key of the master key
+    /// ([`MasterKey::with_signing_key`]), and carry a stamp. Other services can verify them with
+    /// only the public key, but do not see revocations.
     #[cfg(feature = "asymmetric")]
     #[cfg_attr(docsrs, doc(cfg(feature = "asymmetric")))]
     StampAsymmetric,
 }
 
 impl BindingMode {
-    /// The header's `alg` under this key; `None` where the key lacks what the mode takes.
+    /// The header's `alg` under this key; `None` if the key has no asymmetric key and the mode needs
+    /// one.
     #[cfg_attr(not(feature = "asymmetric"), expect(unused_variables))]
     pub(crate) fn algorithm(self, key: &MasterKey) -> Option<Algorithm> {
         match self {
@@ -55,7 +56,7 @@ pub(crate) const MAX_LEEWAY: Duration = Duration::minutes(5);
 /// The lowest cap on a token's length, in bytes.
 pub(crate) const MIN_TOKEN_BYTES: usize = 512;
 
-/// The settings of an authority, checked.
+/// The settings of an authority, checked by the builder.
 pub(crate) struct Settings {
     pub(crate) issuer: String,
     pub(crate) audience: String,
@@ -79,7 +80,7 @@ impl Settings {
                 return Err(ConfigError::new(
                     "signing_key",
                     format!(
-                        "the key {:?} has no asymmetric key, which this binding mode signs with: \
+                        "the key {:?} has no asymmetric key, with which this binding mode signs: \
                          add one with `MasterKey::with_signing_key`",
                         key.kid()
                     ),
@@ -88,8 +89,8 @@ impl Settings {
             if self.adoption.as_ref().is_some_and(|adoption| adoption.is_unfit_beside(key)) {
                 return Err(ConfigError::new(
                     "adopt",
-                    "the legacy secret of the adoption is empty or also a master key: generate a \
-                     master key of its own",
+                    "the legacy secret of the adoption is empty, or is also a master key: generate \
+                     another master key",
                 ));
             }
         }
@@ -162,8 +163,8 @@ fn bad_epoch(kind: &str) -> ConfigError {
     ConfigError::new(
         "epoch",
         format!(
-            "the epoch {kind:?} is not allowed: 1 to 64 characters out of A–Z a–z 0–9 - _ ., each \
-             kind once, {MAX_EPOCHS} at the most, no negative counter"
+            "the epoch {kind:?} is not allowed: a kind takes 1 to 64 characters of A–Z a–z 0–9 - _ . \
+             and occurs once; at most {MAX_EPOCHS} epochs; no negative counter"
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! Names of claims, and how many epochs a token can carry.
+//! The names of registered claims, and the maximum number of epochs in a token.
 
 /// The names that private claims must not use: those of RFC 7519 §4.1 and relatch's own.
 pub const REGISTERED_CLAIMS: [&str; 13] = [
@@ -10,5 +10,5 @@ pub(crate) fn is_registered(name: &[u8]) -> bool {
     name.len() <= 6 && REGISTERED_CLAIMS.iter().any(|registered| registered.as_bytes() == name)
 }
 
-/// The greatest number of outer epochs of an authority.
+/// The maximum number of outer epochs of an authority.
 pub(crate) const MAX_EPOCHS: usize = 16;

@@ -1,8 +1,8 @@
-//! Registered claims as places in the payload's text.
+//! Registered claims as spans of the payload's text.
 
 use crate::{bytes::span::Span, sessions::SessionId, token::claims::registered::Audience};
 
-/// The registered claims of a payload: numbers, and the places of texts.
+/// The registered claims of a payload: numbers, and the spans of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClaimSpans {
     pub(super) issuer: Span,
