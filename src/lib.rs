@@ -1,5 +1,16 @@
 #![cfg_attr(feature = "password", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "password"), doc = "Revocable JSON Web Tokens with no denylist.")]
+#![cfg_attr(
+    all(feature = "axum", feature = "password"),
+    doc = "
+# Where things are
+
+- [`service`]: start here. It joins an authority with a [`store`] of users: login, requests, devices,
+  links. [`axum`] offers it over HTTP, and [`live`] ends open connections on revocation.
+- [`authority`]: the same by hand, without I/O, for a database or a framework of your own.
+- [`user`], [`sessions`], [`token`], [`keys`], [`one_time`] and [`password`]: the parts.
+- [`guide`]: one page per subject."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The layers, lowest first. A module uses only itself and modules on lines above its own.
@@ -37,16 +48,21 @@ pub mod store;
 pub mod token;
 pub mod user;
 
+#[doc(inline)]
 pub use authority::{
     Authority, AuthorityBuilder, BindingMode, IssueError, SessionTokens, Verified, VerifyError,
 };
 pub use binding::{Binding, context::Context, fingerprint::Fingerprint};
 pub use error::{ConfigError, ParseError};
+#[doc(inline)]
 pub use keys::{KeyRing, MasterKey};
 pub use rejection::{Reason, Rejection};
+#[doc(inline)]
 pub use sessions::SessionPolicy;
+#[doc(inline)]
 pub use token::{
     AccessToken, RefreshToken, Token,
     purpose::{Access, NoClaims, Purpose},
 };
+#[doc(inline)]
 pub use user::User;
