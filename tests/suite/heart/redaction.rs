@@ -59,7 +59,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     let authority = builder(&clock).build().unwrap().with_keys(master.clone()).unwrap();
     let claims = role("SECRET claim");
     let issue = authority.issue::<Access<Role>>(&user, &claims).context(context.clone());
-    let mut printed = vec![("Issue", format!("{issue:?}"))];
+    let mut printed = vec![("Issuance", format!("{issue:?}"))];
     let token = issue.sign().unwrap().in_context(context.clone());
     let opened = authority.open(&token).unwrap();
     printed.push(("Opened", format!("{opened:?}")));
@@ -134,8 +134,8 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Token", &token);
     print("Access", &None::<Access>);
     print("NoClaims", &relatch::NoClaims {});
-    print("Session", &session);
-    print("Registered", session.registered());
+    print("Verified", &session);
+    print("RegisteredClaims", session.registered());
     print("VerifyError", &error);
     print("Rejection", &authority.open(&Token::<Access>::new("SECRET")).unwrap_err());
     print("Reason", &Reason::Forged);
@@ -262,7 +262,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("StoreErrorKind", &StoreError::unsupported("what").kind());
     print("Lanes", &Lanes::default());
     print("ParseError", &Lanes::from_column(Some("SECRET")).unwrap_err());
-    print("Key", &UserKey::Id("alice"));
+    print("UserKey", &UserKey::Id("alice"));
     print("UserEpoch", &UserEpoch::new("tenant", None, 1));
     print("Conformance", &Conformance::new("alice"));
     print("IdType", &IdType::Text);
