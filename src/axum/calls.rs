@@ -147,8 +147,8 @@ where
         Ok(self.forget())
     }
 
-    /// Logs out one of the user's devices, by an id of [`sessions`](Self::sessions). Returns
-    /// whether there was such a session.
+    /// [`Service::log_out_device`](crate::service::Service::log_out_device) for this request, by an
+    /// id of [`sessions`](Self::sessions). Returns whether there was such a session.
     ///
     /// # Errors
     ///
@@ -163,8 +163,8 @@ where
         self.recorded(ended.map_err(Refusal::from), Some(&verified))
     }
 
-    /// Logs out all other devices of the user, for which it requires the password. This device
-    /// continues with the tokens in the grant.
+    /// [`Service::log_out_others`](crate::service::Service::log_out_others) for this request, after
+    /// a check of the password. This device continues with the tokens in the grant.
     ///
     /// # Errors
     ///
@@ -181,7 +181,8 @@ where
         .await
     }
 
-    /// Logs the user out on all devices, this one included.
+    /// [`Service::log_out_everywhere`](crate::service::Service::log_out_everywhere) for the user of
+    /// this request.
     ///
     /// # Errors
     ///
@@ -194,8 +195,8 @@ where
         Ok(self.forget())
     }
 
-    /// Changes the user's password, for which it requires the current one, and logs out all other
-    /// devices.
+    /// [`Service::change_password`](crate::service::Service::change_password) for this request.
+    /// This device continues with the tokens in the grant.
     ///
     /// # Errors
     ///
@@ -210,8 +211,8 @@ where
         self.with_password(request, change).await
     }
 
-    /// Authenticates the user again by password, as [`Recent`](super::Recent) requires. This
-    /// device's session restarts, and its earlier tokens stop being valid.
+    /// [`Service::reauthenticate`](crate::service::Service::reauthenticate) for this request, as
+    /// [`Recent`](super::Recent) requires.
     ///
     /// # Errors
     ///

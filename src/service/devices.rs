@@ -108,12 +108,16 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs out all of the user's devices but this one, which continues with the returned tokens. Every
-    /// other token is revoked, copies of this one too.
+    /// Logs out all of the user's devices except this one, which continues with the returned
+    /// tokens. Every other token of the user is revoked, also copies of the caller's own tokens and
+    /// tokens without a session. The caller's own live connections end as well; they reconnect with
+    /// the new token.
     ///
     /// # Security
     ///
-    /// It gives a refresh token to the holder of an access token: ask for the password first.
+    /// It gives a refresh token to the holder of an access token. Ask for the password first
+    /// ([`check_password`](Self::check_password)), so that the thief of an access token gains
+    /// nothing by it.
     ///
     /// # Errors
     ///
@@ -134,8 +138,8 @@ where
     }
 }
 
-/// Checks that the session of a verified token is still in the user's present record: a revoked token in a
-/// request under way must not end sessions that started after the revocation.
+/// Checks that the session of a verified token is still in the user's present record: a token that
+/// was revoked during its request must not end sessions that started after the revocation.
 fn is_alive<F, D>(
     verified: &Verified<StoredUser<F>, D>,
     user: &StoredUser<F>,

@@ -106,30 +106,31 @@ pub async fn log_out(request: Request) -> Response {
     call(Endpoint::LogOut, request).await
 }
 
-/// Logs out one of the user's devices: `POST` of `session`, an id from [`sessions()`]. 204, also if
-/// there is no such session any more.
+/// The endpoint of [`Web::log_out_device`](super::Web::log_out_device): `POST` of `session`, an id
+/// from [`sessions()`]. 204, also if there is no such session any more.
 pub async fn log_out_device(request: Request) -> Response {
     call(Endpoint::LogOutDevice, request).await
 }
 
-/// Logs out all other devices of the user: `POST` of `password`. 200 with a
-/// [`Grant`](super::Grant).
+/// The endpoint of [`Web::log_out_others`](super::Web::log_out_others): `POST` of `password`. 200
+/// with a [`Grant`](super::Grant).
 pub async fn log_out_others(request: Request) -> Response {
     call(Endpoint::LogOutOthers, request).await
 }
 
-/// Logs the user out on all devices, this one included: `POST` without a body. 204.
+/// The endpoint of [`Web::log_out_everywhere`](super::Web::log_out_everywhere): `POST` without a
+/// body. 204.
 pub async fn log_out_everywhere(request: Request) -> Response {
     call(Endpoint::LogOutEverywhere, request).await
 }
 
-/// Changes the password: `POST` of `password` and `new_password`. 200 with a
-/// [`Grant`](super::Grant).
+/// The endpoint of [`Web::change_password`](super::Web::change_password): `POST` of `password` and
+/// `new_password`. 200 with a [`Grant`](super::Grant).
 pub async fn change_password(request: Request) -> Response {
     call(Endpoint::ChangePassword, request).await
 }
 
-/// Authenticates the user again, as [`Recent`](super::Recent) requires: `POST` of `password`. 200
+/// The endpoint of [`Web::reauthenticate`](super::Web::reauthenticate): `POST` of `password`. 200
 /// with a [`Grant`](super::Grant).
 pub async fn reauthenticate(request: Request) -> Response {
     call(Endpoint::Reauthenticate, request).await
