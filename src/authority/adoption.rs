@@ -47,12 +47,12 @@ type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 /// - **Everything that the legacy secret has signed is accepted as an access token**: also refresh
 ///   tokens, reset links and confirmations, if they were signed with the same secret. Distinguish
 ///   them in [`map_claims`](Self::map_claims), which rejects a token by returning `None`.
-/// - An increase of the version revokes these tokens. **A password change alone does not**, nor does
-///   an increase of an epoch: the tokens are not bound to them. Increase the version as well until
-///   the deadline has passed.
-/// - They are as strong as the legacy secret: anyone who has it can forge them, for every user whose
-///   version was never increased. Set the deadline no further ahead than the longest lifetime of
-///   such a token.
+/// - An increase of the version revokes these tokens. **A password change alone does not**, nor
+///   does an increase of an epoch: the tokens are not bound to them. Increase the version as well
+///   until the deadline has passed.
+/// - They are as strong as the legacy secret: anyone who has it can forge them, for every user
+///   whose version was never increased. Set the deadline no further ahead than the longest lifetime
+///   of such a token.
 ///
 /// # Example
 ///
@@ -131,8 +131,8 @@ impl Adoption {
         self
     }
 
-    /// Whether the secret must not be adopted: it is empty, or it is this master key, as bytes or as
-    /// the base64 text.
+    /// Whether the secret must not be adopted: it is empty, or it is this master key, as bytes or
+    /// as the base64 text.
     pub(crate) fn is_unfit_beside(&self, key: &MasterKey) -> bool {
         let as_text = || {
             let text = str::from_utf8(&self.secret).ok()?;
@@ -155,7 +155,8 @@ impl Adoption {
         })
     }
 
-    /// Checks the token as far as possible before the lookup. The signature takes the guard's place.
+    /// Checks the token as far as possible before the lookup. The signature takes the guard's
+    /// place.
     pub(crate) fn open(
         &self,
         compact: Compact<'_>,
@@ -250,7 +251,8 @@ impl<'a> LegacyToken<'a> {
         }
     }
 
-    /// A plain token is bound only to the version. It fits no context, because it was bound to none.
+    /// A plain token is bound only to the version. It fits no context, because it was bound to
+    /// none.
     pub(crate) fn check_binding(&self, version: u64, context: &Context) -> Result<(), Rejection> {
         let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
         if self.adoption.version.checked() != Some(version) {

@@ -83,8 +83,8 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Sets the cap on the length of a token, in bytes. A longer token is rejected unread, and never
-    /// issued. [`MIN_TOKEN_CAP`](Self::MIN_TOKEN_CAP) to
+    /// Sets the cap on the length of a token, in bytes. A longer token is rejected unread, and
+    /// never issued. [`MIN_TOKEN_CAP`](Self::MIN_TOKEN_CAP) to
     /// [`MAX_TOKEN_BYTES`](crate::token::MAX_TOKEN_BYTES),
     /// [`DEFAULT_TOKEN_CAP`](Self::DEFAULT_TOKEN_CAP) by default.
     pub const fn max_token_bytes(mut self, bytes: usize) -> Self {
@@ -102,8 +102,8 @@ impl AuthorityBuilder {
     }
 
     /// Adds an outer epoch whose counter comes from each user's record
-    /// ([`User::epochs`](crate::User::epochs)). It is inside the epochs of the configuration. Call it
-    /// once per epoch, outermost first.
+    /// ([`User::epochs`](crate::User::epochs)). It is inside the epochs of the configuration. Call
+    /// it once per epoch, outermost first.
     pub fn user_epoch(mut self, kind: impl Into<String>) -> Self {
         self.settings.user_epochs.push(kind.into());
         self
@@ -119,9 +119,9 @@ impl AuthorityBuilder {
     /// several tokens at once in each thread.
     ///
     /// With the default, a process that forks without `exec`, or a cloned virtual machine, repeats
-    /// some `jti`s. No guarantee of this library needs a unique `jti`. If your application needs one
-    /// there, set [`SystemEntropy`](crate::authority::SystemEntropy), which reads for each token. Keys,
-    /// secrets and fingerprints always use the latter.
+    /// some `jti`s. No guarantee of this library needs a unique `jti`. If your application needs
+    /// one there, set [`SystemEntropy`](crate::authority::SystemEntropy), which reads for each
+    /// token. Keys, secrets and fingerprints always use the latter.
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
         self.settings.entropy = Arc::new(entropy);
         self

@@ -169,8 +169,8 @@ impl<T> Decision<T> {
     /// neither is.
     ///
     /// `user` is the record that was read, with the changes that the application itself stores with
-    /// the decision, such as the hash of a new password. The function receives that record after this
-    /// decision, and must decide on it.
+    /// the decision, such as the hash of a new password. The function receives that record after
+    /// this decision, and must decide on it.
     ///
     /// # Errors
     ///
@@ -233,8 +233,8 @@ impl<T> Decision<T> {
     /// `store` does the compare-and-set that [`Change`] describes, on the primary database, and
     /// returns whether it changed the row. It is not called if there is nothing to store.
     ///
-    /// [`Committed::RecordChanged`] if the row was not changed: another request was faster. Read the
-    /// record again and decide again, a few times. Nothing was lost, and nothing has happened.
+    /// [`Committed::RecordChanged`] if the row was not changed: another request was faster. Read
+    /// the record again and decide again, a few times. Nothing was lost, and nothing has happened.
     ///
     /// # Errors
     ///

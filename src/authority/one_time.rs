@@ -167,8 +167,8 @@ impl<P: Purpose> OpenedOnce<'_, P> {
     /// Uses the token up.
     ///
     /// [`Usage::OnceByLane`]: the decision's change increases the user's counter for this purpose
-    /// ([`Change::lane`]). [`Usage::OnceByCredential`]: the change increases the version, which logs
-    /// the user out everywhere, and the application stores the new credential **in the same
+    /// ([`Change::lane`]). [`Usage::OnceByCredential`]: the change increases the version, which
+    /// logs the user out everywhere, and the application stores the new credential **in the same
     /// statement**: a password reset stores the new hash. Of two concurrent requests, one succeeds,
     /// in both cases.
     ///

@@ -142,8 +142,8 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
     ///
     /// - The current token yields its successor. It is used up when the change is stored.
     /// - Within the policy's grace, its predecessor yields *the same* successor again, and nothing
-    ///   is stored: two concurrent tabs or a lost response log nobody out. The text is the same byte
-    ///   for byte, unless the key ring or the policy was changed in between.
+    ///   is stored: two concurrent tabs or a lost response log nobody out. The text is the same
+    ///   byte for byte, unless the key ring or the policy was changed in between.
     /// - An older token, or the predecessor after the grace, is reuse: the session ends.
     ///
     /// # Security

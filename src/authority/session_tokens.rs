@@ -83,8 +83,8 @@ impl<C> fmt::Debug for SessionTokens<C> {
 
 impl Authority {
     /// Starts a session, at login. Use it in place of [`issue_for_user`](Self::issue_for_user) if a
-    /// single device can be logged out, or stays logged in for longer than the lifetime of an access
-    /// token.
+    /// single device can be logged out, or stays logged in for longer than the lifetime of an
+    /// access token.
     ///
     /// `label` names the device in a list, for example from the `User-Agent`. Control and invisible
     /// characters are removed, and the label is cut at 64 bytes.
@@ -97,9 +97,9 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`IssueError`], especially [`SessionsFull`](IssueError::SessionsFull) if the policy refuses the
-    /// login, and [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record that
-    /// keeps no sessions.
+    /// [`IssueError`], especially [`SessionsFull`](IssueError::SessionsFull) if the policy refuses
+    /// the login, and [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record
+    /// that keeps no sessions.
     ///
     /// # Example
     ///
@@ -148,14 +148,15 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// new tokens. Issue for [`Verified::user`].
     ///
     /// The version increases. The session keeps its label and its start under a new id, and its new
-    /// tokens are bound to the context in which the verified token was presented. **Every other token of the
-    /// user is revoked**, also copies of the caller's own tokens and tokens without a session.
+    /// tokens are bound to the context in which the verified token was presented. **Every other
+    /// token of the user is revoked**, also copies of the caller's own tokens and tokens without a
+    /// session.
     ///
     /// # Security
     ///
     /// - The decision is made on the record on which the token was verified ([`Verified::user`]).
-    ///   The store must compare the row with exactly that record. If the row was changed since then,
-    ///   verify the token again: the change may have been a revocation of this session.
+    ///   The store must compare the row with exactly that record. If the row was changed since
+    ///   then, verify the token again: the change may have been a revocation of this session.
     /// - It gives a refresh token to the holder of an access token. Ask for the password first, as
     ///   for a password change, so that the thief of an access token gains nothing by it.
     /// - The caller's own live connections end as well. They reconnect with the new token.
@@ -163,9 +164,9 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// # Errors
     ///
     /// [`IssueError`], especially [`NoSession`](IssueError::NoSession) if the token was issued
-    /// without a session, and [`SessionOver`](IssueError::SessionOver) if the token has expired since
-    /// it was verified, belongs to another authority, or was verified on another record than this
-    /// one.
+    /// without a session, and [`SessionOver`](IssueError::SessionOver) if the token has expired
+    /// since it was verified, belongs to another authority, or was verified on another record than
+    /// this one.
     pub fn log_out_others<U: User, D>(
         self,
         verified: &Verified<U, D>,
@@ -222,23 +223,23 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     }
 
     /// Restarts the session of this verified token, after its user has authenticated again. The
-    /// session ends with all its tokens, and a new one starts in its place, with the same label. Its
-    /// tokens are bound to the context in which the verified token was presented. Other devices stay
-    /// logged in.
+    /// session ends with all its tokens, and a new one starts in its place, with the same label.
+    /// Its tokens are bound to the context in which the verified token was presented. Other devices
+    /// stay logged in.
     ///
     /// [`started_at`](SessionInfo::started_at) is then the time of the last authentication, the
     /// absolute lifetime starts again, and no copy of an older token profits from the new
     /// authentication.
     ///
-    /// Issue for [`Verified::user`]. If the hash is replaced at the same time, issue for that record
-    /// with the new hash and the carry.
+    /// Issue for [`Verified::user`]. If the hash is replaced at the same time, issue for that
+    /// record with the new hash and the carry.
     ///
     /// # Security
     ///
     /// - **Ask for the password, the passkey or the code first.** It gives a new session, with a
     ///   refresh token, to the holder of an access token.
-    /// - As with [`log_out_others`](Self::log_out_others), the decision is made on the record on which
-    ///   the token was verified, and live connections of the old session end.
+    /// - As with [`log_out_others`](Self::log_out_others), the decision is made on the record on
+    ///   which the token was verified, and live connections of the old session end.
     ///
     /// # Errors
     ///

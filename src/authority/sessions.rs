@@ -15,12 +15,12 @@ use crate::{
 impl Authority {
     /// Lists the user's live sessions, the most recently used first.
     ///
-    /// An increase of the version by the application's own SQL also removes them from the list, if it
-    /// follows the rule of [`Counter::next`](crate::user::Counter::next) on a clock that is not
-    /// behind. Sessions that are revoked in another way, by an epoch, by a key or by a password that
-    /// SQL changes, stay in this list and in their slots until they expire. To remove them, set the
-    /// column to `NULL` in the same statement (never alone: that logs nobody out), or commit
-    /// [`log_out_everywhere`](Self::log_out_everywhere) with it.
+    /// An increase of the version by the application's own SQL also removes them from the list, if
+    /// it follows the rule of [`Counter::next`](crate::user::Counter::next) on a clock that is not
+    /// behind. Sessions that are revoked in another way, by an epoch, by a key or by a password
+    /// that SQL changes, stay in this list and in their slots until they expire. To remove them,
+    /// set the column to `NULL` in the same statement (never alone: that logs nobody out), or
+    /// commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
     ///
     /// # Errors
     ///
@@ -33,12 +33,12 @@ impl Authority {
         Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
     }
 
-    /// The session of a verified token, as [`sessions`](Self::sessions) lists it, from the record on
-    /// which the token was verified. `None` if the token has no session, or if its session is no
+    /// The session of a verified token, as [`sessions`](Self::sessions) lists it, from the record
+    /// on which the token was verified. `None` if the token has no session, or if its session is no
     /// longer listed.
     ///
-    /// [`started_at`](SessionInfo::started_at) is the time of the last authentication on this device:
-    /// at login, or at the last
+    /// [`started_at`](SessionInfo::started_at) is the time of the last authentication on this
+    /// device: at login, or at the last
     /// [`Issuance::restart_session`](crate::authority::Issuance::restart_session). Compare it to
     /// require an authentication "within the last ten minutes".
     ///
@@ -56,8 +56,8 @@ impl Authority {
     }
 
     /// Logs one device out: the caller's own, by its token's
-    /// [`session_id`](crate::token::RegisteredClaims::session_id), or another, by an id from the list.
-    /// The outcome is whether there was such a session.
+    /// [`session_id`](crate::token::RegisteredClaims::session_id), or another, by an id from the
+    /// list. The outcome is whether there was such a session.
     ///
     /// # Errors
     ///

@@ -70,11 +70,9 @@ impl fmt::Display for KeyError {
                 "the environment variable {name} cannot be read: put the base64 of a master key \
                  there"
             ),
-            Kind::Kid => write!(
-                f,
-                "a kid takes 1 to {} characters of A–Z a–z 0–9 - . _ ~",
-                MAX_KID_BYTES
-            ),
+            Kind::Kid => {
+                write!(f, "a kid takes 1 to {} characters of A–Z a–z 0–9 - . _ ~", MAX_KID_BYTES)
+            }
             Kind::Entropy(_) => f.write_str("no master key could be generated"),
             Kind::Duplicate => {
                 f.write_str("this kid, this key or its asymmetric half is in the ring already")
@@ -84,7 +82,9 @@ impl fmt::Display for KeyError {
                 f.write_str("the current key cannot be removed: rotate to a new one first")
             }
             #[cfg(feature = "asymmetric")]
-            Kind::Algorithm => f.write_str("the key is neither for EdDSA with Ed25519 nor for ES256"),
+            Kind::Algorithm => {
+                f.write_str("the key is neither for EdDSA with Ed25519 nor for ES256")
+            }
             #[cfg(feature = "asymmetric")]
             Kind::Pem => {
                 f.write_str("the text is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")

@@ -1,7 +1,7 @@
 //! Private keys that sign stamp-mode tokens: EdDSA with Ed25519 (RFC 8037), and ES256 (RFC 7518 §3.4).
 
-// The curve library was chosen by measurement (`benches/speed/curves.rs`): it is the fastest, or within
-// noise of the fastest, at signing and verifying with both curves.
+// The curve library was chosen by measurement (`benches/speed/curves.rs`): it is the fastest, or
+// within noise of the fastest, at signing and verifying with both curves.
 
 use std::fmt;
 

@@ -4,8 +4,8 @@ use time::OffsetDateTime;
 
 use crate::rejection::{Reason, Rejection, Stage};
 
-/// Checks that `now` is before `exp` (exclusive) and not before `iat` or `nbf` (inclusive), with the
-/// leeway. All are in seconds.
+/// Checks that `now` is before `exp` (exclusive) and not before `iat` or `nbf` (inclusive), with
+/// the leeway. All are in seconds.
 pub(crate) fn check_validity(
     exp: u64,
     not_before: Option<u64>,

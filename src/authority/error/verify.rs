@@ -9,8 +9,8 @@ use crate::{
 
 /// Why a token could not be verified.
 ///
-/// Only [`Rejected`](Self::Rejected) is a statement about the token (401 on the web). With the other
-/// two, the server could not check the token (503, 500), and the client should keep it.
+/// Only [`Rejected`](Self::Rejected) is a statement about the token (401 on the web). With the
+/// other two, the server could not check the token (503, 500), and the client should keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError<E = Infallible> {

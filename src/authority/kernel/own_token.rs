@@ -122,7 +122,8 @@ impl<'a> OwnToken<'a> {
         }
     }
 
-    /// Checks the counters first, so that the log shows a revocation; then the signature or the stamp.
+    /// Checks the counters first, so that the log shows a revocation; then the signature or the
+    /// stamp.
     #[inline(always)]
     fn check_binding(
         &self,
@@ -252,8 +253,8 @@ pub(crate) fn check_user<U: User>(user: Option<U>, id: &str) -> Result<U, Reject
     }
 }
 
-/// The error of a record that cannot be used. A user without a credential cannot have a token, so it
-/// is then a rejection; other errors are no statement about the token.
+/// The error of a record that cannot be used. A user without a credential cannot have a token, so
+/// it is then a rejection; other errors are no statement about the token.
 pub(crate) fn unusable(error: RecordError) -> VerifyError {
     match error {
         RecordError::Credential(CredentialError::Empty) => {

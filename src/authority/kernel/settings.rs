@@ -38,8 +38,8 @@ pub enum BindingMode {
 }
 
 impl BindingMode {
-    /// The header's `alg` under this key; `None` if the key has no asymmetric key and the mode needs
-    /// one.
+    /// The header's `alg` under this key; `None` if the key has no asymmetric key and the mode
+    /// needs one.
     #[cfg_attr(not(feature = "asymmetric"), expect(unused_variables))]
     pub(crate) fn algorithm(self, key: &MasterKey) -> Option<Algorithm> {
         match self {

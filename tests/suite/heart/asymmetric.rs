@@ -202,7 +202,7 @@ fn private_keys_survive_der_and_pem() {
         let error = key.unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
     };
-    says(SigningKey::generate(Algorithm::RS256), "not for EdDSA with Ed25519, nor for ES256");
+    says(SigningKey::generate(Algorithm::RS256), "neither for EdDSA with Ed25519 nor for ES256");
     says(SigningKey::from_pkcs8_der(b""), "not those of an Ed25519 or P-256 key");
     says(SigningKey::from_pem("no pem"), "not a PKCS #8 private key in PEM");
 }
