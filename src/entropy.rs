@@ -97,7 +97,7 @@ impl Default for EntropyError {
 
 impl fmt::Display for EntropyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the source of randomness did not deliver")
+        f.write_str("the source of randomness failed")
     }
 }
 

@@ -2,7 +2,7 @@
 #![cfg_attr(not(feature = "password"), doc = "Revocable JSON Web Tokens with no denylist.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The layers, lowest first; a room uses only rooms on lines above its own, and itself.
+// The layers, lowest first. A module uses only itself and the modules on lines above its own.
 //   1. bytes clock entropy counter rejection error
 //   2. keys sessions password
 //   3. binding

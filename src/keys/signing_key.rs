@@ -75,8 +75,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] for any other algorithm, and [`KeyError`] if the generator
-    /// fails.
+    /// [`KeyError`] for any other algorithm, or if the generator fails.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let pair = match algorithm {
             Algorithm::EdDSA => Ed25519KeyPair::generate().map(Pair::Ed25519),
@@ -108,7 +107,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`], and those of [`from_pkcs8_der`](Self::from_pkcs8_der).
+    /// [`KeyError`] if the text is not such PEM, and those of [`from_pkcs8_der`](Self::from_pkcs8_der).
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
             .map(Zeroizing::new)
@@ -136,7 +135,7 @@ impl SigningKey {
     ///
     /// # Security
     ///
-    /// This is the secret itself.
+    /// The result is the private key itself.
     pub fn expose_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let document = match &self.pair {
             Pair::Ed25519(pair) => pair.to_pkcs8v1(),

@@ -35,8 +35,8 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if it is of another kind, or its `alg` or `use` says that it is not
-    /// for this; [`KeyError`] if its coordinates are not those of a key.
+    /// [`KeyError`] if the JWK is of another kind, if its `alg` or `use` excludes such signatures, or if
+    /// its coordinates are not those of a key.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
         if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
             return Err(KeyError::new(Kind::Algorithm));

@@ -113,7 +113,7 @@ where
     ///
     /// # Security
     ///
-    /// It gives a refresh token to the holder of an access token: ask for the password first.
+    /// This call gives a refresh token to the holder of an access token. Ask for the password first.
     ///
     /// # Errors
     ///
