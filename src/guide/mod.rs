@@ -7,20 +7,20 @@
 //! | [On the web](on_the_web) | build an axum application with login, cookies and pages |
 //! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
 //! | [One-time links](one_time_links) | send password resets, magic links and invitations |
-//! | [Claims, purposes, contexts](claims) | put claims into tokens, define a purpose, bind a token to a cookie |
+//! | [Claims, purposes, contexts](claims) | put private claims into tokens, define a purpose, bind a token to a cookie |
 //! | [Binding modes](binding_modes) | decide whether other services verify your tokens |
-//! | [Many machines](many_machines) | run several processes with a cache and a stated staleness |
+//! | [Many machines](many_machines) | run several processes with a cache and a staleness that you set |
 //! | [Live connections](live_connections) | end WebSockets and event streams on revocation |
 //! | [By hand](by_hand) | use the authority without I/O, with any database or framework |
 //! | [Testing your application](testing) | test your routes without a database and without sleeping |
 //! | [Limits and threat model](limits) | say what relatch does not do, and what went wrong elsewhere |
-//! | [Performance](performance) | predict the cost of a request, and measure it again |
+//! | [Performance](performance) | predict the cost of a request, and measure it yourself |
 //! | [Format 1](mod@format) | issue and verify tokens in another language |
 //! | [Switching over](switching_over) | deploy relatch without logging anybody out |
-//! | [Glossary](glossary) | read the words of this documentation as they are meant |
-//! | [Changelog](changelog) | upgrade |
+//! | [Glossary](glossary) | look up the words that have one exact meaning in this documentation |
+//! | [Changelog](changelog) | upgrade to a new release |
 //!
-//! A page whose code needs a feature that is not enabled is empty.
+//! If the code on a page needs features that are not enabled, the page only names these features.
 
 #[doc = include_str!("how_it_works.md")]
 pub mod how_it_works {}
