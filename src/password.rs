@@ -381,18 +381,18 @@ pub enum PasswordError {
 impl fmt::Display for PasswordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length => write!(f, "a password takes 1 to {MAX_PASSWORD_BYTES} bytes"),
+            Self::Length => write!(f, "a password must have 1 to {MAX_PASSWORD_BYTES} bytes"),
             Self::Cost => f.write_str(
                 "the cost is below OWASP's minimum for argon2id (such as 19456 KiB and 2 \
                  iterations), or above 1 GiB of memory, 4 GiB of memory times iterations, or 64 \
                  lanes",
             ),
             Self::UnsupportedHash => f.write_str(
-                "the stored password hash is not an argon2 PHC string of a sane cost: verify it \
-                 with the library that made it, then store a new hash",
+                "the stored password hash is not an argon2 PHC string, or its cost is above the \
+                 bounds: verify it with the library that made it, then store a new hash",
             ),
             Self::Memory => f.write_str("there is not enough memory to hash a password"),
-            Self::Entropy(_) => f.write_str("the password got no random salt"),
+            Self::Entropy(_) => f.write_str("no random salt could be generated"),
         }
     }
 }

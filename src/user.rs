@@ -146,23 +146,22 @@ pub enum RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Id => write!(f, "a user's id takes 1 to {MAX_ID_BYTES} bytes"),
+            Self::Id => write!(f, "a user's id must have 1 to {MAX_ID_BYTES} bytes"),
             Self::Credential(_) => f.write_str("the user has no usable credential"),
             Self::NegativeCounter => f.write_str("a counter in the user's record is negative"),
             Self::Epochs => f.write_str(
-                "the epochs of the user's record are not those that the authority was built with \
-                 (`AuthorityBuilder::user_epoch`), in kind and order",
+                "the kinds of epochs in the user's record, or their order, differ from those of the \
+                 authority (`AuthorityBuilder::user_epoch`)",
             ),
             Self::Lane => f.write_str(
-                "the user's record has no counter for this purpose, which has a lane: implement \
-                 `User::lane`, in which a NULL column is `Some(Counter::INITIAL)`",
+                "the purpose has a lane, but `User::lane` returned no counter: implement it, and \
+                 return `Some(Counter::INITIAL)` for a NULL column",
             ),
             Self::Sessions => f.write_str(
-                "the user's record has no sessions, and the token is of one: implement \
-                 `User::sessions`",
+                "a session is needed, but `User::sessions` returned no sessions table: implement it",
             ),
             Self::Exhausted => {
-                f.write_str("a counter in the user's record has used up the range of 64 bits")
+                f.write_str("a counter in the user's record has reached the end of its range")
             }
         }
     }

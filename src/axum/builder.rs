@@ -142,27 +142,27 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         if self.cookies.as_ref().is_some_and(|cookies| !cookies.is_valid()) {
             return Err(ConfigError::new(
                 "cookies",
-                "a cookie's name takes letters and digits, and its path begins with `/`, does not end \
-                 with one, and has no blank, comma or semicolon",
+                "a cookie's name must consist of letters and digits; its path must begin with `/`, must \
+                 not end with `/`, and must have no blank, comma or semicolon",
             ));
         }
         if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
             return Err(ConfigError::new(
                 "trust_origin",
-                "a trusted origin takes a scheme and a host in lower case, and no slash at its end: \
-                 `https://app.example.com`",
+                "a trusted origin must have a scheme and a host in lower case, without a slash at the \
+                 end: `https://app.example.com`",
             ));
         }
         if local_path(&self.login_page).is_none() {
             return Err(ConfigError::new(
                 "login_page",
-                "the login page takes a path that begins with one `/`",
+                "the login page must be a path that begins with exactly one `/`",
             ));
         }
         let live = self.service.live(self.live_bound)?;
         let callers = Callers::new(self.callers).ok_or(ConfigError::new(
             "introspection_caller",
-            "an introspection caller takes an id and a secret of 32 bytes or more",
+            "an introspection caller must have an id, and a secret of at least 32 bytes",
         ))?;
         if development {
             metrics::warn(

@@ -240,7 +240,7 @@ where
         Ok((self.recorded(sessions.map_err(Refusal::from), Some(&verified))?, verified.id()))
     }
 
-    /// Makes a refusal of an error of the service, and counts and logs it. Use it for calls on
+    /// Turns an error of the service into a refusal, and counts and logs it. Use it for calls on
     /// [`service`](Self::service); the calls here count and log their own refusals.
     #[must_use]
     pub fn refusal(&self, error: impl Into<ServiceError>) -> Refusal {

@@ -18,8 +18,8 @@ use crate::{
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct Authenticated<F = (), C = NoClaims>(pub Verified<StoredUser<F>, C>);
 
-/// The verified access token of the request, by the user's current record in the database and not
-/// by the cache. Use it before a sensitive operation.
+/// The verified access token of the request, verified with the user's current record in the database
+/// and not in the cache. Use it before a sensitive operation.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "destructured in a handler's arguments")]
 pub struct Fresh<F = (), C = NoClaims>(pub Verified<StoredUser<F>, C>);

@@ -24,8 +24,8 @@ use super::{misconfigured::Misconfigured, refusal::Refusal};
 /// # Security
 ///
 /// The limit for an account also applies to its owner. An attacker who floods a name keeps the
-/// owner from logging in during that time; existing sessions are not affected. That is the price of
-/// a limit against an attacker with many addresses.
+/// owner from logging in during that time; existing sessions are not affected. Without
+/// this limit, an attacker with many addresses could try any number of passwords.
 ///
 /// Each [`Web`](super::Web) of each process counts by itself, so several of them allow several
 /// times as many attempts. Names that differ only in case or in surrounding spaces count as one. If

@@ -60,24 +60,26 @@ impl fmt::Display for KeyError {
         match &self.0 {
             Kind::TooShort { bytes } => write!(
                 f,
-                "a master key takes at least {} bytes and {bytes} were given: make one with \
+                "a master key must have at least {} bytes, but this one has {bytes}: make one with \
                  `MasterKey::generate` or `openssl rand -base64 32`",
                 MIN_BYTES
             ),
             Kind::Base64 => f.write_str("the master key is not valid base64"),
             Kind::Variable { name, .. } => write!(
                 f,
-                "the environment variable {name} cannot be read: put the base64 of a master key \
-                 there"
+                "the environment variable {name} is not set or not Unicode: set it to a master key \
+                 in base64"
             ),
-            Kind::Kid => {
-                write!(f, "a kid takes 1 to {} characters of A–Z a–z 0–9 - . _ ~", MAX_KID_BYTES)
-            }
+            Kind::Kid => write!(
+                f,
+                "a kid must have 1 to {} characters of A–Z a–z 0–9 - . _ ~",
+                MAX_KID_BYTES
+            ),
             Kind::Entropy(_) => f.write_str("no master key could be generated"),
             Kind::Duplicate => {
-                f.write_str("this kid, this key or its asymmetric half is in the ring already")
+                f.write_str("the ring already has this kid, this key or its signing key")
             }
-            Kind::Unknown => f.write_str("no key with this kid is in the ring"),
+            Kind::Unknown => f.write_str("the ring has no key with this kid"),
             Kind::Current => {
                 f.write_str("the current key cannot be removed: rotate to a new one first")
             }

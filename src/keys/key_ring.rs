@@ -62,8 +62,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if the `kid`, the key or its asymmetric half is in the ring
-    /// already.
+    /// [`KeyError`] if the ring already has the `kid`, the key or its signing key.
     pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyError> {
         self.check_new(&key)?;
         self.retiring.push(Retiring { key, until });
@@ -75,8 +74,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if the `kid`, the key or its asymmetric half is in the ring
-    /// already: under a new name it would be the old secret still.
+    /// [`KeyError`] if the ring already has the `kid`, the key or its signing key. The same key under a
+    /// new name would not be a rotation.
     pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyError> {
         self.check_new(&new)?;
         let key = std::mem::replace(&mut self.current, new);
@@ -84,13 +83,13 @@ impl KeyRing {
         Ok(self)
     }
 
-    /// Removes a retiring key at once, in the emergency that it has leaked. Its tokens are then
-    /// rejected like those of an unknown key.
+    /// Removes a retiring key at once, for example because it has leaked. Its tokens are then rejected
+    /// like those of an unknown key.
     ///
     /// # Errors
     ///
-    /// [`KeyError`] for the current key, which is to be rotated first, and
-    /// [`KeyError`].
+    /// [`KeyError`] for the current key (call [`rotate`](Self::rotate) first), and for a `kid` that the
+    /// ring does not have.
     pub fn remove(mut self, kid: &str) -> Result<Self, KeyError> {
         if self.current.kid() == kid {
             return Err(KeyError::new(Kind::Current));

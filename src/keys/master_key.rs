@@ -20,8 +20,9 @@ use crate::{
 
 /// A master key of the server, named by its `kid` (RFC 7515 §4.1.4).
 ///
-/// It is at least 32 random bytes. Users' keys are derived from it together with the user's record;
-/// without a record it cannot make a token (`SECURITY.md` says what a thief of it can do). Keep it
+/// It is at least 32 random bytes. A user's key is derived from it and from the user's record, so a
+/// thief of the master key alone cannot make a token in key mode (`SECURITY.md` says what the thief can
+/// do). Keep it
 /// outside the database. It is zeroized on drop, its `Debug` output is redacted, and it cannot be
 /// serialised.
 ///
@@ -88,7 +89,7 @@ impl MasterKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError`], and those of [`from_bytes`](Self::from_bytes).
+    /// [`KeyError`] if the text is not base64, and those of [`from_bytes`](Self::from_bytes).
     pub fn from_base64(kid: impl Into<String>, text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let unpadded = text.trim_end_matches('=');

@@ -135,7 +135,7 @@ impl SigningKey {
     ///
     /// # Security
     ///
-    /// This is the secret itself.
+    /// The result is the private key itself.
     pub fn expose_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let document = match &self.pair {
             Pair::Ed25519(pair) => pair.to_pkcs8v1(),

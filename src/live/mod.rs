@@ -177,7 +177,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
             let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
             return Err(ConfigError::new(
                 "bound",
-                format!("the bound takes {min} to {max} seconds"),
+                format!("the bound must be {min} to {max} seconds"),
             ));
         }
         Ok(Self {

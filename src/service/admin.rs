@@ -21,7 +21,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.0.records.read(key).await?.map(|record| record.user().clone()))
     }
 
-    /// Hashes a password for a user to be inserted, off the async threads; it waits for a free hasher.
+    /// Hashes the password of a new user, off the async threads. It waits for a free hasher.
     ///
     /// # Errors
     ///
@@ -53,8 +53,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Disable { id, at_least }).await
     }
 
-    /// Enables the user again, which revives no token. If the store answers too late, the user may
-    /// still become enabled, but not after another change.
+    /// Enables the user again. Tokens from before the disabling stay revoked. If the store answers too
+    /// late, the call fails and the user may still become enabled, unless the row has changed since.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Enable { id, version, at_least }).await
     }
 
-    /// Logs out every user in this group, by its counter: in this process at once, in others when they
-    /// are notified or within their bound.
+    /// Logs out every user in this group by a bump of its counter. This takes effect in this process at
+    /// once, and in others when they are notified, or within their staleness.
     ///
     /// # Errors
     ///

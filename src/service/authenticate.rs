@@ -45,8 +45,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         }
     }
 
-    /// [`authenticate`](Self::authenticate) on the present record, past the cache: before a sensitive
-    /// operation, such as a payment or a change of the e-mail address.
+    /// [`authenticate`](Self::authenticate) with the current record from the database and not from the
+    /// cache. Call it before a sensitive operation, such as a payment or a change of the e-mail address.
     ///
     /// # Errors
     ///
@@ -62,9 +62,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(opened.verify(found.user)?)
     }
 
-    /// Makes the watch over WebSockets and event streams. They end within `bound` of a revocation, and
-    /// at once after a revocation that was made through this service or that it was notified of
-    /// ([`changes`](Self::changes)). A notified connection reads the user again.
+    /// Makes a [`Live`](crate::live::Live), whose watches end WebSockets and event streams. A watch
+    /// resolves within `bound` after a revocation. It resolves at once if the revocation was made
+    /// through this service, or if this service was notified of it ([`changes`](Self::changes)). A
+    /// notified watch reads the user again.
     ///
     /// # Errors
     ///

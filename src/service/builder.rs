@@ -96,7 +96,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
-    /// Sets the time after which a store that has not answered counts as unreachable. Default: 6
+    /// Sets the timeout of the store. After it, the store counts as unreachable. Default: 6
     /// seconds; at least 10 milliseconds. The store's own timeouts should be shorter (those of the
     /// ready stores are 5 seconds).
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
@@ -115,8 +115,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
-    /// Caches users' records in memory as the policy says. A request then costs no lookup, and a
-    /// revocation on another machine may take effect that much later.
+    /// Caches users' records in memory as the policy says. A request then needs no
+    /// lookup, but a revocation on another machine may take effect later, by at most the staleness.
     #[cfg(feature = "cache")]
     pub const fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = Some(policy);

@@ -105,14 +105,14 @@ impl fmt::Display for ServiceError {
             Self::WrongPassword(_) => f.write_str("wrong password"),
             Self::NoSuchUser => f.write_str("there is no such user"),
             Self::NoSuchGroup => f.write_str("there is no such group of users"),
-            Self::NoSession => f.write_str("the token is of no session"),
+            Self::NoSession => f.write_str("the token does not belong to a session"),
             Self::Store(error) => error.fmt(f),
             Self::Busy => f.write_str("too busy: try again later"),
             Self::Record(_) => f.write_str("the user's record cannot be used"),
             Self::Issue(_) => f.write_str("the token could not be issued"),
             Self::Password(_) => f.write_str("the password could not be hashed or verified"),
             Self::NewPasswordRequired => f.write_str(
-                "a token of this purpose is used up by a new password: call `set_password` before",
+                "a token of this purpose requires a new password: call `set_password` first",
             ),
         }
     }

@@ -20,14 +20,14 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs in by name and password, and starts a session for this client. The same statement replaces
-    /// the hash if it is due, which logs nobody out. The name is compared as it is stored: trim it and
-    /// fold its case before.
+    /// Logs in by name and password, and starts a session for this client. If the stored hash has other
+    /// parameters than the hasher, the same statement replaces it, which logs nobody out. The store
+    /// compares the name as it is: trim it and fold its case before the call.
     ///
-    /// It costs one read and one hash whether or not there is such a user, so the time does not reveal
-    /// names (except of users whose stored hash has another cost than today's, until each logs in
-    /// again). If the password changes meanwhile, it is checked again: the old password yields no
-    /// token.
+    /// The call does one read and one hash whether or not the user exists, so its time does not reveal
+    /// which names exist. (A stored hash of another cost takes another time, until its user logs in
+    /// again.) If the password changes during the call, the call checks the password again: the old
+    /// password yields no token.
     ///
     /// # Security
     ///

@@ -20,9 +20,9 @@ use crate::{
 };
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Issues a token of the purpose `P` for this user, such as a link to mail, bound to the context
-    /// unless that is empty. It returns the user too, whose fields say where to send it, or `None` if
-    /// there is no such user or the user is not active.
+    /// Issues a token of the purpose `P` for this user, for example for a link by mail. The token is
+    /// bound to the context, unless the context is empty. It also returns the user, whose fields say
+    /// where to send the link. It returns `None` if the user does not exist or is not active.
     ///
     /// # Security
     ///
@@ -84,8 +84,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.authority().peek_async(token, lookup).await?)
     }
 
-    /// Starts using up a one-time token: when the form behind the link is sent (`POST`). Set options on
-    /// the result, then call [`OneTime::consume`] or [`OneTime::login`].
+    /// A call that uses up a one-time token: for the form on the page that a link opens (`POST`). Set
+    /// options on the result, then call [`OneTime::consume`] or [`OneTime::login`].
     ///
     /// # Example
     ///
@@ -136,7 +136,7 @@ where
         self
     }
 
-    /// Sets a new password in the statement that uses the token up, which logs the user out
+    /// Sets a new password in the statement that uses the token up. This logs the user out
     /// everywhere. A purpose that is [`Usage::OnceByCredential`], such as
     /// [`PasswordReset`](crate::one_time::PasswordReset), takes one.
     pub const fn set_password(mut self, new: &'a str) -> Self {

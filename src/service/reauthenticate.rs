@@ -74,11 +74,11 @@ where
         })
     }
 
-    /// Checks the password again, before a sensitive operation, and restarts this device's session: the
-    /// returned tokens replace all that it had, and other devices stay logged in. The session's
+    /// Checks the password again, before a sensitive operation, and restarts this device's session. The
+    /// returned tokens replace all of the session's tokens, and other devices stay logged in. The session's
     /// [`started_at`](crate::sessions::SessionInfo::started_at) becomes now
-    /// ([`Authority::session_info`](crate::Authority::session_info)). The same statement replaces the
-    /// hash if it is due.
+    /// ([`Authority::session_info`](crate::Authority::session_info)). If the stored
+    /// hash has other parameters than the hasher, the same statement replaces it.
     ///
     /// # Security
     ///

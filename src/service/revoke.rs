@@ -14,8 +14,8 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     /// there was such a session. A revocation endpoint calls it (RFC 7009 §2.1). It completes even if
     /// the client disconnects at once.
     ///
-    /// A refresh token is accepted until it expires, even if it was used up: that is not taken for reuse
-    /// here. For a refresh token whose session had ended before, it returns `false`.
+    /// A refresh token is accepted until it expires, even if it was used before. This call does not treat
+    /// that as reuse. If the session of a refresh token had already ended, it returns `false`.
     ///
     /// # Security
     ///

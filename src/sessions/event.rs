@@ -94,7 +94,7 @@ impl fmt::Display for SessionEvent {
         }
         write!(f, ", token {jti} with seq {presented}")?;
         if let Some(current) = self.current {
-            write!(f, " where {current} is in force")?;
+            write!(f, " where the current seq is {current}")?;
         }
         match ended {
             0 => Ok(()),

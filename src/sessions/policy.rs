@@ -6,9 +6,9 @@ use crate::{clock::MAX_LIFETIME, error::ConfigError};
 
 /// The number of sessions per user, their lifetimes, and the rules for refresh tokens.
 ///
-/// A change of policy takes effect at once, also for existing sessions. A session that a stricter
-/// policy refuses can be accepted again under a later, less strict one, until a login takes its
-/// slot.
+/// A change of policy takes effect at once, also for existing sessions. A stricter
+/// policy can refuse an existing session. A later, less strict policy accepts that session again,
+/// unless a login has taken its slot.
 ///
 /// # Example
 ///
@@ -137,14 +137,14 @@ impl SessionPolicy {
             let days = MAX_LIFETIME.whole_days();
             return Err(ConfigError::new(
                 "idle_lifetime",
-                format!("a session's idle and absolute lifetimes take 1 second to {days} days"),
+                format!("a session's idle and absolute lifetimes must be 1 second to {days} days"),
             ));
         }
         match (Duration::ZERO..=Self::MAX_GRACE).contains(&self.grace) {
             true => Ok(()),
             false => Err(ConfigError::new(
                 "grace",
-                format!("the grace takes 0 to {} seconds", Self::MAX_GRACE.whole_seconds()),
+                format!("the grace must be 0 to {} seconds", Self::MAX_GRACE.whole_seconds()),
             )),
         }
     }

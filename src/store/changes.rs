@@ -2,13 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-/// A handle that reports changes of users' records to what keeps them in memory: a service's cache
-/// and its live connections. [`Service::changes`](crate::service::Service::changes) makes it. Use it
+/// A handle that notifies a service's cache and its live connections that users' records have changed. [`Service::changes`](crate::service::Service::changes) makes it. Use it
 /// from a listener to a database's notifications, or after the application's own SQL. A clone is
 /// cheap and refers to the same service.
 ///
 /// A notification drops the record from the cache and makes live connections read it again. It
-/// carries no verdict: too many notifications cost reads, and end no session.
+/// decides nothing: too many notifications cause reads, but end no session.
 ///
 /// # Security
 ///

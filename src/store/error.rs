@@ -4,8 +4,8 @@ use std::{error, fmt, sync::Arc};
 
 type Source = Arc<dyn error::Error + Send + Sync>;
 
-/// A failure of a store: **nothing is known of the user or of the token**. A missing user is no error,
-/// but the answer `None` or `false`.
+/// A failure of a store. **It says nothing about the user or the token.** A missing user is not an
+/// error: the store then returns `None` or `false`.
 ///
 /// On the web, answer 503 if it is [unreachable](Self::is_unreachable), and 500 otherwise; the client
 /// keeps its token. A clone is cheap.
@@ -16,7 +16,7 @@ pub struct StoreError {
     source: Option<Source>,
 }
 
-/// The kind of a failure: it tells whom to call.
+/// The kind of a store failure. It says who can repair it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {

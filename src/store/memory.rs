@@ -85,7 +85,7 @@ impl<F: Clone> MemoryStore<F> {
         let users = self.lock();
         match users.is_reachable {
             true => Ok(users),
-            false => Err(StoreError::unreachable("it was set not to answer")),
+            false => Err(StoreError::unreachable("`set_reachable` simulates an outage")),
         }
     }
 

@@ -150,5 +150,5 @@ async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
         }
         sleep(Duration::from_millis(u64::from(attempt))).await;
     }
-    Err(StoreError::unreachable("the user's row was changed again and again"))
+    Err(StoreError::unreachable("other changes of the user's row were faster at each attempt"))
 }

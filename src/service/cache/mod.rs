@@ -248,7 +248,7 @@ impl<F: Send + Sync + 'static> PendingRead<F> {
             Ok(result) if self.began.elapsed() < max_staleness => {
                 result.map(|user| Found { user, began: self.began })
             }
-            _ => Err(StoreError::unreachable("the read took as long as a cached record may live")),
+            _ => Err(StoreError::unreachable("the read took longer than the staleness allows")),
         });
     }
 }
@@ -268,5 +268,5 @@ async fn finished<F>(mut outcome: Outcome<F>) -> Finished<F> {
 
 /// The error of a read that panicked, or that a runtime's shutdown stopped.
 fn aborted() -> StoreError {
-    StoreError::unreachable("the read of the user's record was broken off")
+    StoreError::unreachable("the read of the user's record was aborted")
 }

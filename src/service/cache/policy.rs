@@ -12,22 +12,22 @@ use crate::{
 /// The greatest age of a cached record that a request is decided on, and the greatest number of
 /// cached users.
 ///
-/// The staleness is **a security setting**: after a revocation made anywhere, by another process or
-/// by hand in the database, a process with a cache accepts the old token for at most this long, even
-/// if every notification is lost. Without such a bound, a cached lookup silently outlives the bump
+/// The staleness is **a security setting**. After a revocation by another process or by SQL, a process
+/// with a cache accepts the old token for at most this time, even if every notification is lost.
+/// Without such a bound, a cached record would silently outlive a bump
 /// (ASP.NET Core #51450, better-auth #6893).
 ///
 /// - Changes by this process, and those notified through [`Changes`](crate::store::Changes), take
 ///   effect at once.
-/// - The lag of a replica would add to the staleness: the store reads the primary.
+/// - The store must read the primary. The lag of a replica would add to the staleness.
 /// - A record's age counts from before its read began, on a monotonic clock. A read that takes as
 ///   long as the staleness fails.
 /// - During an outage of the database, cached users are served until their records are too old.
 /// - The absence of a user is cached for at most one second.
 ///
 /// A user takes some 500 bytes of memory, plus its sessions and the application's own fields, plus
-/// some 400 bytes for each derived key ([`KeyCache`](crate::user::KeyCache)). The memory holds what tokens
-/// are bound to and the derived keys, but no password hash.
+/// some 400 bytes for each derived key ([`KeyCache`](crate::user::KeyCache)). The cache contains
+/// credentials and derived keys, but no password hash.
 ///
 /// # Example
 ///
@@ -35,7 +35,7 @@ use crate::{
 /// use relatch::service::CachePolicy;
 /// use time::Duration;
 ///
-/// // Logged out everywhere means so within 30 seconds; 100 000 users, at most.
+/// // A revocation takes effect within 30 seconds. The cache holds about 100,000 users.
 /// let policy = CachePolicy::new(Duration::seconds(30), 100_000)?;
 /// # Ok::<(), relatch::ConfigError>(())
 /// ```
@@ -49,24 +49,25 @@ const MAX_USERS: usize = 100_000_000;
 
 impl CachePolicy {
     /// A policy of records at most `max_staleness` old, [`MIN_BOUND`] to [`MAX_BOUND`], and about
-    /// `max_users` users, 1 to 100 million. The least frequent users are evicted.
+    /// `max_users` users, 1 to 100 million. A full cache evicts rarely read users first.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] that says which of both is out of range.
+    /// [`ConfigError`] if one of the two is out of range; the text says which.
     pub fn new(max_staleness: Duration, max_users: usize) -> Result<Self, ConfigError> {
         if !(MIN_BOUND..=MAX_BOUND).contains(&max_staleness) {
             let (min, max) = (MIN_BOUND.whole_seconds(), MAX_BOUND.whole_seconds());
             return Err(ConfigError::new(
                 "max_staleness",
-                format!("a cached record's staleness takes {min} to {max} seconds"),
+                format!("a cached record's staleness must be {min} to {max} seconds"),
             ));
         }
         match max_users {
             1..=MAX_USERS => Ok(Self { max_staleness: max_staleness.unsigned_abs(), max_users }),
-            _ => {
-                Err(ConfigError::new("max_users", format!("a cache keeps 1 to {MAX_USERS} users")))
-            }
+            _ => Err(ConfigError::new(
+                "max_users",
+                format!("a cache must have room for 1 to {MAX_USERS} users"),
+            )),
         }
     }
 

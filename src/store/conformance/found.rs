@@ -52,9 +52,9 @@ impl fmt::Display for Nonconformance {
             Kind::Column { column, what } => write!(f, "{}: {what}", column.name()),
             Kind::Stale { column, told } => write!(
                 f,
-                "{0}: `compare_and_set` wrote although it was told {told}: put {0} into the \
-                 condition, whichever columns change, compare it byte for byte, and let `NULL` \
-                 equal nothing but `NULL` (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`)",
+                "{0}: `compare_and_set` wrote although `Update::before` had {told}: always put {0} \
+                 into the condition, compare it byte for byte, and let `NULL` equal only `NULL` \
+                 (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`)",
                 column.name()
             ),
             Kind::Store(_) => f.write_str("the store failed"),

@@ -103,7 +103,7 @@ impl<S: UserStore> Run<'_, S> {
     async fn reads(&self) -> Result<(), Nonconformance> {
         let row = self.row().await?;
         if row.id != self.check.id {
-            return Err(Nonconformance::new("`read` gives another id than it was asked for"));
+            return Err(Nonconformance::new("`read` returns another id than the requested one"));
         }
         let Some(login) = &self.check.login else { return Ok(()) };
         match self.store.read(UserKey::Login(login)).await? {
@@ -134,7 +134,7 @@ impl<S: UserStore> Run<'_, S> {
             Err(error) if error.kind() != StoreErrorKind::Unreachable => Ok(()),
             _ => Err(Nonconformance::of(
                 Column::Secret,
-                "`compare_and_set` takes a secret without a place for it: let it be an error",
+                "`compare_and_set` accepts a secret that the store cannot store: return an error",
             )),
         }
     }
@@ -179,8 +179,8 @@ impl<S: UserStore> Run<'_, S> {
             if let Some(changed) = self.differs(&stored).await? {
                 return Err(Nonconformance::of(
                     changed,
-                    "a `compare_and_set` that said that it wrote nothing changed it: let all be \
-                     in one statement",
+                    "a `compare_and_set` changed it but returned that it wrote nothing: write all \
+                     columns in one statement",
                 ));
             }
         }
@@ -197,14 +197,14 @@ impl<S: UserStore> Run<'_, S> {
             let mut winners = new.iter().zip(answers).filter_map(|(new, won)| won.then_some(new));
             let (Some(winner), None) = (winners.next(), winners.next()) else {
                 return Err(Nonconformance::new(
-                    "of several `compare_and_set`s of one row at once not exactly one wrote: let \
-                     each be a single statement, and tell by the number of rows that it changed",
+                    "several `compare_and_set`s of one row ran at once, and not exactly one wrote: \
+                     use a single statement for each, and return whether it changed a row",
                 ));
             };
             if let Some(column) = self.differs(winner).await? {
                 return Err(Nonconformance::of(
                     column,
-                    "it is not what the winner of a race wrote",
+                    "it is not the value of the `compare_and_set` that succeeded",
                 ));
             }
         }
@@ -220,7 +220,7 @@ impl<S: UserStore> Run<'_, S> {
             if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
                 return Err(Nonconformance::of(
                     Column::Version,
-                    "a `compare_and_set` undid a `bump_version` that ran at once",
+                    "a `compare_and_set` undid a simultaneous `bump_version`",
                 ));
             }
         }
@@ -253,8 +253,8 @@ impl<S: UserStore> Run<'_, S> {
         let is_late = !self.store.enable(id, before.columns.version, 0).await?;
         if before.is_active || !is_late || self.row().await?.is_active {
             return Err(Nonconformance::new(
-                "`disable` does not disable, or `enable` undoes one that came after the version \
-                 that it was given",
+                "`disable` does not disable, or `enable` undoes a `disable` after the version that it \
+                 was called with",
             ));
         }
         let version = self.row().await?.columns.version;
@@ -275,15 +275,15 @@ impl<S: UserStore> Run<'_, S> {
         let mut expected = self.row().await?.columns;
         let version = expected.version.unwrap_or(0);
         if !bump(version + distance).await? {
-            return Err(Nonconformance::new("a bump says that there is no such user"));
+            return Err(Nonconformance::new("a bump returned that there is no such user"));
         }
         expected.version = Some(version + distance.max(1));
         expected.sessions = None;
         match self.differs(&expected).await? {
             Some(column) => Err(Nonconformance::of(
                 column,
-                "after a bump the version is `max(coalesce(version, 0) + 1, at_least)`, the \
-                 sessions are `NULL`, and the rest is as it was",
+                "a bump must set the version to `max(coalesce(version, 0) + 1, at_least)` and the \
+                 sessions to `NULL`, and change nothing else",
             )),
             None => Ok(()),
         }
@@ -326,7 +326,8 @@ impl<S: UserStore> Run<'_, S> {
             ];
             if answers.contains(&true) || self.differs(&row).await?.is_some() {
                 return Err(Nonconformance::new(
-                    "an id that is nobody's, or another form of the user's, changes something",
+                    "a call with an id that no user has, or with another form of the user's id, \
+                     changed something",
                 ));
             }
         }
@@ -338,8 +339,8 @@ impl<S: UserStore> Run<'_, S> {
         let old = self.row().await?.columns;
         if !self.set(&self.check.id, &old, new, revokes).await? {
             return Err(Nonconformance::new(
-                "`compare_and_set` of a row that nobody changed does not write: compare with what \
-                 `read` gives, and let `NULL` equal `NULL`",
+                "`compare_and_set` does not write a row that has not changed: compare with what \
+                 `read` returns, and let `NULL` equal `NULL`",
             ));
         }
         match self.differs(new).await? {
@@ -388,7 +389,7 @@ impl<S: UserStore> Run<'_, S> {
 
     async fn row(&self) -> Result<Row<S::Fields>, Nonconformance> {
         let row = self.store.read(UserKey::Id(&self.check.id)).await?;
-        row.ok_or_else(|| Nonconformance::new("`read` does not find the user that was given"))
+        row.ok_or_else(|| Nonconformance::new("`read` does not find the user of the check"))
     }
 
     async fn set(

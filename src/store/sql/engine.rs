@@ -122,7 +122,7 @@ impl<D: Driver, F> Engine<D, F> {
             (None, _) => Ok(None),
             (Some(row), None) => self.shared.row(&row).map(Some),
             (Some(_), Some(_)) => Err(StoreError::misconfigured(
-                "there are two users of one id or one login: the column must be unique",
+                "two users have the same id or login: the column must be unique",
             )),
         }
     }
@@ -188,12 +188,16 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
-        let not_an_id =
-            || StoreError::unsupported("the new user's id is not in the one form of the ids' type");
+        let not_an_id = || {
+            StoreError::unsupported(
+                "the new user's id is not in the canonical form of the ids' type",
+            )
+        };
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
         let Columns { version, password_hash, secret, .. } = &user.columns(first_version());
-        let login = text(&user.login)
-            .ok_or_else(|| StoreError::unsupported("the new user's login has a NUL in it"))?;
+        let login = text(&user.login).ok_or_else(|| {
+            StoreError::unsupported("the new user's login contains a NUL character")
+        })?;
         let hash = Param::Text(password_hash.as_deref());
         let mut params = vec![id, login, Param::Integer(*version), hash];
         match (&self.shared.names.secret, secret) {
@@ -266,12 +270,12 @@ impl<F> Shared<F> {
         let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
             // The error's own text may quote a field.
             let (kind, at) = (error.classify(), error.column());
-            let text = format!("their JSON is not what their type takes: {kind:?} at byte {at}");
+            let text = format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}");
             StoreError::damaged("fields", text)
         })?;
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
         if self.names.id(&id).is_none() {
-            return Err(StoreError::damaged("id", "it is not in the one form of its type"));
+            return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
         let mut row = Row::new(id, columns, fields);
         row.is_active = integer("active", ACTIVE)? == Some(1);
@@ -314,7 +318,7 @@ fn is_uuid(id: &str) -> bool {
 
 const fn no_status() -> StoreError {
     StoreError::unsupported(
-        "the users' table has no column that tells whether a user is active: name it with `active`",
+        "the users' table has no column that says whether a user is active: name it with `active`",
     )
 }
 

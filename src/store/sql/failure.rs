@@ -62,7 +62,7 @@ impl From<Failure> for StoreError {
 
 /// The error after the store's own timeout.
 pub(super) fn timed_out() -> StoreError {
-    StoreError::unreachable("there was no answer in time")
+    StoreError::unreachable("the database did not answer in time")
 }
 
 #[derive(Debug)]

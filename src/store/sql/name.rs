@@ -102,7 +102,7 @@ fn bad_name(what: &'static str, name: &str) -> ConfigError {
 }
 
 pub(super) fn twice(name: &Name) -> ConfigError {
-    users_table(format!("the column {:?} is named for two things", name.as_str()))
+    users_table(format!("the column {:?} is used for two purposes", name.as_str()))
 }
 
 pub(super) fn epoch_twice(kind: &str) -> ConfigError {

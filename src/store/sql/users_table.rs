@@ -11,7 +11,7 @@ use crate::error::ConfigError;
 /// the application's own.
 ///
 /// Names consist of ASCII letters, digits and underscores (at most 63), are always quoted, and must
-/// never come from a request. PostgreSQL distinguishes upper and lower case in them: a table that was
+/// not come from a request. PostgreSQL distinguishes upper and lower case in them: a table that was
 /// created as `CREATE TABLE Accounts` is called `accounts`. Making the store reports an invalid name.
 ///
 /// # Example

@@ -656,7 +656,10 @@ async fn the_bound_takes_a_second_to_an_hour() {
     ] {
         assert!(matches!(with(bound), Err(ConfigError { .. })), "{bound}");
     }
-    assert_eq!(with(Duration::ZERO).unwrap_err().to_string(), "the bound takes 1 to 3600 seconds");
+    assert_eq!(
+        with(Duration::ZERO).unwrap_err().to_string(),
+        "the bound must be 1 to 3600 seconds"
+    );
 }
 
 /// At either end of the range it holds what it says.

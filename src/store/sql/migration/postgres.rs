@@ -15,9 +15,9 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// version of new users. Existing rows keep `NULL`, which logs nobody out. The id, the login and the
     /// hash are not touched.
     ///
-    /// No row is rewritten. The table is locked only if something is to be added, and briefly. The lock
-    /// is waited for at most 2 seconds, so that little queues behind it: on
-    /// [`is_unreachable`](StoreError::is_unreachable) try again. It may run at each start, and in
+    /// No row is rewritten. The table is locked only if something is to be added, and briefly. It
+    /// waits at most 2 seconds for the lock, so that other statements do not queue for long. If the
+    /// error [`is_unreachable`](StoreError::is_unreachable), try again. It may run at each start, and in
     /// several processes at once. Finally it [checks](Self::check) the table.
     ///
     /// # Errors
