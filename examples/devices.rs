@@ -451,7 +451,7 @@ fn store_error<T>(what: &str, outcome: Outcome<T>) -> Result {
 async fn devices(app: &Service, on: &SessionTokens, expected: &str) -> Result {
     let verified = app.authenticate(on.access()).await?;
     let sessions = app.sessions(&verified).await?.into_iter();
-    let lines = sessions.map(|info| match Some(info.id()) == verified.id() {
+    let lines = sessions.map(|info| match Some(info.id()) == verified.session_id() {
         true => format!("{} (this one)", info.label()),
         false => info.label().to_owned(),
     });

@@ -1,10 +1,10 @@
-//! Errors that several modules share: a setting out of range, and text that cannot be parsed.
+//! Errors that several modules share: an invalid setting, and text that cannot be parsed.
 
 use std::{borrow::Cow, error, fmt};
 
-/// A setting that cannot be used: it is out of range, or contradicts another setting.
+/// A setting that is out of its range, or in conflict with another setting.
 ///
-/// A builder returns it for the first such setting. The text says which values the setting takes.
+/// A builder returns it for the first such setting. The text says which values are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     setting: &'static str,
@@ -31,7 +31,7 @@ impl fmt::Display for ConfigError {
 
 impl error::Error for ConfigError {}
 
-/// A text that cannot be parsed: a session's id, a fingerprint, a stored column.
+/// Text that cannot be parsed as the expected value: a session's id, a fingerprint, a stored column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseError {
     text: &'static str,

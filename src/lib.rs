@@ -6,8 +6,8 @@
 # Where things are
 
 - [`service`]: start here. It joins an authority with a [`store`] of users: login, requests, devices,
-  links. [`axum`] offers it over HTTP, and [`live`] ends open connections on revocation.
-- [`authority`]: the same by hand, without I/O, for a database or a framework of your own.
+  links. [`axum`] connects it with HTTP, and [`live`] ends open connections on revocation.
+- [`authority`]: the same without I/O, for your own database or web framework.
 - [`user`], [`sessions`], [`token`], [`keys`], [`one_time`] and [`password`]: the parts.
 - [`guide`]: one page per subject."
 )]

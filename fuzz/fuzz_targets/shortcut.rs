@@ -162,7 +162,7 @@ fn verify<C: Serialize + DeserializeOwned>(mode: BindingMode, text: &str) -> See
         Ok::<_, Infallible>(Some(&ALICE.account))
     });
     let verdict = rejected(session).map(|session| {
-        assert_eq!(session.id(), session.registered().session_id());
+        assert_eq!(session.session_id(), session.registered().session_id());
         let (_, own, registered) = session.into_parts();
         (Told::of(&registered), own)
     });

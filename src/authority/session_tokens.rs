@@ -313,7 +313,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         self.lacks_context()?;
         let now = self.core.now();
         to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let id = verified.id().ok_or(IssueError::NoSession)?;
+        let id = verified.session_id().ok_or(IssueError::NoSession)?;
         let is_over = |reason| IssueError::SessionOver(over(reason));
         if now >= verified.registered().expires_at() + self.core.leeway() {
             return Err(is_over(Reason::Expired));

@@ -49,7 +49,7 @@ impl Authority {
         &self,
         verified: &Verified<U, C>,
     ) -> Result<Option<SessionInfo>, RecordError> {
-        let Some(own) = verified.id() else { return Ok(None) };
+        let Some(own) = verified.session_id() else { return Ok(None) };
         let (user, policy) = (verified.user(), &self.core.settings.sessions);
         let mut live = sessions_of(user)?.live(version(user)?, policy, self.core.now());
         Ok(live.find(|slot| slot.id() == own).map(|slot| SessionInfo::of(slot, policy)))

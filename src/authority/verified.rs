@@ -61,7 +61,7 @@ impl<U, C> Verified<U, C> {
 
     /// The id of the session that the token belongs to, if it was issued with one.
     #[must_use]
-    pub const fn id(&self) -> Option<SessionId> {
+    pub const fn session_id(&self) -> Option<SessionId> {
         self.registered.session_id()
     }
 

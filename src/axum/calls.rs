@@ -237,7 +237,10 @@ where
     ) -> Result<(Vec<SessionInfo>, Option<SessionId>), Refusal> {
         let verified = self.authenticate(request).await?;
         let sessions = self.service().sessions(&verified).await;
-        Ok((self.recorded(sessions.map_err(Refusal::from), Some(&verified))?, verified.id()))
+        Ok((
+            self.recorded(sessions.map_err(Refusal::from), Some(&verified))?,
+            verified.session_id(),
+        ))
     }
 
     /// Turns an error of the service into a refusal, and counts and logs it. Use it for calls on

@@ -70,14 +70,16 @@ impl fmt::Display for KeyError {
                 "the environment variable {name} is not set or not Unicode: set it to a master key \
                  in base64"
             ),
-            Kind::Kid => {
-                write!(f, "a kid takes 1 to {} characters of A–Z a–z 0–9 - . _ ~", MAX_KID_BYTES)
-            }
+            Kind::Kid => write!(
+                f,
+                "a kid must have 1 to {} characters of A–Z a–z 0–9 - . _ ~",
+                MAX_KID_BYTES
+            ),
             Kind::Entropy(_) => f.write_str("no master key could be generated"),
             Kind::Duplicate => {
                 f.write_str("the ring already has this kid, this key or its signing key")
             }
-            Kind::Unknown => f.write_str("no key with this kid is in the ring"),
+            Kind::Unknown => f.write_str("the ring has no key with this kid"),
             Kind::Current => {
                 f.write_str("the current key cannot be removed: rotate to a new one first")
             }

@@ -44,7 +44,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         &self,
         verified: &Verified<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
-        let own = verified.id().ok_or(ServiceError::NoSession)?;
+        let own = verified.session_id().ok_or(ServiceError::NoSession)?;
         self.end(verified.user().id(), own, |_, _| Ok(())).await
     }
 
@@ -149,7 +149,7 @@ fn is_alive<F, D>(
     let reason = match () {
         () if !user.is_active() => Reason::InactiveUser,
         () if !verified.user().has_binding_of(user) => Reason::RevokedByVersion,
-        () if verified.id().is_some_and(has_ended) => Reason::SessionEnded,
+        () if verified.session_id().is_some_and(has_ended) => Reason::SessionEnded,
         () => return Ok(()),
     };
     Err(Rejection::new(Stage::Session, reason))

@@ -61,7 +61,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     ) -> Result<bool, ServiceError> {
         self.decide(UserKey::Id(user_id), |read| {
             let verified = authority.open(token)?.verify(read.map(Record::user))?;
-            let own = verified.id().ok_or(ServiceError::NoSession)?;
+            let own = verified.session_id().ok_or(ServiceError::NoSession)?;
             Ok(authority.log_out(verified.user(), own)?)
         })
         .await

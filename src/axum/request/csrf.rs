@@ -60,7 +60,7 @@ pub(crate) fn header(request: &Parts) -> Option<&HeaderValue> {
 
 /// The context: the session's id, or for a token of no session the `jti`.
 fn context<U, C>(verified: &Verified<U, C>) -> Context {
-    let id = match verified.id() {
+    let id = match verified.session_id() {
         Some(id) => id.to_string(),
         None => verified.registered().jti().unwrap_or_default().to_owned(),
     };

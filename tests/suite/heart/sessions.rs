@@ -42,7 +42,7 @@ fn each_login_is_a_session_of_its_own() {
     let laptop = start(&authority, &mut alice, "laptop");
     assert_eq!(labels(&authority, &alice), ["laptop", "phone"]);
     let session = verify(&authority, phone.access(), &alice).unwrap();
-    let id = session.id().unwrap();
+    let id = session.session_id().unwrap();
     assert_eq!(id, phone.session().id());
     assert_ne!(id, laptop.session().id());
     let listed = &authority.sessions(&alice).unwrap()[1];

@@ -57,7 +57,7 @@ async fn a_login_starts_a_session_of_its_label<B: Backend>(db: B) {
     let phone = world.service.login("alice", PASSWORD, "phone").await.unwrap();
     let session = world.service.authenticate(phone.access()).await.unwrap();
     assert_eq!(session.claims().role, "guest");
-    assert_eq!(session.id(), Some(phone.session().id()));
+    assert_eq!(session.session_id(), Some(phone.session().id()));
     assert_eq!(world.labels().await, ["phone"]);
     assert_eq!(world.columns(ALICE).await.password_hash.as_deref(), Some(hash()));
 

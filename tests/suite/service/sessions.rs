@@ -35,7 +35,7 @@ async fn devices_are_listed_and_logged_out_one_by_one<B: Backend>(db: B) {
     let listed = service.sessions(&session).await.unwrap();
     assert_eq!(listed.len(), 3);
     // Used last, listed first.
-    assert_eq!((listed[0].label(), Some(listed[0].id())), ("phone", session.id()));
+    assert_eq!((listed[0].label(), Some(listed[0].id())), ("phone", session.session_id()));
     assert_eq!(listed[0].started_at(), world.clock.at(0));
 
     let device = laptop.session().id();

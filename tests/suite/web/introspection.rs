@@ -128,7 +128,7 @@ async fn a_good_access_token_is_active_with_its_claims() {
             "iat": START,
             "exp": START + ACCESS_SECONDS,
             "jti": session.registered().jti(),
-            "sid": session.id().unwrap().to_string(),
+            "sid": session.session_id().unwrap().to_string(),
         })
     );
 }
