@@ -14,7 +14,7 @@ use tokio::{
 /// A hub that notifies the live connections of this process of changes. Make one per process, and
 /// publish every change to it. A clone is cheap and is the same hub.
 ///
-/// A notification carries no verdict: each connection of the user looks up the user again and
+/// A notification decides nothing: each connection of the user looks up the user again and
 /// decides by the record. So a needless notification, or one for the wrong user, ends no
 /// connection. It only costs lookups, and each connection limits their number.
 ///
