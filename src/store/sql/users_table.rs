@@ -415,7 +415,7 @@ mod tests {
             table.clone().login("password_hash"),
             table.clone().user_epoch("tenant", "lanes", GroupsTable::named("tenants")),
         ] {
-            assert!(error(&table).contains("two things"));
+            assert!(error(&table).contains("two purposes"));
         }
         let groups = || GroupsTable::named("tenants");
         let twice = table.clone().user_epoch("t", "a", groups()).user_epoch("t", "b", groups());
