@@ -62,7 +62,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(opened.verify(found.user)?)
     }
 
-    /// Makes a [`Live`](crate::live::Live), whose watches end WebSockets and event streams. A watch
+    /// Makes a [`Live`], whose watches end WebSockets and event streams. A watch
     /// resolves within `bound` after a revocation. It resolves at once if the revocation was made
     /// through this service, or if this service was notified of it ([`changes`](Self::changes)). A
     /// notified watch reads the user again.
