@@ -1,5 +1,5 @@
-//! Sessions that are started anew where their user has authenticated once more, and how a session is
-//! told when that was.
+//! Restarting a session after its user has authenticated again, and the time of that
+//! authentication.
 
 use relatch::{
     Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, SessionPolicy,
@@ -43,7 +43,7 @@ fn a_session_is_told_as_it_is_listed() {
     clock.set(60);
     let refreshed = present(&authority, &mut alice, copy(phone.refresh())).unwrap();
     let refreshed = refreshed.into_tokens().unwrap();
-    // By a token of before the refresh, and on the record after it.
+    // By a token from before the refresh, and the record after it.
     let verified = session(&authority, &phone, &alice);
     let told = authority.session_info(&verified).unwrap().unwrap();
     assert_eq!(&told, refreshed.session());
@@ -107,13 +107,13 @@ fn a_restarted_session_begins_now_and_nothing_of_the_old_one_lives() {
         let told = authority.session_info(&session(&authority, &anew, &alice)).unwrap();
         assert_eq!(told.as_ref(), Some(info));
 
-        // Each that the session was ever given.
+        // Every pair of tokens of the session.
         for dead in [&first, &second] {
             assert_eq!(reason(verify(&authority, dead.access(), &alice)), Reason::SessionEnded);
             let refused = refresh_reason(&authority, &alice, copy(dead.refresh()));
             assert_eq!(refused, Reason::SessionEnded);
         }
-        // And nobody else's.
+        // No other session's.
         assert_eq!(alice.version, version);
         assert!(verify(&authority, laptop.access(), &alice).is_ok());
         assert!(verify(&authority, &plain, &alice).is_ok());
@@ -122,7 +122,7 @@ fn a_restarted_session_begins_now_and_nothing_of_the_old_one_lives() {
         clock.set(180);
         let refreshed = present(&authority, &mut alice, copy(anew.refresh())).unwrap();
         let refreshed = refreshed.into_tokens().unwrap();
-        assert_eq!(refreshed.session().started_at(), clock.at(120), "a refresh is no login");
+        assert_eq!(refreshed.session().started_at(), clock.at(120), "a refresh is not a login");
     }
 }
 
@@ -140,7 +140,7 @@ fn a_restart_begins_the_absolute_lifetime_anew() {
     assert!(verify(&authority, anew.access(), &alice).is_ok());
 }
 
-/// Two in the same instant, too: the id is another one each time.
+/// Even two restarts in the same millisecond give different ids.
 #[test]
 fn a_restart_takes_its_own_slot_whoever_has_the_others() {
     for when_full in [WhenFull::EvictLeastRecentlyUsed, WhenFull::Refuse] {
@@ -191,7 +191,7 @@ fn a_restarted_session_stays_in_its_context() {
     assert!(present(&authority, &mut alice, refresh.in_context(here)).is_ok());
 }
 
-/// A record that was read again may be one in which this very session was revoked.
+/// If the record was read again, this session may have been revoked in it.
 #[test]
 fn a_session_is_restarted_on_the_record_that_it_was_verified_on() {
     let clock = TestClock::new();

@@ -18,7 +18,7 @@ fn start(authority: &Authority, user: &mut Account) -> SessionTokens {
     user.commit(decision)
 }
 
-/// Rotates, which is to succeed.
+/// Rotates successfully.
 fn rotate(authority: &Authority, user: &mut Account, token: &RefreshToken) -> SessionTokens {
     match present(authority, user, copy(token)).unwrap() {
         Refreshed::Rotated(tokens) => tokens,
@@ -294,7 +294,7 @@ fn a_refresh_moves_the_session_to_the_new_key() {
     let new = old.with_keys(ring).unwrap();
     clock.set(60);
     let second = rotate(&old, &mut alice, first.refresh());
-    // The successor in force under either key is the same link of the chain.
+    // The successor is the same position of the chain under both keys.
     let again = present(&new, &mut alice, copy(first.refresh())).unwrap().into_tokens().unwrap();
     assert_ne!(again.refresh().expose(), second.refresh().expose());
     clock.set(899);

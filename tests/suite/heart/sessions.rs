@@ -1,4 +1,4 @@
-//! Sessions: devices that are listed, limited and logged out, each alone or all together.
+//! Sessions: listing, limiting and logging out, one, the others, or all.
 
 use relatch::{
     Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, SessionPolicy,
@@ -136,7 +136,7 @@ fn everyone_is_logged_out_everywhere() {
     assert!(again.session().id() != phone.session().id());
 }
 
-/// Under a policy that refuses, dead sessions in their slots would lock the user out.
+/// With `WhenFull::Refuse`, revoked sessions that kept their slots would lock the user out.
 #[test]
 fn a_bump_past_the_table_frees_its_slots() {
     let clock = TestClock::new();
@@ -188,7 +188,7 @@ fn a_full_table_evicts_the_session_that_was_used_least_recently() {
     assert_eq!(labels(&authority, &alice), ["d", "a", "c"]);
     assert_eq!(reason(verify(&authority, tokens[0].access(), &alice)), Reason::SessionEnded);
     assert!(is_alive(&authority, &a, &alice) && is_alive(&authority, &d, &alice));
-    // The new occupant of b's slot is hurt by nothing that b does.
+    // b's token cannot harm the next session in b's slot.
     let (_, refresh) = tokens.remove(0).into_parts();
     let opened = authority.open_refresh(refresh).unwrap();
     assert!(opened.refresh(&alice).is_err());
@@ -235,7 +235,7 @@ fn a_session_ends_when_it_is_idle_and_at_its_absolute_end() {
     let none = authority.log_out_where(&alice, |_| true).unwrap();
     assert!(none.change().is_none(), "it is not listed");
 
-    // A token of a longer life is held to a shorter policy at once.
+    // A shorter policy applies at once to tokens issued under a longer one.
     clock.set(0);
     let generous = builder(&clock).build().unwrap();
     let mut bob = account("bob");
@@ -321,7 +321,7 @@ fn the_device_that_stays_stays_in_its_context() {
     assert!(matches!(other.log_out_others(&session), Err(IssueError::ContextPresented)));
 }
 
-/// A record that was read again may be one in which this very session was revoked.
+/// If the record was read again, this session may have been revoked in it.
 #[test]
 fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
     let clock = TestClock::new();
