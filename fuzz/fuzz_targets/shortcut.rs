@@ -122,7 +122,7 @@ struct Seen<C> {
     verdict: Result<(Told, C), Rejection>,
 }
 
-/// What each accessor of [`RegisteredClaims`] tells.
+/// The value of each accessor of [`RegisteredClaims`].
 #[derive(Debug, PartialEq)]
 struct Told {
     issuer: Option<String>,

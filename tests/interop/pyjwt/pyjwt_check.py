@@ -30,7 +30,7 @@ def flipped(token):
     return f"{head}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
 
 
-# Key mode: verified under the exposed key, and signed anew to the very same bytes.
+# Key mode: verified with the exposed key, and signed again to the same bytes.
 token, key = document["hs256"]["token"], bytes(document["hs256"]["key"])
 claims = accepts(token, key, "HS256")
 refuses(flipped(token), key, "HS256")

@@ -98,8 +98,8 @@ fn the_deadline_ends_it_and_caps_the_session() {
     let authority = authority(adopting(&clock), &clock);
     let alice = account("alice");
     let long = plain(&with("exp", START + 86_400));
-    let session = verify(&authority, &long, &alice).unwrap();
-    assert_eq!(session.registered().expires_at(), clock.at(DEADLINE));
+    let verified = verify(&authority, &long, &alice).unwrap();
+    assert_eq!(verified.registered().expires_at(), clock.at(DEADLINE));
     let opened = authority.open(&long).unwrap();
     assert_eq!(opened.expires_at(), clock.at(DEADLINE));
     clock.set(DEADLINE);
@@ -121,8 +121,8 @@ fn times_of_plain_tokens_are_checked() {
     }
     assert_eq!(refused(json!({ "sub": "alice" })), Reason::Malformed, "an exp is required");
     let half = with("exp", (START + 5) as f64 + 0.5);
-    let session = verify(&authority, &plain(&half), &alice).unwrap();
-    assert_eq!(session.registered().expires_at(), clock.at(5), "the fraction is not dropped");
+    let verified = verify(&authority, &plain(&half), &alice).unwrap();
+    assert_eq!(verified.registered().expires_at(), clock.at(5), "the fraction is not dropped");
 }
 
 #[test]

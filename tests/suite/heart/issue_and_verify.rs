@@ -27,16 +27,16 @@ fn a_session_holds_the_record_the_claims_and_the_registered_claims() {
         let mut alice = account("alice");
         alice.version = 7;
         let token = authority.issue::<Access<Role>>(&alice, &role("admin")).sign().unwrap();
-        let session = authority
+        let verified = authority
             .verify(&token, |id| {
                 assert_eq!(id, "alice");
                 Ok::<_, Infallible>(Some(alice.clone()))
             })
             .unwrap();
-        assert_eq!(session.user().id, "alice");
-        assert_eq!(session.claims(), &role("admin"));
-        assert!(!session.is_legacy());
-        let registered = session.registered();
+        assert_eq!(verified.user().id, "alice");
+        assert_eq!(verified.claims(), &role("admin"));
+        assert!(!verified.is_legacy());
+        let registered = verified.registered();
         assert_eq!(registered.issuer(), Some(ISSUER));
         assert_eq!(registered.subject(), "alice");
         assert_eq!(registered.audience().collect::<Vec<_>>(), [AUDIENCE]);
@@ -44,7 +44,7 @@ fn a_session_holds_the_record_the_claims_and_the_registered_claims() {
         assert_eq!(registered.expires_at(), clock.at(15 * 60));
         assert_eq!(registered.version(), Counter::from(7));
         assert_eq!(registered.jti().map(str::len), Some(22));
-        let (user, claims, _) = session.into_parts();
+        let (user, claims, _) = verified.into_parts();
         assert_eq!((user.id.as_str(), claims), ("alice", role("admin")));
     }
 }
@@ -175,8 +175,8 @@ fn a_token_for_other_audiences_is_not_for_this_one() {
     let other = issue().audience("other").sign().unwrap();
     assert_eq!(reason(verify(&authority, &other, &alice)), Reason::WrongAudience);
     let both = issue().audience("other").audience(AUDIENCE).sign().unwrap();
-    let session = verify(&authority, &both, &alice).unwrap();
-    assert_eq!(session.registered().audience().collect::<Vec<_>>(), ["other", AUDIENCE]);
+    let verified = verify(&authority, &both, &alice).unwrap();
+    assert_eq!(verified.registered().audience().collect::<Vec<_>>(), ["other", AUDIENCE]);
     assert!(matches!(issue().audience("").sign(), Err(IssueError::Audience)));
 }
 
@@ -473,8 +473,8 @@ fn a_cached_digest_stands_in_for_the_hash() {
     let (authority, _) = authority();
     let token = authority.issue_for_user(&account("alice")).unwrap();
     let cached = Arc::new(Cached(relatch::user::Credential::from_password_hash(HASH).unwrap()));
-    let session = authority.verify(&token, |_| Ok::<_, Infallible>(Some(cached))).unwrap();
-    assert_eq!(session.into_user().id(), "alice");
+    let verified = authority.verify(&token, |_| Ok::<_, Infallible>(Some(cached))).unwrap();
+    assert_eq!(verified.into_user().id(), "alice");
 }
 
 #[test]

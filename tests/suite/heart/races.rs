@@ -180,13 +180,13 @@ async fn after_log_out_returned_this_process_accepts_the_token_no_more() {
     let service = cached(&store).build();
     let tokens = service.start_session("ada", "phone").await.unwrap();
     advance(StdDuration::from_millis(5)).await;
-    let session = service.authenticate(tokens.access()).await.unwrap();
+    let verified = service.authenticate(tokens.access()).await.unwrap();
     *store.how.answer_after.lock().unwrap() = StdDuration::from_secs(3);
     let first = service.clone();
     let own = service.authenticate(tokens.access()).await.unwrap();
     let first = tokio::spawn(async move { first.log_out(&own).await });
     sleep(StdDuration::from_millis(10)).await;
-    assert!(!service.log_out(&session).await.unwrap(), "it is gone in the database");
+    assert!(!service.log_out(&verified).await.unwrap(), "it is gone in the database");
     let after = service.authenticate(tokens.access()).await.map(drop);
     first.abort();
     assert!(after.is_err(), "log_out returned, and the token is still accepted");
@@ -198,12 +198,12 @@ async fn after_a_late_log_out_and_a_retry_this_process_accepts_the_token_no_more
     let store = Odd::with_user();
     let service = cached(&store).build();
     let tokens = service.start_session("ada", "phone").await.unwrap();
-    let session = service.authenticate(tokens.access()).await.unwrap();
+    let verified = service.authenticate(tokens.access()).await.unwrap();
     *store.how.commit_after.lock().unwrap() = StdDuration::from_secs(7);
-    service.log_out(&session).await.unwrap_err();
+    service.log_out(&verified).await.unwrap_err();
     let _ = service.authenticate(tokens.access()).await.unwrap();
     sleep(StdDuration::from_secs(2)).await;
-    assert!(!service.log_out(&session).await.unwrap(), "it is gone in the database");
+    assert!(!service.log_out(&verified).await.unwrap(), "it is gone in the database");
     assert!(service.authenticate(tokens.access()).await.is_err(), "and still accepted");
 }
 

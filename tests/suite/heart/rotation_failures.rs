@@ -212,14 +212,14 @@ fn where_the_generations_are_used_up_nobody_starts_and_everybody_can_end() {
     let mut alice = account("alice");
     let tokens = start(&authority, &mut alice);
     let id = tokens.session().id();
-    let session = verify(&authority, tokens.access(), &alice).unwrap();
+    let verified = verify(&authority, tokens.access(), &alice).unwrap();
     let generation = id.to_string()[2..].to_owned();
     let full = stored(&alice, &generation, &MAX.to_string());
     let exhausted = |error| matches!(error, IssueError::Record(RecordError::Exhausted));
     assert!(exhausted(authority.start_session(&full, "x").unwrap_err()));
     let others = |user: &Account| {
         let issue = authority.issue::<relatch::Access>(user, &relatch::NoClaims {});
-        issue.log_out_others(&session).map(drop)
+        issue.log_out_others(&verified).map(drop)
     };
     assert!(exhausted(others(&full).unwrap_err()));
 

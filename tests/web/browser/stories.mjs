@@ -143,7 +143,7 @@ export function stories(story) {
     const link = await world.link("ada");
     assert.ok(link.startsWith(`${world.url}/reset?token=`), link);
 
-    // The requests of a mail scanner do not use the link up.
+    // A mail scanner's requests do not use the link up.
     const scanner = await world.device("Scanner/1.0");
     for (const _ of [1, 2]) assert.equal((await scanner.page.goto(link)).status(), 200);
     await laptop.assertLoggedIn();
@@ -197,7 +197,7 @@ export function stories(story) {
     assert.doesNotMatch((await states()).join(), /over/);
     assert.notEqual((await device.cookie("refresh")).value, before.value, "it was rotated");
 
-    // Without scripts: a page left open until the browser drops the cookie.
+    // Without scripts: a page that stays open until the browser drops the cookie.
     await device.page.setJavaScriptEnabled(false);
     await device.goto("/password");
     await device.outliveAccess();

@@ -22,7 +22,7 @@ def effective(secrets, carried):
 
 
 def rehash(carried, old_secrets, new_secrets):
-    """The pair to store when the same password is hashed anew."""
+    """The pair to store when the same password is hashed again."""
     return encode(effective(old_secrets, carried) + credential(new_secrets))
 
 

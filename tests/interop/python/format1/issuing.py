@@ -63,7 +63,7 @@ def sign(inputs, payload, header=None):
 
 
 def issue(*issued):
-    """A token of what `claims_for` takes."""
+    """A token with the inputs of `claims_for`."""
     return sign(issued[0], compact_json(claims_for(*issued)).encode())
 
 

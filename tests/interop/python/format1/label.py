@@ -1,4 +1,4 @@
-"""Labels of sessions, which come from the client: made fit to be shown."""
+"""Cleaning of sessions' labels, which come from the client."""
 
 import unicodedata
 
@@ -25,7 +25,7 @@ def clean(label):
 
 
 def is_fit(label):
-    """Whether a table may hold it: it is kept as it was stored, whatever was clean then."""
+    """Whether a table may hold it. A stored label is not cleaned again."""
     return len(label.encode()) <= MAX_LABEL_BYTES and not any(map(is_control, label))
 
 

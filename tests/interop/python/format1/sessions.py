@@ -1,4 +1,4 @@
-"""Sessions: what becomes of the table, given the time and the policy."""
+"""Sessions: the transitions of the table, given the time and the policy."""
 
 from .claims import MAX_COUNTER
 from .label import clean
@@ -36,7 +36,7 @@ def is_expired(session, policy, now):
 
 
 def check(table, policy, now, sid):
-    """The session that a `sid` names, if it is alive."""
+    """The session of a `sid`, if it is alive."""
     slot, generation = map(int, sid.split("."))
     if slot >= policy["max_sessions"]:
         raise Rejected("session", "slot_out_of_range")
@@ -80,7 +80,7 @@ def start(table, policy, now, version, label):
 
 
 def refresh(table, policy, now, session, seq):
-    """What becomes of a refresh token with this `seq`: a verdict, the table after it, and the
+    """The outcome of a refresh token with this `seq`: the verdict, the table after it, and the
     session whose refresh token is the answer."""
     current = session["seq"]
     if seq == current:

@@ -6,7 +6,7 @@ from .text import compact_json, read_json
 
 FORMAT = 1
 SLOTS = 64
-# Longer than any table: a later format may have longer ones, and is to be told from damage.
+# Longer than any table, because a later format may have longer ones and is not damage.
 MAX_BYTES = 2**20
 MEMBERS = ["slot", "generation", "seq", "started_at", "last_seen", "label"]
 

@@ -31,7 +31,7 @@ def decode(text):
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         return None
-    # The decoder skips what is not of the alphabet and drops stray bits: encoding again shows it.
+    # The decoder skips other characters and drops unused bits; encoding again reveals both.
     return raw if encode(raw) == text else None
 
 

@@ -11,7 +11,7 @@ from .verifying import read_table, verify
 
 
 def verdict(case):
-    """What becomes of a token that is verified."""
+    """The verdict on a token."""
     asked = []
 
     def lookup(user_id):
@@ -32,7 +32,7 @@ def rejection(rejected):
 
 
 def transition(case):
-    """What becomes of a user's sessions."""
+    """The outcome of an action on a user's sessions."""
     record = case["record"]
     try:
         said, after, version, answer = ACTIONS[case["action"]](case)
@@ -159,7 +159,7 @@ SETTINGS = ("authority", "purpose", "policy", "record")
 
 
 def with_defaults(defaults, case):
-    """The case with what it leaves out: objects of settings are completed member by member."""
+    """The case merged with the defaults: objects of settings member by member."""
     full = {**defaults, **case}
     for name in SETTINGS:
         if isinstance(full.get(name), dict):
