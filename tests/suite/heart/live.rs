@@ -193,10 +193,10 @@ async fn trap_a_connection_does_not_outlive_the_revocation() {
     assert!(!connection.is_finished());
     app.store.bump("alice");
     app.revocations.publish("alice");
-    let told = Instant::now();
+    let notified = Instant::now();
     let (ended, closed) = connection.await.unwrap();
     assert_eq!(revoked(ended), Reason::RevokedByVersion);
-    assert_eq!(closed, told, "at once");
+    assert_eq!(closed, notified, "at once");
     assert!(app.live.watch(app.token("bob")).await.is_ok());
 }
 

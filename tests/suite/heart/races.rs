@@ -128,9 +128,9 @@ type Events = Arc<Mutex<Vec<String>>>;
 
 fn recorded(store: &Odd) -> (Service, Events) {
     let events = Events::default();
-    let told = Arc::clone(&events);
+    let notified = Arc::clone(&events);
     let service = Service::builder(authority(), store.clone())
-        .on_event(move |event| told.lock().unwrap().push(format!("{event}")))
+        .on_event(move |event| notified.lock().unwrap().push(format!("{event}")))
         .build();
     (service, events)
 }
@@ -426,19 +426,19 @@ async fn a_listener_outlives_a_panic_of_what_it_tells() {
     let Some((store, name)) = postgres(sql).await else { return };
     let store = store.channel(&name).unwrap();
     store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&told);
+    let notified = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&notified);
     let listener = store.listen_with(move |_| {
         if count.fetch_add(1, Ordering::SeqCst) == 1 {
             panic!("once");
         }
     });
-    let told = async |times| until(|| told.load(Ordering::SeqCst) >= times).await;
-    told(1).await;
+    let notified = async |times| until(|| notified.load(Ordering::SeqCst) >= times).await;
+    notified(1).await;
     store.bump_version("ada", 0).await.unwrap();
-    told(2).await;
+    notified(2).await;
     store.bump_version("ada", 0).await.unwrap();
-    told(3).await;
+    notified(3).await;
     assert!(listener.is_connected());
 }
 
@@ -471,15 +471,15 @@ async fn triggers_tell_the_id_as_it_is_read() {
     let store = store.channel(&name).unwrap();
     store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap();
     store.migrate_triggers().await.unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let notified = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&notified);
     let _listener = store.listen_with(move |id| heard.lock().unwrap().push(id.map(str::to_owned)));
-    until(|| told.lock().unwrap().len() == 1).await;
+    until(|| notified.lock().unwrap().len() == 1).await;
     let sql = format!("UPDATE {name} SET token_version = token_version + 1");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(store.pool()).await.unwrap();
-    until(|| told.lock().unwrap().len() > 1).await;
+    until(|| notified.lock().unwrap().len() > 1).await;
     let read = store.read(UserKey::Id("ada")).await.unwrap().unwrap().id;
-    assert_eq!(told.lock().unwrap()[1..], [Some(read)]);
+    assert_eq!(notified.lock().unwrap()[1..], [Some(read)]);
 }
 
 /// Inserting or deleting a group's row changes its users' epoch.
@@ -498,17 +498,17 @@ async fn triggers_tell_of_a_group_that_appears_or_goes() {
     let store = store.channel(&name).unwrap();
     store.migrate().await.unwrap();
     store.migrate_triggers().await.unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&told);
+    let notified = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&notified);
     let _listener = store.listen_with(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
     });
-    let told = async |times| until(|| told.load(Ordering::SeqCst) == times).await;
-    told(1).await;
+    let notified = async |times| until(|| notified.load(Ordering::SeqCst) == times).await;
+    notified(1).await;
     run(format!("INSERT INTO {groups} VALUES ('acme', 1800000000000)")).await;
-    told(2).await;
+    notified(2).await;
     run(format!("DELETE FROM {groups}")).await;
-    told(3).await;
+    notified(3).await;
 }
 
 /// Two processes with caches over a slow store, at random.

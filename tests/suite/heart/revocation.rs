@@ -78,14 +78,14 @@ fn a_token_of_a_session_that_is_over_changes_nothing() {
     assert_eq!(tablet.evicted().unwrap().label(), "laptop");
     assert!(!revoke(&authority, &mut alice, copy(laptop.refresh())).unwrap());
     let verified = verify(&authority, tablet.access(), &alice).unwrap();
-    let anew = alice.commit(
+    let restarted = alice.commit(
         authority
             .issue::<Access>(verified.user(), &NoClaims {})
             .restart_session(&verified)
             .unwrap(),
     );
     assert!(!revoke(&authority, &mut alice, copy(tablet.refresh())).unwrap());
-    assert!(verify(&authority, anew.access(), &alice).is_ok());
+    assert!(verify(&authority, restarted.access(), &alice).is_ok());
 }
 
 /// A session that a longer policy would accept again is removed from the record.

@@ -111,7 +111,7 @@ impl Place {
             Ok::<_, Infallible>(Some(&self.user))
         });
         let seen = match outcome {
-            Ok(peeked) => Ok((told(peeked.registered()), peeked.claims().clone())),
+            Ok(peeked) => Ok((accessors(peeked.registered()), peeked.claims().clone())),
             Err(VerifyError::Rejected(rejection)) => Err((rejection.stage(), rejection.reason())),
             Err(other) => panic!("not a rejection: {other:?}"),
         };
@@ -122,8 +122,8 @@ impl Place {
 type Seen<C> = Result<(Vec<String>, C), (Stage, Reason)>;
 
 /// The value of each accessor.
-fn told(registered: &RegisteredClaims) -> Vec<String> {
-    let mut told = vec![
+fn accessors(registered: &RegisteredClaims) -> Vec<String> {
+    let mut values = vec![
         format!("{:?}", registered.issuer()),
         registered.subject().to_owned(),
         format!("{:?}", registered.jti()),
@@ -131,8 +131,8 @@ fn told(registered: &RegisteredClaims) -> Vec<String> {
         format!("{:?} {:?}", registered.version(), registered.session_id()),
         format!("{registered:?}"),
     ];
-    told.extend(registered.audience().map(str::to_owned));
-    told
+    values.extend(registered.audience().map(str::to_owned));
+    values
 }
 
 static PLACES: LazyLock<[Place; 4]> = LazyLock::new(|| {
@@ -337,7 +337,7 @@ fn registered_claims_are_equal_wherever_they_stand() {
     let plain = registered("", "");
     for (own, front) in [("", " "), (r#","role":"admin""#, ""), (r#","role":"admin""#, " ")] {
         let other = registered(own, front);
-        assert_eq!(told(&plain), told(&other));
+        assert_eq!(accessors(&plain), accessors(&other));
         assert_eq!(plain, other, "{own}, {front:?}");
     }
 }

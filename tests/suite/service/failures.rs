@@ -250,7 +250,7 @@ async fn a_new_password_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
 
 async fn a_user_who_is_always_changed_by_others_is_busy<B: Backend>(db: B) {
     let world = World::new(db).await;
-    let store = AlwaysOvertaken(world.db.store().clone());
+    let store = AlwaysOutdated(world.db.store().clone());
     let service = world.over(store, |settings| settings);
     let phone = world.start("phone").await;
     let busy = service.refresh(again(&phone)).await.unwrap_err();
@@ -261,9 +261,9 @@ async fn a_user_who_is_always_changed_by_others_is_busy<B: Backend>(db: B) {
 }
 
 /// A store in which every compare-and-set is lost to a concurrent one.
-struct AlwaysOvertaken<S>(S);
+struct AlwaysOutdated<S>(S);
 
-impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOvertaken<S> {
+impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOutdated<S> {
     type Fields = Profile;
 
     async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<Profile>>, StoreError> {
@@ -310,7 +310,7 @@ async fn a_store_that_hangs_is_given_up_on_in_time() {
 #[tokio::test]
 async fn what_a_store_does_not_do_is_told() {
     let world = World::new(Memory::new()).await;
-    let service = world.over(AlwaysOvertaken(world.db.store().clone()), |settings| settings);
+    let service = world.over(AlwaysOutdated(world.db.store().clone()), |settings| settings);
     assert_eq!(store_error(service.disable(ALICE).await), StoreErrorKind::Unsupported);
     assert!(!service.enable(ALICE).await.unwrap_err().is_unavailable());
 }

@@ -128,8 +128,8 @@ impl<B: Backend> Run<'_, B> {
             24 if is_alive => {
                 let known = &mut self.known[picked];
                 known.is_alive = false;
-                let anew = service.restart_session(known.newest().access()).await.unwrap();
-                self.started(anew);
+                let restarted = service.restart_session(known.newest().access()).await.unwrap();
+                self.started(restarted);
                 "restart_session"
             }
             25 => {

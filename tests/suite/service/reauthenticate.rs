@@ -37,16 +37,16 @@ async fn who_gives_the_password_again_has_just_authenticated<B: Backend>(db: B) 
     let refreshed = service.refresh(again(&phone)).await.unwrap();
     assert_eq!(own(service, &refreshed).await.started_at(), world.clock.at(0));
 
-    let anew = service.reauthenticate(refreshed.access(), PASSWORD).await.unwrap();
-    let info = own(service, &anew).await;
-    assert_eq!(&info, anew.session());
+    let restarted = service.reauthenticate(refreshed.access(), PASSWORD).await.unwrap();
+    let info = own(service, &restarted).await;
+    assert_eq!(&info, restarted.session());
     assert_eq!((info.label(), info.started_at()), ("phone", world.clock.at(3600)));
     // Copies of its own tokens are revoked; other devices are not affected.
     assert_eq!(world.assert_dead(&refreshed).await, Reason::SessionEnded);
     assert_eq!(world.assert_dead(&phone).await, Reason::SessionEnded);
     world.assert_alive(&laptop).await;
     assert_eq!(world.labels().await, ["laptop", "phone"]);
-    drop(service.refresh(again(&anew)).await.unwrap());
+    drop(service.refresh(again(&restarted)).await.unwrap());
 }
 
 async fn a_wrong_password_restarts_nothing<B: Backend>(db: B) {
@@ -70,10 +70,10 @@ async fn a_user_without_a_password_is_restarted_by_the_application<B: Backend>(d
     assert!(matches!(none, Err(ServiceError::WrongPassword(LoginRefusal::NoPassword))));
     world.assert_alive(&passkey).await;
     world.clock.set(60);
-    let anew = service.restart_session(passkey.access()).await.unwrap();
-    assert_eq!(own(service, &anew).await.started_at(), world.clock.at(60));
+    let restarted = service.restart_session(passkey.access()).await.unwrap();
+    assert_eq!(own(service, &restarted).await.started_at(), world.clock.at(60));
     world.assert_dead(&passkey).await;
-    world.assert_alive(&anew).await;
+    world.assert_alive(&restarted).await;
 }
 
 async fn a_due_rehash_is_made_on_the_way_and_logs_nobody_out<B: Backend>(db: B) {
@@ -81,14 +81,14 @@ async fn a_due_rehash_is_made_on_the_way_and_logs_nobody_out<B: Backend>(db: B) 
     let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
     let hasher = PasswordHasher::with_cost(12_288, 3, 1).unwrap();
     let costly = world.another(|settings| settings.hasher(hasher));
-    let anew = costly.reauthenticate(phone.access(), PASSWORD).await.unwrap();
+    let restarted = costly.reauthenticate(phone.access(), PASSWORD).await.unwrap();
     let columns = world.columns(ALICE).await;
     assert!(columns.password_hash.as_deref().unwrap().contains("m=12288,t=3"));
     assert!(columns.carried.is_some());
-    world.assert_alive(&anew).await;
+    world.assert_alive(&restarted).await;
     world.assert_alive(&laptop).await;
-    let anew = costly.refresh(again(&anew)).await.unwrap();
-    drop(costly.reauthenticate(anew.access(), PASSWORD).await.unwrap());
+    let restarted = costly.refresh(again(&restarted)).await.unwrap();
+    drop(costly.reauthenticate(restarted.access(), PASSWORD).await.unwrap());
     drop(world.service.refresh(again(&laptop)).await.unwrap());
 }
 
@@ -180,8 +180,8 @@ async fn a_restart_that_a_login_overtakes_is_decided_anew<B: Backend>(db: B) {
     store.before_next_write(async move {
         drop(service.start_session(ALICE, "laptop").await.unwrap());
     });
-    let anew = slow.reauthenticate(phone.access(), PASSWORD).await.unwrap();
-    world.assert_alive(&anew).await;
+    let restarted = slow.reauthenticate(phone.access(), PASSWORD).await.unwrap();
+    world.assert_alive(&restarted).await;
     assert_eq!(world.labels().await, ["laptop", "phone"]);
 }
 

@@ -358,8 +358,8 @@ async fn a_new_password_takes_the_present_one() {
     world.send(get_("/me").bearer(&access)).await.is(200);
     assert!(!world.lives(&own).await && !world.lives(&other).await);
     world.send(alices_login()).await.fails(401, "invalid_credentials");
-    let anew = json!({ "username": "alice", "password": "battery staple" });
-    world.send(post_("/auth/login").json(&anew)).await.is(200);
+    let login = json!({ "username": "alice", "password": "battery staple" });
+    world.send(post_("/auth/login").json(&login)).await.is(200);
     // A user without a password cannot confirm with one.
     let bobs = world.start(BOB).await;
     let body = json!({ "password": "", "new_password": "battery staple" });

@@ -20,10 +20,10 @@ fn seconds(seconds: i64) -> time::Duration {
 
 /// A web that takes the client's address from `X-Forwarded-For`.
 fn world(limits: LoginLimits) -> World {
-    World::with(|web| told(web).login_limits(limits))
+    World::with(|web| behind_a_proxy(web).login_limits(limits))
 }
 
-fn told(web: WebBuilder) -> WebBuilder {
+fn behind_a_proxy(web: WebBuilder) -> WebBuilder {
     web.client_address(ClientAddress::forwarded_for(1))
 }
 

@@ -134,7 +134,7 @@ export function security(story, mode) {
     await check(inside);
   });
 
-  once("runs no script that somebody smuggled into a page", async (world) => {
+  once("runs no script that was injected into a page", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     const owned = await device.page.evaluate(async () => {
@@ -157,7 +157,7 @@ export function security(story, mode) {
     device.complaints.length = 0;
   });
 
-  once("escapes what people call themselves and their devices", async (world) => {
+  once("escapes the names of users and devices", async (world) => {
     const name = "<img src=/ onerror=alert(1)><b>&amp;";
     const agents = [
       `<script>document.title='owned'</script>`,
@@ -189,7 +189,7 @@ export function security(story, mode) {
     assert.equal((await other.page.$$("main img")).length, 0);
   });
 
-  once("resumes to pages of its own alone", async (world) => {
+  once("resumes only to its own pages", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     const other = await world.elsewhere("127.0.0.1");
@@ -220,7 +220,7 @@ export function security(story, mode) {
     assert.equal((await device.cookies()).a, undefined);
   });
 
-  story("stands in no frame", async (world) => {
+  story("cannot be framed", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     for (const host of ["127.0.0.1", "localhost"]) {

@@ -37,7 +37,7 @@ export function stories(story) {
     assert.deepEqual(sessions(seen.laptop), sessions(seen.phone));
   });
 
-  story("says why a sign-up or a login was refused", async (world) => {
+  story("explains why a sign-up or a login was refused", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
 
@@ -166,7 +166,7 @@ export function stories(story) {
     await third.logIn("ada", OTHER_PASSWORD);
   });
 
-  story("says the same of a forgotten password whoever asks", async (world) => {
+  story("answers a forgotten password the same for known and unknown names", async (world) => {
     const device = await world.device();
     const said = async (name) => {
       await device.goto("/forgotten");
@@ -271,7 +271,7 @@ export function stories(story) {
     assert.ok(await device.cookie("access"));
   });
 
-  story("tells the truth on a page that was left and is come back to", async (world) => {
+  story("shows the present state on a page restored by the back button", async (world) => {
     const [laptop, phone] = await both(world);
     const other = (await world.elsewhere("127.0.0.1")).serve("");
     await phone.live("alive");
@@ -288,7 +288,7 @@ export function stories(story) {
     );
   });
 
-  story("deletes the account of who has just logged in", async (world) => {
+  story("deletes the account right after a login", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     await deleteAccount(device);

@@ -43,7 +43,7 @@ def is_audience(value):
 
 def is_sid(value):
     parts = re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", value) if is_text(value) else None
-    # No number of so many digits is looked at: it is out of bounds.
+    # A number of so many digits is out of range, and is not parsed.
     if parts is None or len(value) > MAX_SID_BYTES:
         return False
     slot, generation = map(int, parts.groups())

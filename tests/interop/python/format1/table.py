@@ -18,7 +18,7 @@ class Unreadable(Exception):
 
 
 class Table:
-    """The highest generation that was handed out, and the sessions in the order of their slots."""
+    """The highest generation ever assigned, and the sessions in the order of their slots."""
 
     def __init__(self, generation=0, sessions=()):
         self.generation = generation
@@ -58,7 +58,7 @@ def read(text):
     if slots != sorted(set(slots)) or len(generations) != len(sessions):
         raise Unreadable("malformed")
     table = Table(raw["generation"], sessions)
-    # White space, escapes and spellings of numbers other than its own.
+    # Rejects other white space, escapes and forms of numbers.
     if max(generations, default=0) > table.generation or table.text() != text:
         raise Unreadable("malformed")
     return table

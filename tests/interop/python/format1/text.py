@@ -15,7 +15,7 @@ def u64(number):
 
 
 def frame(*pieces):
-    """Each piece behind its length, so that no two lists of pieces give the same bytes."""
+    """Each piece after its length, so that different lists of pieces give different bytes."""
     raw = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
     return b"".join(u32(len(piece)) + piece for piece in raw)
 
@@ -40,7 +40,7 @@ def compact_json(value):
 
 
 def read_json(text, members):
-    """JSON alone (RFC 8259); `members` makes an object of its names and values."""
+    """Strict JSON (RFC 8259); `members` builds an object from names and values."""
     return json.loads(
         text,
         object_pairs_hook=members,
@@ -50,7 +50,7 @@ def read_json(text, members):
 
 
 def parse_int(digits):
-    # JSON's -0 is no natural number, which int() would make of it.
+    # int() would read JSON's -0 as 0.
     return -0.0 if digits == "-0" else int(digits)
 
 

@@ -1,4 +1,4 @@
-"""What this implementation says of a test vector, in the form in which the vector expects it."""
+"""This implementation's results for a test vector, in the form of its `expect`."""
 
 from . import sessions, table
 from .claims import shown
@@ -100,7 +100,7 @@ ACTIONS = {
 
 
 def derive(case):
-    """All that a derivation case expects, from its inputs."""
+    """The results of a derivation case, from its inputs."""
     authority, purpose = case["authority"], case["purpose"]
     entropy = bytes.fromhex(case["entropy"])
     derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], purpose["typ"])
@@ -125,7 +125,7 @@ def derive(case):
 
 
 def derive_refresh(case):
-    """All that a case of a refresh token expects, from its inputs."""
+    """The results of a refresh token's case, from its inputs."""
     authority, record, session = case["authority"], case["record"], case["session"]
     derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], REFRESH["typ"])
     place = (session["slot"], session["generation"], session["seq"])

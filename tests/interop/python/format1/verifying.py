@@ -17,7 +17,7 @@ SESSION_TYPS = {ACCESS["typ"], REFRESH["typ"]}
 
 
 def verify(inputs, token, lookup):
-    """The claims, or the first thing that is wrong.
+    """The claims, or the rejection of the first step that fails.
 
     `lookup` takes a user's id and gives the record, `None` if there is no such user.
     """
