@@ -415,13 +415,13 @@ mod tests {
             table.clone().login("password_hash"),
             table.clone().user_epoch("tenant", "lanes", GroupsTable::named("tenants")),
         ] {
-            assert!(error(&table).contains("two things"));
+            assert!(error(&table).contains("two purposes"));
         }
         let groups = || GroupsTable::named("tenants");
         let twice = table.clone().user_epoch("t", "a", groups()).user_epoch("t", "b", groups());
         assert!(error(&twice).contains("two epochs"));
-        assert!(error(&table.clone().fields::<u8>(["a", "A"])).contains("two things"));
-        assert!(error(&table.clone().fields::<u8>(vec!["a"; 51])).contains("two things"));
+        assert!(error(&table.clone().fields::<u8>(["a", "A"])).contains("two purposes"));
+        assert!(error(&table.clone().fields::<u8>(vec!["a"; 51])).contains("two purposes"));
         assert!(table.id("email").login("email").fields::<u8>(["email"]).checked().is_ok());
     }
 }
