@@ -1,4 +1,4 @@
-//! How many heap allocations each operation takes: as many as what it hands out needs.
+//! The number of heap allocations per operation: no more than its result needs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -60,13 +60,13 @@ fn issue(authority: &Authority, user: &Account) -> Token<Access<Claims>> {
     authority.issue(user, &claims).sign().unwrap()
 }
 
-/// Those of a verification, whose outcome is dropped again, and what it came to.
+/// The allocations of a verification, including the drop of its result, and its outcome.
 fn verifying(
     authority: &Authority,
     token: &Token<Access<Claims>>,
     user: &Account,
 ) -> (u64, Option<Reason>) {
-    // What is worked out once has been worked out.
+    // Computes what is computed on first use.
     let verify = || authority.verify(token, |_| Ok::<_, Infallible>(Some(user)));
     let _first = verify();
     let mut reason = None;
@@ -80,7 +80,7 @@ fn verifying(
     (counted.count_total, reason)
 }
 
-/// The payload's text, and the one `String` of the application's claims.
+/// The payload's text, and the one `String` of the private claims.
 #[test]
 fn a_session_takes_as_many_as_it_owns() {
     let user = account();
@@ -155,7 +155,8 @@ fn an_issue_takes_two() {
     assert_eq!(counted.count_total, 2);
 }
 
-/// Asked for anew each time, allocators keep many times as much as is in use.
+/// If argon2's memory were allocated for each hash, allocators would keep many times what is in
+/// use.
 #[test]
 fn a_password_is_hashed_in_the_memory_of_the_one_before() {
     const KIB: u64 = 1024;
@@ -183,7 +184,7 @@ fn a_password_is_hashed_in_the_memory_of_the_one_before() {
     assert!(matches!(check("secret", Some(&cheaper)), (true, ..4, _)));
     assert!(measure(|| drop(hasher.clone().hash("secret"))).bytes_total < 4 * KIB);
 
-    // What is larger takes the place of what was kept, but what is too large is not kept.
+    // Larger memory replaces the kept memory; memory above the limit is not kept.
     let (is_right, taken, kept) = check("secret", Some(&dearer));
     assert!(is_right && taken >= 47_104 && kept < 47_104 - 19_000, "{taken} {kept}");
     assert!(matches!(check("secret", Some(&dearer)), (true, ..4, _)));

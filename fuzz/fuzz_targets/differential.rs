@@ -57,7 +57,7 @@ enum Rule {
     RegisteredForm,
     /// The `jti` was made for this user and expiry.
     Guard,
-    /// The token is dead at its `exp`, not only after it.
+    /// The token has expired at its `exp`, not only after it.
     ExclusiveExpiry,
     /// The token was not issued in the future.
     NotFromTheFuture,

@@ -122,7 +122,7 @@ struct Seen<C> {
     verdict: Result<(Told, C), Rejection>,
 }
 
-/// What each accessor of [`RegisteredClaims`] tells.
+/// The value of each accessor of [`RegisteredClaims`].
 #[derive(Debug, PartialEq)]
 struct Told {
     issuer: Option<String>,
@@ -299,7 +299,7 @@ fn issued<P: Purpose<Claims = Claims>>(kind: Kind, mode: BindingMode) -> Case {
     Case::new(kind, &key, token.expose())
 }
 
-/// The key of refresh tokens, which no call exposes: derived by `tests/vectors/README.md`.
+/// The key of refresh tokens, which no call exposes: derived as in `src/guide/format.md`.
 fn refresh_key() -> Vec<u8> {
     let credential = Sha256::digest(frame(&[b"relatch/1 credential", b"hash"]));
     let version = VERSION.to_be_bytes();

@@ -1,7 +1,8 @@
 //! The library through its public API alone, as an application uses it.
 //!
-//! `heart` tests the authority, the tokens and what they rest on, without a store; `service`, `store`
-//! and `web` test the modules of those names; `support` is what they share.
+//! `heart` tests the authority, tokens, keys and sessions without a store. `service`, `store` and
+//! `web` test the modules of those names (`web` tests `relatch::axum`). `support` has shared
+//! helpers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

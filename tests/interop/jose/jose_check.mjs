@@ -18,7 +18,7 @@ const flipped = (token) => {
   return `${head}.${payload}.${signature[0] === "A" ? "B" : "A"}${signature.slice(1)}`;
 };
 
-// Key mode: verified under the exposed key, and signed anew to the very same bytes.
+// Key mode: verified with the exposed key, and signed again to the same bytes.
 {
   const { token } = document.hs256;
   const key = Uint8Array.from(document.hs256.key);

@@ -30,7 +30,7 @@ def flipped(token):
     return f"{head}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
 
 
-# Key mode: verified under the exposed key, and signed anew to the very same bytes.
+# Key mode: verified with the exposed key, and signed again to the same bytes.
 token, key = document["hs256"]["token"], bytes(document["hs256"]["key"])
 claims = accepts(token, key, "HS256")
 refuses(flipped(token), key, "HS256")
@@ -38,7 +38,7 @@ refuses(token, bytes(32), "HS256")
 header = {"kid": "key", "typ": "at+jwt"}
 payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
 again = jwt.api_jws.encode(payload, key, algorithm="HS256", headers=header, sort_headers=True)
-assert again == token, "signed anew, the token has other bytes"
+assert again == token, "signed again, the token has other bytes"
 passed += 1
 
 # Asymmetric: verified with the published key of the header's kid alone.

@@ -1,4 +1,4 @@
-//! Plain tokens of before relatch, made by `jsonwebtoken` as their authors would.
+//! Plain tokens issued before relatch was adopted, made by `jsonwebtoken`.
 
 use std::convert::Infallible;
 
@@ -84,7 +84,7 @@ fn a_bump_kills_plain_tokens_and_a_changed_hash_alone_does_not() {
     let authority = authority(adopting(&clock), &clock);
     let token = plain(&claims());
     let changed = Account { password_hash: "changed".into(), ..account("alice") };
-    assert!(verify(&authority, &token, &changed).is_ok(), "as the documentation warns");
+    assert!(verify(&authority, &token, &changed).is_ok(), "a documented limit");
     let bumped = Account { version: 1, ..account("alice") };
     assert_eq!(reason(verify(&authority, &token, &bumped)), Reason::RevokedByVersion);
     let negative = Account { version: -1, ..account("alice") };
@@ -98,8 +98,8 @@ fn the_deadline_ends_it_and_caps_the_session() {
     let authority = authority(adopting(&clock), &clock);
     let alice = account("alice");
     let long = plain(&with("exp", START + 86_400));
-    let session = verify(&authority, &long, &alice).unwrap();
-    assert_eq!(session.registered().expires_at(), clock.at(DEADLINE));
+    let verified = verify(&authority, &long, &alice).unwrap();
+    assert_eq!(verified.registered().expires_at(), clock.at(DEADLINE));
     let opened = authority.open(&long).unwrap();
     assert_eq!(opened.expires_at(), clock.at(DEADLINE));
     clock.set(DEADLINE);
@@ -121,8 +121,8 @@ fn times_of_plain_tokens_are_checked() {
     }
     assert_eq!(refused(json!({ "sub": "alice" })), Reason::Malformed, "an exp is required");
     let half = with("exp", (START + 5) as f64 + 0.5);
-    let session = verify(&authority, &plain(&half), &alice).unwrap();
-    assert_eq!(session.registered().expires_at(), clock.at(5), "the fraction is dropped");
+    let verified = verify(&authority, &plain(&half), &alice).unwrap();
+    assert_eq!(verified.registered().expires_at(), clock.at(5), "the fraction is not dropped");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_forged_plain_token_reaches_no_lookup() {
     }
 }
 
-/// The rejection of a token for which nobody is looked up.
+/// The rejection of a token for which no user is looked up.
 fn refused_unseen(authority: &relatch::Authority, token: &Token<Access>) -> Rejection {
     let lookup = |_: &str| -> Result<Option<Account>, Infallible> { panic!("looked up") };
     match authority.verify(token, lookup) {
@@ -213,7 +213,7 @@ fn a_plain_token_that_is_out_of_time_reaches_no_lookup() {
     assert_eq!(reason(with("exp", START + 86_400)), Reason::AdoptionOver);
 }
 
-/// A plain token is bound to no context, so it passes no check of one.
+/// A plain token is bound to no context, so it fails every check of one.
 #[test]
 fn a_plain_token_fits_no_context() {
     let clock = TestClock::new();
@@ -271,7 +271,8 @@ fn only_plain_hs256_headers_of_access_tokens_are_recognised() {
     assert_eq!(reason(verify(&authority, &as_refresh, &alice)), Reason::Malformed);
 }
 
-/// The legacy secret signs whatever its holder likes, but nothing that looks like relatch's own.
+/// A holder of the legacy secret can sign any plain token, but none that is taken for relatch's
+/// own.
 #[test]
 fn the_legacy_secret_makes_none_of_relatch_s_tokens() {
     let clock = TestClock::new();

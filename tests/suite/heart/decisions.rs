@@ -1,4 +1,4 @@
-//! Decisions: stored whole or not at all, alone or several as one.
+//! Decisions: stored completely or not at all, alone or several together.
 
 use std::convert::Infallible;
 
@@ -32,7 +32,7 @@ fn a_link_is_used_up_by_the_session_that_it_starts() {
     assert_eq!(reason(peek(&authority, &copy, &alice)), Reason::RevokedByLane);
 }
 
-/// The second decision is made on the record as the first one leaves it.
+/// The second decision is made on the record as it is after the first.
 #[test]
 fn several_decisions_are_one_change() {
     let (authority, clock) = authority();
@@ -58,7 +58,7 @@ fn several_decisions_are_one_change() {
     assert_eq!(failed.unwrap_err(), "no");
 }
 
-/// What the application itself bumps along with a decision is not lost.
+/// A counter that the application itself bumps along with a decision is not lost.
 #[test]
 fn a_version_is_never_taken_back() {
     let (authority, _) = authority();
@@ -69,7 +69,7 @@ fn a_version_is_never_taken_back() {
     assert_eq!(both.change().unwrap().version().get(), i64::MAX - 7);
     let out = authority.log_out_everywhere(&alice).unwrap();
     let version = out.change().unwrap().version();
-    // Decided on the record of before, by mistake.
+    // Decided on the older record, by mistake.
     let both = out.and_then(&alice, |_| authority.start_session(&alice, "phone")).unwrap();
     assert_eq!(both.change().unwrap().version(), version);
     assert_eq!(both.change().unwrap().user_id(), "alice");
@@ -77,7 +77,7 @@ fn a_version_is_never_taken_back() {
 
 #[test]
 fn each_lane_that_moves_is_in_the_change() {
-    /// With a counter for each purpose.
+    /// With one counter per purpose.
     struct Lanes(Account);
     impl relatch::User for Lanes {
         fn id(&self) -> &str {
@@ -105,7 +105,7 @@ fn each_lane_that_moves_is_in_the_change() {
     assert_eq!(change.lane("other+jwt"), None);
     assert_eq!(change.lanes().count(), 2);
 
-    // The same lane twice: the second move is from where the first one left it.
+    // The same lane twice: the second change starts from the result of the first.
     let supersede =
         |user: &dyn relatch::User| authority.issue::<MagicLink>(user, &NoClaims {}).supersede();
     let again = both.and_then(&alice, |user| {
@@ -117,7 +117,7 @@ fn each_lane_that_moves_is_in_the_change() {
     assert_eq!(again.change().unwrap().lane(Invitation::TYP), next);
 }
 
-/// What is to be confirmed is known from the record alone.
+/// The address that a link confirms is known only from the record.
 #[test]
 fn a_context_may_come_after_the_lookup() {
     use relatch::{Context, one_time::EmailConfirmation};

@@ -1,5 +1,5 @@
-//! `jsonwebtoken` as the independent judge: whatever relatch accepts it accepts, and what it
-//! accepts and relatch refuses falls under a stricter rule that has a name.
+//! Comparison with `jsonwebtoken`: it accepts every token that relatch accepts, and where it
+//! accepts a token that relatch refuses, one of the named stricter rules is the cause.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 
 use crate::common::{AUDIENCE, Account, ISSUER, Refusal, account, authority, refusal};
 
-/// Why relatch refuses what a plain library accepts.
+/// The rules by which relatch refuses a token that a plain library accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Rule {
-    /// The header is byte for byte the one that was issued.
+    /// The header equals the issued one byte for byte.
     PinnedHeader,
     /// Registered claims have one form, and none is missing, repeated or unknown.
     StrictClaims,
@@ -54,8 +54,8 @@ impl Judge {
         Self { authority, user, key }
     }
 
-    /// The plain library under the derived key. The test's clock stands in the future, so `exp`
-    /// holds for it too.
+    /// `jsonwebtoken` with the derived key. The test's clock is in the future, so `exp` is valid
+    /// for it too.
     fn decode(&self, text: &str) -> Option<TokenData<Value>> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
@@ -123,7 +123,7 @@ fn each_stricter_rule_is_met() {
     assert_eq!(cases.iter().map(|(_, rule)| rule).collect::<HashSet<_>>().len(), 5);
 }
 
-/// One mutation of a genuine token's header or payload, then signed anew under the right key.
+/// One mutation of a genuine token's header or payload, signed again with the right key.
 fn mutate(header: &mut Value, payload: &mut String, which: (usize, &str, &str)) {
     let (kind, name, value) = which;
     match kind {

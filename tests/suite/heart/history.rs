@@ -1,5 +1,5 @@
-//! Histories of thousands of random steps, beside a naive reference that keeps every token in a
-//! list: the verdicts are the same, always.
+//! Histories of up to thousands of random steps, compared with a naive reference that keeps every
+//! token in a list: both give the same verdicts after every step.
 
 mod acts;
 mod checks;
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// Unless it is far: what is alive would hardly meet anything but its end.
+    /// Skips distant instants: otherwise nearly every session would just expire.
     fn go_to(&mut self, instant: i64) {
         if (-100..2000).contains(&(instant - self.reference.now)) {
             self.set_clock(instant);
@@ -196,7 +196,8 @@ impl World {
         self.reference.now = now;
     }
 
-    /// Past the library, by a database whose clock is ahead of all sessions': they leave the list.
+    /// A bump by the application's SQL. The database's clock is ahead of every session's
+    /// generation, so all sessions leave the list.
     fn bump(&mut self) {
         let now = self.clock.at(self.reference.now);
         let generation = |id: &SessionId| id.to_string().split_once('.')?.1.parse().ok();
@@ -215,7 +216,7 @@ impl World {
         format!("$argon2id${}", self.reference.next_tick())
     }
 
-    /// The backup comes back, and before anything is served on it the epoch moves.
+    /// Restores the backup, and moves the epoch before serving.
     fn restore(&mut self) {
         let (row, record, as_of) = self.backup.clone();
         (self.row, self.reference.record) = (row, record);
@@ -233,7 +234,7 @@ impl World {
         self.check_all();
     }
 
-    /// One of the tokens ever seen, of the kinds that are wanted.
+    /// One of the tokens ever issued, of the wanted kinds.
     fn pick(&self, pick: &Pick, is_wanted: impl Fn(Kind) -> bool) -> Option<Token> {
         let tokens: Vec<_> =
             self.reference.tokens.iter().filter(|token| is_wanted(token.kind)).collect();
@@ -292,7 +293,7 @@ fn kid(number: usize) -> relatch::MasterKey {
     relatch::MasterKey::from_bytes(format!("k{number}"), &bytes).unwrap()
 }
 
-/// One source for all authorities of a history.
+/// One entropy source for all authorities of a history.
 #[derive(Clone, Default)]
 struct SharedEntropy(Arc<TestEntropy>);
 

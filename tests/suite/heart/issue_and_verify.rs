@@ -1,4 +1,4 @@
-//! The three calls, in either binding mode, and what can be set around them.
+//! Issuing, opening and verifying in both binding modes, and the authority's settings.
 
 use std::{convert::Infallible, error::Error, io, sync::Arc};
 
@@ -27,16 +27,16 @@ fn a_session_holds_the_record_the_claims_and_the_registered_claims() {
         let mut alice = account("alice");
         alice.version = 7;
         let token = authority.issue::<Access<Role>>(&alice, &role("admin")).sign().unwrap();
-        let session = authority
+        let verified = authority
             .verify(&token, |id| {
                 assert_eq!(id, "alice");
                 Ok::<_, Infallible>(Some(alice.clone()))
             })
             .unwrap();
-        assert_eq!(session.user().id, "alice");
-        assert_eq!(session.claims(), &role("admin"));
-        assert!(!session.is_legacy());
-        let registered = session.registered();
+        assert_eq!(verified.user().id, "alice");
+        assert_eq!(verified.claims(), &role("admin"));
+        assert!(!verified.is_legacy());
+        let registered = verified.registered();
         assert_eq!(registered.issuer(), Some(ISSUER));
         assert_eq!(registered.subject(), "alice");
         assert_eq!(registered.audience().collect::<Vec<_>>(), [AUDIENCE]);
@@ -44,7 +44,7 @@ fn a_session_holds_the_record_the_claims_and_the_registered_claims() {
         assert_eq!(registered.expires_at(), clock.at(15 * 60));
         assert_eq!(registered.version(), Counter::from(7));
         assert_eq!(registered.jti().map(str::len), Some(22));
-        let (user, claims, _) = session.into_parts();
+        let (user, claims, _) = verified.into_parts();
         assert_eq!((user.id.as_str(), claims), ("alice", role("admin")));
     }
 }
@@ -175,8 +175,8 @@ fn a_token_for_other_audiences_is_not_for_this_one() {
     let other = issue().audience("other").sign().unwrap();
     assert_eq!(reason(verify(&authority, &other, &alice)), Reason::WrongAudience);
     let both = issue().audience("other").audience(AUDIENCE).sign().unwrap();
-    let session = verify(&authority, &both, &alice).unwrap();
-    assert_eq!(session.registered().audience().collect::<Vec<_>>(), ["other", AUDIENCE]);
+    let verified = verify(&authority, &both, &alice).unwrap();
+    assert_eq!(verified.registered().audience().collect::<Vec<_>>(), ["other", AUDIENCE]);
     assert!(matches!(issue().audience("").sign(), Err(IssueError::Audience)));
 }
 
@@ -262,7 +262,7 @@ fn a_token_of_one_purpose_is_never_one_of_another() {
         let as_access = AccessToken::new(download.expose());
         assert_eq!(reason(verify(&authority, &as_access, &alice)), Reason::WrongType);
 
-        // With the header exchanged it is the key that keeps them apart.
+        // With the other header, the key still separates the two purposes.
         let access = authority.issue_for_user(&alice).unwrap();
         let (header, _) = access.expose().split_once('.').unwrap();
         let (_, rest) = download.expose().split_once('.').unwrap();
@@ -290,7 +290,7 @@ fn epochs_of_the_configuration_and_of_groups_log_out_all_of_theirs() {
         assert!(verify(&authority, &token, &member("acme", 3)).is_ok());
         assert_eq!(reason(verify(&authority, &token, &member("acme", 4))), expected);
         assert_eq!(reason(verify(&at(2), &token, &member("acme", 3))), expected);
-        // Another tenant whose counter happens to be the same.
+        // Another tenant with the same counter.
         assert_eq!(reason(verify(&authority, &token, &member("globex", 3))), expected);
     }
 }
@@ -369,15 +369,14 @@ fn claims_that_do_not_fit_are_an_error_at_issue() {
     assert_eq!(verify(&authority, &token, &alice).unwrap().claims(), &fine);
 }
 
-/// What an application's own deserialiser does with hostile input is met last, from authenticated
-/// bytes alone.
+/// The application's deserialiser runs last, on authenticated bytes only.
 #[test]
 fn the_application_s_claims_are_read_after_everything_else() {
     #[derive(Debug, serde::Serialize)]
     struct Untouchable {}
     impl<'de> serde::Deserialize<'de> for Untouchable {
         fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-            panic!("the claims of a refused token were read")
+            panic!("the private claims of a refused token were read")
         }
     }
     let alice = account("alice");
@@ -474,8 +473,8 @@ fn a_cached_digest_stands_in_for_the_hash() {
     let (authority, _) = authority();
     let token = authority.issue_for_user(&account("alice")).unwrap();
     let cached = Arc::new(Cached(relatch::user::Credential::from_password_hash(HASH).unwrap()));
-    let session = authority.verify(&token, |_| Ok::<_, Infallible>(Some(cached))).unwrap();
-    assert_eq!(session.into_user().id(), "alice");
+    let verified = authority.verify(&token, |_| Ok::<_, Infallible>(Some(cached))).unwrap();
+    assert_eq!(verified.into_user().id(), "alice");
 }
 
 #[test]
@@ -551,7 +550,8 @@ fn the_dangerous_things_do_what_they_say() {
     assert_ne!(key_of(&alice, &here), download);
 }
 
-/// One rule for all errors: the text says what failed, the source says why, neither says both.
+/// One rule for all errors: the text says what failed, the source says why, and neither repeats the
+/// other.
 #[test]
 fn no_error_repeats_its_source() {
     let (authority, _) = authority();

@@ -1,6 +1,5 @@
-//! Keys beside a cached record: a record that has them is worth what it is worth without, whatever
-//! was derived of it before. No cache here is ever replaced, which is more than an application
-//! asks of it.
+//! Keys cached beside a record: verdicts are the same with and without them, whatever was derived
+//! before. The tests never replace a cache, though applications do.
 
 use std::{sync::Barrier, thread};
 
@@ -21,7 +20,7 @@ fn cached(id: &str) -> Account {
     Account { keys: Some(KeyCache::default()), ..account(id) }
 }
 
-/// Under what a token is issued and presented.
+/// The authority, record and context under which a token is issued or presented.
 #[derive(Clone)]
 struct Place {
     authority: Authority,
@@ -57,8 +56,7 @@ impl Place {
         *self.authority.danger_expose_key::<P>(&self.user, &self.context).unwrap()
     }
 
-    /// Why the token is rejected here: for the same reason with the keys and without them, and as
-    /// often as it is asked.
+    /// The rejection of the token: the same with the cached keys and without them, at each call.
     fn refusal<P: Purpose>(&self, token: &Token<P>) -> Option<(Stage, Reason)> {
         let bare = Account { keys: None, ..self.user.clone() };
         let verdicts = [&self.user, &bare, &self.user].map(|user| {
@@ -71,13 +69,13 @@ impl Place {
                 Err(other) => panic!("not a rejection: {other:?}"),
             }
         });
-        assert_eq!(verdicts[0], verdicts[1], "not as without the keys");
+        assert_eq!(verdicts[0], verdicts[1], "differs without the keys");
         assert_eq!(verdicts[0], verdicts[2], "not as before");
         verdicts[1]
     }
 }
 
-/// The text under another key.
+/// The token, signed with another key.
 fn signed<P>(token: &Token<P>, key: &[u8; 32]) -> Token<P> {
     let (input, _) = token.expose().rsplit_once('.').unwrap();
     let key = EncodingKey::from_secret(key);
@@ -87,8 +85,8 @@ fn signed<P>(token: &Token<P>, key: &[u8; 32]) -> Token<P> {
 
 const BAD_SIGNATURE: Option<(Stage, Reason)> = Some((Stage::Binding, Reason::BadSignature));
 
-/// The key of the one place, once it is kept, is of no use in the other, and in neither is its own
-/// key lost. The records share a cache.
+/// A key cached under one place is not used under the other, and each place keeps finding its own
+/// key. The records share a cache.
 fn are_apart<P, Q>(then: &Place, now: &Place)
 where
     P: Purpose<Claims = NoClaims>,
@@ -112,7 +110,7 @@ where
     assert_eq!(then.refusal(&old), None);
 }
 
-/// What of the record or of the presentation has a key of its own.
+/// Each input of the derivation that comes from the record or the presentation.
 #[test]
 fn a_change_of_what_a_key_is_derived_from_is_another_key() {
     let then = Place::new();
@@ -133,7 +131,7 @@ fn another_type_of_token_is_another_key() {
     are_apart::<Access, Download>(&place, &place);
     are_apart::<Download, Access>(&place, &place);
     are_apart::<MagicLink, EmailChange>(&place, &place);
-    // With a lane and without: the type is another one too.
+    // With a lane and without. The `typ` differs too.
     are_apart::<Access, MagicLink>(&place, &place);
 }
 
@@ -161,7 +159,7 @@ fn another_issuer_epoch_or_master_key_is_another_key() {
     are_apart::<Access, Access>(&tenant("acme", 1), &tenant("acm", 1));
 }
 
-/// What is derived alike is found, and that is right.
+/// Equal derivation inputs find the same key, rightly.
 #[test]
 fn another_authority_of_the_same_derivation_has_the_same_key() {
     let clock = TestClock::new();
@@ -178,7 +176,7 @@ fn another_authority_of_the_same_derivation_has_the_same_key() {
         assert_eq!(rejected, Some((Stage::Validity, Reason::WrongAudience)));
         assert_eq!(other_audience.refusal(&other_audience.issue::<Access>()), None);
     }
-    // The same keys under another `kid`, which is in the header alone.
+    // The same keys under another `kid`, which is only in the header.
     let renamed = place.under(
         Authority::builder(key("k9", 1), issuer, place.authority.audience()).clock(clock.clone()),
     );
@@ -197,11 +195,11 @@ fn a_rehash_keeps_the_key_and_a_new_password_does_not() {
         assert_eq!(place.refusal(&before), None);
         assert_eq!(place.refusal(&place.issue::<Access>()), None);
     }
-    // The carry is left behind, and has no effect.
+    // The old carried pair is still stored, and has no effect.
     let changed = place.with_user(|user| user.password_hash = "changed".into());
     assert_eq!(changed.refusal(&before), BAD_SIGNATURE);
     are_apart::<Access, Access>(&place, &changed);
-    // The old hash back, by a backup.
+    // The old hash again, as from a backup.
     assert_eq!(place.refusal(&before), None);
 }
 
@@ -243,12 +241,12 @@ fn a_rotation_and_an_emergency_removal_are_seen_at_once() {
     clock.set(60);
     assert_eq!(place.refusal(&old), Some((Stage::Header, Reason::RetiredKey)));
     assert_eq!(place.refusal(&new), None);
-    // What the removed key, which stays in the cache, can sign.
+    // A token signed with the removed key, which is still in the cache.
     let stolen = Place::new().key::<Access>();
     assert_eq!(removed.refusal(&signed(&new, &stolen)), BAD_SIGNATURE);
 }
 
-/// They are in key mode whatever the authority's mode is, and under a type of their own.
+/// Refresh tokens are in key mode in every mode of the authority, and have a `typ` of their own.
 #[test]
 fn a_refresh_is_decided_as_without_the_keys() {
     for mode in [BindingMode::Key, BindingMode::StampHs256] {
@@ -278,7 +276,7 @@ fn a_refresh_is_decided_as_without_the_keys() {
     }
 }
 
-/// Those that find no room are derived each time.
+/// Keys that do not fit in the cache are derived each time.
 #[test]
 fn more_keys_than_there_is_room_for_are_all_as_good() {
     let place = Place::new();
@@ -294,7 +292,7 @@ fn more_keys_than_there_is_room_for_are_all_as_good() {
     }
 }
 
-/// What nobody but a forger asked for takes no room: nor does it do harm.
+/// Forged tokens add no key to the cache.
 #[test]
 fn forgeries_in_between_change_nothing() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Watches of live connections, on a clock that only tests move: nothing here sleeps.
+//! Watches of live connections, under Tokio's paused clock: no test sleeps.
 
 use std::{
     collections::HashMap,
@@ -25,18 +25,18 @@ use tokio::{
 
 use crate::common::{Account, START, TestClock, account, builder, key};
 
-/// With it, looks are due every 6 to 8 seconds, and one may take 4; a failed one is tried again
-/// after a second, and notifications cause one a second.
+/// With this bound a check is due every 6 to 8 seconds and may take 4. A failed check is repeated
+/// after a second, and notifications cause at most one per second.
 const BOUND: Duration = Duration::seconds(16);
 
-/// How late a timer may be: Tokio's are of whole milliseconds.
+/// The tolerance for timers: Tokio's have a resolution of one millisecond.
 const TICK: StdDuration = StdDuration::from_millis(2);
 
 const fn seconds(seconds: u64) -> StdDuration {
     StdDuration::from_secs(seconds)
 }
 
-/// A users' table that answers as it is told to, and notes when it was asked.
+/// A users' table with answers set by the test, which records its lookups.
 #[derive(Default)]
 struct Store {
     users: Mutex<HashMap<String, Account>>,
@@ -72,7 +72,7 @@ impl Store {
         Arc::new(Self { users: Mutex::new(users), ..Self::default() })
     }
 
-    /// Reads the record when it is called, runs `during` if it is set, then answers.
+    /// Reads the record at the call, runs `during` if it is set, then answers.
     fn look_up(
         self: &Arc<Self>,
         id: &str,
@@ -150,7 +150,7 @@ impl App {
     }
 }
 
-/// A wall clock that runs with Tokio's.
+/// A wall clock that follows Tokio's.
 fn running_clock() -> impl Clock {
     let start = Instant::now();
     move || OffsetDateTime::from_unix_timestamp(START).unwrap() + start.elapsed()
@@ -173,7 +173,7 @@ fn revoked(ended: Ended) -> Reason {
     }
 }
 
-/// klangk and open-webui: WebSockets and event streams outlived the revocation.
+/// klangk #3152 and open-webui #29695: WebSockets and event streams outlived the revocation.
 #[tokio::test(start_paused = true)]
 async fn trap_a_connection_does_not_outlive_the_revocation() {
     let app = App::new();
@@ -193,10 +193,10 @@ async fn trap_a_connection_does_not_outlive_the_revocation() {
     assert!(!connection.is_finished());
     app.store.bump("alice");
     app.revocations.publish("alice");
-    let told = Instant::now();
+    let notified = Instant::now();
     let (ended, closed) = connection.await.unwrap();
     assert_eq!(revoked(ended), Reason::RevokedByVersion);
-    assert_eq!(closed, told, "at once");
+    assert_eq!(closed, notified, "at once");
     assert!(app.live.watch(app.token("bob")).await.is_ok());
 }
 
@@ -223,7 +223,7 @@ async fn whatever_revokes_a_token_resolves_its_guard_when_it_is_told() {
     }
 }
 
-/// A notification that follows a look of the watch's own, or the first, waits for nothing.
+/// A notification after the first check, or after a scheduled one, causes a check at once.
 #[tokio::test(start_paused = true)]
 async fn a_notification_right_after_a_look_is_heeded_at_once() {
     let app = App::new();
@@ -274,7 +274,7 @@ async fn a_session_expires_on_its_second() {
     }
 }
 
-/// An expiry is one also while the store says nothing.
+/// The watch also ends at the token's expiry while the store does not answer.
 #[tokio::test(start_paused = true)]
 async fn a_session_expires_while_a_look_hangs() {
     let authority = builder(&TestClock::new())
@@ -290,8 +290,9 @@ async fn a_session_expires_while_a_look_hangs() {
     assert!(time <= seconds(9) + TICK, "{time:?}");
 }
 
-/// The authority's clock decides, not the timer: one that is set ahead is noticed within half
-/// the bound, and one that stands, right before the expiry or elsewhere, makes no busy loop.
+/// The authority's clock decides the expiry, not the timer. A clock that is set ahead is noticed
+/// within half the bound. A clock that stands still, even right before the expiry, causes no busy
+/// loop.
 #[tokio::test(start_paused = true)]
 async fn the_wall_clock_may_jump_or_stand() {
     let clock = TestClock::new();
@@ -350,7 +351,7 @@ async fn a_session_that_nobody_confirms_for_the_bound_ends_unconfirmed() {
     }
 }
 
-/// Neither "revoked" nor "valid": the record cannot be used, and may be mended.
+/// Neither "revoked" nor "valid": the record cannot be used, and may be repaired.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_cannot_be_used_is_no_revocation() {
     let app = App::new();
@@ -362,7 +363,7 @@ async fn a_record_that_cannot_be_used_is_no_revocation() {
     assert!(time >= seconds(16) && time <= seconds(16) + TICK, "{time:?}");
 }
 
-/// The store fails when the notification comes: the revocation is still found as soon as it
+/// The store fails when the notification comes: the revocation is found as soon as the store
 /// answers again.
 #[tokio::test(start_paused = true)]
 async fn a_look_that_failed_is_made_up_for() {
@@ -378,7 +379,7 @@ async fn a_look_that_failed_is_made_up_for() {
     assert!(time <= seconds(1), "{time:?}");
 }
 
-/// A confirmation is as old as the start of its read, whose record may be of then.
+/// A check confirms the session as of the start of its read.
 #[tokio::test(start_paused = true)]
 async fn a_confirmation_counts_from_before_its_read() {
     let app = App::new();
@@ -389,7 +390,7 @@ async fn a_confirmation_counts_from_before_its_read() {
     assert_eq!(ended, Ended::Unconfirmed);
     assert!(time >= seconds(13) && time <= seconds(13) + TICK, "{time:?}");
 
-    // The same of a later one: it began 8 seconds at the most after the first.
+    // The same for a later check, which began at most 8 seconds after the first.
     let app = App::new();
     let start = Instant::now();
     let mut watch = app.watch("alice").await;
@@ -403,7 +404,7 @@ async fn a_confirmation_counts_from_before_its_read() {
     assert!(began.elapsed() <= seconds(16) + TICK && start.elapsed() > seconds(16));
 }
 
-/// It is subscribed before it looks: what happens while the first look runs is not missed.
+/// The watch subscribes before its first check, so it misses no change during that check.
 #[tokio::test(start_paused = true)]
 async fn a_revocation_during_the_first_look_is_not_missed() {
     let app = App::new();
@@ -415,12 +416,12 @@ async fn a_revocation_during_the_first_look_is_not_missed() {
         revocations.publish("alice");
     }));
     let (verified, mut watch) = app.live.watch(token).await.unwrap();
-    assert_eq!(verified.user().version, 0, "the look found the record of before");
+    assert_eq!(verified.user().version, 0, "the check found the older record");
     let (ended, time) = outcome(&mut watch).await;
     assert_eq!((revoked(ended), time), (Reason::RevokedByVersion, StdDuration::ZERO));
 }
 
-/// Nor what happens while a later one runs: one more look is due then, in its turn.
+/// A notification during a later check causes one more check after it.
 #[tokio::test(start_paused = true)]
 async fn a_revocation_during_a_later_look_is_not_missed() {
     let app = App::new();
@@ -485,8 +486,8 @@ async fn a_storm_of_notifications_ends_nothing_and_costs_a_look_a_second() {
     }
 }
 
-/// Left alone it looks two to three times per bound, and watches that were opened together do not
-/// look together.
+/// Without notifications a watch checks two to three times per bound, and watches that were opened
+/// together do not check together.
 #[tokio::test(start_paused = true)]
 async fn watches_look_seldom_and_not_all_at_once() {
     let app = App::new();
@@ -526,9 +527,9 @@ async fn the_hub_does_not_grow() {
     app.revocations.publish("user0");
     let mut again = again;
     assert_eq!(revoked((&mut again).await), Reason::RevokedByVersion);
-    assert_eq!(app.revocations.watched_users(), 0, "it resolved, and is still held");
+    assert_eq!(app.revocations.watched_users(), 0, "resolved, though still in scope");
 
-    // Nor by publishing, by a token that is refused, or by one that is forged.
+    // Neither publishing, nor a refused or forged token, leaves an entry.
     app.revocations.publish("alice");
     let token = app.token("alice");
     app.store.bump("alice");
@@ -579,7 +580,7 @@ async fn a_guard_that_resolved_says_the_same_again() {
     assert_eq!(again, Poll::Ready(ended));
 }
 
-/// It cannot have seen anything, so it does not say that all is well.
+/// A watch that was not polled has checked nothing, so it must not report the session as valid.
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_was_not_polled_for_the_bound_is_unconfirmed() {
     let app = App::new();
@@ -589,7 +590,7 @@ async fn a_guard_that_was_not_polled_for_the_bound_is_unconfirmed() {
     assert_eq!(outcome(&mut watch).await, (Ended::Unconfirmed, StdDuration::ZERO));
     assert_eq!(app.store.looks(), 1);
 
-    // Not polled for less, it makes up for it first.
+    // After a shorter pause it first catches up with its check.
     let mut watch = app.watch("bob").await;
     assert!(is_alive_for(seconds(1), &mut watch).await);
     app.store.bump("bob");
@@ -597,7 +598,7 @@ async fn a_guard_that_was_not_polled_for_the_bound_is_unconfirmed() {
     assert_eq!(outcome(&mut watch).await.1, StdDuration::ZERO);
 }
 
-/// It is in no task of its own.
+/// A watch runs in no task of its own.
 #[tokio::test(start_paused = true)]
 async fn a_guard_does_nothing_unless_it_is_polled() {
     let app = App::new();
@@ -608,7 +609,7 @@ async fn a_guard_does_nothing_unless_it_is_polled() {
     drop(watch);
 }
 
-/// The watches follow a rotation of the keys, as what verifies requests does.
+/// Watches follow a rotation of the keys, as the verification of requests does.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_retires_or_is_removed_ends_the_connections_under_it() {
     for removed in [false, true] {
@@ -662,7 +663,7 @@ async fn the_bound_takes_a_second_to_an_hour() {
     );
 }
 
-/// At either end of the range it holds what it says.
+/// The bound holds at both ends of its range.
 #[tokio::test(start_paused = true)]
 async fn the_bound_holds_at_both_ends_of_its_range() {
     for bound in [MIN_BOUND, MAX_BOUND] {
@@ -679,7 +680,7 @@ async fn the_bound_holds_at_both_ends_of_its_range() {
     }
 }
 
-/// Connections on many threads, with a revocation in the midst of their opening: not one is left.
+/// Connections open on several threads during a revocation: none survives it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn watches_are_spawned_and_told_from_any_thread() {
     fn is_for_any_thread<T: Send + Sync>(value: T) -> Arc<T> {
@@ -709,6 +710,8 @@ async fn watches_are_spawned_and_told_from_any_thread() {
             assert!(ended.is_none_or(|ended| revoked(ended) == Reason::RevokedByVersion));
         }
     };
-    timeout(seconds(5), all).await.expect("all are told, long before their own next look");
+    timeout(seconds(5), all)
+        .await
+        .expect("the notification ends all, long before their next scheduled check");
     assert_eq!(app.revocations.watched_users(), 0);
 }

@@ -1,4 +1,5 @@
-//! The authority by hand: tokens, keys, sessions, one-time tokens, live connections, passwords.
+//! The authority without a service: tokens, keys, sessions, one-time tokens, live connections,
+//! passwords.
 
 mod adoption;
 #[cfg(feature = "asymmetric")]

@@ -1,5 +1,4 @@
-//! Tokens that are used once: looked at as often as one likes, used up once, and void when what
-//! they are for has changed.
+//! One-time tokens: any number of peeks, one use, and revoked when what they change has changed.
 
 use std::sync::{Barrier, Mutex};
 
@@ -130,7 +129,7 @@ fn a_superseding_token_makes_the_older_ones_void() {
     assert_eq!(reason(peek(&authority, &older, &alice)), Reason::RevokedByLane);
     assert!(peek(&authority, &newer, &alice).is_ok());
     assert!(peek(&authority, &email, &alice).is_ok());
-    // In the same millisecond still.
+    // Still in the same millisecond.
     let decision = supersede(&alice);
     let newest = alice.commit(decision);
     assert_eq!(reason(peek(&authority, &newer, &alice)), Reason::RevokedByLane);
@@ -171,7 +170,7 @@ fn a_reset_dies_with_the_password_and_survives_a_rehash() {
         let changed = Account { password_hash: "new".into(), ..alice.clone() };
         assert_eq!(reason(peek(&authority, &reset, &changed)), unbound);
         assert_eq!(reason(opened.consume(&changed).map(drop)), unbound);
-        // Even where the application forgets to store the new hash.
+        // Even if the application forgets to store the new hash.
         let after = alice.after(change);
         assert_eq!(reason(opened.consume(&after).map(drop)), Reason::RevokedByVersion);
     }
@@ -244,7 +243,7 @@ fn whatever_revokes_an_access_token_revokes_a_link() {
 
 #[test]
 fn a_counter_that_is_missing_negative_or_used_up_is_an_error() {
-    /// A purpose of which the record knows nothing.
+    /// A purpose without a lane in the record.
     struct Unknown;
     impl Purpose for Unknown {
         type Claims = NoClaims;

@@ -4,7 +4,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as B64};
 use relatch::password::{MAX_PASSWORD_BYTES, PasswordError, PasswordHasher};
 
-/// A PHC string as another program may have stored it.
+/// A PHC string as stored by another program.
 fn phc(
     algorithm: Algorithm,
     version: Version,

@@ -10,7 +10,7 @@ use relatch::{
 
 use crate::common::{ISSUER, MagicLink, TestClock, TestEntropy};
 
-/// All that a token is bound to.
+/// Everything that a token is bound to.
 #[derive(Clone, Debug, PartialEq)]
 struct Record {
     id: String,
@@ -143,7 +143,7 @@ proptest! {
     }
 }
 
-/// Exhaustively: every bit of every byte of one token in each mode.
+/// Flips every bit of one token in each mode.
 #[test]
 fn any_single_bit_of_a_token_rejects_it() {
     let record = Record {

@@ -1,4 +1,4 @@
-//! What an attacker, a slow store or bad luck could make of the order of things.
+//! Races, provoked by an attacker, a slow store or chance.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::common::{Download, HASH, START, TestClock, builder as authority_builder};
 
-/// A store in memory that answers late, or not at all.
+/// A memory store that answers late, or not at all.
 #[derive(Clone, Default)]
 struct Odd {
     inner: MemoryStore,
@@ -32,12 +32,12 @@ struct Odd {
 
 #[derive(Default)]
 struct How {
-    /// A compare-and-set is answered so much later than it is committed.
+    /// The delay between the commit of a compare-and-set and its answer.
     answer_after: Mutex<StdDuration>,
-    /// It is committed so much later than it is asked for, even if nobody waits any more.
+    /// The delay between the call and the commit, which happens even if the caller has gone.
     commit_after: Mutex<StdDuration>,
     loses_answer: AtomicBool,
-    /// What happens before the next compare-and-set, which then finds the row changed.
+    /// Runs before the next compare-and-set, which then finds the row changed.
     before_write: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     read_takes: Mutex<StdDuration>,
     reads: AtomicUsize,
@@ -128,9 +128,9 @@ type Events = Arc<Mutex<Vec<String>>>;
 
 fn recorded(store: &Odd) -> (Service, Events) {
     let events = Events::default();
-    let told = Arc::clone(&events);
+    let notified = Arc::clone(&events);
     let service = Service::builder(authority(), store.clone())
-        .on_event(move |event| told.lock().unwrap().push(format!("{event}")))
+        .on_event(move |event| notified.lock().unwrap().push(format!("{event}")))
         .build();
     (service, events)
 }
@@ -144,7 +144,7 @@ async fn used_twice(service: &Service) -> (RefreshToken, SessionTokens) {
     (stolen, next)
 }
 
-/// A thief who hangs up once the statement is under way ends the session, and is heard of.
+/// A thief who hangs up while the statement runs still ends the session and causes the event.
 #[tokio::test(start_paused = true)]
 async fn a_reuse_is_told_although_the_client_hangs_up() {
     let store = Odd::with_user();
@@ -155,10 +155,10 @@ async fn a_reuse_is_told_although_the_client_hangs_up() {
     assert!(hung_up.is_err());
     sleep(StdDuration::from_secs(1)).await;
     assert!(service.authenticate(owner.access()).await.is_err(), "the session has ended");
-    assert_eq!(events.lock().unwrap().len(), 1, "the reuse was told");
+    assert_eq!(events.lock().unwrap().len(), 1, "events of the reuse");
 }
 
-/// The write is done and its answer is lost: the session has ended, and the reuse is heard of.
+/// The write succeeds and its answer is lost: the session has ended, and the reuse is an event.
 #[tokio::test(start_paused = true)]
 async fn a_reuse_is_told_although_the_answer_is_lost() {
     let store = Odd::with_user();
@@ -170,44 +170,44 @@ async fn a_reuse_is_told_although_the_answer_is_lost() {
     let again = service.refresh(stolen).await.unwrap_err();
     assert_eq!(again.reason(), Some(Reason::SessionEnded));
     assert!(service.authenticate(owner.access()).await.is_err());
-    assert_eq!(events.lock().unwrap().len(), 1, "the reuse was told");
+    assert_eq!(events.lock().unwrap().len(), 1, "events of the reuse");
 }
 
-/// Two clicks on "log out": the second one's answer comes while the first one's is under way.
+/// Two clicks on "log out": the second answer comes while the first write is in flight.
 #[tokio::test(start_paused = true)]
 async fn after_log_out_returned_this_process_accepts_the_token_no_more() {
     let store = Odd::with_user();
     let service = cached(&store).build();
     let tokens = service.start_session("ada", "phone").await.unwrap();
     advance(StdDuration::from_millis(5)).await;
-    let session = service.authenticate(tokens.access()).await.unwrap();
+    let verified = service.authenticate(tokens.access()).await.unwrap();
     *store.how.answer_after.lock().unwrap() = StdDuration::from_secs(3);
     let first = service.clone();
     let own = service.authenticate(tokens.access()).await.unwrap();
     let first = tokio::spawn(async move { first.log_out(&own).await });
     sleep(StdDuration::from_millis(10)).await;
-    assert!(!service.log_out(&session).await.unwrap(), "it is gone in the database");
+    assert!(!service.log_out(&verified).await.unwrap(), "it is gone in the database");
     let after = service.authenticate(tokens.access()).await.map(drop);
     first.abort();
     assert!(after.is_err(), "log_out returned, and the token is still accepted");
 }
 
-/// The first write is given up and committed later; the user tries again, and is told `Ok`.
+/// The first write times out and is committed later; the user tries again, and gets `Ok`.
 #[tokio::test(start_paused = true)]
 async fn after_a_late_log_out_and_a_retry_this_process_accepts_the_token_no_more() {
     let store = Odd::with_user();
     let service = cached(&store).build();
     let tokens = service.start_session("ada", "phone").await.unwrap();
-    let session = service.authenticate(tokens.access()).await.unwrap();
+    let verified = service.authenticate(tokens.access()).await.unwrap();
     *store.how.commit_after.lock().unwrap() = StdDuration::from_secs(7);
-    service.log_out(&session).await.unwrap_err();
+    service.log_out(&verified).await.unwrap_err();
     let _ = service.authenticate(tokens.access()).await.unwrap();
     sleep(StdDuration::from_secs(2)).await;
-    assert!(!service.log_out(&session).await.unwrap(), "it is gone in the database");
+    assert!(!service.log_out(&verified).await.unwrap(), "it is gone in the database");
     assert!(service.authenticate(tokens.access()).await.is_err(), "and still accepted");
 }
 
-/// A `Verified` that a handler still holds does nothing after it was revoked.
+/// A `Verified` that a handler still holds changes nothing after its session was revoked.
 #[tokio::test(start_paused = true)]
 async fn a_dead_session_neither_sees_nor_ends_what_was_started_after_it() {
     let store = Odd::with_user();
@@ -225,13 +225,13 @@ async fn a_dead_session_neither_sees_nor_ends_what_was_started_after_it() {
     );
 }
 
-/// A key that is removed while a change is decided anew issues nothing any more.
+/// A key that is removed while a decision is retried issues nothing any more.
 #[tokio::test(start_paused = true)]
 async fn what_is_decided_anew_is_decided_by_the_authority_as_it_is_then() {
     let store = Odd::with_user();
     let service = Service::new(authority(), store.clone());
     let tokens = service.start_session("ada", "phone").await.unwrap();
-    // Under another key issues what is kept; the token itself is of the one that retires.
+    // The tokens are issued under the new key; the presented token is of the retiring one.
     let until = time::OffsetDateTime::now_utc() + Duration::hours(1);
     let new = MasterKey::from_bytes("new", &[8; 32]).unwrap();
     let ring = authority().keys().clone().rotate(new, until).unwrap();
@@ -240,11 +240,11 @@ async fn what_is_decided_anew_is_decided_by_the_authority_as_it_is_then() {
         Some(Box::new(move || other.replace_authority(rotated)));
     let kept = service.log_out_others(tokens.access()).await.unwrap();
     let old = authority();
-    assert!(old.open(kept.access()).is_err(), "it is of the key that was replaced");
+    assert!(old.open(kept.access()).is_err(), "issued under the replaced key");
     assert!(service.authenticate(kept.access()).await.is_ok());
 }
 
-/// At the end of the version's range no bump is a success that changes nothing.
+/// At the end of the version's range a bump is an error, not a success that changes nothing.
 #[tokio::test]
 async fn a_bump_at_the_end_of_the_range_logs_out_or_fails() {
     let store = Odd::with_user();
@@ -258,7 +258,7 @@ async fn a_bump_at_the_end_of_the_range_logs_out_or_fails() {
     }
 }
 
-/// A user whose hash is of another kind (bcrypt, Django's `!`) is as one who is not there.
+/// A user whose hash has another format (bcrypt, Django's `!`) is answered as an unknown user.
 #[tokio::test]
 async fn a_hash_of_another_kind_does_not_tell_that_there_is_such_a_user() {
     let store = Odd::with_user();
@@ -276,7 +276,7 @@ async fn a_hash_of_another_kind_does_not_tell_that_there_is_such_a_user() {
     }
 }
 
-/// A group's row that is deleted does not take its counter back to the beginning.
+/// A group's deleted row does not reset its counter.
 #[tokio::test]
 async fn deleting_a_group_revives_nothing() {
     let directory = std::env::temp_dir().join(format!("relatch-races-{}", std::process::id()));
@@ -303,7 +303,7 @@ async fn deleting_a_group_revives_nothing() {
     sqlx::raw_sql("DELETE FROM tenants").execute(store.pool()).await.unwrap();
     let revived = service.authenticate(tokens.access()).await.is_ok();
     std::fs::remove_dir_all(&directory).unwrap();
-    assert!(!revived, "a token of before the bump is alive again");
+    assert!(!revived, "a token from before the bump is valid again");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn no_setting_panics() {
     drop(Service::builder(authority(), Odd::with_user()).cache(policy).build());
 }
 
-/// One revoked token that comes again and again, while reads are slow, takes few connections.
+/// A revoked token that is sent repeatedly while reads are slow takes few connections.
 #[tokio::test(start_paused = true)]
 async fn one_revoked_token_holds_few_reads_of_a_slow_store() {
     let store = Odd::with_user();
@@ -348,7 +348,7 @@ async fn one_revoked_token_holds_few_reads_of_a_slow_store() {
     assert!(most < 10, "{most} reads at once for one user");
 }
 
-/// Nor does a dead refresh token evict its user, who is served though the store is away.
+/// A revoked refresh token does not evict its user from the cache, which serves an outage.
 #[tokio::test(start_paused = true)]
 async fn a_dead_refresh_token_drops_nothing_that_is_kept() {
     let store = Odd::with_user();
@@ -366,7 +366,7 @@ async fn a_dead_refresh_token_drops_nothing_that_is_kept() {
     let _ = service.authenticate(owner.access()).await.unwrap();
 }
 
-/// A panic in the application's own functions leaves all as it was.
+/// A panic in the application's functions changes nothing.
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_applications_leaves_the_service_usable() {
     let store = Odd::with_user();
@@ -390,7 +390,7 @@ async fn postgres(definition: &str) -> Option<(relatch::store::PostgresStore, St
     Some((store, name))
 }
 
-/// Until it is so, or for as long as a slow machine may take.
+/// Waits for the condition, with a deadline for slow machines.
 async fn until(mut is_so: impl FnMut() -> bool) {
     for _ in 0..1_000 {
         if is_so() {
@@ -398,10 +398,10 @@ async fn until(mut is_so: impl FnMut() -> bool) {
         }
         sleep(StdDuration::from_millis(10)).await;
     }
-    panic!("it never came to be");
+    panic!("the condition was not met in time");
 }
 
-/// An id column with a collation that is not deterministic.
+/// An id column with a nondeterministic collation.
 #[tokio::test]
 async fn postgres_takes_one_form_of_an_id_alone() {
     let sql = "CREATE COLLATION IF NOT EXISTS races_ci
@@ -419,30 +419,30 @@ async fn postgres_takes_one_form_of_an_id_alone() {
     assert!(!(bumped.is_ok() && accepted), "Ok, and the token is still accepted");
 }
 
-/// A listener whose function panics once listens on.
+/// A listener continues after its function panicked.
 #[tokio::test]
 async fn a_listener_outlives_a_panic_of_what_it_tells() {
     let sql = "CREATE TABLE users (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT)";
     let Some((store, name)) = postgres(sql).await else { return };
     let store = store.channel(&name).unwrap();
     store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&told);
+    let notified = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&notified);
     let listener = store.listen_with(move |_| {
         if count.fetch_add(1, Ordering::SeqCst) == 1 {
             panic!("once");
         }
     });
-    let told = async |times| until(|| told.load(Ordering::SeqCst) >= times).await;
-    told(1).await;
+    let notified = async |times| until(|| notified.load(Ordering::SeqCst) >= times).await;
+    notified(1).await;
     store.bump_version("ada", 0).await.unwrap();
-    told(2).await;
+    notified(2).await;
     store.bump_version("ada", 0).await.unwrap();
-    told(3).await;
+    notified(3).await;
     assert!(listener.is_connected());
 }
 
-/// UUIDs that SQLite holds in upper case are damage, not a busy server.
+/// UUIDs in upper case in SQLite are reported as damage, not as a busy server.
 #[tokio::test]
 async fn an_id_of_another_form_is_no_busy_server() {
     let directory = std::env::temp_dir().join(format!("relatch-races-id-{}", std::process::id()));
@@ -462,7 +462,7 @@ async fn an_id_of_another_form_is_no_busy_server() {
     assert!(!error.is_unavailable(), "{error:?}");
 }
 
-/// Ids of the type `CHAR(n)` are told without their padding, as they are read.
+/// Ids of the type `CHAR(n)` are published without padding, as they are read.
 #[tokio::test]
 async fn triggers_tell_the_id_as_it_is_read() {
     let sql =
@@ -471,18 +471,18 @@ async fn triggers_tell_the_id_as_it_is_read() {
     let store = store.channel(&name).unwrap();
     store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap();
     store.migrate_triggers().await.unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
+    let notified = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&notified);
     let _listener = store.listen_with(move |id| heard.lock().unwrap().push(id.map(str::to_owned)));
-    until(|| told.lock().unwrap().len() == 1).await;
+    until(|| notified.lock().unwrap().len() == 1).await;
     let sql = format!("UPDATE {name} SET token_version = token_version + 1");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(store.pool()).await.unwrap();
-    until(|| told.lock().unwrap().len() > 1).await;
+    until(|| notified.lock().unwrap().len() > 1).await;
     let read = store.read(UserKey::Id("ada")).await.unwrap().unwrap().id;
-    assert_eq!(told.lock().unwrap()[1..], [Some(read)]);
+    assert_eq!(notified.lock().unwrap()[1..], [Some(read)]);
 }
 
-/// A group's row that appears or goes changes its users' epoch.
+/// Inserting or deleting a group's row changes its users' epoch.
 #[tokio::test]
 async fn triggers_tell_of_a_group_that_appears_or_goes() {
     let sql = "CREATE TABLE users (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
@@ -498,20 +498,20 @@ async fn triggers_tell_of_a_group_that_appears_or_goes() {
     let store = store.channel(&name).unwrap();
     store.migrate().await.unwrap();
     store.migrate_triggers().await.unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&told);
+    let notified = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&notified);
     let _listener = store.listen_with(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
     });
-    let told = async |times| until(|| told.load(Ordering::SeqCst) == times).await;
-    told(1).await;
+    let notified = async |times| until(|| notified.load(Ordering::SeqCst) == times).await;
+    notified(1).await;
     run(format!("INSERT INTO {groups} VALUES ('acme', 1800000000000)")).await;
-    told(2).await;
+    notified(2).await;
     run(format!("DELETE FROM {groups}")).await;
-    told(3).await;
+    notified(3).await;
 }
 
-/// Two processes with caches, a slow store, everything at random.
+/// Two processes with caches over a slow store, at random.
 #[tokio::test(start_paused = true)]
 async fn at_random_no_revoked_token_outlives_its_bound_and_no_good_one_is_refused() {
     struct Held {
@@ -652,7 +652,7 @@ async fn at_random_no_revoked_token_outlives_its_bound_and_no_good_one_is_refuse
     assert!(checks > 10_000, "{checks}");
 }
 
-/// One use of a link, one successor of a refresh token, whoever races.
+/// Under any race a link is used once, and a refresh token has one successor.
 #[tokio::test(start_paused = true)]
 async fn what_works_once_works_once_and_no_chain_forks() {
     for round in 0..60_u64 {
@@ -705,7 +705,7 @@ async fn what_works_once_works_once_and_no_chain_forks() {
     }
 }
 
-/// A login with the old password, one that rehashes, races a reset.
+/// A login with the old password, which rehashes, races a reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_login_with_the_old_password_survives_a_reset() {
     use relatch::password::PasswordHasher;
@@ -740,7 +740,7 @@ async fn no_login_with_the_old_password_survives_a_reset() {
     }
 }
 
-/// An `enable` that was given up waits in SQLite's busy loop, and comes after a `disable` that has
+/// An `enable` that timed out still waits in SQLite's busy loop, and runs after a `disable` has
 /// returned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_enable_that_was_given_up_undoes_no_later_disable() {
@@ -763,7 +763,7 @@ async fn an_enable_that_was_given_up_undoes_no_later_disable() {
     sleep(StdDuration::from_millis(300)).await;
     sqlx::raw_sql("COMMIT").execute(&mut *writer).await.unwrap();
     disabling.await.unwrap().unwrap();
-    // Both waited for the writer; whichever came first, the other one came after it by now.
+    // Both waited for the writer, and both have run by now.
     sleep(StdDuration::from_secs(1)).await;
     let is_active = store.read(UserKey::Id("ada")).await.unwrap().unwrap().is_active;
     std::fs::remove_dir_all(&directory).unwrap();
@@ -771,7 +771,7 @@ async fn an_enable_that_was_given_up_undoes_no_later_disable() {
     assert!(!is_active, "`disable` returned, and the user is active: {given_up:?}");
 }
 
-/// Two counters in one table of groups, whose names begin alike.
+/// Two counters in one table of groups, with a common prefix in their names.
 #[tokio::test]
 async fn each_counter_of_a_group_has_a_trigger_of_its_own() {
     let pool = sqlx::PgPool::connect_lazy("postgres://nobody@localhost/none").unwrap();
@@ -792,7 +792,7 @@ async fn each_counter_of_a_group_has_a_trigger_of_its_own() {
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
-/// A clock of before 1970 revokes all the same.
+/// A clock before 1970 still revokes.
 #[tokio::test]
 async fn a_clock_of_before_1970_revokes_all_the_same() {
     let clock = TestClock::new();

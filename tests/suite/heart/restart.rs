@@ -1,5 +1,5 @@
-//! Sessions that are started anew where their user has authenticated once more, and how a session is
-//! told when that was.
+//! Restarting a session after its user has authenticated again, and the time of that
+//! authentication.
 
 use relatch::{
     Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, SessionPolicy,
@@ -37,17 +37,17 @@ fn a_session_is_told_as_it_is_listed() {
     let mut alice = account("alice");
     let phone = start(&authority, &mut alice, "phone");
     let _ = start(&authority, &mut alice, "laptop");
-    let told = authority.session_info(&session(&authority, &phone, &alice)).unwrap();
-    assert_eq!(told.as_ref(), Some(phone.session()));
+    let info = authority.session_info(&session(&authority, &phone, &alice)).unwrap();
+    assert_eq!(info.as_ref(), Some(phone.session()));
 
     clock.set(60);
     let refreshed = present(&authority, &mut alice, copy(phone.refresh())).unwrap();
     let refreshed = refreshed.into_tokens().unwrap();
-    // By a token of before the refresh, and on the record after it.
+    // By a token from before the refresh, and the record after it.
     let verified = session(&authority, &phone, &alice);
-    let told = authority.session_info(&verified).unwrap().unwrap();
-    assert_eq!(&told, refreshed.session());
-    assert_eq!((told.started_at(), told.last_seen()), (clock.at(0), clock.at(60)));
+    let info = authority.session_info(&verified).unwrap().unwrap();
+    assert_eq!(&info, refreshed.session());
+    assert_eq!((info.started_at(), info.last_seen()), (clock.at(0), clock.at(60)));
 
     clock.set(60 + 14 * 86_400);
     assert_eq!(authority.session_info(&verified).unwrap(), None, "it has run out");
@@ -95,34 +95,34 @@ fn a_restarted_session_begins_now_and_nothing_of_the_old_one_lives() {
 
         clock.set(120);
         let version = alice.version;
-        let anew = restart(&authority, &second, &mut alice);
-        let info = anew.session();
+        let restarted = restart(&authority, &second, &mut alice);
+        let info = restarted.session();
         assert_eq!((info.label(), info.started_at()), ("phone", clock.at(120)));
         assert_eq!(
             (info.last_seen(), info.expires_at()),
             (clock.at(120), clock.at(120 + 14 * 86_400))
         );
         assert_ne!(info.id(), first.session().id());
-        assert!(anew.evicted().is_none());
-        let told = authority.session_info(&session(&authority, &anew, &alice)).unwrap();
-        assert_eq!(told.as_ref(), Some(info));
+        assert!(restarted.evicted().is_none());
+        let read = authority.session_info(&session(&authority, &restarted, &alice)).unwrap();
+        assert_eq!(read.as_ref(), Some(info));
 
-        // Each that the session was ever given.
+        // Every pair of tokens of the session.
         for dead in [&first, &second] {
             assert_eq!(reason(verify(&authority, dead.access(), &alice)), Reason::SessionEnded);
             let refused = refresh_reason(&authority, &alice, copy(dead.refresh()));
             assert_eq!(refused, Reason::SessionEnded);
         }
-        // And nobody else's.
+        // No other session's.
         assert_eq!(alice.version, version);
         assert!(verify(&authority, laptop.access(), &alice).is_ok());
         assert!(verify(&authority, &plain, &alice).is_ok());
         assert_eq!(authority.sessions(&alice).unwrap().len(), 2);
 
         clock.set(180);
-        let refreshed = present(&authority, &mut alice, copy(anew.refresh())).unwrap();
+        let refreshed = present(&authority, &mut alice, copy(restarted.refresh())).unwrap();
         let refreshed = refreshed.into_tokens().unwrap();
-        assert_eq!(refreshed.session().started_at(), clock.at(120), "a refresh is no login");
+        assert_eq!(refreshed.session().started_at(), clock.at(120), "a refresh is not a login");
     }
 }
 
@@ -134,13 +134,13 @@ fn a_restart_begins_the_absolute_lifetime_anew() {
     let mut alice = account("alice");
     let phone = start(&authority, &mut alice, "phone");
     clock.set(99);
-    let anew = restart(&authority, &phone, &mut alice);
-    assert_eq!(anew.session().expires_at(), clock.at(199));
+    let restarted = restart(&authority, &phone, &mut alice);
+    assert_eq!(restarted.session().expires_at(), clock.at(199));
     clock.set(198);
-    assert!(verify(&authority, anew.access(), &alice).is_ok());
+    assert!(verify(&authority, restarted.access(), &alice).is_ok());
 }
 
-/// Two in the same instant, too: the id is another one each time.
+/// Even two restarts in the same millisecond give different ids.
 #[test]
 fn a_restart_takes_its_own_slot_whoever_has_the_others() {
     for when_full in [WhenFull::EvictLeastRecentlyUsed, WhenFull::Refuse] {
@@ -191,7 +191,7 @@ fn a_restarted_session_stays_in_its_context() {
     assert!(present(&authority, &mut alice, refresh.in_context(here)).is_ok());
 }
 
-/// A record that was read again may be one in which this very session was revoked.
+/// If the record was read again, this session may have been revoked in it.
 #[test]
 fn a_session_is_restarted_on_the_record_that_it_was_verified_on() {
     let clock = TestClock::new();
@@ -214,7 +214,7 @@ fn a_session_is_restarted_on_the_record_that_it_was_verified_on() {
         restart(&other)
     };
     assert_eq!(restart(&alice), None);
-    assert_eq!(restart(&rehashed(&alice)), None, "the same password, hashed anew");
+    assert_eq!(restart(&rehashed(&alice)), None, "the same password, hashed again");
     assert_eq!(other(|user| user.version = 1), Some(Reason::RevokedByVersion));
     let other_tenant = |user: &mut Account| user.tenant = Some(("acme".into(), 2));
     assert_eq!(other(other_tenant), Some(Reason::BadSignature));

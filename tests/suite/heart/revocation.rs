@@ -1,4 +1,4 @@
-//! A session that is ended by one of its refresh tokens, whichever: that one session, and no other.
+//! Any refresh token of a session, even a used one, ends that session and no other.
 
 use relatch::{
     Access, Authority, Context, NoClaims, Reason, RefreshToken, SessionPolicy, SessionTokens,
@@ -20,7 +20,7 @@ fn rotate(authority: &Authority, user: &mut Account, tokens: &SessionTokens) -> 
     present(authority, user, copy(tokens.refresh())).unwrap().into_tokens().unwrap()
 }
 
-/// Ends the token's session, and stores it; whether there was one.
+/// Ends the token's session and stores the change. Returns whether there was a session.
 fn revoke(
     authority: &Authority,
     user: &mut Account,
@@ -30,13 +30,13 @@ fn revoke(
     let decision = opened.log_out(&user.clone())?;
     let has_change = decision.change().is_some();
     let ended = user.commit(decision);
-    assert_eq!(has_change, ended, "something is stored where something ended");
+    assert_eq!(has_change, ended, "a change if and only if a session ended");
     Ok(ended)
 }
 
 #[test]
 fn any_token_of_a_session_ends_it() {
-    // In force, just used up, and used up long ago.
+    // The current token, its predecessor, and an older one.
     for presented in [2, 1, 0] {
         let (authority, clock) = authority();
         let mut alice = account("alice");
@@ -69,26 +69,26 @@ fn a_token_of_a_session_that_is_over_changes_nothing() {
     let phone = start(&authority, &mut alice, "phone");
     assert!(revoke(&authority, &mut alice, copy(phone.refresh())).unwrap());
     assert!(!revoke(&authority, &mut alice, copy(phone.refresh())).unwrap());
-    // Whoever has its slot now is hurt by nothing that it does.
+    // The token cannot harm the slot's next session.
     let laptop = start(&authority, &mut alice, "laptop");
     assert!(!revoke(&authority, &mut alice, copy(phone.refresh())).unwrap());
     assert!(verify(&authority, laptop.access(), &alice).is_ok());
-    // Evicted, or restarted: as much over.
+    // An evicted or restarted session has ended as well.
     let tablet = start(&authority, &mut alice, "tablet");
     assert_eq!(tablet.evicted().unwrap().label(), "laptop");
     assert!(!revoke(&authority, &mut alice, copy(laptop.refresh())).unwrap());
     let verified = verify(&authority, tablet.access(), &alice).unwrap();
-    let anew = alice.commit(
+    let restarted = alice.commit(
         authority
             .issue::<Access>(verified.user(), &NoClaims {})
             .restart_session(&verified)
             .unwrap(),
     );
     assert!(!revoke(&authority, &mut alice, copy(tablet.refresh())).unwrap());
-    assert!(verify(&authority, anew.access(), &alice).is_ok());
+    assert!(verify(&authority, restarted.access(), &alice).is_ok());
 }
 
-/// What a laxer policy would accept again is taken out of the record.
+/// A session that a longer policy would accept again is removed from the record.
 #[test]
 fn a_session_that_a_shorter_policy_has_run_out_does_not_come_back() {
     let clock = TestClock::new();
@@ -103,8 +103,8 @@ fn a_session_that_a_shorter_policy_has_run_out_does_not_come_back() {
     assert_eq!(reason(verify(&long, phone.access(), &alice)), Reason::SessionEnded);
 }
 
-/// A backup was restored. That the chain is behind does not save the session; what the record has
-/// never heard of changes nothing.
+/// After restoring a backup, a token ahead of its session's chain still ends the session; a token
+/// of a session that the record does not know changes nothing.
 #[test]
 fn a_token_ahead_of_the_record_ends_the_session_that_is_there_and_no_other() {
     let (authority, clock) = authority();
@@ -131,7 +131,7 @@ fn a_token_ahead_of_the_record_ends_the_session_that_is_there_and_no_other() {
     assert!(matches!(ahead, RefreshError::Rejected(it) if it.reason() == Reason::AheadOfRecord));
 }
 
-/// As a refresh would, and for the same reason.
+/// A token is refused with the same reason as at a refresh.
 #[test]
 fn what_is_not_accepted_ends_nothing() {
     let (authority, clock) = authority();

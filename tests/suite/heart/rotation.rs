@@ -18,7 +18,7 @@ fn start(authority: &Authority, user: &mut Account) -> SessionTokens {
     user.commit(decision)
 }
 
-/// Rotates, which is to succeed.
+/// Rotates successfully.
 fn rotate(authority: &Authority, user: &mut Account, token: &RefreshToken) -> SessionTokens {
     match present(authority, user, copy(token)).unwrap() {
         Refreshed::Rotated(tokens) => tokens,
@@ -228,9 +228,9 @@ fn the_chain_of_the_session_that_stays_begins_anew() {
     let mut alice = account("alice");
     let first = start(&authority, &mut alice);
     let _ = rotate(&authority, &mut alice, first.refresh());
-    let session = verify(&authority, first.access(), &alice).unwrap();
+    let verified = verify(&authority, first.access(), &alice).unwrap();
     let decision =
-        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap();
+        authority.issue::<Access>(verified.user(), &NoClaims {}).log_out_others(&verified).unwrap();
     let kept = alice.commit(decision);
     let _ = rotate(&authority, &mut alice, kept.refresh());
     let again = present(&authority, &mut alice, copy(kept.refresh())).unwrap();
@@ -294,7 +294,7 @@ fn a_refresh_moves_the_session_to_the_new_key() {
     let new = old.with_keys(ring).unwrap();
     clock.set(60);
     let second = rotate(&old, &mut alice, first.refresh());
-    // The successor in force under either key is the same link of the chain.
+    // The successor is the same position of the chain under both keys.
     let again = present(&new, &mut alice, copy(first.refresh())).unwrap().into_tokens().unwrap();
     assert_ne!(again.refresh().expose(), second.refresh().expose());
     clock.set(899);
@@ -358,8 +358,8 @@ fn no_access_token_outlives_its_session() {
     clock.set(70);
     let again = present(&authority, &mut alice, copy(first.refresh())).unwrap();
     assert_eq!(exp(&again.into_tokens().unwrap()), clock.at(150));
-    let session = verify(&authority, first.access(), &alice).unwrap();
+    let verified = verify(&authority, first.access(), &alice).unwrap();
     let kept =
-        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap();
+        authority.issue::<Access>(verified.user(), &NoClaims {}).log_out_others(&verified).unwrap();
     assert_eq!(exp(&alice.commit(kept)), clock.at(150));
 }

@@ -1,5 +1,5 @@
-//! Refreshes that come to nothing, and stored sessions that are at the end of a range, damaged or
-//! of a later release: each for its own reason, and nothing is lost.
+//! Refused refreshes, and stored sessions at the end of a range, damaged, or of a later release:
+//! each has its own reason or error, and nothing is lost.
 
 use std::sync::{Barrier, Mutex};
 
@@ -34,7 +34,7 @@ fn rejection<T>(outcome: Result<T, RefreshError>) -> Rejection {
     }
 }
 
-/// The record with a text in its column replaced.
+/// The record with part of its column's text replaced.
 fn stored(user: &Account, from: &str, to: &str) -> Account {
     let column = user.sessions.to_column().unwrap();
     assert!(column.contains(from), "{from} is not in {column}");
@@ -191,14 +191,14 @@ fn a_session_is_refreshed_up_to_the_last_number_and_no_further() {
     assert_eq!(tokens.refresh().expose(), Forged { seq: MAX, ..like }.sign(&alice).expose());
     let refused = rejection(present(&authority, &mut after, copy(tokens.refresh())));
     assert_eq!((refused.stage(), refused.reason()), (Stage::Session, Reason::SequenceExhausted));
-    // The session goes on until it ends; neither the grace nor reuse know of an end of numbers.
+    // The session lasts until it expires. Grace and reuse detection work as usual.
     assert!(verify(&authority, tokens.access(), &after).is_ok());
     let predecessor = Forged { seq: MAX - 1, ..like }.sign(&alice);
     let outcome = present(&authority, &mut after, predecessor).unwrap();
     assert!(matches!(outcome, Refreshed::Repeated(..)));
     let outcome = present(&authority, &mut after, Forged { seq: MAX - 2, ..like }.sign(&alice));
     assert!(matches!(outcome, Ok(Refreshed::Reused(_))));
-    // A number that no column can hold is no number.
+    // A number that no column can hold is malformed.
     let beyond = Forged { seq: MAX + 1, ..like }.sign(&alice);
     let refused = authority.open_refresh(beyond).unwrap_err();
     assert_eq!((refused.stage(), refused.reason()), (Stage::Claims, Reason::Malformed));
@@ -212,14 +212,14 @@ fn where_the_generations_are_used_up_nobody_starts_and_everybody_can_end() {
     let mut alice = account("alice");
     let tokens = start(&authority, &mut alice);
     let id = tokens.session().id();
-    let session = verify(&authority, tokens.access(), &alice).unwrap();
+    let verified = verify(&authority, tokens.access(), &alice).unwrap();
     let generation = id.to_string()[2..].to_owned();
     let full = stored(&alice, &generation, &MAX.to_string());
     let exhausted = |error| matches!(error, IssueError::Record(RecordError::Exhausted));
     assert!(exhausted(authority.start_session(&full, "x").unwrap_err()));
     let others = |user: &Account| {
         let issue = authority.issue::<relatch::Access>(user, &relatch::NoClaims {});
-        issue.log_out_others(&session).map(drop)
+        issue.log_out_others(&verified).map(drop)
     };
     assert!(exhausted(others(&full).unwrap_err()));
 
@@ -240,7 +240,7 @@ fn where_the_generations_are_used_up_nobody_starts_and_everybody_can_end() {
     all.commit(authority.log_out_everywhere(&full).unwrap());
     [one, those, all].iter().for_each(is_over);
 
-    // A free slot stands for every generation up to the table's.
+    // For a free slot, every generation up to the table's top has ended.
     let free = format!(r#"{{"format":1,"generation":{generation},"sessions":[]}}"#);
     let freed =
         Account { sessions: SessionTable::from_column(Some(&free)).unwrap(), ..alice.clone() };
@@ -294,7 +294,7 @@ async fn an_awaited_store_is_treated_alike() {
     let refreshed = decide().commit_async(store).await.unwrap().stored().unwrap();
     let after = row.into_inner().unwrap();
     assert!(verify(&authority, refreshed.into_tokens().unwrap().access(), &after).is_ok());
-    // Where there is nothing to store, the store is not asked.
+    // With nothing to store, the store is not called.
     let opened = authority.open_refresh(copy(tokens.refresh())).unwrap();
     let again = opened.refresh(&after).unwrap().commit_async(async |_| Err("asked")).await;
     assert!(matches!(again, Ok(Committed::Stored(Refreshed::Repeated(..)))));
@@ -385,7 +385,7 @@ fn a_session_that_comes_back_by_a_clock_set_back_is_the_same_and_not_a_new_one()
     assert!(authority.sessions(&alice).unwrap().is_empty());
     clock.set(0);
     assert_eq!(authority.sessions(&alice).unwrap(), std::slice::from_ref(tokens.session()));
-    // A login is what takes its slot away for good.
+    // A login takes the slot permanently.
     clock.set(14 * 86_400);
     let _ = start(&authority, &mut alice);
     clock.set(0);

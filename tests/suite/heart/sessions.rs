@@ -1,4 +1,4 @@
-//! Sessions: devices that are listed, limited and logged out, each alone or all together.
+//! Sessions: listing, limiting and logging out, one, the others, or all.
 
 use relatch::{
     Access, Authority, BindingMode, Context, IssueError, NoClaims, Reason, SessionPolicy,
@@ -41,8 +41,8 @@ fn each_login_is_a_session_of_its_own() {
     clock.set(60);
     let laptop = start(&authority, &mut alice, "laptop");
     assert_eq!(labels(&authority, &alice), ["laptop", "phone"]);
-    let session = verify(&authority, phone.access(), &alice).unwrap();
-    let id = session.session_id().unwrap();
+    let verified = verify(&authority, phone.access(), &alice).unwrap();
+    let id = verified.session_id().unwrap();
     assert_eq!(id, phone.session().id());
     assert_ne!(id, laptop.session().id());
     let listed = &authority.sessions(&alice).unwrap()[1];
@@ -78,9 +78,9 @@ fn the_others_are_logged_out_and_the_caller_stays() {
     let laptop = start(&authority, &mut alice, "laptop");
     let plain = authority.issue_for_user(&alice).unwrap();
     clock.set(60);
-    let session = verify(&authority, phone.access(), &alice).unwrap();
+    let verified = verify(&authority, phone.access(), &alice).unwrap();
     let decision =
-        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap();
+        authority.issue::<Access>(verified.user(), &NoClaims {}).log_out_others(&verified).unwrap();
     let kept = alice.commit(decision);
     assert!(is_alive(&authority, &kept, &alice));
     for dead in [phone.access(), laptop.access(), &plain] {
@@ -111,9 +111,9 @@ fn a_password_change_keeps_the_device_it_was_made_on() {
     let phone = start(&authority, &mut alice, "phone");
     let laptop = start(&authority, &mut alice, "laptop");
     let mut changed = Account { password_hash: "$new".into(), ..alice.clone() };
-    let session = verify(&authority, phone.access(), &alice).unwrap();
+    let verified = verify(&authority, phone.access(), &alice).unwrap();
     let decision =
-        authority.issue::<Access>(&changed, &NoClaims {}).change_password(&session).unwrap();
+        authority.issue::<Access>(&changed, &NoClaims {}).change_password(&verified).unwrap();
     let kept = changed.commit(decision);
     assert!(is_alive(&authority, &kept, &changed));
     assert!(!is_alive(&authority, &phone, &changed));
@@ -136,7 +136,7 @@ fn everyone_is_logged_out_everywhere() {
     assert!(again.session().id() != phone.session().id());
 }
 
-/// Under a policy that refuses, dead sessions in their slots would lock the user out.
+/// With `WhenFull::Refuse`, revoked sessions that kept their slots would lock the user out.
 #[test]
 fn a_bump_past_the_table_frees_its_slots() {
     let clock = TestClock::new();
@@ -188,7 +188,7 @@ fn a_full_table_evicts_the_session_that_was_used_least_recently() {
     assert_eq!(labels(&authority, &alice), ["d", "a", "c"]);
     assert_eq!(reason(verify(&authority, tokens[0].access(), &alice)), Reason::SessionEnded);
     assert!(is_alive(&authority, &a, &alice) && is_alive(&authority, &d, &alice));
-    // The new occupant of b's slot is hurt by nothing that b does.
+    // b's token cannot harm the next session in b's slot.
     let (_, refresh) = tokens.remove(0).into_parts();
     let opened = authority.open_refresh(refresh).unwrap();
     assert!(opened.refresh(&alice).is_err());
@@ -235,7 +235,7 @@ fn a_session_ends_when_it_is_idle_and_at_its_absolute_end() {
     let none = authority.log_out_where(&alice, |_| true).unwrap();
     assert!(none.change().is_none(), "it is not listed");
 
-    // A token of a longer life is held to a shorter policy at once.
+    // A shorter policy applies at once to tokens issued under a longer one.
     clock.set(0);
     let generous = builder(&clock).build().unwrap();
     let mut bob = account("bob");
@@ -308,32 +308,32 @@ fn the_device_that_stays_stays_in_its_context() {
     let issue = authority.issue::<Access>(&alice, &NoClaims {}).context(here.clone());
     let tokens = alice.commit(issue.start_session("phone").unwrap());
     let access = tokens.into_parts().0.in_context(here.clone());
-    let session = verify(&authority, &access, &alice).unwrap();
+    let verified = verify(&authority, &access, &alice).unwrap();
     let kept = alice.commit(
-        authority.issue::<Access>(session.user(), &NoClaims {}).log_out_others(&session).unwrap(),
+        authority.issue::<Access>(verified.user(), &NoClaims {}).log_out_others(&verified).unwrap(),
     );
     assert!(!is_alive(&authority, &kept, &alice), "without the cookie");
     let (access, refresh) = kept.into_parts();
     assert!(verify(&authority, &access.in_context(here.clone()), &alice).is_ok());
     let opened = authority.open_refresh(refresh.in_context(here.clone())).unwrap();
     assert!(opened.refresh(&alice).is_ok());
-    let other = authority.issue::<Access>(session.user(), &NoClaims {}).context(here);
-    assert!(matches!(other.log_out_others(&session), Err(IssueError::ContextPresented)));
+    let other = authority.issue::<Access>(verified.user(), &NoClaims {}).context(here);
+    assert!(matches!(other.log_out_others(&verified), Err(IssueError::ContextPresented)));
 }
 
-/// A record that was read again may be one in which this very session was revoked.
+/// If the record was read again, this session may have been revoked in it.
 #[test]
 fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
     let clock = TestClock::new();
     let authority = builder(&clock).user_epoch("tenant").build().unwrap();
     let mut alice = Account { tenant: Some(("acme".into(), 1)), ..account("alice") };
     let phone = start(&authority, &mut alice, "phone");
-    let session = verify(&authority, phone.access(), &alice).unwrap();
+    let verified = verify(&authority, phone.access(), &alice).unwrap();
     let over = |user: &Account, with_password: bool| {
         let issue = authority.issue::<Access>(user, &NoClaims {});
         let decided = match with_password {
-            true => issue.change_password(&session),
-            false => issue.log_out_others(&session),
+            true => issue.change_password(&verified),
+            false => issue.log_out_others(&verified),
         };
         match decided.unwrap_err() {
             IssueError::SessionOver(rejection) => rejection.reason(),
@@ -356,8 +356,8 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
     }
     let reset = Account { password_hash: "$new".into(), ..alice.clone() };
     assert_eq!(over(&reset, false), Reason::BadSignature);
-    assert!(authority.issue::<Access>(&reset, &NoClaims {}).change_password(&session).is_ok());
-    let same = authority.issue::<Access>(&alice, &NoClaims {}).change_password(&session);
+    assert!(authority.issue::<Access>(&reset, &NoClaims {}).change_password(&verified).is_ok());
+    let same = authority.issue::<Access>(&alice, &NoClaims {}).change_password(&verified);
     assert!(matches!(same, Err(IssueError::SameCredential)));
 
     for other in [
@@ -365,8 +365,8 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
         Authority::builder(key("k1", 1), ISSUER, "other"),
     ] {
         let other = other.clock(clock.clone()).user_epoch("tenant").build().unwrap();
-        let issue = other.issue::<Access>(session.user(), &NoClaims {});
-        assert!(matches!(issue.log_out_others(&session), Err(IssueError::SessionOver(_))));
+        let issue = other.issue::<Access>(verified.user(), &NoClaims {});
+        assert!(matches!(issue.log_out_others(&verified), Err(IssueError::SessionOver(_))));
     }
     clock.set(15 * 60);
     assert_eq!(over(&alice, false), Reason::Expired, "the access token has run out");

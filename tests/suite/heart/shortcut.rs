@@ -1,6 +1,6 @@
-//! The scan of canonical payloads has no opinion of its own. A payload with a blank in front is
-//! the same JSON and never canonical, so the general reader has it: signed with the right key, the
-//! two are told apart by nothing. The fuzz target of this name does the same for longer.
+//! The scan of canonical payloads accepts the same as the general JSON reader. A payload with a
+//! space in front is the same JSON but not canonical, so the general reader reads it: signed with
+//! the right key, both must have the same outcome. The fuzz target of the same name runs longer.
 
 use std::{
     collections::BTreeMap, convert::Infallible, fmt::Debug, marker::PhantomData, sync::LazyLock,
@@ -21,7 +21,7 @@ use crate::{
     forge,
 };
 
-/// A link that works once, with claims of any form.
+/// A one-time link with private claims of any type.
 struct Link<C>(PhantomData<fn() -> C>);
 
 impl<C: Serialize + DeserializeOwned> Purpose for Link<C> {
@@ -30,7 +30,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for Link<C> {
     const USAGE: Usage = Usage::OnceByLane;
 }
 
-/// Own claims in the text in which they are handed to their type.
+/// Private claims as the text that their deserialiser receives.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Exact(Box<RawValue>);
@@ -41,13 +41,13 @@ impl PartialEq for Exact {
     }
 }
 
-/// Under what a token is signed.
+/// The key and the record for which a token is signed.
 struct Place {
     authority: Authority,
     user: Account,
     typ: &'static str,
     key: Vec<u8>,
-    /// What the server signed, without own claims and without the closing brace.
+    /// The payload that the server signed, without private claims and the closing brace.
     payload: String,
 }
 
@@ -61,7 +61,7 @@ impl Place {
         let payload = B64.decode(token.expose().split('.').nth(1).unwrap()).unwrap();
         let mut payload = String::from_utf8(payload).unwrap();
         if P::TYP == Access::<()>::TYP {
-            // Behind the epochs, whose brace is the first.
+            // After the epochs, whose brace is the first.
             let session = format!(r#"}},"sid":"{}""#, tokens.session().id());
             payload = payload.replacen('}', &session, 1);
         }
@@ -75,8 +75,8 @@ impl Place {
         Self { authority, user, typ: P::TYP, key, payload }
     }
 
-    /// Nothing tells the payload from the same with a blank in front of it. Whether the two are
-    /// accepted, with own claims of any form.
+    /// Checks that the payload has the same outcome with a space in front. Returns whether the two
+    /// are accepted, with private claims of any form.
     fn accepts(&self, payload: &[u8]) -> bool {
         let texts =
             [payload, &[b" ", payload].concat()].map(|json| forge::sign(self.typ, json, &self.key));
@@ -103,7 +103,7 @@ impl Place {
         scanned.1.is_ok()
     }
 
-    /// For whom the lookup was called, and all that is told of the token.
+    /// The id of the lookup, and everything that the accessors return.
     fn see<P: Purpose<Claims: Clone>>(&self, text: &str) -> (Option<String>, Seen<P::Claims>) {
         let mut looked_up = None;
         let outcome = self.authority.peek(&Token::<P>::new(text), |id| {
@@ -111,7 +111,7 @@ impl Place {
             Ok::<_, Infallible>(Some(&self.user))
         });
         let seen = match outcome {
-            Ok(peeked) => Ok((told(peeked.registered()), peeked.claims().clone())),
+            Ok(peeked) => Ok((accessors(peeked.registered()), peeked.claims().clone())),
             Err(VerifyError::Rejected(rejection)) => Err((rejection.stage(), rejection.reason())),
             Err(other) => panic!("not a rejection: {other:?}"),
         };
@@ -121,9 +121,9 @@ impl Place {
 
 type Seen<C> = Result<(Vec<String>, C), (Stage, Reason)>;
 
-/// What each accessor tells.
-fn told(registered: &RegisteredClaims) -> Vec<String> {
-    let mut told = vec![
+/// The value of each accessor.
+fn accessors(registered: &RegisteredClaims) -> Vec<String> {
+    let mut values = vec![
         format!("{:?}", registered.issuer()),
         registered.subject().to_owned(),
         format!("{:?}", registered.jti()),
@@ -131,8 +131,8 @@ fn told(registered: &RegisteredClaims) -> Vec<String> {
         format!("{:?} {:?}", registered.version(), registered.session_id()),
         format!("{registered:?}"),
     ];
-    told.extend(registered.audience().map(str::to_owned));
-    told
+    values.extend(registered.audience().map(str::to_owned));
+    values
 }
 
 static PLACES: LazyLock<[Place; 4]> = LazyLock::new(|| {
@@ -144,7 +144,7 @@ static PLACES: LazyLock<[Place; 4]> = LazyLock::new(|| {
     ]
 });
 
-/// Own claims in the form in which they are written.
+/// Private claims in the form in which they are written.
 const OWN: [&str; 8] = [
     "",
     r#","role":"admin""#,
@@ -156,7 +156,7 @@ const OWN: [&str; 8] = [
     r#","a":[[[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]]"#,
 ];
 
-/// So that the comparison is one of what is accepted, too.
+/// Checks that accepted tokens are among the compared ones.
 #[test]
 fn canonical_payloads_are_accepted_by_either_reader() {
     for place in &*PLACES {
@@ -171,15 +171,15 @@ fn canonical_payloads_are_accepted_by_either_reader() {
 #[derive(Clone, Debug)]
 enum Edit {
     Insert(Index, &'static [u8]),
-    /// Before the closing brace, or behind it.
+    /// Before the closing brace, or after it.
     Append(&'static [u8], bool),
     Remove(Index, usize),
     Replace(Index, u8),
-    /// A piece of it once more, elsewhere.
+    /// A copy of a piece of it, elsewhere.
     Copy(Index, usize, Index),
-    /// What stands between two commas once more, before the closing brace.
+    /// A copy of the text between two commas, before the closing brace.
     Again(Index),
-    /// Another number, instead of the digits behind a colon.
+    /// Another number instead of the digits after a colon.
     Number(Index, &'static [u8]),
 }
 
@@ -287,7 +287,7 @@ const PIECES: [&[u8]; 42] = [
     b",\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"",
 ];
 
-/// At the ends of ranges, and in forms that are not the one; the last wraps around to the version.
+/// Numbers at the ends of ranges and in other forms; the last would wrap around to the version.
 const NUMBERS: [&[u8]; 14] = [
     b"",
     b"0",
@@ -322,8 +322,8 @@ proptest! {
     }
 }
 
-/// The registered claims of two tokens are equal if each of them is, whatever else the tokens say
-/// and in whichever form.
+/// The registered claims of two tokens are equal if each claim is, regardless of private claims and
+/// of form.
 #[test]
 fn registered_claims_are_equal_wherever_they_stand() {
     let place = &PLACES[0];
@@ -337,7 +337,7 @@ fn registered_claims_are_equal_wherever_they_stand() {
     let plain = registered("", "");
     for (own, front) in [("", " "), (r#","role":"admin""#, ""), (r#","role":"admin""#, " ")] {
         let other = registered(own, front);
-        assert_eq!(told(&plain), told(&other));
+        assert_eq!(accessors(&plain), accessors(&other));
         assert_eq!(plain, other, "{own}, {front:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! `verify_async` puts no bound of its own on the lookup, and its future is `Send` where the
-//! lookup's is: it compiles in the ways in which applications call it.
+//! `verify_async` has no bound on the lookup, and its future is `Send` if the lookup's is. These
+//! tests compile the ways in which applications call it.
 
 use std::{convert::Infallible, future::Future, rc::Rc, sync::Arc};
 
@@ -27,7 +27,7 @@ async fn an_async_closure_that_borrows_the_database_is_spawned() {
     assert!(task.await.unwrap());
 }
 
-/// What a framework would write: generic over the lookup and the user.
+/// As a framework would write it: generic over the lookup and the user.
 async fn authenticate<U, E, F>(
     authority: Authority,
     token: AccessToken,
@@ -50,7 +50,7 @@ async fn a_generic_caller_is_spawned() {
     assert!(authenticate(authority, token, async move |id: String| db.find(&id).await).await);
 }
 
-/// No `Send` bound of ours: a lookup that stays on its thread is fine there.
+/// Without a `Send` bound, a lookup that stays on its thread is accepted.
 #[tokio::test]
 async fn a_lookup_that_is_not_send_is_awaited_in_place() {
     let (authority, _) = authority();

@@ -1,5 +1,5 @@
-//! What others fell into, one test for each trap that this part of the library can meet. The
-//! stories, by row, are in `SECURITY.md`.
+//! Known faults of other implementations: one test for each that concerns tokens, keys, sessions
+//! or the cache. The table of them, with links, is in the guide: `src/guide/limits.md`.
 
 use std::{convert::Infallible, sync::Mutex};
 
@@ -16,7 +16,8 @@ use crate::common::{
     peek, present, reason, refresh_reason, verify,
 };
 
-/// ASP.NET Core, django-sesame and Laravel: the login that raises the hash's cost logs out.
+/// ASP.NET Core #46185 and django-sesame's FAQ: a rehash at login changed the stamp, which logged
+/// the user out.
 #[test]
 fn trap_rehash_at_login_logs_nobody_out() {
     let (authority, _) = authority();
@@ -39,7 +40,7 @@ fn trap_rehash_at_login_logs_nobody_out() {
     let since = authority.issue_for_user(&after).unwrap();
     assert!(verify(&authority, &since, &after).is_ok());
 
-    // A password that is changed with the carry left behind kills all.
+    // A new password revokes all tokens, even if the carried pair is not cleared.
     let changed = Account { password_hash: "$argon2id$changed".into(), ..after };
     for dead in [&token, &since, phone.access()] {
         assert_eq!(reason(verify(&authority, dead, &changed)), Reason::BadSignature);
@@ -48,8 +49,9 @@ fn trap_rehash_at_login_logs_nobody_out() {
     assert_eq!(refresh_reason(&authority, &changed, dead), Reason::BadSignature);
 }
 
-/// The rehash is a compare-and-set on the old hash: a reset that came between wins. The statement
-/// is the application's; this shows that the one which the quickstart recommends does it.
+/// Applications with version counters: a rehash at login overwrote a concurrent reset. The rehash
+/// is a compare-and-set on the old hash. The statement is the application's; this is the one that
+/// the example `quickstart` shows.
 #[tokio::test]
 async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
     let db = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
@@ -72,8 +74,9 @@ async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
     assert_eq!(row, ("reset".to_owned(), None));
 }
 
-/// A login with the old password is hashing when the password is changed. A token for the record
-/// that it verified is dead from the start; one for a record read again would live.
+/// Applications that read the record again: the password was changed while a login with the old one
+/// was hashing, and the login received a valid token. A token for the record that was verified is
+/// rejected from the start.
 #[test]
 fn trap_a_login_that_a_password_change_overtakes_gives_a_dead_token() {
     let (authority, _) = authority();
@@ -83,7 +86,7 @@ fn trap_a_login_that_a_password_change_overtakes_gives_a_dead_token() {
     assert_eq!(reason(verify(&authority, &token, &present)), Reason::BadSignature);
 }
 
-/// simplejwt: the access token was checked against the hash, the refresh token was not.
+/// simplejwt #927: the access token was checked against the hash, the refresh token was not.
 #[test]
 fn trap_every_purpose_dies_with_the_password() {
     let (authority, _) = authority();
@@ -104,7 +107,8 @@ fn trap_every_purpose_dies_with_the_password() {
     assert_eq!(reason(peek(&authority, &reset, &changed)), Reason::BadSignature);
 }
 
-/// Devise: a prefix of the hash was bound, which with argon2 is nothing but parameters.
+/// Devise's `authenticatable_salt`: a prefix of the hash was bound, which with argon2 is only its
+/// parameters.
 #[test]
 fn trap_the_whole_hash_is_bound_to_its_last_character() {
     let (authority, _) = authority();
@@ -119,7 +123,7 @@ fn trap_the_whole_hash_is_bound_to_its_last_character() {
     }
 }
 
-/// Django and Spring: fields joined without their lengths run into each other.
+/// Django's reset tokens and Spring's remember-me: fields were joined without their lengths.
 #[test]
 fn trap_fields_do_not_run_into_each_other() {
     let authority = builder(&TestClock::new()).user_epoch("tenant").build().unwrap();
@@ -132,7 +136,7 @@ fn trap_fields_do_not_run_into_each_other() {
     let hash =
         |hash: &str, id: &str| Account { password_hash: hash.to_owned(), ..member(id, "acme") };
     assert_ne!(key_of(&hash("bhash", "a")), key_of(&hash("hash", "ab")));
-    // Neighbours of variable length, with nothing of a fixed one between them.
+    // Adjacent fields of variable length, without one of fixed length between them.
     let in_context = |kind, value| {
         let context = relatch::Context::new().with(kind, value);
         *authority.danger_expose_key::<Access>(&member("alice", "acme"), &context).unwrap()
@@ -140,7 +144,8 @@ fn trap_fields_do_not_run_into_each_other() {
     assert_ne!(in_context("ab", "c"), in_context("a", "bc"));
 }
 
-/// simplejwt carried an MD5 of the hash: an offline oracle for the password.
+/// simplejwt #719: an unkeyed digest (MD5) of the hash was in the token, an offline oracle for the
+/// password.
 #[test]
 fn trap_a_token_is_no_oracle_for_the_password_hash() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
@@ -165,7 +170,7 @@ fn trap_a_token_is_no_oracle_for_the_password_hash() {
             assert!(!contains(&digest[..8]));
             assert!(!contains(B64.encode(digest).get(..10).unwrap().as_bytes()));
         }
-        // What is in it depends on a key that whoever guesses passwords does not have.
+        // The stamp depends on a key that an attacker who guesses passwords does not have.
         let exp = authority.open(&authority.issue_for_user(&alice).unwrap()).unwrap().expires_at();
         let no_context = relatch::Context::new();
         let stamp = |authority: &relatch::Authority| {
@@ -175,8 +180,8 @@ fn trap_a_token_is_no_oracle_for_the_password_hash() {
     }
 }
 
-/// Firebase and Keycloak: times were compared, so a token of the same second survived, or a
-/// fresh login died.
+/// firebase-admin-node #195: tokens of the same second survived a revocation. firebase-js-sdk #2201
+/// and Keycloak #5990: a fresh login of the same second was rejected. Both compared times.
 #[test]
 fn trap_within_one_second_the_old_token_dies_and_the_new_one_lives() {
     let (authority, clock) = authority();
@@ -192,8 +197,33 @@ fn trap_within_one_second_the_old_token_dies_and_the_new_one_lives() {
     assert_eq!(reason(verify(&authority, &new, &alice)), Reason::RevokedByVersion);
 }
 
-/// Any session cache that is not told of a revocation: what was derived before the bump is looked
-/// up under the user's id, and serves tokens of before for as long as it is kept.
+/// Keycloak #51279 (CVE-2026-18218): of two revocation times the newer was ignored, and revoked
+/// tokens were accepted. Here each counter alone revokes, whatever the others are.
+#[test]
+fn trap_no_counter_hides_another() {
+    let at = |realm| {
+        let builder = builder(&TestClock::new()).epoch("realm", realm);
+        builder.user_epoch("tenant").build().unwrap()
+    };
+    let member = |tenant, version| {
+        let tenant = Some(("acme".to_owned(), tenant));
+        Account { tenant, version, ..account("alice") }
+    };
+    for (realm, tenant, version) in [(5, 5, 5), (9, 5, 1), (1, 5, 9)] {
+        let token = at(realm).issue_for_user(&member(tenant, version)).unwrap();
+        let verify = |realm, tenant, version| {
+            let verified = verify(&at(realm), &token, &member(tenant, version));
+            verified.map(drop).map_err(|error| error.reason().unwrap())
+        };
+        assert_eq!(verify(realm, tenant, version), Ok(()));
+        assert_eq!(verify(realm + 1, tenant, version), Err(Reason::BadSignature));
+        assert_eq!(verify(realm, tenant + 1, version), Err(Reason::BadSignature));
+        assert_eq!(verify(realm, tenant, version + 1), Err(Reason::RevokedByVersion));
+    }
+}
+
+/// A cached key outlived the bump: a cache that finds derived keys by the user's id accepts old
+/// tokens for as long as it keeps them.
 #[test]
 fn trap_a_cached_key_does_not_outlive_the_bump() {
     let (authority, clock) = authority();
@@ -202,12 +232,12 @@ fn trap_a_cached_key_does_not_outlive_the_bump() {
     for _ in 0..2 {
         assert!(verify(&authority, &old, &alice).is_ok());
     }
-    // In place: the keys of before are still beside the record.
+    // Changed in place: the old keys are still cached beside the record.
     alice.version = Counter::from(alice.version).next(clock.at(0)).unwrap().get();
     assert_eq!(reason(verify(&authority, &old, &alice)), Reason::RevokedByVersion);
     let new = authority.issue_for_user(&alice).unwrap();
     assert!(verify(&authority, &new, &alice).is_ok());
-    // The old token's key under the new version: what the thief of that key can sign.
+    // A thief of the old token's key signs a token of the new version.
     let before = Account { version: 0, keys: None, ..alice.clone() };
     let no_context = relatch::Context::new();
     let stolen = *authority.danger_expose_key::<Access>(&before, &no_context).unwrap();
@@ -216,12 +246,12 @@ fn trap_a_cached_key_does_not_outlive_the_bump() {
     let signature = jsonwebtoken10::crypto::sign(signed.as_bytes(), &stolen, Algorithm::HS256);
     let forged = Token::<Access>::new(format!("{signed}.{}", signature.unwrap()));
     assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::BadSignature);
-    // A new password, which moves no counter.
+    // A new password moves no counter.
     alice.password_hash = "changed".into();
     assert_eq!(reason(verify(&authority, &new, &alice)), Reason::BadSignature);
 }
 
-/// Django: changing the secret logged everybody out.
+/// Django #34384: rotating the secret logged everyone out.
 #[test]
 fn trap_rotating_the_server_s_key_logs_nobody_out_before_the_deadline() {
     let (authority, clock) = authority();
@@ -233,8 +263,9 @@ fn trap_rotating_the_server_s_key_logs_nobody_out_before_the_deadline() {
     assert!(verify(&authority, &token, &alice).is_ok());
 }
 
-/// freeframe: enabling the feature logged everybody out. A column that is still NULL is the
-/// initial counter; tokens of before are a matter of adoption, tested there.
+/// Avoided in KaniCasino #140: enabling version counters logs everybody out, unless a missing
+/// counter counts as zero. A column that is still NULL is the initial counter; `adoption.rs` tests
+/// tokens issued before relatch.
 #[test]
 fn trap_a_counter_that_is_not_there_yet_is_the_initial_one() {
     #[derive(Clone)]
@@ -255,8 +286,8 @@ fn trap_a_counter_that_is_not_there_yet_is_the_initial_one() {
     assert!(with(Row(Some(1))).is_err());
 }
 
-/// django-sesame: a mail scanner's GET used the link up. The page that it opens peeks; only the
-/// form behind it, sent by `POST`, consumes.
+/// django-sesame's FAQ: a mail scanner's GET used the one-time link up. The page behind the link
+/// peeks; only its form, sent by `POST`, consumes.
 #[test]
 fn trap_looking_at_a_one_time_link_does_not_use_it() {
     let (authority, _) = authority();
@@ -273,8 +304,8 @@ fn trap_looking_at_a_one_time_link_does_not_use_it() {
     assert_eq!(reason(opened.consume(&alice).map(drop)), Reason::RevokedByLane);
 }
 
-/// Auth0, Hydra and django-oauth-toolkit: two tabs that refresh at once, or a response that is
-/// lost, log out; and a grace against that accepts older generations too, or forks the chain.
+/// Hydra #1831: a response lost during rotation, or two tabs that refreshed at once, logged people
+/// out. django-oauth-toolkit #1617: a long grace accepted refresh tokens several generations old.
 #[test]
 fn trap_rotation_races_log_nobody_out_and_only_the_predecessor_has_a_grace() {
     let (authority, clock) = authority();
@@ -291,14 +322,14 @@ fn trap_rotation_races_log_nobody_out_and_only_the_predecessor_has_a_grace() {
     }
     let third = refresh(one_tab.refresh()).into_tokens().unwrap();
     assert!(refresh(one_tab.refresh()).into_tokens().is_ok());
-    // Ten seconds after its own use, and yet past any grace: it is two steps behind.
+    // Ten seconds after its own use, yet outside any grace: it is two generations behind.
     let reused = refresh(first.refresh());
     assert_eq!(reused.event().unwrap().kind(), EventKind::Reuse);
     assert_eq!(reason(verify(&authority, third.access(), &alice)), Reason::SessionEnded);
 }
 
-/// Version-counter apps: a refresh has read the record when a reset, a bump or a logout is stored,
-/// and then stores a successor that lives on.
+/// better-auth #11073: a refresh that raced a revocation left a living session. It had read the
+/// record before the reset, bump or logout was stored, and stored its successor afterwards.
 #[test]
 fn trap_a_refresh_that_races_a_revocation_leaves_no_living_token() {
     let (authority, _) = authority();
@@ -317,9 +348,9 @@ fn trap_a_refresh_that_races_a_revocation_leaves_no_living_token() {
         let stored = decision.commit(|change| Ok::<_, ()>(row.compare_and_set(&alice, change)));
         assert!(stored.unwrap().stored().is_none());
         assert_eq!(row.sessions, revoked.sessions);
-        assert!(opened.refresh(&row).is_err(), "nor does it succeed when it is tried again");
+        assert!(opened.refresh(&row).is_err(), "a second try succeeded");
 
-        // The refresh comes first: the revocation is stored on what it left, and kills that.
+        // The refresh comes first: the revocation is stored after it, and revokes its tokens.
         let decision = opened.refresh(&alice).unwrap();
         let refreshed = alice.clone().commit(decision).into_tokens().unwrap();
         assert!(verify(&authority, refreshed.access(), &row).is_err());
@@ -327,7 +358,8 @@ fn trap_a_refresh_that_races_a_revocation_leaves_no_living_token() {
     }
 }
 
-/// Laravel: social users shared an empty hash, which binds nothing.
+/// Laravel Socialite #592: an empty or shared hash bound nothing, and users without a password
+/// could not be logged out elsewhere.
 #[test]
 fn trap_an_empty_hash_is_refused_and_a_random_one_is_each_user_s_own() {
     let (authority, _) = authority();
@@ -344,7 +376,7 @@ fn trap_an_empty_hash_is_refused_and_a_random_one_is_each_user_s_own() {
     assert!(verify(&authority, &token, &with(&two)).is_err());
 }
 
-/// A case-insensitive collation finds another user than was asked for.
+/// A lookup under a case-insensitive collation found another user.
 #[test]
 fn trap_a_lookup_that_returns_somebody_else_is_no_session() {
     let (authority, _) = authority();
@@ -361,7 +393,7 @@ fn trap_a_lookup_that_returns_somebody_else_is_no_session() {
     assert_eq!(error.reason(), Some(Reason::UserMismatch));
 }
 
-/// Attackers of every JWT library: the token's own header chooses the algorithm or the key.
+/// Many JWT libraries (RFC 8725 §2.1): the token's own header chose the algorithm or the key.
 #[test]
 fn trap_nothing_in_a_header_chooses_an_algorithm_or_a_key() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
@@ -386,8 +418,9 @@ fn trap_nothing_in_a_header_chooses_an_algorithm_or_a_key() {
     }
 }
 
-/// ASP.NET Core (30 minutes by default), better-auth: a cached lookup outlives the bump, silently.
-/// Here the bound is a number that must be given, and holds without any notification.
+/// ASP.NET Core #51450 and Identity #1004: the stamp was checked every 30 minutes by default.
+/// better-auth #6893: a cached session outlived its revocation for 5 minutes. Here the bound has no
+/// default, and holds without any notification.
 #[cfg(feature = "cache")]
 #[tokio::test(start_paused = true)]
 async fn trap_a_cached_lookup_outlives_the_bump_by_the_bound_at_most() {
@@ -409,7 +442,7 @@ async fn trap_a_cached_lookup_outlives_the_bump_by_the_bound_at_most() {
     elsewhere.log_out_everywhere("1").await.unwrap();
     advance(std::time::Duration::from_millis(1)).await;
 
-    // A sensitive route asks past the cache, and another machine has its own.
+    // A sensitive route reads past the cache. Another machine has a cache of its own.
     let fresh = here.authenticate_fresh(phone.access()).await.map(drop).unwrap_err();
     assert_eq!(fresh.reason(), Some(Reason::RevokedByVersion));
     assert!(elsewhere.authenticate(phone.access()).await.is_err());
@@ -419,13 +452,13 @@ async fn trap_a_cached_lookup_outlives_the_bump_by_the_bound_at_most() {
     here.authenticate(laptop.access()).await.map(drop).unwrap();
     elsewhere.log_out_everywhere("1").await.unwrap();
     advance(std::time::Duration::from_millis(29_999)).await;
-    assert!(here.authenticate(laptop.access()).await.is_ok(), "the price, which is stated");
+    assert!(here.authenticate(laptop.access()).await.is_ok(), "within the stated bound");
     advance(std::time::Duration::from_millis(1)).await;
     let late = here.authenticate(laptop.access()).await.map(drop).unwrap_err();
     assert_eq!(late.reason(), Some(Reason::RevokedByVersion));
 }
 
-/// The other side of a cache: what was made a moment ago elsewhere is not refused for it.
+/// The opposite fault of a cache: it refuses a session that another machine has just started.
 #[cfg(feature = "cache")]
 #[tokio::test]
 async fn trap_a_cached_lookup_refuses_no_login_of_another_machine() {

@@ -1,4 +1,5 @@
-//! The test vectors of tests/vectors, which another implementation made: tests/interop/python.
+//! The test vectors of `tests/vectors`, written by the second implementation,
+//! `tests/interop/python`.
 
 mod scenario;
 mod transition;
@@ -70,7 +71,7 @@ fn each_label_is_made_clean() {
     }
 }
 
-/// Every rejection there is, but that of an adoption, which is no part of the format.
+/// Every rejection has a case, except that of an adoption, which is not part of the format.
 #[test]
 fn the_vectors_reach_every_rejection() {
     let rejection = |case: &Value| {
@@ -117,8 +118,8 @@ fn the_vectors_reach_every_rejection() {
     assert_eq!(reached, all.map(str::to_owned).into());
 }
 
-/// In key mode the token is made of the user's key, the guard and the claims; in stamp mode, of
-/// the server's key and the stamp.
+/// In key mode a token is made from the user's key, the guard and the claims; in stamp mode from
+/// the server's key, the stamp and the claims.
 #[test]
 fn each_token_is_issued_byte_for_byte() {
     for case in derivations() {
@@ -168,7 +169,7 @@ fn expose<P: Purpose>(
     (key.to_vec(), stamp)
 }
 
-/// A refresh token is issued at a login, and in answer to its predecessor.
+/// A refresh token is the same whether a login issues it or a refresh by its predecessor.
 #[test]
 fn each_refresh_token_is_issued_byte_for_byte() {
     for vector in list(DERIVATIONS, "refreshes") {
@@ -212,8 +213,8 @@ fn derivations() -> Vec<Value> {
     cases
 }
 
-/// The scenario of a derivation, and its authority at the moment of issuing. A `sid` is that of the
-/// next login.
+/// The scenario of a derivation, and its authority at the time of issue. The next login gets the
+/// `sid`.
 fn issuing(case: &Value, mode: &str) -> (Scenario, Authority) {
     let mut case = case.clone();
     case["authority"]["mode"] = json!(mode);
@@ -250,7 +251,7 @@ fn lifetime(case: &Value) -> Duration {
     Duration::seconds(seconds(&case["exp"]) - seconds(&case["iat"]))
 }
 
-/// The beginning of the same bytes, whenever it is asked.
+/// Entropy that always returns the same bytes.
 struct Fixed(Vec<u8>);
 
 impl Entropy for Fixed {
@@ -264,7 +265,7 @@ fn cases(file: &str) -> Vec<Value> {
     list(file, "cases")
 }
 
-/// The cases of a list, completed by the defaults of its file.
+/// The cases of a list, merged with the defaults of the file.
 fn list(file: &str, name: &str) -> Vec<Value> {
     let file: Value = serde_json::from_str(file).unwrap();
     let complete = |case: &Value| {

@@ -11,14 +11,14 @@ use relatch::store::{MemoryStore, NewUser, PostgresStore, SqliteStore, UserStore
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool, sqlite::SqliteConnectOptions};
 
-/// The fields of a user's row that the tests' application wants at hand.
+/// The application's own fields in a user's row.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) email: Option<String>,
     pub(crate) role: Option<String>,
 }
 
-/// A column of a user's row, to be written past the library.
+/// A column of a user's row, for writes by the application's own SQL.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Column {
     Version,
@@ -30,7 +30,7 @@ pub(crate) enum Column {
     Role,
 }
 
-/// A store with nobody in it, which is the test's own.
+/// An empty store of one test.
 pub(crate) trait Backend: 'static {
     type Store: UserStore<Fields = Profile> + Clone;
 
@@ -38,7 +38,7 @@ pub(crate) trait Backend: 'static {
 
     async fn insert(&self, user: NewUser);
 
-    /// What the application's own SQL writes, past all conditions.
+    /// An unconditional write by the application's own SQL.
     async fn write(&self, id: &str, column: Column, value: Option<&str>);
 }
 
@@ -76,7 +76,7 @@ impl Backend for Memory {
     }
 }
 
-/// A file of its own, which is deleted with it.
+/// A SQLite file, deleted on drop.
 pub(crate) struct Sqlite {
     store: SqliteStore<Profile>,
     pool: SqlitePool,
@@ -125,7 +125,7 @@ impl Drop for Sqlite {
     }
 }
 
-/// A table of its own, in the database that `RELATCH_TEST_POSTGRES` names.
+/// A table in the database that `RELATCH_TEST_POSTGRES` names.
 pub(crate) struct Postgres {
     store: PostgresStore<Profile>,
     pool: PgPool,
@@ -133,10 +133,10 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// `None`, and a message, where the variable is not set.
+    /// `None`, with a message, if the variable is not set.
     pub(crate) async fn new() -> Option<Self> {
         let Ok(url) = env::var("RELATCH_TEST_POSTGRES") else {
-            println!("skipped: RELATCH_TEST_POSTGRES holds no URL");
+            println!("skipped: RELATCH_TEST_POSTGRES names no server");
             return None;
         };
         let name = format!("accounts_{}", unique());
@@ -170,7 +170,7 @@ impl Backend for Postgres {
     }
 }
 
-/// The application's own table.
+/// The application's table.
 fn create(name: &str) -> String {
     format!(
         "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE, password_hash TEXT, \
@@ -195,7 +195,7 @@ fn update(table: &str, column: Column) -> String {
     format!("UPDATE {table} SET {column} = $1 WHERE id = $2")
 }
 
-/// A name that no other test has, of this run or of another.
+/// A name that is unique among all tests and runs.
 fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The service with a cache: what may be stale and for how long, and what never is. The clock of
-//! what is kept stands until a test moves it.
+//! `Service` with a cache: which answers may be stale, for how long, and which never are. Tokio's
+//! clock is paused where a test measures the age of records.
 
 use std::time::Duration as StdDuration;
 
@@ -33,7 +33,7 @@ over_each_store! {
     a_fresh_check_sees_a_revocation_elsewhere_at_once,
 }
 
-/// Long enough that nothing gets too old in a test that does not move the clock.
+/// Long enough that no record expires in a test that does not move the clock.
 const BOUND: Duration = Duration::minutes(10);
 
 fn cached<B: Backend>(world: &World<B>) -> (Service<Profile, Role>, Faulty<B::Store>) {
@@ -47,10 +47,10 @@ async fn a_change_by_the_same_service_is_seen_at_once<B: Backend>(db: B) {
     let (service, _) = cached(&world);
     for act in 0..7 {
         let phone = service.start_session(ALICE, "phone").await.unwrap();
-        let session = service.authenticate(phone.access()).await.unwrap();
+        let verified = service.authenticate(phone.access()).await.unwrap();
         assert_eq!(refused(&service, phone.access()).await, None);
         match act {
-            0 => assert!(service.log_out(&session).await.unwrap()),
+            0 => assert!(service.log_out(&verified).await.unwrap()),
             1 => service.log_out_everywhere(ALICE).await.unwrap(),
             2 => drop(service.log_out_others(phone.access()).await.unwrap()),
             3 => service.set_password(ALICE, PASSWORD).await.unwrap(),
@@ -96,7 +96,7 @@ async fn what_is_decided_is_decided_on_the_primary<B: Backend>(db: B) {
         issued.await.unwrap().unwrap().1
     };
     world.service.log_out_everywhere(ALICE).await.unwrap();
-    // Its record is of before the bump.
+    // The cached record is from before the bump.
     assert_eq!(refused(&service, phone.access()).await, None);
     let refreshed = service.refresh(again(&phone)).await.unwrap_err();
     assert_eq!(refreshed.reason(), Some(Reason::RevokedByVersion));
@@ -136,7 +136,7 @@ async fn a_login_elsewhere_works_here_at_once<B: Backend>(db: B) {
     world.service.log_out_everywhere(ALICE).await.unwrap();
     let tablet = world.start("tablet").await;
     assert_eq!(refused(&service, tablet.access()).await, None);
-    // What was read for it counts for all.
+    // The record that was read for it replaces the cached one.
     assert_eq!(refused(&service, phone.access()).await, Some(Reason::RevokedByVersion));
 }
 
@@ -155,7 +155,7 @@ async fn a_fresh_check_sees_a_revocation_elsewhere_at_once<B: Backend>(db: B) {
 const SHORT: StdDuration = StdDuration::from_secs(10);
 const TICK: StdDuration = StdDuration::from_millis(1);
 
-/// A service that keeps records for [`SHORT`], in a world whose own keeps none.
+/// A service that caches records for [`SHORT`], in a world whose own service has no cache.
 async fn in_memory() -> (World<Memory>, Service<Profile, Role>, Faulty<MemoryStore<Profile>>) {
     let world = World::new(Memory::new()).await;
     let store = Faulty::new(world.db.store().clone());
@@ -172,7 +172,7 @@ async fn a_bump_elsewhere_is_seen_within_the_bound_and_not_later() {
         let phone = world.start("phone").await;
         assert_eq!(refused(&service, phone.access()).await, None);
         world.service.log_out_everywhere(ALICE).await.unwrap();
-        // Requests in between keep no record alive.
+        // Requests in between do not renew a record.
         for _ in 0..requests {
             advance((SHORT - TICK) / requests).await;
             assert_eq!(refused(&service, phone.access()).await, None);
@@ -187,8 +187,8 @@ async fn what_sql_changes_is_seen_within_the_bound() {
     let (world, service, _) = in_memory().await;
     let phone = world.start("phone").await;
     let role = async || {
-        let session = service.authenticate(phone.access()).await.unwrap();
-        session.user().fields().role.clone()
+        let verified = service.authenticate(phone.access()).await.unwrap();
+        verified.user().fields().role.clone()
     };
     assert_eq!(role().await, None);
     world.db.write(ALICE, Column::Role, Some("admin")).await;
@@ -203,14 +203,14 @@ async fn in_an_outage_what_is_kept_is_served_to_the_bound_and_no_longer() {
     let phone = world.start("phone").await;
     let bob = world.service.start_session(BOB, "bob's").await.unwrap();
     let logged_out = world.start("logged out").await;
-    let session = world.service.authenticate(logged_out.access()).await.unwrap();
-    assert!(world.service.log_out(&session).await.unwrap());
+    let verified = world.service.authenticate(logged_out.access()).await.unwrap();
+    assert!(world.service.log_out(&verified).await.unwrap());
     assert_eq!(refused(&service, phone.access()).await, None);
     advance(SHORT / 2).await;
     for mode in [Mode::Fail, Mode::Hang] {
         store.set(mode);
         assert_eq!(refused(&service, phone.access()).await, None);
-        // Whoever is not kept, and a verdict that would have to be confirmed.
+        // A user who is not cached, and a rejection that must be confirmed.
         for token in [bob.access(), logged_out.access()] {
             let outcome = service.authenticate(token).await;
             assert_eq!(store_error(outcome), StoreErrorKind::Unreachable, "{mode:?}");
@@ -218,7 +218,7 @@ async fn in_an_outage_what_is_kept_is_served_to_the_bound_and_no_longer() {
         let fresh = service.authenticate_fresh(phone.access()).await;
         assert_eq!(store_error(fresh), StoreErrorKind::Unreachable);
         store.set(Mode::Answer);
-        // Fresh again.
+        // Read again.
         service.changes().publish_all();
         assert_eq!(refused(&service, phone.access()).await, None);
     }
@@ -234,7 +234,7 @@ async fn in_an_outage_what_is_kept_is_served_to_the_bound_and_no_longer() {
     assert_eq!(refused(&service, logged_out.access()).await, Some(Reason::SessionEnded));
 }
 
-/// A change whose answer is lost may have been made: what was kept is not served after it.
+/// A change whose answer is lost may have been made: the cached record is not served after it.
 #[tokio::test(start_paused = true)]
 async fn a_bump_whose_answer_is_lost_drops_what_is_kept() {
     let (_, service, store) = in_memory().await;
@@ -252,8 +252,8 @@ async fn that_there_is_no_such_user_is_kept_for_a_second_at_most() {
     world.service.delete(ALICE).await.unwrap();
     let before = store.reads();
     assert_eq!(refused(&service, phone.access()).await, Some(Reason::UnknownUser));
-    assert_eq!(store.reads(), before + 1, "a read that began within the call confirms itself");
-    // Each later verdict is confirmed, but the reads are few, however many ask at once.
+    assert_eq!(store.reads(), before + 1, "a read within the call needs no confirmation");
+    // Each later rejection is confirmed, but concurrent calls share the reads.
     let asked = store.reads();
     let asks = (0..50).map(|_| {
         let (service, token) = (service.clone(), copy(phone.access()));
@@ -269,13 +269,13 @@ async fn that_there_is_no_such_user_is_kept_for_a_second_at_most() {
     assert_eq!(refused(&service, phone.access()).await, None);
 }
 
-/// A thief who hammers with a dead token costs four reads a second, and a right one goes on.
+/// Repeated requests with a revoked token cost four reads a second; other tokens are unaffected.
 #[tokio::test(start_paused = true)]
 async fn a_dead_token_cannot_hammer_the_database() {
     let (world, service, store) = in_memory().await;
     let (dead, alive) = (world.start("dead").await, world.start("alive").await);
-    let session = world.service.authenticate(dead.access()).await.unwrap();
-    assert!(world.service.log_out(&session).await.unwrap());
+    let verified = world.service.authenticate(dead.access()).await.unwrap();
+    assert!(world.service.log_out(&verified).await.unwrap());
     assert_eq!(refused(&service, alive.access()).await, None);
     let before = store.reads();
     for _ in 0..4 {
@@ -293,7 +293,7 @@ async fn a_dead_token_cannot_hammer_the_database() {
     assert!(store.reads() - before <= 8, "{}", store.reads() - before);
 }
 
-/// The read of a request began before the bump, and ends after it.
+/// A read in flight during the bump: it began before and ends after it.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_a_bump_overtakes_is_not_kept() {
     let (world, service, store) = in_memory().await;
@@ -305,7 +305,7 @@ async fn a_read_that_a_bump_overtakes_is_not_kept() {
     store.set(Mode::Answer);
     service.log_out_everywhere(ALICE).await.unwrap();
     store.let_through().await;
-    // Whatever that request is told, which was under way: nobody is after it.
+    // The outcome of the request in flight does not matter; later requests see the bump.
     drop(ask.await.unwrap());
     assert_eq!(refused(&service, phone.access()).await, Some(Reason::RevokedByVersion));
 }
@@ -316,7 +316,7 @@ async fn a_watch_reads_past_what_is_kept() {
     let live = service.live(Duration::seconds(16)).unwrap();
     let phone = world.start("phone").await;
     let (_, watch) = live.watch(copy(phone.access())).await.unwrap();
-    // Others' requests keep the record as fresh as can be.
+    // Other requests keep the cached record as fresh as possible.
     let (asking, token) = (service.clone(), copy(phone.access()));
     let asks = tokio::spawn(async move {
         loop {

@@ -1,4 +1,4 @@
-//! Stores that fail, hang or are damaged, and clients that hang up.
+//! Stores that fail, hang or are damaged; clients that hang up.
 
 use std::time::Duration as StdDuration;
 
@@ -32,7 +32,7 @@ over_each_store! {
     a_user_who_is_always_changed_by_others_is_busy,
 }
 
-/// What each call that reads or writes comes to.
+/// The outcome of each call that reads or writes.
 async fn each_call(
     service: &Service<Profile, Role>,
     tokens: &Tokens,
@@ -77,7 +77,7 @@ async fn a_store_that_is_away_says_nothing_of_anybody<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let service = world.over(store.clone(), |settings| settings);
     let phone = service.start_session(ALICE, "phone").await.unwrap();
-    let session = service.authenticate(phone.access()).await.unwrap();
+    let verified = service.authenticate(phone.access()).await.unwrap();
     let before = world.columns(ALICE).await;
     store.set(Mode::Fail);
     for (what, error) in each_call(&service, &phone).await {
@@ -87,9 +87,9 @@ async fn a_store_that_is_away_says_nothing_of_anybody<B: Backend>(db: B) {
         );
         assert_eq!(error.reason(), None, "{what}");
     }
-    assert!(service.sessions(&session).await.unwrap_err().is_unavailable());
-    assert!(service.log_out(&session).await.unwrap_err().is_unavailable());
-    // Junk is junk, whatever the store does.
+    assert!(service.sessions(&verified).await.unwrap_err().is_unavailable());
+    assert!(service.log_out(&verified).await.unwrap_err().is_unavailable());
+    // A malformed token is rejected whatever the store does.
     let junk = service.authenticate(&Token::<Access<Role>>::new("junk")).await;
     assert!(junk.unwrap_err().reason().is_some());
 
@@ -131,7 +131,7 @@ async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) 
     let world = World::new(db).await;
     let service = &world.service;
     let phone = world.start("phone").await;
-    let session = service.authenticate(phone.access()).await.unwrap();
+    let verified = service.authenticate(phone.access()).await.unwrap();
     let sound = world.columns(ALICE).await;
     let later = r#"{"format":2,"generation":1,"sessions":[]}"#;
     for (column, junk) in [
@@ -148,7 +148,7 @@ async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) 
             store_error(service.authenticate(access).await),
             store_error(service.refresh(again(&phone)).await),
             store_error(service.start_session(ALICE, "x").await),
-            store_error(service.log_out(&session).await),
+            store_error(service.log_out(&verified).await),
             store_error(service.log_out_others(access).await),
             store_error(service.reauthenticate(access, PASSWORD).await),
             store_error(service.revoke(access.expose(), Context::new()).await),
@@ -170,7 +170,7 @@ async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) 
         world.assert_alive(&phone).await;
     }
 
-    // An empty hash binds nothing, and is no password.
+    // An empty hash binds nothing and is not a password.
     world.db.write(ALICE, Column::PasswordHash, Some("")).await;
     let error = service.authenticate(phone.access()).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::NoCredential), "{error:?}");
@@ -193,7 +193,7 @@ async fn a_bump_mends_damaged_sessions<B: Backend>(db: B) {
     world.assert_alive(&phone).await;
 }
 
-/// Begins a call, waits until its write is under way, and hangs up; then lets the write through.
+/// Begins a call, hangs up while its write is in flight, then lets the write finish.
 pub(super) async fn hang_up<T: Send + 'static>(
     store: &Faulty<impl Clone>,
     call: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
@@ -250,20 +250,20 @@ async fn a_new_password_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
 
 async fn a_user_who_is_always_changed_by_others_is_busy<B: Backend>(db: B) {
     let world = World::new(db).await;
-    let store = AlwaysOvertaken(world.db.store().clone());
+    let store = AlwaysOutdated(world.db.store().clone());
     let service = world.over(store, |settings| settings);
     let phone = world.start("phone").await;
     let busy = service.refresh(again(&phone)).await.unwrap_err();
     assert!(matches!(busy, ServiceError::Busy) && busy.is_unavailable(), "{busy:?}");
-    // A bump gives way to nobody.
+    // A bump is unconditional.
     service.log_out_everywhere(ALICE).await.unwrap();
     world.assert_dead(&phone).await;
 }
 
-/// Another is always faster.
-struct AlwaysOvertaken<S>(S);
+/// A store in which every compare-and-set is lost to a concurrent one.
+struct AlwaysOutdated<S>(S);
 
-impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOvertaken<S> {
+impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOutdated<S> {
     type Fields = Profile;
 
     async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<Profile>>, StoreError> {
@@ -299,18 +299,18 @@ async fn a_store_that_hangs_is_given_up_on_in_time() {
         assert!(error.is_unavailable(), "{what}");
         asked += patience + StdDuration::from_millis(2);
     }
-    // Each call waited once.
+    // Each call waited for one timeout.
     assert!(Instant::now() <= asked);
     store.set(Mode::Answer);
     drop(service.authenticate(phone.access()).await.unwrap());
     drop(service.refresh(again(&phone)).await.unwrap());
 }
 
-/// A store that says nothing of enabling and disabling.
+/// A store that does not implement enabling and disabling.
 #[tokio::test]
 async fn what_a_store_does_not_do_is_told() {
     let world = World::new(Memory::new()).await;
-    let service = world.over(AlwaysOvertaken(world.db.store().clone()), |settings| settings);
+    let service = world.over(AlwaysOutdated(world.db.store().clone()), |settings| settings);
     assert_eq!(store_error(service.disable(ALICE).await), StoreErrorKind::Unsupported);
     assert!(!service.enable(ALICE).await.unwrap_err().is_unavailable());
 }

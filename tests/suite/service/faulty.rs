@@ -1,4 +1,4 @@
-//! A store in front of another, which does as it is told.
+//! A wrapper of a store that fails or delays calls as the test sets it.
 
 use std::{
     future::{Future, pending},
@@ -16,23 +16,23 @@ use super::Profile;
 
 type Hook = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What becomes of a call.
+/// The effect on calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Mode {
     #[default]
     Answer,
     /// Nothing is read or written.
     Fail,
-    /// What is to be written is written, and the answer is lost.
+    /// Writes are made, and their answers are lost.
     FailAfterwards,
     Hang,
-    /// Writes wait until they are let through.
+    /// Writes wait until the test releases them.
     HoldWrites,
-    /// Reads are made, and their answers wait until they are let through.
+    /// Reads are made, and their answers wait until the test releases them.
     HoldReads,
 }
 
-/// A clone is the same.
+/// Clones share their state.
 #[derive(Clone)]
 pub(super) struct Faulty<S> {
     inner: S,
@@ -65,12 +65,12 @@ impl<S> Faulty<S> {
         *self.shared.mode.lock().unwrap() = mode;
     }
 
-    /// Done once, between what the next write was decided on and the write.
+    /// Runs once, before the next write and after the read on which it was decided.
     pub(super) fn before_next_write(&self, hook: impl Future<Output = ()> + Send + 'static) {
         *self.shared.before_write.lock().unwrap() = Some(Box::pin(hook));
     }
 
-    /// How many reads there were.
+    /// The number of reads so far.
     pub(super) fn reads(&self) -> usize {
         self.shared.reads.load(Ordering::SeqCst)
     }
@@ -80,7 +80,7 @@ impl<S> Faulty<S> {
         self.shared.held.acquire().await.unwrap().forget();
     }
 
-    /// Lets one call through, and waits until it is done.
+    /// Releases one call, and waits until it has finished.
     pub(super) async fn let_through(&self) {
         self.shared.let_through.add_permits(1);
         self.shared.done.acquire().await.unwrap().forget();
@@ -115,7 +115,7 @@ impl<S> Faulty<S> {
 }
 
 fn down() -> StoreError {
-    StoreError::unreachable("it was told to fail")
+    StoreError::unreachable("set to fail")
 }
 
 impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {

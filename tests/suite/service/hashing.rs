@@ -1,4 +1,4 @@
-//! How many passwords are hashed at once.
+//! The number of passwords that are hashed at once.
 
 use std::{
     num::NonZeroUsize,
@@ -18,8 +18,7 @@ use tokio::{task::yield_now, time::advance};
 
 use super::{PASSWORD, World, backends::Memory};
 
-/// A source of salts that stops each hash where it takes its salt: within the work, with all that
-/// it holds.
+/// A source of salts that stops each hash when it draws its salt, while it holds its place.
 #[derive(Clone, Default)]
 struct Gate(Arc<Inner>);
 
@@ -44,7 +43,7 @@ impl Entropy for Gate {
 }
 
 impl Gate {
-    /// Lets so many hashes go on.
+    /// Lets this number of hashes continue.
     fn open(&self, hashes: usize) {
         *self.0.open.lock().unwrap() += hashes;
         self.0.opened.notify_all();
@@ -61,7 +60,7 @@ impl Gate {
     }
 }
 
-/// On the one thread of these tests: whatever can go on without the gate has.
+/// Waits until everything has run that does not wait for the gate.
 async fn settle() {
     for _ in 0..1000 {
         yield_now().await;
@@ -88,9 +87,9 @@ async fn no_more_are_hashed_at_once_than_was_said_even_if_clients_hang_up() {
     let mut clients = vec![hash(), hash(), hash(), hash()];
     gate.until_entered(2).await;
     settle().await;
-    assert_eq!(gate.entered(), 2, "two are at work, and two wait");
+    assert_eq!(gate.entered(), 2, "two are hashing, two wait");
 
-    // Whoever is at work goes on when its client hangs up: nobody takes its place before it ends.
+    // A hash continues when its client hangs up, and keeps its place until it ends.
     for client in clients.drain(..2) {
         client.abort();
         assert!(client.await.unwrap_err().is_cancelled());
@@ -98,7 +97,7 @@ async fn no_more_are_hashed_at_once_than_was_said_even_if_clients_hang_up() {
     settle().await;
     assert_eq!(gate.entered(), 2);
 
-    // A login waits for its turn too, having read nothing but the user.
+    // A login waits for a place too, after its one read of the user.
     let client = service.clone();
     let login = tokio::spawn(async move { client.login("alice", PASSWORD, "phone").await });
     settle().await;
@@ -107,13 +106,13 @@ async fn no_more_are_hashed_at_once_than_was_said_even_if_clients_hang_up() {
     gate.open(1);
     gate.until_entered(3).await;
     settle().await;
-    assert_eq!(gate.entered(), 3, "one has ended, and one has begun");
+    assert_eq!(gate.entered(), 3, "one has ended, one has begun");
     gate.open(3);
     for client in clients {
         client.await.unwrap().unwrap();
     }
     drop(login.await.unwrap().unwrap());
-    assert_eq!(gate.entered(), 4, "a verification takes no salt");
+    assert_eq!(gate.entered(), 4, "a verification draws no salt");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Watches of live connections, through the service.
+//! Watches of live connections through the service.
 
 use std::time::Duration as StdDuration;
 
@@ -18,7 +18,7 @@ over_each_store! {
     a_guard_ends_at_once_with_what_it_is_told,
 }
 
-/// Far below the bound.
+/// Much shorter than the bound.
 const AT_ONCE: StdDuration = StdDuration::from_secs(20);
 
 async fn ended(watch: Watch) -> Reason {
@@ -36,7 +36,7 @@ async fn a_guard_ends_at_once_with_a_change_of_this_service<B: Backend>(db: B) {
         let (phone, other) = (world.start("phone").await, world.start("other").await);
         let (verified, watch) = live.watch(copy(phone.access())).await.unwrap();
         let (_, watch_of_other) = live.watch(copy(other.access())).await.unwrap();
-        // A refresh is a change that ends nobody.
+        // A refresh changes the record but ends no session.
         let phone = service.refresh(again(&phone)).await.unwrap();
         let reason = match act {
             0 => {

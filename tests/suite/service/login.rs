@@ -38,7 +38,7 @@ async fn a_refused_login_has_one_answer<B: Backend>(db: B) {
         ("ALICE", PASSWORD, LoginRefusal::UnknownLogin),
         ("bob", PASSWORD, LoginRefusal::NoPassword),
         ("carol", PASSWORD, LoginRefusal::InactiveUser),
-        // Who does not know the password is not told that the user is disabled.
+        // Without the right password the answer does not reveal that the user is disabled.
         ("carol", "wrong", LoginRefusal::WrongPassword),
     ] {
         let error = service.login(login, password, "phone").await.unwrap_err();
@@ -55,9 +55,9 @@ async fn a_refused_login_has_one_answer<B: Backend>(db: B) {
 async fn a_login_starts_a_session_of_its_label<B: Backend>(db: B) {
     let world = World::new(db).await;
     let phone = world.service.login("alice", PASSWORD, "phone").await.unwrap();
-    let session = world.service.authenticate(phone.access()).await.unwrap();
-    assert_eq!(session.claims().role, "guest");
-    assert_eq!(session.session_id(), Some(phone.session().id()));
+    let verified = world.service.authenticate(phone.access()).await.unwrap();
+    assert_eq!(verified.claims().role, "guest");
+    assert_eq!(verified.session_id(), Some(phone.session().id()));
     assert_eq!(world.labels().await, ["phone"]);
     assert_eq!(world.columns(ALICE).await.password_hash.as_deref(), Some(hash()));
 
@@ -83,12 +83,12 @@ async fn a_due_rehash_replaces_the_hash_and_logs_nobody_out<B: Backend>(db: B) {
     let before = world.service.refresh(again(&before)).await.unwrap();
     world.assert_alive(&before).await;
 
-    // Once: the next login finds nothing to do.
+    // Rehashed once: the next login changes nothing.
     drop(costly.login("alice", PASSWORD, "later").await.unwrap());
     assert_eq!(world.columns(ALICE).await.password_hash, Some(rehashed));
     world.assert_alive(&before).await;
 
-    // What was carried ends with the next password.
+    // The carried pair ends with the next password.
     world.service.set_password(ALICE, "battery staple").await.unwrap();
     assert_eq!(world.columns(ALICE).await.carried, None);
     world.assert_dead(&before).await;
@@ -170,7 +170,7 @@ async fn a_client_is_bound_to_its_context<B: Backend>(db: B) {
     assert_eq!(refused(service, &elsewhere).await, Some(Reason::BadSignature));
     assert_eq!(refused(service, &copy(tokens.access()).in_context(here())).await, None);
 
-    // A thief without the cookie neither refreshes nor ends the session.
+    // A thief without the cookie can neither refresh nor end the session.
     let stolen = service.refresh(again(&tokens)).await.unwrap_err();
     assert_eq!(stolen.reason(), Some(Reason::BadSignature));
     let refreshed = service.refresh(again(&tokens).in_context(here())).await.unwrap();

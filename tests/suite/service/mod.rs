@@ -1,6 +1,5 @@
-//! The service through its public API alone. Each test that takes a [`Backend`] is written once and
-//! runs over each store: in memory, in a SQLite file, and in PostgreSQL where
-//! `RELATCH_TEST_POSTGRES` holds a URL.
+//! `Service` through its public API alone. A test that takes a [`Backend`] runs over each store: in
+//! memory, SQLite, and PostgreSQL if `RELATCH_TEST_POSTGRES` names a server.
 
 /// Runs each of these tests over each store.
 macro_rules! over_each_store {
@@ -30,9 +29,12 @@ macro_rules! over_each_store {
     };
 }
 
+mod admin;
+mod authenticate;
 mod backends;
 #[cfg(feature = "cache")]
 mod cache;
+mod devices;
 mod failures;
 mod faulty;
 mod hashing;
@@ -40,11 +42,8 @@ mod live;
 mod login;
 mod one_time;
 mod random;
-mod requests;
+mod reauthenticate;
 mod revoke;
-mod sessions;
-mod step_up;
-mod users;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -62,7 +61,7 @@ use crate::common::{Role, TestClock, builder, role};
 
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// The hash of [`PASSWORD`], made once for all tests.
+/// The hash of [`PASSWORD`], computed once for all tests.
 pub(crate) fn hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| PasswordHasher::new().hash(PASSWORD).unwrap())
@@ -99,7 +98,7 @@ impl<B: Backend> World<B> {
         Self { service: set(settings).build(), db, clock, events }
     }
 
-    /// Another process over the same store, with settings of its own.
+    /// Another process over the same store, with its own settings.
     fn another(&self, set: impl FnOnce(Settings) -> Settings) -> Service<Profile, Role> {
         self.over(self.db.store().clone(), set)
     }
@@ -133,7 +132,7 @@ impl<B: Backend> World<B> {
         std::mem::take(&mut *self.events.lock().unwrap())
     }
 
-    /// Why neither the access token nor the refresh token of these is good any more.
+    /// Checks that both tokens are refused, and returns the reason.
     async fn assert_dead(&self, tokens: &Tokens) -> Reason {
         let reason = refused(&self.service, tokens.access()).await.expect("the access token lives");
         let refreshed = self.service.refresh(again(tokens)).await;
@@ -150,7 +149,7 @@ fn authority(clock: &TestClock) -> Authority {
     settings_of(clock).build().unwrap()
 }
 
-/// Entropy of the system's, for two processes must not issue the same.
+/// The system's entropy, because two processes must not issue the same ids.
 fn settings_of(clock: &TestClock) -> AuthorityBuilder {
     builder(clock).entropy(relatch::authority::SystemEntropy).lifetime(Duration::hours(12))
 }
@@ -160,12 +159,12 @@ fn settings(authority: Authority, store: impl UserStore<Fields = Profile>) -> Se
         .claims(|user| role(user.fields().role.as_deref().unwrap_or("guest")))
 }
 
-/// The same refresh token once more, as a second tab or a thief presents it.
+/// A copy of the refresh token, as a second tab or a thief presents it.
 fn again(tokens: &Tokens) -> RefreshToken {
     Token::new(tokens.refresh().expose())
 }
 
-/// Why this token is refused, `None` if it is accepted. Nothing but the token may be to blame.
+/// The reason why this token is refused; `None` if it is accepted. Panics at any other error.
 async fn refused(service: &Service<Profile, Role>, token: &Token<Access<Role>>) -> Option<Reason> {
     match service.authenticate(token).await {
         Ok(session) => {
@@ -177,7 +176,7 @@ async fn refused(service: &Service<Profile, Role>, token: &Token<Access<Role>>) 
     }
 }
 
-/// What kind of failure of the store this is; nothing else.
+/// The kind of the store's failure. Panics at any other outcome.
 #[track_caller]
 fn store_error<T>(outcome: Result<T, ServiceError>) -> StoreErrorKind {
     match outcome.err() {

@@ -1,4 +1,4 @@
-//! Links that work once.
+//! One-time links.
 
 use relatch::{
     Context, NoClaims, Purpose, Reason, Token, User,
@@ -50,7 +50,7 @@ async fn a_magic_link_logs_in_once<B: Backend>(db: B) {
         let again = service.one_time(used_up).consume().await.unwrap_err();
         assert_eq!(again.reason(), Some(Reason::RevokedByLane));
     }
-    // Another purpose's lane stands where it stood.
+    // Another purpose's lane is unchanged.
     let used = service.one_time(invitation).consume().await.unwrap();
     assert_eq!(used.registered().subject(), ALICE);
     assert_eq!(world.labels().await, ["before", "tablet"]);
@@ -168,7 +168,7 @@ async fn an_address_is_confirmed_by_its_own_link_alone<B: Backend>(db: B) {
     let there = copy(&confirmation).in_context(address("new@example.com"));
     service.peek(&there).await.unwrap();
 
-    // The address is changed again before the link is opened.
+    // The address changes again before the link is opened.
     world.db.write(ALICE, Column::Email, Some("newer@example.com")).await;
     let stale = service.one_time(copy(&confirmation)).in_context(pending).consume().await;
     assert_eq!(stale.unwrap_err().reason(), Some(Reason::BadSignature));

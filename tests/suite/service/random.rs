@@ -1,5 +1,5 @@
-//! Random sequences of everything that a service does, against a list of all tokens that it handed
-//! out and whether each is alive.
+//! Random sequences of all operations, compared with a list of all issued tokens and whether each
+//! is alive.
 
 use relatch::{
     Context, NoClaims, Reason, SessionPolicy, Token,
@@ -18,7 +18,7 @@ over_each_store! {
     what_is_handed_out_lives_until_it_is_revoked,
 }
 
-/// A session as the sequence knows it, with every pair of tokens that it was given.
+/// A session, with every pair of tokens that was issued for it.
 struct Known {
     id: SessionId,
     chain: Vec<Tokens>,
@@ -59,8 +59,8 @@ async fn what_is_handed_out_lives_until_it_is_revoked<B: Backend>(db: B) {
         passwords: 0,
     };
     for step in 0..150 {
-        // A bump empties the table: within one millisecond a session's id may come again after it,
-        // which is nobody's harm, as the version is another one.
+        // A bump empties the table, so within one millisecond a session's id may be reused after
+        // it. The version differs, so no old token becomes valid.
         run.pass(1);
         let act = run.step().await;
         run.check(&format!("step {step}: {act}")).await;
@@ -128,14 +128,15 @@ impl<B: Backend> Run<'_, B> {
             24 if is_alive => {
                 let known = &mut self.known[picked];
                 known.is_alive = false;
-                let anew = service.restart_session(known.newest().access()).await.unwrap();
-                self.started(anew);
+                let restarted = service.restart_session(known.newest().access()).await.unwrap();
+                self.started(restarted);
                 "restart_session"
             }
             25 => {
                 let Some(known) = self.known.get_mut(picked) else { return "nothing" };
                 let token = &known.chain[self.dice.roll(known.chain.len())];
-                // Rejected where everything was revoked, `false` where this session alone was.
+                // Rejected after a revocation of everything, `false` after that of this session
+                // alone.
                 let ended = service.revoke(token.refresh().expose(), Context::new()).await;
                 assert_eq!(ended.is_ok_and(|ended| ended), known.is_alive);
                 known.is_alive = false;
@@ -167,7 +168,7 @@ impl<B: Backend> Run<'_, B> {
                 "set_password"
             }
             20 => {
-                // By the application's own SQL. The sessions stay in the table, and are as dead.
+                // By the application's own SQL. The sessions stay in the table, but are revoked.
                 let version = self.world.columns(ALICE).await.version.unwrap() + 1;
                 let version = version.to_string();
                 self.world.db.write(ALICE, Column::Version, Some(&version)).await;
@@ -229,7 +230,7 @@ impl<B: Backend> Run<'_, B> {
         self.links.void.append(&mut self.links.open);
     }
 
-    /// Every token that was ever handed out, in both processes.
+    /// Checks every token that was ever issued, in both processes.
     async fn check(&self, after: &str) {
         for service in &self.services {
             for known in &self.known {

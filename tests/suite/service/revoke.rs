@@ -31,7 +31,7 @@ over_each_store! {
     a_revocation_whose_client_hangs_up_is_made,
 }
 
-/// Whether there was a session to end.
+/// Revokes the token's session. Returns whether there was one.
 async fn revoke<P>(world: &World<impl Backend>, token: &Token<P>) -> Result<bool, ServiceError> {
     world.service.revoke(token.expose(), Context::new()).await
 }
@@ -66,7 +66,7 @@ async fn a_session_that_is_over_is_not_ended_again<B: Backend>(db: B) {
     let world = World::new(db).await;
     let phone = world.start("phone").await;
     assert!(revoke(&world, phone.refresh()).await.unwrap());
-    // Its slot has another occupant now.
+    // The slot has another session now.
     let laptop = world.start("laptop").await;
     let before = world.columns(ALICE).await;
     assert!(!revoke(&world, phone.refresh()).await.unwrap());
@@ -92,7 +92,7 @@ async fn what_is_not_accepted_is_rejected_and_ends_nothing<B: Backend>(db: B) {
     let other = laptop.refresh().expose();
     let why = async |text: &str| service.revoke(text, Context::new()).await.unwrap_err().reason();
 
-    // None of this server's, or none of a session's: nobody is looked up for it.
+    // Tokens of another server, and tokens without a session: no lookup.
     let reads = store.reads();
     for (text, reason) in [
         ("", Reason::Malformed),
@@ -110,7 +110,7 @@ async fn what_is_not_accepted_is_rejected_and_ends_nothing<B: Backend>(db: B) {
     assert!(world.columns(ALICE).await == before);
     world.assert_alive(&phone).await;
 
-    // An access token that has expired ends nothing; its refresh token still does.
+    // An expired access token ends nothing; the session's refresh token still does.
     world.clock.set(13 * 3600);
     assert_eq!(why(access).await, Some(Reason::Expired));
     assert_eq!(world.labels().await, ["laptop", "phone"]);
@@ -154,7 +154,7 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
     assert_eq!(refused(service, &plain).await, None);
 }
 
-/// It would be a lie to say of a living token that it is revoked.
+/// A token that stays valid must not be reported as revoked.
 async fn a_plain_token_of_before_has_no_session_either<B: Backend>(db: B) {
     use jsonwebtoken10::{EncodingKey, Header, encode};
     let world = World::new(db).await;
@@ -169,7 +169,7 @@ async fn a_plain_token_of_before_has_no_session_either<B: Backend>(db: B) {
     assert_eq!(refused(&adopting, &Token::new(&*text)).await, None);
     let none = adopting.revoke(&text, Context::new()).await;
     assert!(matches!(none, Err(ServiceError::NoSession)), "{none:?}");
-    // Nor does the adoption hide the refresh tokens.
+    // Refresh tokens can still be revoked during an adoption.
     let phone = adopting.start_session(ALICE, "phone").await.unwrap();
     assert!(adopting.revoke(phone.refresh().expose(), Context::new()).await.unwrap());
 }
@@ -209,7 +209,7 @@ async fn a_revocation_that_a_refresh_overtakes_ends_the_session<B: Backend>(db: 
     }
 }
 
-/// A browser that logs out as its page closes hangs up at once: before the row was even read.
+/// A browser that logs out while its page closes hangs up at once, before the row is read.
 async fn a_revocation_whose_client_hangs_up_is_made<B: Backend>(db: B) {
     let world = World::new(db).await;
     let store = Faulty::new(world.db.store().clone());

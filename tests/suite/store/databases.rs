@@ -1,4 +1,4 @@
-//! Databases to test in: a file that is deleted, and a server's tables of names that nobody else has.
+//! Databases for tests: temporary SQLite files, and PostgreSQL tables with unique names.
 
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
-/// A directory that is deleted with what is in it.
+/// A directory that is deleted on drop.
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
@@ -34,7 +34,7 @@ impl Directory {
         &self.0
     }
 
-    /// A pool that makes the file.
+    /// A pool that creates the file.
     pub(super) async fn pool(&self) -> SqlitePool {
         let url = format!("sqlite://{}?mode=rwc", self.file().display());
         SqlitePool::connect(&url).await.unwrap()
@@ -47,13 +47,13 @@ impl Drop for Directory {
     }
 }
 
-/// A name that no other test has, of this run or another.
+/// A name that is unique among all tests and runs.
 pub(super) fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{name}_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The server to test with, if there is one.
+/// The URL of the server for tests, if there is one.
 pub(super) fn postgres_url() -> Option<String> {
     let url = env::var("RELATCH_TEST_POSTGRES").ok();
     if url.is_none() {
@@ -74,14 +74,14 @@ pub(super) async fn run_sqlite(pool: &SqlitePool, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
 }
 
-/// Between TCP and the server's socket. What passed while it was silent is lost.
+/// A proxy between TCP and the server's socket. It drops the data that arrives while it is silent.
 pub(super) struct Proxy {
     port: u16,
     is_silent: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// In front of the server that there is.
+    /// Starts it in front of the server for tests.
     pub(super) fn start() -> Self {
         let url = postgres_url().unwrap();
         let (_, directory) = url.split_once("host=").unwrap();

@@ -1,4 +1,4 @@
-//! News of revocations across processes.
+//! Notifications of revocations across processes.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,7 +18,7 @@ use super::{
     databases::{Proxy, postgres, postgres_url, run_postgres, unique},
 };
 
-/// What one process heard.
+/// The notifications that one process received.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<Option<String>>>>);
 
@@ -28,13 +28,13 @@ impl Heard {
         store.listen_with(move |id| heard.0.lock().unwrap().push(id.map(str::to_owned)))
     }
 
-    /// What was heard since the last time, when it is this many or after a while.
+    /// The notifications since the last call. Waits for this many, with a deadline.
     async fn take(&self, count: usize) -> Vec<Option<String>> {
         let until = Instant::now() + Duration::from_secs(20);
         while self.0.lock().unwrap().len() < count && Instant::now() < until {
             sleep(Duration::from_millis(10)).await;
         }
-        // And what ought not to be there.
+        // Time for unexpected ones.
         sleep(Duration::from_millis(150)).await;
         std::mem::take(&mut *self.0.lock().unwrap())
     }
@@ -46,7 +46,7 @@ fn of(id: &str) -> Vec<Option<String>> {
 
 const EVERYBODY: Option<String> = None;
 
-/// An empty table, its store, and its name, which is the channel's too.
+/// An empty table, its store, and its name, which is also the channel's.
 async fn store() -> Option<(PostgresStore, PgPool, String)> {
     let pool = postgres().await?;
     let name = unique("news");
@@ -72,7 +72,11 @@ async fn what_revokes_is_heard_once_it_is_committed() {
     let Some((store, pool, name)) = store().await else { return };
     let heard = Heard::default();
     let listener = heard.listen(&store);
-    assert_eq!(heard.take(1).await, [EVERYBODY], "what was missed before it listened");
+    assert_eq!(
+        heard.take(1).await,
+        [EVERYBODY],
+        "notifications before it listened may have been missed"
+    );
     assert!(listener.is_connected());
 
     assert!(store.bump_version("1", 0).await.unwrap());
@@ -86,7 +90,7 @@ async fn what_revokes_is_heard_once_it_is_committed() {
     assert!(store.delete("1").await.unwrap());
     assert_eq!(heard.take(1).await, of("1"));
 
-    // Of the application's own transactions; and of other channels nothing.
+    // Notifications by the application's transactions arrive; those of other channels do not.
     let mut transaction = pool.begin().await.unwrap();
     let notify = format!("SELECT pg_notify('{name}', 'rolled back')");
     sqlx::query(AssertSqlSafe(notify)).execute(&mut *transaction).await.unwrap();
@@ -101,7 +105,7 @@ async fn what_revokes_is_heard_once_it_is_committed() {
     assert!(heard.take(0).await.is_empty());
 }
 
-/// Two machines, each with a cache that would keep the record for a minute.
+/// Two machines, each with a cache whose bound is a minute.
 #[tokio::test]
 async fn what_one_machine_revokes_is_refused_by_the_other_at_once() {
     let Some((store, _, _)) = store().await else { return };
@@ -128,10 +132,10 @@ async fn what_one_machine_revokes_is_refused_by_the_other_at_once() {
     assert!(heard.take(0).await.is_empty(), "a login revokes nothing");
     here.log_out_everywhere("3").await.unwrap();
     assert_eq!(heard.take(1).await, of("3"));
-    // Well before the minute is over.
+    // Well within the minute.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while there.authenticate(tokens.access()).await.is_ok() {
-        assert!(std::time::Instant::now() < deadline, "it was not told");
+        assert!(std::time::Instant::now() < deadline, "no notification in time");
         sleep(Duration::from_millis(10)).await;
     }
     assert!(listener.is_connected() && ear.is_connected());
@@ -162,7 +166,7 @@ async fn triggers_hear_the_application_s_own_sql() {
         run(&format!("UPDATE users SET {set} WHERE id = '1'")).await;
         assert_eq!(heard.take(1).await, of("1"), "{set}");
     }
-    // The statement's own news and the trigger's are one.
+    // The statement's own notification and the trigger's are one.
     assert!(store.bump_version("Zoë 2", 0).await.unwrap());
     assert_eq!(heard.take(1).await, of("Zoë 2"));
     run("UPDATE users_t SET epoch = 8").await;
@@ -184,14 +188,14 @@ async fn a_connection_that_is_killed_is_made_again() {
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'"
         );
         run_postgres(&pool, kill).await;
-        assert_eq!(heard.take(1).await, [EVERYBODY], "anything may have been missed");
+        assert_eq!(heard.take(1).await, [EVERYBODY], "notifications may have been missed");
         assert!(listener.is_connected());
         run_postgres(&pool, format!("SELECT pg_notify('{name}', '1')")).await;
         assert_eq!(heard.take(1).await, of("1"));
     }
 }
 
-/// A connection over which nothing passes any more, and that nobody closes.
+/// A connection over which no data passes any more, and that neither side closes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_silent_is_noticed() {
     let Some((_, pool, name)) = store().await else { return };

@@ -1,4 +1,4 @@
-//! Live tables, with rows in them, that are given relatch's columns.
+//! Adding relatch's columns to tables in use.
 
 use relatch::store::{
     GroupsTable, NewUser, PostgresStore, SqliteStore, StoreErrorKind, UserKey, UserStore,
@@ -27,7 +27,7 @@ fn described(name: &str) -> UsersTable {
     table.secret("secret").active("is_active").user_epoch("tenant", "tenant", groups)
 }
 
-/// The rows that there were are as they were; a new one begins with a version.
+/// Existing rows stay as they are; a new row begins with a version.
 macro_rules! is_migrated {
     ($store:expr, $pool:expr, $name:expr) => {{
         let (store, name) = ($store, $name);
@@ -53,7 +53,7 @@ async fn a_live_table_in_sqlite() {
     let directory = Directory::new();
     let pool = directory.pool().await;
     run_sqlite(&pool, live("accounts")).await;
-    // Two processes at once, and again later.
+    // Two processes at once, and once more later.
     let stores = [
         SqliteStore::open(directory.file(), described("accounts")).await.unwrap(),
         SqliteStore::open(directory.file(), described("accounts")).await.unwrap(),
@@ -64,7 +64,7 @@ async fn a_live_table_in_sqlite() {
     stores[0].migrate().await.unwrap();
     is_migrated!(&stores[0], &pool, "accounts");
 
-    // And by the text.
+    // By the text of the migration too.
     let directory = Directory::new();
     let pool = directory.pool().await;
     run_sqlite(&pool, live("accounts")).await;
@@ -95,7 +95,7 @@ async fn a_live_table_in_postgres() {
     let before = node(name.clone()).await;
     let (a, b, c, d) =
         tokio::join!(store.migrate(), store.migrate(), store.migrate_triggers(), store.migrate());
-    // The triggers may have come before the columns.
+    // The triggers may have been created before the columns.
     assert!(c.is_ok() || c.is_err_and(|e| e.kind() == StoreErrorKind::Misconfigured));
     [a, b, d].into_iter().for_each(|done| done.unwrap());
     let (a, b) = tokio::join!(store.migrate_triggers(), store.migrate_triggers());
@@ -114,7 +114,7 @@ async fn a_live_table_in_postgres() {
     is_migrated!(&store, &pool, &name);
 }
 
-/// A table that is there already is not locked: a long transaction on it stops nobody.
+/// A migration that has nothing to do takes no lock: a long transaction does not delay it.
 #[tokio::test]
 async fn a_migrated_table_in_postgres_is_not_locked_again() {
     let Some(pool) = postgres().await else { return };
@@ -157,7 +157,8 @@ async fn a_table_that_is_not_there_is_not_made() {
     assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
 }
 
-/// A store that connects by itself gives statements up sooner than a migration may have to wait.
+/// A store that connects by itself has a statement timeout shorter than a migration may have to
+/// wait.
 #[tokio::test]
 async fn a_migration_waits_for_its_turn() {
     let (Some(pool), Some(url)) = (postgres().await, postgres_url()) else { return };

@@ -1,14 +1,14 @@
-//! The stores: each does what the trait asks, over its own table and over an application's.
+//! The stores conform to `UserStore`, over their own tables and over an application's.
 //!
-//! PostgreSQL is the one that `RELATCH_TEST_POSTGRES` names by its URL (see tests/cluster/postgres);
-//! without it, those tests say that they are skipped.
+//! `RELATCH_TEST_POSTGRES` holds the URL of a PostgreSQL server (see `tests/cluster/postgres`).
+//! Without it, the tests over PostgreSQL print that they are skipped.
 
 mod databases;
 mod listener;
 mod migrations;
+mod nonconforming;
 mod outages;
 mod shapes;
-mod wrong;
 
 use relatch::store::{Conformance, MemoryStore, NewUser, check_conformance};
 

@@ -1,4 +1,4 @@
-//! What a database's failures are told as.
+//! The `StoreErrorKind` of a database's failures.
 
 use std::{error::Error, net::TcpListener, time::Duration};
 
@@ -29,7 +29,7 @@ fn whole(name: &str) -> UsersTable {
     UsersTable::named(name).secret("secret").active("is_active")
 }
 
-/// A table without one of the columns.
+/// A table that lacks one of the columns.
 fn without(name: &str, missing: &str) -> String {
     let columns = COLUMNS.into_iter().filter(|column| *column != missing);
     let typed = columns.map(|column| match column {
@@ -46,7 +46,7 @@ fn is_misconfigured<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &st
     assert!(source.contains(what) || source.contains("no such table"), "{what}: {source}");
 }
 
-/// SQLite would otherwise take the quoted name of a column that is not there for a text.
+/// By default SQLite takes the quoted name of a missing column for a string.
 #[tokio::test]
 async fn a_column_that_is_not_there_is_a_misconfiguration() {
     let directory = Directory::new();
@@ -87,7 +87,7 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
     run_postgres(&pool, format!("DROP ROLE {role}")).await;
 }
 
-/// Where the value itself is not of the column's type.
+/// A value that is not of the column's type.
 #[tokio::test]
 async fn a_damaged_row_is_told_with_its_column() {
     let directory = Directory::new();
@@ -104,12 +104,12 @@ async fn a_damaged_row_is_told_with_its_column() {
     run_sqlite(&pool, "UPDATE accounts SET token_version = NULL, sessions = x'00ff'").await;
     let error = store.read(UserKey::Id("1")).await.unwrap_err();
     assert!(error.to_string().contains("`sessions`"), "{error}");
-    // Two users of one login: neither is logged in.
+    // Two users with the same login: neither can log in.
     run_sqlite(&pool, "INSERT INTO accounts (id, login) VALUES ('2', 'bob'), ('3', 'bob')").await;
     is_misconfigured(store.read(UserKey::Login("bob")).await, "unique");
 }
 
-/// PostgreSQL tells the row that a constraint refuses, and with it the hash.
+/// PostgreSQL's message contains the row that a constraint refuses, and with it the hash.
 #[tokio::test]
 async fn a_refused_row_is_not_printed() {
     let Some(pool) = postgres().await else { return };
@@ -131,7 +131,7 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
     store.migrate().await.unwrap();
     assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
 
-    // A writer that does not end, and a store that waits for less.
+    // A writer that does not finish, and a store with a shorter timeout.
     let pool = directory.pool().await;
     let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let options = SqliteConnectOptions::new().filename(directory.file());
@@ -163,14 +163,14 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
 #[tokio::test]
 async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
     let table = UsersTable::ready;
-    // Nobody listens on a port that was just free.
+    // No server listens on a port that was just free.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
     let error = PostgresStore::connect(&url, table()).await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
     let error = PostgresStore::connect("no url", table()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
-    // Somebody does, and never answers.
+    // A server that listens but never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
@@ -199,7 +199,7 @@ async fn a_row_that_is_locked_is_given_up() {
     let lock = format!("SELECT * FROM {name} FOR UPDATE");
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *writer).await.unwrap();
 
-    // By the server, and by the store itself.
+    // The timeout of the server, and that of the store itself.
     let store = PostgresStore::connect(&postgres_url().unwrap(), whole(&name)).await.unwrap();
     let began = Instant::now();
     let error = store.bump_version("1", 0).await.unwrap_err();
@@ -210,14 +210,14 @@ async fn a_row_that_is_locked_is_given_up() {
     writer.rollback().await.unwrap();
     assert!(store.bump_version("1", 0).await.unwrap());
 
-    // A server that only reads, as a replica does.
+    // A read-only server, such as a replica.
     let read_only = postgres_url().unwrap() + "&options=-c%20default_transaction_read_only%3Don";
     let replica = PostgresStore::connect(&read_only, whole(&name)).await.unwrap();
     let error = replica.bump_version("1", 0).await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
 }
 
-/// What is returned to the pool would keep its place for as long as the network takes to notice.
+/// A dead connection that was returned to the pool would keep its place until the network notices.
 #[tokio::test]
 async fn a_connection_that_does_not_answer_is_not_kept() {
     let Some(pool) = postgres().await else { return };
@@ -230,7 +230,7 @@ async fn a_connection_that_does_not_answer_is_not_kept() {
     let store = PostgresStore::new(one, whole(&name)).unwrap();
     assert!(store.read(UserKey::Id("1")).await.unwrap().is_some());
 
-    // The pool asks a connection that it takes back whether it lives.
+    // The pool tests a connection that is returned to it.
     sleep(Duration::from_millis(200)).await;
     proxy.set_silent(true);
     let hasty = store.clone().timeout(time::Duration::milliseconds(100));

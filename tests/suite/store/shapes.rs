@@ -1,4 +1,4 @@
-//! Tables of every shape that can be described.
+//! Tables of every shape that `UsersTable` can describe.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use super::{
     databases::{Directory, postgres, postgres_url, run_postgres, run_sqlite, unique},
 };
 
-/// The same steps on both databases, on a ready table that is empty.
+/// The same steps on both databases, in an empty table of the library's own shape.
 macro_rules! inserts_and_reads {
     ($store:expr) => {{
         let store = $store;
@@ -43,7 +43,7 @@ macro_rules! inserts_and_reads {
         assert!(store.delete("bob-1").await.unwrap());
         assert!(!store.delete("bob-1").await.unwrap());
         assert!(store.read(UserKey::Login("bob")).await.unwrap().is_none());
-        // At the end of the range there is no next one.
+        // At the end of the range there is no next version.
         assert!(store.bump_version("Ada-1", i64::MAX).await.unwrap());
         assert!(!store.bump_version("Ada-1", 0).await.unwrap());
     }};
@@ -60,7 +60,7 @@ async fn the_ready_table_in_sqlite() {
 #[tokio::test]
 async fn the_ready_table_in_postgres() {
     let Some(url) = postgres_url() else { return };
-    // Its name is the same for all, so each run has a schema of its own.
+    // The table's name is fixed, so each run has its own schema.
     let (pool, schema) = (postgres().await.unwrap(), unique("schema"));
     run_postgres(&pool, format!("CREATE SCHEMA {schema}")).await;
     let url = format!("{url}&options=-c%20search_path%3D{schema}");
@@ -71,7 +71,7 @@ async fn the_ready_table_in_postgres() {
 
 const UUID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
-/// What an application may have had before, without relatch's columns.
+/// A table as an application may have it, without relatch's columns.
 fn own_table(name: &str, id: &str) -> String {
     format!(
         "CREATE TABLE {name} (uid {id} PRIMARY KEY, email VARCHAR(200) NOT NULL UNIQUE, \
@@ -168,7 +168,7 @@ async fn an_own_table_in_postgres() {
     }
 }
 
-/// There each of two transactions over one row fails, rather than waits.
+/// At this isolation level the second of two transactions over one row fails instead of waiting.
 #[tokio::test]
 async fn postgres_with_serializable_transactions() {
     let Some(url) = postgres_url() else { return };
@@ -199,7 +199,7 @@ const FIELDS: &str =
 const FIELDS_ROWS: &str = "VALUES ('1', 'Zoë \"x\" ''y''', NULL, 9007199254740993), \
                            ('2', 'SECRET', 'SECRET', NULL)";
 
-/// Quotation marks, text of all kinds, `NULL`, and integers that a float does not hold.
+/// Quotation marks, various text, `NULL`, and integers beyond the precision of a float.
 macro_rules! fields {
     ($store:expr) => {{
         let store = $store;
@@ -281,7 +281,7 @@ macro_rules! epochs {
         let error = store.bump_epoch("team", "7", 1_800_000_000_000).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unsupported);
 
-        // With its counter gone, what it revoked would live again.
+        // Without the counter, tokens that it revoked would be valid again.
         let gone = "DELETE FROM REALMS WHERE name = 'leaving'".replace("REALMS", $realms);
         sqlx::raw_sql(sqlx::AssertSqlSafe(gone)).execute(store.pool()).await.unwrap();
         let error = store.read(UserKey::Id("b")).await.unwrap_err();

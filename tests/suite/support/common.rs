@@ -1,4 +1,4 @@
-//! An application in small: accounts, a clock that is set by hand, and a lookup that is counted.
+//! A minimal application: accounts, a clock that tests set, and lookups that are observed.
 
 use std::{
     cell::Cell,
@@ -37,7 +37,7 @@ pub(crate) struct Account {
     pub(crate) lane: i64,
     pub(crate) email_lane: i64,
     pub(crate) sessions: SessionTable,
-    /// No column: what a row that is kept in memory has beside it.
+    /// Not a column: a row that is cached in memory has it beside it.
     pub(crate) keys: Option<KeyCache>,
 }
 
@@ -88,7 +88,7 @@ impl User for Account {
 }
 
 impl Account {
-    /// The row after a change, which goes through the column's text as in a database.
+    /// The row after a change. The table goes through the column's text, as in a database.
     pub(crate) fn after(&self, change: &Change) -> Self {
         let column = change.sessions().and_then(SessionTable::to_column);
         let lane = |typ, present| change.lane(typ).map_or(present, Counter::get);
@@ -101,7 +101,7 @@ impl Account {
         }
     }
 
-    /// The store's statement: stores the change if the row still is the one that was read.
+    /// The store's statement: stores the change if the row is still the one that was read.
     pub(crate) fn compare_and_set(&mut self, read: &Self, change: &Change) -> bool {
         let columns = |row: &Self| {
             let lanes = (row.lane, row.email_lane);
@@ -114,7 +114,7 @@ impl Account {
         is_unchanged
     }
 
-    /// Stores a decision, which nobody races.
+    /// Stores a decision, without a race.
     pub(crate) fn commit<T>(&mut self, decision: Decision<T>) -> T {
         let committed = decision.commit(|change| {
             *self = self.after(change);
@@ -124,7 +124,7 @@ impl Account {
     }
 }
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until a test sets it.
 #[derive(Clone)]
 pub(crate) struct TestClock(Arc<AtomicI64>);
 
@@ -146,7 +146,7 @@ impl relatch::authority::Clock for TestClock {
     }
 }
 
-/// Bytes that never repeat and are the same in each run.
+/// Deterministic bytes that never repeat.
 #[derive(Default)]
 pub(crate) struct TestEntropy(AtomicU64);
 
@@ -173,7 +173,7 @@ pub(crate) fn authority() -> (Authority, TestClock) {
     (builder(&clock).build().unwrap(), clock)
 }
 
-/// Claims of an application's own.
+/// Private claims.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Role {
     pub(crate) role: String,
@@ -183,13 +183,13 @@ pub(crate) fn role(role: &str) -> Role {
     Role { role: role.to_owned() }
 }
 
-/// Used once by its lane.
+/// Used once, by its lane.
 pub(crate) type MagicLink = relatch::one_time::MagicLink;
 
-/// Used once because its use changes the password.
+/// Used once, because its use changes the password.
 pub(crate) type Reset = relatch::one_time::PasswordReset;
 
-/// A purpose of the application's own, with a lane of its own.
+/// An application's purpose, with its own lane.
 #[derive(Debug)]
 pub(crate) struct EmailChange;
 
@@ -199,7 +199,7 @@ impl Purpose for EmailChange {
     const USAGE: Usage = Usage::OnceByLane;
 }
 
-/// A purpose that has the same claims as access tokens, and nothing else in common.
+/// A purpose that shares only its claims with access tokens.
 #[derive(Debug)]
 pub(crate) struct Download;
 
@@ -211,7 +211,7 @@ impl Purpose for Download {
 pub(crate) type Verification<P> =
     Result<Verified<Account, <P as Purpose>::Claims>, VerifyError<Infallible>>;
 
-/// Verifies against this record, whatever its id.
+/// Verifies against this record, regardless of its id.
 pub(crate) fn verify<P: Purpose>(
     authority: &Authority,
     token: &Token<P>,
@@ -220,7 +220,7 @@ pub(crate) fn verify<P: Purpose>(
     authority.verify(token, |_| Ok(Some(user.clone())))
 }
 
-/// Looks at a token that can be used once, against this record.
+/// Peeks at a one-time token, against this record.
 pub(crate) fn peek<P: Purpose>(
     authority: &Authority,
     token: &Token<P>,
@@ -237,7 +237,7 @@ pub(crate) struct Refusal {
     pub(crate) looked_up: bool,
 }
 
-/// How this text is refused as an access token of this user; `None` if it is accepted.
+/// The refusal of this text as an access token of this user; `None` if it is accepted.
 pub(crate) fn refusal(authority: &Authority, text: &str, user: &Account) -> Option<Refusal> {
     let looked_up = Cell::new(false);
     let token = Token::<Access>::new(text);
@@ -261,7 +261,7 @@ pub(crate) fn copy<P>(token: &Token<P>) -> Token<P> {
     Token::new(token.expose())
 }
 
-/// What presenting this refresh token comes to, and stores it.
+/// Presents this refresh token, and stores the decision.
 pub(crate) fn present(
     authority: &Authority,
     user: &mut Account,
@@ -271,7 +271,7 @@ pub(crate) fn present(
     Ok(user.commit(opened.refresh(&user.clone())?))
 }
 
-/// Why this refresh token is refused.
+/// The reason why this refresh token is refused.
 pub(crate) fn refresh_reason(authority: &Authority, user: &Account, token: RefreshToken) -> Reason {
     match present(authority, &mut user.clone(), token) {
         Err(RefreshError::Rejected(rejection)) => rejection.reason(),

@@ -1,5 +1,5 @@
-//! Tokens made outside the library, with all of the server's secrets: to reach what no history of
-//! calls comes to, such as a refresh token of the last sequence number.
+//! Tokens made outside the library, with all of the server's secrets, for states that no sequence
+//! of calls reaches, such as a refresh token of the last sequence number.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use hmac::{Hmac, KeyInit, Mac};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::common::{AUDIENCE, Account, ISSUER};
 
-/// What a refresh token says that differs between those of one user.
+/// The claims in which refresh tokens of one user differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Forged {
     pub(crate) slot: u32,
@@ -16,12 +16,12 @@ pub(crate) struct Forged {
     pub(crate) seq: u64,
     pub(crate) iat: i64,
     pub(crate) exp: i64,
-    /// Members of the payload beyond the registered claims, with a comma in front.
+    /// Members of the payload after the registered claims, with a comma in front.
     pub(crate) more: &'static str,
 }
 
 impl Forged {
-    /// The token under the key of `common::authority`, for this record.
+    /// The token, under the key of `common::authority`, for this record.
     pub(crate) fn sign(&self, user: &Account) -> RefreshToken {
         let Self { slot, generation, seq, iat, exp, more } = self;
         let id = user.id.as_bytes();
@@ -45,7 +45,7 @@ impl Forged {
     }
 }
 
-/// The key with which the server of `common::authority` signs in stamp mode.
+/// The signing key of `common::authority` in stamp mode.
 pub(crate) fn server_key(typ: &str) -> Vec<u8> {
     hmac(&[head("server", typ)])
 }

@@ -1,4 +1,4 @@
-//! The cookies that are set, to the letter.
+//! The exact text of the cookies that are set.
 
 use axum::{Router, response::Redirect, routing::post};
 use http::request::Parts;
@@ -37,7 +37,7 @@ async fn a_login_sets_both_and_shows_neither() {
     assert_eq!(granted.header("cache-control"), "no-store");
     assert_eq!(granted.header("content-type"), "application/json");
     let kept = granted.headers.get_all("set-cookie").iter().all(http::HeaderValue::is_sensitive);
-    assert!(kept, "it is not to be printed");
+    assert!(kept, "printed");
     world.send(get_("/me").access_cookie(&access)).await.is(200);
 }
 
@@ -46,7 +46,7 @@ async fn they_last_as_long_as_what_is_in_them() {
     let world = World::cookies();
     let granted = world.send(alices_login().same_origin()).await.is(200);
     let mut refresh = granted.cookie("__Secure-refresh");
-    // Idle for two weeks at most, and ninety days altogether.
+    // At most two weeks idle, and ninety days in total.
     const DAY: i64 = 24 * 60 * 60;
     for day in [13, 26, 39, 52, 65, 78, 89] {
         world.clock.set(day * DAY);
@@ -103,7 +103,7 @@ async fn names_paths_and_strictness_are_settings() {
     let named =
         |access: &str| get_("/me").header("cookie", format!("__Host-Shop2-access={access}"));
     world.send(named(&access)).await.is(200);
-    // Another application's on the same host.
+    // A cookie of another application on the same host.
     world.send(get_("/me").access_cookie(&access)).await.fails(401, "login_required");
     world.send(named(&access).access_cookie("theirs")).await.is(200);
     let left = post_("/auth/logout").same_origin();
@@ -195,7 +195,7 @@ struct Long {
     text: String,
 }
 
-/// Browsers drop such a cookie without a word, and the user would be logged out again at once.
+/// Browsers silently drop a cookie that is too long, which would log the user out at once.
 #[tokio::test]
 async fn a_token_too_long_for_a_cookie_is_an_error() {
     let world = World::bearer();

@@ -1,4 +1,4 @@
-//! What handlers take.
+//! The extractors.
 
 use axum::{Router, routing::get};
 use http_body_util::BodyExt;
@@ -21,7 +21,7 @@ async fn the_session_of_a_good_token_is_given_and_of_none_other() {
         if path != "/maybe" {
             world.send(get_(path)).await.fails(401, "login_required");
             world.send(get_(path).bearer("rubbish")).await.fails(401, "invalid_token");
-            // A refresh token is no access token.
+            // A refresh token is not an access token.
             let refresh = get_(path).bearer(tokens.refresh().expose());
             world.send(refresh).await.fails(401, "invalid_token");
         }
@@ -46,7 +46,7 @@ async fn who_is_nobody_in_particular_is_none_and_any_other_refusal_stays() {
     world.send(cross_site).await.fails(403, "cross_site_request");
     world.store.set_reachable(false);
     world.send(get_("/maybe").bearer(text)).await.fails(503, "temporarily_unavailable");
-    // Of what is no token nothing is asked.
+    // A malformed token causes no lookup.
     assert_eq!(world.send(get_("/maybe").bearer("rubbish")).await.is(200).body, "nobody");
     world.store.set_reachable(true);
     world.web.service().log_out_everywhere(ALICE).await.unwrap();
@@ -60,12 +60,12 @@ async fn fresh_sees_at_once_what_the_cache_has_not_heard_of() {
     let tokens = world.start(ALICE).await;
     let asked = |path| get_(path).bearer(tokens.access().expose());
     world.send(asked("/me")).await.is(200);
-    // Another machine's, of which nobody tells.
+    // A bump by another machine, without a notification.
     assert!(world.store.edit(ALICE, |row| row.columns.version = Some(9)));
     tokio::time::advance(std::time::Duration::from_secs(1)).await;
     world.send(asked("/me")).await.is(200);
     world.send(asked("/fresh")).await.fails(401, "invalid_token");
-    // And what was read for it is known from then on.
+    // The record that was read for it replaces the cached one.
     world.send(asked("/me")).await.fails(401, "invalid_token");
 }
 
@@ -94,7 +94,7 @@ async fn recent_is_to_the_second_and_after_that_a_step_up() {
         refused.header("www-authenticate"),
         "Bearer error=\"insufficient_user_authentication\", max_age=\"300\""
     );
-    // The token is as good as ever for all else.
+    // The token is still valid everywhere else.
     world.send(get_("/fresh").bearer(tokens.access().expose())).await.is(200);
     assert_eq!(world.refused("step_up"), 1);
 }
@@ -121,7 +121,7 @@ async fn a_refresh_makes_nothing_recent_and_the_password_does() {
     let renewed = world.send(again).await.is(200).json();
     let renewed = renewed["access_token"].as_str().unwrap();
     world.send(get_("/recent").bearer(renewed)).await.is(200);
-    // The session began anew: a copy of what it had before is of no use, and others go on.
+    // The session restarted: copies of its earlier tokens are revoked, other sessions are not.
     for dead in [access, tokens.access().expose()] {
         world.send(get_("/me").bearer(dead)).await.fails(401, "invalid_token");
     }
@@ -147,11 +147,11 @@ async fn an_event_stream_ends_with_its_session() {
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(&first[..], b"data: 1\n\n");
     let waiting = tokio::time::timeout(std::time::Duration::from_secs(1), body.frame()).await;
-    assert!(waiting.is_err(), "it goes on while the session does");
+    assert!(waiting.is_err(), "open while the session lasts");
     let own = tokens.session().id();
     let session = world.web.service().authenticate(tokens.access()).await.unwrap();
     world.web.service().log_out_device(&session, own).await.unwrap();
-    assert!(body.frame().await.is_none(), "it ends with the session");
+    assert!(body.frame().await.is_none(), "the stream ends with the session");
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +200,7 @@ async fn what_was_forgotten_is_an_error_of_the_server_and_its_log_says_what() {
         assert!(log.take().contains("layer(web.layer())"), "{path}");
     }
 
-    // Handlers that ask for claims, under a web without.
+    // Handlers that extract private claims, under a web without.
     let world = World::bearer();
     let routes = Router::new()
         .route("/authenticated", get(async |_: Authenticated<(), Role>| ()))
@@ -216,7 +216,7 @@ async fn what_was_forgotten_is_an_error_of_the_server_and_its_log_says_what() {
         let text = log.take();
         assert!(text.contains("Role)") && text.contains("NoClaims)"), "{path}: {text}");
     }
-    // The endpoints work whatever its types.
+    // The endpoints work with any types.
     send(&routes, get_("/endpoint")).await.fails(401, "login_required");
 }
 

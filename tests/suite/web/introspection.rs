@@ -1,4 +1,4 @@
-//! Revocation (RFC 7009), introspection (RFC 7662) and the check of a proxy.
+//! Revocation (RFC 7009), introspection (RFC 7662) and the check for proxies.
 
 use axum::{Router, routing::post};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -45,13 +45,13 @@ async fn whatever_is_revoked_is_dead_after_a_200() {
         assert_eq!(answer, revoked, "one answer for all");
     }
     assert!(world.lives(&other).await);
-    // The hint is a hint.
+    // A wrong hint does not matter.
     let hinted = format!("token={}&token_type_hint=refresh_token", other.access().expose());
     world.send(post_("/auth/revoke").form(&hinted)).await.is(200);
     assert!(!world.lives(&other).await);
 }
 
-/// Nobody is told that a token is revoked which lives on.
+/// A token that stays valid is not reported as revoked.
 #[tokio::test]
 async fn a_token_of_no_session_cannot_be_revoked() {
     let world = World::bearer();
@@ -74,7 +74,7 @@ async fn what_is_no_request_revokes_nothing() {
     assert!(world.lives(&tokens).await);
 }
 
-/// Claims that are named as an introspection's own.
+/// Private claims with the names of an introspection's members.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Odd {
     active: bool,
@@ -112,7 +112,7 @@ impl Introspected {
 async fn a_good_access_token_is_active_with_its_claims() {
     let world = Introspected::new();
     let tokens = world.service.start_session(ALICE, "phone").await.unwrap();
-    let session = world.service.authenticate(tokens.access()).await.unwrap();
+    let verified = world.service.authenticate(tokens.access()).await.unwrap();
     let answer = world.of(tokens.access().expose()).await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("content-type"), "application/json");
@@ -127,8 +127,8 @@ async fn a_good_access_token_is_active_with_its_claims() {
             "aud": AUDIENCE,
             "iat": START,
             "exp": START + ACCESS_SECONDS,
-            "jti": session.registered().jti(),
-            "sid": session.session_id().unwrap().to_string(),
+            "jti": verified.registered().jti(),
+            "sid": verified.session_id().unwrap().to_string(),
         })
     );
 }
@@ -186,10 +186,10 @@ async fn only_its_callers_may_ask() {
         let answer = send(&world.app, ask).await.fails(401, "invalid_client");
         assert_eq!(answer.header("www-authenticate"), "Basic realm=\"introspection\"");
     }
-    // Who may not is not told whether the body is good.
+    // Callers are authenticated before the body is read.
     send(&world.app, post_("/introspect")).await.fails(401, "invalid_client");
     let mut taken = vec![good.clone(), good.replace("Basic", "bAsIc")];
-    // RFC 6749 §2.3.1: both are encoded as in a form before they are joined.
+    // RFC 6749 §2.3.1: name and secret are form-encoded before they are joined.
     taken.push(basic("a%3Ab+c", "p%C3%A4ss%3Aw%2Brd%2541%2F0123456789+abcdef%3D%26"));
     taken.push(basic("a%3Ab%20c", "p%C3%A4ss:w%2Brd%2541/0123456789%20abcdef=&"));
     for value in taken {
@@ -198,7 +198,7 @@ async fn only_its_callers_may_ask() {
     }
     let empty = post_("/introspect").header("authorization", &good).form("");
     send(&world.app, empty).await.fails(400, "invalid_request");
-    // Without callers nobody may.
+    // Without callers nobody may introspect.
     let none = World::bearer();
     let asked = post_("/auth/introspect").header("authorization", &good).form(&form);
     none.send(asked).await.fails(401, "invalid_client");

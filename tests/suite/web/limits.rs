@@ -1,4 +1,4 @@
-//! How many passwords may be tried, by Tokio's clock.
+//! Limits of login attempts, under Tokio's paused clock.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -18,16 +18,16 @@ fn seconds(seconds: i64) -> time::Duration {
     time::Duration::seconds(seconds)
 }
 
-/// Its clients say where they are.
+/// A web that takes the client's address from `X-Forwarded-For`.
 fn world(limits: LoginLimits) -> World {
-    World::with(|web| told(web).login_limits(limits))
+    World::with(|web| behind_a_proxy(web).login_limits(limits))
 }
 
-fn told(web: WebBuilder) -> WebBuilder {
+fn behind_a_proxy(web: WebBuilder) -> WebBuilder {
     web.client_address(ClientAddress::forwarded_for(1))
 }
 
-/// Counts an attempt, as a login does first; for how many seconds it is put off.
+/// Counts an attempt, as the first step of a login does. Returns the seconds to wait, if refused.
 fn attempt(web: &Web, account: &str, address: &str) -> Option<u64> {
     let (parts, _) = post_("/").header("x-forwarded-for", address).0.into_parts();
     match web.admit(&parts, account) {
@@ -49,15 +49,15 @@ async fn an_account_takes_so_many_at_once_and_then_one_each_interval() {
     advance(Duration::from_secs(20)).await;
     assert_eq!(try_("alice"), Some(10));
     advance(Duration::from_millis(9_999)).await;
-    assert_eq!(try_("alice"), Some(0), "and what was refused does not count");
+    assert_eq!(try_("alice"), Some(0), "refused attempts do not count");
     advance(Duration::from_millis(1)).await;
     assert_eq!(try_("alice"), None);
     assert_eq!(try_("alice"), Some(30));
-    // From elsewhere too.
+    // From another address too.
     assert_eq!(attempt(&world.web, "alice", "192.0.2.77"), Some(30));
     advance(Duration::from_secs(3600)).await;
     assert_eq!([try_("alice"), try_("alice"), try_("alice")], [None; 3]);
-    assert!(try_("alice").is_some(), "no more are saved up than at once");
+    assert!(try_("alice").is_some(), "no more attempts accumulate than are allowed at once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,8 +71,8 @@ async fn an_address_over_its_limit_uses_nothing_up_of_an_accounts() {
     for _ in 0..20 {
         assert_eq!(from("192.0.2.1"), Some(60));
     }
-    assert_eq!(from("192.0.2.2"), None, "the third of the account's");
-    assert_eq!(from("192.0.2.2"), Some(30), "and now the account's limit");
+    assert_eq!(from("192.0.2.2"), None, "the account's third");
+    assert_eq!(from("192.0.2.2"), Some(30), "the account's limit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,7 +97,7 @@ async fn the_answer_says_when_to_come_back() {
     let refused = world.send(asked()).await.fails(429, "too_many_attempts");
     assert_eq!(refused.header("retry-after"), "30", "29.5, rounded up");
     assert_eq!(refused.header("www-authenticate"), "");
-    // The right one as well, while it lasts.
+    // Right passwords are refused too while the limit lasts.
     let right = alices_login().header("x-forwarded-for", "192.0.2.1");
     world.send(right).await.fails(429, "too_many_attempts");
     advance(Duration::from_millis(29_500)).await;
@@ -118,20 +118,20 @@ async fn what_asks_for_the_password_is_counted_by_the_users_id() {
         let asked = post_(path).bearer(tokens.access().expose()).json(&body);
         world.send(asked).await.fails(403, "wrong_password");
     }
-    // Another session of the same user's is the same user.
+    // The limit is per user, not per session.
     let right = json!({ "password": PASSWORD, "new_password": "battery staple" });
     for path in paths {
         let asked = post_(path).bearer(other.access().expose()).json(&right);
         world.send(asked).await.fails(429, "too_many_attempts");
     }
-    // Without a token nobody is counted.
+    // Requests without a token are not counted.
     for _ in 0..5 {
         world.send(post_(paths[0]).bearer("x").json(&right)).await.is(401);
     }
     assert!(world.lives(&tokens).await && world.lives(&other).await);
 }
 
-/// Whoever floods a name that is somebody's id takes nothing from that user's sessions.
+/// Flooding a login name that equals another user's id does not affect that user's sessions.
 #[tokio::test(start_paused = true)]
 async fn a_name_does_not_count_for_the_user_of_that_id() {
     let world = World::with(|web| {
@@ -166,7 +166,7 @@ async fn an_ipv6_network_is_one_address_and_a_mapped_ipv4_is_its_own() {
     assert!(is_taken("192.0.2.1"));
     assert!(!is_taken("::ffff:192.0.2.1"));
     assert!(!is_taken("::ffff:c000:201"));
-    assert!(is_taken("::ffff:192.0.2.2"), "not all of them are one network");
+    assert!(is_taken("::ffff:192.0.2.2"), "mapped IPv4 addresses do not share a network");
     assert!(!is_taken("192.0.2.2"));
 }
 
@@ -187,8 +187,8 @@ fn world_without_addresses() -> World {
     })
 }
 
-/// Which of these addresses is found in these headers, behind so many proxies: the one that has
-/// used up its attempts by then.
+/// The address that is taken from these headers behind this number of proxies: the one whose
+/// attempts are used up afterwards.
 async fn found(proxies: usize, headers: &[&str]) -> Option<&'static str> {
     let limits = LoginLimits::danger_unlimited().per_address(at_once(1), seconds(3600));
     for candidate in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"] {
@@ -217,7 +217,7 @@ async fn what_proxies_wrote_is_counted_from_the_end() {
         (1, &["192.0.2.3,192.0.2.1"], Some(a)),
         (1, &["rubbish, , 192.0.2.1"], Some(a)),
         (1, &["\u{e4}\u{f6}, 192.0.2.1"], Some(a)),
-        // A client's own header stands before the proxy's.
+        // The client's own header comes before the proxy's.
         (1, &[c, b, a], Some(a)),
         (1, &["192.0.2.3, 192.0.2.2", a], Some(a)),
         (1, &["2001:db8::1"], Some("2001:db8::1")),
@@ -230,7 +230,7 @@ async fn what_proxies_wrote_is_counted_from_the_end() {
         (2, &["192.0.2.3, 192.0.2.1, 192.0.2.2"], Some(a)),
         (2, &[c, a, b], Some(a)),
         (3, &["192.0.2.1, 192.0.2.2", c], Some(a)),
-        // Not through as many proxies as there are: nothing is known.
+        // Fewer entries than proxies: the address is unknown.
         (1, &[], None),
         (2, &[a], None),
         (1, &["192.0.2.1, rubbish"], None),
@@ -280,7 +280,7 @@ async fn the_peers_own_address_is_found_by_a_function() {
 
 #[tokio::test(start_paused = true)]
 async fn made_up_names_take_little_from_each_other_and_are_forgotten() {
-    // Past several cleanings, with one name in fifty in a bucket that another one uses.
+    // After several cleanups, with one name in fifty in a shared bucket.
     let limits = LoginLimits::new().without_addresses().per_account(at_once(1), seconds(3600));
     let world = world(limits);
     let taken = (0..40_000)

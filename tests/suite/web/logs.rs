@@ -1,4 +1,4 @@
-//! What the log is told, and what it is never told.
+//! What is logged, and what never is.
 
 use std::{
     fmt::{Debug, Write},
@@ -12,7 +12,7 @@ use tracing::{Event, Metadata, Subscriber, field::Field, span, subscriber::Defau
 use super::{ALICE, World, alices_login, get_, login, post_};
 use crate::service::PASSWORD;
 
-/// All that this thread logs, at any level, while it is there.
+/// Captures everything that this thread logs, at any level, until it is dropped.
 pub(crate) struct Log {
     text: Arc<Mutex<String>>,
     _guard: DefaultGuard,
@@ -60,8 +60,8 @@ async fn a_genuine_tokens_refusal_names_the_user_and_the_reason() {
     let world = World::bearer();
     let log = Log::new();
     let tokens = world.start(ALICE).await;
-    let session = world.web.service().authenticate(tokens.access()).await.unwrap();
-    world.web.service().log_out(&session).await.unwrap();
+    let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
+    world.web.service().log_out(&verified).await.unwrap();
     world.send(get_("/me").bearer(tokens.access().expose())).await.is(401);
     let text = log.take();
     assert!(text.contains("INFO reason=\"session_ended\" user=\"1\""), "{text}");
@@ -98,7 +98,7 @@ async fn a_forged_token_names_nobody() {
     assert_eq!(world.refused("wrong_type"), 2);
 }
 
-/// Alice's token with Bob's name in it.
+/// Alice's token, with Bob's id in it.
 pub(crate) fn forged(token: &str) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
     let parts: Vec<_> = token.split('.').collect();

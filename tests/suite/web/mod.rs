@@ -1,15 +1,15 @@
-//! The web layer through its public API alone: requests into a router, and answers out of it.
+//! `relatch::axum` through its public API alone: requests to a router, and its responses.
 
-mod answers;
-mod carriers;
+mod access_token;
 mod cookies;
+mod endpoints;
 mod extractors;
-mod handlers;
 mod introspection;
 mod limits;
 mod logs;
 mod origin;
 mod require_login;
+mod responses;
 mod traps;
 mod wire;
 
@@ -28,7 +28,6 @@ use relatch::{
     authority::SystemEntropy,
     axum::{
         Authenticated, ClientAddress, Cookies, Fresh, LiveAuthenticated, Recent, Web, WebBuilder,
-        endpoints,
     },
     service::{Service, ServiceBuilder},
     store::{MemoryStore, NewUser},
@@ -42,14 +41,14 @@ use crate::{
 };
 
 pub(crate) const ALICE: &str = "1";
-/// Without a password.
+/// A user without a password.
 pub(crate) const BOB: &str = "2";
 
-/// How long access tokens and sessions of the tests live, in seconds.
+/// The lifetimes of access tokens and sessions, in seconds.
 pub(crate) const ACCESS_SECONDS: i64 = 15 * 60;
 pub(crate) const IDLE_SECONDS: i64 = 14 * 24 * 60 * 60;
 
-/// A web over users in memory, with all there is to mount.
+/// A web over users in memory, with every endpoint.
 pub(crate) struct World {
     pub(crate) store: MemoryStore,
     pub(crate) clock: TestClock,
@@ -82,7 +81,7 @@ impl World {
         Self { app: routes().layer(web.layer()), store, clock, web }
     }
 
-    /// A session of this user's, which no request began.
+    /// Starts a session of this user, without a request.
     pub(crate) async fn start(&self, user: &str) -> SessionTokens {
         self.web.service().start_session(user, "phone").await.unwrap()
     }
@@ -91,7 +90,7 @@ impl World {
         send(&self.app, ask).await
     }
 
-    /// Whether this access token is good.
+    /// Whether this access token is valid.
     pub(crate) async fn lives(&self, tokens: &SessionTokens) -> bool {
         self.web.service().authenticate_fresh(tokens.access()).await.is_ok()
     }
@@ -132,22 +131,22 @@ fn routes() -> Router {
             any(async |Recent(session): Recent<5>| -> String { session.user().id().to_owned() }),
         )
         .route("/events", any(events))
-        .route("/auth/login", post(endpoints::login))
-        .route("/auth/refresh", post(endpoints::refresh))
-        .route("/auth/resume", any(endpoints::resume))
-        .route("/auth/logout", post(endpoints::log_out))
-        .route("/auth/logout_device", post(endpoints::log_out_device))
-        .route("/auth/logout_others", post(endpoints::log_out_others))
-        .route("/auth/logout_everywhere", post(endpoints::log_out_everywhere))
-        .route("/auth/change_password", post(endpoints::change_password))
-        .route("/auth/reauthenticate", post(endpoints::reauthenticate))
-        .route("/auth/sessions", get(endpoints::sessions))
-        .route("/auth/revoke", post(endpoints::revoke))
-        .route("/auth/introspect", post(endpoints::introspect))
-        .route("/auth/check", any(endpoints::check))
+        .route("/auth/login", post(relatch::axum::endpoints::login))
+        .route("/auth/refresh", post(relatch::axum::endpoints::refresh))
+        .route("/auth/resume", any(relatch::axum::endpoints::resume))
+        .route("/auth/logout", post(relatch::axum::endpoints::log_out))
+        .route("/auth/logout_device", post(relatch::axum::endpoints::log_out_device))
+        .route("/auth/logout_others", post(relatch::axum::endpoints::log_out_others))
+        .route("/auth/logout_everywhere", post(relatch::axum::endpoints::log_out_everywhere))
+        .route("/auth/change_password", post(relatch::axum::endpoints::change_password))
+        .route("/auth/reauthenticate", post(relatch::axum::endpoints::reauthenticate))
+        .route("/auth/sessions", get(relatch::axum::endpoints::sessions))
+        .route("/auth/revoke", post(relatch::axum::endpoints::revoke))
+        .route("/auth/introspect", post(relatch::axum::endpoints::introspect))
+        .route("/auth/check", any(relatch::axum::endpoints::check))
 }
 
-/// One event, and then nothing until the session is over.
+/// A stream of one event, which then stays open until the session ends.
 async fn events(
     LiveAuthenticated { verified, watch }: LiveAuthenticated,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -167,7 +166,7 @@ fn text(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A request, as it is written.
+/// A request under construction.
 #[derive(Debug)]
 pub(crate) struct Ask(pub(crate) Request<Body>);
 
@@ -184,7 +183,7 @@ pub(crate) fn post_(path: &str) -> Ask {
 }
 
 impl Ask {
-    /// One more header, beside those of its name that there are.
+    /// Adds a header, even if there is one of this name.
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name: HeaderName = name.parse().unwrap();
         self.0.headers_mut().append(name, HeaderValue::from_bytes(value.as_ref()).unwrap());
@@ -227,7 +226,7 @@ impl Ask {
     }
 }
 
-/// What a client is told, to the last byte.
+/// A whole response.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -236,7 +235,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The only header of this name; none is `""`.
+    /// The only header of this name, or `""`.
     pub(crate) fn header(&self, name: &str) -> &str {
         let values = self.all(name);
         assert!(values.len() < 2, "{name} came {} times", values.len());
@@ -251,12 +250,12 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// What the client has been told of why.
+    /// The error code in the body.
     pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The value of a cookie that it sets.
+    /// The value of a cookie that the response sets.
     pub(crate) fn cookie(&self, name: &str) -> String {
         let prefix = format!("{name}=");
         let set: Vec<_> =
@@ -274,7 +273,11 @@ impl Answer {
     #[track_caller]
     pub(crate) fn fails(self, status: u16, error: &str) -> Self {
         assert_eq!((self.status.as_u16(), &*self.error()), (status, error), "{self:?}");
-        assert_eq!(self.body, format!("{{\"error\":\"{error}\"}}"), "nothing else is told");
+        assert_eq!(
+            self.body,
+            format!("{{\"error\":\"{error}\"}}"),
+            "the body has the error code only"
+        );
         assert_eq!(self.header("cache-control"), "no-store");
         assert_eq!(self.header("content-type"), "application/json");
         self

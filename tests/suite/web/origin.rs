@@ -1,4 +1,4 @@
-//! The proof that a page of the same origin made a request, where a cookie decides it.
+//! Proof of origin: a request that a cookie authenticates must come from a page of the same origin.
 
 use http::Request;
 use relatch::axum::{CSRF_HEADER, Cookies};
@@ -12,8 +12,8 @@ fn world() -> World {
     World::with(|web| web.cookies(Cookies::new()).trust_origin(TRUSTED))
 }
 
-/// What the specification says, written down once more: whether a request that a cookie decides is
-/// taken.
+/// The specification, written independently: whether a request that a cookie authenticates is
+/// accepted.
 fn expected(
     method: &str,
     upgrade: bool,
@@ -45,8 +45,8 @@ fn expected(
 async fn a_cookie_takes_a_proof_and_a_header_takes_none() {
     let world = world();
     let tokens = world.start(ALICE).await;
-    let session = world.web.service().authenticate(tokens.access()).await.unwrap();
-    let token = world.web.csrf_token(&session).unwrap();
+    let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
+    let token = world.web.csrf_token(&verified).unwrap();
     let other = world.start(ALICE).await;
     let other = world.web.service().authenticate(other.access()).await.unwrap();
     let other = world.web.csrf_token(&other).unwrap();
@@ -122,7 +122,7 @@ async fn a_cookie_takes_a_proof_and_a_header_takes_none() {
                         let status = if wanted { 200 } else { 403 };
                         assert_eq!(answer.status, status, "{what}");
                         taken[usize::from(wanted)] += 1;
-                        // The oracle is of cookies alone.
+                        // The oracle covers cookies only.
                         if which.is_empty() {
                             let by_header = request().bearer(tokens.access().expose());
                             world.send(by_header).await.is(200);
@@ -150,12 +150,12 @@ async fn the_host_of_http2_is_the_requests_own() {
     let own = "https://app.example.com";
     world.send(of("https://app.example.com/me", None, own)).await.is(200);
     world.send(of("https://evil.com/me", None, own)).await.is(403);
-    // `:authority` decides where both are there (RFC 9113 §8.3.1).
+    // `:authority` takes precedence over `Host` (RFC 9113 §8.3.1).
     world.send(of("https://evil.com/me", Some(HOST), own)).await.is(403);
     world.send(of("https://app.example.com/me", Some("evil.com"), own)).await.is(200);
-    // Two hosts are none.
+    // Two hosts prove nothing.
     world.send(of("/me", Some(HOST), own).header("host", HOST)).await.is(403);
-    // Ports are part of an origin.
+    // The port is part of the origin.
     world.send(of("/me", Some("app.example.com:8443"), own)).await.is(403);
     let ported = "https://app.example.com:8443";
     world.send(of("/me", Some("app.example.com:8443"), ported)).await.is(200);
@@ -182,15 +182,15 @@ async fn a_csrf_token_is_good_for_its_own_session_and_as_long_as_that_lives() {
     }
     let twice = with(&access, &csrf).header(CSRF_HEADER, &csrf);
     world.send(twice).await.fails(403, "cross_site_request");
-    // It makes up for what a browser does not say, and not for what it says.
+    // The token replaces missing headers, but does not override what they say.
     for (name, value) in
         [("sec-fetch-site", "cross-site"), ("origin", "https://evil.com"), ("origin", "null")]
     {
         world.send(with(&access, &csrf).header(name, value)).await.is(403);
     }
-    // It is no access token.
+    // It is not an access token.
     world.send(get_("/me").access_cookie(&csrf)).await.fails(401, "invalid_token");
-    // A cookie is not where it travels.
+    // It is not read from a cookie.
     let in_a_cookie = post_("/me").access_cookie(&access);
     let in_a_cookie = in_a_cookie.header("cookie", format!("{CSRF_HEADER}={csrf}"));
     world.send(in_a_cookie).await.is(403);
@@ -207,8 +207,8 @@ async fn a_csrf_token_lasts_a_day_through_refreshes() {
     const DAY: i64 = 24 * 60 * 60;
     let world = World::cookies();
     let tokens = world.start(ALICE).await;
-    let session = world.web.service().authenticate(tokens.access()).await.unwrap();
-    let csrf = world.web.csrf_token(&session).unwrap();
+    let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
+    let csrf = world.web.csrf_token(&verified).unwrap();
     world.clock.set(DAY - 1);
     let refresh = relatch::Token::new(tokens.refresh().expose());
     let tokens = world.web.service().refresh(refresh).await.unwrap();
@@ -224,8 +224,8 @@ async fn what_sets_and_takes_cookies_takes_a_proof() {
     let world = world();
     let tokens = world.start(ALICE).await;
     let csrf = {
-        let session = world.web.service().authenticate(tokens.access()).await.unwrap();
-        world.web.csrf_token(&session).unwrap().expose().to_owned()
+        let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
+        world.web.csrf_token(&verified).unwrap().expose().to_owned()
     };
     let refreshing = || post_("/auth/refresh").refresh_cookie(tokens.refresh().expose());
     let logging_out = || post_("/auth/logout").refresh_cookie(tokens.refresh().expose());
@@ -242,7 +242,7 @@ async fn what_sets_and_takes_cookies_takes_a_proof() {
         world.send(asked).await.fails(403, "cross_site_request");
     }
     assert!(world.lives(&tokens).await);
-    // The session's own token is a proof where the session is.
+    // The session's CSRF token is a proof for that session.
     let by_access = post_("/auth/logout").both_cookies(&tokens).header(CSRF_HEADER, &csrf);
     world.send(by_access).await.is(204);
     assert!(!world.lives(&tokens).await);
@@ -303,7 +303,7 @@ async fn development_cookies_are_for_localhost_alone() {
     world.send(get_("/me").header("cookie", &cookie)).await.fails(500, "server_error");
     world.send(asked("localhost").header("host", "localhost")).await.fails(500, "server_error");
 
-    // Its own origin is of plain HTTP.
+    // The web's own origin uses plain HTTP.
     for (origin, status) in [("http://localhost:3000", 200), ("https://localhost:3000", 403)] {
         let post = post_("/me").header("cookie", &cookie).header("host", "localhost:3000");
         world.send(post.header("origin", origin)).await.is(status);

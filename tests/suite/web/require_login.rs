@@ -1,4 +1,4 @@
-//! A required login, before axum's services and others.
+//! `RequireLogin`, in front of axum's services and others.
 
 use std::{
     convert::Infallible,
@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use super::{ALICE, BOB, World, ask, get_, post_, send};
 
-/// A service over bodies of its own, which says who is there.
+/// A service with its own body type, which reports the user.
 #[derive(Clone, Default)]
 struct Plain(Arc<AtomicUsize>);
 
@@ -100,7 +100,7 @@ async fn only_verified_requests_reach_what_is_behind_it() {
     assert_eq!(plain.0.load(Ordering::SeqCst), 2);
 }
 
-/// A service that is to be asked whether it is ready, and then once.
+/// A service that must be polled for readiness before each call.
 struct Once {
     is_ready: bool,
 }
@@ -122,7 +122,7 @@ impl Service<Request<Frames>> for Once {
     }
 
     fn call(&mut self, _: Request<Frames>) -> Self::Future {
-        assert!(std::mem::take(&mut self.is_ready), "it was not asked");
+        assert!(std::mem::take(&mut self.is_ready), "not polled for readiness");
         ready(Ok(Response::new(Said::default())))
     }
 }
@@ -151,7 +151,7 @@ async fn behind_it_the_session_is_there_without_another_look() {
     let world = World::bearer();
     let tokens = world.start(ALICE).await;
     let store = world.store.clone();
-    // Between the layer and the handler the store is unreachable.
+    // The store becomes unreachable between the layer and the handler.
     let gone = axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             let store: MemoryStore = store.clone();
@@ -166,7 +166,7 @@ async fn behind_it_the_session_is_there_without_another_look() {
     let app = me().layer(gone).layer(world.web.require_login());
     let bearer = || get_("/me").bearer(tokens.access().expose());
     assert_eq!(send(&app, bearer()).await.is(200).body, ALICE);
-    // So are the endpoints, which verify the token themselves.
+    // The same holds for the endpoints, which verify the token themselves.
     let app = me().layer(world.web.require_login());
     send(&app, get_("/sessions").bearer(tokens.access().expose())).await.is(200);
     assert_eq!(send(&app, get_("/sessions")).await.is(401).body, "");
@@ -177,19 +177,19 @@ async fn behind_it_the_session_is_there_without_another_look() {
 async fn another_webs_session_is_not_taken_for_its_own() {
     let (outer, inner) = (World::bearer(), World::with(|web| web.cookies(Cookies::new())));
     let (alice, bob) = (outer.start(ALICE).await, inner.start(BOB).await);
-    // They share a key and users of the same ids, and nothing that either has stored.
+    // The two webs share the key and the users' ids, but no stored data.
     let app = me().layer(inner.web.layer()).layer(outer.web.require_login());
     let by_header = |ask: super::Ask| ask.bearer(alice.access().expose());
-    // For the inner web both came, and two are none.
+    // The inner web sees both tokens, and refuses them.
     let both = by_header(get_("/me")).access_cookie(bob.access().expose());
     send(&app, both).await.fails(400, "invalid_request");
     let disabled = inner.store.edit(ALICE, |row| row.is_active = false);
     assert!(disabled);
     send(&app, by_header(get_("/me"))).await.fails(401, "invalid_token");
-    // The other way round, the layer nearest to the handler is the one that counts.
+    // In the other order, the layer nearest to the handler decides.
     let app = me().layer(outer.web.require_login()).layer(inner.web.layer());
     assert_eq!(send(&app, by_header(get_("/me"))).await.is(200).body, ALICE);
-    // Two required logins: both must accept, and the inner one's session is given.
+    // Two required logins: both must accept, and the handler receives the inner one's user.
     let app = me().layer(inner.web.require_login()).layer(outer.web.require_login());
     assert_eq!(send(&app, by_header(get_("/me"))).await.is(401).body, "");
     inner.store.edit(ALICE, |row| row.is_active = true);

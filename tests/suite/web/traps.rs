@@ -1,12 +1,14 @@
-//! What others fell into on the web, one test for each trap.
+//! Known faults of other implementations on the web, one test for each. The table of them, with
+//! links, is in the guide: `src/guide/limits.md`.
 
 use http_body_util::BodyExt;
 use tower_service::Service as _;
 
 use super::{ALICE, World, alices_login, get_, post_};
 
-/// Gitpod, Storybook and many more: a WebSocket's handshake is a GET that any page may make, with
-/// cookies, and the same-origin policy does not apply to what it opens.
+/// Applications that check the origin of forms only: a page elsewhere opened a WebSocket with the
+/// visitor's cookies. The handshake is a GET that any page may send, and the same-origin policy
+/// does not apply to the connection.
 #[tokio::test]
 async fn trap_a_websocket_of_another_site_is_not_opened() {
     let world = World::cookies();
@@ -23,13 +25,14 @@ async fn trap_a_websocket_of_another_site_is_not_opened() {
     for evil in ["https://evil.com", "null", "https://app.example.com.evil.com"] {
         world.send(handshake().header("origin", evil)).await.fails(403, "cross_site_request");
     }
-    // Browsers send `Origin` with each of them: who does not is asked for more.
+    // Browsers send `Origin` with each handshake: without it a further proof is required.
     world.send(handshake()).await.fails(403, "cross_site_request");
     let own = handshake().header("origin", "https://app.example.com");
     assert_eq!(world.app.clone().call(own.0).await.unwrap().status(), 200);
 }
 
-/// The same behind a proxy: nginx leaves `Upgrade` out of what it asks of `auth_request`.
+/// `auth_request` and its like: a proxy's check took a handshake or a POST for a plain GET, because
+/// the proxy leaves the method and `Upgrade` out.
 #[tokio::test]
 async fn trap_a_websocket_of_another_site_is_not_let_through_by_a_check() {
     let world = World::cookies();
@@ -46,8 +49,8 @@ async fn trap_a_websocket_of_another_site_is_not_let_through_by_a_check() {
     world.send(checked().header("origin", "https://app.example.com")).await.is(204);
 }
 
-/// Request smuggling and confused deputies: what verifies takes one credential, and what acts
-/// another.
+/// Request smuggling and confused deputies: one program verifies one credential, another program
+/// acts on a second one.
 #[tokio::test]
 async fn trap_two_credentials_are_none() {
     let world = World::cookies();
@@ -63,8 +66,8 @@ async fn trap_two_credentials_are_none() {
     }
 }
 
-/// Cross-site request forgery: `SameSite=Lax` lets pages of sister domains through, old browsers
-/// know nothing of it, and Chrome lets a cookie's first two minutes pass.
+/// Cross-site request forgery: `SameSite=Lax` permits pages of sibling domains, old browsers do not
+/// know it, and Chrome does not apply its default to a cookie's first two minutes.
 #[tokio::test]
 async fn trap_a_cookie_on_a_post_of_another_site_does_nothing() {
     let world = World::cookies();
@@ -78,7 +81,8 @@ async fn trap_a_cookie_on_a_post_of_another_site_does_nothing() {
     assert!(world.lives(&tokens).await);
 }
 
-/// Login CSRF: a page logs its visitor in as the attacker, who then reads what is typed.
+/// Login CSRF (OWASP): a page elsewhere logged its visitor into an account of its own, and its
+/// owner then read what the visitor typed.
 #[tokio::test]
 async fn trap_a_page_of_another_site_does_not_log_its_visitor_in() {
     let world = World::cookies();
@@ -89,8 +93,8 @@ async fn trap_a_page_of_another_site_does_not_log_its_visitor_in() {
     assert_eq!(world.refused("cross_site"), 1);
 }
 
-/// The other way round: a page logs its visitor out. Its request comes without the cookies, which are
-/// `SameSite=Strict`, and the answer would delete them.
+/// Logout forms that need no proof of origin: a page elsewhere logged its visitor out. Its request
+/// has no cookies, which are `SameSite=Strict`, but the response would delete them.
 #[tokio::test]
 async fn trap_a_page_of_another_site_does_not_log_its_visitor_out() {
     let world = World::cookies();
@@ -101,7 +105,7 @@ async fn trap_a_page_of_another_site_does_not_log_its_visitor_out() {
     }
 }
 
-/// Login CSRF by a token of the attacker's own, where a handler takes one out of the body.
+/// Login CSRF (OWASP) by the attacker's own refresh token, where a handler takes it from the body.
 #[tokio::test]
 async fn trap_a_refresh_token_out_of_a_body_sets_no_cookies_for_another_site() {
     let world = World::cookies();
@@ -113,15 +117,15 @@ async fn trap_a_refresh_token_out_of_a_body_sets_no_cookies_for_another_site() {
     assert!(matches!(refused, relatch::axum::Refusal::CrossSite), "{refused:?}");
     let own = parts(post_("/session").same_origin());
     assert!(world.web.refresh(&own, given()).await.is_ok());
-    // Without cookies there are none to set.
+    // A web without cookies sets none, and needs no proof.
     let world = World::bearer();
     let tokens = world.start(ALICE).await;
     let given = Some(relatch::Token::new(tokens.refresh().expose()));
     assert!(world.web.refresh(&forged, given).await.is_ok());
 }
 
-/// A database that is down was answered 401: every client threw its session away, and all of them
-/// logged in at once when it was back.
+/// A database that is down was answered with 401: every client deleted its session, and all of them
+/// logged in at once when the database was back.
 #[tokio::test]
 async fn trap_a_store_that_fails_is_not_a_401() {
     let world = World::cookies();
@@ -140,7 +144,7 @@ async fn trap_a_store_that_fails_is_not_a_401() {
     world.send(get_("/me").both_cookies(&tokens)).await.is(200);
 }
 
-/// A connection that was verified when it was opened went on for days after the logout.
+/// klangk #3152 and open-webui #29695: WebSockets and event streams outlived the revocation.
 #[tokio::test(start_paused = true)]
 async fn trap_an_open_connection_does_not_outlive_its_session() {
     let world = World::cookies();
@@ -149,5 +153,5 @@ async fn trap_an_open_connection_does_not_outlive_its_session() {
     let mut body = world.app.clone().call(opened.0).await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     world.send(post_("/auth/logout").same_origin().both_cookies(&tokens)).await.is(204);
-    assert!(body.frame().await.is_none(), "it ended with the session");
+    assert!(body.frame().await.is_none(), "the stream ends with the session");
 }

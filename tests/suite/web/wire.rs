@@ -1,4 +1,4 @@
-//! Over a real connection, as the server reads what a client writes.
+//! Requests over a real connection.
 
 use std::{
     io::{Read, Write},
@@ -18,7 +18,7 @@ async fn serve(world: &World) -> SocketAddr {
     address
 }
 
-/// All that comes until the server closes the connection.
+/// The response, read until the server closes the connection.
 async fn exchange(address: SocketAddr, request: String) -> String {
     let exchange = move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -46,7 +46,7 @@ async fn the_target_of_a_request_tells_its_host() {
     };
     assert_eq!(asked("/me", "app.example.com").await, 200);
     assert_eq!(asked("/me", "evil.com").await, 403);
-    // RFC 9112 §3.2.2: the target decides where it has a host.
+    // RFC 9112 §3.2.2: a host in the target takes precedence.
     assert_eq!(asked("http://app.example.com/me", "evil.com").await, 200);
     assert_eq!(asked("http://evil.com/me", "app.example.com").await, 403);
 }

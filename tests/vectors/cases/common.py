@@ -1,4 +1,4 @@
-"""The inputs of most cases, and what makes a case of them."""
+"""Common inputs, and the functions that build cases from them."""
 
 import json
 
@@ -84,7 +84,7 @@ def complete(overrides):
 
 
 def made(audience=None, own=None, iat=ISSUED, exp=EXPIRES, sid=None, **overrides):
-    """A token as it is issued under these inputs."""
+    """A token issued under these inputs."""
     session = None if sid is None else {"sid": sid}
     return issue(complete(overrides), iat, exp, ENTROPY, audience, own, session)
 
@@ -100,7 +100,7 @@ def accepted(
 
 
 def rejected(name, token, stage, reason, **seen):
-    # The lookup lies between the validity and what is said of the record.
+    # The lookup is after the stage `validity` and before the stages that need the record.
     asked = stage in ("lookup", "binding", "session", "application")
     expect = {"verdict": "rejected", "stage": stage, "reason": reason, "lookup": asked}
     return {"name": name, **seen, "token": token, "expect": expect}
@@ -120,7 +120,7 @@ def payload_of(token):
 
 
 def edited(old, new, **overrides):
-    """The payload of a genuine token with `old` replaced, which must stand there once."""
+    """The payload of a genuine token, with the only occurrence of `old` replaced."""
     payload = payload_of(made(**overrides))
     assert payload.count(old) == 1, (old, payload)
     return payload.replace(old, new)

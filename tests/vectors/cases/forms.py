@@ -138,7 +138,7 @@ def headers():
 def stands(name, texts, session=None, **overrides):
     """The claim `name` with each of these JSON texts as its value."""
     issued = claims_for(complete(overrides), ISSUED, EXPIRES, ENTROPY, None, None, session)
-    # As the first member, so that what comes of the others does not matter.
+    # As the first member, so that the outcome does not depend on the others.
     others = compact_json({other: issued[other] for other in issued if other != name})[1:]
     purpose = "" if overrides.get("purpose") != REFRESH else "refresh token: "
     for text in texts:

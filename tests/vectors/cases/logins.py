@@ -51,16 +51,16 @@ def logins():
     yield login("a login takes the lowest free slot", gap, gap, 1)
     yield login("a login where slot 0 is free", gap[1:], gap[1:], 0)
     for name, before, after in (
-        ("a generation that the clock has not come to", later + 5, later + 6),
-        ("a generation that the clock has just come to", later, later + 1),
+        ("a generation ahead of the clock", later + 5, later + 6),
+        ("a generation equal to the clock", later, later + 1),
         ("the generation right before the clock's", later - 1, later),
         ("the last generation but one", MAX_COUNTER - 1, MAX_COUNTER),
     ):
         left = table(new(0, after), generation=after)
         yield started(f"a login at {name}", table(generation=before), left, 0)
     for name, version, after in (
-        ("a version that the clock has not come to", later + 5, later + 6),
-        ("a version that the clock has just come to", later, later + 1),
+        ("a version ahead of the clock", later + 5, later + 6),
+        ("a version equal to the clock", later, later + 1),
         ("the last version but one", MAX_COUNTER - 1, MAX_COUNTER),
     ):
         left = table(new(0, after), generation=after)
@@ -131,7 +131,7 @@ def logins():
         yield login(name, full(3), [], 0, **at_most(4, **times))
     bumped = [session(0, 8), session(1, 7), session(2, 6)]
     under = {"record": {"version": 7}, "version": 7}
-    name = "a login ends the sessions of before the version"
+    name = "a login ends the sessions older than the version"
     yield login(name, bumped, bumped[:1], 1, **at_most(3, **strict), **under)
     shrunk = [session(0, 7), session(2, 9), session(3, 8)]
     yield login("a login ends the sessions beyond fewer slots", shrunk, shrunk[:1], 1, **at_most(2))
@@ -163,7 +163,7 @@ def log_outs():
     yield log_out("a log-out", f"0.{GENERATION}", two, two[1:])
     yield log_out("a log-out of an older session", "3.7", two, two[:1])
     yield log_out("a log-out of the only session", f"0.{GENERATION}", two[:1], [])
-    name = "a log-out at a generation that the clock has not come to"
+    name = "a log-out at a generation ahead of the clock"
     yield log_out(name, "3.7", two, two[:1], generation=later, top=later + 1)
     name = "a log-out at the last generation"
     yield log_out(name, "3.7", two, two[:1], generation=MAX_COUNTER, top=MAX_COUNTER)
@@ -195,7 +195,7 @@ def log_outs_of_others():
     few = {"policy": {"max_sessions": 3}}
     yield others("a log-out of others beyond fewer slots", THREE, own, **few)
     ahead = {**own, "generation": later + 3}
-    name = "a log-out of the others at a generation that the clock has not come to"
+    name = "a log-out of the others at a generation ahead of the clock"
     yield others(name, THREE, ahead, generation=later + 2)
     bound = {"context": {"address": "192.0.2.1"}}
     yield others("a log-out of the others in a context", THREE, own, **bound)
@@ -208,7 +208,7 @@ def log_outs_of_others():
     several = ["https://other.example.com", DEFAULTS["authority"]["audience"]]
     name = "a log-out of the others by a token of several audiences, with claims"
     yield others(name, THREE, own, token=made(several, {"role": "admin"}, sid="2.9"))
-    name = "a log-out of the others by a token that the leeway lets pass"
+    name = "a log-out of the others by a token within the leeway"
     late = made(sid="2.9", exp=NOW - 299)
     yield others(name, THREE, own, token=late, authority={"leeway": 300})
     newer = {"kid": "2026-12", "master": OTHER_MASTER, "until": None}
@@ -250,11 +250,11 @@ def log_outs_of_others():
         ("an expired token", made(sid="2.9", exp=NOW), "validity", "expired", {}),
         ("a token for others", made("https://x", sid="2.9"), "validity", "wrong_audience", {}),
         ("a token of another user", good, "lookup", "user_mismatch", {"record": {"id": "bob"}}),
-        ("a token of before the version", good, "binding", "revoked_by_version", bumped),
-        ("a token of before the password", good, "binding", "bad_signature", changed),
+        ("a token older than the version", good, "binding", "revoked_by_version", bumped),
+        ("a token older than the password", good, "binding", "bad_signature", changed),
         ("a token without its context", made(sid="2.9", **bound), "binding", "bad_signature", {}),
         (
-            "a token of before the password: stamp mode",
+            "a token older than the password: stamp mode",
             made(sid="2.9", authority=STAMP),
             "binding",
             "revoked_by_stamp",
@@ -276,12 +276,12 @@ def log_outs_everywhere():
     yield everywhere("a log-out everywhere without sessions", table(), none)
     yield everywhere("a log-out everywhere before the first session", None, None)
     behind = table(*THREE, generation=later + 2)
-    name = "a log-out everywhere at a generation that the clock has not come to"
+    name = "a log-out everywhere at a generation ahead of the clock"
     yield everywhere(name, behind, table(generation=later + 3))
     last = table(*THREE, generation=MAX_COUNTER)
     name = "a log-out everywhere at the last generation"
     yield everywhere(name, last, table(generation=MAX_COUNTER))
-    name = "a log-out everywhere at a version that the clock has not come to"
+    name = "a log-out everywhere at a version ahead of the clock"
     yield everywhere(name, table(*THREE), none, version=later + 8, record={"version": later + 7})
     last = {"sessions": table(*THREE), "record": {"version": MAX_COUNTER}}
     name = "a log-out everywhere at the last version"

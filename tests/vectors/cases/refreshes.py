@@ -1,4 +1,4 @@
-"""Cases of sessions.json: what becomes of a refresh token."""
+"""Cases of sessions.json: refreshes."""
 
 import json
 
@@ -91,7 +91,7 @@ def rotations():
     yield rotated(f"{name} stricter", session(0), **shorter, issued=longer)
     yield rotated(f"{name} laxer", session(0), **longer, issued=shorter)
 
-    # The nonce is derived to give the same bytes again, and not to be checked.
+    # The derivation of the nonce makes refresh tokens reproducible. Verification does not check it.
     claims = json.loads(payload_of(refresh_token(complete({}), session(0))))
     derivation = Derivation(MASTER, DEFAULTS["authority"]["issuer"], REFRESH["typ"])
     guard = derivation.guard("alice", claims["exp"], bytes(8))
@@ -125,7 +125,7 @@ def repetitions():
     yield repeated("again after the last refresh", seq=MAX_COUNTER)
     yield repeated("stamp mode: again", now=NOW + 5, authority=STAMP)
     yield repeated("again in a context", now=NOW + 5, context={"address": "192.0.2.1"})
-    # The leeway is for a token's own times.
+    # The leeway applies to a token's own times only.
     yield repeated("again at the end of the grace, with a leeway", now=NOW + 10, **LENIENT)
 
 
@@ -140,7 +140,7 @@ def reuses():
 
     current, previous = at_seq(6)
     yield reused("reuse a second after the grace", previous, current, now=NOW + 11)
-    # The generation is below the clock's: sessions began before it was set back.
+    # The generation is below the clock's, although the clock was set back.
     yield reused(
         "reuse after the clock was set back a second beyond the grace",
         previous,
@@ -170,7 +170,7 @@ def reuses():
     yield reused("reuse that ends all sessions", older, current, left=(), **everything)
     top = NOW * 1000
     ahead = table(current, other, generation=top + 7)
-    name = "reuse at a generation that the clock has not come to"
+    name = "reuse at a generation ahead of the clock"
     yield reused(name, older, current, before=ahead, top=top + 8)
     ahead = table(current, other, generation=MAX_COUNTER)
     yield reused("reuse at the last generation", older, current, before=ahead, top=MAX_COUNTER)
@@ -192,7 +192,7 @@ def dead():
         ("one ahead, long after", {**current, "seq": 7}, NOW + DAY),
     ):
         yield unchanged(f"a seq {name}", "refresh_ahead", seen, one, now=now)
-    # A table of before the first refresh.
+    # A table from before the first refresh.
     first = session(0)
     yield unchanged("a seq ahead of 0", "refresh_ahead", {**first, "seq": 1}, table(first))
     last = session(0, seq=MAX_COUNTER)
@@ -216,13 +216,13 @@ def dead():
     four = {"policy": {"max_sessions": 64}}
     yield unchanged("refresh in slot 64 of 64", out, session(64), table(session(63)), **four)
 
-    # The token lives by the policy that it was issued under, or by the leeway.
+    # The token itself is still valid, by its own `exp` or by the leeway.
     for end in ("idle", "absolute"):
         stricter = {"policy": {end: 60}, "issued": {"policy": {}}}
         name = f"refresh at the {end} end of a stricter policy"
         yield unchanged(name, "session_expired", first, table(first), **stricter)
         policy = {"policy": {end: 60}}
-        name = f"refresh at the {end} end, which knows no leeway"
+        name = f"refresh at the {end} end, in spite of a leeway"
         yield unchanged(name, "session_expired", first, table(first), **policy, **LENIENT)
     shifted = {"policy": {"idle": 30}, "issued": {"policy": {}}}
     current, previous = at_seq(6)
@@ -241,7 +241,7 @@ def dead():
 
 
 def refused():
-    """What is wrong with a refresh token itself changes nothing."""
+    """An invalid refresh token changes nothing."""
 
     def unchanged(name, stage, reason, token=None, **inputs):
         current = session(0, seq=5)

@@ -1,4 +1,4 @@
-"""Random scenarios, for two implementations to exchange."""
+"""Random scenarios for the exchange between two implementations."""
 
 from format1.claims import MAX_COUNTER, shown
 from format1.derivation import rehash
@@ -14,7 +14,7 @@ PURPOSES = [ACCESS, RESET, ADMIN]
 
 
 def random_scenario(choose):
-    """A token that is to be accepted, or a refresh, under inputs that `choose` draws."""
+    """A token that must be accepted, or a refresh, under inputs that `choose` draws."""
     draw = Draw(choose)
     return choose.choice([issued_token, issued_token, refresh])(draw, draw.inputs())
 
@@ -36,7 +36,7 @@ def issued_token(draw, inputs):
 
 
 def refresh(draw, inputs):
-    """With the token in force, or with one that was used up: within the grace or after it."""
+    """A refresh with the current token, or with a used one, within the grace or after it."""
     choose = draw.choose
     session = draw.alive(inputs)
     if session["seq"] and choose.random() < 0.6:

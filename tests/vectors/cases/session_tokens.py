@@ -126,7 +126,7 @@ def session_checks(mode):
     for name, policy in {"idle": {"idle": 60}, "absolute": {"absolute": 60}}.items():
         yield dead(f"at the {name} end", own, one, "session_expired", policy=policy)
         yield dead(
-            f"at the {name} end, which knows no leeway",
+            f"at the {name} end, in spite of a leeway",
             own,
             one,
             "session_expired",
@@ -141,7 +141,7 @@ def session_checks(mode):
 
 
 def refreshing(**overrides):
-    """Inputs under which the refresh token of `session(0)` is to be accepted."""
+    """Inputs under which the refresh token of `session(0)` must be accepted."""
     record = {"sessions": table(session(0)), **overrides.pop("record", {})}
     return {"purpose": REFRESH, **overrides, "record": record}
 
@@ -174,7 +174,7 @@ def refresh_claims():
 
 
 def refresh_checks():
-    """What is a refresh token is in key mode, and of its own type."""
+    """Refresh tokens are in key mode, and have their own `typ`."""
     for mode in ("key", "stamp_hs256"):
         inputs = refreshing(authority={"mode": mode})
         full = complete(inputs)

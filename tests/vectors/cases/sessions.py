@@ -1,4 +1,4 @@
-"""Cases of sessions.json: what becomes of a user's sessions."""
+"""The cases of sessions.json."""
 
 from .common import DEFAULTS
 from .logins import log_outs, log_outs_everywhere, log_outs_of_others, logins

@@ -222,7 +222,7 @@ def longest():
 
 
 def labels():
-    """What a client says it is, and the label that is made of it."""
+    """A client's text, and the label that is made from it."""
 
     def case(name, label, cleaned):
         return {"name": name, "label": label, "expect": cleaned}

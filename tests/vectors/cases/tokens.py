@@ -114,7 +114,7 @@ def acceptance():
 
 
 def forgeries():
-    """What is not this server's, for this user, expiry and purpose, costs no lookup."""
+    """A token without this server's guard for the user, expiry and purpose causes no lookup."""
     jti = claims_for(complete({}), ISSUED, EXPIRES, ENTROPY)["jti"]
     nonce, guard = decode(jti)[:8], decode(jti)[8:]
     other_nonce, other_guard = encode(bytes(8) + guard), encode(nonce + bytes(8))
@@ -130,7 +130,7 @@ def forgeries():
         ("jti with another guard", jti, other_guard),
     ):
         yield rejected(f"tampered: {name}", tampered(old, new), "guard", "forged")
-        # The user's key alone, without the server's, makes no guard.
+        # The guard needs the server's key; the user's key is not enough.
         yield rejected(f"signed by the user's key: {name}", resigned(old, new), "guard", "forged")
     stamped = {"authority": STAMP}
     for name, old, new in (
@@ -200,7 +200,7 @@ def validity():
     aud = '"aud":"https://api.example.com"'
     token = resigned(aud, '"aud":[]')
     yield rejected("empty array of audiences", token, "validity", "wrong_audience")
-    # In key mode these are read before the signature is checked: they may reject, no more.
+    # In key mode these claims are read before the signature is checked. They may only reject.
     token = tampered(aud, '"aud":"https://b.example"')
     yield rejected("tampered: aud", token, "validity", "wrong_audience")
 
@@ -289,7 +289,7 @@ def lanes():
 
 
 def signatures():
-    """Behind a valid guard, the signature decides in key mode and the stamp in stamp mode."""
+    """After a valid guard, the signature decides in key mode and the stamp in stamp mode."""
     sub, iat, ver = '"sub":"alice"', f'"iat":{ISSUED}', '"ver":3'
     for name, old, new, record in (
         ("escaped sub", sub, '"sub":"\\u0061lice"', {}),
@@ -330,7 +330,7 @@ def signatures():
             text = f"{signing_input}.{encode(wrong)}"
             yield rejected(f"{mode}: {name}", text, stage, reason, **under)
 
-    # Whoever has the server's signing key still lacks the record.
+    # An attacker with the server's signing key still lacks the record.
     stamped = {"authority": STAMP}
     claims = claims_for(complete(stamped), ISSUED, EXPIRES, ENTROPY)
     for name, old, new in (

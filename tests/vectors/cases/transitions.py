@@ -8,7 +8,7 @@ NOW = DEFAULTS["now"]
 
 
 def case(name, action, verdict, after, answer=None, version=3, **inputs):
-    """`after` is the table that is left, `answer` the session whose refresh token is handed out."""
+    """`after` is the resulting table, `answer` the session whose refresh token is issued."""
     record = {"sessions": inputs.pop("sessions"), **inputs.pop("record", {})}
     inputs = {**inputs, "record": record, "action": action}
     if verdict == "unfit_record":

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { until } from "./programs.mjs";
 
-const PATIENCE_MS = 10_000;
+const DEADLINE_MS = 10_000;
 
 export class Device {
   /** What the browser had to say against the site's pages. */
@@ -17,7 +17,7 @@ export class Device {
 
   async tab() {
     const page = await this.context.newPage();
-    page.setDefaultTimeout(PATIENCE_MS);
+    page.setDefaultTimeout(DEADLINE_MS);
     await page.setUserAgent(this.agent);
     const complain = (text) => this.complaints.push(`${page.url()}: ${text}`);
     page.on("pageerror", (error) => complain(error.message));
@@ -62,7 +62,7 @@ export class Device {
     return this.click(`${form} button`, page);
   }
 
-  /** Presses what has this accessible name. */
+  /** Presses the element with this accessible name. */
   async press(role, name) {
     return this.click(`::-p-aria([name="${name}"][role="${role}"])`);
   }

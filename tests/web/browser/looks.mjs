@@ -12,7 +12,7 @@ const PASSWORD = "a horse that staples";
 
 const WIDTHS = { phone: 360, desktop: 1280 };
 
-/** The least that a finger hits: links (WCAG 2.2, 2.5.8), and what changes something. */
+/** The minimum size of targets: of links (WCAG 2.2, 2.5.8), and of controls. */
 const TARGETS_PX = { "nav a": 24, "button, input:not([type=hidden]), .button": 40 };
 
 export function looks(story) {
@@ -122,7 +122,7 @@ const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex=
 
 const axe = fs.readFileSync(axePath, "utf8");
 
-/** In each scheme and at each width: a picture, what fits, what can be hit, and axe's rules. */
+/** In each scheme, at each width: a picture, the fit, the size of targets, and axe's rules. */
 async function inspect(page, name) {
   for (const scheme of ["light", "dark"]) {
     await page.emulateMediaFeatures([
@@ -143,7 +143,7 @@ async function inspect(page, name) {
   }
 }
 
-/** In the page: what is too small to hit. */
+/** In the page: the targets that are too small. */
 function smallTargets(targets) {
   const small = [];
   for (const [selector, least] of Object.entries(targets)) {
@@ -155,14 +155,14 @@ function smallTargets(targets) {
   return small;
 }
 
-/** In the page: what axe finds against it. */
+/** In the page: the violations that axe finds. */
 async function violations() {
   const options = { resultTypes: ["violations"], rules: { "target-size": { enabled: true } } };
   const { violations } = await window.axe.run(document, options);
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
 }
 
-/** In the page: what has the focus. */
+/** In the page: the element that has the focus. */
 function focused() {
   const element = document.activeElement;
   if (element === null || element === document.body) return null;

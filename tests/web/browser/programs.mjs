@@ -1,10 +1,10 @@
-// Programs that a story starts, and that never outlive the tests.
+// Programs that a test starts. They never outlive the tests.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
 
-const PATIENCE_MS = 10_000;
+const DEADLINE_MS = 10_000;
 
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
@@ -30,7 +30,7 @@ export class Program {
     });
   }
 
-  /** The match, as soon as the program has printed it; of several, the last. */
+  /** The last match, as soon as the program has printed one. */
   async line(pattern) {
     const found = new Promise((resolve) => {
       const look = () => {
@@ -43,7 +43,7 @@ export class Program {
       this.#waiting.add(look);
       look();
     });
-    return within(PATIENCE_MS, `${pattern}`, Promise.race([found, this.#ending()]), () => this.errors);
+    return within(DEADLINE_MS, `${pattern}`, Promise.race([found, this.#ending()]), () => this.errors);
   }
 
   async #ending() {
@@ -53,13 +53,13 @@ export class Program {
 
   async stop() {
     this.#child.kill("SIGTERM");
-    const patience = setTimeout(() => this.#child.kill("SIGKILL"), 2_000);
+    const deadline = setTimeout(() => this.#child.kill("SIGKILL"), 2_000);
     await this.ended;
-    clearTimeout(patience);
+    clearTimeout(deadline);
   }
 }
 
-/** What the promise gives, unless it takes too long. */
+/** The promise's result, or an error after a deadline. */
 export async function within(ms, what, promise, more = () => "") {
   let timer;
   const late = new Promise((_, reject) => {
@@ -68,8 +68,8 @@ export async function within(ms, what, promise, more = () => "") {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** What `look` gives as soon as that is something: for what tells nobody when it changes. */
-export async function until(what, look, ms = PATIENCE_MS) {
+/** Polls `look` until its result is truthy, and returns it. */
+export async function until(what, look, ms = DEADLINE_MS) {
   const end = performance.now() + ms;
   for (;;) {
     const seen = await look();

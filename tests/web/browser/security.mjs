@@ -20,10 +20,10 @@ const HEADERS = {
 };
 
 export function security(story, mode) {
-  /** Of what is the same however the site is reached. */
+  /** A test that runs in one mode only, because the modes do not differ in it. */
   const once = mode === "TLS" ? story : () => {};
 
-  story("keeps its tokens in cookies with every guard", async (world) => {
+  story("keeps its tokens in cookies with every protection", async (world) => {
     const device = await world.device();
     const expected = {
       [world.names.access]: { sameSite: "Lax", path: "/", seconds: ACCESS_SECONDS },
@@ -134,7 +134,7 @@ export function security(story, mode) {
     await check(inside);
   });
 
-  once("runs no script that somebody smuggled into a page", async (world) => {
+  once("runs no script that was injected into a page", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     const owned = await device.page.evaluate(async () => {
@@ -157,7 +157,7 @@ export function security(story, mode) {
     device.complaints.length = 0;
   });
 
-  once("escapes what people call themselves and their devices", async (world) => {
+  once("escapes the names of users and devices", async (world) => {
     const name = "<img src=/ onerror=alert(1)><b>&amp;";
     const agents = [
       `<script>document.title='owned'</script>`,
@@ -189,7 +189,7 @@ export function security(story, mode) {
     assert.equal((await other.page.$$("main img")).length, 0);
   });
 
-  once("resumes to pages of its own alone", async (world) => {
+  once("resumes only to its own pages", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     const other = await world.elsewhere("127.0.0.1");
@@ -220,7 +220,7 @@ export function security(story, mode) {
     assert.equal((await device.cookies()).a, undefined);
   });
 
-  story("stands in no frame", async (world) => {
+  story("cannot be framed", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     for (const host of ["127.0.0.1", "localhost"]) {
@@ -367,7 +367,7 @@ async function target(world) {
   return { laptop, unharmed, phone: session };
 }
 
-/** The names of the cookies that the browser sent from now on with what pages of another origin ask. */
+/** From now on, the names of the cookies that the browser sends for pages of another origin. */
 async function watchCookies(page, own) {
   const cdp = await page.createCDPSession();
   await cdp.send("Network.enable");
@@ -382,14 +382,14 @@ async function watchCookies(page, own) {
   return () => [...names];
 }
 
-/** Whose tokens the cookies hold, and of which session. */
+/** The user and the session of the tokens in the cookies. */
 const owners = (cookies) =>
   Object.entries(cookies).map(([name, { value }]) => {
     const { sub, sid } = JSON.parse(Buffer.from(value.split(".")[1], "base64url"));
     return { name, sub, sid };
   });
 
-/** In the page: what its script can read of the answers, each asked for with cookies. */
+/** In the page: what its script can read of the responses to requests with cookies. */
 async function fetchAll(site, posts) {
   const outcomes = [];
   const reads = ["/api/me", "/auth/sessions", "/devices"].map((path) => ({ path, method: "GET" }));
@@ -403,7 +403,7 @@ async function fetchAll(site, posts) {
   return outcomes;
 }
 
-/** In the page: what becomes of a WebSocket, and of a word that is said on it. */
+/** In the page: the outcome of opening a WebSocket and sending a message on it. */
 function talk(url) {
   return new Promise((resolve) => {
     const seen = [];

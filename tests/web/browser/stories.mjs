@@ -37,7 +37,7 @@ export function stories(story) {
     assert.deepEqual(sessions(seen.laptop), sessions(seen.phone));
   });
 
-  story("says why a sign-up or a login was refused", async (world) => {
+  story("explains why a sign-up or a login was refused", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
 
@@ -143,7 +143,7 @@ export function stories(story) {
     const link = await world.link("ada");
     assert.ok(link.startsWith(`${world.url}/reset?token=`), link);
 
-    // The requests of a mail scanner do not use the link up.
+    // A mail scanner's requests do not use the link up.
     const scanner = await world.device("Scanner/1.0");
     for (const _ of [1, 2]) assert.equal((await scanner.page.goto(link)).status(), 200);
     await laptop.assertLoggedIn();
@@ -166,7 +166,7 @@ export function stories(story) {
     await third.logIn("ada", OTHER_PASSWORD);
   });
 
-  story("says the same of a forgotten password whoever asks", async (world) => {
+  story("answers a forgotten password the same for known and unknown names", async (world) => {
     const device = await world.device();
     const said = async (name) => {
       await device.goto("/forgotten");
@@ -197,7 +197,7 @@ export function stories(story) {
     assert.doesNotMatch((await states()).join(), /over/);
     assert.notEqual((await device.cookie("refresh")).value, before.value, "it was rotated");
 
-    // Without scripts: a page left open until the browser drops the cookie.
+    // Without scripts: a page that stays open until the browser drops the cookie.
     await device.page.setJavaScriptEnabled(false);
     await device.goto("/password");
     await device.outliveAccess();
@@ -271,7 +271,7 @@ export function stories(story) {
     assert.ok(await device.cookie("access"));
   });
 
-  story("tells the truth on a page that was left and is come back to", async (world) => {
+  story("shows the present state on a page restored by the back button", async (world) => {
     const [laptop, phone] = await both(world);
     const other = (await world.elsewhere("127.0.0.1")).serve("");
     await phone.live("alive");
@@ -288,7 +288,7 @@ export function stories(story) {
     );
   });
 
-  story("deletes the account of who has just logged in", async (world) => {
+  story("deletes the account right after a login", async (world) => {
     const device = await world.device();
     await device.signUp("ada", PASSWORD);
     await deleteAccount(device);

@@ -1,5 +1,5 @@
-// The world of one story: a site, nginx in front of it for TLS, the browser profiles that use it, and
-// pages of other origins. All of it ends with the story.
+// The world of one test: a site, nginx in front of it for TLS, the browser profiles that use it,
+// and pages of other origins. Everything ends with the test.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

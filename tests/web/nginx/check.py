@@ -51,7 +51,7 @@ def main() -> int:
         checks.without_token()
         checks.by_header()
         checks.by_cookie()
-        checks.what_only_the_proxy_says()
+        checks.headers_of_the_proxy()
         checks.after_logout()
         checks.introspection()
         checks.revocation()
@@ -83,7 +83,7 @@ class Checks:
         answer = self.get("/orders")
         self.refused("without a token", answer, 401)
         self.holds("… with the challenge", answer.headers.get("WWW-Authenticate") == "Bearer")
-        self.refused("with what is no token", self.get("/orders", bearer("x.y.z")), 401)
+        self.refused("with a malformed token", self.get("/orders", bearer("x.y.z")), 401)
         forged = self.alice.access[:-4] + "AAAA"
         self.refused("with a forged token", self.get("/orders", bearer(forged)), 401)
         self.refused("with a refresh token", self.get("/orders", bearer(self.alice.refresh)), 401)
@@ -98,13 +98,13 @@ class Checks:
             self.let_through(f"{name}, by header", answer, user_id)
         self.holds("… with path and query", self.application.last.path == "/orders?page=2")
         post = self.client.request("POST", "/orders", bearer(self.alice.access), b"a=1")
-        self.let_through("a POST by header, from nowhere", post, self.alice_id)
+        self.let_through("a POST by header, without an origin", post, self.alice_id)
         self.holds("… with its body", self.application.last.body == b"a=1")
 
     def by_cookie(self) -> None:
         self.let_through("a GET by cookie", self.get("/", self.by(self.alice)), self.alice_id)
         link = self.by(self.alice) | {"Sec-Fetch-Site": "cross-site"}
-        self.let_through("a link from elsewhere", self.get("/", link), self.alice_id)
+        self.let_through("a link on another site", self.get("/", link), self.alice_id)
         self.let_through("a POST of the same origin", self.post(SAME_ORIGIN), self.alice_id)
         self.holds("… with its body", self.application.last.body == b"a=1")
         self.let_through("… of an older browser", self.post({"Origin": self.url}), self.alice_id)
@@ -112,14 +112,14 @@ class Checks:
         self.refused("… of an older browser", self.post({"Origin": "https://evil.example"}), 403)
         other_port = {"Origin": "https://localhost:1"}
         self.refused("… of another port's", self.post(other_port), 403)
-        self.refused("a POST of who knows where", self.post({}), 403)
+        self.refused("a POST without a proof of origin", self.post({}), 403)
         delete = self.client.request("DELETE", "/", self.by(self.alice) | CROSS_SITE)
         self.refused("a DELETE of another site", delete, 403)
         opening = self.by(self.alice) | {"Connection": "Upgrade", "Upgrade": "websocket"}
         self.refused("a WebSocket of another site", self.get("/", opening | CROSS_SITE), 403)
-        self.let_through("… of the same", self.get("/", opening | SAME_ORIGIN), self.alice_id)
+        self.let_through("… of the same origin", self.get("/", opening | SAME_ORIGIN), self.alice_id)
 
-    def what_only_the_proxy_says(self) -> None:
+    def headers_of_the_proxy(self) -> None:
         for name in ("X-User-Id", "x-user-id", "X_User_Id"):
             headers = bearer(self.alice.access) | {name: self.bob_id}
             self.let_through(f"a client's own {name}", self.get("/", headers), self.alice_id)
@@ -145,17 +145,17 @@ class Checks:
     def introspection(self) -> None:
         active = self.introspected(self.bob.access)
         self.holds("an access token is active", active["active"] is True)
-        self.holds("… whose", active["sub"] == self.bob_id and active["iss"] == self.url)
-        self.holds("… until when", active["iat"] < active["exp"] <= active["iat"] + 300)
-        self.holds("… and what", active["token_type"] == "Bearer" and "sid" in active)
+        self.holds("… of this user and issuer", active["sub"] == self.bob_id and active["iss"] == self.url)
+        self.holds("… with its times", active["iat"] < active["exp"] <= active["iat"] + 300)
+        self.holds("… with its type and session", active["token_type"] == "Bearer" and "sid" in active)
         inactive = {"active": False}
         self.holds("a refresh token is not", self.introspected(self.bob.refresh) == inactive)
-        self.holds("what is no token is not", self.introspected("x.y.z") == inactive)
+        self.holds("a malformed token is not", self.introspected("x.y.z") == inactive)
         for name, headers in {
-            "nobody introspects": {},
-            "who has the wrong secret neither": basic("gateway", SECRET[::-1]),
-            "nor an unknown one": basic("other", SECRET),
-            "nor a user": bearer(self.bob.access),
+            "an introspection without credentials": {},
+            "… with a wrong secret": basic("gateway", SECRET[::-1]),
+            "… by an unknown caller": basic("other", SECRET),
+            "… by a user": bearer(self.bob.access),
         }.items():
             answer = self.introspect(self.bob.access, headers)
             challenged = answer.headers.get("WWW-Authenticate", "").startswith("Basic")
@@ -170,7 +170,7 @@ class Checks:
             self.refused("… at the proxy", self.get("/", bearer(tokens.access)), 401)
         other = self.introspected(self.bob.access)
         self.holds("another session is active", other["active"] is True)
-        self.holds("what is no token is revoked", self.revoke("x.y.z") == 200)
+        self.holds("a malformed token counts as revoked", self.revoke("x.y.z") == 200)
 
     def without_login_server(self) -> None:
         # Without `error_page` nginx turns all but 2xx, 401 and 403 into 500.
@@ -181,14 +181,14 @@ class Checks:
         seen = self.application.take()
         self.holds("the application's own 500", answer.status == 500 and len(seen) == 1)
         self.login.stop()
-        self.unavailable("the login server is gone")
+        self.unavailable("the login server is down")
         with LoginStub(self.login_port, 503):
-            self.unavailable("the login server's database is gone")
+            self.unavailable("the login server's database is down")
 
     def unavailable(self, name: str) -> None:
         answer = self.get("/", self.by(self.alice))
         self.refused(name, answer, 503)
-        self.holds("… for a while", answer.headers.get("Retry-After") == "5")
+        self.holds("… with Retry-After", answer.headers.get("Retry-After") == "5")
         self.refused("… without an error page", self.get("/bare/", self.by(self.alice)), 500)
 
     def signed_up(self, name: str) -> Tokens:

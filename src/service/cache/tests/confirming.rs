@@ -1,4 +1,4 @@
-//! Reads that confirm a negative verdict.
+//! Reads that confirm a rejection.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn a_confirmation_takes_what_was_read_late_enough() {
     let call = setup.confirm(read_at);
     setup.assert_no_read().await;
     assert_eq!(state_of(call).await, Some(1));
-    // And shares a read of another kind.
+    // It also shares a read of another kind.
     advance(TICK).await;
     let since = Instant::now();
     let (fresh, confirmed) = (setup.find_since(since), setup.confirm(since));
@@ -37,7 +37,7 @@ async fn who_comes_too_soon_waits_for_the_next_confirmation() {
     setup.assert_no_read().await;
     advance(CONFIRM_INTERVAL - 2 * TICK).await;
     setup.assert_no_read().await;
-    // A timer may be a millisecond late.
+    // Timers may be a millisecond late.
     advance(2 * TICK).await;
     let asked = setup.asked().await;
     assert!(asked.began >= since);
@@ -85,7 +85,7 @@ async fn each_interval_has_one_confirmation_however_many_ask() {
     }
 }
 
-/// Also those who wake up after it has failed: not one of them in each interval.
+/// All waiting calls fail at once, not one per interval.
 #[tokio::test(start_paused = true)]
 async fn a_failing_confirmation_fails_all_who_waited_for_it() {
     let mut setup = Setup::holding(1).await;
@@ -116,9 +116,9 @@ async fn an_overtaken_confirmation_confirms_nothing() {
     advance(TICK).await;
     let since = Instant::now();
     let call = setup.confirm(since);
-    let overtaken = setup.asked().await;
+    let stale = setup.asked().await;
     setup.cache.invalidate("alice");
-    overtaken.answer(Ok(Some(2))).await;
+    stale.answer(Ok(Some(2))).await;
     let other = setup.confirm(since);
     setup.assert_no_read().await;
     assert!(!call.is_finished() && !other.is_finished());
@@ -156,7 +156,7 @@ async fn a_confirmation_that_takes_longer_than_the_interval_is_waited_for_by_the
     setup.assert_no_read().await;
     slow.answer(Ok(Some(1))).await;
     assert_eq!(state_of(first).await, Some(1));
-    // The first read began too early for the others, who share one.
+    // The first read began too early for the other calls, which share one.
     setup.asked().await.answer(Ok(Some(2))).await;
     assert_eq!(state_of(second).await, Some(2));
     assert_eq!(state_of(third).await, Some(2));

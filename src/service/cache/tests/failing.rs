@@ -77,7 +77,7 @@ async fn a_read_that_panics_fails_its_callers_and_poisons_nothing() {
     assert!(setup.cache.0.in_flight().is_empty());
 }
 
-/// Else what it gave would be older than the bound, and one that hangs would hang all.
+/// Otherwise its result would be older than the bound, and a read that hangs would block all calls.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_takes_as_long_as_the_bound_fails() {
     let mut setup = Setup::new();
@@ -98,7 +98,7 @@ async fn what_arrives_just_when_it_is_too_old_is_not_given() {
     let mut setup = Setup::new();
     let call = setup.find();
     let asked = setup.asked().await;
-    // The read sees its answer and the end of its time together.
+    // The answer and the timeout come at the same instant.
     asked.answer.send(Ok(Some(1))).unwrap();
     advance(BOUND).await;
     assert!(error_of(call).await.is_unreachable());

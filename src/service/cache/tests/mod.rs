@@ -1,8 +1,8 @@
-//! Under a paused clock, with reads that the tests answer by themselves.
+//! Tests under Tokio's paused clock. The tests answer the reads.
 
 mod confirming;
 mod failing;
-mod overtaking;
+mod in_flight;
 mod random;
 
 use std::{future::Future, sync::Arc, time::Duration as StdDuration};
@@ -20,12 +20,12 @@ use crate::{
     user::User,
 };
 
-/// Of the caches in these tests.
+/// The staleness bound of the caches in these tests.
 const BOUND: StdDuration = StdDuration::from_secs(10);
 
 const TICK: StdDuration = StdDuration::from_millis(1);
 
-/// A user whose record says which state of it was read.
+/// A user whose record holds the number of its state.
 fn user(id: &str, state: u64) -> StoredUser<u64> {
     let mut columns = Columns::default();
     columns.secret = Some("a secret".to_owned());
@@ -40,7 +40,7 @@ fn outage() -> StoreError {
     StoreError::unreachable("an outage")
 }
 
-/// A read that waits for its answer.
+/// A read that waits for the test's answer.
 struct Asked {
     id: String,
     began: Instant,
@@ -54,7 +54,7 @@ impl Asked {
     }
 }
 
-/// A cache, and the store behind it, which is the test itself.
+/// A cache, and its store, whose reads the test answers.
 struct Setup {
     cache: Arc<Cache<u64>>,
     asked: mpsc::UnboundedReceiver<Asked>,
@@ -68,14 +68,14 @@ impl Setup {
         let load = move |id: String| {
             let (answer, answered) = oneshot::channel();
             ask.send(Asked { id: id.clone(), began: Instant::now(), answer }).unwrap();
-            // A question that the test drops is a panic of the store's.
+            // Dropping a read without an answer makes the store panic.
             async move { answered.await.unwrap().map(|state| state.map(|state| user(&id, state))) }
         };
         let cache = Cache::new(policy(100), Arc::new(move |id| Box::pin(load.clone()(id))));
         Self { cache: Arc::new(cache), asked }
     }
 
-    /// With alice's record in the cache, read just now.
+    /// With alice's record in the cache, just read.
     async fn holding(state: u64) -> Self {
         let mut setup = Self::new();
         let call = setup.find();
@@ -103,7 +103,7 @@ impl Setup {
         tokio::spawn(call(Arc::clone(&self.cache)))
     }
 
-    /// The next read that has begun by now.
+    /// The next read that has begun.
     async fn asked(&mut self) -> Asked {
         settle().await;
         self.asked.try_recv().expect("a read began")
@@ -114,7 +114,7 @@ impl Setup {
         assert!(self.asked.try_recv().is_err(), "no read began");
     }
 
-    /// What is kept of alice, without a read.
+    /// The cached state of alice, without a read.
     async fn assert_kept(&mut self, state: Option<u64>) {
         let call = self.find();
         self.assert_no_read().await;
@@ -128,14 +128,14 @@ impl Setup {
     }
 }
 
-/// Lets all tasks go as far as they can without the clock.
+/// Lets all tasks run until they wait for the clock or a read.
 async fn settle() {
     for _ in 0..50 {
         yield_now().await;
     }
 }
 
-/// Which state a call that can end by now gave.
+/// The state that a call returned. The call can end without the clock.
 async fn state_of(call: Call) -> Option<u64> {
     ended(call).await.unwrap().user.map(|user| *user.fields())
 }
@@ -232,7 +232,7 @@ async fn a_fresh_record_takes_a_read_that_began_late_enough() {
     let (first, second) = (setup.find_since(Instant::now()), setup.find_since(Instant::now()));
     let asked = setup.asked().await;
     setup.assert_no_read().await;
-    // A read that runs already may have missed what this one is to see.
+    // A read in flight may have missed the change that this call must see.
     advance(TICK).await;
     let third = setup.find_since(Instant::now());
     let asked_again = setup.asked().await;
@@ -243,7 +243,7 @@ async fn a_fresh_record_takes_a_read_that_began_late_enough() {
     assert_eq!(state_of(third).await, Some(3));
     setup.assert_kept(Some(3)).await;
 
-    // An instant to come is now; and what is long ago is no reason to serve what is too old.
+    // A future instant counts as now, and one long ago does not permit a record beyond the bound.
     let call = setup.find_since(Instant::now() + BOUND);
     setup.assert_no_read().await;
     drop(call);
@@ -265,7 +265,7 @@ async fn a_caller_that_leaves_breaks_no_read_off() {
     asked.answer(Ok(Some(1))).await;
     assert_eq!(state_of(follower).await, Some(1));
 
-    // Nor where nobody is left.
+    // The read also continues after its last caller has gone.
     setup.cache.invalidate("alice");
     let only = setup.find();
     let asked = setup.asked().await;

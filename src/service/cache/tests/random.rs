@@ -1,4 +1,4 @@
-//! Random interleavings of writes, invalidations, calls and slow reads, against what a cache
+//! Random interleavings of writes, invalidations, calls and slow reads, checked against the cache's
 //! promises.
 
 use std::{
@@ -16,7 +16,7 @@ use crate::service::cache::{CONFIRM_INTERVAL, Cache, Found};
 
 const USERS: usize = 3;
 
-/// Some states are that there is no such user, and some that the database is away.
+/// In some states there is no such user, in others the database is unreachable.
 const fn is_absent(state: usize) -> bool {
     state % 7 == 6
 }
@@ -40,7 +40,7 @@ async fn a_change_that_was_told_counts_at_once_on_all_threads() {
     assert!(world.run(8, 2000).await > 1000);
 }
 
-/// A store, a cache before it, and what both did.
+/// A store, a cache in front of it, and the record of what both did.
 struct World {
     seed: u64,
     pause: Pause,
@@ -56,9 +56,9 @@ enum Pause {
 
 struct Store {
     random: Random,
-    /// When each state of each user was written.
+    /// The time at which each state of each user was written.
     written: [Vec<Instant>; USERS],
-    /// The newest state of each user of which an invalidation has returned.
+    /// The newest state of each user whose invalidation has returned.
     told: [usize; USERS],
 }
 
@@ -67,7 +67,7 @@ impl Store {
         self.written[id].len() - 1
     }
 
-    /// The state at an instant, or the one before it where it was written at just that instant.
+    /// The state at an instant, or the preceding one if it was written at exactly that instant.
     fn state_before(&self, id: usize, at: Instant) -> usize {
         self.written[id].iter().filter(|written| **written < at).count().saturating_sub(1)
     }
@@ -96,11 +96,11 @@ impl World {
                 }
             }) as _
         };
-        // Room for less than all, so that some are evicted.
+        // Smaller than the number of users, so that some are evicted.
         Arc::new(Self { seed, pause, cache: Cache::new(policy(2), Arc::new(load)), store })
     }
 
-    /// Lets this many actors do so many things each; how many verdicts there were.
+    /// Runs this many actors with this many steps each. Returns the number of verdicts.
     async fn run(self: &Arc<Self>, actors: u64, steps: u32) -> usize {
         let mut all = JoinSet::new();
         for actor in 0..actors {
@@ -145,7 +145,7 @@ impl World {
         *told = state.max(*told);
     }
 
-    /// Whether there was a verdict, which was right.
+    /// Checks the verdict. Returns whether there was one.
     async fn call(&self, id: usize, call: u64, random: &mut Random) -> bool {
         let told = self.store.lock().unwrap().told[id];
         let now = Instant::now();
@@ -153,7 +153,7 @@ impl World {
         let since = [now, now.checked_sub(ago).unwrap_or(now)][random.below(2) as usize];
         let (found, since) = match call {
             4..=5 => (self.cache.find_since(&id.to_string(), since).await, Some(since)),
-            // A confirmation waits by the clock.
+            // A confirmation waits for the clock.
             6..=7 if matches!(self.pause, Pause::Clock) => {
                 (self.cache.confirm(&id.to_string(), since).await, Some(since))
             }
@@ -177,7 +177,7 @@ impl Pause {
     async fn pause(self, random: &mut Random) {
         match self {
             Self::Clock => {
-                // Mostly short, at times long; and often none at all.
+                // Mostly short, sometimes long, often none.
                 let limit = [1, 20, 300, 6000][random.below(4) as usize];
                 match random.below(limit) {
                     0 => yield_now().await,

@@ -43,7 +43,7 @@ def is_audience(value):
 
 def is_sid(value):
     parts = re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", value) if is_text(value) else None
-    # No number of so many digits is looked at: it is out of bounds.
+    # A number of so many digits is out of range, and is not parsed.
     if parts is None or len(value) > MAX_SID_BYTES:
         return False
     slot, generation = map(int, parts.groups())
@@ -75,18 +75,18 @@ OPTIONAL = {
     "lane": is_counter,
     "stamp": is_16_bytes,
 }
-# Registered for what this version does not check: accepting it unread would be unsafe.
+# Registered, but not checked by this version: accepting it unread would be unsafe.
 UNCHECKED = {"nbf"}
 
 
 def shown(claims):
-    """Without what is carried to be checked alone."""
+    """The claims that the application receives."""
     hidden = OPTIONAL.keys() - {"sid"}
     return {name: value for name, value in claims.items() if name not in hidden}
 
 
 def own_claims(claims):
-    """Those of the application."""
+    """The names of the private claims."""
     return claims.keys() - REQUIRED.keys() - OPTIONAL.keys()
 
 

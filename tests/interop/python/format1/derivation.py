@@ -1,4 +1,4 @@
-"""What is derived from a master key and a user's record."""
+"""Derivations from a master key and a user's record."""
 
 import hashlib
 import hmac
@@ -11,7 +11,7 @@ def credential(secrets):
 
 
 def effective(secrets, carried):
-    """What tokens are bound to: the carried digest while it stands for these secrets."""
+    """The effective credential: the carried digest if it is for these secrets."""
     present = credential(secrets)
     if carried is not None:
         pair = decode(carried)
@@ -22,12 +22,12 @@ def effective(secrets, carried):
 
 
 def rehash(carried, old_secrets, new_secrets):
-    """The pair to store when the same password is hashed anew."""
+    """The pair to store when the same password is hashed again."""
     return encode(effective(old_secrets, carried) + credential(new_secrets))
 
 
 def outer_epochs(authority, record):
-    """Names and counters, outermost first."""
+    """The epochs' names and counters, outermost first."""
     fixed = [(epoch["kind"], epoch["counter"]) for epoch in authority["epochs"]]
     own = []
     for epoch in record["epochs"]:
@@ -48,7 +48,7 @@ def body(authority, purpose, record, context):
 
 
 class Derivation:
-    """What one master key gives for the tokens of one issuer and type."""
+    """The derivations of one master key for the tokens of one issuer and `typ`."""
 
     def __init__(self, master, issuer, typ):
         self.master, self.issuer, self.typ = bytes.fromhex(master), issuer, typ

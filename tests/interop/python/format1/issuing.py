@@ -1,4 +1,4 @@
-"""Tokens as they are issued."""
+"""Issuing tokens."""
 
 from .derivation import Derivation, body, outer_epochs
 from .sessions import sid_of
@@ -9,7 +9,7 @@ REFRESH = {"typ": "rt+jwt", "lane": False, "strings": []}
 
 
 def is_in_key_mode(authority, purpose):
-    # A refresh token names a state of the user's record, and is always bound to it as a whole.
+    # Refresh tokens are always in key mode.
     return authority["mode"] == "key" or purpose["typ"] == REFRESH["typ"]
 
 
@@ -63,12 +63,12 @@ def sign(inputs, payload, header=None):
 
 
 def issue(*issued):
-    """A token of what `claims_for` takes."""
+    """A token with the inputs of `claims_for`."""
     return sign(issued[0], compact_json(claims_for(*issued)).encode())
 
 
 def refresh_token(inputs, session):
-    """The one refresh token that a session has at its present `seq`."""
+    """The refresh token of a session at its present `seq`."""
     authority, policy = inputs["authority"], inputs["policy"]
     derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], REFRESH["typ"])
     place = (session["slot"], session["generation"], session["seq"])

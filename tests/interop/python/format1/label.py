@@ -1,4 +1,4 @@
-"""Labels of sessions, which come from the client: made fit to be shown."""
+"""Cleaning of sessions' labels, which come from the client."""
 
 import unicodedata
 
@@ -17,7 +17,7 @@ INVISIBLE = {
 
 
 def clean(label):
-    # Before the runs of spaces are looked for, which they would divide.
+    # Removed first, because they would divide runs of spaces.
     visible = [char for char in label if ord(char) not in INVISIBLE]
     spaced = "".join(" " if is_space(char) else char for char in visible)
     words = " ".join(word for word in spaced.split(" ") if word)
@@ -25,7 +25,7 @@ def clean(label):
 
 
 def is_fit(label):
-    """Whether a table may hold it: it is kept as it was stored, whatever was clean then."""
+    """Whether a table may hold it. A stored label is not cleaned again."""
     return len(label.encode()) <= MAX_LABEL_BYTES and not any(map(is_control, label))
 
 
@@ -38,5 +38,5 @@ def is_control(char):
 
 
 def cut(text):
-    # What is left of a character that was cut in two is ignored.
+    # Ignores the rest of a character that was cut in two.
     return text.encode()[:MAX_LABEL_BYTES].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Why a verification accepts no token."""
+"""The errors of a verification."""
 
 
 class Rejected(Exception):
@@ -8,4 +8,4 @@ class Rejected(Exception):
 
 
 class UnfitRecord(Exception):
-    """A fault of the server's data, which says nothing of the token."""
+    """A fault of the server's data, which says nothing about the token."""

@@ -1,4 +1,4 @@
-"""Sessions: what becomes of the table, given the time and the policy."""
+"""Sessions: the transitions of the table, given the time and the policy."""
 
 from .claims import MAX_COUNTER
 from .label import clean
@@ -7,7 +7,7 @@ from .table import Table
 
 
 class Refused(Exception):
-    """Why there is no transition, though nothing is wrong with a token or the record."""
+    """There is no transition, though token and record are valid."""
 
     def __init__(self, verdict):
         super().__init__(verdict)
@@ -25,7 +25,7 @@ def next_counter(current, now):
 
 
 def generation_after(table, now):
-    """That of a table which loses sessions: where the range is used up, losing them is enough."""
+    """The top of a table that loses sessions. At the end of the range it stays as it is."""
     is_last = table.generation == MAX_COUNTER
     return table.generation if is_last else next_counter(table.generation, now)
 
@@ -36,7 +36,7 @@ def is_expired(session, policy, now):
 
 
 def check(table, policy, now, sid):
-    """The session that a `sid` names, if it is alive."""
+    """The session of a `sid`, if it is alive."""
     slot, generation = map(int, sid.split("."))
     if slot >= policy["max_sessions"]:
         raise Rejected("session", "slot_out_of_range")
@@ -54,7 +54,7 @@ def check(table, policy, now, sid):
 def is_kept(session, policy, now, version):
     """Whether a login leaves the session in its slot."""
     is_in_range = session["slot"] < policy["max_sessions"]
-    # Not so if the version was bumped past the table, which ended all sessions.
+    # A version that was bumped past the table ended all its sessions.
     is_under_version = session["generation"] > version
     return is_in_range and is_under_version and not is_expired(session, policy, now)
 
@@ -80,7 +80,7 @@ def start(table, policy, now, version, label):
 
 
 def refresh(table, policy, now, session, seq):
-    """What becomes of a refresh token with this `seq`: a verdict, the table after it, and the
+    """The outcome of a refresh token with this `seq`: the verdict, the table after it, and the
     session whose refresh token is the answer."""
     current = session["seq"]
     if seq == current:
@@ -106,7 +106,7 @@ def end(table, now, sid):
 
 
 def end_others(table, now, version, session):
-    """Every session but this one, which begins a new generation under a new version."""
+    """A log-out of all sessions but this one, which gets a new generation under a new version."""
     generation = next_counter(max(table.generation, version), now)
     own = {**session, "generation": generation, "seq": 0, "last_seen": now}
     return Table(generation, [own]), own

@@ -6,7 +6,7 @@ from .text import compact_json, read_json
 
 FORMAT = 1
 SLOTS = 64
-# Longer than any table: a later format may have longer ones, and is to be told from damage.
+# Longer than any table, because a later format may have longer ones and is not damage.
 MAX_BYTES = 2**20
 MEMBERS = ["slot", "generation", "seq", "started_at", "last_seen", "label"]
 
@@ -18,7 +18,7 @@ class Unreadable(Exception):
 
 
 class Table:
-    """The highest generation that was handed out, and the sessions in the order of their slots."""
+    """The highest generation ever assigned, and the sessions in the order of their slots."""
 
     def __init__(self, generation=0, sessions=()):
         self.generation = generation
@@ -58,7 +58,7 @@ def read(text):
     if slots != sorted(set(slots)) or len(generations) != len(sessions):
         raise Unreadable("malformed")
     table = Table(raw["generation"], sessions)
-    # White space, escapes and spellings of numbers other than its own.
+    # Rejects other white space, escapes and forms of numbers.
     if max(generations, default=0) > table.generation or table.text() != text:
         raise Unreadable("malformed")
     return table

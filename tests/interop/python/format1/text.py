@@ -15,7 +15,7 @@ def u64(number):
 
 
 def frame(*pieces):
-    """Each piece behind its length, so that no two lists of pieces give the same bytes."""
+    """Each piece after its length, so that different lists of pieces give different bytes."""
     raw = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
     return b"".join(u32(len(piece)) + piece for piece in raw)
 
@@ -31,7 +31,7 @@ def decode(text):
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         return None
-    # The decoder skips what is not of the alphabet and drops stray bits: encoding again shows it.
+    # The decoder skips other characters and drops unused bits; encoding again reveals both.
     return raw if encode(raw) == text else None
 
 
@@ -40,7 +40,7 @@ def compact_json(value):
 
 
 def read_json(text, members):
-    """JSON alone (RFC 8259); `members` makes an object of its names and values."""
+    """Strict JSON (RFC 8259); `members` builds an object from names and values."""
     return json.loads(
         text,
         object_pairs_hook=members,
@@ -50,7 +50,7 @@ def read_json(text, members):
 
 
 def parse_int(digits):
-    # JSON's -0 is no natural number, which int() would make of it.
+    # int() would read JSON's -0 as 0.
     return -0.0 if digits == "-0" else int(digits)
 
 

@@ -1,4 +1,4 @@
-"""What this implementation says of a test vector, in the form in which the vector expects it."""
+"""This implementation's results for a test vector, in the form of its `expect`."""
 
 from . import sessions, table
 from .claims import shown
@@ -11,7 +11,7 @@ from .verifying import read_table, verify
 
 
 def verdict(case):
-    """What becomes of a token that is verified."""
+    """The verdict on a token."""
     asked = []
 
     def lookup(user_id):
@@ -32,7 +32,7 @@ def rejection(rejected):
 
 
 def transition(case):
-    """What becomes of a user's sessions."""
+    """The outcome of an action on a user's sessions."""
     record = case["record"]
     try:
         said, after, version, answer = ACTIONS[case["action"]](case)
@@ -100,7 +100,7 @@ ACTIONS = {
 
 
 def derive(case):
-    """All that a derivation case expects, from its inputs."""
+    """The results of a derivation case, from its inputs."""
     authority, purpose = case["authority"], case["purpose"]
     entropy = bytes.fromhex(case["entropy"])
     derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], purpose["typ"])
@@ -125,7 +125,7 @@ def derive(case):
 
 
 def derive_refresh(case):
-    """All that a case of a refresh token expects, from its inputs."""
+    """The results of a refresh token's case, from its inputs."""
     authority, record, session = case["authority"], case["record"], case["session"]
     derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], REFRESH["typ"])
     place = (session["slot"], session["generation"], session["seq"])
@@ -159,7 +159,7 @@ SETTINGS = ("authority", "purpose", "policy", "record")
 
 
 def with_defaults(defaults, case):
-    """The case with what it leaves out: objects of settings are completed member by member."""
+    """The case merged with the defaults: objects of settings member by member."""
     full = {**defaults, **case}
     for name in SETTINGS:
         if isinstance(full.get(name), dict):

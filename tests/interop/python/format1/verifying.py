@@ -17,7 +17,7 @@ SESSION_TYPS = {ACCESS["typ"], REFRESH["typ"]}
 
 
 def verify(inputs, token, lookup):
-    """The claims, or the first thing that is wrong.
+    """The claims, or the rejection of the first step that fails.
 
     `lookup` takes a user's id and gives the record, `None` if there is no such user.
     """
@@ -108,7 +108,7 @@ def find_key(authority, purpose, header):
     for key in authority["keys"]:
         if header == pinned_header(key["kid"], purpose["typ"]):
             return key
-    # No header but a pinned one is accepted: what follows only names the fault for a log.
+    # Only a pinned header is accepted. The rest finds the reason, for a log.
     raw = decode(header) or b""
     form = rb'{"alg":"([^"\\]*)","kid":"([^"\\]*)","typ":"([^"\\]*)"}'
     own_form = re.fullmatch(form, raw)

@@ -1,5 +1,5 @@
-//! An application whose features select one of `jsonwebtoken`'s providers, which it then takes by
-//! itself.
+//! An application whose features select one of `jsonwebtoken`'s providers, which is then used
+//! automatically.
 
 use exercise::{Outcome, jsonwebtoken_accepts, own_eddsa_works, own_hs256_works, relatch_works};
 

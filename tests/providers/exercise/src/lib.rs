@@ -1,8 +1,8 @@
-//! What the applications beside this package show, each with another crypto provider.
+//! The checks of the applications beside this package, each of which has another crypto provider.
 //!
-//! `jsonwebtoken` takes its cryptography from a process-wide provider that panics where the
-//! application's features select two or none, and Cargo unifies features: so each application is a
-//! package of its own, and relatch must work in all of them without ever reaching that provider.
+//! `jsonwebtoken` uses a process-wide provider, and panics if the application's features select two
+//! or none. Cargo unifies features, so each application is its own package. relatch must work in
+//! all of them without using that provider.
 
 use std::{convert::Infallible, env, error::Error, process, process::Command};
 
@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// A token of relatch's, and what another library is to verify it with.
+/// A token issued by relatch, and the key with which another library verifies it.
 pub struct Sample {
     algorithm: Algorithm,
     token: String,
@@ -30,7 +30,7 @@ impl Sample {
     }
 }
 
-/// Goes through every binding mode: what is issued verifies, and a bumped version rejects it.
+/// Checks every binding mode: an issued token is accepted, and rejected after a bump.
 pub fn relatch_works(when: &str) -> Outcome<Vec<Sample>> {
     let samples =
         vec![key_mode()?, stamp_asymmetric(Algorithm::EdDSA)?, stamp_asymmetric(Algorithm::ES256)?];
@@ -39,7 +39,7 @@ pub fn relatch_works(when: &str) -> Outcome<Vec<Sample>> {
     Ok(samples)
 }
 
-/// `jsonwebtoken::decode` takes the token, through whichever provider the application has.
+/// `jsonwebtoken::decode` accepts the token, through the application's provider.
 pub fn jsonwebtoken_accepts(sample: &Sample) -> Outcome {
     let Sample { algorithm, token, key } = sample;
     let mut validation = Validation::new(*algorithm);
@@ -82,11 +82,11 @@ fn own_tokens_work(
     Ok(())
 }
 
-/// The trap is there: before a provider is installed, whoever reaches the global panics.
+/// Checks that the fault exists: using the global provider before one is installed panics.
 ///
-/// This is seen in a child process, because the first use settles the global for good: nothing
-/// could be installed here afterwards. For the same reason an `install_default` that succeeds
-/// after [`relatch_works`] proves that relatch has not used it.
+/// The check uses a child process, because the first use fixes the provider, and none could be
+/// installed afterwards. For the same reason an `install_default` that succeeds after
+/// [`relatch_works`] proves that relatch has not used the provider.
 pub fn the_global_panics() -> Outcome {
     const CHILD: &str = "use-the-global";
     if env::args().nth(1).as_deref() == Some(CHILD) {

@@ -22,7 +22,7 @@ fn main() -> Outcome {
     for sample in before.iter().chain(&after) {
         match sample.algorithm() {
             Algorithm::HS256 => jsonwebtoken_accepts(sample)?,
-            // The application's provider lacks these, and relatch does not care.
+            // The application's provider lacks these. relatch does not need them.
             other => assert!(jsonwebtoken_accepts(sample).is_err(), "{other:?}"),
         }
     }

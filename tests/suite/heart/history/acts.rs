@@ -1,4 +1,4 @@
-//! What is decided, and then stored or not, by the library and by the reference.
+//! Decisions, made and stored by the library and by the reference.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::common::{Account, EmailChange, MagicLink, Reset};
 
 impl World {
-    /// Decides on the record as it is, lets somebody else change it, and then stores.
+    /// Decides on the present record, makes a concurrent change (`meanwhile`), then stores.
     pub(super) fn act(&mut self, act: &Act, meanwhile: Option<&Step>) {
         let authority = self.authority.clone();
         let (row, record) = (self.row.clone(), self.reference.record.clone());
@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    /// Stores what was decided on the record as it was read, after what somebody else does.
+    /// Stores a decision that was made on the record as it was read, after the concurrent change.
     fn settle<T>(
         &mut self,
         (row, record): (&Account, &Record),
@@ -266,7 +266,7 @@ impl World {
         next: Option<Record>,
         meanwhile: Option<&Step>,
     ) -> Option<T> {
-        assert_eq!(decision.change().is_some(), next.is_some(), "whether to store anything");
+        assert_eq!(decision.change().is_some(), next.is_some(), "whether anything is to be stored");
         if let Some(step) = meanwhile {
             self.step(step);
         }
@@ -281,7 +281,7 @@ impl World {
         outcome
     }
 
-    /// The access and the refresh token that are due, but for their texts.
+    /// The expected access and refresh token, without their texts.
     fn mint(&self, record: &Record, session: &Session) -> [Token; 2] {
         let end = session.end(&self.reference.policy);
         let of_session = |kind| Token {
@@ -327,14 +327,14 @@ impl World {
         }
     }
 
-    /// The tokens are those that are due, and are remembered.
+    /// Checks that the tokens are the expected ones, and records them.
     fn hand_out(&mut self, tokens: &SessionTokens, [access, refresh]: [Token; 2]) {
         let info = tokens.session();
         let (began, slot) = refresh.session.unwrap();
         match self.ids.get(&began) {
             Some(id) => assert_eq!(*id, info.id()),
             None => {
-                assert!(!self.ids.values().any(|id| *id == info.id()), "an id was used again");
+                assert!(!self.ids.values().any(|id| *id == info.id()), "an id was reused");
                 self.ids.insert(began, info.id());
             }
         }

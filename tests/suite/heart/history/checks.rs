@@ -1,4 +1,4 @@
-//! The two verdicts, compared.
+//! Comparison of the two verdicts.
 
 use std::convert::Infallible;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::common::{Account, EmailChange, MagicLink, Reset};
 
 impl World {
-    /// What each token ever issued is worth now.
+    /// Compares the verdicts on every token ever issued.
     pub(super) fn check_all(&mut self) {
         let (row, record) = (self.row.clone(), self.reference.record.clone());
         for token in self.reference.tokens.clone() {
@@ -24,7 +24,7 @@ impl World {
         }
     }
 
-    /// The sessions are listed, and their table keeps its bound.
+    /// Compares the lists of sessions, and checks the table's size limit.
     pub(super) fn check_list(&self) {
         let listed = self.authority.sessions(&self.row).unwrap();
         let expected = self.reference.listed(&self.reference.record);
@@ -40,7 +40,7 @@ impl World {
         assert!(bytes <= SessionTable::max_bytes(64));
     }
 
-    /// What this token is worth on this record. Nothing is stored.
+    /// Compares the verdicts on this token with this record. Nothing is stored.
     pub(super) fn check(&mut self, token: &Token, row: &Account, record: &Record) {
         match token.kind {
             Kind::Refresh => self.check_refresh(token, row, record),
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// What presenting a refresh token came to, and what is reported of it.
+    /// Compares the outcome of presenting a refresh token, and its event.
     pub(super) fn judge(&self, token: &Token, outcome: &Refreshed, expected: &Refresh, at: i64) {
         let (kind, session, ended) = match (outcome, expected) {
             (Refreshed::Rotated(_), Refresh::Rotated(..)) => {
@@ -116,7 +116,7 @@ impl World {
                 assert_eq!(reason, expected);
                 (EventKind::RolledBack, session.as_ref(), 0)
             }
-            _ => panic!("{outcome:?}, and not {expected:?}: {token:?}"),
+            _ => panic!("{outcome:?}, expected {expected:?}: {token:?}"),
         };
         let event = outcome.event().unwrap();
         assert_eq!((event.kind(), event.user_id()), (kind, "alice"));
@@ -133,7 +133,7 @@ impl World {
     }
 }
 
-/// The reference's verdict, and the library's.
+/// Compares the reference's verdict with the library's.
 pub(super) fn agree(expected: Option<No>, seen: Result<(), Rejection>, token: &Token) {
     let is_same = match (expected, seen) {
         (None, Ok(())) => true,
@@ -144,5 +144,5 @@ pub(super) fn agree(expected: Option<No>, seen: Result<(), Rejection>, token: &T
         _ => false,
     };
     let seen = seen.map_err(|rejection| rejection.reason());
-    assert!(is_same, "{seen:?}, and not {expected:?}: {token:?}");
+    assert!(is_same, "{seen:?}, expected {expected:?}: {token:?}");
 }

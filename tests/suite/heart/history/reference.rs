@@ -1,22 +1,20 @@
-//! The reference: every token that was ever issued in one list, and by brute force what each of
-//! them is worth. Nothing here counts. What follows from an order is told by *ticks*: the places in
-//! the history at which something happened.
+//! The reference: one list of every token that was ever issued, and a verdict on each by brute
+//! force. It has no counters. Order is expressed by *ticks*: positions in the history at which
+//! something happened.
 //!
-//! What it must know that is not obvious:
+//! Rules that are not obvious:
 //!
-//! - A session that runs out, or whose slot a smaller policy cuts off, is over only as long as
-//!   that lasts: a longer policy, or a clock that is set back, brings it back, until a login takes
-//!   its slot away for good ([`Reference::start`]).
-//! - A bump takes the sessions of before out of the list and of their slots.
-//! - Logging out a session of which nobody has taken the slot yet succeeds, though it had run out.
-//! - A rehash keeps the credential, a password change does not; the tick of the one is not that of
-//!   the other.
-//! - Once an epoch has moved, after a backup was restored, a token of before is dead for whichever
-//!   reason of the binding comes first: the counters of before may repeat.
+//! - A session that expired, or whose slot a smaller policy excludes, can come back by a longer
+//! policy or a clock that is set back, until a login removes it ([`Reference::start`]). - A bump
+//! removes the earlier sessions from the list and from their slots. - Logging out an expired
+//! session succeeds as long as no login has taken its slot. - A rehash keeps the credential, a
+//! password change does not: they have different ticks. - After a backup was restored and the epoch
+//! moved, an earlier token may be rejected for any reason   of the stage `binding`, because
+//! counters may repeat.
 
 use relatch::Reason;
 
-/// A place in the history.
+/// A position in the history.
 pub(super) type Tick = usize;
 
 #[derive(Clone, Debug)]
@@ -28,7 +26,7 @@ pub(super) struct Token {
     pub(super) exp: i64,
     pub(super) bound_to: Bound,
     pub(super) session: Option<(Tick, u32)>,
-    /// Of refresh tokens: the link of the session's chain.
+    /// For refresh tokens: the position in the session's chain.
     pub(super) link: Option<Tick>,
 }
 
@@ -41,7 +39,7 @@ pub(super) enum Kind {
     Reset,
 }
 
-/// When what a token is bound to was last changed, as of its issue.
+/// The last change of each value that a token is bound to, as of its issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     epoch: Tick,
@@ -57,7 +55,7 @@ pub(super) struct Record {
     pub(super) bumped: Tick,
     pub(super) password: Tick,
     pub(super) credential: Tick,
-    /// Of magic links, and of confirmations of an address.
+    /// For magic links, and for confirmations of an address.
     pub(super) used: [Tick; 2],
     pub(super) sessions: Vec<Session>,
 }
@@ -69,7 +67,7 @@ pub(super) struct Session {
     pub(super) started_at: i64,
     pub(super) last_seen: i64,
     pub(super) label: String,
-    /// The chain of its refresh tokens; the last one is in force.
+    /// The chain of its refresh tokens; the last one is current.
     pub(super) links: Vec<Tick>,
 }
 
@@ -91,11 +89,11 @@ pub(super) enum Key {
     Removed,
 }
 
-/// Why not.
+/// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum No {
     Because(Reason),
-    /// For whichever reason of the binding.
+    /// For any reason of the stage `binding`.
     Unbound,
 }
 
@@ -117,7 +115,7 @@ pub(super) struct Reference {
     pub(super) now: i64,
     pub(super) tick: Tick,
     pub(super) record: Record,
-    /// Where the record is an older one: what has happened since it does not know.
+    /// For an older record: the tick after which it knows no changes.
     pub(super) as_of: Option<Tick>,
     pub(super) tokens: Vec<Token>,
 }
@@ -128,7 +126,7 @@ impl Record {
         Self { is_active: true, bumped: 0, password: 0, credential: 0, used: [0; 2], sessions }
     }
 
-    /// Whether a compare-and-set finds the two the same.
+    /// Whether a compare-and-set finds the record unchanged.
     pub(super) fn is_unchanged(&self, read: &Self) -> bool {
         let is_active = read.is_active;
         Self { is_active, ..self.clone() } == *read
@@ -166,7 +164,7 @@ impl Reference {
             && self.now < session.end(&self.policy)
     }
 
-    /// The sessions that are listed, the one used last first.
+    /// The listed sessions, the most recently used first.
     pub(super) fn listed(&self, record: &Record) -> Vec<Session> {
         let mut listed = record.sessions.clone();
         listed.retain(|session| self.is_alive(session, record));
@@ -175,7 +173,7 @@ impl Reference {
         listed
     }
 
-    /// Before any record is known.
+    /// The checks before the lookup.
     pub(super) fn open(&self, token: &Token) -> Option<Reason> {
         match self.keys[token.key] {
             Key::Removed => Some(Reason::UnknownKey),
@@ -186,7 +184,7 @@ impl Reference {
         }
     }
 
-    /// Up to the signature.
+    /// The checks up to the signature.
     pub(super) fn bind(&self, token: &Token, record: &Record) -> Option<No> {
         let (then, now) = (token.bound_to, self.bound(record, token.kind));
         let reason = match self.open(token) {
@@ -203,7 +201,7 @@ impl Reference {
         Some(No::Because(reason))
     }
 
-    /// The session of this beginning, in this slot.
+    /// The session that began at this tick, in this slot.
     pub(super) fn session(
         &self,
         (began, slot): (Tick, u32),
@@ -220,13 +218,13 @@ impl Reference {
         }
     }
 
-    /// What verifying or looking at a token comes to.
+    /// The verdict of verifying or peeking at a token.
     pub(super) fn verify(&self, token: &Token, record: &Record) -> Option<No> {
         let session = || self.session(token.session?, record).err().map(No::Because);
         self.bind(token, record).or_else(session)
     }
 
-    /// A login: the record after it, its session, and the one that had to go.
+    /// A login: the record after it, its session, and the evicted one.
     pub(super) fn start(
         &mut self,
         read: &Record,
@@ -287,7 +285,7 @@ impl Reference {
         Refresh::Reused { record: without(read, is_out), session, ended }
     }
 
-    /// Logs all out but this session, which begins anew.
+    /// Logs out all sessions but this one, which restarts.
     pub(super) fn keep_only(
         &mut self,
         read: &Record,
@@ -301,7 +299,7 @@ impl Reference {
         Ok((Record { bumped: kept.began, sessions, ..read.clone() }, kept))
     }
 
-    /// This session ends, and another one of its label begins in its slot.
+    /// Ends this session, and starts another of the same label in its slot.
     pub(super) fn restart(
         &mut self,
         read: &Record,
@@ -316,12 +314,12 @@ impl Reference {
         Ok((record, new))
     }
 
-    /// The version moves.
+    /// Moves the version.
     pub(super) fn bump(&mut self, read: &Record) -> Record {
         Record { bumped: self.next_tick(), ..read.clone() }
     }
 
-    /// A one-time token of this kind is used up, or superseded.
+    /// Uses up, or supersedes, the one-time tokens of this kind.
     pub(super) fn use_up(&mut self, read: &Record, kind: Kind) -> Record {
         let (mut record, tick) = (read.clone(), self.next_tick());
         match record.used(kind) {
@@ -331,7 +329,8 @@ impl Reference {
         record
     }
 
-    /// Of the refresh tokens of one link, those under the same key and policy are the same text.
+    /// Refresh tokens of one position in the chain, under the same key and policy, have the same
+    /// text.
     pub(super) fn remember(&mut self, token: Token) {
         let of_link = self.tokens.iter().filter(|it| it.link.is_some() && it.link == token.link);
         for other in of_link {

@@ -1,4 +1,4 @@
-//! The steps of a history, and how they are drawn.
+//! The steps of a history, and their random generation.
 
 use proptest::{prelude::*, sample::Index};
 
@@ -6,13 +6,13 @@ use super::reference::{Kind, Policy};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// What is decided on the record as it was read, while somebody else does the other.
+    /// The first is decided on the record as it was read, while the second happens concurrently.
     Late(Act, Box<Step>),
     Act(Act),
     IssueAccess,
     IssueLink(Kind),
     Verify(Pick),
-    /// Against an older record, as a replica has it.
+    /// Against an older record, as on a lagging replica.
     VerifyStale(Pick),
     Bump,
     ChangePassword,
@@ -22,25 +22,24 @@ pub(super) enum Step {
     RotateKey(i64),
     RemoveKey(Index),
     Wait(i64),
-    /// To a second before or after the end of a token, or of the grace after its issue.
+    /// To a second before or after the expiry of a token, or the end of the grace after its issue.
     WaitForEnd(Pick, i64),
     WaitForGrace(Pick, i64),
     WaitForKey(i64),
     BackUp,
     Restore,
-    /// The cache of derived keys, where there is one, gives way to an empty one: no change of the
-    /// record does that.
+    /// Empties the cache of derived keys, which no change of the record does.
     ForgetKeys,
     CheckAll,
 }
 
-/// What the library decides and the store stores.
+/// A change that the library decides and the store stores.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     LogIn(&'static str),
     Refresh(Pick),
     LogOut(Pick),
-    /// By the text of a refresh token.
+    /// By a refresh token.
     Revoke(Pick),
     Restart(Pick),
     LogOutOthers {
@@ -53,7 +52,7 @@ pub(super) enum Act {
     Consume(Pick),
 }
 
-/// One of all the tokens ever seen.
+/// One of all the tokens ever issued.
 #[derive(Clone, Debug)]
 pub(super) enum Pick {
     Any(Index),
@@ -73,7 +72,7 @@ pub(super) enum Which {
 pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1440 => simple(),
-        // Neither while somebody else decides: that is of the history before, and stored after.
+        // Not concurrently with a decision: it was made before the restore, and is stored after it.
         30 => Just(Step::BackUp),
         1 => Just(Step::Restore),
         96 => (act(), simple()).prop_map(|(act, meanwhile)| Step::Late(act, meanwhile.into())),

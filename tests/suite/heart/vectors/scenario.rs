@@ -1,4 +1,4 @@
-//! Scenarios in the form of tests/vectors/README.md, run through the library.
+//! Scenarios in the form of `tests/vectors/README.md`, run through the library.
 
 use std::{cell::Cell, collections::BTreeMap, convert::Infallible};
 
@@ -14,11 +14,11 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
-/// What a token is issued or verified under.
+/// The inputs of issuing or verifying a token.
 #[derive(Deserialize)]
 pub(crate) struct Scenario {
     authority: Settings,
-    /// Empty for what is done to sessions.
+    /// Empty for transitions of sessions.
     #[serde(default)]
     purpose: PurposeName,
     policy: Policy,
@@ -79,7 +79,7 @@ pub(crate) struct Record {
     carried: Option<Carried>,
     epochs: Vec<UserEpoch>,
     lane: i64,
-    /// `None` where there is no such member, for a record that keeps no sessions.
+    /// `None` if the member is absent: the record keeps no sessions.
     #[serde(default, deserialize_with = "from_column")]
     sessions: Option<SessionTable>,
 }
@@ -92,7 +92,7 @@ struct UserEpoch {
 }
 
 impl Scenario {
-    /// The authority, whose clock stands at `now`.
+    /// The authority. Its clock stands at `now`.
     pub(crate) fn authority(&self) -> AuthorityBuilder {
         let Settings { issuer, audience, keys, .. } = &self.authority;
         let mut ring: Option<KeyRing> = None;
@@ -136,8 +136,7 @@ impl Scenario {
         &self.purpose.typ
     }
 
-    /// A token with these claims of the application's; `audience` may be empty, for the
-    /// authority's own.
+    /// A token with these private claims. An empty `audience` is the authority's own.
     pub(crate) fn issue(
         &self,
         authority: &Authority,
@@ -155,7 +154,7 @@ impl Scenario {
         issue(self, authority, lifetime, audience, own)
     }
 
-    /// What the library says of the token, in the form in which a case expects it.
+    /// The library's verdict on the token, in the form of a case's `expect`.
     pub(crate) fn verdict(&self, token: &str) -> Value {
         match self.typ() {
             "at+jwt" => self.verdict_for::<Access<Own>>(token),
@@ -179,8 +178,8 @@ impl Scenario {
         issue.sign().unwrap().expose().to_owned()
     }
 
-    /// A login, which changes the record's sessions: an access token as [`issue`](Self::issue)
-    /// makes one, but of the session, and the text of the table.
+    /// A login, which changes the record's sessions. Returns an access token of the session, issued
+    /// as by [`issue`](Self::issue), and the text of the table.
     pub(crate) fn log_in(
         &mut self,
         authority: &Authority,
@@ -211,7 +210,7 @@ impl Scenario {
         audience.iter().fold(issue.lifetime(lifetime).context(self.context()), Issuance::audience)
     }
 
-    /// A refresh with this token; also whether the record was looked up for it.
+    /// A refresh with this token, and whether the record was looked up.
     pub(crate) fn refresh(&self, token: &str) -> (Result<Decision<Refreshed>, RefreshError>, bool) {
         let authority = self.authority().build().unwrap();
         match authority.open_refresh(RefreshToken::new(token).in_context(self.context())) {
@@ -280,7 +279,7 @@ impl Policy {
     }
 }
 
-/// The claims of a token, as the JSON object that they came from.
+/// The claims of a token, as the JSON object in which they were issued.
 fn shown<C: Serialize>(own: &C, registered: &RegisteredClaims) -> Value {
     let audience: Vec<&str> = registered.audience().collect();
     let mut claims = json!({
@@ -342,7 +341,7 @@ impl UserEpoch {
     }
 }
 
-/// Claims of the application, whatever they are.
+/// Any private claims.
 pub(crate) type Own = Map<String, Value>;
 
 pub(crate) struct Reset;
@@ -360,7 +359,7 @@ impl Purpose for Invite {
     const TYP: &'static str = "invite+jwt";
 }
 
-/// The purpose whose `strings` are not empty.
+/// A purpose whose `strings` are not empty.
 struct Admin;
 
 impl Purpose for Admin {

@@ -1,4 +1,4 @@
-//! What becomes of a user's sessions, in the form of tests/vectors/README.md.
+//! Transitions of a user's sessions, in the form of `tests/vectors/README.md`.
 
 use std::convert::Infallible;
 
@@ -22,7 +22,7 @@ enum Action {
     LogOutEverywhere,
 }
 
-/// What the library makes of a case's action, in the form in which the case expects it.
+/// The library's outcome of a case's action, in the form of its `expect`.
 pub(crate) fn transition(case: &Value) -> Value {
     let scenario: Scenario = serde_json::from_value(case.clone()).unwrap();
     let (mut said, change, tokens) = match outcome(case, &scenario) {
@@ -41,7 +41,7 @@ pub(crate) fn transition(case: &Value) -> Value {
 
 type Outcome = (Value, Option<Change>, Option<SessionTokens>);
 
-/// Where there is no decision.
+/// An outcome without a decision.
 enum Failure {
     Record,
     Said(Value),
@@ -83,7 +83,7 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
     })
 }
 
-/// The session that this access token is of, verified on the record that is to change.
+/// The access token, verified against the record that is to change.
 fn verified(
     scenario: &Scenario,
     authority: &Authority,
@@ -93,7 +93,7 @@ fn verified(
     authority.verify(&token, |_| Ok::<_, Infallible>(Some(scenario.record().clone())))
 }
 
-/// The text of a table; the order of the members counts in it.
+/// The text of a table. The order of its members matters.
 pub(crate) fn table(generation: u64, sessions: &[Value]) -> String {
     let members = ["slot", "generation", "seq", "started_at", "last_seen", "label"];
     let session = |session: &Value| {
@@ -104,7 +104,7 @@ pub(crate) fn table(generation: u64, sessions: &[Value]) -> String {
     format!(r#"{{"format":1,"generation":{generation},"sessions":[{}]}}"#, sessions.join(","))
 }
 
-/// What is stored, and what is let go of then.
+/// The stored change, and the value that is released after storing.
 fn committed<T>(decision: Decision<T>) -> (Option<Change>, T) {
     let change = decision.change().cloned();
     let Ok(outcome) = decision.commit(|_| Ok::<_, Infallible>(true));

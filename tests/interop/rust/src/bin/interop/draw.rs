@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use relatch::{authority::{Entropy, SystemEntropy}, user::{Carried, Credential}};
+use relatch::{
+    authority::{Entropy, SystemEntropy},
+    user::{Carried, Credential},
+};
 use serde_json::{Value, json};
 
 use crate::{scenario::Own, transition::table};

@@ -1,4 +1,4 @@
-//! Step-up: the user authenticates once more, and this device's session begins anew.
+//! Step-up: the user authenticates again, and this device's session restarts.
 
 use relatch::{
     Reason,
@@ -25,8 +25,8 @@ over_each_store! {
 }
 
 async fn own(service: &Service<Profile, Role>, tokens: &Tokens) -> SessionInfo {
-    let session = service.authenticate(tokens.access()).await.unwrap();
-    service.authority().session_info(&session).unwrap().unwrap()
+    let verified = service.authenticate(tokens.access()).await.unwrap();
+    service.authority().session_info(&verified).unwrap().unwrap()
 }
 
 async fn who_gives_the_password_again_has_just_authenticated<B: Backend>(db: B) {
@@ -37,16 +37,16 @@ async fn who_gives_the_password_again_has_just_authenticated<B: Backend>(db: B) 
     let refreshed = service.refresh(again(&phone)).await.unwrap();
     assert_eq!(own(service, &refreshed).await.started_at(), world.clock.at(0));
 
-    let anew = service.reauthenticate(refreshed.access(), PASSWORD).await.unwrap();
-    let info = own(service, &anew).await;
-    assert_eq!(&info, anew.session());
+    let restarted = service.reauthenticate(refreshed.access(), PASSWORD).await.unwrap();
+    let info = own(service, &restarted).await;
+    assert_eq!(&info, restarted.session());
     assert_eq!((info.label(), info.started_at()), ("phone", world.clock.at(3600)));
-    // Copies of its own tokens are dead, and other devices are not.
+    // Copies of its own tokens are revoked; other devices are not affected.
     assert_eq!(world.assert_dead(&refreshed).await, Reason::SessionEnded);
     assert_eq!(world.assert_dead(&phone).await, Reason::SessionEnded);
     world.assert_alive(&laptop).await;
     assert_eq!(world.labels().await, ["laptop", "phone"]);
-    drop(service.refresh(again(&anew)).await.unwrap());
+    drop(service.refresh(again(&restarted)).await.unwrap());
 }
 
 async fn a_wrong_password_restarts_nothing<B: Backend>(db: B) {
@@ -70,10 +70,10 @@ async fn a_user_without_a_password_is_restarted_by_the_application<B: Backend>(d
     assert!(matches!(none, Err(ServiceError::WrongPassword(LoginRefusal::NoPassword))));
     world.assert_alive(&passkey).await;
     world.clock.set(60);
-    let anew = service.restart_session(passkey.access()).await.unwrap();
-    assert_eq!(own(service, &anew).await.started_at(), world.clock.at(60));
+    let restarted = service.restart_session(passkey.access()).await.unwrap();
+    assert_eq!(own(service, &restarted).await.started_at(), world.clock.at(60));
     world.assert_dead(&passkey).await;
-    world.assert_alive(&anew).await;
+    world.assert_alive(&restarted).await;
 }
 
 async fn a_due_rehash_is_made_on_the_way_and_logs_nobody_out<B: Backend>(db: B) {
@@ -81,14 +81,14 @@ async fn a_due_rehash_is_made_on_the_way_and_logs_nobody_out<B: Backend>(db: B) 
     let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
     let hasher = PasswordHasher::with_cost(12_288, 3, 1).unwrap();
     let costly = world.another(|settings| settings.hasher(hasher));
-    let anew = costly.reauthenticate(phone.access(), PASSWORD).await.unwrap();
+    let restarted = costly.reauthenticate(phone.access(), PASSWORD).await.unwrap();
     let columns = world.columns(ALICE).await;
     assert!(columns.password_hash.as_deref().unwrap().contains("m=12288,t=3"));
     assert!(columns.carried.is_some());
-    world.assert_alive(&anew).await;
+    world.assert_alive(&restarted).await;
     world.assert_alive(&laptop).await;
-    let anew = costly.refresh(again(&anew)).await.unwrap();
-    drop(costly.reauthenticate(anew.access(), PASSWORD).await.unwrap());
+    let restarted = costly.refresh(again(&restarted)).await.unwrap();
+    drop(costly.reauthenticate(restarted.access(), PASSWORD).await.unwrap());
     drop(world.service.refresh(again(&laptop)).await.unwrap());
 }
 
@@ -96,8 +96,8 @@ async fn a_session_that_is_over_is_not_restarted<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let phone = world.start("phone").await;
-    let session = service.authenticate(phone.access()).await.unwrap();
-    assert!(service.log_out(&session).await.unwrap());
+    let verified = service.authenticate(phone.access()).await.unwrap();
+    assert!(service.log_out(&verified).await.unwrap());
     let before = world.columns(ALICE).await;
     let over = service.reauthenticate(phone.access(), PASSWORD).await.unwrap_err();
     assert_eq!(over.reason(), Some(Reason::SessionEnded));
@@ -129,7 +129,7 @@ async fn of_two_restarts_at_once_one_wins<B: Backend>(db: B) {
     world.assert_alive(&won.await.unwrap()).await;
     assert_eq!(world.labels().await, ["phone"]);
 
-    // However they meet.
+    // In any order.
     let phone = world.start("phone").await;
     let restart = || world.service.restart_session(phone.access());
     let (a, b, c) = tokio::join!(restart(), restart(), restart());
@@ -149,12 +149,12 @@ async fn a_restart_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) 
     let slow = world.over(store.clone(), |settings| settings);
     for act in 0..5 {
         let phone = world.start("phone").await;
-        let session = world.service.authenticate(phone.access()).await.unwrap();
+        let verified = world.service.authenticate(phone.access()).await.unwrap();
         let (service, text) = (world.service.clone(), again(&phone));
         store.before_next_write(async move {
             match act {
                 0 => service.log_out_everywhere(ALICE).await.unwrap(),
-                1 => assert!(service.log_out(&session).await.unwrap()),
+                1 => assert!(service.log_out(&verified).await.unwrap()),
                 2 => assert!(service.revoke(text.expose(), <_>::default()).await.unwrap()),
                 3 => service.set_password(ALICE, "battery staple").await.unwrap(),
                 _ => service.disable(ALICE).await.unwrap(),
@@ -167,7 +167,7 @@ async fn a_restart_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) 
         let lost = lost.unwrap_err();
         assert!(matches!(lost, ServiceError::Rejected(_)), "{act}: {lost:?}");
         world.assert_dead(&phone).await;
-        assert!(world.labels().await.is_empty(), "{act}: no living session is left");
+        assert!(world.labels().await.is_empty(), "{act}: no session is left");
     }
 }
 
@@ -180,8 +180,8 @@ async fn a_restart_that_a_login_overtakes_is_decided_anew<B: Backend>(db: B) {
     store.before_next_write(async move {
         drop(service.start_session(ALICE, "laptop").await.unwrap());
     });
-    let anew = slow.reauthenticate(phone.access(), PASSWORD).await.unwrap();
-    world.assert_alive(&anew).await;
+    let restarted = slow.reauthenticate(phone.access(), PASSWORD).await.unwrap();
+    world.assert_alive(&restarted).await;
     assert_eq!(world.labels().await, ["laptop", "phone"]);
 }
 
@@ -196,8 +196,8 @@ async fn a_refresh_that_a_restart_overtakes_gives_nothing<B: Backend>(db: B) {
     });
     let lost = slow.refresh(again(&phone)).await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::SessionEnded));
-    assert_eq!(world.labels().await, ["phone"], "the new one lives");
-    assert!(world.events().is_empty(), "it is no reuse");
+    assert_eq!(world.labels().await, ["phone"], "only the new session");
+    assert!(world.events().is_empty(), "not a reuse");
 }
 
 async fn a_restart_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
@@ -208,5 +208,5 @@ async fn a_restart_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
     let own = copy(phone.access());
     super::failures::hang_up(&store, async move { service.restart_session(&own).await }).await;
     world.assert_dead(&phone).await;
-    assert_eq!(world.labels().await, ["phone"], "whose tokens nobody has");
+    assert_eq!(world.labels().await, ["phone"], "a session whose tokens were not delivered");
 }

@@ -1,4 +1,4 @@
-//! Stores that do one thing wrong, each of which the check finds.
+//! Stores with one fault each. `check_conformance` finds each fault.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use super::databases::{Directory, run_sqlite};
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     None,
-    /// This column is not in the condition.
+    /// This column is missing from the condition.
     Missing(&'static str),
-    /// Nor where it is not changed.
+    /// The condition has only the columns that change.
     OnlyChanged,
-    /// `=` in place of `IS`.
+    /// `=` instead of `IS`.
     NullIsUnlikeNull(&'static str),
-    /// `NULL` in the condition is taken for "whatever".
+    /// `NULL` in the condition matches any value.
     NullIsAnything(&'static str),
     IgnoresCase(&'static str),
     NotWritten(&'static str),
-    /// A read, a comparison, and a write of its own.
+    /// A read and a comparison, then a separate write.
     TwoStatements,
     WritesFirst,
     AnyFormOfTheId,
@@ -131,7 +131,7 @@ impl UserStore for Wrong {
                 if row.is_none_or(|row| row.columns != *update.before()) {
                     return Ok(false);
                 }
-                // Time for another to read as well.
+                // Time for a concurrent call to read as well.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 self.run(sql, params).await
             }

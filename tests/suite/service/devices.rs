@@ -1,4 +1,4 @@
-//! A user's own sessions: listed and ended.
+//! Listing and ending a user's sessions.
 
 use relatch::{
     NoClaims, Reason,
@@ -34,15 +34,15 @@ async fn devices_are_listed_and_logged_out_one_by_one<B: Backend>(db: B) {
     let session = service.authenticate(phone.access()).await.unwrap();
     let listed = service.sessions(&session).await.unwrap();
     assert_eq!(listed.len(), 3);
-    // Used last, listed first.
+    // The most recently used session is listed first.
     assert_eq!((listed[0].label(), Some(listed[0].id())), ("phone", session.session_id()));
     assert_eq!(listed[0].started_at(), world.clock.at(0));
 
     let device = laptop.session().id();
     assert!(service.log_out_device(&session, device).await.unwrap());
-    assert!(!service.log_out_device(&session, device).await.unwrap(), "it is over already");
+    assert!(!service.log_out_device(&session, device).await.unwrap(), "already ended");
     assert_eq!(world.assert_dead(&laptop).await, Reason::SessionEnded);
-    // Somebody else's device is none of this user's.
+    // Another user's session cannot be ended.
     let bobs = bob.session().id();
     assert!(
         !service.log_out_device(&session, bobs).await.unwrap() || bobs == tablet.session().id()
@@ -70,7 +70,7 @@ async fn devices_are_logged_out_by_a_rule<B: Backend>(db: B) {
     }
     world.assert_alive(&phone).await;
     assert_eq!(service.log_out_where(&session, is_old).await.unwrap(), 0);
-    // Whoever was logged out meanwhile decides on nobody.
+    // A session that was logged out in the meantime can end no other.
     service.log_out_everywhere(ALICE).await.unwrap();
     let laptop = world.start("laptop").await;
     let error = service.log_out_where(&session, |_| true).await.unwrap_err();
@@ -83,15 +83,15 @@ async fn all_other_devices_are_logged_out<B: Backend>(db: B) {
     let phone = world.start("phone").await;
     let laptop = world.start("laptop").await;
     let link = {
-        let session = world.service.authenticate(phone.access()).await.unwrap();
-        assert_eq!(world.service.sessions(&session).await.unwrap().len(), 2);
+        let verified = world.service.authenticate(phone.access()).await.unwrap();
+        assert_eq!(world.service.sessions(&verified).await.unwrap().len(), 2);
         copy(phone.access())
     };
     let kept = world.service.log_out_others(&link).await.unwrap();
     world.assert_alive(&kept).await;
     assert_eq!(world.labels().await, ["phone"]);
     assert_eq!(world.assert_dead(&laptop).await, Reason::RevokedByVersion);
-    // Copies of this one's too.
+    // Copies of this session's earlier tokens too.
     assert_eq!(world.assert_dead(&phone).await, Reason::RevokedByVersion);
     let kept = world.service.refresh(again(&kept)).await.unwrap();
     world.assert_alive(&kept).await;
@@ -139,8 +139,8 @@ async fn a_token_of_a_dead_session_changes_nothing<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let dead = world.start("phone").await;
-    let session = service.authenticate(dead.access()).await.unwrap();
-    assert!(service.log_out(&session).await.unwrap());
+    let verified = service.authenticate(dead.access()).await.unwrap();
+    assert!(service.log_out(&verified).await.unwrap());
     let before = world.columns(ALICE).await;
     let changed = service.change_password(dead.access(), PASSWORD, "battery staple").await;
     assert_eq!(changed.unwrap_err().reason(), Some(Reason::SessionEnded));
@@ -172,11 +172,11 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
     let alice = service.find(relatch::store::UserKey::Id(ALICE)).await.unwrap().unwrap();
     let plain = authority.issue::<relatch::Access<_>>(&alice, &role("bot")).sign().unwrap();
     assert_eq!(refused(service, &plain).await, None);
-    let session = service.authenticate(&plain).await.unwrap();
-    assert!(matches!(service.log_out(&session).await, Err(ServiceError::NoSession)));
+    let verified = service.authenticate(&plain).await.unwrap();
+    assert!(matches!(service.log_out(&verified).await, Err(ServiceError::NoSession)));
     assert!(matches!(service.log_out_others(&plain).await, Err(ServiceError::NoSession)));
     let unclaimed = authority.issue_for_user(&alice).unwrap();
-    let session = service.authenticate(&unclaimed).await.unwrap();
-    assert_eq!(session.claims(), &NoClaims {});
-    assert_eq!(service.sessions(&session).await.unwrap().len(), 0);
+    let verified = service.authenticate(&unclaimed).await.unwrap();
+    assert_eq!(verified.claims(), &NoClaims {});
+    assert_eq!(service.sessions(&verified).await.unwrap().len(), 0);
 }

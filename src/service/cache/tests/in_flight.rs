@@ -1,4 +1,4 @@
-//! Invalidations, and reads that they or other reads invalidate.
+//! Loads in flight during an invalidation or a newer load.
 
 use tokio::time::{Instant, advance};
 
@@ -21,19 +21,19 @@ async fn an_invalidation_drops_what_is_kept() {
     }
 }
 
-/// Moka's `try_get_with` (0.12) keeps it.
+/// Moka's `try_get_with` (0.12) keeps such a load.
 #[tokio::test(start_paused = true)]
 async fn a_load_that_an_invalidation_overtook_is_not_kept() {
     for invalidate in BOTH {
         let mut setup = Setup::new();
         let before = setup.find();
-        let overtaken = setup.asked().await;
+        let stale = setup.asked().await;
         invalidate(&setup.cache);
-        // Who comes now does not share the old read.
+        // A later call does not share the old read.
         let after = setup.find();
         let asked = setup.asked().await;
-        overtaken.answer(Ok(Some(1))).await;
-        // Who waited for the old one waits for the new one.
+        stale.answer(Ok(Some(1))).await;
+        // The calls that waited for the old read wait for the new one.
         setup.assert_no_read().await;
         assert!(!before.is_finished() && !after.is_finished());
         asked.answer(Ok(Some(2))).await;
@@ -48,12 +48,12 @@ async fn an_overtaken_load_that_lands_late_replaces_nothing() {
     for invalidate in BOTH {
         let mut setup = Setup::new();
         let before = setup.find();
-        let overtaken = setup.asked().await;
+        let stale = setup.asked().await;
         invalidate(&setup.cache);
         let after = setup.find();
         setup.asked().await.answer(Ok(Some(2))).await;
         assert_eq!(state_of(after).await, Some(2));
-        overtaken.answer(Ok(Some(1))).await;
+        stale.answer(Ok(Some(1))).await;
         setup.assert_no_read().await;
         assert_eq!(state_of(before).await, Some(2));
         setup.assert_kept(Some(2)).await;
@@ -97,7 +97,7 @@ async fn an_older_load_that_lands_after_a_newer_one_is_not_kept() {
     assert_eq!(state_of(newer).await, Some(2));
     assert!(!older.is_finished());
     slow.answer(Ok(Some(1))).await;
-    // It began when that call did, and is good enough for it.
+    // It began at the same time as that call, which can therefore use it.
     assert_eq!(state_of(older).await, Some(1));
     setup.assert_kept(Some(2)).await;
     advance(BOUND - TICK).await;

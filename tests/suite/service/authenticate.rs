@@ -1,4 +1,4 @@
-//! Requests: authentication and refresh.
+//! Authentication and refresh.
 
 use relatch::{
     Reason, Token, User, one_time::MagicLink, service::ServiceError, sessions::EventKind,
@@ -23,7 +23,7 @@ async fn a_refresh_token_is_rotated<B: Backend>(db: B) {
     assert_ne!(first.refresh().expose(), second.refresh().expose());
     assert_eq!(first.session().id(), second.session().id());
     world.assert_alive(&second).await;
-    // The access token of before is of the same session.
+    // The earlier access token is of the same session.
     world.assert_alive(&first).await;
     world.clock.set(60);
     let third = world.service.refresh(again(&second)).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_refresh_token_that_is_used_twice_ends_its_session_and_is_told<B: Back
     let [hit] = &world.events()[..] else { panic!("one event") };
     assert_eq!((hit.kind(), hit.user_id(), hit.ended_sessions()), (EventKind::GraceHit, ALICE, 0));
 
-    // Past it: a thief.
+    // After the grace: a thief.
     world.clock.set(11);
     let error = world.service.refresh(again(&stolen)).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::RefreshReused));
@@ -83,7 +83,7 @@ async fn claims_are_made_anew_at_each_refresh<B: Backend>(db: B) {
     let guest = world.start("phone").await;
     assert_eq!(session(&guest).await.claims().role, "guest");
     world.db.write(ALICE, Column::Role, Some("admin")).await;
-    // What was issued says what it said; the record says what is.
+    // Issued claims keep their value; the record has the present one.
     assert_eq!(session(&guest).await.claims().role, "guest");
     assert_eq!(session(&guest).await.user().fields().role.as_deref(), Some("admin"));
     let admin = world.service.refresh(again(&guest)).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_token_that_is_not_ours_is_rejected_before_any_lookup<B: Backend>(db: 
     assert_eq!(refused(&service, alice.access()).await, Some(Reason::Expired));
     assert_eq!(store.reads(), reads);
     world.clock.set(0);
-    // One with a good guard costs one.
+    // A token with a valid guard costs a lookup.
     let mixed = Token::new(format!("{head}.{payload}.{mac}"));
     assert_eq!(refused(&service, &mixed).await, Some(Reason::BadSignature));
     assert_eq!(store.reads(), reads + 1);
@@ -125,12 +125,12 @@ async fn a_refresh_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) 
     let refreshing = world.over(store.clone(), |settings| settings);
     for act in 0..4 {
         let phone = world.start("phone").await;
-        let session = world.service.authenticate(phone.access()).await.unwrap();
+        let verified = world.service.authenticate(phone.access()).await.unwrap();
         let service = world.service.clone();
         store.before_next_write(async move {
             match act {
                 0 => service.log_out_everywhere(ALICE).await.unwrap(),
-                1 => assert!(service.log_out(&session).await.unwrap()),
+                1 => assert!(service.log_out(&verified).await.unwrap()),
                 2 => service.set_password(ALICE, "battery staple").await.unwrap(),
                 _ => service.disable(ALICE).await.unwrap(),
             }

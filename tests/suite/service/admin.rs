@@ -1,4 +1,4 @@
-//! What an administrator does, and what it kills.
+//! An administrator's operations, and which tokens they revoke.
 
 use relatch::{
     MasterKey, Reason, User,
@@ -95,7 +95,7 @@ async fn an_id_that_is_made_again_revives_nothing<B: Backend>(db: B) {
     while now() == deleted {
         std::hint::spin_loop();
     }
-    // Even with the same name and, by a bad import, the same hash.
+    // Even with the same id and login and, by a bad import, the same hash.
     world.db.insert(NewUser::with_password_hash(ALICE, "alice", hash())).await;
     assert_eq!(world.assert_dead(&before).await, Reason::RevokedByVersion);
     let after = world.service.login("alice", PASSWORD, "after").await.unwrap();
@@ -124,7 +124,7 @@ async fn a_set_password_is_the_one_that_logs_in<B: Backend>(db: B) {
     assert!(service.login("alice", PASSWORD, "phone").await.is_err());
     drop(service.login("alice", "battery staple", "phone").await.unwrap());
 
-    // A first password, for who had none; the random secret stays beside it.
+    // A first password, for a user without one; the random secret stays beside it.
     let passkey = service.start_session(BOB, "passkey").await.unwrap();
     let secret = world.columns(BOB).await.secret.clone();
     service.set_password(BOB, "battery staple").await.unwrap();

@@ -1,4 +1,4 @@
-//! The handlers that are ready to mount.
+//! The endpoints.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn refreshing(token: &str) -> Ask {
     post_("/auth/refresh").json(&json!({ "refresh_token": token }))
 }
 
-/// The tokens in an answer's body, in the form of the service's own.
+/// The access and the refresh token in a response's body.
 fn granted(body: &Value) -> (String, String) {
     let text = |name: &str| body[name].as_str().unwrap().to_owned();
     (text("access_token"), text("refresh_token"))
@@ -96,7 +96,7 @@ async fn a_body_is_read_to_16_kib() {
     };
     world.send(of(16 * 1024)).await.is(200);
     world.send(of(16 * 1024 + 1)).await.fails(413, "invalid_request");
-    // One that does not say how long it is.
+    // A body without a stated length.
     let chunks = futures_util::stream::repeat_with(|| {
         Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 1024]))
     });
@@ -128,10 +128,10 @@ async fn a_refresh_takes_the_token_of_the_body_without_cookies() {
     world.send(post_("/auth/refresh")).await.fails(415, "invalid_request");
     world.send(refreshing("")).await.fails(401, "invalid_token");
     world.send(refreshing(&access)).await.fails(401, "invalid_token");
-    // A cookie is not looked at.
+    // A cookie is ignored.
     let cookie = post_("/auth/refresh").refresh_cookie(&refresh);
     world.send(cookie).await.fails(415, "invalid_request");
-    // Used before: the session ends.
+    // A used token: the session ends.
     world.clock.set(60);
     world.send(refreshing(tokens.refresh().expose())).await.fails(401, "invalid_token");
     assert_eq!(world.refused("refresh_reused"), 1);
@@ -146,15 +146,15 @@ async fn a_refresh_takes_the_cookie_where_there_are_cookies() {
     let answer = world.send(asked(tokens.refresh().expose())).await.is(200);
     let refresh = answer.cookie("__Secure-refresh");
     assert_ne!(refresh, tokens.refresh().expose());
-    // Neither the body's nor the header's.
+    // Tokens in the body or the header are ignored.
     let in_the_body = refreshing(&refresh).same_origin();
     let in_the_body = world.send(in_the_body).await.fails(401, "login_required");
-    assert_eq!(in_the_body.all("set-cookie"), [""; 0], "the session may well live");
+    assert_eq!(in_the_body.all("set-cookie"), [""; 0], "the session may still be alive");
     world
         .send(post_("/auth/refresh").same_origin().bearer(&refresh))
         .await
         .fails(401, "login_required");
-    // Two are none, and stay.
+    // Two cookies are refused and kept.
     let twice = asked(&refresh).refresh_cookie(&refresh);
     let twice = world.send(twice).await.fails(400, "invalid_request");
     assert_eq!(twice.all("set-cookie"), [""; 0]);
@@ -182,7 +182,7 @@ async fn a_page_without_scripts_is_led_over_a_refresh() {
     let tokens = world.start(ALICE).await;
     let refresh = |path: &str| get_(path).refresh_cookie(tokens.refresh().expose());
 
-    // From another site it comes without its `Strict` cookie, which says nothing of the session.
+    // A request from another site lacks the `Strict` cookie, which says nothing about the session.
     let from_elsewhere =
         get_("/auth/resume?to=/a%26b%22%3E").header("sec-fetch-site", "cross-site");
     let page = world.send(from_elsewhere).await.is(200);
@@ -257,7 +257,7 @@ async fn with_cookies_a_logout_works_by_either_and_twice() {
     world.send(post_("/auth/logout").same_origin().both_cookies(&expired)).await.is(204);
     refresh_is_dead(&expired).await;
 
-    // And with nothing at all, or with rubbish, or with what is of no session.
+    // Also without a token, or with one that is malformed or has no session.
     let user = world.web.service().find(relatch::store::UserKey::Id(ALICE)).await.unwrap().unwrap();
     let no_session = world.web.service().authority().issue_for_user(&user).unwrap();
     for asked in [
@@ -275,7 +275,7 @@ async fn with_cookies_a_logout_works_by_either_and_twice() {
 async fn a_device_is_logged_out_by_its_id_and_nobody_elses_is() {
     let world = World::bearer();
     let (own, other) = (world.start(ALICE).await, world.start(ALICE).await);
-    // Ids are of one user's: at another time Bob's is none of Alice's.
+    // Ids belong to one user: Bob's session, started at another time, is not one of Alice's.
     world.clock.set(9);
     let bobs = world.start(BOB).await;
     let asked = |id: &str| {
@@ -326,7 +326,7 @@ async fn everywhere_is_here_too() {
     assert!(!world.lives(&own).await && !world.lives(&other).await && world.lives(&bobs).await);
 }
 
-/// What a machine still keeps of a user must not let a device that is out log out the others.
+/// A stale cached record must not let a device that was logged out log out the others.
 #[tokio::test]
 async fn a_device_that_was_logged_out_elsewhere_logs_out_nobody() {
     let policy = CachePolicy::new(time::Duration::seconds(30), 100).unwrap();
@@ -358,9 +358,9 @@ async fn a_new_password_takes_the_present_one() {
     world.send(get_("/me").bearer(&access)).await.is(200);
     assert!(!world.lives(&own).await && !world.lives(&other).await);
     world.send(alices_login()).await.fails(401, "invalid_credentials");
-    let anew = json!({ "username": "alice", "password": "battery staple" });
-    world.send(post_("/auth/login").json(&anew)).await.is(200);
-    // Who has none cannot be asked for it.
+    let login = json!({ "username": "alice", "password": "battery staple" });
+    world.send(post_("/auth/login").json(&login)).await.is(200);
+    // A user without a password cannot confirm with one.
     let bobs = world.start(BOB).await;
     let body = json!({ "password": "", "new_password": "battery staple" });
     let asked = post_("/auth/change_password").bearer(bobs.access().expose()).json(&body);
@@ -394,7 +394,7 @@ async fn the_devices_are_listed_with_what_they_are_called() {
     assert_eq!(other["started_at"], at);
     let members: Vec<_> = own.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["current", "expires_at", "id", "label", "last_seen", "started_at"]);
-    // Its id is one that logs it out.
+    // The listed id can be used to log it out.
     let out = post_("/auth/logout_device").bearer(&access);
     world.send(out.json(&json!({ "session": other["id"] }))).await.is(204);
     let listed = world.send(get_("/auth/sessions").bearer(&access)).await.is(200).json();
@@ -407,7 +407,7 @@ async fn a_client_that_hangs_up_is_logged_out_all_the_same() {
     let tokens = world.start(ALICE).await;
     let asked = post_("/auth/logout").same_origin().refresh_cookie(tokens.refresh().expose());
     let hung_up = tokio::time::timeout(Duration::ZERO, world.send(asked)).await;
-    assert!(hung_up.is_err(), "it was under way");
+    assert!(hung_up.is_err(), "the write is in flight");
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(!world.lives(&tokens).await);
 }

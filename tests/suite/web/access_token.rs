@@ -1,8 +1,8 @@
-//! Where a token may be in a request.
+//! The access token of a request: in one header or one cookie, never both.
 
 use super::{ALICE, World, get_, post_};
 
-/// A web with cookies, a good token and its text.
+/// A web with cookies, and the text of a valid token.
 async fn world() -> (World, String) {
     let world = World::cookies();
     let text = world.start(ALICE).await.access().expose().to_owned();
@@ -48,7 +48,7 @@ async fn the_scheme_is_bearer_in_any_case() {
         let asked = get_("/me").header("authorization", format!("{scheme} {text}"));
         world.send(asked).await.is(200);
     }
-    // No token under these, so nobody is there.
+    // Other schemes carry no token, so there is no user.
     for other in ["Basic YTpi", "Digest x", "Negotiate x", "Bearerx", "Token", "DPoP", "", " "] {
         let asked = get_("/me").header("authorization", other);
         world.send(asked).await.fails(401, "login_required");
@@ -57,7 +57,7 @@ async fn the_scheme_is_bearer_in_any_case() {
     world.send(asked).await.fails(401, "login_required");
     let asked = get_("/me").header("authorization", &text);
     world.send(asked).await.fails(401, "login_required");
-    // A proxy's own password does not stand in the way of a cookie.
+    // A password for a proxy in the header does not hide the cookie.
     let asked = get_("/me").header("authorization", "Basic YTpi").access_cookie(&text);
     world.send(asked).await.is(200);
 }
@@ -142,10 +142,10 @@ async fn a_value_is_taken_as_it_is() {
     {
         world.send(get_("/me").access_cookie(&value)).await.fails(401, "invalid_token");
     }
-    // Blanks between cookies are the browser's.
+    // Browsers may put spaces between cookies.
     let spaced = format!("  __Host-access={text}  ;  theme=dark  ");
     world.send(get_("/me").header("cookie", spaced)).await.is(200);
-    // A cookie that was deleted, and one that is no text, hold no token.
+    // An empty cookie, and one that is not text, hold no token.
     world.send(get_("/me").access_cookie("")).await.fails(401, "login_required");
     let junk = get_("/me").header("cookie", b"__Host-access=\xff\xfe");
     world.send(junk).await.fails(401, "login_required");
@@ -167,7 +167,7 @@ async fn what_is_absurdly_long_is_not_looked_at() {
     let (world, text) = world().await;
     let long = "x".repeat(64 * 1024);
     world.send(get_("/me").bearer(&long)).await.fails(431, "invalid_request");
-    // Below that it is a token like any other that is no good.
+    // Below the limit it is an ordinary invalid token.
     let shorter = "x".repeat(32 * 1024);
     world.send(get_("/me").bearer(&shorter)).await.fails(401, "invalid_token");
     let cookies = format!("a={}", "x".repeat(16 * 1024));

@@ -1,4 +1,4 @@
-//! What clients are told: one thing of all rejections, and never why.
+//! Responses: every rejection has the same one, which does not say why.
 
 use relatch::{User, axum::Refusal, store::UserKey};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::{
     service::PASSWORD,
 };
 
-/// A token that is rejected, for each reason for which one can be.
+/// A rejected token for each reason.
 async fn rejected(world: &World) -> Vec<(&'static str, String)> {
     let service = world.web.service();
     let user = service.find(UserKey::Id(ALICE)).await.unwrap().unwrap();
@@ -42,8 +42,8 @@ async fn rejected(world: &World) -> Vec<(&'static str, String)> {
     all.push(("not_yet_valid", issued_ahead.expose().to_owned()));
 
     let ended = world.start(ALICE).await;
-    let session = service.authenticate(ended.access()).await.unwrap();
-    service.log_out(&session).await.unwrap();
+    let verified = service.authenticate(ended.access()).await.unwrap();
+    service.log_out(&verified).await.unwrap();
     all.push(("session_ended", ended.access().expose().to_owned()));
 
     let bob = world.start(BOB).await.access().expose().to_owned();
@@ -138,8 +138,8 @@ async fn all_refused_refresh_tokens_are_one_to_the_byte() {
     let tokens = world.start(ALICE).await;
     refused.push(world.send(of(tokens.access().expose())).await);
     refused.push(world.send(of(&forged(tokens.refresh().expose()))).await);
-    let session = world.web.service().authenticate(tokens.access()).await.unwrap();
-    world.web.service().log_out(&session).await.unwrap();
+    let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
+    world.web.service().log_out(&verified).await.unwrap();
     refused.push(world.send(of(tokens.refresh().expose())).await);
     let bob = world.start(BOB).await;
     world.store.edit(BOB, |row| row.is_active = false);
@@ -156,7 +156,7 @@ async fn all_refused_refresh_tokens_are_one_to_the_byte() {
     }
 }
 
-/// What each endpoint is asked, well, by whoever has this session.
+/// A valid request to each endpoint, by this session.
 fn all_endpoints(tokens: &relatch::SessionTokens) -> Vec<Ask> {
     let password = json!({ "password": PASSWORD, "new_password": "another horse" });
     let post = |path| post_(path).same_origin().both_cookies(tokens);
@@ -172,7 +172,7 @@ fn all_endpoints(tokens: &relatch::SessionTokens) -> Vec<Ask> {
         alices_login().same_origin(),
         post("/auth/refresh"),
         post("/auth/logout"),
-        // By the refresh token alone.
+        // With the refresh token only.
         post_("/auth/logout").same_origin().refresh_cookie(tokens.refresh().expose()),
         post("/auth/logout_device").json(&device),
         post("/auth/logout_others").json(&password),
@@ -207,7 +207,7 @@ async fn an_outage_is_503_everywhere_and_takes_nothing_from_the_client() {
         assert_eq!(answer.all("set-cookie"), [""; 0], "{what}");
     }
     assert!(world.refused("unavailable") >= count);
-    // And then it is as if nothing had been.
+    // Afterwards everything works as before.
     world.store.set_reachable(true);
     assert!(world.lives(&tokens).await);
     let refreshed = post_("/auth/refresh").same_origin().both_cookies(&tokens);
@@ -222,7 +222,7 @@ async fn a_damaged_record_is_the_servers_fault() {
     for ask in all_endpoints(&tokens) {
         let what = format!("{ask:?}");
         let answer = world.send(ask).await;
-        // Introspection has no caller here.
+        // This web has no callers for introspection.
         if what.contains("introspect") {
             continue;
         }
@@ -253,7 +253,7 @@ async fn each_refusal_is_what_the_table_says() {
     assert_eq!((ambiguous.status().as_u16(), ambiguous.as_str()), (400, "ambiguous"));
     assert!(matches!(ambiguous, Refusal::Ambiguous));
 
-    // A user who is no more, and a session that is none.
+    // A deleted user, and a token without a session.
     let parts = |ask: Ask| ask.0.into_parts().0;
     let nobody = world.web.start_session(&parts(post_("/")), "nobody").await.unwrap_err();
     assert_eq!(nobody.status(), 404);
@@ -285,7 +285,7 @@ async fn a_full_table_of_sessions_and_a_new_password_that_is_none() {
         let passwords = json!({ "password": present, "new_password": new });
         post_("/auth/change_password").bearer(access).json(&passwords)
     };
-    // Who does not know the present one learns nothing of the new one.
+    // Without the present password the answer says nothing about the new one.
     super::send(&app, change("another", "")).await.fails(403, "wrong_password");
     super::send(&app, change(PASSWORD, "")).await.fails(422, "invalid_password");
     super::send(&app, get_("/me").bearer(access)).await.is(200);
