@@ -93,6 +93,7 @@ async fn serve(database: &Path) -> Result {
     let app = routes::routes(site, &web).into_make_service_with_connect_info::<SocketAddr>();
     println!("the master key is new in each run: a restart logs all users out");
     println!("listening on {url}");
+    println!("open it in two browsers: sign up in one, log in in the other, log the first one out");
     let interrupted = async move {
         // Without a signal handler there is no graceful shutdown; the process can still be killed.
         if signal::ctrl_c().await.is_err() {

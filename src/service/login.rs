@@ -140,7 +140,7 @@ impl Checked {
         Ok(())
     }
 
-    /// [`check`](Self::check) of the present password of a user who is logged in.
+    /// [`check`](Self::check) of the current password of a user who is logged in.
     pub(super) async fn check_present<F: Clone + Send + Sync + 'static, C>(
         &mut self,
         service: &Service<F, C>,

@@ -2,6 +2,7 @@
 //!
 //! | route | call |
 //! | --- | --- |
+//! | sign up | [`Service::hash_password`], the store's `insert` with a [`NewUser`](crate::store::NewUser), [`Service::start_session`] |
 //! | log in | [`Service::login`] |
 //! | each request | [`Service::authenticate`]; before a sensitive operation, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
@@ -119,7 +120,7 @@ type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
 type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// The present authority.
+    /// The current authority.
     pub fn authority(&self) -> Authority {
         self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

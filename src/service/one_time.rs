@@ -28,6 +28,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// Answer "we have sent you a link" in both cases, and send the link after the answer.
     ///
+    /// Put the token into the query of the link (`?token=`), so that the page can
+    /// [`peek`](Self::peek) without a script. The page needs `Referrer-Policy: no-referrer` and no
+    /// content of other sites, and access logs must leave out its query.
+    ///
     /// # Errors
     ///
     /// [`ServiceError::Store`], [`ServiceError::Issue`] and [`ServiceError::Record`].
@@ -46,7 +50,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///     let key = UserKey::Login(email);
     ///     let issued = service.issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await?;
     ///     if let Some((_user, token)) = issued {
-    ///         let link = format!("https://example.com/reset#{}", token.expose());
+    ///         let link = format!("https://example.com/reset?token={}", token.expose());
     /// #       drop(link);
     ///         // … send it
     ///     }
@@ -137,7 +141,7 @@ where
     }
 
     /// Sets a new password in the statement that uses the token up. This logs the user out
-    /// everywhere. A purpose that is [`Usage::OnceByCredential`], such as
+    /// everywhere. The token is checked before the password is hashed. A purpose that is [`Usage::OnceByCredential`], such as
     /// [`PasswordReset`](crate::one_time::PasswordReset), takes one.
     pub const fn set_password(mut self, new: &'a str) -> Self {
         self.password = Some(new);

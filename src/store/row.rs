@@ -184,7 +184,9 @@ impl NewUser {
     /// A user with a password, by its hash:
     /// [`Service::hash_password`](crate::service::Service::hash_password).
     ///
-    /// `id` never changes and is never given to another user; `login` is what the user logs in by.
+    /// `id` never changes and is never given to another user: make it random, such as a UUID, and not
+    /// the login. `login` is what the user logs in by, stored as it is: fold its case before, here and
+    /// at each login.
     pub fn with_password_hash(
         id: impl Into<String>,
         login: impl Into<String>,

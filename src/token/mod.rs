@@ -71,7 +71,9 @@ impl<P> Token<P> {
     /// # Security
     ///
     /// Anyone who has the text can act as the user until it expires or is revoked. Put it only into
-    /// an `Authorization` header or an `HttpOnly` cookie, never into a URL, a log or an error.
+    /// an `Authorization` header or an `HttpOnly` cookie, never into a URL, a log or an error. The
+    /// exception is a one-time token, which may be in the URL of a link
+    /// ([`one_time`](crate::one_time)).
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text.0

@@ -37,6 +37,11 @@ use crate::axum::{
 pub use self::check::USER_ID_HEADER;
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
+///
+/// The name is looked up as it was typed. For names in any case, store them in lower case and fold
+/// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
+/// ignores case, such as SQLite's `COLLATE NOCASE`. PostgreSQL's `citext` does not help: see
+/// `UsersTable::login`.
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await
 }
@@ -107,7 +112,8 @@ pub async fn log_out(request: Request) -> Response {
 }
 
 /// The endpoint of [`Web::log_out_device`](super::Web::log_out_device): `POST` of `session`, an id
-/// from [`sessions()`]. 204, also if there is no such session any more.
+/// from [`sessions()`]. 204, also if there is no such session any more, and for a text that is no
+/// id.
 pub async fn log_out_device(request: Request) -> Response {
     call(Endpoint::LogOutDevice, request).await
 }
@@ -119,13 +125,14 @@ pub async fn log_out_others(request: Request) -> Response {
 }
 
 /// The endpoint of [`Web::log_out_everywhere`](super::Web::log_out_everywhere): `POST` without a
-/// body. 204.
+/// body. 204. It needs a valid access token: if that has expired, call [`refresh()`] first.
 pub async fn log_out_everywhere(request: Request) -> Response {
     call(Endpoint::LogOutEverywhere, request).await
 }
 
 /// The endpoint of [`Web::change_password`](super::Web::change_password): `POST` of `password` and
-/// `new_password`. 200 with a [`Grant`](super::Grant).
+/// `new_password`. 200 with a [`Grant`](super::Grant). 422 if the new password is empty or longer
+/// than 1024 bytes. A minimum length is the application's policy: check it in a handler of your own.
 pub async fn change_password(request: Request) -> Response {
     call(Endpoint::ChangePassword, request).await
 }

@@ -14,6 +14,18 @@ use crate::error::ConfigError;
 /// not come from a request. PostgreSQL distinguishes upper and lower case in them: a table that was
 /// created as `CREATE TABLE Accounts` is called `accounts`. Making the store reports an invalid name.
 ///
+/// # What is checked
+///
+/// The store's `check` reads once, by a login. It finds a missing table or column, and in PostgreSQL
+/// a login that is not text or an active column that is not a `BOOLEAN`. The store's `migrate` ends
+/// with the same check; in PostgreSQL it also refuses a version or a group's counter that is not a
+/// `BIGINT`. Neither checks:
+///
+/// - the type of the id's column: with a wrong [`id_type`](UsersTable::id_type) users may not be found
+///   by id, or the first such read fails;
+/// - that the id and the login are `UNIQUE`: if two rows have one login, reading it fails;
+/// - the contents of rows.
+///
 /// # Example
 ///
 /// ```
@@ -95,7 +107,8 @@ impl UsersTable {
     /// no column for a secret and none for whether a user is active.
     ///
     /// The store's `migrate` adds the columns that relatch alone writes. The application creates the
-    /// table, and inserts users itself if the table has further columns that must not be `NULL`.
+    /// table with the columns of the id (`UNIQUE`), the login (`UNIQUE`) and the hash, and inserts users
+    /// itself if the table has further columns that must not be `NULL`.
     #[must_use]
     pub fn named(table: &str) -> Self {
         let names = TableName::parse("the users' table", table).map(Names::new);
@@ -120,8 +133,8 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// Sets the column with a user's login, text and unique. It is compared by its collation;
-    /// PostgreSQL's `citext` is compared as text, letter for letter.
+    /// Sets the column with a user's login, text and unique. It is compared by its collation, for
+    /// example SQLite's `COLLATE NOCASE`. PostgreSQL's `citext` is compared as text, letter for letter.
     #[must_use]
     pub fn login(self, column: &str) -> Self {
         self.name("the login column", column, |names, name| names.login = name)
