@@ -42,7 +42,7 @@
 //! /// The link for the e-mail.
 //! fn reset_link(authority: &Authority, user: &dyn User) -> Result<String, Box<dyn Error>> {
 //!     let token = authority.issue::<PasswordReset>(user, &NoClaims {}).sign()?;
-//!     Ok(format!("https://example.com/reset#{}", token.expose()))
+//!     Ok(format!("https://example.com/reset?token={}", token.expose()))
 //! }
 //!
 //! /// GET: whether to show the form.
@@ -72,7 +72,7 @@ use crate::{
     token::purpose::{NoClaims, Purpose, Usage},
 };
 
-/// A link to set a new password. It is valid for 20 minutes and dead once the user's hash has
+/// A link to set a new password. It is valid for 20 minutes, and rejected once the user's hash has
 /// changed, by this link or otherwise. It has no lane.
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordReset<C = NoClaims>(PhantomData<fn() -> C>);

@@ -2,7 +2,7 @@
 //!
 //! All integers are big-endian; HMAC is HMAC-SHA-256 (RFC 2104). `frame` writes the length of each
 //! piece before it, so two different lists of pieces never give the same bytes. The format is
-//! specified for other implementers in `tests/vectors/README.md`.
+//! specified for other implementers in `src/guide/format.md`.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
 //! The error of making, reading and changing keys.
 
-use std::{env, error, fmt};
+use std::{error, fmt};
 
 use crate::entropy::EntropyError;
 
@@ -24,7 +24,6 @@ pub(crate) enum Kind {
     Base64,
     Variable {
         name: String,
-        error: env::VarError,
     },
     Kid,
     Entropy(EntropyError),
@@ -65,7 +64,7 @@ impl fmt::Display for KeyError {
                 MIN_BYTES
             ),
             Kind::Base64 => f.write_str("the master key is not valid base64"),
-            Kind::Variable { name, .. } => write!(
+            Kind::Variable { name } => write!(
                 f,
                 "the environment variable {name} is not set or not Unicode: set it to a master key \
                  in base64"
@@ -101,7 +100,6 @@ impl error::Error for KeyError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.0 {
             Kind::Entropy(error) => Some(error),
-            Kind::Variable { error, .. } => Some(error),
             _ => None,
         }
     }

@@ -111,7 +111,8 @@ impl MasterKey {
     pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, KeyError> {
         match env::var(variable) {
             Ok(text) => Self::from_base64(kid, &Zeroizing::new(text)),
-            Err(error) => Err(KeyError::new(Kind::Variable { name: variable.to_owned(), error })),
+            // The error of the standard library holds the value, which may be raw key material.
+            Err(_) => Err(KeyError::new(Kind::Variable { name: variable.to_owned() })),
         }
     }
 

@@ -90,7 +90,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.write(Write::Delete { id: user_id.to_owned() }).await
     }
 
-    /// Sets a new password without checking the present one, and logs the user out everywhere, in one
+    /// Sets a new password without checking the current one, and logs the user out everywhere, in one
     /// statement.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use crate::{
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Lists the user's live sessions as they are now, the most recently used first. The caller's own
-    /// has the [`id`](Verified::id) of `verified`.
+    /// has the [`id`](Verified::session_id) of `verified`.
     ///
     /// # Errors
     ///
@@ -127,8 +127,7 @@ where
         &self,
         token: &Token<Access<C>>,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let user_id = self.authority().open(token)?.user_id().to_owned();
-        transact!(self, UserKey::Id(&user_id), |read| {
+        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             let claims = (self.0.claims)(read.user());

@@ -35,7 +35,7 @@ pub enum ServiceError {
     Rejected(Rejection),
     /// The name or the password is not accepted.
     LoginRefused(LoginRefusal),
-    /// The present password is not accepted; the caller's token is.
+    /// The current password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
     /// There is no user with the given id.
     NoSuchUser,

@@ -41,12 +41,12 @@ where
         Checked::default().check_present(self, read, password).await
     }
 
-    /// Changes the user's password, for which the present one is required. The same statement logs all
+    /// Changes the user's password, for which the current one is required. The same statement logs all
     /// other devices out; this one continues with the returned tokens.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::WrongPassword`] if the present password is wrong, or if the user has none
+    /// [`ServiceError::WrongPassword`] if the current password is wrong, or if the user has none
     /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
     /// is too short or too long to be hashed; and those of
     /// [`log_out_others`](Self::log_out_others).
@@ -58,8 +58,7 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
         let mut hash = None;
-        let user_id = self.authority().open(token)?.user_id().to_owned();
-        transact!(self, UserKey::Id(&user_id), |read| {
+        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             checked.check_present(self, read, present).await?;
@@ -121,8 +120,7 @@ where
         password: Option<&str>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
-        let user_id = self.authority().open(token)?.user_id().to_owned();
-        transact!(self, UserKey::Id(&user_id), |read| {
+        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             if let Some(password) = password {

@@ -58,7 +58,7 @@ pub enum Usage {
     /// Any number of times, until it expires or is revoked.
     Many,
     /// Once, because using it changes the user's credential, to which it is bound. This also logs
-    /// the user out everywhere. A password reset is dead as soon as the new hash is stored.
+    /// the user out everywhere. A password reset is rejected as soon as the new hash is stored.
     OnceByCredential,
     /// Once, by the user's counter for this purpose ([`User::lane`](crate::User::lane)), which each
     /// use increases. There is one counter per user and purpose, so using one token revokes all
