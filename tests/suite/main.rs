@@ -8,7 +8,7 @@
 
 mod heart;
 mod service;
-#[cfg(all(feature = "sqlite", feature = "postgres"))]
+#[cfg(feature = "sqlite")]
 mod store;
 mod support;
 #[cfg(all(feature = "axum", feature = "cache", feature = "tracing"))]

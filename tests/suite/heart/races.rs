@@ -379,6 +379,7 @@ async fn a_panic_of_the_applications_leaves_the_service_usable() {
     let _ = service.authenticate(next.access()).await.unwrap();
 }
 
+#[cfg(feature = "postgres")]
 async fn postgres(definition: &str) -> Option<(relatch::store::PostgresStore, String)> {
     let Ok(url) = std::env::var("RELATCH_TEST_POSTGRES") else { return None };
     let name = format!("races_{}_{}", std::process::id(), definition.len());
@@ -391,6 +392,7 @@ async fn postgres(definition: &str) -> Option<(relatch::store::PostgresStore, St
 }
 
 /// Waits for the condition, with a deadline for slow machines.
+#[cfg(feature = "postgres")]
 async fn until(mut is_so: impl FnMut() -> bool) {
     for _ in 0..1_000 {
         if is_so() {
@@ -402,6 +404,7 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 /// An id column with a nondeterministic collation.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn postgres_takes_one_form_of_an_id_alone() {
     let sql = "CREATE COLLATION IF NOT EXISTS races_ci
@@ -420,6 +423,7 @@ async fn postgres_takes_one_form_of_an_id_alone() {
 }
 
 /// A listener continues after its function panicked.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_listener_outlives_a_panic_of_what_it_tells() {
     let sql = "CREATE TABLE users (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT)";
@@ -463,6 +467,7 @@ async fn an_id_of_another_form_is_no_busy_server() {
 }
 
 /// Ids of the type `CHAR(n)` are published without padding, as they are read.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn triggers_tell_the_id_as_it_is_read() {
     let sql =
@@ -483,6 +488,7 @@ async fn triggers_tell_the_id_as_it_is_read() {
 }
 
 /// Inserting or deleting a group's row changes its users' epoch.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn triggers_tell_of_a_group_that_appears_or_goes() {
     let sql = "CREATE TABLE users (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
@@ -772,6 +778,7 @@ async fn an_enable_that_was_given_up_undoes_no_later_disable() {
 }
 
 /// Two counters in one table of groups, with a common prefix in their names.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn each_counter_of_a_group_has_a_trigger_of_its_own() {
     let pool = sqlx::PgPool::connect_lazy("postgres://nobody@localhost/none").unwrap();

@@ -7,9 +7,13 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use relatch::store::{MemoryStore, NewUser, PostgresStore, SqliteStore, UserStore, UsersTable};
+#[cfg(feature = "postgres")]
+use relatch::store::PostgresStore;
+use relatch::store::{MemoryStore, NewUser, SqliteStore, UserStore, UsersTable};
 use serde::Deserialize;
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool, sqlite::SqliteConnectOptions};
+#[cfg(feature = "postgres")]
+use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
 
 /// The application's own fields in a user's row.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -126,12 +130,14 @@ impl Drop for Sqlite {
 }
 
 /// A table in the database that `RELATCH_TEST_POSTGRES` names.
+#[cfg(feature = "postgres")]
 pub(crate) struct Postgres {
     store: PostgresStore<Profile>,
     pool: PgPool,
     name: String,
 }
 
+#[cfg(feature = "postgres")]
 impl Postgres {
     /// `None`, with a message, if the variable is not set.
     pub(crate) async fn new() -> Option<Self> {
@@ -148,6 +154,7 @@ impl Postgres {
     }
 }
 
+#[cfg(feature = "postgres")]
 impl Backend for Postgres {
     type Store = PostgresStore<Profile>;
 

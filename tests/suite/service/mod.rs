@@ -18,6 +18,7 @@ macro_rules! over_each_store {
             })+
         }
 
+        #[cfg(feature = "postgres")]
         mod postgres {
             $(#[tokio::test]
             async fn $test() {

@@ -2,19 +2,22 @@
 
 use std::{
     env, fs,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+#[cfg(feature = "postgres")]
+use std::{
     io::{Read, Write},
     net::TcpListener,
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     thread,
 };
 
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+#[cfg(feature = "postgres")]
+use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, SqlitePool};
 
 /// A directory that is deleted on drop.
 pub(super) struct Directory(PathBuf);
@@ -54,6 +57,7 @@ pub(super) fn unique(name: &str) -> String {
 }
 
 /// The URL of the server for tests, if there is one.
+#[cfg(feature = "postgres")]
 pub(super) fn postgres_url() -> Option<String> {
     let url = env::var("RELATCH_TEST_POSTGRES").ok();
     if url.is_none() {
@@ -62,10 +66,12 @@ pub(super) fn postgres_url() -> Option<String> {
     url
 }
 
+#[cfg(feature = "postgres")]
 pub(super) async fn postgres() -> Option<PgPool> {
     Some(PgPool::connect(&postgres_url()?).await.unwrap())
 }
 
+#[cfg(feature = "postgres")]
 pub(super) async fn run_postgres(pool: &PgPool, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
 }
@@ -75,11 +81,13 @@ pub(super) async fn run_sqlite(pool: &SqlitePool, sql: impl Into<String>) {
 }
 
 /// A proxy between TCP and the server's socket. It drops the data that arrives while it is silent.
+#[cfg(feature = "postgres")]
 pub(super) struct Proxy {
     port: u16,
     is_silent: Arc<AtomicBool>,
 }
 
+#[cfg(feature = "postgres")]
 impl Proxy {
     /// Starts it in front of the server for tests.
     pub(super) fn start() -> Self {
@@ -111,6 +119,7 @@ impl Proxy {
     }
 }
 
+#[cfg(feature = "postgres")]
 fn pass(mut from: impl Read, mut to: impl Write, is_silent: &AtomicBool) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = from.read(&mut buffer) {

@@ -1,14 +1,17 @@
 //! Adding relatch's columns to tables in use.
 
+#[cfg(feature = "postgres")]
+use relatch::store::PostgresStore;
 use relatch::store::{
-    GroupsTable, NewUser, PostgresStore, SqliteStore, StoreErrorKind, UserKey, UserStore,
-    UsersTable,
+    GroupsTable, NewUser, SqliteStore, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
 use sqlx::AssertSqlSafe;
 
+#[cfg(feature = "postgres")]
+use super::databases::{postgres, postgres_url, run_postgres, unique};
 use super::{
     HASH,
-    databases::{Directory, postgres, postgres_url, run_postgres, run_sqlite, unique},
+    databases::{Directory, run_sqlite},
 };
 
 fn live(name: &str) -> String {
@@ -79,6 +82,7 @@ async fn a_live_table_in_sqlite() {
     assert!(ready.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_live_table_in_postgres() {
     let Some(pool) = postgres().await else { return };
@@ -115,6 +119,7 @@ async fn a_live_table_in_postgres() {
 }
 
 /// A migration that has nothing to do takes no lock: a long transaction does not delay it.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_migrated_table_in_postgres_is_not_locked_again() {
     let Some(pool) = postgres().await else { return };
@@ -134,6 +139,7 @@ async fn a_migrated_table_in_postgres_is_not_locked_again() {
     reader.commit().await.unwrap();
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_version_of_32_bits_is_refused() {
     let Some(pool) = postgres().await else { return };
@@ -152,13 +158,16 @@ async fn a_table_that_is_not_there_is_not_made() {
     let table = || UsersTable::named("nowhere");
     let store = SqliteStore::open(directory.file(), table()).await.unwrap();
     assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
-    let Some(pool) = postgres().await else { return };
-    let store = PostgresStore::new(pool, table()).unwrap();
-    assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    #[cfg(feature = "postgres")]
+    if let Some(pool) = postgres().await {
+        let store = PostgresStore::new(pool, table()).unwrap();
+        assert_eq!(store.migrate().await.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    }
 }
 
 /// A store that connects by itself has a statement timeout shorter than a migration may have to
 /// wait.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_migration_waits_for_its_turn() {
     let (Some(pool), Some(url)) = (postgres().await, postgres_url()) else { return };

@@ -4,6 +4,7 @@
 //! Without it, the tests over PostgreSQL print that they are skipped.
 
 mod databases;
+#[cfg(feature = "postgres")]
 mod listener;
 mod migrations;
 mod nonconforming;

@@ -1,16 +1,26 @@
 //! The `StoreErrorKind` of a database's failures.
 
-use std::{error::Error, net::TcpListener, time::Duration};
+#[cfg(feature = "postgres")]
+use std::net::TcpListener;
+use std::{error::Error, time::Duration};
 
+#[cfg(feature = "postgres")]
+use relatch::store::PostgresStore;
 use relatch::store::{
-    NewUser, PostgresStore, SqliteStore, StoreError, StoreErrorKind, UserKey, UserStore, UsersTable,
+    NewUser, SqliteStore, StoreError, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
-use sqlx::{AssertSqlSafe, SqlitePool, postgres::PgPoolOptions, sqlite::SqliteConnectOptions};
-use tokio::time::{Instant, sleep};
+#[cfg(feature = "postgres")]
+use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
+use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
+use tokio::time::Instant;
+#[cfg(feature = "postgres")]
+use tokio::time::sleep;
 
+#[cfg(feature = "postgres")]
+use super::databases::{Proxy, postgres, postgres_url, run_postgres};
 use super::{
     HASH,
-    databases::{Directory, Proxy, postgres, postgres_url, run_postgres, run_sqlite, unique},
+    databases::{Directory, run_sqlite, unique},
 };
 
 const COLUMNS: [&str; 9] = [
@@ -69,22 +79,24 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
     let store = SqliteStore::new(pool, whole("nowhere")).unwrap();
     is_misconfigured(store.read(UserKey::Id("1")).await, "nowhere");
 
-    let Some(pool) = postgres().await else { return };
-    for column in COLUMNS {
+    #[cfg(feature = "postgres")]
+    if let Some(pool) = postgres().await {
+        for column in COLUMNS {
+            let name = unique("accounts");
+            run_postgres(&pool, without(&name, column)).await;
+            let store = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
+            is_misconfigured(store.read(UserKey::Login("1")).await, column);
+        }
+        let store = PostgresStore::new(pool.clone(), whole("nowhere")).unwrap();
+        is_misconfigured(store.read(UserKey::Id("1")).await, "nowhere");
+        let role = unique("role");
         let name = unique("accounts");
-        run_postgres(&pool, without(&name, column)).await;
-        let store = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
-        is_misconfigured(store.read(UserKey::Login("1")).await, column);
+        run_postgres(&pool, format!("CREATE ROLE {role} LOGIN; {}", without(&name, ""))).await;
+        let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+        let store = PostgresStore::connect(&url, whole(&name)).await.unwrap();
+        is_misconfigured(store.read(UserKey::Id("1")).await, "permission denied");
+        run_postgres(&pool, format!("DROP ROLE {role}")).await;
     }
-    let store = PostgresStore::new(pool.clone(), whole("nowhere")).unwrap();
-    is_misconfigured(store.read(UserKey::Id("1")).await, "nowhere");
-    let role = unique("role");
-    let name = unique("accounts");
-    run_postgres(&pool, format!("CREATE ROLE {role} LOGIN; {}", without(&name, ""))).await;
-    let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
-    let store = PostgresStore::connect(&url, whole(&name)).await.unwrap();
-    is_misconfigured(store.read(UserKey::Id("1")).await, "permission denied");
-    run_postgres(&pool, format!("DROP ROLE {role}")).await;
 }
 
 /// A value that is not of the column's type.
@@ -110,6 +122,7 @@ async fn a_damaged_row_is_told_with_its_column() {
 }
 
 /// PostgreSQL's message contains the row that a constraint refuses, and with it the hash.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_refused_row_is_not_printed() {
     let Some(pool) = postgres().await else { return };
@@ -160,6 +173,7 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
     assert!(closed.read(UserKey::Id("1")).await.unwrap_err().is_unreachable());
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
     let table = UsersTable::ready;
@@ -182,6 +196,7 @@ async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_row_that_is_locked_is_given_up() {
     let Some(pool) = postgres().await else { return };
@@ -218,6 +233,7 @@ async fn a_row_that_is_locked_is_given_up() {
 }
 
 /// A dead connection that was returned to the pool would keep its place until the network notices.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_connection_that_does_not_answer_is_not_kept() {
     let Some(pool) = postgres().await else { return };

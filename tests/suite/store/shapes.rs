@@ -2,18 +2,21 @@
 
 use std::error::Error;
 
-use relatch::{
-    ConfigError,
-    store::{
-        Conformance, GroupsTable, IdType, NewUser, PostgresStore, SqliteStore, StoreErrorKind,
-        UserEpoch, UserKey, UserStore, UsersTable,
-    },
+use relatch::ConfigError;
+#[cfg(feature = "postgres")]
+use relatch::store::PostgresStore;
+use relatch::store::{
+    Conformance, GroupsTable, IdType, NewUser, SqliteStore, StoreErrorKind, UserEpoch, UserKey,
+    UserStore, UsersTable,
 };
+#[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+#[cfg(feature = "postgres")]
+use super::databases::{postgres, postgres_url, run_postgres, unique};
 use super::{
     HASH,
-    databases::{Directory, postgres, postgres_url, run_postgres, run_sqlite, unique},
+    databases::{Directory, run_sqlite},
 };
 
 /// The same steps on both databases, in an empty table of the library's own shape.
@@ -57,6 +60,7 @@ async fn the_ready_table_in_sqlite() {
     inserts_and_reads!(store);
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn the_ready_table_in_postgres() {
     let Some(url) = postgres_url() else { return };
@@ -120,6 +124,7 @@ async fn an_own_table_in_sqlite() {
     }
 }
 
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn an_own_table_in_postgres() {
     let Some(pool) = postgres().await else { return };
@@ -169,6 +174,7 @@ async fn an_own_table_in_postgres() {
 }
 
 /// At this isolation level the second of two transactions over one row fails instead of waiting.
+#[cfg(feature = "postgres")]
 #[tokio::test]
 async fn postgres_with_serializable_transactions() {
     let Some(url) = postgres_url() else { return };
@@ -223,10 +229,12 @@ async fn fields_of_the_application() {
     run_sqlite(&pool, format!("CREATE TABLE a {FIELDS}; {}", insert("a"))).await;
     fields!(SqliteStore::new(pool, with_fields("a")).unwrap());
 
-    let Some(pool) = postgres().await else { return };
-    let name = unique("fields");
-    run_postgres(&pool, format!("CREATE TABLE {name} {FIELDS}; {}", insert(&name))).await;
-    fields!(PostgresStore::new(pool, with_fields(&name)).unwrap());
+    #[cfg(feature = "postgres")]
+    if let Some(pool) = postgres().await {
+        let name = unique("fields");
+        run_postgres(&pool, format!("CREATE TABLE {name} {FIELDS}; {}", insert(&name))).await;
+        fields!(PostgresStore::new(pool, with_fields(&name)).unwrap());
+    }
 }
 
 fn in_groups(users: &str, tenants: &str, realms: &str) -> UsersTable {
@@ -297,10 +305,12 @@ async fn epochs_of_groups() {
     run_sqlite(&pool, "ALTER TABLE r ADD COLUMN gen BIGINT").await;
     epochs!(SqliteStore::new(pool, in_groups("u", "t", "r")).unwrap(), "r");
 
-    let Some(pool) = postgres().await else { return };
-    let [users, tenants, realms] = ["u", "t", "r"].map(unique);
-    run_postgres(&pool, groups(&users, &tenants, &realms)).await;
-    epochs!(PostgresStore::new(pool, in_groups(&users, &tenants, &realms)).unwrap(), &realms);
+    #[cfg(feature = "postgres")]
+    if let Some(pool) = postgres().await {
+        let [users, tenants, realms] = ["u", "t", "r"].map(unique);
+        run_postgres(&pool, groups(&users, &tenants, &realms)).await;
+        epochs!(PostgresStore::new(pool, in_groups(&users, &tenants, &realms)).unwrap(), &realms);
+    }
 }
 
 #[tokio::test]
@@ -315,8 +325,10 @@ async fn a_name_that_is_not_one_never_reaches_a_database() {
             SqliteStore::new(directory.pool().await, table).map(drop).unwrap_err();
         assert!(error.to_string().contains("letters"), "{error}");
     }
-    let Some(pool) = postgres().await else { return };
-    let store = PostgresStore::new(pool, UsersTable::ready()).unwrap();
-    let error = store.channel("relatch'; --").map(drop).unwrap_err();
-    assert!(error.to_string().contains("the channel"), "{error}");
+    #[cfg(feature = "postgres")]
+    if let Some(pool) = postgres().await {
+        let store = PostgresStore::new(pool, UsersTable::ready()).unwrap();
+        let error = store.channel("relatch'; --").map(drop).unwrap_err();
+        assert!(error.to_string().contains("the channel"), "{error}");
+    }
 }
