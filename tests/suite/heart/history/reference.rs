@@ -5,12 +5,12 @@
 //! Rules that are not obvious:
 //!
 //! - A session that expired, or whose slot a smaller policy excludes, can come back by a longer
-//! policy or a clock that is set back, until a login removes it ([`Reference::start`]). - A bump
-//! removes the earlier sessions from the list and from their slots. - Logging out an expired
-//! session succeeds as long as no login has taken its slot. - A rehash keeps the credential, a
-//! password change does not: they have different ticks. - After a backup was restored and the epoch
-//! moved, an earlier token may be rejected for any reason   of the stage `binding`, because
-//! counters may repeat.
+//!   policy or a clock that is set back, until a login removes it ([`Reference::start`]).
+//! - A bump removes the earlier sessions from the list and from their slots.
+//! - Logging out an expired session succeeds as long as no login has taken its slot.
+//! - A rehash keeps the credential, a password change does not: they have different ticks.
+//! - After a backup was restored and the epoch moved, an earlier token may be rejected for any
+//!   reason of the stage `binding`, because counters may repeat.
 
 use relatch::Reason;
 
