@@ -1,4 +1,5 @@
-//! Byte utilities: base64url, framing, HMAC, constant-time comparison, a JSON scanner, and spans of text.
+//! Byte utilities: base64url, framing, HMAC, constant-time comparison, a JSON scanner, and spans of
+//! text.
 
 pub(crate) mod base64url;
 pub(crate) mod constant_time;
