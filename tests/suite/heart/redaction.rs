@@ -417,6 +417,32 @@ fn seen_update(runtime: &tokio::runtime::Runtime) -> relatch::store::Update {
     seen.lock().unwrap().take().unwrap()
 }
 
+/// A variable that is not Unicode may hold a raw key, which the standard library's error would print.
+/// The test runs itself again with such a variable, because a process cannot safely set its own.
+#[cfg(unix)]
+#[test]
+fn the_value_of_a_variable_is_not_printed() {
+    use std::{env, error::Error, ffi::OsStr, os::unix::ffi::OsStrExt, process::Command};
+
+    const VARIABLE: &str = "RELATCH_TEST_RAW_KEY";
+    if env::var_os(VARIABLE).is_some() {
+        let error = MasterKey::from_env("k", VARIABLE).unwrap_err();
+        let mut next: Option<&dyn Error> = Some(&error);
+        while let Some(error) = next {
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "the value is printed");
+            next = error.source();
+        }
+        println!("checked {VARIABLE}");
+        return;
+    }
+    let test = "heart::redaction::the_value_of_a_variable_is_not_printed";
+    let mut again = Command::new(env::current_exe().unwrap());
+    again.args(["--exact", test, "--nocapture"]).env(VARIABLE, OsStr::from_bytes(b"SECRET\xff"));
+    let output = again.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("checked"), "{printed}");
+}
+
 /// The names of all public types, read from the source.
 fn public_types() -> Vec<String> {
     fn visit(folder: &Path, names: &mut Vec<String>) {
