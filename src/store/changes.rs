@@ -11,8 +11,8 @@ use std::{fmt, sync::Arc};
 ///
 /// # Security
 ///
-/// Notify after the change was committed, never before: a read that comes too early finds the old
-/// record again.
+/// Notify after the commit of the change, never before. A read before the commit finds the old record,
+/// and a cache may keep it for as long as its staleness.
 #[derive(Clone)]
 pub struct Changes(Arc<dyn ChangeSink>);
 

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_type_has_one_value_whoever_asks_first() {
+    fn each_type_has_one_value_for_all_threads() {
         const TYPES: [&str; 3] = ["at+jwt", "rt+jwt", "reset+jwt"];
         let values = PerType::new();
         let start = Barrier::new(4);

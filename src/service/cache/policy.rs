@@ -15,7 +15,7 @@ use crate::{
 /// The staleness is **a security setting**. After a revocation by another process or by SQL, a process
 /// with a cache accepts the old token for at most this time, even if every notification is lost.
 /// Without such a bound, a cached record would silently outlive a bump
-/// (ASP.NET Core #51450, better-auth #6893).
+/// (better-auth #6893).
 ///
 /// - Changes by this process, and those notified through [`Changes`](crate::store::Changes), take
 ///   effect at once.

@@ -1,7 +1,8 @@
 //! The stores conform to `UserStore`, over their own tables and over an application's.
 //!
 //! `RELATCH_TEST_POSTGRES` holds the URL of a PostgreSQL server (see `tests/cluster/postgres`).
-//! Without it, the tests over PostgreSQL print that they are skipped.
+//! Without it, the tests over PostgreSQL print that they are skipped. Without the feature `postgres`,
+//! they are not built.
 
 mod databases;
 #[cfg(feature = "postgres")]
