@@ -60,6 +60,7 @@ pub async fn check(
         let user = User { site, records: of_user, row, id: user_id(user) };
         let alive = user.sessions(&mut counts).await?;
         user.rejections(&alive)?;
+        user.refusals()?;
         user.revocations(terms)?;
         user.chains()?;
         user.links(&mut counts).await?;
@@ -244,6 +245,28 @@ impl User<'_> {
             });
             if !is_revoked && !is_ended {
                 return self.fail(record, "it was rejected before anything had ended it");
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no password was refused before a call had set another one. A call whose answer was
+    /// lost may have, so that its client still presents the old one.
+    fn refusals(&self) -> Result<(), Failure> {
+        for record in self.records.iter().filter(|record| record.outcome == Outcome::Refused) {
+            let (Op::Login { password, .. } | Op::ChangePassword { present: password, .. }) =
+                &record.op
+            else {
+                return self.fail(record, "a password was refused that was not presented");
+            };
+            let is_replaced = self.all_revoking().any(|by| match &by.op {
+                Op::SetPassword { new, .. } | Op::ChangePassword { new, .. } => {
+                    new != password && by.start < record.end
+                }
+                _ => false,
+            });
+            if !is_replaced {
+                return self.fail(record, "its password was refused before another was set");
             }
         }
         Ok(())

@@ -127,7 +127,7 @@ fn tokens(tokens: SessionTokens) -> Outcome {
 fn failed(error: &ServiceError) -> Outcome {
     match error {
         ServiceError::Rejected(rejection) => Outcome::Rejected(rejection.reason().as_str().into()),
-        ServiceError::LoginRefused(_) => Outcome::Refused,
+        ServiceError::LoginRefused(_) | ServiceError::WrongPassword(_) => Outcome::Refused,
         ServiceError::NoSuchUser => Outcome::NoSuchUser,
         ServiceError::Busy => Outcome::Busy,
         ServiceError::Store(error) if error.is_unreachable() => {
