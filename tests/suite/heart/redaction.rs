@@ -448,14 +448,15 @@ fn public_types() -> Vec<String> {
     fn visit(folder: &Path, names: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
+            let services = cfg!(all(feature = "cache", feature = "sqlite", feature = "postgres"));
             let skip = [
                 ("password.rs", cfg!(feature = "password")),
                 ("signing_key.rs", cfg!(feature = "asymmetric")),
                 ("verifying_key.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
                 ("axum", cfg!(feature = "axum")),
-                ("service", cfg!(feature = "cache")),
-                ("store", cfg!(all(feature = "sqlite", feature = "postgres"))),
+                ("service", services),
+                ("store", services),
             ];
             if skip.iter().any(|(module, is_on)| !is_on && path.ends_with(module)) {
                 continue;
