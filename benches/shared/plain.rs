@@ -58,8 +58,8 @@ impl PlainJwt {
         header.typ = Some("at+jwt".to_owned());
         Self {
             header,
-            encoding: EncodingKey::from_secret(&MASTER),
-            decoding: DecodingKey::from_secret(&MASTER),
+            encoding: EncodingKey::from_secret(&MASTER).expect("a key"),
+            decoding: DecodingKey::from_secret(&MASTER).expect("a key"),
             validation,
         }
     }

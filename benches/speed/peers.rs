@@ -29,13 +29,13 @@ impl PlainJwt {
 
         let Subject { sub } = dangerous::insecure_decode_claims(token).expect("claims");
         let Ok(Some(account)) = users.find(&sub) else { panic!("no such user") };
-        let key = DecodingKey::from_secret(&derived(account));
+        let key = DecodingKey::from_secret(&derived(account)).expect("a key");
         jsonwebtoken::decode(token, &key, &self.validation).expect("a right token").claims
     }
 
     pub(crate) fn derived_tokens(&self, users: &Users) -> Pool<String> {
         users.pool(|user| {
-            let key = EncodingKey::from_secret(&derived(users.get(user)));
+            let key = EncodingKey::from_secret(&derived(users.get(user))).expect("a key");
             jsonwebtoken::encode(&self.header, &Plain::of(user), &key).expect("a token")
         })
     }

@@ -115,7 +115,7 @@ fn plain(fate: Fate) -> Issued {
         Fate::Expired => ("alice", NOW),
     };
     let claims = json!({ "sub": id, "exp": exp.unix_timestamp(), "role": "admin" });
-    let key = EncodingKey::from_secret(LEGACY_SECRET);
+    let key = EncodingKey::from_secret(LEGACY_SECRET).unwrap();
     let text = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
     Issued { text, guarded: None, fate }
 }

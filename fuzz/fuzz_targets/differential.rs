@@ -287,8 +287,10 @@ static SERVER: LazyLock<Authority> = LazyLock::new(|| {
         .unwrap()
 });
 
-static SIGNING: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(&alices_key()));
-static VERIFYING: LazyLock<DecodingKey> = LazyLock::new(|| DecodingKey::from_secret(&alices_key()));
+static SIGNING: LazyLock<EncodingKey> =
+    LazyLock::new(|| EncodingKey::from_secret(&alices_key()).unwrap());
+static VERIFYING: LazyLock<DecodingKey> =
+    LazyLock::new(|| DecodingKey::from_secret(&alices_key()).unwrap());
 
 fn alices_key() -> [u8; 32] {
     *SERVER.danger_expose_key::<Access<Claims>>(&*ALICE, &Context::new()).unwrap()

@@ -69,7 +69,7 @@ impl Case {
     fn new(kind: Kind, key: &[u8], genuine: &str) -> Self {
         let mut parts = genuine.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap());
         let (header, payload) = (parts.next().unwrap(), parts.next().unwrap());
-        let key = EncodingKey::from_secret(key);
+        let key = EncodingKey::from_secret(key).unwrap();
         assert_eq!(forge::sign(&header, &payload, &key), genuine);
         Self { kind, header, key, genuine: insecure_decode_claims(genuine).unwrap() }
     }
@@ -317,7 +317,8 @@ fn frame(pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 fn hmac(message: &[u8]) -> Vec<u8> {
-    let mac = crypto::sign(message, &EncodingKey::from_secret(&MASTER), Algorithm::HS256).unwrap();
+    let key = EncodingKey::from_secret(&MASTER).unwrap();
+    let mac = crypto::sign(message, &key, Algorithm::HS256).unwrap();
     URL_SAFE_NO_PAD.decode(mac).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use jsonwebtoken10::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken11::{Algorithm, EncodingKey, Header, encode};
 use relatch::{
     Access, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason, Rejection, Token,
     Verified, VerifyError,

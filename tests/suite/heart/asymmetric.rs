@@ -1,6 +1,6 @@
 //! EdDSA and ES256: stamp mode, JWK sets, and Wycheproof's vectors.
 
-use jsonwebtoken10::{DecodingKey, EncodingKey, Validation, crypto, decode, decode_header, jwk};
+use jsonwebtoken11::{DecodingKey, EncodingKey, Validation, crypto, decode, decode_header, jwk};
 use relatch::{
     Access, Authority, BindingMode, KeyRing, MasterKey, Reason, Token, VerifyError,
     authority::Stage,
@@ -176,7 +176,7 @@ fn the_public_key_is_no_hmac_secret() {
     let jwk = serde_json::to_value(&authority.keys().jwk_set(clock.at(0)).keys[0]).unwrap();
     let secret = EncodingKey::from_secret(&base64url(jwk["x"].as_str().unwrap()));
     let (input, _) = token.expose().rsplit_once('.').unwrap();
-    let mac = crypto::sign(input.as_bytes(), &secret, jsonwebtoken10::Algorithm::HS256).unwrap();
+    let mac = crypto::sign(input.as_bytes(), &secret, jsonwebtoken11::Algorithm::HS256).unwrap();
     let forged = Token::<Access>::new(format!("{input}.{mac}"));
     assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::Malformed);
 }

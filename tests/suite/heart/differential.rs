@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
-use jsonwebtoken10::{
+use jsonwebtoken11::{
     Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, decode, encode,
 };
 use proptest::{prelude::*, sample::select};
@@ -68,7 +68,7 @@ impl Judge {
     fn sign(&self, header: &Value, payload: &str) -> String {
         let input = format!("{}.{}", B64.encode(header.to_string()), B64.encode(payload));
         let key = EncodingKey::from_secret(&self.key);
-        let signature = jsonwebtoken10::crypto::sign(input.as_bytes(), &key, Algorithm::HS256);
+        let signature = jsonwebtoken11::crypto::sign(input.as_bytes(), &key, Algorithm::HS256);
         format!("{input}.{}", signature.unwrap())
     }
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Barrier, thread};
 
-use jsonwebtoken10::{Algorithm, EncodingKey, crypto};
+use jsonwebtoken11::{Algorithm, EncodingKey, crypto};
 use relatch::{
     Access, Authority, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason,
     RefreshToken, Token, VerifyError,

@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, sync::Mutex};
 
-use jsonwebtoken10::Algorithm;
+use jsonwebtoken11::Algorithm;
 use relatch::{
     Access, IssueError, NoClaims, Reason, Token, VerifyError,
     sessions::EventKind,
@@ -242,8 +242,8 @@ fn trap_a_cached_key_does_not_outlive_the_bump() {
     let no_context = relatch::Context::new();
     let stolen = *authority.danger_expose_key::<Access>(&before, &no_context).unwrap();
     let signed = new.expose().rsplit_once('.').unwrap().0;
-    let stolen = jsonwebtoken10::EncodingKey::from_secret(&stolen);
-    let signature = jsonwebtoken10::crypto::sign(signed.as_bytes(), &stolen, Algorithm::HS256);
+    let stolen = jsonwebtoken11::EncodingKey::from_secret(&stolen);
+    let signature = jsonwebtoken11::crypto::sign(signed.as_bytes(), &stolen, Algorithm::HS256);
     let forged = Token::<Access>::new(format!("{signed}.{}", signature.unwrap()));
     assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::BadSignature);
     // A new password moves no counter.

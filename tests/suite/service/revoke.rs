@@ -156,7 +156,7 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
 
 /// A token that stays valid must not be reported as revoked.
 async fn a_plain_token_of_before_has_no_session_either<B: Backend>(db: B) {
-    use jsonwebtoken10::{EncodingKey, Header, encode};
+    use jsonwebtoken11::{EncodingKey, Header, encode};
     let world = World::new(db).await;
     let version = world.columns(ALICE).await.version.unwrap_or(0);
     let secret = b"the secret of before";
