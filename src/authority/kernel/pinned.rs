@@ -8,12 +8,8 @@ use super::kind::Kind;
 #[cfg(feature = "asymmetric")]
 use crate::keys::signing_key::SigningKey;
 use crate::{
-    authority::kernel::{
-        per_type::PerType,
-        settings::{BindingMode, Settings},
-    },
+    authority::kernel::{per_type::PerType, settings::Settings},
     binding::derivation::Derivation,
-    bytes::hmac::{self, HmacSha256},
     keys::{key_ring::KeyRing, master_key::MasterKey},
     token::compact,
 };
@@ -35,8 +31,6 @@ struct Pinned {
     /// The only header of such tokens; `None` if the key cannot sign them.
     header: Option<String>,
     derivation: Derivation,
-    /// The HS256 key for all users, in the mode that has one.
-    server: Option<HmacSha256>,
 }
 
 /// A key of the ring, with its material for one `typ`.
@@ -71,11 +65,6 @@ impl<'a> PinnedKey<'a> {
 
     pub(crate) fn derivation(self) -> &'a Derivation {
         &self.pinned.derivation
-    }
-
-    /// The HS256 key for all users, in the mode that has one.
-    pub(crate) fn server_mac(self) -> Option<&'a HmacSha256> {
-        self.pinned.server.as_ref()
     }
 }
 
@@ -115,14 +104,11 @@ impl Keys {
 
 impl Pinned {
     fn new(settings: &Settings, kind: Kind, key: &MasterKey) -> Self {
-        let derivation = Derivation::new(key.mac(), kind.typ, &settings.issuer);
         Self {
             header: kind
                 .algorithm(key)
                 .and_then(|alg| compact::pinned_header(alg, key.kid(), kind.typ)),
-            server: matches!(kind.mode, BindingMode::StampHs256)
-                .then(|| hmac::hs256(&derivation.server_key())),
-            derivation,
+            derivation: Derivation::new(key.mac(), kind.typ, &settings.issuer),
         }
     }
 }
