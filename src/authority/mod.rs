@@ -46,7 +46,7 @@ use crate::{
         Token,
         purpose::{Access, NoClaims, Purpose, Usage},
     },
-    user::{RecordError, User},
+    user::User,
 };
 pub use crate::{
     clock::{Clock, SystemClock},
@@ -266,7 +266,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`RecordError`] if the record cannot be used.
+    /// [`IssueError::Record`] if the record cannot be used, and [`IssueError::AmbiguousType`].
     ///
     /// # Security
     ///
@@ -277,11 +277,11 @@ impl Authority {
         &self,
         user: &dyn User,
         context: &Context,
-    ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
+    ) -> Result<Zeroizing<[u8; 32]>, IssueError> {
         let kind = Kind::of::<P>(&self.core.settings);
         let record = Record::of(&self.core.settings, kind, user)?;
         let body = record.body(user.id(), context);
-        Ok(self.core.current_key(kind).derivation().user_key(&body))
+        Ok(self.core.current_key(kind)?.derivation().user_key(&body))
     }
 
     /// The claim `stamp`, 22 characters, of a stamp-mode token of this user and purpose under the
@@ -295,7 +295,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`RecordError`] if the record cannot be used.
+    /// [`IssueError::Record`] if the record cannot be used, and [`IssueError::AmbiguousType`].
     ///
     /// # Security
     ///
@@ -306,11 +306,14 @@ impl Authority {
         context: &Context,
         header: &str,
         payload: &str,
-    ) -> Result<String, RecordError> {
+    ) -> Result<String, IssueError> {
+        const {
+            assert!(P::PORTABLE, "tokens of this purpose have no stamp: Purpose::PORTABLE is false")
+        };
         let kind = Kind::of::<P>(&self.core.settings);
         let record = Record::of(&self.core.settings, kind, user)?;
         let body = record.body(user.id(), context);
-        let derivation = self.core.current_key(kind).derivation();
+        let derivation = self.core.current_key(kind)?.derivation();
         Ok(base64url::encode(&derivation.stamp(&body, header, payload.as_bytes())))
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct Draft<'a> {
 impl Core {
     /// Signs a token under the current key.
     pub(crate) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
-        let key = self.current_key(draft.kind);
+        let key = self.current_key(draft.kind)?;
         let derivation = key.derivation();
         let jti = self.jti(derivation, &draft)?;
         let body = draft.record.body(draft.user_id, draft.context);

@@ -8,7 +8,10 @@ use super::kind::Kind;
 #[cfg(feature = "asymmetric")]
 use crate::keys::signing_key::SigningKey;
 use crate::{
-    authority::kernel::{per_type::PerType, settings::Settings},
+    authority::kernel::{
+        per_type::PerType,
+        settings::{BindingMode, Settings},
+    },
     binding::derivation::Derivation,
     keys::{key_ring::KeyRing, master_key::MasterKey},
     token::compact,
@@ -22,6 +25,7 @@ pub(crate) struct Keys {
 
 /// The key material of a ring for one `typ`, in the order of the ring.
 struct PinnedRing {
+    mode: BindingMode,
     current: Pinned,
     retiring: Vec<Pinned>,
 }
@@ -73,32 +77,37 @@ impl Keys {
         Self { ring, types: PerType::new() }
     }
 
-    /// The key that signs new tokens.
-    pub(crate) fn current(&self, settings: &Settings, kind: Kind) -> PinnedKey<'_> {
-        let pinned = &self.pinned_ring(settings, kind).current;
-        PinnedKey::new(self.ring.current(), None, pinned)
+    /// The key that signs new tokens; `None` as for [`pinned_ring`](Self::pinned_ring).
+    pub(crate) fn current(&self, settings: &Settings, kind: Kind) -> Option<PinnedKey<'_>> {
+        let pinned = &self.pinned_ring(settings, kind)?.current;
+        Some(PinnedKey::new(self.ring.current(), None, pinned))
     }
 
-    /// The keys of the ring, the current key first.
+    /// The keys of the ring, the current key first; none as for [`pinned_ring`](Self::pinned_ring).
     pub(crate) fn pinned(
         &self,
         settings: &Settings,
         kind: Kind,
     ) -> impl Iterator<Item = PinnedKey<'_>> {
-        let PinnedRing { current, retiring } = self.pinned_ring(settings, kind);
-        let pinned = iter::once(current).chain(retiring);
+        let pinned = self.pinned_ring(settings, kind);
+        let pinned =
+            pinned.into_iter().flat_map(|ring| iter::once(&ring.current).chain(&ring.retiring));
         let keys = self.ring.iter().zip(pinned);
         keys.map(|((key, until), pinned)| PinnedKey::new(key, until, pinned))
     }
 
-    fn pinned_ring(&self, settings: &Settings, kind: Kind) -> &PinnedRing {
-        self.types.get(kind.typ, || {
+    /// `None` if another purpose has a `typ` that differs only in case, or the same `typ` in another
+    /// binding mode.
+    fn pinned_ring(&self, settings: &Settings, kind: Kind) -> Option<&PinnedRing> {
+        let ring = self.types.get(kind.typ, || {
             let pin = |key| Pinned::new(settings, kind, key);
             PinnedRing {
+                mode: kind.mode,
                 current: pin(self.ring.current()),
                 retiring: self.ring.iter().skip(1).map(|(key, _)| pin(key)).collect(),
             }
-        })
+        });
+        ring.filter(|ring| ring.mode == kind.mode)
     }
 }
 
