@@ -53,14 +53,13 @@ pub trait Purpose {
     const USAGE: Usage = Usage::Many;
 
     /// Whether tokens of this purpose are in the binding mode of the authority, as access tokens are.
-    /// By default they are in key mode under every authority. A purpose that is used once cannot be
-    /// portable: that is a compile error.
+    /// By default they are in key mode under every authority.
     ///
     /// # Security
     ///
     /// With a stamp mode, services that have only the published key can verify the tokens of a
     /// portable purpose. Many JWT libraries ignore `typ`, so such a service may take them for access
-    /// tokens.
+    /// tokens. As it sees no revocations, it also cannot see whether a one-time token was used.
     const PORTABLE: bool = false;
 
     /// The kinds of [`Context`](crate::Context) that are required to issue a token of this purpose.
@@ -126,11 +125,6 @@ pub(crate) const fn check<P: Purpose>() {
     assert!(
         P::PORTABLE || !is_same(P::TYP, ACCESS_TYP),
         "tokens with the typ at+jwt are access tokens: Purpose::PORTABLE must be true"
-    );
-    assert!(
-        !P::PORTABLE || matches!(P::USAGE, Usage::Many),
-        "no service can tell from the token whether it was used: a purpose with Purpose::PORTABLE \
-         must have Usage::Many"
     );
 }
 

@@ -51,10 +51,14 @@ pub(crate) fn server_key(typ: &str) -> Vec<u8> {
 
 /// A token of this type under the `kid` of `common::authority`.
 pub(crate) fn sign(typ: &str, payload: impl AsRef<[u8]>, key: &[u8]) -> String {
-    let header = format!(r#"{{"alg":"HS256","kid":"k1","typ":"{typ}"}}"#);
-    let input = format!("{}.{}", B64.encode(header), B64.encode(payload));
+    let input = format!("{}.{}", header(typ), B64.encode(payload));
     let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(&input);
     format!("{input}.{}", B64.encode(mac.finalize().into_bytes()))
+}
+
+/// The first part of such a token.
+pub(crate) fn header(typ: &str) -> String {
+    B64.encode(format!(r#"{{"alg":"HS256","kid":"k1","typ":"{typ}"}}"#))
 }
 
 const REFRESH_TYP: &str = "rt+jwt";
