@@ -319,7 +319,7 @@ impl Authority {
 
     #[cfg(feature = "live")]
     pub(crate) fn leeway(&self) -> Duration {
-        self.core.leeway()
+        Duration::seconds(self.core.settings.leeway.cast_signed())
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {

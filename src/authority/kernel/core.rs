@@ -2,7 +2,7 @@
 
 use std::{mem::MaybeUninit, sync::Arc};
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::{
     kind::Kind,
@@ -34,10 +34,6 @@ impl Core {
 
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.settings.clock.now()
-    }
-
-    pub(crate) fn leeway(&self) -> Duration {
-        Duration::seconds(self.settings.leeway.cast_signed())
     }
 
     /// Whether both cores share the same settings. Their keys can differ.

@@ -4,6 +4,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use hmac::{Hmac, KeyInit, Mac};
 use relatch::RefreshToken;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::common::{AUDIENCE, Account, ISSUER};
@@ -51,9 +52,17 @@ pub(crate) fn server_key(typ: &str) -> Vec<u8> {
 
 /// A token of this type under the `kid` of `common::authority`.
 pub(crate) fn sign(typ: &str, payload: impl AsRef<[u8]>, key: &[u8]) -> String {
-    let input = format!("{}.{}", header(typ), B64.encode(payload));
-    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(&input);
-    format!("{input}.{}", B64.encode(mac.finalize().into_bytes()))
+    jws(&header(typ), payload, key)
+}
+
+/// A plain token, as the setup before relatch issued it.
+pub(crate) fn plain(claims: &Value, key: &[u8]) -> String {
+    jws(&B64.encode(r#"{"alg":"HS256","typ":"JWT"}"#), claims.to_string(), key)
+}
+
+fn jws(header: &str, payload: impl AsRef<[u8]>, key: &[u8]) -> String {
+    let input = format!("{header}.{}", B64.encode(payload));
+    format!("{input}.{}", B64.encode(hmac(key, &[input.as_bytes()])))
 }
 
 /// The first part of such a token.
