@@ -88,7 +88,8 @@ pub enum Reason {
     AheadOfRecord,
     /// The user's counter for this purpose differs from the token's: the token was used or revoked.
     RevokedByLane,
-    /// Stamp mode: the credential, an epoch or the context has changed.
+    /// Stamp mode: the credential, an epoch or the context has changed, or the payload was modified by a
+    /// holder of the server's signing key.
     RevokedByStamp,
     /// Key mode: the signature is wrong although the guard is valid. The context, the credential or
     /// an epoch has changed, or the payload was modified; the server cannot know which. Also a

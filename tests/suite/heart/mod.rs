@@ -26,5 +26,6 @@ mod rotation_failures;
 mod sessions;
 mod shortcut;
 mod spawn;
+mod stamp;
 mod traps;
 mod vectors;
