@@ -60,7 +60,8 @@ pub enum Reason {
     UnknownKey,
     /// The deadline of the key with the header's `kid` has passed.
     RetiredKey,
-    /// The header's `typ` belongs to another purpose.
+    /// The header's `typ` belongs to another purpose, or cannot be told from that of another purpose
+    /// ([`IssueError::AmbiguousType`](crate::IssueError::AmbiguousType)).
     WrongType,
     /// The guard (key mode) or the server's signature (stamp mode) is wrong: this server did not
     /// issue the token for this user, expiry and purpose.
