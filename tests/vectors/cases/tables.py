@@ -457,7 +457,7 @@ def labels():
     for first, last in invisible:
         for char in sorted({first, last}):
             yield case(f"U+{char:04X} is removed", f"a{chr(char)}b", "ab")
-    for char in (0x180D, 0x2010, 0x2027, 0x2030, 0x205E, 0x2070, 0xFFF8, 0xFFFC, 0xE0080):
+    for char in (0x21, 0x1FFF, 0xDFFFF, 0x180D, 0x2010, 0x2027, 0x2030, 0x205E, 0x2070, 0xFFF8, 0xFFFC, 0xE0080):
         yield case(f"U+{char:04X} is kept", f"a{chr(char)}b", f"a{chr(char)}b")
     yield case("a removed character between spaces", "a \u200b b", "a b")
     yield case("a removed character at the beginning", "\ufeff a", "a")
