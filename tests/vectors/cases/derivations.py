@@ -78,9 +78,18 @@ def content():
             case("one fixed epoch", authority={"epochs": [realm(1)]}),
             case("fixed and user epochs", **outer_three),
             case("three epochs without instances", authority=counted, record=bare),
-            case("user epochs alone", authority={"user_epochs": ["region", "tenant"]}, record={"epochs": in_groups}),
-            case("an epoch of 0 and the greatest epoch", authority={"epochs": [realm(0), {"kind": "x", "counter": MAX_COUNTER}]}),
-            case("three epochs, lane and context", purpose=PARTNER, context={"a": "b"}, **outer_three),
+            case(
+                "user epochs alone",
+                authority={"user_epochs": ["region", "tenant"]},
+                record={"epochs": in_groups},
+            ),
+            case(
+                "an epoch of 0 and the greatest epoch",
+                authority={"epochs": [realm(0), {"kind": "x", "counter": MAX_COUNTER}]},
+            ),
+            case(
+                "three epochs, lane and context", purpose=PARTNER, context={"a": "b"}, **outer_three
+            ),
             case("context", context={"email": "new@example.com"}),
             case("context of two kinds", context={"fingerprint": "f00d", "address": "192.0.2.1"}),
             case("kinds are sorted as UTF-8", context={"🔑": "1", "～": "2", "z": "3", "Z": "4"}),
@@ -99,7 +108,10 @@ def content():
             ),
             # Around the ends of the blocks of the hash function.
             *(
-                case(f"a claim of {length} bytes, at the end of a block", claims={"pad": "x" * length})
+                case(
+                    f"a claim of {length} bytes, at the end of a block",
+                    claims={"pad": "x" * length},
+                )
                 for length in range(40, 104, 8)
             ),
             case(
@@ -147,7 +159,12 @@ def refreshes():
     grouped = {"authority": counted, "record": {"epochs": [tenant("acme", 7)]}}
     other_key = {"authority": {"keys": [{**KEY, "master": OTHER_MASTER}]}}
     day = {"policy": {"absolute": DAY}}
-    named = {"policy": {"absolute": DAY, "named": {"app": {"idle": 60 * DAY, "absolute": 70 * DAY}, "web": {"idle": 7200}}}}
+    named = {
+        "policy": {
+            "absolute": DAY,
+            "named": {"app": {"idle": 60 * DAY, "absolute": 70 * DAY}, "web": {"idle": 7200}},
+        }
+    }
     everything = {
         "authority": {"mode": "stamp_hs256", **counted},
         "policy": {"max_sessions": 64, "idle": 30 * DAY, "absolute": 60 * DAY},

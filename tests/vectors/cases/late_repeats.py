@@ -2,7 +2,7 @@
 
 from format1.claims import MAX_COUNTER
 
-from .common import DAY, ISSUED, OTHER_TAG, STAMP, TAG, session, table
+from .common import DAY, OTHER_TAG, STAMP, TAG, session, table
 from .refreshes import LENIENT, at_seq, refreshed
 from .transitions import NOW, rejection
 
@@ -30,7 +30,9 @@ def late_repeats():
     yield repeated("late: a second after the longest grace", NOW + 61, inputs=late(grace=60))
     yield repeated("late: in the same second, without a grace", NOW, inputs=late(grace=0))
     yield repeated("late: a second later, without a grace", NOW + 1, inputs=late(grace=0))
-    yield repeated("late: the shortest bound, without a grace", NOW + 1, inputs=late(grace=0, late_repeat=1))
+    yield repeated(
+        "late: the shortest bound, without a grace", NOW + 1, inputs=late(grace=0, late_repeat=1)
+    )
     longest = late(late_repeat=30 * DAY, idle=40 * DAY)
     yield repeated("late: at the longest bound", NOW + 30 * DAY, inputs=longest)
     set_back = {"last_seen": NOW + 2 * HOUR}
@@ -49,7 +51,12 @@ def late_repeats():
     named = {"policy": {"named": {"app": {"late_repeat": HOUR}}}}
     yield repeated("late: by a named policy", NOW + 11, inputs=named, policy="app")
     other = late(named={"app": {"idle": DAY}})
-    yield repeated("late: a named policy without a bound has the default's", NOW + 11, inputs=other, policy="app")
+    yield repeated(
+        "late: a named policy without a bound has the default's",
+        NOW + 11,
+        inputs=other,
+        policy="app",
+    )
 
     yield repeated("within the grace there is no mark", NOW + 10, marked=False)
     yield repeated("within the grace after the clock was set back", NOW - 10, marked=False)
@@ -79,10 +86,16 @@ def late_reuses():
     yield reused(name, NOW + HOUR - 1, **set_back)
     name = "reuse a second after the bound, within the leeway"
     yield reused(name, NOW + HOUR + 1, inputs={**LATE, **LENIENT})
-    yield reused("reuse a second after the bound of late repeats, marked", NOW + HOUR + 1, repeated=True)
-    yield reused("reuse of a marked session where late repeats are not allowed", inputs={}, repeated=True)
+    yield reused(
+        "reuse a second after the bound of late repeats, marked", NOW + HOUR + 1, repeated=True
+    )
+    yield reused(
+        "reuse of a marked session where late repeats are not allowed", inputs={}, repeated=True
+    )
     yield reused("reuse of a strict session a second after the grace", strict=True)
-    yield reused("reuse of a strict session without a grace", NOW, inputs=late(grace=0), strict=True)
+    yield reused(
+        "reuse of a strict session without a grace", NOW, inputs=late(grace=0), strict=True
+    )
     yield reused("reuse of the last token but one, where late repeats are allowed", back=2)
     yield reused("reuse of the last token but one after a late repeat", back=2, repeated=True)
     name = "reuse of a strict session that ends all sessions"
@@ -90,15 +103,21 @@ def late_reuses():
     plain = late(named={"web": {"late_repeat": None}})
     yield reused("reuse under a named policy without late repeats", inputs=plain, policy="web")
     several = late(named={"web": {"late_repeat": HOUR}})
-    yield reused("reuse under an unknown policy, which allows no late repeats", inputs=several, policy="gone")
+    yield reused(
+        "reuse under an unknown policy, which allows no late repeats", inputs=several, policy="gone"
+    )
     grace = {"policy": {"named": {"web": {"grace": 5}}}}
     yield reused("reuse after the grace of a named policy", NOW + 6, inputs=grace, policy="web")
-    yield reused("reuse after the least grace under an unknown policy", NOW + 6, inputs=grace, policy="gone")
+    yield reused(
+        "reuse after the least grace under an unknown policy", NOW + 6, inputs=grace, policy="gone"
+    )
     lower = {"policy": {"grace": 5, "named": {"web": {"grace": 10}}}}
     name = "reuse after the default's grace, the least, under an unknown policy"
     yield reused(name, NOW + 6, inputs=lower, policy="gone")
     short = late(named={"web": {"late_repeat": 60}})
-    yield reused("reuse a second after the bound of a named policy", NOW + 61, inputs=short, policy="web")
+    yield reused(
+        "reuse a second after the bound of a named policy", NOW + 61, inputs=short, policy="web"
+    )
 
 
 def graces():
@@ -111,9 +130,16 @@ def graces():
 
     longer = {"policy": {"named": {"app": {"grace": 60}}}}
     yield repeated("again at the end of a named policy's grace", NOW + 60, longer, policy="app")
-    yield repeated("again at the end of the least grace under an unknown policy", NOW + 10, longer, policy="gone")
+    yield repeated(
+        "again at the end of the least grace under an unknown policy",
+        NOW + 10,
+        longer,
+        policy="gone",
+    )
     none = {"policy": {"grace": 0, "named": {"app": {"grace": 10}}}}
-    yield repeated("again under a named policy, where the default has no grace", NOW + 10, none, policy="app")
+    yield repeated(
+        "again under a named policy, where the default has no grace", NOW + 10, none, policy="app"
+    )
 
 
 def marked_rotations():
@@ -147,20 +173,33 @@ def marked_rotations():
     yield rotated("a refresh under an unknown policy", {}, inputs=named, **plain)
     # Each of these is the `exp` of the new token.
     yield rotated("a refresh up to the fixed end", {}, inputs={}, ends_at=NOW + 2 * HOUR)
-    yield rotated("a refresh up to the fixed end, a second before it", {}, inputs={}, ends_at=NOW + HOUR + 1)
-    yield rotated("a refresh up to the idle end, before the fixed end", {}, inputs={}, ends_at=NOW + 80 * DAY)
+    yield rotated(
+        "a refresh up to the fixed end, a second before it", {}, inputs={}, ends_at=NOW + HOUR + 1
+    )
+    yield rotated(
+        "a refresh up to the idle end, before the fixed end", {}, inputs={}, ends_at=NOW + 80 * DAY
+    )
     absolute = {"policy": {"absolute": DAY}}
-    yield rotated("a refresh up to the absolute end, before the fixed end", {}, inputs=absolute, ends_at=NOW + 2 * DAY)
+    yield rotated(
+        "a refresh up to the absolute end, before the fixed end",
+        {},
+        inputs=absolute,
+        ends_at=NOW + 2 * DAY,
+    )
     for setting in ("idle", "absolute"):
         policy = {"policy": {"named": {"app": {setting: 2 * HOUR}}}}
-        yield rotated(f"a refresh up to the {setting} end of its policy", {}, inputs=policy, policy="app")
+        yield rotated(
+            f"a refresh up to the {setting} end of its policy", {}, inputs=policy, policy="app"
+        )
         yield rotated(f"a refresh up to the least {setting} end", {}, inputs=policy, policy="gone")
 
 
 def late_ends():
     """The end of the session is before the late repeat."""
 
-    def unchanged(name, reason, now, stage="session", seen=None, inputs=LATE, issued=None, **members):
+    def unchanged(
+        name, reason, now, stage="session", seen=None, inputs=LATE, issued=None, **members
+    ):
         current, before = at_seq(6, **members)
         same = table(current, OTHER)
         said, seen = rejection(stage, reason), seen or before
@@ -174,12 +213,32 @@ def late_ends():
     yield unchanged(name, "expired", NOW + 600, "validity", **fixed)
     # The leeway is only for the token's own `exp`.
     lenient = {**LATE, **LENIENT}
-    yield unchanged("late: at the fixed end, in spite of a leeway", "session_expired", NOW + 600, inputs=lenient, **fixed)
+    yield unchanged(
+        "late: at the fixed end, in spite of a leeway",
+        "session_expired",
+        NOW + 600,
+        inputs=lenient,
+        **fixed,
+    )
     name = "refresh at the fixed end, in spite of a leeway"
     current = session(0, seq=6, last_seen=NOW, **fixed)
     yield unchanged(name, "session_expired", NOW + 600, seen=current, inputs=lenient, **fixed)
-    yield unchanged("a seq ahead of a marked session", "refresh_ahead", NOW + 11, seen={**current, "seq": 7}, repeated=True)
+    yield unchanged(
+        "a seq ahead of a marked session",
+        "refresh_ahead",
+        NOW + 11,
+        seen={**current, "seq": 7},
+        repeated=True,
+    )
     name = "refresh at the end of a policy that is unknown"
     gone = {"policy": {"named": {"web": {"idle": 600}}}}
     issued = {"policy": {"named": {}}}
-    yield unchanged(name, "session_expired", NOW + 600, seen=session(0, seq=6, last_seen=NOW), inputs=gone, issued=issued, policy="gone")
+    yield unchanged(
+        name,
+        "session_expired",
+        NOW + 600,
+        seen=session(0, seq=6, last_seen=NOW),
+        inputs=gone,
+        issued=issued,
+        policy="gone",
+    )

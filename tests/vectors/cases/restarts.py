@@ -123,7 +123,7 @@ def data():
 
     plain, some = THREE[1], '{"tenant":"acme"}'
     full = {**plain, **EVERYTHING, "repeated": True}
-    with_data = [THREE[0], full, {**THREE[2], "data": '{"x": "y"}'.replace(" ", "")}]
+    with_data = [THREE[0], full, {**THREE[2], "data": '{"x":"y"}'}]
     yield written("added", {**plain, "data": some}, some)
     yield written("replaced", {**full, "data": some}, some, before=with_data)
     yield written("replaced by the same", full, full["data"], before=with_data)
@@ -171,7 +171,16 @@ def data():
     long = ("data_too_long", data_of(129))
     yield kept("129 bytes", *long)
     yield kept("128 characters and 129 bytes", "data_too_long", data_of(127).replace("x", "é", 2))
-    yield kept("of 3 bytes where 2 are allowed", "data_too_long", '{"":1}', policy={"max_data_bytes": 2})
-    yield kept("an empty object where none is allowed", "data_too_long", "{}", policy={"max_data_bytes": 0})
-    yield kept("of 513 bytes where 512 are allowed", "data_too_long", data_of(513), policy={"max_data_bytes": 512})
+    yield kept(
+        "of 3 bytes where 2 are allowed", "data_too_long", '{"":1}', policy={"max_data_bytes": 2}
+    )
+    yield kept(
+        "an empty object where none is allowed", "data_too_long", "{}", policy={"max_data_bytes": 0}
+    )
+    yield kept(
+        "of 513 bytes where 512 are allowed",
+        "data_too_long",
+        data_of(513),
+        policy={"max_data_bytes": 512},
+    )
     yield kept("129 bytes for a session that is not there", *long, sid="1.9")

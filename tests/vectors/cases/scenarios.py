@@ -97,7 +97,9 @@ class Draw:
             "on_reuse": choose.choice(["session", "all"]),
             "when_full": choose.choice(["evict", "refuse"]),
             "max_data_bytes": choose.randint(0, 512),
-            "named": {f"policy{i}": self.some(self.lifetimes()) for i in range(choose.randint(0, 3))},
+            "named": {
+                f"policy{i}": self.some(self.lifetimes()) for i in range(choose.randint(0, 3))
+            },
         }
 
     def lifetimes(self):

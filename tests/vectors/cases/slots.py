@@ -32,7 +32,9 @@ def tagged():
     """Sessions that no token can use any more, because the record changed."""
 
     def login(name, before, left, slot, tag=None, top=LATER, **inputs):
-        tag = tag or tag_of(**{key: inputs[key] for key in ("authority", "record") if key in inputs})
+        tag = tag or tag_of(
+            **{key: inputs[key] for key in ("authority", "record") if key in inputs}
+        )
         own = new(slot, top, tag=tag)
         after = table(*left, own, generation=top)
         inputs = {"sessions": table(*before), "label": own["label"], **inputs}
@@ -51,21 +53,42 @@ def tagged():
 
     free = [dead(0, 1), dead(2, 2)]
     yield login("a login leaves dead sessions while a slot is free", free, free, 1)
-    yield login("a login takes the last slot rather than that of a dead session", free, free, 1, **at_most(3))
-    two = [session(0, 9, last_seen=1), dead(1, 8), dead(2, 7, last_seen=NOW), session(3, 6, last_seen=0)]
+    yield login(
+        "a login takes the last slot rather than that of a dead session",
+        free,
+        free,
+        1,
+        **at_most(3),
+    )
+    two = [
+        session(0, 9, last_seen=1),
+        dead(1, 8),
+        dead(2, 7, last_seen=NOW),
+        session(3, 6, last_seen=0),
+    ]
     for name, others in (("evict", {}), ("are refused", STRICT)):
         full = at_most(4, idle=4 * 10**9, absolute=4 * 10**9, **others)
-        name = f"a login takes the slot of the dead session with the smallest generation, where logins {name}"
+        name = f"a login takes the slot of the dead session that is oldest, where logins {name}"
         yield taking(name, two, 2, **full)
     one = [session(0, 3), dead(1, 9, last_seen=NOW), session(2, 5)]
     yield taking("a login takes the slot of the only dead session", one, 1, **at_most(3, **STRICT))
-    yield taking("a login takes the slot of a dead session with marks", [dead(0, 5, repeated=True)], 0, **at_most(1, **STRICT))
+    yield taking(
+        "a login takes the slot of a dead session with marks",
+        [dead(0, 5, repeated=True)],
+        0,
+        **at_most(1, **STRICT),
+    )
     only = [dead(0, 5), dead(1, 6), dead(2, 4)]
     yield taking("a login where all sessions are dead", only, 2, **at_most(3, **STRICT))
     mixed = [dead(0, 5), dead(1, 4, tag=tag_of(record={"version": 1}))]
     yield taking("a login where the dead sessions have two tags", mixed, 1, **at_most(2, **STRICT))
     expired = [dead(0, 1), session(1, 9, ends_at=NOW)]
-    yield taking("a login takes the slot of an expired session rather than a dead one", expired, 1, **at_most(2))
+    yield taking(
+        "a login takes the slot of an expired session rather than a dead one",
+        expired,
+        1,
+        **at_most(2),
+    )
     beyond = [session(0, 9), dead(1, 8), dead(3, 1)]
     name = "a login takes no slot beyond fewer slots from a dead session"
     yield login(name, beyond, beyond[:1], 1, **at_most(2, **STRICT))
@@ -89,7 +112,9 @@ def tagged():
     tags = {"tag": tag_of(**under)}
     raised = {**epochs, "record": {"epochs": [tenant("acme", 8)]}}
     grouped = [session(0, 9, **tags), session(1, 8, **tags)]
-    yield taking("a login takes a slot after an epoch was raised", grouped, 1, policy=before, **raised)
+    yield taking(
+        "a login takes a slot after an epoch was raised", grouped, 1, policy=before, **raised
+    )
 
     def refused(name, before, **inputs):
         inputs = {"sessions": table(*before), "label": "", **inputs}
@@ -137,13 +162,17 @@ def given():
         return case(f"a login with {name}", "log_in", verdict, before, **inputs)
 
     def same(name, members, **settings):
-        arguments = {("session_policy" if key == "policy" else key): members[key] for key in members}
+        arguments = {
+            ("session_policy" if key == "policy" else key): members[key] for key in members
+        }
         return login(name, arguments, members, **settings)
 
     named = {"policy": {"named": {"app": {"idle": DAY, "absolute": 2 * DAY}}}}
     some = '{"tenant":"acme"}'
     yield same("data", {"data": some})
-    yield same("data beside others", {"data": some}, before=[session(0, data='{"a":[]}', strict=True)])
+    yield same(
+        "data beside others", {"data": some}, before=[session(0, data='{"a":[]}', strict=True)]
+    )
     yield same("data that is kept byte for byte", {"data": '{"b":1,"a":1.0,"a":"\\u0061\\/"}'})
     yield same("data beyond ASCII", {"data": '{"имя":"Алиса 🔑"}'})
     yield same("data of no members", {"data": "{}"})
@@ -157,20 +186,33 @@ def given():
     none = {"policy": {"max_data_bytes": 0}}
     yield failed("data where none is allowed", "data_too_long", {"data": "{}"}, **none)
     longest = {"policy": {"max_data_bytes": 512}}
-    yield failed("data of 513 bytes where 512 are allowed", "data_too_long", {"data": data_of(513)}, **longest)
+    yield failed(
+        "data of 513 bytes where 512 are allowed",
+        "data_too_long",
+        {"data": data_of(513)},
+        **longest,
+    )
 
     # The refresh token ends with the session.
     yield same("a named policy", {"policy": "app"}, **named)
     longest = {"policy": {"named": {"A" * 16: {}, "a.b-c_9": {"absolute": 60}}}}
     yield same("a policy of 16 characters", {"policy": "A" * 16}, **longest)
     yield same("a policy whose name has every kind of character", {"policy": "a.b-c_9"}, **longest)
-    yield same("a named policy that is laxer", {"policy": "app"}, policy={"idle": 60, "named": {"app": {"idle": DAY}}})
+    yield same(
+        "a named policy that is laxer",
+        {"policy": "app"},
+        policy={"idle": 60, "named": {"app": {"idle": DAY}}},
+    )
     yield same("a fixed end", {"ends_at": NOW + DAY})
     yield same("a fixed end in a second", {"ends_at": NOW + 1})
     yield same("a fixed end after the idle end", {"ends_at": NOW + 20 * DAY})
     yield same("the last fixed end", {"ends_at": 253402300799})
-    yield same("a fixed end before that of its policy", {"ends_at": NOW + 60, "policy": "app"}, **named)
-    yield same("a fixed end after that of its policy", {"ends_at": NOW + 3 * DAY, "policy": "app"}, **named)
+    yield same(
+        "a fixed end before that of its policy", {"ends_at": NOW + 60, "policy": "app"}, **named
+    )
+    yield same(
+        "a fixed end after that of its policy", {"ends_at": NOW + 3 * DAY, "policy": "app"}, **named
+    )
     yield same("everything", {"ends_at": NOW + 60, "data": some, "policy": "app"}, **named)
     yield failed("a fixed end now", "ends_at_passed", {"ends_at": NOW})
     yield failed("a fixed end a second ago", "ends_at_passed", {"ends_at": NOW - 1})

@@ -367,7 +367,11 @@ def applications():
 
 def unfit_records():
     lane = {"purpose": RESET, "record": {"lane": 0}}
-    for name, user in {"empty": "", "of 256 bytes": "a" * 256, "of 129 characters": "é" * 129}.items():
+    for name, user in {
+        "empty": "",
+        "of 256 bytes": "a" * 256,
+        "of 129 characters": "é" * 129,
+    }.items():
         token = made(record={"id": user})
         yield unfit(f"user id {name}", token, record={"id": user})
         # This is checked before the secrets.
