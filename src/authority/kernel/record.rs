@@ -7,7 +7,12 @@ use time::OffsetDateTime;
 use super::kind::Kind;
 use crate::{
     authority::kernel::settings::Settings,
-    binding::{context::Context, credential::Credential, derivation::Body, key_cache::KeyCache},
+    binding::{
+        context::Context,
+        credential::Credential,
+        derivation::{Body, Bound},
+        key_cache::KeyCache,
+    },
     bytes::constant_time,
     counter::Counter,
     token::purpose::Purpose,
@@ -61,15 +66,15 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    pub(crate) fn body<'b>(&'b self, user_id: &'b str, context: &'b Context) -> Body<'b> {
-        Body {
+    pub(crate) fn body(&self, user_id: &str, context: &Context) -> Body {
+        Body::of(&Bound {
             user_id,
             credential: &self.credential,
             outer: &self.outer,
             version: self.version,
             lane: self.lane,
             context,
-        }
+        })
     }
 }
 

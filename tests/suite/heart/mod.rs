@@ -5,6 +5,7 @@ mod adoption;
 #[cfg(feature = "asymmetric")]
 mod asymmetric;
 mod bad_input;
+mod calendar;
 mod decisions;
 mod differential;
 mod history;
@@ -25,5 +26,6 @@ mod rotation_failures;
 mod sessions;
 mod shortcut;
 mod spawn;
+mod stamp;
 mod traps;
 mod vectors;

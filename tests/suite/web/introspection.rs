@@ -79,7 +79,7 @@ async fn what_is_no_request_revokes_nothing() {
 struct Odd {
     active: bool,
     token_type: String,
-    scope: String,
+    username: String,
 }
 
 struct Introspected {
@@ -92,7 +92,7 @@ impl Introspected {
     fn new() -> Self {
         let clock = TestClock::new();
         let authority = builder(&clock).build().unwrap();
-        let odd = |_: &_| Odd { active: false, token_type: "mac".into(), scope: "read".into() };
+        let odd = |_: &_| Odd { active: false, token_type: "mac".into(), username: "root".into() };
         let service = Service::builder(authority, users()).claims(odd).build();
         let web = Web::builder(service.clone())
             .introspection_caller(ID, SECRET)
@@ -121,7 +121,7 @@ async fn a_good_access_token_is_active_with_its_claims() {
         json!({
             "active": true,
             "token_type": "Bearer",
-            "scope": "read",
+            "username": "root",
             "sub": ALICE,
             "iss": ISSUER,
             "aud": AUDIENCE,

@@ -21,9 +21,10 @@ impl Draw {
         let secrets: Vec<String> = self.list(1, 3, |_| self.text(60));
         let kinds: Vec<String> = self.list(0, 3, |i| format!("user{i}"));
         let purposes = [
-            json!({ "typ": "at+jwt", "lane": false, "strings": [] }),
-            json!({ "typ": "reset+jwt", "lane": true, "strings": [] }),
-            json!({ "typ": "admin+jwt", "lane": false, "strings": ["role"] }),
+            json!({ "typ": "at+jwt", "lane": false, "strings": [], "portable": true }),
+            json!({ "typ": "reset+jwt", "lane": true, "strings": [], "portable": false }),
+            json!({ "typ": "admin+jwt", "lane": false, "strings": ["role"], "portable": false }),
+            json!({ "typ": "partner+jwt", "lane": true, "strings": [], "portable": true }),
         ];
         let user_epochs: Vec<Value> = kinds.iter().map(|kind| self.user_epoch(kind)).collect();
         let context: Own =
