@@ -7,9 +7,13 @@ use time::OffsetDateTime;
 use super::kind::Kind;
 use crate::{
     authority::kernel::settings::Settings,
-    binding::{context::Context, credential::Credential, derivation::Body, key_cache::KeyCache},
+    binding::{
+        context::Context, credential::Credential, derivation::Body, key_cache::KeyCache,
+        session_tag::session_tag,
+    },
     bytes::constant_time,
     counter::Counter,
+    sessions::SessionTag,
     token::purpose::Purpose,
     user::{MAX_ID_BYTES, RecordError, User, count, following},
 };
@@ -59,6 +63,11 @@ impl<'a> Record<'a> {
     pub(crate) fn move_lane(&mut self, lane: Counter) -> Result<(), RecordError> {
         self.lane = Some(count(lane)?);
         Ok(())
+    }
+
+    /// The tag of the sessions whose tokens are bound to this record.
+    pub(crate) fn session_tag(&self) -> SessionTag {
+        session_tag(&self.credential, self.version, &self.outer)
     }
 
     pub(crate) fn body<'b>(&'b self, user_id: &'b str, context: &'b Context) -> Body<'b> {

@@ -339,7 +339,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     assert!(store.insert(NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH), "SECRET"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
-    let claims = |_: &_| role("SECRET claim");
+    let claims = |_: &_, _: Option<&_>| role("SECRET claim");
     let service = Service::builder(authority, store).claims(claims).build();
     let context = |_: &_| Context::new().with("fingerprint", "SECRET fingerprint");
     let builder = Web::builder(service)

@@ -54,7 +54,7 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
     Ok(match serde_json::from_value(case.clone()).unwrap() {
         Action::LogIn { label } => {
             let login = authority.issue::<Access>(user, &NoClaims {}).context(scenario.context());
-            let (change, tokens) = committed(login.start_session(&label)?);
+            let (change, tokens) = committed(login.start_session(label)?);
             (said("started"), change, Some(tokens))
         }
         Action::Refresh { token } => {
