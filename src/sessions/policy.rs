@@ -246,7 +246,7 @@ impl SessionPolicy {
         }
     }
 
-    pub(super) fn knows(&self, name: &str) -> bool {
+    pub(crate) fn knows(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
