@@ -195,7 +195,7 @@ impl Reference {
             None if then.bumped > now.bumped => Reason::AheadOfRecord,
             None if then.used != now.used => Reason::RevokedByLane,
             None if then.credential == now.credential => return None,
-            None if self.is_stamped && token.kind != Kind::Refresh => Reason::RevokedByStamp,
+            None if self.is_stamped && token.kind == Kind::Access => Reason::RevokedByStamp,
             None => Reason::BadSignature,
         };
         Some(No::Because(reason))
