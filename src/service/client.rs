@@ -1,20 +1,46 @@
 //! The client that a session is started for.
 
-use crate::binding::context::Context;
+use time::OffsetDateTime;
 
-/// The client that a session is started for: its label in the list of the user's devices, and the
-/// context that its tokens are bound to. A string converts into a client with that label.
+use crate::{
+    binding::context::Context,
+    sessions::{NewSession, SessionData},
+};
+
+/// The client that a session is started for: the session that it is to have, and the context that
+/// its tokens are bound to. A string, which is the label in the list of the user's devices, or a
+/// [`NewSession`] converts into a client without a context.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(super) label: String,
+    pub(super) session: NewSession,
     pub(super) context: Context,
 }
 
 impl Client {
-    /// A client with this label, for example from its `User-Agent`. Control and invisible characters
-    /// are removed, and it is cut at 64 bytes.
-    pub fn new(label: impl Into<String>) -> Self {
-        Self { label: label.into(), context: Context::new() }
+    /// A client with this session, or with a session of this label.
+    pub fn new(session: impl Into<NewSession>) -> Self {
+        Self { session: session.into(), context: Context::new() }
+    }
+
+    /// Sets the application's data in the session: [`NewSession::data`].
+    #[must_use]
+    pub fn data(mut self, data: SessionData) -> Self {
+        self.session = self.session.data(data);
+        self
+    }
+
+    /// Sets the kind of client, by the name of a policy: [`NewSession::policy`].
+    #[must_use]
+    pub fn policy(mut self, name: impl Into<String>) -> Self {
+        self.session = self.session.policy(name);
+        self
+    }
+
+    /// Sets a time at which the session ends: [`NewSession::ends_at`].
+    #[must_use]
+    pub fn ends_at(mut self, end: OffsetDateTime) -> Self {
+        self.session = self.session.ends_at(end);
+        self
     }
 
     /// Binds the client's tokens to this context, which it must present with each token:
@@ -26,14 +52,8 @@ impl Client {
     }
 }
 
-impl From<&str> for Client {
-    fn from(label: &str) -> Self {
-        Self::new(label)
-    }
-}
-
-impl From<String> for Client {
-    fn from(label: String) -> Self {
-        Self::new(label)
+impl<S: Into<NewSession>> From<S> for Client {
+    fn from(session: S) -> Self {
+        Self::new(session)
     }
 }

@@ -200,7 +200,7 @@ impl Judge<'_> {
     fn record(&mut self) {
         let state = self.state;
         let size = self.library.size(state.row);
-        self.demand(Law::RecordIsBounded, size <= SessionTable::max_bytes(self.bounds.slots));
+        self.demand(Law::RecordIsBounded, size <= SessionTable::max_bytes(self.bounds.slots, 0));
         self.demand(Law::LinkIsUsedOnce, state.links_used <= 1 && state.resets_used <= 1);
         let is_plain_accepted =
             self.library.accepts(self.library.plain_token(), state.row, state.now);
