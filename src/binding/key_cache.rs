@@ -69,7 +69,21 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct KeyCache(Arc<RwLock<VecDeque<Box<Entry>>>>);
+pub struct KeyCache(Arc<Keys>);
+
+/// The keys of one record. A [`KeyCache`] shares them; a record of the service's cache holds them
+/// itself, in its one allocation.
+#[derive(Default)]
+pub struct Keys(RwLock<Kept>);
+
+/// At most [`KeyCache::MAX_KEYS`] entries.
+#[derive(Default)]
+struct Kept {
+    /// In place: usually the only one.
+    newest: Option<Entry>,
+    /// The others, the oldest first. Boxed, because moving an entry leaves a copy that is not zeroized.
+    older: VecDeque<Box<Entry>>,
+}
 
 /// A key, and all inputs of its derivation.
 struct Entry {
@@ -89,26 +103,41 @@ impl KeyCache {
     /// master key.
     pub const MAX_KEYS: usize = 4;
 
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0
+    }
+}
+
+impl Keys {
     /// The user's HS256 key, if the cache has it.
     pub(crate) fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<HmacSha256> {
         // A poisoned lock is safe to use: no panic leaves the entries half changed.
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.iter().find(|entry| entry.is_of(derivation, body))?;
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = kept.entries().find(|entry| entry.is_of(derivation, body))?;
         Some(entry.mac.clone())
     }
 
     /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
     pub(crate) fn keep(&self, derivation: &Derivation, body: &Body<'_>) {
-        let entry = Box::new(Entry::new(derivation, body));
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = Entry::new(derivation, body);
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added it first.
-        if entries.iter().any(|entry| entry.is_of(derivation, body)) {
+        if kept.entries().any(|entry| entry.is_of(derivation, body)) {
             return;
         }
-        if entries.len() == Self::MAX_KEYS {
-            entries.pop_front();
+        if kept.older.len() == KeyCache::MAX_KEYS - 1 {
+            kept.older.pop_front();
         }
-        entries.push_back(entry);
+        if let Some(older) = kept.newest.replace(entry) {
+            kept.older.push_back(Box::new(older));
+        }
+    }
+}
+
+impl Kept {
+    /// The newest first.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.newest.iter().chain(self.older.iter().rev().map(|entry| &**entry))
     }
 }
 
@@ -147,6 +176,12 @@ impl fmt::Debug for KeyCache {
     }
 }
 
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys([redacted])")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use hmac::KeyInit;
@@ -167,8 +202,8 @@ mod tests {
             lane: None,
             context: &context,
         };
-        let cache = KeyCache::default();
-        let kept = || cache.0.read().unwrap().len();
+        let cache = Keys::default();
+        let kept = || cache.0.read().unwrap().entries().count();
         cache.keep(&derivation, &body(0));
         cache.keep(&derivation, &body(0));
         assert_eq!(kept(), 1);

@@ -7,3 +7,5 @@ pub(crate) mod frame;
 pub(crate) mod hmac;
 pub(crate) mod scan;
 pub(crate) mod span;
+#[cfg(feature = "service")]
+pub(crate) mod text;

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::kind::Kind;
 use crate::{
     authority::kernel::settings::Settings,
-    binding::{context::Context, credential::Credential, derivation::Body, key_cache::KeyCache},
+    binding::{context::Context, credential::Credential, derivation::Body, key_cache::Keys},
     bytes::constant_time,
     counter::Counter,
     token::purpose::Purpose,
@@ -20,7 +20,7 @@ pub(crate) struct Record<'a> {
     pub(crate) outer: Vec<(Cow<'a, str>, u64)>,
     pub(crate) version: u64,
     pub(crate) lane: Option<u64>,
-    pub(crate) key_cache: Option<&'a KeyCache>,
+    pub(crate) keys: Option<&'a Keys>,
 }
 
 impl<'a> Record<'a> {
@@ -42,7 +42,7 @@ impl<'a> Record<'a> {
                 true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
             },
-            key_cache: user.key_cache(),
+            keys: user.keys(),
         })
     }
 
