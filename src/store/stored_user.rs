@@ -155,6 +155,11 @@ impl<F: Clone> Record<F> {
 }
 
 impl<F> StoredUser<F> {
+    #[cfg(feature = "cache")]
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.0.id.as_bytes() == id.as_bytes()
+    }
+
     /// Whether some token of this record is no longer valid on the next one.
     fn is_revoked_by(&self, next: &Self) -> bool {
         !self.has_binding_of(next) || !next.0.sessions.has_all_of(&self.0.sessions)
