@@ -10,7 +10,7 @@ pub use crate::{
         Binding,
         credential::{Carried, Credential, CredentialError},
         epoch::Epoch,
-        key_cache::{KeyCache, Keys},
+        key_cache::{KeyCache, UserKeys},
     },
     counter::Counter,
 };
@@ -79,8 +79,8 @@ pub trait User {
 
     /// The keys of [`key_cache`](Self::key_cache), or of a record that holds them itself.
     #[doc(hidden)]
-    fn keys(&self) -> Option<&Keys> {
-        self.key_cache().map(KeyCache::keys)
+    fn user_keys(&self) -> Option<&UserKeys> {
+        self.key_cache().map(KeyCache::user_keys)
     }
 
     /// The user's counter for the purpose with this JOSE `typ`. It is called only for purposes with
@@ -120,8 +120,8 @@ macro_rules! forward {
             fn key_cache(&self) -> Option<&KeyCache> {
                 (**self).key_cache()
             }
-            fn keys(&self) -> Option<&Keys> {
-                (**self).keys()
+            fn user_keys(&self) -> Option<&UserKeys> {
+                (**self).user_keys()
             }
             fn lane(&self, typ: &str) -> Option<Counter> {
                 (**self).lane(typ)

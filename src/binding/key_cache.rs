@@ -6,12 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
-    binding::{
-        context::Context,
-        credential::Credential,
-        derivation::{Body, Derivation},
-    },
+    binding::derivation::{Body, Derivation},
     bytes::{constant_time, hmac::HmacSha256},
 };
 
@@ -69,12 +67,12 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct KeyCache(Arc<Keys>);
+pub struct KeyCache(Arc<UserKeys>);
 
 /// The keys of one record. A [`KeyCache`] shares them; a record of the service's cache holds them
 /// itself, in its one allocation.
 #[derive(Default)]
-pub struct Keys(RwLock<Kept>);
+pub struct UserKeys(RwLock<Kept>);
 
 /// At most [`KeyCache::MAX_KEYS`] entries.
 #[derive(Default)]
@@ -89,12 +87,7 @@ struct Kept {
 struct Entry {
     /// The id of the derivation.
     id: [u8; 32],
-    user_id: String,
-    credential: Credential,
-    outer: Vec<(String, u64)>,
-    version: u64,
-    lane: Option<u64>,
-    context: Context,
+    body: Zeroizing<Box<[u8]>>,
     mac: HmacSha256,
 }
 
@@ -103,22 +96,22 @@ impl KeyCache {
     /// master key.
     pub const MAX_KEYS: usize = 4;
 
-    pub(crate) fn keys(&self) -> &Keys {
+    pub(crate) fn user_keys(&self) -> &UserKeys {
         &self.0
     }
 }
 
-impl Keys {
+impl UserKeys {
     /// The user's HS256 key, if the cache has it.
-    pub(crate) fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<HmacSha256> {
+    pub(crate) fn find(&self, derivation: &Derivation, body: &Body) -> Option<HmacSha256> {
         // A poisoned lock is safe to use: no panic leaves the entries half changed.
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let entry = kept.entries().find(|entry| entry.is_of(derivation, body))?;
         Some(entry.mac.clone())
     }
 
-    /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
-    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body<'_>) {
+    /// Keeps a key that has verified a token. UserKeys for forged tokens are never kept.
+    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body) {
         let entry = Entry::new(derivation, body);
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added it first.
@@ -142,30 +135,16 @@ impl Kept {
 }
 
 impl Entry {
-    fn new(derivation: &Derivation, body: &Body<'_>) -> Self {
-        let Body { user_id, credential, outer, version, lane, context } = *body;
+    fn new(derivation: &Derivation, body: &Body) -> Self {
         Self {
             id: *derivation.id(),
-            user_id: user_id.to_owned(),
-            credential: credential.clone(),
-            outer: outer.iter().map(|(name, counter)| (name.to_string(), *counter)).collect(),
-            version,
-            lane,
-            context: context.clone(),
+            body: Zeroizing::new(body.as_bytes().into()),
             mac: derivation.user_mac(body),
         }
     }
 
-    fn is_of(&self, derivation: &Derivation, body: &Body<'_>) -> bool {
-        // Destructure all fields, so that a new field cannot be forgotten here.
-        let Body { user_id, credential, outer, version, lane, context } = *body;
-        let kept = self.outer.iter().map(|(name, counter)| (name.as_str(), *counter));
-        self.version == version
-            && self.lane == lane
-            && self.user_id == user_id
-            && kept.eq(outer.iter().map(|(name, counter)| (&**name, *counter)))
-            && constant_time::equal(self.credential.as_bytes(), credential.as_bytes())
-            && self.context.is_same(context)
+    fn is_of(&self, derivation: &Derivation, body: &Body) -> bool {
+        constant_time::equal_slices(&self.body, body.as_bytes())
             && constant_time::equal(&self.id, derivation.id())
     }
 }
@@ -176,9 +155,9 @@ impl fmt::Debug for KeyCache {
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for UserKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys([redacted])")
+        f.write_str("UserKeys([redacted])")
     }
 }
 
@@ -187,6 +166,7 @@ mod tests {
     use hmac::KeyInit;
 
     use super::*;
+    use crate::binding::{context::Context, credential::Credential, derivation::Bound};
 
     #[test]
     fn the_last_keys_are_kept_each_once() {
@@ -194,15 +174,17 @@ mod tests {
         let derivation = Derivation::new(&master, "at+jwt", "issuer");
         let credential = Credential::from_password_hash("hash").unwrap();
         let context = Context::new();
-        let body = |version| Body {
-            user_id: "alice",
-            credential: &credential,
-            outer: &[],
-            version,
-            lane: None,
-            context: &context,
+        let body = |version| {
+            Body::of(&Bound {
+                user_id: "alice",
+                credential: &credential,
+                outer: &[],
+                version,
+                lane: None,
+                context: &context,
+            })
         };
-        let cache = Keys::default();
+        let cache = UserKeys::default();
         let kept = || cache.0.read().unwrap().entries().count();
         cache.keep(&derivation, &body(0));
         cache.keep(&derivation, &body(0));

@@ -9,7 +9,7 @@ use crate::{
         Binding,
         credential::{Carried, Credential, effective},
         epoch::Epoch,
-        key_cache::Keys,
+        key_cache::UserKeys,
     },
     bytes::{constant_time, text::Text},
     counter::Counter,
@@ -35,7 +35,7 @@ struct Inner<F> {
     epochs: Vec<UserEpoch>,
     sessions: SessionTable,
     /// Present if the record is cached.
-    keys: Option<Keys>,
+    keys: Option<UserKeys>,
     lanes: Lanes,
     fields: F,
 }
@@ -110,7 +110,7 @@ impl<F: Clone> Record<F> {
         let Self { row: _, mut user } = self;
         // It has no other owner yet.
         if let Some(inner) = Arc::get_mut(&mut user.0) {
-            inner.keys = is_kept.then(Keys::default);
+            inner.keys = is_kept.then(UserKeys::default);
         }
         user
     }
@@ -213,7 +213,7 @@ impl<F> User for StoredUser<F> {
         Some(&self.0.sessions)
     }
 
-    fn keys(&self) -> Option<&Keys> {
+    fn user_keys(&self) -> Option<&UserKeys> {
         self.0.keys.as_ref()
     }
 

@@ -7,7 +7,12 @@ use time::OffsetDateTime;
 use super::kind::Kind;
 use crate::{
     authority::kernel::settings::Settings,
-    binding::{context::Context, credential::Credential, derivation::Body, key_cache::Keys},
+    binding::{
+        context::Context,
+        credential::Credential,
+        derivation::{Body, Bound},
+        key_cache::UserKeys,
+    },
     bytes::constant_time,
     counter::Counter,
     token::purpose::Purpose,
@@ -20,7 +25,7 @@ pub(crate) struct Record<'a> {
     pub(crate) outer: Vec<(Cow<'a, str>, u64)>,
     pub(crate) version: u64,
     pub(crate) lane: Option<u64>,
-    pub(crate) keys: Option<&'a Keys>,
+    pub(crate) keys: Option<&'a UserKeys>,
 }
 
 impl<'a> Record<'a> {
@@ -42,7 +47,7 @@ impl<'a> Record<'a> {
                 true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
             },
-            keys: user.keys(),
+            keys: user.user_keys(),
         })
     }
 
@@ -61,15 +66,15 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    pub(crate) fn body<'b>(&'b self, user_id: &'b str, context: &'b Context) -> Body<'b> {
-        Body {
+    pub(crate) fn body(&self, user_id: &str, context: &Context) -> Body {
+        Body::of(&Bound {
             user_id,
             credential: &self.credential,
             outer: &self.outer,
             version: self.version,
             lane: self.lane,
             context,
-        }
+        })
     }
 }
 

@@ -23,6 +23,7 @@ from format1.verdicts import (
     derive,
     derive_refresh,
     derive_rehash,
+    listing,
     reading,
     transition,
     verdict,
@@ -75,7 +76,7 @@ def check():
 JUDGES = {
     "derivations.json": {"cases": derive, "refreshes": derive_refresh, "rehashes": derive_rehash},
     "tokens.json": {"cases": verdict},
-    "sessions.json": {"tables": reading, "labels": cleaning, "cases": transition},
+    "sessions.json": {"tables": reading, "labels": cleaning, "lists": listing, "cases": transition},
 }
 
 

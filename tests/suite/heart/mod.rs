@@ -5,6 +5,7 @@ mod adoption;
 #[cfg(feature = "asymmetric")]
 mod asymmetric;
 mod bad_input;
+mod calendar;
 mod decisions;
 mod differential;
 mod history;

@@ -1,18 +1,24 @@
 """The cases of sessions.json."""
 
 from .common import DEFAULTS
+from .listings import lists
 from .logins import log_outs, log_outs_everywhere, log_outs_of_others, logins
 from .refreshes import dead, refused, repetitions, reuses, rotations
 from .tables import labels, tables
 
 
 def content():
-    lists = {"tables": [*tables()], "labels": [*labels()], "cases": [*transitions()]}
-    for cases in lists.values():
+    members = {
+        "tables": [*tables()],
+        "labels": [*labels()],
+        "lists": [*lists()],
+        "cases": [*transitions()],
+    }
+    for cases in members.values():
         assert len({case["name"] for case in cases}) == len(cases), "names are unique"
     defaults = {name: value for name, value in DEFAULTS.items() if name != "purpose"}
     record = {**defaults["record"], "sessions": None}
-    return {"defaults": {**defaults, "record": record}, **lists}
+    return {"defaults": {**defaults, "record": record}, **members}
 
 
 def transitions():

@@ -1,7 +1,7 @@
 """Cases of sessions.json: texts of the table, and labels."""
 
 from format1.claims import MAX_COUNTER, MAX_NUMERIC_DATE
-from format1.table import SLOTS
+from format1.table import MAX_DATA_BYTES, SLOTS
 from format1.text import compact_json
 
 from .common import GENERATION, ISSUED, session, table
@@ -143,7 +143,7 @@ def tables():
             "twice": inside.replace(member, f"{member},{member}"),
         }.items():
             yield case(f"a session's {name} {fault}", before + text)
-        if name == "label":
+        if name in ("label", "tag"):
             continue
         for fault, text in {
             "negative": "-1",
@@ -158,7 +158,7 @@ def tables():
     yield case("a session with an unknown member at the end", one.replace("}]", ',"x":1}]'))
     yield case(
         "a session's members in another order",
-        one.replace('"seq":0,"started_at":1800000000', '"started_at":1800000000,"seq":0'),
+        one.replace('"started_at":1800000000,"last_seen":1800000000', '"last_seen":1800000000,"started_at":1800000000'),
     )
 
     def bad(name, *sessions, generation=GENERATION):
@@ -214,11 +214,18 @@ def tables():
         yield case(name, text, "unknown_format")
 
 
-def longest():
-    """No readable table has a longer text."""
-    most = {"seq": MAX_COUNTER, "started_at": MAX_NUMERIC_DATE, "last_seen": MAX_NUMERIC_DATE}
-    sessions = [session(slot, MAX_COUNTER - slot, **most, label='"' * 64) for slot in range(SLOTS)]
+def longest(slots=SLOTS, data_bytes=MAX_DATA_BYTES):
+    """No readable table of these slots, with data of that length, has a longer text."""
+    times = {"started_at": MAX_NUMERIC_DATE, "last_seen": MAX_NUMERIC_DATE}
+    given = {"ends_at": MAX_NUMERIC_DATE, "data": data_of(data_bytes), "policy": "p" * 16}
+    most = {"seq": MAX_COUNTER, **times, "repeated": True, **given, "label": '"' * 64}
+    sessions = [session(slot, MAX_COUNTER - slot, **most) for slot in range(slots)]
     return table(*sessions, generation=MAX_COUNTER)
+
+
+def data_of(length):
+    """Data of so many bytes."""
+    return compact_json({"a": "x" * (length - len('{"a":""}'))})
 
 
 def labels():

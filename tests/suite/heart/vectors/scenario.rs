@@ -149,6 +149,7 @@ impl Scenario {
             "reset+jwt" => Self::issue_for::<Reset>,
             "invite+jwt" => Self::issue_for::<Invite>,
             "admin+jwt" => Self::issue_for::<Admin>,
+            "partner+jwt" => Self::issue_for::<Partner>,
             other => panic!("no purpose {other}"),
         };
         issue(self, authority, lifetime, audience, own)
@@ -161,6 +162,7 @@ impl Scenario {
             "reset+jwt" => self.verdict_for::<Reset>(token),
             "invite+jwt" => self.verdict_for::<Invite>(token),
             "admin+jwt" => self.verdict_for::<Admin>(token),
+            "partner+jwt" => self.verdict_for::<Partner>(token),
             "rt+jwt" => self.verdict_for_refresh(token),
             other => panic!("no purpose {other}"),
         }
@@ -360,21 +362,31 @@ impl Purpose for Invite {
 }
 
 /// A purpose whose `strings` are not empty.
-struct Admin;
+pub(crate) struct Admin;
 
 impl Purpose for Admin {
     type Claims = Role;
     const TYP: &'static str = "admin+jwt";
 }
 
+/// A purpose whose tokens have the mode of the authority.
+pub(crate) struct Partner;
+
+impl Purpose for Partner {
+    type Claims = Own;
+    const TYP: &'static str = "partner+jwt";
+    const USAGE: Usage = Usage::OnceByLane;
+    const PORTABLE: bool = true;
+}
+
 #[derive(Serialize, Deserialize)]
-struct Role {
+pub(crate) struct Role {
     role: String,
     #[serde(flatten)]
     others: Own,
 }
 
-pub(crate) fn at(seconds: i64) -> OffsetDateTime {
+fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap()
 }
 
