@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use zeroize::Zeroizing;
+use sha2::digest::Update;
 
 use crate::{
     binding::derivation::{Body, Derivation},
-    bytes::{constant_time, hmac::HmacSha256},
+    bytes::{constant_time, hmac::HmacSha256, inline::InlineBytes},
 };
 
 /// A cache of the keys derived from one user's record. It is a field of a record that is kept in
@@ -87,7 +87,8 @@ struct Kept {
 struct Entry {
     /// The id of the derivation.
     id: [u8; 32],
-    body: Zeroizing<Box<[u8]>>,
+    /// In place for an id as long as a UUID and one fingerprint.
+    body: InlineBytes<160>,
     mac: HmacSha256,
 }
 
@@ -136,15 +137,13 @@ impl Kept {
 
 impl Entry {
     fn new(derivation: &Derivation, body: &Body) -> Self {
-        Self {
-            id: *derivation.id(),
-            body: Zeroizing::new(body.as_bytes().into()),
-            mac: derivation.user_mac(body),
-        }
+        let mut kept = InlineBytes::with_capacity(body.as_bytes().len());
+        kept.update(body.as_bytes());
+        Self { id: *derivation.id(), body: kept, mac: derivation.user_mac(body) }
     }
 
     fn is_of(&self, derivation: &Derivation, body: &Body) -> bool {
-        constant_time::equal_slices(&self.body, body.as_bytes())
+        constant_time::equal_slices(self.body.as_slice(), body.as_bytes())
             && constant_time::equal(&self.id, derivation.id())
     }
 }
