@@ -12,9 +12,11 @@ use crate::{
         credential::Credential,
         derivation::{Body, Bound},
         key_cache::UserKeys,
+        session_tag::session_tag,
     },
     bytes::constant_time,
     counter::Counter,
+    sessions::SessionTag,
     token::purpose::Purpose,
     user::{MAX_ID_BYTES, RecordError, User, count, following},
 };
@@ -64,6 +66,11 @@ impl<'a> Record<'a> {
     pub(crate) fn move_lane(&mut self, lane: Counter) -> Result<(), RecordError> {
         self.lane = Some(count(lane)?);
         Ok(())
+    }
+
+    /// The tag of the sessions whose tokens are bound to this record.
+    pub(crate) fn session_tag(&self) -> SessionTag {
+        session_tag(&self.credential, self.version, &self.outer)
     }
 
     pub(crate) fn body(&self, user_id: &str, context: &Context) -> Body {
