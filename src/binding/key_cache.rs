@@ -25,7 +25,7 @@ use crate::{
 /// change of the version or the password, no old key is found, even if the record changes in place.
 /// Users who shared a cache by mistake would not get each other's keys.
 ///
-/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, about 400 bytes each,
+/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, about 450 bytes each,
 /// and their contexts. It is for key mode ([`BindingMode::Key`](crate::BindingMode::Key)): a stamp
 /// belongs to only one token.
 ///
