@@ -109,8 +109,11 @@ impl SessionTable {
             return Err(explain(text));
         }
         let generation = table.generation;
-        let slots: Option<_> = table.sessions.into_iter().map(Session::into_slot).collect();
-        let table = Self { generation, slots: slots.ok_or(MALFORMED)? };
+        let slots: Option<Vec<_>> = table.sessions.into_iter().map(Session::into_slot).collect();
+        let mut slots = slots.ok_or(MALFORMED)?;
+        // Caches keep tables for long.
+        slots.shrink_to_fit();
+        let table = Self { generation, slots };
         match table.is_sound() && table.to_column().as_deref() == Some(text) {
             true => Ok(table),
             false => Err(MALFORMED),

@@ -11,7 +11,7 @@ use crate::{
         context::Context,
         credential::Credential,
         derivation::{Body, Bound},
-        key_cache::KeyCache,
+        key_cache::UserKeys,
         session_tag::session_tag,
     },
     bytes::constant_time,
@@ -27,7 +27,7 @@ pub(crate) struct Record<'a> {
     pub(crate) outer: Vec<(Cow<'a, str>, u64)>,
     pub(crate) version: u64,
     pub(crate) lane: Option<u64>,
-    pub(crate) key_cache: Option<&'a KeyCache>,
+    pub(crate) keys: Option<&'a UserKeys>,
 }
 
 impl<'a> Record<'a> {
@@ -49,7 +49,7 @@ impl<'a> Record<'a> {
                 true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
             },
-            key_cache: user.key_cache(),
+            keys: user.user_keys(),
         })
     }
 

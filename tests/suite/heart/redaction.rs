@@ -119,6 +119,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Binding", &Binding::credential(&credential));
     print("Binding", &Binding::secrets(["SECRET", ""]));
     print("KeyCache", &keys);
+    print("UserKeys", &relatch::User::user_keys(&user));
     print("Context", &context);
     print("Counter", &relatch::user::Counter::INITIAL);
     print("Epoch", &Epoch::new("realm", 1));
