@@ -162,7 +162,10 @@ MUTANTS = {
         ('if kid not in [key["kid"] for key in authority["keys"]]:', "if False:"),
         ('read_pair(record["carried"])', "pass"),
         ("if not all(map(is_counter, counters)):", "if False:"),
-        ('if "sid" in claims:\n        sessions', 'if "sid" in claims and record.get("sessions"):\n        sessions'),
+        (
+            'if "sid" in claims:\n        sessions',
+            'if "sid" in claims and record.get("sessions"):\n        sessions',
+        ),
         ('("stamp" in claims) != in_key_mode', "True"),
         ('("stamp" in claims) != in_key_mode', '(in_key_mode or "stamp" in claims)'),
         ("if now >= exp +", "if now > exp +"),

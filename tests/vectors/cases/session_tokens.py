@@ -144,7 +144,8 @@ def session_checks(mode):
     absolute = {"policy": {"absolute": 60}}
     yield dead("refreshed up to the absolute end", own, refreshed, "session_expired", **absolute)
 
-    for name, sid in {"a token of a session": own, "a slot out of range": f"16.{GENERATION}"}.items():
+    out_of_range = f"16.{GENERATION}"
+    for name, sid in (("a token of a session", own), ("a slot out of range", out_of_range)):
         token = made(sid=sid, **under)
         yield unfit(f"{mode}: {name}, a record without sessions", token, **under)
         for fault, text in {
