@@ -48,7 +48,8 @@ impl Credential {
         secrets: impl IntoIterator<Item = S>,
     ) -> Result<Self, CredentialError> {
         let secrets: Vec<S> = secrets.into_iter().collect();
-        if secrets.is_empty() {
+        // An empty secret first: it rejects the token, and a long one is a fault of the record.
+        if secrets.is_empty() || secrets.iter().any(|secret| secret.as_ref().is_empty()) {
             return Err(CredentialError::Empty);
         }
         secrets.iter().try_for_each(|secret| check(secret.as_ref()))?;
@@ -233,7 +234,9 @@ mod tests {
         assert_eq!(Credential::from_secrets([""]).unwrap_err(), CredentialError::Empty);
         assert_eq!(Credential::from_secrets(["a", ""]).unwrap_err(), CredentialError::Empty);
         let long = vec![0; Credential::MAX_SECRET_BYTES + 1];
-        assert_eq!(Credential::from_secrets([long]).unwrap_err(), CredentialError::TooLong);
+        assert_eq!(Credential::from_secrets([&long]).unwrap_err(), CredentialError::TooLong);
+        let both = Credential::from_secrets([&long, &vec![]]);
+        assert_eq!(both.unwrap_err(), CredentialError::Empty);
     }
 
     #[test]

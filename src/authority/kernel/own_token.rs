@@ -141,7 +141,8 @@ impl<'a> OwnToken<'a> {
                 let kept = record.keys.and_then(|keys| keys.find(derivation, &body));
                 let to_keep_in = record.keys.filter(|_| kept.is_none());
                 let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
-                if !constant_time::equal(&hmac::sign(mac, signing_input), signature) {
+                let is_genuine = constant_time::equal(&hmac::sign(mac, signing_input), signature);
+                if !is_genuine || !context.is_sound() {
                     return reject(Reason::BadSignature);
                 }
                 if let Some(keys) = to_keep_in {
@@ -150,8 +151,9 @@ impl<'a> OwnToken<'a> {
                 Ok(())
             }
             (Some(stamp), _) => {
-                let genuine = stamp_of(signing_input, derivation, &body);
-                match genuine.is_some_and(|genuine| constant_time::equal(&genuine, &stamp)) {
+                let is_genuine = stamp_of(signing_input, derivation, &body)
+                    .is_some_and(|genuine| constant_time::equal(&genuine, &stamp));
+                match is_genuine && context.is_sound() {
                     true => Ok(()),
                     false => reject(Reason::RevokedByStamp),
                 }

@@ -64,6 +64,7 @@ def content():
             case("a master key of 65 bytes", authority={"keys": [{**KEY, "master": "0b" * 65}]}),
             bound("a user id beyond ASCII", id="Ünï-используй-用户-🔑"),
             bound("a user id that JSON escapes", id='tab\t"quote" \\ \x01 \x7f \u2028'),
+            bound("a user id of control characters", id="".join(map(chr, range(0x20)))),
             *(bound(f"a user id of {length} bytes", id="a" * length) for length in ID_LENGTHS),
             bound("a user id that is a UUID", id="0192f6a4-7c3e-7d21-9b8a-0123456789ab"),
             bound("another version", version=4),
@@ -90,6 +91,19 @@ def content():
             case(
                 "three epochs, lane and context", purpose=PARTNER, context={"a": "b"}, **outer_three
             ),
+            *(
+                case(
+                    f"an epoch with {name}",
+                    authority={"user_epochs": ["tenant"]},
+                    record={"epochs": [tenant(instance, 7)]},
+                )
+                for name, instance in {
+                    "an empty instance": "",
+                    "a colon in its instance": "a:b",
+                    "an instance beyond ASCII": 'Ünï "用户" \\ \x1f 🔑',
+                    "an instance of 300 bytes": "x" * 300,
+                }.items()
+            ),
             case("context", context={"email": "new@example.com"}),
             case("context of two kinds", context={"fingerprint": "f00d", "address": "192.0.2.1"}),
             case("kinds are sorted as UTF-8", context={"🔑": "1", "～": "2", "z": "3", "Z": "4"}),
@@ -101,6 +115,10 @@ def content():
             case("the last session there can be", sid=f"63.{MAX_COUNTER}", policy=most),
             case("a session under epochs", sid=alive, authority={"epochs": [realm(1)]}),
             case("a session, with claims of the application", sid=alive, claims={"role": "admin"}),
+            case(
+                "control characters in a claim of the application",
+                claims={"\v\x1a": "".join(map(chr, range(0x20))) + "\x7f\x80\u2028"},
+            ),
             case("claims of the application", claims={"deep": [1, {"a": None}], "role": "админ"}),
             *(
                 case(f"a claim of {length} bytes", claims={"pad": "x" * length}, **long)

@@ -79,7 +79,8 @@ def headers():
     payload = payload_of(made()).encode()
 
     def under(text):
-        return sign(complete({}), payload, header=encode(text.encode()))
+        raw = text if isinstance(text, bytes) else text.encode()
+        return sign(complete({}), payload, header=encode(raw))
 
     plain = '{"alg":"HS256","kid":"2026-11","typ":"at+jwt"}'
     for alg in ("none", "nOnE", "hs256", "HS384", "HS512", "RS256", "ES256", ""):
@@ -87,7 +88,7 @@ def headers():
         yield rejected(f"alg {alg or 'empty'}", text, "header", "wrong_algorithm")
     unsigned = under(plain.replace("HS256", "none")).rpartition(".")[0] + "."
     yield rejected("alg none, without a signature", unsigned, "header", "wrong_algorithm")
-    for kid in ("2026-12", "2026-1", "2026-11 ", "../2026-11", ""):
+    for kid in ("2026-12", "2026-1", "2026-11 ", "../2026-11", "2026-11\x7f", "ключ", ""):
         text = under(plain.replace("2026-11", kid))
         yield rejected(f"kid {kid!r}", text, "header", "unknown_key")
     longest = under(plain.replace("2026-11", "k" * (512 - len(plain) + 7)))
@@ -97,6 +98,13 @@ def headers():
         yield rejected(f"typ {typ or 'empty'}", text, "header", "wrong_type")
     both = under(plain.replace("HS256", "none").replace("at+jwt", "rt+jwt"))
     yield rejected("alg none and another typ", both, "header", "wrong_type")
+    unknown = plain.replace("2026-11", "2026-12")
+    for name, text in {
+        "another kid and another typ": unknown.replace("at+jwt", "rt+jwt"),
+        "another kid and alg none": unknown.replace("HS256", "none"),
+        "all three others": unknown.replace("HS256", "none").replace("at+jwt", "rt+jwt"),
+    }.items():
+        yield rejected(f"header with {name}", under(text), "header", "unknown_key")
     for name, text in {
         "header with crit": plain[:-1] + ',"crit":["exp"]}',
         "header with jwk": plain[:-1] + ',"jwk":{"kty":"oct","k":"AA"}}',
@@ -115,6 +123,12 @@ def headers():
         "header with a kid of 600 bytes": plain.replace("2026-11", "k" * 600),
         "header of no members": "{}",
         "header that is no JSON": "HS256",
+        "header with a line feed in alg": plain.replace("HS256", "HS256\n"),
+        "header with a NUL in kid": plain.replace("2026-11", "2026-11\0"),
+        "header with U+001F in kid": plain.replace("2026-11", "2026-1\x1f"),
+        "header with a tab in typ": plain.replace("at+jwt", "at+jwt\t"),
+        "header that is not UTF-8": plain.encode().replace(b"2026-11", b"2026-1\xff"),
+        "header with a surrogate in UTF-8": plain.encode().replace(b"2026-11", b"\xed\xa0\x80"),
     }.items():
         yield rejected(name, under(text), "header", "malformed")
     header, _, rest = made().partition(".")
@@ -185,10 +199,11 @@ def payloads():
         }.items():
             yield rejected(fault, sign(complete({}), payload.encode()), "claims", "malformed")
 
-    yield from stands("iss", ["1", '["https://login.example.com"]'])
+    yield from stands("iss", ["1", '["https://login.example.com"]', '"\\ud800"', '"\\udc00x"'])
     yield from stands("sub", ["1", '["alice"]', '{"id":"alice"}', '"\\ud800"'])
     aud = '"https://api.example.com"'
     yield from stands("aud", ["1", f'{{"0":{aud}}}', f"[{aud},1]", f"[{aud},null]"])
+    yield from stands("aud", ['"\\ud800"', f'[{aud},"\\udfff"]', f'[{aud},"\\udc00\\ud800"]'])
     dates = ["1800000900.0", "1.8000009e9", '"1800000900"', "-1", "-0", "true", "[1800000900]"]
     yield from stands("exp", [*dates, "253402300800", "18446744073709551616"])
     yield from stands("iat", ["1800000000.0", "18e8", '"1800000000"', "-1", "253402300800"])
@@ -212,6 +227,7 @@ def payloads():
     for name, member in {
         "stamp in key mode": '"stamp":"AAAAAAAAAAAAAAAAAAAAAA"',
         "lane for a purpose without one": '"lane":0',
+        "a lone surrogate in the name of a claim of the application": '"\\ud800":1',
         "a claim of the application twice": '"role":"user","role":"admin"',
         "a claim of the application twice, once escaped": '"role":"user","\\u0072ole":"admin"',
     }.items():

@@ -94,13 +94,21 @@ def rotations():
     yield rotated(f"{name} stricter", session(0), **shorter, issued=longer)
     yield rotated(f"{name} laxer", session(0), **longer, issued=shorter)
 
-    # The derivation of the nonce makes refresh tokens reproducible. Verification does not check it.
+    # An issuer writes one audience. Verification does not count them.
     claims = json.loads(payload_of(refresh_token(complete({}), session(0))))
+    changed = session(0, seq=1, last_seen=NOW)
+    for name, others in {"one": [], "several": ["https://other.example.com"]}.items():
+        payload = compact_json({**claims, "aud": [*others, claims["aud"]]})
+        token = sign(complete({"purpose": REFRESH}), payload.encode())
+        inputs = {"sessions": table(session(0)), "token": token}
+        name = f"a refresh token with an array of {name} for the audience"
+        yield case(name, "refresh", "rotated", table(changed), changed, **inputs)
+
+    # The derivation of the nonce makes refresh tokens reproducible. Verification does not check it.
     derivation = Derivation(MASTER, DEFAULTS["authority"]["issuer"], REFRESH["typ"])
     guard = derivation.guard("alice", claims["exp"], bytes(8))
     claims["jti"] = encode(bytes(8) + guard)
     token = sign(complete({"purpose": REFRESH}), compact_json(claims).encode())
-    changed = session(0, seq=1, last_seen=NOW)
     inputs = {"sessions": table(session(0)), "token": token}
     name = "a refresh token with another nonce"
     yield case(name, "refresh", "rotated", table(changed), changed, **inputs)

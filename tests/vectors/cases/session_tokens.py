@@ -144,7 +144,18 @@ def session_checks(mode):
     absolute = {"policy": {"absolute": 60}}
     yield dead("refreshed up to the absolute end", own, refreshed, "session_expired", **absolute)
 
-    yield unfit(f"{mode}: a record without sessions", made(sid=own, **under), **under)
+    out_of_range = f"16.{GENERATION}"
+    for name, sid in (("a token of a session", own), ("a slot out of range", out_of_range)):
+        token = made(sid=sid, **under)
+        yield unfit(f"{mode}: {name}, a record without sessions", token, **under)
+        for fault, text in {
+            "cut short": one[:-1],
+            "of a later format": '{"format":2}',
+            "with white space": one + "\n",
+            "empty": "",
+        }.items():
+            seen = {**under, "record": {"sessions": text}}
+            yield unfit(f"{mode}: {name}, a table {fault}", token, **seen)
 
 
 def lifetimes(alive, dead):
@@ -278,6 +289,9 @@ def refresh_checks():
         owned = sign(full, (genuine[:-1] + ',"role":"admin"}').encode())
         name = f"{mode}: a refresh token with a claim of the application"
         yield rejected(name, owned, "application", "application_claims", **inputs)
+        # The session is checked first.
+        ended = {**inputs, "record": {"sessions": table()}}
+        yield rejected(f"{name}, ended", owned, "session", "session_ended", **ended)
 
     for mode, stage, reason in (
         ("key", "binding", "bad_signature"),

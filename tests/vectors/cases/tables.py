@@ -123,6 +123,8 @@ def tables():
             "format 2 with a fraction": ('"format":1', '"format":2.0'),
             "format null": ('"format":1', '"format":null'),
             "format true": ('"format":1', '"format":true'),
+            "format 2 and 3": ('"format":1', '"format":2,"format":3'),
+            "format 2 twice, once escaped": ('"format":1', '"format":2,"f\\u006frmat":2'),
             "format twice": ('"format":1', '"format":1,"format":1'),
             "format behind the generation": (
                 head,
@@ -246,6 +248,9 @@ def tables():
         "format 2 with white space": '{ "format": 2 }\n',
         "format 2 of another form": '{"sessions":{"0":[1,2]},"format":2,"more":null}',
         "format 2, longer than the longest table": compact_json({"format": 2, "more": "x" * 60000}),
+        "format 2 with another name twice": '{"format":2,"more":1,"more":2}',
+        "format 2 with names twice further down": '{"more":[{"format":1,"format":1}],"format":2}',
+        "format 2 with an escape in its name": '{"f\\u006frmat":2}',
     }.items():
         yield case(name, text, "unknown_format")
 

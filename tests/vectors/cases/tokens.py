@@ -4,6 +4,7 @@ from format1.claims import MAX_COUNTER, MAX_NUMERIC_DATE
 from format1.derivation import Derivation, body, rehash
 from format1.issuing import claims_for, pinned_header, sign
 from format1.text import compact_json, decode, encode, hs256
+from format1.verifying import MAX_CONTEXT_BYTES
 
 from . import bindings, stamps
 from .common import (
@@ -55,6 +56,7 @@ def content():
         lookups(),
         revocations("key", "bad_signature"),
         revocations("stamp_hs256", "revoked_by_stamp"),
+        unsound_contexts(),
         lanes(),
         signatures(),
         stamps.changed_claims(),
@@ -108,6 +110,7 @@ def acceptance():
             seen={"authority": {"mode": mode, "keys": ring}},
         )
     yield accepted("several audiences", audience=["https://a.example", "https://api.example.com"])
+    yield accepted("an array of the audience alone", audience=["https://api.example.com"])
     yield accepted("one second before exp", seen={"now": EXPIRES - 1})
     lenient = {"authority": {"leeway": 30}}
     yield accepted("one second before exp and leeway", seen={**lenient, "now": EXPIRES + 29})
@@ -123,6 +126,16 @@ def acceptance():
     long = {"pad": "x" * 300}
     yield accepted("as long as the cap", own=long, seen=capped(len(made(own=long))))
     claims = claims_for(complete({}), ISSUED, EXPIRES, ENTROPY)
+    sixteen = compact_json({f"e{i}": MAX_COUNTER for i in range(16)})
+    for name, epochs in {
+        "no members": "{}",
+        "names in other forms": '{"":0,"a b":1,":":2,"группа":3,"\\u0065":4,"nbf":5}',
+        "16 names that the record does not have": sixteen,
+    }.items():
+        text = f'{compact_json(claims)[:-1]},"epochs":{epochs}}}'
+        token = sign(complete({}), text.encode())
+        expect = {"verdict": "accepted", "claims": claims, "lookup": True}
+        yield {"name": f"epochs with {name}", "token": token, "expect": expect}
     shuffled = " " + compact_json(dict(reversed(claims.items()))).replace(",", " ,\n\t")
     token = sign(complete({}), shuffled.encode())
     expect = {"verdict": "accepted", "claims": claims, "lookup": True}
@@ -236,6 +249,7 @@ def lookups():
             ("no secret", {"secrets": []}, "binding", "no_credential"),
             ("empty secret", {"secrets": [""]}, "binding", "no_credential"),
             ("empty second secret", {"secrets": [HASH, ""]}, "binding", "no_credential"),
+            ("no secret, unfit", {"secrets": [], "version": -1}, "binding", "no_credential"),
             ("version bumped", {"version": 4}, "binding", "revoked_by_version"),
             ("version ahead of the record", {"version": 2}, "binding", "ahead_of_record"),
         ):
@@ -292,6 +306,23 @@ def revocations(mode, reason):
         ("context split elsewhere", {"ab": "c"}, {"a": "bc"}),
     ):
         yield moved(name, {"context": before}, {"context": after})
+
+
+def unsound_contexts():
+    """No token is issued in these contexts. Each of these was signed in its context all the same."""
+    long = "x" * (MAX_CONTEXT_BYTES + 1)
+    for mode, reason in (("key", "bad_signature"), ("stamp_hs256", "revoked_by_stamp")):
+        for name, context in {
+            "an empty value": {"email": ""},
+            "an empty kind": {"": "new@example.com"},
+            "a value of 4097 bytes": {"email": long},
+            "a kind of 4097 bytes": {long: "x"},
+            "an empty value beside another": {"address": "", "email": "new@example.com"},
+        }.items():
+            under = {"authority": {"mode": mode}, "context": context}
+            name = f"{mode}: a context with {name}"
+            yield rejected(name, made(**under), "binding", reason, **under)
+    yield accepted("a kind of 4096 bytes", context={long[1:]: "x"})
 
 
 def lanes():
@@ -376,6 +407,20 @@ def unfit_records():
         yield unfit(f"user id {name}", token, record={"id": user})
         # This is checked before the secrets.
         yield unfit(f"user id {name}, no secret", token, record={"id": user, "secrets": []})
+    carried = rehash(None, [HASH], [REHASHED])
+    for name, pair in {
+        "empty": "",
+        "of 63 bytes": encode(bytes(63)),
+        "of 65 bytes": encode(bytes(65)),
+        "with padding": carried + "==",
+        "in the standard alphabet": "+" + carried[1:],
+        "with unused bits": encode(bytes(64))[:-1] + "B",
+    }.items():
+        # It would be void.
+        yield unfit(f"carried pair {name}", made(), record={"carried": pair})
+        # This is checked before the version.
+        moved = {"carried": pair, "version": 4}
+        yield unfit(f"carried pair {name}, version bumped", made(), record=moved)
     yield unfit("negative version", made(), record={"version": -1})
     yield unfit("negative lane", made(**lane), **{**lane, "record": {"lane": -1}})
     in_tenant = {"authority": {"user_epochs": ["tenant"]}}

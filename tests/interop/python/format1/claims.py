@@ -1,6 +1,7 @@
 """The form of a payload."""
 
 import re
+from collections import Counter
 
 from .rejection import Rejected
 from .text import decode, read_json
@@ -13,11 +14,12 @@ MAX_SID_BYTES = 25
 
 
 class Members(dict):
-    """A JSON object that remembers whether a name occurred twice."""
+    """A JSON object that remembers which names occurred twice."""
 
     def __init__(self, pairs):
         super().__init__(pairs)
-        self.repeats = len(self) != len(pairs)
+        counts = Counter(name for name, _ in pairs)
+        self.repeats = {name for name, count in counts.items() if count > 1}
 
 
 def is_text(value):
@@ -86,7 +88,11 @@ REFUSED = {"nbf", *RESERVED}
 def shown(claims):
     """The claims that the application receives."""
     hidden = OPTIONAL.keys() - {"sid"}
-    return {name: value for name, value in claims.items() if name not in hidden}
+    seen = {name: value for name, value in claims.items() if name not in hidden}
+    # An array of one audience means the same as the string.
+    if isinstance(seen["aud"], list) and len(seen["aud"]) == 1:
+        [seen["aud"]] = seen["aud"]
+    return seen
 
 
 def own_claims(claims):

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 
+from .rejection import UnfitRecord
 from .text import decode, encode, frame, u16, u64
 
 
@@ -14,11 +15,17 @@ def effective(secrets, carried):
     """The effective credential: the carried digest if it is for these secrets."""
     present = credential(secrets)
     if carried is not None:
-        pair = decode(carried)
-        digest, stands_for = pair[:32], pair[32:]
+        digest, stands_for = read_pair(carried)
         if hmac.compare_digest(stands_for, present):
             return digest
     return present
+
+
+def read_pair(carried):
+    pair = decode(carried) or b""
+    if len(pair) != 64:
+        raise UnfitRecord("carried pair")
+    return pair[:32], pair[32:]
 
 
 def rehash(carried, old_secrets, new_secrets):

@@ -72,7 +72,10 @@ def read(text):
         raw = read_json(text, Members)
     except (ValueError, RecursionError):
         raise Unreadable("malformed") from None
-    if not isinstance(raw, Members) or raw.repeats or not is_counter(raw.get("format")):
+    if not isinstance(raw, Members) or not is_counter(raw.get("format")):
+        raise Unreadable("malformed")
+    # Of a later format only the number is known.
+    if "format" in raw.repeats:
         raise Unreadable("malformed")
     if raw["format"] != FORMAT:
         raise Unreadable("unknown_format")

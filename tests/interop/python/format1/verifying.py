@@ -4,8 +4,8 @@ import hmac
 import re
 
 from . import sessions, table
-from .claims import own_claims, read_claims
-from .derivation import Derivation, body, outer_epochs
+from .claims import is_counter, own_claims, read_claims
+from .derivation import Derivation, body, outer_epochs, read_pair
 from .issuing import ACCESS, REFRESH, is_in_key_mode, pinned_header
 from .rejection import Rejected, UnfitRecord
 from .text import decode, hs256
@@ -13,8 +13,10 @@ from .text import decode, hs256
 MAX_ID_BYTES = 255
 MAX_SECRET_BYTES = 2**20
 MAX_EXPLAINED_HEADER_BYTES = 512
+MAX_CONTEXT_BYTES = 4096
 STAMP_MEMBER = rb',"stamp":"[A-Za-z0-9_-]{22}"}'
 STAMP_MEMBER_BYTES = 34
+HEADER_FORM = '{{"alg":"{0}","kid":"{0}","typ":"{0}"}}'.format(r'([^"\\\x00-\x1f]*)')
 SESSION_TYPS = {ACCESS["typ"], REFRESH["typ"]}
 
 
@@ -81,12 +83,13 @@ def verify(inputs, token, lookup):
         raise Rejected("binding", "revoked_by_lane")
     bound = body(authority, purpose, record, inputs["context"])
     if in_key_mode:
-        if not hmac.compare_digest(hs256(derivation.user_key(bound), signing_input), signature):
-            raise Rejected("binding", "bad_signature")
+        genuine = hs256(derivation.user_key(bound), signing_input)
+        is_bound = hmac.compare_digest(genuine, signature)
     else:
-        stamp = derivation.stamp(bound, parts[0], unstamped)
-        if not hmac.compare_digest(stamp, decode(claims["stamp"])):
-            raise Rejected("binding", "revoked_by_stamp")
+        genuine = derivation.stamp(bound, parts[0], unstamped)
+        is_bound = hmac.compare_digest(genuine, decode(claims["stamp"]))
+    if not is_bound or not is_context(inputs["context"]):
+        raise Rejected("binding", "bad_signature" if in_key_mode else "revoked_by_stamp")
 
     if "sid" in claims:
         sessions.check(read_table(record), inputs["policy"], now, claims["sid"])
@@ -96,6 +99,12 @@ def verify(inputs, token, lookup):
     if purpose["typ"] == REFRESH["typ"] and own_claims(claims):
         raise Rejected("application", "application_claims")
     return claims
+
+
+def is_context(context):
+    """Whether there can be tokens in this context."""
+    texts = [text for pair in context.items() for text in pair]
+    return all(1 <= len(text.encode()) <= MAX_CONTEXT_BYTES for text in texts)
 
 
 def belongs(claims, purpose, in_key_mode):
@@ -117,16 +126,23 @@ def find_key(authority, purpose, header):
             return key
     # Only a pinned header is accepted. The rest finds the reason, for a log.
     raw = decode(header) or b""
-    form = rb'{"alg":"([^"\\]*)","kid":"([^"\\]*)","typ":"([^"\\]*)"}'
-    own_form = re.fullmatch(form, raw)
+    own_form = re.fullmatch(HEADER_FORM, as_text(raw))
     if not own_form or len(raw) > MAX_EXPLAINED_HEADER_BYTES:
         raise Rejected("header", "malformed")
     alg, kid, typ = own_form.groups()
-    if kid not in [key["kid"].encode() for key in authority["keys"]]:
+    if kid not in [key["kid"] for key in authority["keys"]]:
         raise Rejected("header", "unknown_key")
-    if typ != purpose["typ"].encode():
+    if typ != purpose["typ"]:
         raise Rejected("header", "wrong_type")
-    raise Rejected("header", "wrong_algorithm" if alg != b"HS256" else "malformed")
+    raise Rejected("header", "wrong_algorithm" if alg != "HS256" else "malformed")
+
+
+def as_text(raw):
+    """The text that these bytes are in UTF-8; empty if they are not."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def check_record(authority, purpose, record):
@@ -136,13 +152,15 @@ def check_record(authority, purpose, record):
         raise Rejected("binding", "no_credential")
     if any(len(secret.encode()) > MAX_SECRET_BYTES for secret in record["secrets"]):
         raise UnfitRecord("secret")
+    if record["carried"] is not None:
+        read_pair(record["carried"])
     if [epoch["kind"] for epoch in record["epochs"]] != authority["user_epochs"]:
         raise UnfitRecord("epochs")
     counters = [record["version"], *(counter for _, counter in outer_epochs(authority, record))]
     if purpose["lane"]:
         counters.append(record["lane"])
-    if any(counter < 0 for counter in counters):
-        raise UnfitRecord("negative counter")
+    if not all(map(is_counter, counters)):
+        raise UnfitRecord("counter out of range")
 
 
 def read_table(record):

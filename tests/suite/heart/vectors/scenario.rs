@@ -10,7 +10,7 @@ use relatch::{
     token::{RegisteredClaims, Usage},
     user::{Carried, Counter, Epoch},
 };
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -88,14 +88,18 @@ pub(crate) struct Record {
     secrets: Vec<String>,
     version: i64,
     active: bool,
-    #[serde(deserialize_with = "parsed")]
-    carried: Option<Carried>,
+    #[serde(deserialize_with = "carried")]
+    carried: Result<Option<Carried>, Damaged>,
     epochs: Vec<UserEpoch>,
     lane: i64,
     /// `None` if the member is absent: the record keeps no sessions.
-    #[serde(default, deserialize_with = "from_column")]
-    sessions: Option<SessionTable>,
+    #[serde(default = "no_sessions", deserialize_with = "sessions")]
+    sessions: Result<Option<SessionTable>, Damaged>,
 }
+
+/// A column that cannot be read.
+#[derive(Clone, Copy, Debug)]
+struct Damaged;
 
 #[derive(Clone, Deserialize)]
 struct UserEpoch {
@@ -210,7 +214,7 @@ impl Scenario {
             Ok::<_, Infallible>(true)
         });
         let table = sessions.as_ref().and_then(SessionTable::to_column);
-        self.record.as_mut().unwrap().sessions = sessions;
+        self.record.as_mut().unwrap().sessions = Ok(sessions);
         (tokens.stored().unwrap().access().expose().to_owned(), table)
     }
 
@@ -240,7 +244,7 @@ impl Scenario {
         let asked = Cell::new(false);
         let verified = authority.peek(&token, |_| {
             asked.set(true);
-            Ok::<_, Infallible>(self.record.clone())
+            self.record.clone().map(Record::read).transpose()
         });
         let lookup = asked.get();
         match verified {
@@ -249,7 +253,9 @@ impl Scenario {
                 json!({ "verdict": "accepted", "claims": claims, "lookup": lookup })
             }
             Err(VerifyError::Rejected(rejection)) => with_lookup(rejected(&rejection), lookup),
-            Err(VerifyError::Record(_)) => json!({ "verdict": "unfit_record", "lookup": lookup }),
+            Err(VerifyError::Record(_) | VerifyError::Lookup(Damaged)) => {
+                json!({ "verdict": "unfit_record", "lookup": lookup })
+            }
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -339,6 +345,14 @@ impl Record {
     pub(crate) fn version(&self) -> Counter {
         self.version.into()
     }
+
+    /// The record as a lookup returns it, which reads all its columns.
+    fn read(self) -> Result<Self, Damaged> {
+        match (&self.carried, &self.sessions) {
+            (Ok(_), Ok(_)) => Ok(self),
+            _ => Err(Damaged),
+        }
+    }
 }
 
 impl User for Record {
@@ -352,7 +366,7 @@ impl User for Record {
         self.active
     }
     fn carried(&self) -> Option<&Carried> {
-        self.carried.as_ref()
+        self.carried.as_ref().unwrap().as_ref()
     }
     fn epochs(&self) -> Vec<Epoch<'_>> {
         self.epochs.iter().map(UserEpoch::epoch).collect()
@@ -361,7 +375,7 @@ impl User for Record {
         Some(self.lane.into())
     }
     fn sessions(&self) -> Option<&SessionTable> {
-        self.sessions.as_ref()
+        self.sessions.as_ref().unwrap().as_ref()
     }
 }
 
@@ -427,11 +441,15 @@ pub(crate) fn from_hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(byte).collect()
 }
 
-fn from_column<'de, D: Deserializer<'de>>(
+const fn no_sessions() -> Result<Option<SessionTable>, Damaged> {
+    Ok(None)
+}
+
+fn sessions<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<SessionTable>, D::Error> {
+) -> Result<Result<Option<SessionTable>, Damaged>, D::Error> {
     let column = Option::<String>::deserialize(deserializer)?;
-    SessionTable::from_column(column.as_deref()).map(Some).map_err(de::Error::custom)
+    Ok(SessionTable::from_column(column.as_deref()).map(Some).map_err(|_| Damaged))
 }
 
 /// The value of a member that is not absent.
@@ -439,7 +457,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<i
     Option::deserialize(deserializer).map(Some)
 }
 
-fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Carried>, D::Error> {
+fn carried<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Result<Option<Carried>, Damaged>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+    Ok(text.map(|text| text.parse().map_err(|_| Damaged)).transpose())
 }
