@@ -42,7 +42,6 @@ use self::{
 use crate::{
     binding::context::Context,
     bytes::base64url,
-    clock,
     error::ConfigError,
     keys::key_ring::KeyRing,
     rejection::Rejection,
@@ -51,7 +50,7 @@ use crate::{
         Token,
         purpose::{Access, NoClaims, Purpose, Usage},
     },
-    user::{RecordError, User},
+    user::User,
 };
 pub use crate::{
     clock::{Clock, SystemClock},
@@ -300,54 +299,68 @@ impl Authority {
         Opened::new(&self.core, token)
     }
 
-    /// The HS256 key of this user's tokens of purpose `P` under the current master key, for a JWT
-    /// library in another language that verifies or signs key-mode tokens.
+    /// The HS256 key of this user's key-mode tokens of purpose `P` under the current master key, for a
+    /// JWT library in another language that verifies them, or signs their claims again.
+    ///
+    /// The other program cannot issue whole tokens with it: the `jti` of a key-mode token contains a
+    /// guard over `sub` and `exp`, and the guard depends on the master key alone.
     ///
     /// # Errors
     ///
-    /// [`RecordError`] if the record cannot be used.
+    /// [`IssueError::Record`] if the record cannot be used, and [`IssueError::AmbiguousType`].
     ///
     /// # Security
     ///
-    /// The holder of the key can make tokens for this user until the user's record changes.
+    /// Until the user's record changes, a holder of the key who also has a token of this user and
+    /// purpose can change all of its claims except `sub`, `exp` and `jti`. This works until the token
+    /// expires.
     pub fn danger_expose_key<P: Purpose>(
         &self,
         user: &dyn User,
         context: &Context,
-    ) -> Result<Zeroizing<[u8; 32]>, RecordError> {
+    ) -> Result<Zeroizing<[u8; 32]>, IssueError> {
         let kind = Kind::of::<P>(&self.core.settings);
         let record = Record::of(&self.core.settings, kind, user)?;
         let body = record.body(user.id(), context);
-        Ok(self.core.current_key(kind).derivation().user_key(&body))
+        Ok(self.core.current_key(kind)?.derivation().user_key(&body))
     }
 
-    /// The claim `stamp` of a stamp-mode token of this user and purpose under the current master
-    /// key, for this `jti` and `exp`.
+    /// The claim `stamp`, 22 characters, of a stamp-mode token of this user and purpose under the
+    /// current master key. It is for a token that another program or an HSM signs with the server's
+    /// key.
+    ///
+    /// `header` is the first part of the token, in base64url, and must name the current key. `payload`
+    /// is the JSON text of the payload up to the stamp: all other claims, without the closing brace.
+    /// The token's payload is then `payload`, `,"stamp":"`, the stamp and `"}`, with no other byte in
+    /// between. The stamp fits no other header or payload.
     ///
     /// # Errors
     ///
-    /// [`RecordError`] if the record cannot be used.
+    /// [`IssueError::Record`] if the record cannot be used, and [`IssueError::AmbiguousType`].
     ///
     /// # Security
     ///
-    /// With the server's signing key, its holder can make one token for this user.
+    /// With the server's signing key, its holder can make this one token, with these claims.
     pub fn danger_expose_stamp<P: Purpose>(
         &self,
         user: &dyn User,
         context: &Context,
-        jti: &str,
-        exp: OffsetDateTime,
-    ) -> Result<String, RecordError> {
+        header: &str,
+        payload: &str,
+    ) -> Result<String, IssueError> {
+        const {
+            assert!(P::PORTABLE, "tokens of this purpose have no stamp: Purpose::PORTABLE is false")
+        };
         let kind = Kind::of::<P>(&self.core.settings);
         let record = Record::of(&self.core.settings, kind, user)?;
-        let exp = u64::try_from(exp.unix_timestamp()).unwrap_or(0).min(clock::MAX_NUMERIC_DATE);
         let body = record.body(user.id(), context);
-        Ok(base64url::encode(&self.core.current_key(kind).derivation().stamp(&body, jti, exp)))
+        let derivation = self.core.current_key(kind)?.derivation();
+        Ok(base64url::encode(&derivation.stamp(&body, header, payload.as_bytes())))
     }
 
     #[cfg(feature = "live")]
     pub(crate) fn leeway(&self) -> Duration {
-        self.core.leeway()
+        Duration::seconds(self.core.settings.leeway.cast_signed())
     }
 
     pub(crate) fn now(&self) -> OffsetDateTime {

@@ -24,6 +24,7 @@ use crate::{
     token::{
         RefreshToken, Token,
         purpose::{Access, NoClaims},
+        validity::check_validity,
     },
     user::{User, following, sessions_of},
 };
@@ -297,9 +298,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let registered = verified.registered();
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
-        if now >= registered.expires_at() + self.core.leeway() {
-            return Err(IssueError::SessionOver(over(Reason::Expired)));
-        }
+        check_validity(registered.exp, None, now, self.core.settings.leeway)
+            .map_err(|rejection| IssueError::SessionOver(over(rejection.reason())))?;
         let table = sessions_of(self.user)?;
         let own = table
             .admit(id, &self.core.settings.sessions, now)
@@ -322,9 +322,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let id = verified.session_id().ok_or(IssueError::NoSession)?;
         let is_over = |reason| IssueError::SessionOver(over(reason));
-        if now >= verified.registered().expires_at() + self.core.leeway() {
-            return Err(is_over(Reason::Expired));
-        }
+        check_validity(verified.registered().exp, None, now, self.core.settings.leeway)
+            .map_err(|rejection| is_over(rejection.reason()))?;
         let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
         let own = table.admit(id, policy, now).map_err(is_over)?;
         let (table, slot) = table.restart(own, record.version, record.session_tag(), now)?;

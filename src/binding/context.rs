@@ -7,7 +7,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{binding::fingerprint::Fingerprint, bytes::constant_time};
+use crate::binding::fingerprint::Fingerprint;
 
 /// Further values that a token is bound to and does not contain. Each has a kind: the fingerprint
 /// of a hardened cookie, a client address, a new e-mail address.
@@ -98,14 +98,6 @@ impl Context {
         self.0.is_empty()
     }
 
-    /// Whether both contexts have the same kinds and values.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.iter().zip(other.iter()).all(|((kind, value), (other_kind, other_value))| {
-                kind == other_kind && constant_time::equal_slices(value, other_value)
-            })
-    }
-
     /// Whether no kind or value is empty or too long.
     pub(crate) fn is_sound(&self) -> bool {
         let fits = |bytes: &[u8]| (1..=Self::MAX_BYTES).contains(&bytes.len());
@@ -141,22 +133,6 @@ mod tests {
         let context = Context::new().with("b", "1").with("a", "2").with("b", "3");
         let pairs: Vec<_> = context.iter().collect();
         assert_eq!(pairs, [("a", &b"2"[..]), ("b", b"3")]);
-    }
-
-    #[test]
-    fn contexts_are_the_same_in_all_kinds_and_values() {
-        let context = || Context::new().with("a", "1").with("b", "2");
-        assert!(context().is_same(&context()));
-        for other in [
-            Context::new(),
-            Context::new().with("a", "1"),
-            context().with("c", "3"),
-            context().with("b", "3"),
-            context().with("b", "22"),
-            Context::new().with("a", "1").with("c", "2"),
-        ] {
-            assert!(!context().is_same(&other), "{other:?}");
-        }
     }
 
     #[test]

@@ -1,8 +1,20 @@
 //! The key derivation of format 1: keys, stamps and guards from a master key and a user's record.
 //!
 //! All integers are big-endian; HMAC is HMAC-SHA-256 (RFC 2104). `frame` writes the length of each
-//! piece before it, so two different lists of pieces never give the same bytes. The format is
-//! specified for other implementers in `src/guide/format.md`.
+//! piece before it, so two different lists of pieces never give the same bytes. Every other message
+//! has its fields of fixed length first and at most one of variable length, which is the last. The
+//! format is specified for other implementers in `src/guide/format.md`.
+//!
+//! ```text
+//! subkey(label) = HMAC(M, frame("relatch/1 " ‖ label, typ, issuer))
+//! body          = D ‖ u64(version) ‖ frame(user id, outer, lane, context)
+//!
+//! user key      = HMAC(subkey("key"),   body)
+//! guard         = HMAC(subkey("guard"), u64(exp) ‖ nonce ‖ user id)[..8]
+//! refresh nonce = HMAC(subkey("nonce"), u16(slot) ‖ u64(generation) ‖ u64(seq) ‖ user id)[..8]
+//! stamp         = HMAC(subkey("stamp"), frame(body) ‖ header part ‖ "." ‖ payload before the stamp)[..16]
+//! server key    = subkey("server")
+//! ```
 
 use std::borrow::Cow;
 
@@ -18,24 +30,14 @@ use crate::{
     bytes::{
         frame,
         hmac::{HmacSha256, hs256},
+        inline::InlineBytes,
     },
     sessions::SessionId,
 };
 
-/// The values that a token is bound to: `frame(user_id, D, outer, u64(version), lane, context)`.
-pub(crate) struct Body<'a> {
-    pub(crate) user_id: &'a str,
-    pub(crate) credential: &'a Credential,
-    pub(crate) outer: &'a [(Cow<'a, str>, u64)],
-    pub(crate) version: u64,
-    pub(crate) lane: Option<u64>,
-    pub(crate) context: &'a Context,
-}
-
 /// The derivations from one master key, for one type of token and one issuer.
-///
-/// Each field is the state of `HMAC(M, …)` after `head(label)`, the first part of the message.
 pub(crate) struct Derivation {
+    // HMAC states under the subkeys.
     key: HmacSha256,
     guard: HmacSha256,
     nonce: HmacSha256,
@@ -46,20 +48,20 @@ pub(crate) struct Derivation {
 
 impl Derivation {
     pub(crate) fn new(master: &HmacSha256, typ: &str, issuer: &str) -> Self {
-        let head = |label: &[u8]| {
+        let subkey = |label: &[u8]| {
             let mut mac = master.clone();
-            frame::piece(&mut mac, label);
-            frame::piece(&mut mac, typ.as_bytes());
-            frame::piece(&mut mac, issuer.as_bytes());
-            mac
+            for piece in [label, typ.as_bytes(), issuer.as_bytes()] {
+                frame::piece(&mut mac, piece);
+            }
+            Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()))
         };
         Self {
-            key: head(b"relatch/1 key"),
-            guard: head(b"relatch/1 guard"),
-            nonce: head(b"relatch/1 nonce"),
-            stamp: head(b"relatch/1 stamp"),
-            server: head(b"relatch/1 server"),
-            id: head(b"relatch derivation").finalize().into_bytes().into(),
+            key: hs256(&subkey(b"relatch/1 key")),
+            guard: hs256(&subkey(b"relatch/1 guard")),
+            nonce: hs256(&subkey(b"relatch/1 nonce")),
+            stamp: hs256(&subkey(b"relatch/1 stamp")),
+            server: hs256(&subkey(b"relatch/1 server")),
+            id: *subkey(b"relatch derivation"),
         }
     }
 
@@ -69,136 +71,189 @@ impl Derivation {
     }
 
     /// The user's HS256 key.
-    pub(crate) fn user_key(&self, body: &Body<'_>) -> Zeroizing<[u8; 32]> {
-        let mut mac = self.key.clone();
-        body.feed(&mut mac);
+    pub(crate) fn user_key(&self, body: &Body) -> Zeroizing<[u8; 32]> {
+        let mac = self.key.clone().chain_update(body.as_bytes());
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     /// [`user_key`](Self::user_key) as an HMAC state, ready to sign.
-    pub(crate) fn user_mac(&self, body: &Body<'_>) -> HmacSha256 {
+    pub(crate) fn user_mac(&self, body: &Body) -> HmacSha256 {
         hs256(&self.user_key(body))
     }
 
     /// The guard, which a token must have in key mode to reach the lookup.
     pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
-        let mut mac = self.guard.clone();
-        frame::piece(&mut mac, user_id.as_bytes());
-        frame::piece(&mut mac, &exp.to_be_bytes());
-        frame::piece(&mut mac, nonce);
-        first(&mac.finalize().into_bytes())
+        let mut fixed = [0; 16];
+        fixed[..8].copy_from_slice(&exp.to_be_bytes());
+        fixed[8..].copy_from_slice(nonce);
+        first(self.guard.clone().chain_update(fixed).chain_update(user_id))
     }
 
     /// The nonce of a refresh token. It is derived, so that a repeated refresh gives the same
     /// successor.
     pub(crate) fn refresh_nonce(&self, user_id: &str, session: SessionId, seq: u64) -> [u8; 8] {
-        let mut mac = self.nonce.clone();
-        frame::piece(&mut mac, user_id.as_bytes());
-        frame::piece(&mut mac, &session.slot.to_be_bytes());
-        frame::piece(&mut mac, &session.generation.to_be_bytes());
-        frame::piece(&mut mac, &seq.to_be_bytes());
-        first(&mac.finalize().into_bytes())
+        let mut fixed = [0; 18];
+        fixed[..2].copy_from_slice(&session.slot.to_be_bytes());
+        fixed[2..10].copy_from_slice(&session.generation.to_be_bytes());
+        fixed[10..].copy_from_slice(&seq.to_be_bytes());
+        first(self.nonce.clone().chain_update(fixed).chain_update(user_id))
     }
 
-    /// The stamp, which binds a stamp-mode token to the user's record.
-    pub(crate) fn stamp(&self, body: &Body<'_>, jti: &str, exp: u64) -> [u8; 16] {
+    /// The stamp, which binds a stamp-mode token to the user's record: the header, the whole payload
+    /// before the stamp, and the body.
+    pub(crate) fn stamp(&self, body: &Body, header: &str, payload: &[u8]) -> [u8; 16] {
         let mut mac = self.stamp.clone();
-        body.feed(&mut mac);
-        frame::piece(&mut mac, jti.as_bytes());
-        frame::piece(&mut mac, &exp.to_be_bytes());
-        first(&mac.finalize().into_bytes())
+        frame::piece(&mut mac, body.as_bytes());
+        first(mac.chain_update(header).chain_update(b".").chain_update(payload))
     }
 
-    /// The server's HS256 key for stamp mode.
-    pub(crate) fn server_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.server.clone().finalize().into_bytes().into())
+    /// The server's HS256 key for stamp mode, as an HMAC state, ready to sign.
+    pub(crate) const fn server_mac(&self) -> &HmacSha256 {
+        &self.server
     }
 }
 
-impl Body<'_> {
-    fn feed(&self, mac: &mut impl Update) {
-        frame::piece(mac, self.user_id.as_bytes());
-        frame::piece(mac, self.credential.as_bytes());
-        frame::nested(
-            mac,
-            self.outer
-                .iter()
-                .map(|(name, _)| frame::piece_len(name.len()) + frame::piece_len(8))
-                .sum(),
-        );
-        for (name, counter) in self.outer {
-            frame::piece(mac, name.as_bytes());
-            frame::piece(mac, &counter.to_be_bytes());
+/// The values that a token is bound to, as one byte string:
+/// `D ‖ u64(version) ‖ frame(user id, outer, lane, context)`.
+pub(crate) struct Body(InlineBytes);
+
+/// The values of a [`Body`].
+pub(crate) struct Bound<'a> {
+    pub(crate) user_id: &'a str,
+    pub(crate) credential: &'a Credential,
+    pub(crate) outer: &'a [(Cow<'a, str>, u64)],
+    pub(crate) version: u64,
+    pub(crate) lane: Option<u64>,
+    pub(crate) context: &'a Context,
+}
+
+impl Body {
+    pub(crate) fn of(bound: &Bound<'_>) -> Self {
+        let Bound { user_id, credential, outer, version, lane, context } = *bound;
+        let outer_len = outer_len(outer);
+        let context_len = context
+            .iter()
+            .map(|(k, v)| frame::piece_len(k.len()) + frame::piece_len(v.len()))
+            .sum();
+        let lane = lane.map(u64::to_be_bytes);
+        let lane = lane.as_ref().map_or(&[][..], |counter| counter);
+
+        let pieces = [user_id.len(), outer_len, lane.len(), context_len];
+        let len = pieces.map(frame::piece_len).iter().sum::<usize>() + 32 + 8;
+        let mut bytes = InlineBytes::with_capacity(len);
+        bytes.update(credential.as_bytes());
+        bytes.update(&version.to_be_bytes());
+        frame::piece(&mut bytes, user_id.as_bytes());
+        write_outer(&mut bytes, outer);
+        frame::piece(&mut bytes, lane);
+        frame::nested(&mut bytes, context_len);
+        for (kind, value) in context.iter() {
+            frame::piece(&mut bytes, kind.as_bytes());
+            frame::piece(&mut bytes, value);
         }
-        frame::piece(mac, &self.version.to_be_bytes());
-        match self.lane {
-            Some(lane) => frame::piece(mac, &lane.to_be_bytes()),
-            None => frame::piece(mac, b""),
-        }
-        frame::nested(
-            mac,
-            self.context
-                .iter()
-                .map(|(k, v)| frame::piece_len(k.len()) + frame::piece_len(v.len()))
-                .sum(),
-        );
-        for (kind, value) in self.context.iter() {
-            frame::piece(mac, kind.as_bytes());
-            frame::piece(mac, value);
-        }
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
     }
 }
 
-fn first<const N: usize>(mac: &Output<Sha256>) -> [u8; N] {
-    std::array::from_fn(|i| mac[i])
+/// Writes the outer epochs as one piece, `frame(name_1, u64(counter_1), …)`: outermost first, empty if
+/// there are none.
+pub(crate) fn write_outer(sink: &mut impl Update, outer: &[(Cow<'_, str>, u64)]) {
+    frame::nested(sink, outer_len(outer));
+    for (name, counter) in outer {
+        frame::piece(sink, name.as_bytes());
+        frame::piece(sink, &counter.to_be_bytes());
+    }
+}
+
+fn outer_len(outer: &[(Cow<'_, str>, u64)]) -> usize {
+    outer.iter().map(|(name, _)| frame::piece_len(name.len()) + frame::piece_len(8)).sum()
+}
+
+fn first<const N: usize>(mac: HmacSha256) -> [u8; N] {
+    let output: Output<Sha256> = mac.finalize().into_bytes();
+    std::array::from_fn(|i| output[i])
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::bytes::frame::tests::{Bytes, frame};
+    use hmac::KeyInit;
 
     use super::*;
-
-    fn fed(body: &Body<'_>) -> Vec<u8> {
-        let mut out = Bytes::default();
-        body.feed(&mut out);
-        out.0
-    }
+    use crate::bytes::frame::tests::frame;
 
     #[test]
-    fn the_body_is_the_frame_of_its_parts() {
+    fn the_body_is_its_fixed_part_and_the_frame_of_the_others() {
         let credential = Credential::from_secrets([b"hash"]).unwrap();
         let context = Context::new().with("b", "2").with("a", "1");
-        let body = Body {
+        let body = Body::of(&Bound {
             user_id: "alice",
             credential: &credential,
             outer: &[("realm".into(), 3), ("tenant:acme".into(), 4)],
             version: 9,
             lane: Some(1),
             context: &context,
-        };
+        });
         let u64_of = |n: u64| n.to_be_bytes().to_vec();
         let outer = frame(&[b"realm".to_vec(), u64_of(3), b"tenant:acme".to_vec(), u64_of(4)]);
         let context = frame(&[b"a".to_vec(), b"1".to_vec(), b"b".to_vec(), b"2".to_vec()]);
         let parts = [
-            b"alice".to_vec(),
             credential.as_bytes().to_vec(),
-            outer,
             u64_of(9),
-            u64_of(1),
-            context,
+            frame(&[b"alice".to_vec(), outer, u64_of(1), context]),
         ];
-        assert_eq!(fed(&body), frame(&parts));
+        assert_eq!(body.as_bytes(), parts.concat());
     }
 
     #[test]
     fn empty_parts_are_empty_pieces() {
-        let credential = Credential::from_secrets([b"hash"]).unwrap();
-        let context = Context::new();
-        let (outer, version, lane) = (&[][..], 0, None);
-        let body =
-            Body { user_id: "u", credential: &credential, outer, version, lane, context: &context };
-        let digest = credential.as_bytes().to_vec();
-        assert_eq!(fed(&body), frame(&[b"u".to_vec(), digest, vec![], vec![0; 8], vec![], vec![]]));
+        let body = Body::of(&bound("u", &credential(), &Context::new()));
+        let pieces = frame(&[b"u".to_vec(), vec![], vec![], vec![]]);
+        let digest = credential().as_bytes().to_vec();
+        assert_eq!(body.as_bytes(), [digest, vec![0; 8], pieces].concat());
+    }
+
+    /// The messages, written out once more.
+    #[test]
+    fn each_value_is_the_mac_of_its_message_under_its_subkey() {
+        let hmac = |key: &[u8], message: &[&[u8]]| {
+            let mac = HmacSha256::new_from_slice(key).unwrap();
+            mac.chain_update(message.concat()).finalize().into_bytes().to_vec()
+        };
+        let master = [7; 32];
+        let derivation =
+            Derivation::new(&HmacSha256::new_from_slice(&master).unwrap(), "at+jwt", "issuer");
+        let subkey = |label: &str| {
+            let label = format!("relatch/1 {label}").into_bytes();
+            hmac(&master, &[&frame(&[label, b"at+jwt".to_vec(), b"issuer".to_vec()])])
+        };
+        let (credential, context) = (credential(), Context::new().with("kind", [1; 300]));
+        let body = Body::of(&bound("alice", &credential, &context));
+
+        let key = hmac(&subkey("key"), &[body.as_bytes()]);
+        assert_eq!(*derivation.user_key(&body), *key);
+        let signed = |mac: HmacSha256| mac.chain_update("x").finalize().into_bytes().to_vec();
+        assert_eq!(signed(derivation.user_mac(&body)), hmac(&key, &[b"x"]));
+        assert_eq!(signed(derivation.server_mac().clone()), hmac(&subkey("server"), &[b"x"]));
+
+        let guard = hmac(&subkey("guard"), &[&5_u64.to_be_bytes(), &[1; 8], b"alice"]);
+        assert_eq!(derivation.guard("alice", 5, &[1; 8]), guard[..8]);
+        let numbers: [&[u8]; 3] = [&[0, 3], &17_u64.to_be_bytes(), &9_u64.to_be_bytes()];
+        let nonce = hmac(&subkey("nonce"), &[&numbers.concat(), b"alice"]);
+        assert_eq!(derivation.refresh_nonce("alice", "3.17".parse().unwrap(), 9), nonce[..8]);
+        let framed = frame(&[body.as_bytes().to_vec()]);
+        let stamp = hmac(&subkey("stamp"), &[&framed, b"header", b".", br#"{"a":1"#]);
+        assert_eq!(derivation.stamp(&body, "header", br#"{"a":1"#), stamp[..16]);
+    }
+
+    fn credential() -> Credential {
+        Credential::from_secrets([b"hash"]).unwrap()
+    }
+
+    fn bound<'a>(user_id: &'a str, credential: &'a Credential, context: &'a Context) -> Bound<'a> {
+        Bound { user_id, credential, outer: &[], version: 0, lane: None, context }
     }
 }

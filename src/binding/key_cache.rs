@@ -6,12 +6,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
-    binding::{
-        context::Context,
-        credential::Credential,
-        derivation::{Body, Derivation},
-    },
+    binding::derivation::{Body, Derivation},
     bytes::{constant_time, hmac::HmacSha256},
 };
 
@@ -75,12 +73,7 @@ pub struct KeyCache(Arc<RwLock<VecDeque<Box<Entry>>>>);
 struct Entry {
     /// The id of the derivation.
     id: [u8; 32],
-    user_id: String,
-    credential: Credential,
-    outer: Vec<(String, u64)>,
-    version: u64,
-    lane: Option<u64>,
-    context: Context,
+    body: Zeroizing<Box<[u8]>>,
     mac: HmacSha256,
 }
 
@@ -90,7 +83,7 @@ impl KeyCache {
     pub const MAX_KEYS: usize = 4;
 
     /// The user's HS256 key, if the cache has it.
-    pub(crate) fn find(&self, derivation: &Derivation, body: &Body<'_>) -> Option<HmacSha256> {
+    pub(crate) fn find(&self, derivation: &Derivation, body: &Body) -> Option<HmacSha256> {
         // A poisoned lock is safe to use: no panic leaves the entries half changed.
         let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.iter().find(|entry| entry.is_of(derivation, body))?;
@@ -98,7 +91,7 @@ impl KeyCache {
     }
 
     /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
-    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body<'_>) {
+    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body) {
         let entry = Box::new(Entry::new(derivation, body));
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added it first.
@@ -113,30 +106,16 @@ impl KeyCache {
 }
 
 impl Entry {
-    fn new(derivation: &Derivation, body: &Body<'_>) -> Self {
-        let Body { user_id, credential, outer, version, lane, context } = *body;
+    fn new(derivation: &Derivation, body: &Body) -> Self {
         Self {
             id: *derivation.id(),
-            user_id: user_id.to_owned(),
-            credential: credential.clone(),
-            outer: outer.iter().map(|(name, counter)| (name.to_string(), *counter)).collect(),
-            version,
-            lane,
-            context: context.clone(),
+            body: Zeroizing::new(body.as_bytes().into()),
             mac: derivation.user_mac(body),
         }
     }
 
-    fn is_of(&self, derivation: &Derivation, body: &Body<'_>) -> bool {
-        // Destructure all fields, so that a new field cannot be forgotten here.
-        let Body { user_id, credential, outer, version, lane, context } = *body;
-        let kept = self.outer.iter().map(|(name, counter)| (name.as_str(), *counter));
-        self.version == version
-            && self.lane == lane
-            && self.user_id == user_id
-            && kept.eq(outer.iter().map(|(name, counter)| (&**name, *counter)))
-            && constant_time::equal(self.credential.as_bytes(), credential.as_bytes())
-            && self.context.is_same(context)
+    fn is_of(&self, derivation: &Derivation, body: &Body) -> bool {
+        constant_time::equal_slices(&self.body, body.as_bytes())
             && constant_time::equal(&self.id, derivation.id())
     }
 }
@@ -152,6 +131,7 @@ mod tests {
     use hmac::KeyInit;
 
     use super::*;
+    use crate::binding::{context::Context, credential::Credential, derivation::Bound};
 
     #[test]
     fn the_last_keys_are_kept_each_once() {
@@ -159,13 +139,15 @@ mod tests {
         let derivation = Derivation::new(&master, "at+jwt", "issuer");
         let credential = Credential::from_password_hash("hash").unwrap();
         let context = Context::new();
-        let body = |version| Body {
-            user_id: "alice",
-            credential: &credential,
-            outer: &[],
-            version,
-            lane: None,
-            context: &context,
+        let body = |version| {
+            Body::of(&Bound {
+                user_id: "alice",
+                credential: &credential,
+                outer: &[],
+                version,
+                lane: None,
+                context: &context,
+            })
         };
         let cache = KeyCache::default();
         let kept = || cache.0.read().unwrap().len();

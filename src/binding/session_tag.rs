@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use crate::{binding::credential::Credential, bytes::frame, sessions::SessionTag};
+use crate::{
+    binding::{credential::Credential, derivation},
+    bytes::frame,
+    sessions::SessionTag,
+};
 
 /// `SHA-256(frame("relatch/1 sessions", D, u64(version), outer))[..8]`. It contains no key: it says
 /// whether the record has changed, and proves nothing.
@@ -17,13 +21,7 @@ pub(crate) fn session_tag(
     frame::piece(&mut hash, b"relatch/1 sessions");
     frame::piece(&mut hash, credential.as_bytes());
     frame::piece(&mut hash, &version.to_be_bytes());
-    let outer_len =
-        outer.iter().map(|(name, _)| frame::piece_len(name.len()) + frame::piece_len(8)).sum();
-    frame::nested(&mut hash, outer_len);
-    for (name, counter) in outer {
-        frame::piece(&mut hash, name.as_bytes());
-        frame::piece(&mut hash, &counter.to_be_bytes());
-    }
+    derivation::write_outer(&mut hash, outer);
     let digest: [u8; 32] = hash.finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     SessionTag([a, b, c, d, e, f, g, h])

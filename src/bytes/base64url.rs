@@ -35,6 +35,32 @@ pub(crate) fn decode_into<'b>(
     URL_SAFE_NO_PAD.decode(text.as_bytes(), buffer.as_out()).ok()
 }
 
+/// A buffer for decoded bytes. Up to [`USUAL_BYTES`] are decoded without an allocation.
+pub(crate) struct Buffer {
+    stack: [MaybeUninit<u8>; USUAL_BYTES],
+    heap: Vec<u8>,
+}
+
+/// A length that most payloads fit into, in bytes.
+const USUAL_BYTES: usize = 1024;
+
+impl Buffer {
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        Self { stack: [const { MaybeUninit::uninit() }; _], heap: Vec::new() }
+    }
+
+    /// [`decode`] into this buffer.
+    #[inline(always)]
+    pub(crate) fn decode(&mut self, text: &str) -> Option<&mut [u8]> {
+        if decoded_len(text.len()) <= USUAL_BYTES {
+            return decode_into(text, &mut self.stack);
+        }
+        self.heap = decode(text)?;
+        Some(&mut self.heap)
+    }
+}
+
 /// [`decode`] for text of exactly `N` bytes.
 pub(crate) fn decode_array<const N: usize>(text: impl AsRef<[u8]>) -> Option<[u8; N]> {
     let text = text.as_ref();

@@ -250,7 +250,9 @@ impl<U: User, E> Shared<U, E> {
             let left = {
                 let authority = self.authority();
                 match authority.open(token) {
-                    Ok(opened) => opened.expires_at() + authority.leeway() - authority.now(),
+                    Ok(opened) => {
+                        opened.expires_at().saturating_add(authority.leeway()) - authority.now()
+                    }
                     Err(rejection) => return Ended::of(rejection),
                 }
             };

@@ -366,7 +366,9 @@ mod tests {
     #[test]
     fn the_bound_is_reached_and_no_more() {
         let generation = i64::MAX.unsigned_abs();
-        for (slots, data, bytes) in [(1, 128, 543), (16, 128, 7_803), (64, 128, 31_035), (64, 512, 55_611)] {
+        for (slots, data, bytes) in
+            [(1, 128, 543), (16, 128, 7_803), (64, 128, 31_035), (64, 512, 55_611)]
+        {
             let slots: Vec<_> = (0..slots).map(|number| longest(number, data)).collect();
             let count = u32::try_from(slots.len()).unwrap();
             let table = SessionTable { generation, slots };

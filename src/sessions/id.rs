@@ -23,7 +23,7 @@ use crate::{counter::MAX_COUNT, error::ParseError};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId {
-    pub(crate) slot: u32,
+    pub(crate) slot: u16,
     /// Within the range of i64.
     pub(crate) generation: u64,
 }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_canonical_text_is_an_id() {
-        for good in ["0.0", "15.1800000000000", "4294967295.9223372036854775807"] {
+        for good in ["0.0", "15.1800000000000", "65535.9223372036854775807"] {
             assert_eq!(good.parse::<SessionId>().unwrap().to_string(), good);
         }
         for bad in [
@@ -105,7 +105,7 @@ mod tests {
             "0.-1",
             " 0.0",
             "0.0 ",
-            "4294967296.0",
+            "65536.0",
             "0.9223372036854775808",
             "0,0",
             "٠.0",

@@ -112,10 +112,10 @@ impl SessionTable {
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> Result<&Slot, Reason> {
-        if id.slot >= policy.slots() {
+        if u32::from(id.slot) >= policy.slots() {
             return Err(Reason::SlotOutOfRange);
         }
-        match self.slots.iter().find(|slot| slot.number == id.slot) {
+        match self.slots.iter().find(|slot| slot.number == u32::from(id.slot)) {
             Some(slot) if slot.generation == id.generation => match slot.is_over(policy, now) {
                 true => Err(Reason::SessionExpired),
                 false => Ok(slot),
@@ -312,7 +312,8 @@ impl SessionTable {
 
 impl Slot {
     pub(crate) const fn id(&self) -> SessionId {
-        SessionId { slot: self.number, generation: self.generation }
+        // The number is below `SessionPolicy::MAX_SESSIONS`.
+        SessionId { slot: self.number as u16, generation: self.generation }
     }
 
     /// The first second at which the session has ended: by its idle or absolute lifetime, or by its

@@ -10,7 +10,11 @@ use std::{fmt, marker::PhantomData, mem};
 use zeroize::optimization_barrier;
 
 pub use self::{
-    claims::{names::REGISTERED_CLAIMS, private::ClaimsError, registered::RegisteredClaims},
+    claims::{
+        names::{REGISTERED_CLAIMS, RESERVED_CLAIMS},
+        private::ClaimsError,
+        registered::RegisteredClaims,
+    },
     purpose::{Access, NoClaims, Purpose, Refresh, Usage},
 };
 pub use crate::clock::MAX_LIFETIME;

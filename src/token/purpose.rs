@@ -35,6 +35,11 @@ pub trait Purpose {
     /// Each purpose needs a different `typ`. With the `typ` of another purpose, above all the
     /// `at+jwt` of [`Access`], its tokens *are* tokens of that purpose. The `rt+jwt` of refresh
     /// tokens is a compile error.
+    ///
+    /// Media types are compared without regard to case (RFC 2045 §5.1), so the `typ`s of two purposes
+    /// must not differ only in case. A `typ` that differs in this way from one of relatch's own is a
+    /// compile error. If it differs so from another purpose that the same authority has used, its
+    /// tokens are neither issued nor accepted.
     const TYP: &'static str;
 
     /// The lifetime of a token if the issuing call sets none: 1 second to
@@ -46,6 +51,16 @@ pub trait Purpose {
     /// [`Authority::open_once`](crate::Authority::open_once);
     /// [`verify`](crate::Authority::verify) of it is a compile error.
     const USAGE: Usage = Usage::Many;
+
+    /// Whether tokens of this purpose are in the binding mode of the authority, as access tokens are.
+    /// By default they are in key mode under every authority.
+    ///
+    /// # Security
+    ///
+    /// With a stamp mode, services that have only the published key can verify the tokens of a
+    /// portable purpose. Many JWT libraries ignore `typ`, so such a service may take them for access
+    /// tokens. As it sees no revocations, it also cannot see whether a one-time token was used.
+    const PORTABLE: bool = false;
 
     /// The kinds of [`Context`](crate::Context) that are required to issue a token of this purpose.
     const CONTEXT: &'static [&'static str] = &[];
@@ -68,14 +83,15 @@ pub enum Usage {
 
 /// The purpose of access tokens (RFC 9068 `at+jwt`), with the private claims `C`.
 ///
-/// Full conformance with RFC 9068 also requires the claim `client_id`. The application sets it as
-/// one of its private claims.
+/// Full conformance with RFC 9068 also requires the claim `client_id`, which this release does not
+/// write ([`RESERVED_CLAIMS`](crate::token::RESERVED_CLAIMS)).
 #[derive(Clone, Copy, Debug)]
 pub struct Access<C = NoClaims>(PhantomData<fn() -> C>);
 
 impl<C: Serialize + DeserializeOwned> Purpose for Access<C> {
     type Claims = C;
     const TYP: &'static str = ACCESS_TYP;
+    const PORTABLE: bool = true;
 }
 
 /// The JOSE `typ` of access tokens (RFC 9068 §2.1).
@@ -98,7 +114,34 @@ pub struct NoClaims {}
 /// Checks a purpose at compile time.
 pub(crate) const fn check<P: Purpose>() {
     assert!(is_typ(P::TYP), "Purpose::TYP takes 1 to 64 of A-Z a-z 0-9 ! # $ & - ^ _ . +");
-    assert!(!is_same(P::TYP, REFRESH_TYP), "rt+jwt is the typ of relatch's own refresh tokens");
+    assert!(
+        !P::TYP.eq_ignore_ascii_case(REFRESH_TYP),
+        "rt+jwt is the typ of relatch's own refresh tokens"
+    );
+    assert!(
+        is_own_or_distinct(P::TYP),
+        "Purpose::TYP differs only in case from a typ of relatch's own"
+    );
+    assert!(
+        P::PORTABLE || !is_same(P::TYP, ACCESS_TYP),
+        "tokens with the typ at+jwt are access tokens: Purpose::PORTABLE must be true"
+    );
+}
+
+/// The `typ`s of relatch's own tokens.
+const OWN_TYPS: [&str; 7] =
+    [ACCESS_TYP, REFRESH_TYP, "reset+jwt", "email+jwt", "magic+jwt", "invite+jwt", "csrf+jwt"];
+
+/// Whether the `typ` is one of relatch's own, or differs from each in more than case.
+const fn is_own_or_distinct(typ: &str) -> bool {
+    let mut own = OWN_TYPS.as_slice();
+    while let [first, rest @ ..] = own {
+        if typ.eq_ignore_ascii_case(first) {
+            return is_same(typ, first);
+        }
+        own = rest;
+    }
+    true
 }
 
 const fn is_same(a: &str, b: &str) -> bool {
@@ -143,6 +186,26 @@ mod tests {
         }
         for other in ["", "a b", "a\"b", "a/b", "тип", &"a".repeat(65)] {
             assert!(!is_typ(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn no_typ_differs_from_one_of_relatchs_own_only_in_case() {
+        use crate::one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset};
+        let links = [
+            PasswordReset::<NoClaims>::TYP,
+            EmailConfirmation::<NoClaims>::TYP,
+            MagicLink::<NoClaims>::TYP,
+            Invitation::<NoClaims>::TYP,
+        ];
+        assert!(links.iter().all(|typ| OWN_TYPS.contains(typ)));
+        #[cfg(feature = "axum")]
+        assert!(OWN_TYPS.contains(&crate::axum::Csrf::TYP));
+        for typ in OWN_TYPS {
+            assert!(is_own_or_distinct(typ));
+            assert!(!is_own_or_distinct(&typ.to_uppercase()), "{typ}");
+            assert!(!is_own_or_distinct(&typ.replace('t', "T")), "{typ}");
+            assert!(is_own_or_distinct(&format!("{typ}2")), "{typ}");
         }
     }
 }

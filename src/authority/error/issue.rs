@@ -71,6 +71,12 @@ pub enum IssueError {
     ContextPresented,
     /// The refresh token was opened by another authority.
     OtherAuthority,
+    /// Another purpose that this authority has used has a `typ` that differs only in case, or the same
+    /// `typ` with another [`Purpose::PORTABLE`](crate::Purpose::PORTABLE).
+    AmbiguousType {
+        /// The `typ` of the refused purpose.
+        typ: &'static str,
+    },
     /// The clock is before 1970 or after 9999.
     Clock,
     /// The source of randomness failed.
@@ -138,6 +144,11 @@ impl fmt::Display for IssueError {
             ),
             Self::OtherAuthority => f.write_str(
                 "the refresh token was opened by another authority: issue the new tokens with that one",
+            ),
+            Self::AmbiguousType { typ } => write!(
+                f,
+                "another purpose has the typ {typ:?} too, in another case or with another \
+                 `Purpose::PORTABLE`: give each purpose a typ of its own"
             ),
             Self::Clock => f.write_str("the clock is before 1970 or after 9999"),
             Self::Entropy(_) => f.write_str("no random token id could be generated"),

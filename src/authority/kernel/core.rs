@@ -2,7 +2,7 @@
 
 use std::{mem::MaybeUninit, sync::Arc};
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::{
     kind::Kind,
@@ -10,6 +10,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
+    authority::error::IssueError,
     keys::key_ring::KeyRing,
     rejection::{Reason, Rejection, Stage},
     token::compact::{self, Compact, UntrustedHeader},
@@ -35,18 +36,15 @@ impl Core {
         self.settings.clock.now()
     }
 
-    pub(crate) fn leeway(&self) -> Duration {
-        Duration::seconds(self.settings.leeway.cast_signed())
-    }
-
     /// Whether both cores share the same settings. Their keys can differ.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.settings, &other.settings)
     }
 
     /// The key that signs new tokens.
-    pub(crate) fn current_key(&self, kind: Kind) -> PinnedKey<'_> {
-        self.keys.current(&self.settings, kind)
+    pub(crate) fn current_key(&self, kind: Kind) -> Result<PinnedKey<'_>, IssueError> {
+        let key = self.keys.current(&self.settings, kind);
+        key.ok_or(IssueError::AmbiguousType { typ: kind.typ })
     }
 
     /// The token's three parts, if the token is within the cap on its length.
@@ -69,7 +67,9 @@ impl Core {
             None => Reason::Malformed,
             Some(header) => match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
                 None => Reason::UnknownKey,
-                Some(_) if header.typ != kind.typ => Reason::WrongType,
+                Some(_) if header.typ != kind.typ || self.current_key(kind).is_err() => {
+                    Reason::WrongType
+                }
                 Some((key, _))
                     if Some(header.alg) != kind.algorithm(key).map(compact::alg_name) =>
                 {

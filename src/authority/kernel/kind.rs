@@ -34,11 +34,12 @@ impl Kind {
             ACCESS_TYP => OfSession::Perhaps,
             _ => OfSession::Never,
         };
-        Self { typ: P::TYP, mode: settings.mode, has_lane: P::USAGE == Usage::OnceByLane, session }
+        let mode = if P::PORTABLE { settings.mode } else { BindingMode::Key };
+        Self { typ: P::TYP, mode, has_lane: P::USAGE == Usage::OnceByLane, session }
     }
 
-    /// The kind of refresh tokens. They are in key mode under every authority, because no other
-    /// service reads them.
+    /// The kind of refresh tokens. They are in key mode under every authority, like those of every
+    /// purpose that is not portable.
     pub(crate) const fn refresh() -> Self {
         Self {
             typ: REFRESH_TYP,

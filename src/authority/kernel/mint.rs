@@ -4,11 +4,14 @@ use super::{core::Core, kind::Kind, record::Record};
 use crate::{
     authority::{error::IssueError, kernel::settings::BindingMode},
     binding::{context::Context, derivation::Derivation},
-    bytes::{base64url, hmac},
+    bytes::hmac,
     sessions::SessionId,
     token::{
         Token,
-        claims::write::{AddOwn, Bytes16, NewClaims},
+        claims::{
+            stamp,
+            write::{AddOwn, Bytes16, NewClaims},
+        },
         compact,
     },
 };
@@ -32,14 +35,10 @@ pub(crate) struct Draft<'a> {
 impl Core {
     /// Signs a token under the current key.
     pub(crate) fn mint<P>(&self, draft: Draft<'_>) -> Result<Token<P>, IssueError> {
-        let key = self.current_key(draft.kind);
+        let key = self.current_key(draft.kind)?;
         let derivation = key.derivation();
         let jti = self.jti(derivation, &draft)?;
         let body = draft.record.body(draft.user_id, draft.context);
-        let stamp = match draft.kind.mode {
-            BindingMode::Key => None,
-            _ => Some(derivation.stamp(&body, &base64url::encode(&jti), draft.exp)),
-        };
         let claims = NewClaims {
             issuer: &self.settings.issuer,
             subject: draft.user_id,
@@ -52,10 +51,16 @@ impl Core {
             session: draft.session,
             seq: draft.seq,
             lane: draft.record.lane,
-            stamp: stamp.map(Bytes16),
         };
-        let payload = claims.write(draft.own)?;
         let header = key.header().ok_or(IssueError::Signing)?;
+        let mut payload = claims.write(draft.own)?;
+        match draft.kind.mode {
+            BindingMode::Key => payload.push(b'}'),
+            _ => {
+                let stamp = derivation.stamp(&body, header, &payload);
+                stamp::append(&mut payload, &stamp);
+            }
+        }
         let mut token = String::with_capacity(compact::compact_len(header, &payload));
         token.push_str(header);
         compact::push_part(&mut token, &payload);
@@ -67,8 +72,7 @@ impl Core {
                 compact::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
-                let mac = key.server_mac().ok_or(IssueError::Signing)?;
-                let signature = hmac::sign(mac.clone(), &token);
+                let signature = hmac::sign(derivation.server_mac().clone(), &token);
                 compact::push_part(&mut token, &signature);
             }
             #[cfg(feature = "asymmetric")]

@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-/// A value for each JOSE `typ`, computed once and read without a lock. A program has few of them.
+/// A value for each JOSE `typ`, computed once and read without a lock. A program has few of them. No
+/// two differ only in case.
 pub(crate) struct PerType<T>(Link<T>);
 
 type Link<T> = OnceLock<Box<Node<T>>>;
@@ -18,13 +19,14 @@ impl<T> PerType<T> {
         Self(OnceLock::new())
     }
 
-    pub(crate) fn get(&self, typ: &'static str, make: impl Fn() -> T) -> &T {
+    /// `None` if this `typ` differs only in case from an earlier one.
+    pub(crate) fn get(&self, typ: &'static str, make: impl Fn() -> T) -> Option<&T> {
         let mut link = &self.0;
         loop {
             let node =
                 link.get_or_init(|| Box::new(Node { typ, value: make(), next: OnceLock::new() }));
-            if node.typ == typ {
-                return &node.value;
+            if node.typ.eq_ignore_ascii_case(typ) {
+                return (node.typ == typ).then_some(&node.value);
             }
             link = &node.next;
         }
@@ -45,12 +47,22 @@ mod tests {
         let ask = |turn: usize| {
             start.wait();
             (0..3).map(|i| TYPES[(i + turn) % 3]).for_each(|typ| {
-                assert!(values.get(typ, || typ.to_owned()) == typ);
+                assert!(values.get(typ, || typ.to_owned()).unwrap() == typ);
             });
         };
         thread::scope(|scope| (0..4).for_each(|turn| drop(scope.spawn(move || ask(turn)))));
         for typ in TYPES {
-            assert_eq!(values.get(typ, || unreachable!("it has been made")), typ);
+            assert_eq!(values.get(typ, || unreachable!("it has been made")).unwrap(), typ);
         }
+    }
+
+    #[test]
+    fn a_type_that_differs_only_in_case_has_no_value() {
+        let values = PerType::new();
+        assert_eq!(values.get("admin+jwt", || 1), Some(&1));
+        assert_eq!(values.get("Admin+jwt", || 2), None);
+        assert_eq!(values.get("admin+JWT", || 3), None);
+        assert_eq!(values.get("admin2+jwt", || 4), Some(&4));
+        assert_eq!(values.get("admin+jwt", || 5), Some(&1));
     }
 }

@@ -13,7 +13,6 @@ use crate::{
         settings::{BindingMode, Settings},
     },
     binding::derivation::Derivation,
-    bytes::hmac::{self, HmacSha256},
     keys::{key_ring::KeyRing, master_key::MasterKey},
     token::compact,
 };
@@ -26,6 +25,7 @@ pub(crate) struct Keys {
 
 /// The key material of a ring for one `typ`, in the order of the ring.
 struct PinnedRing {
+    mode: BindingMode,
     current: Pinned,
     retiring: Vec<Pinned>,
 }
@@ -35,8 +35,6 @@ struct Pinned {
     /// The only header of such tokens; `None` if the key cannot sign them.
     header: Option<String>,
     derivation: Derivation,
-    /// The HS256 key for all users, in the mode that has one.
-    server: Option<HmacSha256>,
 }
 
 /// A key of the ring, with its material for one `typ`.
@@ -72,11 +70,6 @@ impl<'a> PinnedKey<'a> {
     pub(crate) fn derivation(self) -> &'a Derivation {
         &self.pinned.derivation
     }
-
-    /// The HS256 key for all users, in the mode that has one.
-    pub(crate) fn server_mac(self) -> Option<&'a HmacSha256> {
-        self.pinned.server.as_ref()
-    }
 }
 
 impl Keys {
@@ -84,45 +77,47 @@ impl Keys {
         Self { ring, types: PerType::new() }
     }
 
-    /// The key that signs new tokens.
-    pub(crate) fn current(&self, settings: &Settings, kind: Kind) -> PinnedKey<'_> {
-        let pinned = &self.pinned_ring(settings, kind).current;
-        PinnedKey::new(self.ring.current(), None, pinned)
+    /// The key that signs new tokens; `None` as for [`pinned_ring`](Self::pinned_ring).
+    pub(crate) fn current(&self, settings: &Settings, kind: Kind) -> Option<PinnedKey<'_>> {
+        let pinned = &self.pinned_ring(settings, kind)?.current;
+        Some(PinnedKey::new(self.ring.current(), None, pinned))
     }
 
-    /// The keys of the ring, the current key first.
+    /// The keys of the ring, the current key first; none as for [`pinned_ring`](Self::pinned_ring).
     pub(crate) fn pinned(
         &self,
         settings: &Settings,
         kind: Kind,
     ) -> impl Iterator<Item = PinnedKey<'_>> {
-        let PinnedRing { current, retiring } = self.pinned_ring(settings, kind);
-        let pinned = iter::once(current).chain(retiring);
+        let pinned = self.pinned_ring(settings, kind);
+        let pinned =
+            pinned.into_iter().flat_map(|ring| iter::once(&ring.current).chain(&ring.retiring));
         let keys = self.ring.iter().zip(pinned);
         keys.map(|((key, until), pinned)| PinnedKey::new(key, until, pinned))
     }
 
-    fn pinned_ring(&self, settings: &Settings, kind: Kind) -> &PinnedRing {
-        self.types.get(kind.typ, || {
+    /// `None` if another purpose has a `typ` that differs only in case, or the same `typ` in another
+    /// binding mode.
+    fn pinned_ring(&self, settings: &Settings, kind: Kind) -> Option<&PinnedRing> {
+        let ring = self.types.get(kind.typ, || {
             let pin = |key| Pinned::new(settings, kind, key);
             PinnedRing {
+                mode: kind.mode,
                 current: pin(self.ring.current()),
                 retiring: self.ring.iter().skip(1).map(|(key, _)| pin(key)).collect(),
             }
-        })
+        });
+        ring.filter(|ring| ring.mode == kind.mode)
     }
 }
 
 impl Pinned {
     fn new(settings: &Settings, kind: Kind, key: &MasterKey) -> Self {
-        let derivation = Derivation::new(key.mac(), kind.typ, &settings.issuer);
         Self {
             header: kind
                 .algorithm(key)
                 .and_then(|alg| compact::pinned_header(alg, key.kid(), kind.typ)),
-            server: matches!(kind.mode, BindingMode::StampHs256)
-                .then(|| hmac::hs256(&derivation.server_key())),
-            derivation,
+            derivation: Derivation::new(key.mac(), kind.typ, &settings.issuer),
         }
     }
 }

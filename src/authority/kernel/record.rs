@@ -8,7 +8,10 @@ use super::kind::Kind;
 use crate::{
     authority::kernel::settings::Settings,
     binding::{
-        context::Context, credential::Credential, derivation::Body, key_cache::KeyCache,
+        context::Context,
+        credential::Credential,
+        derivation::{Body, Bound},
+        key_cache::KeyCache,
         session_tag::session_tag,
     },
     bytes::constant_time,
@@ -70,15 +73,15 @@ impl<'a> Record<'a> {
         session_tag(&self.credential, self.version, &self.outer)
     }
 
-    pub(crate) fn body<'b>(&'b self, user_id: &'b str, context: &'b Context) -> Body<'b> {
-        Body {
+    pub(crate) fn body(&self, user_id: &str, context: &Context) -> Body {
+        Body::of(&Bound {
             user_id,
             credential: &self.credential,
             outer: &self.outer,
             version: self.version,
             lane: self.lane,
             context,
-        }
+        })
     }
 }
 

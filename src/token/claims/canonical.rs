@@ -5,7 +5,7 @@ use crate::{
     bytes::{scan::Scan, span::Span},
     clock::MAX_NUMERIC_DATE,
     counter::MAX_COUNT,
-    token::claims::{names::is_registered, registered::Audience, spans::ClaimSpans},
+    token::claims::{names::is_taken, registered::Audience, spans::ClaimSpans},
 };
 
 /// Reads a canonical payload. `None` means that the general reader must decide; the payload is then
@@ -16,7 +16,7 @@ pub(crate) fn read(json: &mut [u8]) -> Option<ClaimSpans> {
     let mut claims = registered(&mut scan)?;
     let end = scan.at;
     if scan.skip(b"}").is_none() {
-        scan.members(b",", is_registered, Scan::value)?;
+        scan.members(b",", is_taken, Scan::value)?;
         claims.own = Span::new(end, scan.at);
     }
     if !scan.is_at_end() {
@@ -47,11 +47,10 @@ fn registered(scan: &mut Scan<'_>) -> Option<ClaimSpans> {
         session: None,
         seq: None,
         lane: None,
-        stamp: None,
         own: Span::EMPTY,
     };
     if scan.skip(br#","epochs":"#).is_some() {
-        scan.members(b"{", is_registered, |scan| scan.number(b"", MAX_COUNT).map(drop))?;
+        scan.members(b"{", is_taken, |scan| scan.number(b"", MAX_COUNT).map(drop))?;
     }
     if scan.skip(br#","sid":"#).is_some() {
         let id = scan.text(b"\"")?;
@@ -62,9 +61,6 @@ fn registered(scan: &mut Scan<'_>) -> Option<ClaimSpans> {
     }
     if scan.skip(br#","lane":"#).is_some() {
         claims.lane = Some(scan.number(b"", MAX_COUNT)?);
-    }
-    if scan.skip(br#","stamp":"#).is_some() {
-        claims.stamp = Some(scan.text(b"\"")?);
     }
     Some(claims)
 }

@@ -13,7 +13,7 @@ use crate::{
     counter::MAX_COUNT,
     sessions::SessionId,
     token::claims::{
-        names::{MAX_EPOCHS, is_registered},
+        names::{MAX_EPOCHS, is_taken},
         private::Text,
         registered::Audience,
         spans::ClaimSpans,
@@ -40,7 +40,6 @@ pub(crate) fn read(json: &str) -> Option<(String, ClaimSpans)> {
         session: members.session,
         seq: members.seq,
         lane: members.lane,
-        stamp: members.stamp.map(|Text(stamp)| Span::push(&mut text, &stamp)),
         own: Span::push(&mut text, json),
     };
     Some((text, claims))
@@ -58,7 +57,6 @@ struct Members<'de> {
     session: Option<SessionId>,
     seq: Option<u64>,
     lane: Option<u64>,
-    stamp: Option<Text<'de>>,
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -75,7 +73,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let (mut iss, mut sub, mut aud, mut exp, mut iat) = (None, None, None, None, None);
                 let (mut jti, mut ver, mut epochs) = (None, None, None::<Epochs>);
-                let (mut sid, mut seq, mut lane, mut stamp) = (None, None, None, None);
+                let (mut sid, mut seq, mut lane) = (None, None, None);
                 let mut own = Vec::new();
                 while let Some(Text(name)) = map.next_key()? {
                     match &*name {
@@ -90,8 +88,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                         "sid" => once(&mut sid, &mut map)?,
                         "seq" => once(&mut seq, &mut map)?,
                         "lane" => once(&mut lane, &mut map)?,
-                        "stamp" => once(&mut stamp, &mut map)?,
-                        other if is_registered(other.as_bytes()) => {
+                        other if is_taken(other.as_bytes()) => {
                             return Err(de::Error::custom(
                                 "a claim that this version cannot check",
                             ));
@@ -117,7 +114,6 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     session: sid,
                     seq: seq.map(|Count(count)| count),
                     lane: lane.map(|Count(count)| count),
-                    stamp,
                 })
             }
         }

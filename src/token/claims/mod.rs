@@ -7,6 +7,7 @@ pub(crate) mod payload;
 pub(crate) mod private;
 pub(crate) mod registered;
 pub(crate) mod spans;
+pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write;

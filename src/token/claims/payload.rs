@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{canonical, general};
+use super::{canonical, general, stamp};
 use crate::{
     bytes::base64url,
     counter::Counter,
@@ -16,21 +16,25 @@ use crate::{
 pub(crate) struct Payload<'t> {
     pub(super) text: Cow<'t, str>,
     pub(super) claims: ClaimSpans,
+    /// The claim `stamp`, if the payload ends in it.
+    pub(crate) stamp: Option<[u8; 16]>,
 }
 
 impl<'t> Payload<'t> {
-    /// Reads a payload. `None` if a registered claim is missing, occurs twice, is unknown to this
-    /// version or has a wrong form. [`jti_bytes`](Self::jti_bytes) and [`stamp`](Self::stamp) check the form of
-    /// those two claims.
+    /// Reads a payload. `None` if a registered claim is missing, occurs twice or has a wrong form, or
+    /// if this version does not know it. [`jti_bytes`](Self::jti_bytes) checks the form of `jti`.
     ///
     /// The reader may change the bytes.
     #[inline(always)]
     pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
+        let (json, stamp) = stamp::take(json);
         match canonical::read(json) {
-            Some(claims) => Some(Self { text: Cow::Borrowed(str::from_utf8(json).ok()?), claims }),
+            Some(claims) => {
+                Some(Self { text: Cow::Borrowed(str::from_utf8(json).ok()?), claims, stamp })
+            }
             None => {
                 let (text, claims) = general::read(str::from_utf8(json).ok()?)?;
-                Some(Self { text: Cow::Owned(text), claims })
+                Some(Self { text: Cow::Owned(text), claims, stamp })
             }
         }
     }
@@ -38,7 +42,8 @@ impl<'t> Payload<'t> {
     /// The same payload, which owns its text.
     #[inline(always)]
     pub(crate) fn into_owned(self) -> Payload<'static> {
-        Payload { text: Cow::Owned(self.text.into_owned()), claims: self.claims }
+        let Self { text, claims, stamp } = self;
+        Payload { text: Cow::Owned(text.into_owned()), claims, stamp }
     }
 
     pub(crate) const fn claims(&self) -> &ClaimSpans {
@@ -65,15 +70,6 @@ impl<'t> Payload<'t> {
     /// The decoded `jti`; `None` if its form is wrong.
     pub(crate) fn jti_bytes(&self) -> Option<[u8; 16]> {
         base64url::decode_array(self.jti())
-    }
-
-    pub(crate) const fn has_stamp(&self) -> bool {
-        self.claims.stamp.is_some()
-    }
-
-    /// The decoded `stamp`; `None` if it is missing or its form is wrong.
-    pub(crate) fn stamp(&self) -> Option<[u8; 16]> {
-        base64url::decode_array(self.claims.stamp?.of(&self.text))
     }
 
     /// An object with the private claims, if there can be any.

@@ -13,7 +13,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::{bytes::scan::Scan, token::claims::names::is_registered};
+use crate::{
+    bytes::scan::Scan,
+    token::claims::names::{is_registered, is_reserved, is_taken},
+};
 
 /// Appends the claims, as further members, to an object without its closing brace.
 pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError> {
@@ -44,14 +47,14 @@ fn are_plain(json: &[u8]) -> bool {
         return false;
     }
     let scanned = Scan::new(json).and_then(|mut scan| {
-        scan.members(b"{", is_registered, Scan::value)?;
+        scan.members(b"{", is_taken, Scan::value)?;
         Some(scan.is_at_end())
     });
     scanned == Some(true)
 }
 
-/// Checks that the claims are an object that can be read back, with distinct names that are not
-/// registered.
+/// Checks that the claims are an object that can be read back, with distinct names that are neither
+/// registered nor reserved.
 fn check(json: &[u8]) -> Result<(), ClaimsError> {
     let Names(mut names) = serde_json::from_slice(json).map_err(|error| match error.is_data() {
         true => ClaimsError::NotAnObject,
@@ -59,6 +62,9 @@ fn check(json: &[u8]) -> Result<(), ClaimsError> {
     })?;
     if let Some(name) = names.iter().find(|name| is_registered(name.as_bytes())) {
         return Err(ClaimsError::Registered { name: name.clone() });
+    }
+    if let Some(name) = names.iter().find(|name| is_reserved(name.as_bytes())) {
+        return Err(ClaimsError::Reserved { name: name.clone() });
     }
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -191,6 +197,11 @@ pub enum ClaimsError {
         /// The name.
         name: String,
     },
+    /// A name is one of the [reserved claims](crate::token::RESERVED_CLAIMS).
+    Reserved {
+        /// The name.
+        name: String,
+    },
     /// A name occurs twice.
     Twice {
         /// The name.
@@ -210,6 +221,10 @@ impl fmt::Display for ClaimsError {
             Self::Registered { name } => {
                 write!(f, "the claim {name:?} is a registered one and relatch's to set: rename it")
             }
+            Self::Reserved { name } => write!(
+                f,
+                "the claim {name:?} is reserved for a later release of relatch: rename it"
+            ),
             Self::Twice { name } => write!(f, "the claim {name:?} occurs twice"),
             Self::Serialize(_) => f.write_str("the claims could not be serialised"),
             Self::Unreadable(_) => f.write_str("the claims are nested too deep to be read back"),
@@ -233,7 +248,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::token::purpose::NoClaims;
+    use crate::token::{
+        claims::names::{REGISTERED_CLAIMS, RESERVED_CLAIMS},
+        purpose::NoClaims,
+    };
 
     fn added<C: Serialize>(claims: &C) -> Result<String, ClaimsError> {
         let mut json = br#"{"iss":"i""#.to_vec();
@@ -322,11 +340,24 @@ mod tests {
 
     #[test]
     fn a_registered_name_is_refused() {
-        for name in crate::token::claims::names::REGISTERED_CLAIMS {
+        for name in REGISTERED_CLAIMS {
             let error = added(&BTreeMap::from([(name, 1)])).unwrap_err();
+            assert!(matches!(&error, ClaimsError::Registered { name: refused } if refused == name));
             assert!(error.to_string().contains(name));
         }
         assert!(added(&json!({"subject": 1, "Sub": 1, "role": {"sub": 1}})).is_ok());
+    }
+
+    #[test]
+    fn a_reserved_name_is_refused() {
+        for name in RESERVED_CLAIMS {
+            let error = added(&BTreeMap::from([(name, 1)])).unwrap_err();
+            assert!(matches!(&error, ClaimsError::Reserved { name: refused } if refused == name));
+            assert!(error.to_string().contains(name));
+        }
+        let escaped = serde_json::value::RawValue::from_string(r#"{"sc\u006fpe":1}"#.to_owned());
+        assert!(matches!(added(&escaped.unwrap()), Err(ClaimsError::Reserved { .. })));
+        assert!(added(&json!({"scopes": 1, "Scope": 1, "role": {"scope": 1}})).is_ok());
     }
 
     #[test]

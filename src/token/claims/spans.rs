@@ -15,7 +15,6 @@ pub(crate) struct ClaimSpans {
     pub(crate) session: Option<SessionId>,
     pub(crate) seq: Option<u64>,
     pub(crate) lane: Option<u64>,
-    pub(super) stamp: Option<Span>,
     /// An object with the private claims, with or without the registered ones; empty if there are
     /// no private claims.
     pub(super) own: Span,

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::{
     canonical, general,
     payload::Payload,
+    stamp,
     write::{Bytes16, NewClaims},
 };
 use crate::{
     counter::MAX_COUNT,
     sessions::SessionId,
-    token::claims::{private, spans::ClaimSpans},
+    token::claims::{names::RESERVED_CLAIMS, private, spans::ClaimSpans},
 };
 
 fn read(json: &str) -> Option<Payload<'static>> {
@@ -23,7 +24,7 @@ fn read(json: &str) -> Option<Payload<'static>> {
 /// All that a payload says, wherever it stands.
 fn said(payload: &Payload<'_>) -> impl PartialEq + std::fmt::Debug + use<> {
     let ClaimSpans { exp, iat, ver, session, seq, lane, .. } = *payload.claims();
-    let (jti, stamp) = (payload.jti_bytes(), payload.stamp());
+    let (jti, stamp) = (payload.jti_bytes(), payload.stamp);
     let texts: Vec<_> = [payload.issuer(), payload.subject(), payload.jti()]
         .into_iter()
         .chain(payload.audience())
@@ -42,7 +43,15 @@ fn with(from: &str, to: &str) -> String {
 }
 
 fn written(claims: &NewClaims<'_>, own: &Value) -> String {
-    let json = claims.write(&|json| private::add(json, own)).unwrap();
+    let mut json = claims.write(&|json| private::add(json, own)).unwrap();
+    json.push(b'}');
+    String::from_utf8(json).unwrap()
+}
+
+/// The payload with the stamp at its end.
+fn stamped(json: &str) -> String {
+    let mut json = json.strip_suffix('}').unwrap().as_bytes().to_vec();
+    stamp::append(&mut json, &[9; 16]);
     String::from_utf8(json).unwrap()
 }
 
@@ -58,7 +67,6 @@ const CLAIMS: NewClaims<'_> = NewClaims {
     session: None,
     seq: None,
     lane: None,
-    stamp: None,
 };
 
 #[test]
@@ -74,14 +82,17 @@ fn claims_are_written_in_one_form() {
         session: Some("3.17".parse().unwrap()),
         seq: Some(5),
         lane: Some(4),
-        stamp: Some(Bytes16([0xff; 16])),
         ..CLAIMS
     };
     let json = written(&all, &json!({}));
     assert!(json.contains(r#""aud":["a","b"],"#), "{json}");
-    assert!(json.ends_with(
-        r#""ver":3,"epochs":{"realm":1,"tenant:acme":2},"sid":"3.17","seq":5,"lane":4,"stamp":"_____________________w"}"#
-    ), "{json}");
+    assert!(
+        json.ends_with(
+            r#""ver":3,"epochs":{"realm":1,"tenant:acme":2},"sid":"3.17","seq":5,"lane":4}"#
+        ),
+        "{json}"
+    );
+    assert!(stamped(&json).ends_with(r#""lane":4,"stamp":"CQkJCQkJCQkJCQkJCQkJCQ"}"#), "{json}");
 }
 
 /// What is not found here is only slower.
@@ -89,22 +100,23 @@ fn claims_are_written_in_one_form() {
 fn what_is_written_is_canonical() {
     let epochs = [("realm".into(), 1), ("tenant:acme".into(), 0)];
     let id: SessionId = "3.17".parse().unwrap();
-    let stamp = Some(Bytes16([9; 16]));
     for claims in [
         CLAIMS,
         NewClaims { epochs: &epochs, ..CLAIMS },
         NewClaims { session: Some(id), ..CLAIMS },
         NewClaims { session: Some(id), seq: Some(0), ..CLAIMS },
         NewClaims { lane: Some(7), ..CLAIMS },
-        NewClaims { epochs: &epochs, lane: Some(7), stamp, ..CLAIMS },
-        NewClaims { issuer: "é", subject: "日本", ver: MAX_COUNT, stamp, ..CLAIMS },
+        NewClaims { epochs: &epochs, lane: Some(7), ..CLAIMS },
+        NewClaims { issuer: "é", subject: "日本", ver: MAX_COUNT, ..CLAIMS },
     ] {
         for own in [json!({}), json!({"r": 1}), json!({"a": [{"é": "x"}], "b": null})] {
             let json = written(&claims, &own);
             let scanned = canonical::read(&mut json.clone().into_bytes());
             assert!(scanned.is_some(), "{json}");
-            let general = in_general(&json).unwrap();
-            assert_eq!(said(&read(&json).unwrap()), said(&general), "{json}");
+            for json in [stamped(&json), json] {
+                let general = in_general(&json).unwrap();
+                assert_eq!(said(&read(&json).unwrap()), said(&general), "{json}");
+            }
         }
     }
 }
@@ -174,6 +186,14 @@ fn the_scan_has_no_opinion_of_its_own() {
         ",\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
         ",\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAB\"}",
         ",\"stamp\":\"AA\"}",
+        ",\"lane\":1,\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"r\":1,\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"r\":1,\"r\":1,\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"r\":1,,\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"r\":{\"a\":1,\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"r\":\"\\\",\"stamp\":\"AAAAAAAAAAAAAAAAAAAAAA\"}",
+        ",\"scope\":1}",
+        ",\"\\u0073cope\":1}",
         ",\"epochs\":{}}",
         ",\"epochs\":{\"a\":1}}",
         ",\"epochs\":{\"a\":1,\"a\":1}}",
@@ -211,18 +231,22 @@ fn the_scan_has_no_opinion_of_its_own() {
 
 /// The payload as the general reader has it.
 fn in_general(json: &str) -> Option<Payload<'static>> {
-    let (text, claims) = general::read(json)?;
-    Some(Payload { text: Cow::Owned(text), claims })
+    let mut bytes = json.as_bytes().to_vec();
+    let (object, stamp) = stamp::take(&mut bytes);
+    let (text, claims) = general::read(str::from_utf8(object).unwrap())?;
+    Some(Payload { text: Cow::Owned(text), claims, stamp })
 }
 
 fn agrees(json: &str) {
     let mut bytes = json.as_bytes().to_vec();
     let general = in_general(json);
-    match canonical::read(&mut bytes) {
-        None => assert_eq!(bytes, json.as_bytes()),
+    let (object, stamp) = stamp::take(&mut bytes);
+    let before = object.to_vec();
+    match canonical::read(object) {
+        None => assert_eq!(object, before),
         Some(claims) => {
-            let text = Cow::Owned(String::from_utf8(bytes).unwrap());
-            let scanned = Payload { text, claims };
+            let text = Cow::Owned(String::from_utf8(object.to_vec()).unwrap());
+            let scanned = Payload { text, claims, stamp };
             assert_eq!(Some(said(&scanned)), general.as_ref().map(said), "{json}");
         }
     }
@@ -272,7 +296,55 @@ fn own_claims_are_passed_over_but_not_twice() {
 
 #[test]
 fn a_claim_that_this_version_cannot_check_is_refused() {
-    assert!(read(&with("}", r#","nbf":1}"#)).is_none());
+    for name in ["nbf"].iter().chain(&RESERVED_CLAIMS) {
+        for value in ["1", "null", "\"x\"", "{}"] {
+            for tail in [format!(",\"{name}\":{value}}}"), format!(",\"r\":1,\"{name}\":{value}}}")]
+            {
+                assert!(read(&with("}", &tail)).is_none(), "{tail}");
+                assert!(read(&stamped(&with("}", &tail))).is_none(), "{tail}");
+            }
+        }
+    }
+    assert!(read(&with("}", r#","\u0073cope":1}"#)).is_none());
+    assert!(read(&with("}", r#","role":{"scope":1,"stamp":1}}"#)).is_some());
+}
+
+/// The payload is one object without a second stamp, and the stamp is at its end in one form.
+#[test]
+fn a_stamp_is_the_last_claim_in_one_form() {
+    let at_the_end = |json: &str| read(json).map(|payload| payload.stamp);
+    for tail in ["}", ",\"r\":1}", ", \"r\" : [1] }", ",\"r\":{\"stamp\":1}}"] {
+        let json = with("}", tail);
+        assert_eq!(at_the_end(&json), Some(None), "{json}");
+        assert_eq!(at_the_end(&stamped(&json)), Some(Some([9; 16])), "{json}");
+        let payload = read(&stamped(&json)).unwrap();
+        let private: BTreeMap<String, Value> = private::read(payload.own()).unwrap();
+        assert!(!private.contains_key("stamp"), "{private:?}");
+    }
+    const STAMP: &str = r#""stamp":"CQkJCQkJCQkJCQkJCQkJCQ""#;
+    for tail in [
+        format!(",{STAMP},\"r\":1}}"),
+        format!(",{STAMP},{STAMP}}}"),
+        format!(",\"st\\u0061mp\":1,{STAMP}}}"),
+        format!(",{STAMP} }}"),
+        format!(", {STAMP}}}"),
+        format!(",{STAMP}}} "),
+        format!(",{STAMP}}}}}"),
+        format!(",{}}}", STAMP.replace(':', " :")),
+        format!(",{}}}", STAMP.replace(':', ": ")),
+        format!(",{}}}", STAMP.replace("stamp", "st\\u0061mp")),
+        format!(",{}}}", STAMP.replace("CQ\"", "CR\"")),
+        format!(",{}}}", STAMP.replace("CQ\"", "\"")),
+        format!(",{}}}", STAMP.replace("\"CQ", "\"\\u0043Q")),
+        format!(",\"r\":{{\"a\":1,{STAMP}}}"),
+        format!(",\"r\":[{{\"a\":1,{STAMP}}}"),
+        format!(",\"r\":\"x,{STAMP}}}"),
+        format!(",{STAMP}}}{}", stamped("{\"a\":1}")),
+        format!(",,{STAMP}}}"),
+    ] {
+        let json = with("}", &tail);
+        assert!(read(&json).is_none(), "{json}");
+    }
 }
 
 #[test]

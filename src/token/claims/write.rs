@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{bytes::base64url, sessions::SessionId, token::claims::private::ClaimsError};
 
-/// The registered claims of a new token, in the order in which they are written.
+/// The registered claims of a new token, in the order in which they are written, without the stamp.
 #[derive(Serialize)]
 pub(crate) struct NewClaims<'a> {
     #[serde(rename = "iss")]
@@ -27,22 +27,19 @@ pub(crate) struct NewClaims<'a> {
     pub(crate) seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lane: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stamp: Option<Bytes16>,
 }
 
 /// Appends the private claims to an object.
 pub(crate) type AddOwn<'a> = dyn Fn(&mut Vec<u8>) -> Result<(), ClaimsError> + 'a;
 
 impl NewClaims<'_> {
-    /// The text of the payload: these claims, then the private claims, which `own` appends to the
-    /// object without its closing brace.
+    /// The text of the payload, without its closing brace: these claims, then the private claims,
+    /// which `own` appends.
     pub(crate) fn write(&self, own: &AddOwn<'_>) -> Result<Vec<u8>, ClaimsError> {
         let mut json = Vec::with_capacity(TYPICAL_BYTES);
         serde_json::to_writer(&mut json, self).map_err(ClaimsError::Serialize)?;
         json.pop();
         own(&mut json)?;
-        json.push(b'}');
         Ok(json)
     }
 }

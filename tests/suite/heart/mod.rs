@@ -5,13 +5,16 @@ mod adoption;
 #[cfg(feature = "asymmetric")]
 mod asymmetric;
 mod bad_input;
+mod calendar;
 mod decisions;
 mod differential;
 mod history;
 mod issue_and_verify;
 mod key_cache;
+mod late_repeat;
 #[cfg(feature = "live")]
 mod live;
+mod new_sessions;
 mod one_time;
 #[cfg(feature = "password")]
 mod password;
@@ -22,6 +25,7 @@ mod restart;
 mod revocation;
 mod rotation;
 mod rotation_failures;
+mod session_tags;
 mod sessions;
 mod shortcut;
 mod spawn;

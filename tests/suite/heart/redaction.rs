@@ -6,7 +6,7 @@ use relatch::{
     Access, Authority, Binding, Context, KeyRing, MasterKey, NoClaims, Reason, RefreshToken, Token,
     Verified,
     authority::{Adoption, Stage},
-    sessions::SessionTable,
+    sessions::{SessionData, SessionTable},
     user::{Carried, Credential, Epoch, KeyCache},
 };
 use zeroize::Zeroizing;
@@ -146,7 +146,12 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("ParseError", &"SECRET".parse::<relatch::sessions::SessionId>().unwrap_err());
     print("SessionTable", &with_session.sessions);
     print("ParseError", &SessionTable::from_column(Some("SECRET")).unwrap_err());
+    let data: SessionData = r#"{"secret":"SECRET"}"#.parse().unwrap();
+    print("SessionData", &data);
+    print("DataError", &"SECRET".parse::<SessionData>().unwrap_err());
+    print("NewSession", &relatch::sessions::NewSession::new("phone").data(data));
     print("SessionPolicy", &relatch::SessionPolicy::new());
+    print("ClientPolicy", &relatch::sessions::ClientPolicy::new());
     print("CredentialError", &relatch::user::CredentialError::Empty);
     print("WhenFull", &relatch::sessions::WhenFull::Refuse);
     print("OnReuse", &relatch::sessions::OnReuse::EndSession);
@@ -454,7 +459,7 @@ fn public_types() -> Vec<String> {
                 ("verifying_key.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
                 ("axum", cfg!(feature = "axum")),
-                ("service", cfg!(feature = "cache")),
+                ("service", cfg!(all(feature = "cache", feature = "sqlite", feature = "postgres"))),
                 ("store", cfg!(all(feature = "sqlite", feature = "postgres"))),
             ];
             if skip.iter().any(|(module, is_on)| !is_on && path.ends_with(module)) {

@@ -47,7 +47,8 @@ struct Place {
     user: Account,
     typ: &'static str,
     key: Vec<u8>,
-    /// The payload that the server signed, without private claims and the closing brace.
+    is_stamped: bool,
+    /// The payload that the server signed, without private claims, the stamp and the closing brace.
     payload: String,
 }
 
@@ -65,21 +66,32 @@ impl Place {
             let session = format!(r#"}},"sid":"{}""#, tokens.session().id());
             payload = payload.replacen('}', &session, 1);
         }
-        payload.pop();
-        let key = match mode {
-            BindingMode::Key => {
-                authority.danger_expose_key::<P>(&user, &Context::new()).unwrap().to_vec()
-            }
-            _ => forge::server_key(P::TYP),
+        let is_stamped = P::PORTABLE && mode != BindingMode::Key;
+        let end = if is_stamped { STAMP_BYTES } else { "}".len() };
+        payload.truncate(payload.len() - end);
+        let key = match is_stamped {
+            false => authority.danger_expose_key::<P>(&user, &Context::new()).unwrap().to_vec(),
+            true => forge::server_key(P::TYP),
         };
-        Self { authority, user, typ: P::TYP, key, payload }
+        Self { authority, user, typ: P::TYP, key, is_stamped, payload }
+    }
+
+    /// A token with this payload, to which the stamp is added in stamp mode.
+    fn sign(&self, payload: &[u8]) -> String {
+        let before = str::from_utf8(payload).ok().and_then(|text| text.strip_suffix('}'));
+        let Some(before) = before.filter(|_| self.is_stamped) else {
+            return forge::sign(self.typ, payload, &self.key);
+        };
+        let (user, context, header) = (&self.user, Context::new(), forge::header(self.typ));
+        let stamp =
+            self.authority.danger_expose_stamp::<Access>(user, &context, &header, before).unwrap();
+        forge::sign(self.typ, format!(r#"{before},"stamp":"{stamp}"}}"#), &self.key)
     }
 
     /// Checks that the payload has the same outcome with a space in front. Returns whether the two
     /// are accepted, with private claims of any form.
     fn accepts(&self, payload: &[u8]) -> bool {
-        let texts =
-            [payload, &[b" ", payload].concat()].map(|json| forge::sign(self.typ, json, &self.key));
+        let texts = [payload, &[b" ", payload].concat()].map(|json| self.sign(json));
         match self.typ {
             EmailChange::TYP => {
                 self.compare::<Link<Exact>>(&texts, payload);
@@ -118,6 +130,9 @@ impl Place {
         (looked_up, seen)
     }
 }
+
+/// The length of the stamp at the end of a payload, with the closing brace.
+const STAMP_BYTES: usize = r#","stamp":"AAAAAAAAAAAAAAAAAAAAAA"}"#.len();
 
 type Seen<C> = Result<(Vec<String>, C), (Stage, Reason)>;
 
@@ -329,7 +344,7 @@ fn registered_claims_are_equal_wherever_they_stand() {
     let place = &PLACES[0];
     let registered = |own: &str, front: &str| {
         let payload = format!("{front}{}{own}}}", place.payload);
-        let text = forge::sign(place.typ, payload, &place.key);
+        let text = place.sign(payload.as_bytes());
         let token = Token::<Access<BTreeMap<String, Value>>>::new(text);
         let verified = place.authority.verify(&token, |_| Ok::<_, Infallible>(Some(&place.user)));
         verified.unwrap().registered().clone()

@@ -6,17 +6,18 @@ mod transition;
 
 use std::{collections::BTreeSet, convert::Infallible};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use relatch::{
     Access, Authority, Purpose,
     authority::{Entropy, EntropyError},
-    sessions::SessionTable,
+    sessions::{SessionInfo, SessionTable},
     user::{Carried, Credential},
 };
 use serde_json::{Value, json};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 use self::{
-    scenario::{Invite, Own, Reset, Scenario, at, from_hex},
+    scenario::{Admin, Invite, Own, Partner, Reset, Scenario, from_hex},
     transition::{table, transition},
 };
 
@@ -56,6 +57,18 @@ fn each_table_is_read_or_refused() {
             Err(_) => "malformed",
         };
         assert_eq!(said, case["expect"], "{}", case["name"]);
+    }
+}
+
+#[test]
+fn each_list_is_that_of_its_vector() {
+    for case in list(SESSIONS, "lists") {
+        let scenario = scenario(&case);
+        let authority = scenario.authority().build().unwrap();
+        let listed = authority.sessions(scenario.record()).unwrap();
+        let mut listed: Vec<_> = listed.iter().map(SessionInfo::id).collect();
+        listed.sort_unstable();
+        assert_eq!(json!(listed), case["expect"], "{}", case["name"]);
     }
 }
 
@@ -141,32 +154,50 @@ fn each_key_and_each_stamp_is_derived() {
     for case in derivations() {
         let (mut scenario, authority) = issuing(&case, "stamp_hs256");
         if case["sid"].is_string() {
-            scenario.log_in(&authority, lifetime(&case), &[], &Own::new());
+            let (_, table) = scenario.log_in(&authority, lifetime(&case), &[], &Own::new());
+            let tag = format!(r#""tag":{}"#, case["expect"]["tag"]);
+            assert!(table.unwrap().contains(&tag), "{}", case["name"]);
         }
-        let token = text(&case["expect"]["stamp_hs256_token"]);
-        let jti = scenario.verdict(token)["claims"]["jti"].clone();
-        let expose = match scenario.typ() {
-            "at+jwt" => expose::<Access<Own>>,
-            "reset+jwt" => expose::<Reset>,
-            "invite+jwt" => expose::<Invite>,
+        let (name, expect) = (&case["name"], &case["expect"]);
+        let expose_key = match scenario.typ() {
+            "at+jwt" => expose_key::<Access<Own>>,
+            "reset+jwt" => expose_key::<Reset>,
+            "invite+jwt" => expose_key::<Invite>,
+            "admin+jwt" => expose_key::<Admin>,
+            "partner+jwt" => expose_key::<Partner>,
             other => panic!("no purpose {other}"),
         };
-        let (key, stamp) = expose(&scenario, &authority, text(&jti), at(seconds(&case["exp"])));
-        assert_eq!(key, from_hex(text(&case["expect"]["user_key"])), "{}", case["name"]);
-        assert_eq!(stamp, case["expect"]["stamp"], "{}", case["name"]);
+        let key = expose_key(&scenario, &authority);
+        assert_eq!(key, from_hex(text(&expect["user_key"])), "{name}");
+
+        let expose_stamp = match scenario.typ() {
+            "at+jwt" => expose_stamp::<Access<Own>>,
+            "partner+jwt" => expose_stamp::<Partner>,
+            _ => {
+                assert_eq!(expect["stamp"], Value::Null, "{name}");
+                continue;
+            }
+        };
+        let mut parts = text(&expect["stamp_hs256_token"]).split('.');
+        let (header, payload) = (parts.next().unwrap(), parts.next().unwrap());
+        let payload = String::from_utf8(B64.decode(payload).unwrap()).unwrap();
+        let (before, _) = payload.rsplit_once(r#","stamp":"#).unwrap();
+        assert_eq!(expose_stamp(&scenario, &authority, header, before), expect["stamp"], "{name}");
     }
 }
 
-fn expose<P: Purpose>(
+fn expose_key<P: Purpose>(scenario: &Scenario, authority: &Authority) -> Vec<u8> {
+    authority.danger_expose_key::<P>(scenario.record(), &scenario.context()).unwrap().to_vec()
+}
+
+fn expose_stamp<P: Purpose>(
     scenario: &Scenario,
     authority: &Authority,
-    jti: &str,
-    exp: OffsetDateTime,
-) -> (Vec<u8>, String) {
+    header: &str,
+    payload: &str,
+) -> String {
     let (user, context) = (scenario.record(), scenario.context());
-    let key = authority.danger_expose_key::<P>(user, &context).unwrap();
-    let stamp = authority.danger_expose_stamp::<P>(user, &context, jti, exp).unwrap();
-    (key.to_vec(), stamp)
+    authority.danger_expose_stamp::<P>(user, &context, header, payload).unwrap()
 }
 
 /// A refresh token is the same whether a login issues it or a refresh by its predecessor.
@@ -238,6 +269,7 @@ fn before_login(sid: &str) -> Option<String> {
             "slot": slot,
             "generation": generation - 1 - slot,
             "seq": 0,
+            "tag": "AAAAAAAAAAA",
             "started_at": 1_800_000_000,
             "last_seen": 1_800_000_000,
             "label": "",

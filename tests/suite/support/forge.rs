@@ -4,6 +4,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use hmac::{Hmac, KeyInit, Mac};
 use relatch::RefreshToken;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::common::{AUDIENCE, Account, ISSUER};
@@ -11,7 +12,7 @@ use crate::common::{AUDIENCE, Account, ISSUER};
 /// The claims in which refresh tokens of one user differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Forged {
-    pub(crate) slot: u32,
+    pub(crate) slot: u16,
     pub(crate) generation: u64,
     pub(crate) seq: u64,
     pub(crate) iat: i64,
@@ -26,16 +27,15 @@ impl Forged {
         let Self { slot, generation, seq, iat, exp, more } = self;
         let id = user.id.as_bytes();
         let exp_bytes = exp.unsigned_abs().to_be_bytes();
-        let of_token = [id, &slot.to_be_bytes(), &generation.to_be_bytes(), &seq.to_be_bytes()];
-        let nonce = hmac(&[head("nonce", REFRESH_TYP), frame(&of_token)])[..8].to_vec();
-        let guard =
-            hmac(&[head("guard", REFRESH_TYP), frame(&[id, &exp_bytes, &nonce])])[..8].to_vec();
+        let of_token = [&slot.to_be_bytes()[..], &generation.to_be_bytes(), &seq.to_be_bytes(), id];
+        let nonce = hmac(&subkey("nonce", REFRESH_TYP), &of_token)[..8].to_vec();
+        let guard = hmac(&subkey("guard", REFRESH_TYP), &[&exp_bytes, &nonce, id])[..8].to_vec();
         let jti = B64.encode([nonce, guard].concat());
 
         let secret = frame(&[b"relatch/1 credential", user.password_hash.as_bytes()]);
         let version = user.version.unsigned_abs().to_be_bytes();
-        let body = frame(&[id, &Sha256::digest(secret), b"", &version, b"", b""]);
-        let key = hmac(&[head("key", REFRESH_TYP), body]);
+        let body = [&Sha256::digest(secret)[..], &version, &frame(&[id, b"", b"", b""])];
+        let key = hmac(&subkey("key", REFRESH_TYP), &body);
 
         let payload = format!(
             r#"{{"iss":"{ISSUER}","sub":"{}","aud":"{AUDIENCE}","exp":{exp},"iat":{iat},"jti":"{jti}","ver":{},"sid":"{slot}.{generation}","seq":{seq}{more}}}"#,
@@ -47,21 +47,34 @@ impl Forged {
 
 /// The signing key of `common::authority` in stamp mode.
 pub(crate) fn server_key(typ: &str) -> Vec<u8> {
-    hmac(&[head("server", typ)])
+    subkey("server", typ)
 }
 
 /// A token of this type under the `kid` of `common::authority`.
 pub(crate) fn sign(typ: &str, payload: impl AsRef<[u8]>, key: &[u8]) -> String {
-    let header = format!(r#"{{"alg":"HS256","kid":"k1","typ":"{typ}"}}"#);
-    let input = format!("{}.{}", B64.encode(header), B64.encode(payload));
-    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(&input);
-    format!("{input}.{}", B64.encode(mac.finalize().into_bytes()))
+    jws(&header(typ), payload, key)
+}
+
+/// A plain token, as the setup before relatch issued it.
+pub(crate) fn plain(claims: &Value, key: &[u8]) -> String {
+    jws(&B64.encode(r#"{"alg":"HS256","typ":"JWT"}"#), claims.to_string(), key)
+}
+
+fn jws(header: &str, payload: impl AsRef<[u8]>, key: &[u8]) -> String {
+    let input = format!("{header}.{}", B64.encode(payload));
+    format!("{input}.{}", B64.encode(hmac(key, &[input.as_bytes()])))
+}
+
+/// The first part of such a token.
+pub(crate) fn header(typ: &str) -> String {
+    B64.encode(format!(r#"{{"alg":"HS256","kid":"k1","typ":"{typ}"}}"#))
 }
 
 const REFRESH_TYP: &str = "rt+jwt";
 
-fn head(label: &str, typ: &str) -> Vec<u8> {
-    frame(&[format!("relatch/1 {label}").as_bytes(), typ.as_bytes(), ISSUER.as_bytes()])
+fn subkey(label: &str, typ: &str) -> Vec<u8> {
+    let label = format!("relatch/1 {label}");
+    hmac(&[1; 32], &[&frame(&[label.as_bytes(), typ.as_bytes(), ISSUER.as_bytes()])])
 }
 
 fn frame(pieces: &[&[u8]]) -> Vec<u8> {
@@ -73,8 +86,7 @@ fn frame(pieces: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-fn hmac(pieces: &[Vec<u8>]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&[1; 32]).unwrap();
-    pieces.iter().for_each(|piece| mac.update(piece));
-    mac.finalize().into_bytes().to_vec()
+fn hmac(key: &[u8], message: &[&[u8]]) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.chain_update(message.concat()).finalize().into_bytes().to_vec()
 }

@@ -3,8 +3,9 @@
 import json
 
 from format1.claims import shown
-from format1.issuing import ACCESS, issue, sign
-from format1.table import Table
+from format1.derivation import session_tag
+from format1.issuing import ACCESS, issue, sign, stamped
+from format1.table import MEMBERS, Table
 from format1.text import decode, encode
 from format1.verdicts import with_defaults
 
@@ -19,9 +20,10 @@ REHASHED = HASH.replace("m=19456,t=2", "m=65536,t=3")
 CHANGED = HASH.replace("YWJj", "eHl6")
 
 KEY = {"kid": "2026-11", "master": MASTER, "until": None}
-RESET = {"typ": "reset+jwt", "lane": True, "strings": []}
-INVITE = {"typ": "invite+jwt", "lane": False, "strings": []}
-ADMIN = {"typ": "admin+jwt", "lane": False, "strings": ["role"]}
+RESET = {"typ": "reset+jwt", "lane": True, "strings": [], "portable": False}
+INVITE = {"typ": "invite+jwt", "lane": False, "strings": [], "portable": False}
+ADMIN = {"typ": "admin+jwt", "lane": False, "strings": ["role"], "portable": False}
+PARTNER = {"typ": "partner+jwt", "lane": True, "strings": [], "portable": True}
 STAMP = {"mode": "stamp_hs256"}
 
 DEFAULTS = {
@@ -41,8 +43,11 @@ DEFAULTS = {
         "idle": 14 * DAY,
         "absolute": 90 * DAY,
         "grace": 10,
+        "late_repeat": None,
         "on_reuse": "session",
         "when_full": "evict",
+        "max_data_bytes": 128,
+        "named": {},
     },
     "now": ISSUED + 60,
     "context": {},
@@ -70,17 +75,32 @@ def tenant(instance, counter):
 GENERATION = ISSUED * 1000
 
 
+def complete(overrides):
+    return with_defaults(DEFAULTS, overrides)
+
+
+def tag_of(**overrides):
+    inputs = complete(overrides)
+    return session_tag(inputs["authority"], inputs["record"])
+
+
+TAG = tag_of()
+OTHER_TAG = tag_of(record={"secrets": [CHANGED]})
+
+
 def session(slot, generation=GENERATION, **others):
-    plain = {"seq": 0, "started_at": ISSUED, "last_seen": ISSUED, "label": "Firefox on Linux"}
-    return {"slot": slot, "generation": generation, **plain, **others}
+    """A session of the default record."""
+    times = {"started_at": ISSUED, "last_seen": ISSUED}
+    plain = {"seq": 0, "tag": TAG, **times, "label": "Firefox on Linux"}
+    return ordered({"slot": slot, "generation": generation, **plain, **others})
+
+
+def ordered(session):
+    return {name: session[name] for name in MEMBERS if name in session}
 
 
 def table(*sessions, generation=GENERATION):
     return Table(generation, sessions).text()
-
-
-def complete(overrides):
-    return with_defaults(DEFAULTS, overrides)
 
 
 def made(audience=None, own=None, iat=ISSUED, exp=EXPIRES, sid=None, **overrides):
@@ -133,5 +153,11 @@ def tampered(old, new, **overrides):
 
 
 def resigned(old, new, **overrides):
-    """An edited payload, signed with the genuine key."""
+    """An edited payload, signed with the genuine key. In stamp mode it keeps its stamp."""
     return sign(complete(overrides), edited(old, new, **overrides).encode())
+
+
+def sealed(payload, header=None, **overrides):
+    """A payload without a stamp, stamped and signed with the genuine key."""
+    inputs = complete(overrides)
+    return sign(inputs, stamped(inputs, payload, header).encode(), header)

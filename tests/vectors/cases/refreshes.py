@@ -26,6 +26,7 @@ from .common import (
     realm,
     session,
     table,
+    tag_of,
     tenant,
 )
 from .transitions import NOW, case, rejection
@@ -47,6 +48,8 @@ def refreshed(name, verdict, seen, before, after, answer=None, issued=None, **in
 def rotations():
     def rotated(name, current, others=(), generation=None, now=NOW, **inputs):
         generation = generation or max(GENERATION, current["generation"])
+        settings = {name: inputs[name] for name in ("authority", "record") if name in inputs}
+        current = {**current, "tag": tag_of(**settings)}
         changed = {**current, "seq": current["seq"] + 1, "last_seen": now}
         before = table(current, *others, generation=generation)
         after = table(changed, *others, generation=generation)

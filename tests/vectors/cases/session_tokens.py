@@ -2,7 +2,7 @@
 
 import json
 
-from format1.claims import MAX_COUNTER
+from format1.claims import MAX_COUNTER, MAX_NUMERIC_DATE
 from format1.derivation import Derivation, body
 from format1.issuing import REFRESH, refresh_token, sign
 from format1.text import compact_json, decode, encode, hs256
@@ -14,6 +14,7 @@ from .common import (
     INVITE,
     ISSUED,
     MASTER,
+    OTHER_TAG,
     RESET,
     accepted,
     complete,
@@ -37,7 +38,7 @@ def session_claims():
         *("", ".", "0", "0.", ".1", "01", "0..1", "0.1.2", ".0.1", "0.1.", "0,1", "0:1", "a.1"),
         *("00.1", "01.1", "0.00", "0.01", "+0.1", "0.+1", "-0.1", "0.-0", "-1.1", "0.-1"),
         *(" 0.1", "0.1 ", "0 .1", "0. 1", "0.1\\n", "0.1\\u0000", "0x0.1", "0.1e3", "0_0.1"),
-        *("4294967296.1", "18446744073709551616.1", "0.9223372036854775808"),
+        *("65536.1", "4294967296.1", "18446744073709551616.1", "0.9223372036854775808"),
         *("0.18446744073709551616", "0." + "1" * 40, "٠.1", "1٠.1", "0.１"),
     ):
         yield from stands("sid", [f'"{text}"'])
@@ -60,7 +61,6 @@ def session_claims():
             yield rejected(f"{mode}: sid in an {name} token", token, "claims", "malformed", **under)
     yield from stands("seq", ["0"])
     yield from stands("seq", ["1"], {"sid": f"0.{GENERATION}"}, **alive)
-    yield from stands("nbf", ["1800000001"], {"sid": f"0.{GENERATION}"}, **alive)
 
 
 def session_checks(mode):
@@ -94,12 +94,19 @@ def session_checks(mode):
     for name, policy in {"idle": {"idle": 61}, "absolute": {"absolute": 61}}.items():
         yield alive(f"one second before the {name} end", own, one, policy=policy)
 
+    yield from lifetimes(alive, dead)
+    everything = {"strict": True, "ends_at": ISSUED + DAY, "data": '{"a":[1]}', "policy": "web"}
+    yield alive("a session with every member", own, table(session(0, **everything)))
+    yield alive("a session with the mark of a late repeat", own, table(session(0, repeated=True)))
+    # The token itself proves what it is bound to.
+    yield alive("a session whose tag is another record's", own, table(session(0, tag=OTHER_TAG)))
+
     yield accepted(f"{mode}: no sid, and no session", **under, record={"sessions": None})
 
     out = "slot_out_of_range"
     beyond = table(session(16))
     yield dead("the first slot out of range", f"16.{GENERATION}", beyond, out)
-    yield dead("the greatest slot", f"4294967295.{GENERATION}", one, out)
+    yield dead("the greatest slot", f"65535.{GENERATION}", one, out)
     last = table(session(63))
     yield dead("slot 64 of 64", f"64.{GENERATION}", last, out, **most)
     fewer = {"policy": {"max_sessions": 1}}
@@ -140,6 +147,61 @@ def session_checks(mode):
     yield unfit(f"{mode}: a record without sessions", made(sid=own, **under), **under)
 
 
+def lifetimes(alive, dead):
+    """A minute after the login and the last refresh. `alive` and `dead` make cases."""
+    own = f"0.{GENERATION}"
+
+    def at(name, is_alive, settings=None, **members):
+        sessions, seen = table(session(0, **members)), {"policy": settings} if settings else {}
+        if is_alive:
+            return alive(name, own, sessions, **seen)
+        return dead(name, own, sessions, "session_expired", **seen)
+
+    now = ISSUED + 60
+    for name, ends_at, is_alive in (
+        ("a second before its fixed end", now + 1, True),
+        ("at its fixed end", now, False),
+        ("a second after its fixed end", now - 1, False),
+        ("a fixed end before the login", ISSUED - 1, False),
+        ("a fixed end at 0", 0, False),
+        ("the last fixed end", MAX_NUMERIC_DATE, True),
+    ):
+        yield at(name, is_alive, ends_at=ends_at)
+    yield at("a fixed end after the idle end", False, {"idle": 60}, ends_at=now + DAY)
+    yield at("a fixed end after the absolute end", False, {"absolute": 60}, ends_at=now + DAY)
+
+    long, short = {"idle": DAY, "absolute": 2 * DAY}, {"idle": 60, "absolute": 60}
+    for setting in ("idle", "absolute"):
+        policy = {**long, "named": {"web": {**long, setting: 60}}}
+        yield at(f"at the {setting} end of its named policy", False, policy, policy="web")
+        yield at(f"beside a named policy with a short {setting} end", True, policy)
+        policy = {**short, "named": {"web": {**long, setting: 61}}}
+        name = f"a second before the {setting} end of its named policy"
+        yield at(name, True, policy, policy="web")
+        policy = {**long, setting: 60, "named": {"web": {}}}
+        yield at(f"a named policy without {setting} has the default's", False, policy, policy="web")
+        policy = {**long, "named": {"web": {setting: 60}, "app": {}}}
+        name = f"an unknown policy has the least {setting}, of a named policy"
+        yield at(name, False, policy, policy="gone")
+        policy = {**long, setting: 60, "named": {"web": long}}
+        name = f"an unknown policy has the least {setting}, of the default"
+        yield at(name, False, policy, policy="gone")
+        policy = {**long, setting: 61, "named": {"web": {**long, setting: 62}}}
+        name = f"a second before the {setting} end of an unknown policy"
+        yield at(name, True, policy, policy="gone")
+    policy = {**long, "named": {"web": {"idle": 61}, "app": {"absolute": 60}}}
+    name = "an unknown policy has the least of each setting, of several policies"
+    yield at(name, False, policy, policy="gone")
+    yield at(
+        "a policy's name in another case is unknown",
+        False,
+        {**long, "named": {"web": short}},
+        policy="Web",
+    )
+    yield at("an unknown policy where none is named", False, short, policy="gone")
+    yield at("an unknown policy where none is named, in its time", True, long, policy="gone")
+
+
 def refreshing(**overrides):
     """Inputs under which the refresh token of `session(0)` must be accepted."""
     record = {"sessions": table(session(0)), **overrides.pop("record", {})}
@@ -151,10 +213,9 @@ def refresh_claims():
     inputs = refreshing()
     claims = json.loads(payload_of(refresh_token(complete(inputs), session(0))))
     own = {"sid": f"0.{GENERATION}", "seq": 0}
-    yield from stands("sid", ["null", '"0"', '"00.1"', '"0.01"', '"4294967296.1"'], own, **inputs)
+    yield from stands("sid", ["null", '"0"', '"00.1"', '"0.01"', '"65536.1"'], own, **inputs)
     counters = ["null", '"0"', "0.0", "0e0", "-1", "-0", "true", "[0]", "9223372036854775808"]
     yield from stands("seq", counters, own, **inputs)
-    yield from stands("nbf", ["1800000000"], own, **inputs)
     yield from stands("lane", ["0"], own, **inputs)
     for mode in ("key", "stamp_hs256"):
         under = {**inputs, "authority": {"mode": mode}}

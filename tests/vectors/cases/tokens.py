@@ -5,6 +5,7 @@ from format1.derivation import Derivation, body, rehash
 from format1.issuing import claims_for, pinned_header, sign
 from format1.text import compact_json, decode, encode, hs256
 
+from . import bindings, stamps
 from .common import (
     ACCESS,
     ADMIN,
@@ -18,6 +19,7 @@ from .common import (
     KEY,
     MASTER,
     OTHER_MASTER,
+    PARTNER,
     REHASHED,
     RESET,
     STAMP,
@@ -34,6 +36,7 @@ from .common import (
     unfit,
 )
 from .forms import headers, lengths_and_shapes, payloads
+from .reserved import reserved
 from .session_tokens import refresh_checks, refresh_claims, session_checks, session_claims
 
 
@@ -43,6 +46,10 @@ def content():
         lengths_and_shapes(),
         headers(),
         payloads(),
+        reserved(),
+        stamps.forms(),
+        stamps.modes(),
+        stamps.long_payloads(),
         forgeries(),
         validity(),
         lookups(),
@@ -50,6 +57,11 @@ def content():
         revocations("stamp_hs256", "revoked_by_stamp"),
         lanes(),
         signatures(),
+        stamps.changed_claims(),
+        stamps.wrong_stamps(),
+        bindings.other_derivations(),
+        bindings.other_server_keys(),
+        bindings.other_guards(),
         applications(),
         unfit_records(),
         session_claims(),
@@ -104,6 +116,10 @@ def acceptance():
     yield accepted("the last exp", exp=MAX_NUMERIC_DATE)
     yield accepted("the greatest version", record={"version": MAX_COUNTER})
     yield accepted("user id beyond ASCII", record={"id": "Ünï-用户-🔑"})
+    yield accepted("user id of 255 bytes", record={"id": "é" * 127 + "a"})
+    sixteen = [{"kind": f"epoch{i}", "counter": i} for i in range(16)]
+    yield accepted("16 epochs", authority={"epochs": sixteen})
+    yield accepted("a lane that the purpose does not have", record={"lane": -1})
     long = {"pad": "x" * 300}
     yield accepted("as long as the cap", own=long, seen=capped(len(made(own=long))))
     claims = claims_for(complete({}), ISSUED, EXPIRES, ENTROPY)
@@ -149,11 +165,12 @@ def forgeries():
         other_key = {"authority": {"mode": mode, "keys": [{**KEY, "master": OTHER_MASTER}]}}
         yield rejected(f"{mode}: other master key", made(**other_key), "guard", "forged", **under)
         issuer = {"mode": mode, "issuer": "https://login.example.org"}
+        other = {**INVITE, "portable": True}
         for name, token in {
             "another issuer's key": resigned("example.org", "example.com", authority=issuer),
             "another purpose's key": sign(
-                complete({**under, "purpose": INVITE}),
-                payload_of(made(**under, purpose=INVITE)).encode(),
+                complete({**under, "purpose": other}),
+                payload_of(made(**under, purpose=other)).encode(),
                 header=pinned_header("2026-11", "at+jwt"),
             ),
         }.items():
@@ -192,6 +209,9 @@ def validity():
     yield rejected("stamp mode, wrong issuer", token, "validity", "wrong_issuer", authority=STAMP)
     for name, audience in {
         "wrong audience": "https://api.example.org",
+        "the audience with more behind it": "https://api.example.com.example",
+        "the audience with more before it": "x https://api.example.com",
+        "the audience cut short": "https://api.example.co",
         "audience in another case": "https://API.example.com",
         "several audiences, all wrong": ["https://a.example", "https://b.example"],
         "the audience as a part of one": ["https://api.example.com/v1"],
@@ -276,13 +296,18 @@ def revocations(mode, reason):
 
 def lanes():
     lane = {"purpose": RESET, "record": {"lane": 9}}
-    for mode in ("key", "stamp_hs256"):
-        under = {**lane, "authority": {"mode": mode}}
-        for name, counter in {"ahead": 10, "behind": 8, "at its initial value": 0}.items():
+    portable = {**lane, "purpose": PARTNER}
+    for name, mode, inputs in (
+        ("key", "key", lane),
+        ("stamp_hs256", "stamp_hs256", lane),
+        ("portable, key", "key", portable),
+        ("portable, stamp_hs256", "stamp_hs256", portable),
+    ):
+        under = {**inputs, "authority": {"mode": mode}}
+        for fault, counter in {"ahead": 10, "behind": 8, "at its initial value": 0}.items():
             seen = {**under, "record": {"lane": counter}}
-            yield rejected(
-                f"{mode}: lane {name}", made(**under), "binding", "revoked_by_lane", **seen
-            )
+            token = made(**under)
+            yield rejected(f"{name}: lane {fault}", token, "binding", "revoked_by_lane", **seen)
     token = tampered('"lane":9', '"lane":10', **lane)
     seen = {**lane, "record": {"lane": 10}}
     yield rejected("tampered: lane of the record", token, "binding", "bad_signature", **seen)
@@ -330,20 +355,6 @@ def signatures():
             text = f"{signing_input}.{encode(wrong)}"
             yield rejected(f"{mode}: {name}", text, stage, reason, **under)
 
-    # An attacker with the server's signing key still lacks the record.
-    stamped = {"authority": STAMP}
-    claims = claims_for(complete(stamped), ISSUED, EXPIRES, ENTROPY)
-    for name, old, new in (
-        ("stamp of zeros", claims["stamp"], encode(bytes(16))),
-        ("stamp of another jti", claims["jti"], encode(bytes(16))),
-        ("stamp of another exp", f'"exp":{EXPIRES}', f'"exp":{EXPIRES + 1}'),
-    ):
-        token = resigned(old, new, **stamped)
-        yield rejected(name, token, "binding", "revoked_by_stamp", **stamped)
-    token = resigned(sub, '"sub":"bob"', **stamped)
-    seen = {**stamped, "record": {"id": "bob"}}
-    yield rejected("stamp of another user", token, "binding", "revoked_by_stamp", **seen)
-
 
 def applications():
     yield accepted("a string that the purpose requires", own={"role": "admin"}, purpose=ADMIN)
@@ -356,6 +367,15 @@ def applications():
 
 def unfit_records():
     lane = {"purpose": RESET, "record": {"lane": 0}}
+    for name, user in {
+        "empty": "",
+        "of 256 bytes": "a" * 256,
+        "of 129 characters": "é" * 129,
+    }.items():
+        token = made(record={"id": user})
+        yield unfit(f"user id {name}", token, record={"id": user})
+        # This is checked before the secrets.
+        yield unfit(f"user id {name}, no secret", token, record={"id": user, "secrets": []})
     yield unfit("negative version", made(), record={"version": -1})
     yield unfit("negative lane", made(**lane), **{**lane, "record": {"lane": -1}})
     in_tenant = {"authority": {"user_epochs": ["tenant"]}}

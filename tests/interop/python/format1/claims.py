@@ -8,8 +8,8 @@ from .text import decode, read_json
 MAX_NUMERIC_DATE = 253402300799  # 9999-12-31T23:59:59Z
 MAX_COUNTER = 2**63 - 1
 MAX_EPOCHS = 16
-MAX_SLOT = 2**32 - 1
-MAX_SID_BYTES = 30
+MAX_SLOT = 2**16 - 1
+MAX_SID_BYTES = 25
 
 
 class Members(dict):
@@ -75,8 +75,12 @@ OPTIONAL = {
     "lane": is_counter,
     "stamp": is_16_bytes,
 }
-# Registered, but not checked by this version: accepting it unread would be unsafe.
-UNCHECKED = {"nbf"}
+# Not defined by this release: it would be unsafe to accept a claim that restricts the token unread.
+RESERVED = (
+    *("client_id", "scope", "auth_time", "acr", "amr", "act", "cnf"),
+    *("may_act", "authorization_details", "azp", "nonce", "sub_id", "events"),
+)
+REFUSED = {"nbf", *RESERVED}
 
 
 def shown(claims):
@@ -98,7 +102,7 @@ def read_claims(payload):
         raise malformed from None
     if not isinstance(claims, Members) or claims.repeats or not all(map(is_text, claims)):
         raise malformed
-    if not REQUIRED.keys() <= claims.keys() or UNCHECKED & claims.keys():
+    if not REQUIRED.keys() <= claims.keys() or REFUSED & claims.keys():
         raise malformed
     forms = {**REQUIRED, **OPTIONAL}
     if not all(forms[name](claims[name]) for name in forms.keys() & claims.keys()):

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 
-from .text import decode, encode, frame, u32, u64
+from .text import decode, encode, frame, u16, u64
 
 
 def credential(secrets):
@@ -37,14 +37,26 @@ def outer_epochs(authority, record):
     return fixed + own
 
 
-def body(authority, purpose, record, context):
+def outer_frame(authority, record):
     epochs = outer_epochs(authority, record)
-    outer = frame(*(piece for name, counter in epochs for piece in (name, u64(counter))))
+    return frame(*(piece for name, counter in epochs for piece in (name, u64(counter))))
+
+
+def body(authority, purpose, record, context):
+    digest = effective(record["secrets"], record["carried"])
+    outer = outer_frame(authority, record)
     lane = u64(record["lane"]) if purpose["lane"] else b""
     pairs = sorted((kind.encode(), value.encode()) for kind, value in context.items())
     bound_context = frame(*(piece for pair in pairs for piece in pair))
+    return digest + u64(record["version"]) + frame(record["id"], outer, lane, bound_context)
+
+
+def session_tag(authority, record):
+    """What the table says a session is bound to."""
     digest = effective(record["secrets"], record["carried"])
-    return frame(record["id"], digest, outer, u64(record["version"]), lane, bound_context)
+    outer = outer_frame(authority, record)
+    bound = frame("relatch/1 sessions", digest, u64(record["version"]), outer)
+    return encode(hashlib.sha256(bound).digest()[:8])
 
 
 class Derivation:
@@ -53,21 +65,26 @@ class Derivation:
     def __init__(self, master, issuer, typ):
         self.master, self.issuer, self.typ = bytes.fromhex(master), issuer, typ
 
-    def _mac(self, label, rest=b""):
-        head = frame("relatch/1 " + label, self.typ, self.issuer)
-        return hmac.new(self.master, head + rest, hashlib.sha256).digest()
+    def subkey(self, label):
+        return mac(self.master, frame("relatch/1 " + label, self.typ, self.issuer))
 
     def user_key(self, bound):
-        return self._mac("key", bound)
+        return mac(self.subkey("key"), bound)
 
     def server_key(self):
-        return self._mac("server")
+        return self.subkey("server")
 
     def guard(self, subject, exp, nonce):
-        return self._mac("guard", frame(subject, u64(exp), nonce))[:8]
+        return mac(self.subkey("guard"), u64(exp) + nonce + subject.encode())[:8]
 
     def nonce(self, subject, slot, generation, seq):
-        return self._mac("nonce", frame(subject, u32(slot), u64(generation), u64(seq)))[:8]
+        place = u16(slot) + u64(generation) + u64(seq)
+        return mac(self.subkey("nonce"), place + subject.encode())[:8]
 
-    def stamp(self, bound, jti, exp):
-        return self._mac("stamp", bound + frame(jti, u64(exp)))[:16]
+    def stamp(self, bound, header, unstamped):
+        covered = f"{header}.".encode() + unstamped
+        return mac(self.subkey("stamp"), frame(bound) + covered)[:16]
+
+
+def mac(key, message):
+    return hmac.new(key, message, hashlib.sha256).digest()

@@ -1,7 +1,8 @@
-"""Sessions: the transitions of the table, given the time and the policy."""
+"""Sessions: the transitions of the table, given the time, the policy and the record's tag."""
 
 from .claims import MAX_COUNTER
 from .label import clean
+from .policies import is_expired, settings_of
 from .rejection import Rejected, UnfitRecord
 from .table import Table
 
@@ -30,11 +31,6 @@ def generation_after(table, now):
     return table.generation if is_last else next_counter(table.generation, now)
 
 
-def is_expired(session, policy, now):
-    idle_end = session["last_seen"] + policy["idle"]
-    return now >= idle_end or now >= session["started_at"] + policy["absolute"]
-
-
 def check(table, policy, now, sid):
     """The session of a `sid`, if it is alive."""
     slot, generation = map(int, sid.split("."))
@@ -51,70 +47,125 @@ def check(table, policy, now, sid):
     return session
 
 
-def is_kept(session, policy, now, version):
-    """Whether a login leaves the session in its slot."""
-    is_in_range = session["slot"] < policy["max_sessions"]
-    # A version that was bumped past the table ended all its sessions.
-    is_under_version = session["generation"] > version
-    return is_in_range and is_under_version and not is_expired(session, policy, now)
+def is_in_its_time(session, policy, now):
+    return session["slot"] < policy["max_sessions"] and not is_expired(session, policy, now)
 
 
-def start(table, policy, now, version, label):
-    """A login: the table after it, and the new session."""
-    most = policy["max_sessions"]
-    alive = [session for session in table.sessions if is_kept(session, policy, now, version)]
-    if len(alive) == most:
-        if policy["when_full"] == "refuse":
-            raise Refused("refused")
-        alive.remove(min(alive, key=lambda each: (each["last_seen"], each["generation"])))
+def listed(table, policy, now, tag):
+    """The sessions whose refresh tokens would be accepted."""
+    return [
+        session
+        for session in table.sessions
+        if session["tag"] == tag and is_in_its_time(session, policy, now)
+    ]
+
+
+def start(table, policy, now, version, tag, given):
+    """A login: the table after it, and the new session.
+
+    `given` has the `label`, and `data`, `policy` and `ends_at` as far as there are such.
+    """
+    check_data(policy, given.get("data"))
+    if given.get("ends_at", now + 1) <= now:
+        raise Refused("ends_at_passed")
+    kept = [session for session in table.sessions if is_in_its_time(session, policy, now)]
+    if len(kept) == policy["max_sessions"]:
+        kept.remove(replaced(kept, policy, tag))
     generation = next_counter(max(table.generation, version), now)
     session = {
-        "slot": min(set(range(most)) - {session["slot"] for session in alive}),
+        **given,
+        "slot": min(set(range(policy["max_sessions"])) - {session["slot"] for session in kept}),
         "generation": generation,
         "seq": 0,
+        "tag": tag,
         "started_at": now,
         "last_seen": now,
-        "label": clean(label),
+        "label": clean(given["label"]),
     }
-    return Table(generation, [*alive, session]), session
+    return Table(generation, [*kept, session]), session
 
 
-def refresh(table, policy, now, session, seq):
+def replaced(full, policy, tag):
+    """The session whose slot a login takes."""
+    dead = [session for session in full if session["tag"] != tag]
+    if dead:
+        return min(dead, key=lambda each: each["generation"])
+    if policy["when_full"] == "refuse":
+        raise Refused("refused")
+    return min(full, key=lambda each: (each["last_seen"], each["generation"]))
+
+
+def check_data(policy, data):
+    if data is not None and len(data.encode()) > policy["max_data_bytes"]:
+        raise Refused("data_too_long")
+
+
+def refresh(table, policy, now, tag, session, seq):
     """The outcome of a refresh token with this `seq`: the verdict, the table after it, and the
     session whose refresh token is the answer."""
     current = session["seq"]
     if seq == current:
         if current == MAX_COUNTER:
             return "sequence_exhausted", table, None
-        changed = {**session, "seq": current + 1, "last_seen": now}
-        return "rotated", Table(table.generation, [*others(table, session), changed]), changed
+        changed = {**unmarked(session), "seq": current + 1, "last_seen": now, "tag": tag}
+        if "repeated" in session:
+            changed["strict"] = True
+        return "rotated", table.with_session(changed), changed
     if seq > current:
         return "refresh_ahead", table, None
-    distance = abs(now - session["last_seen"])
-    if seq == current - 1 and policy["grace"] > 0 and distance <= policy["grace"]:
-        return "repeated", table, session
-    left = [] if policy["on_reuse"] == "all" else others(table, session)
+    if seq == current - 1:
+        settings, distance = settings_of(session, policy), abs(now - session["last_seen"])
+        if settings["grace"] > 0 and distance <= settings["grace"]:
+            return "repeated", table, session
+        bound = settings["late_repeat"]
+        if "strict" not in session and bound is not None and distance <= bound:
+            marked = {**session, "repeated": True}
+            return "repeated", table.with_session(marked), marked
+    left = [] if policy["on_reuse"] == "all" else table.others(session)
     return "refresh_reused", Table(generation_after(table, now), left), None
 
 
+def unmarked(session):
+    return {name: session[name] for name in session if name not in ("repeated", "strict")}
+
+
+def find(table, sid):
+    return next((session for session in table.sessions if sid_of(session) == sid), None)
+
+
 def end(table, now, sid):
-    """A log-out of one session: the table after it, the same if there is no such session."""
-    ended = next((session for session in table.sessions if sid_of(session) == sid), None)
-    if ended is None:
-        return table
-    return Table(generation_after(table, now), others(table, ended))
+    """A log-out of one session: the table after it, `None` if there is no such session."""
+    ended = find(table, sid)
+    return ended and Table(generation_after(table, now), table.others(ended))
 
 
-def end_others(table, now, version, session):
-    """A log-out of all sessions but this one, which gets a new generation under a new version."""
+def restarted(table, now, version, tag, session):
+    """The session after a restart: a new generation, and the tokens before it are void."""
     generation = next_counter(max(table.generation, version), now)
-    own = {**session, "generation": generation, "seq": 0, "last_seen": now}
-    return Table(generation, [own]), own
+    fresh = {"generation": generation, "seq": 0, "tag": tag, "last_seen": now}
+    return {**unmarked(session), **fresh}
+
+
+def restart(table, now, version, tag, session):
+    own = {**restarted(table, now, version, tag, session), "started_at": now}
+    return Table(own["generation"], [*table.others(session), own]), own
+
+
+def end_others(table, now, version, tag, session):
+    """A log-out of all sessions but this one. `version` and `tag` are the new ones."""
+    own = restarted(table, now, version, tag, session)
+    return Table(own["generation"], [own]), own
 
 
 def end_all(table, now):
     return Table(generation_after(table, now)) if table.generation else table
 
 
-def others(table, session):
-    return [each for each in table.sessions if each["slot"] != session["slot"]]
+def set_data(table, policy, sid, data):
+    """The table after it, `None` if there is no such session."""
+    check_data(policy, data)
+    session = find(table, sid)
+    if session is None:
+        return None
+    without = {name: session[name] for name in session if name != "data"}
+    return table.with_session(without if data is None else {**without, "data": data})

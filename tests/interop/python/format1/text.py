@@ -6,6 +6,10 @@ import hmac
 import json
 
 
+def u16(number):
+    return number.to_bytes(2, "big")
+
+
 def u32(number):
     return number.to_bytes(4, "big")
 

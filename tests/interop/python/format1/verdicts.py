@@ -1,12 +1,23 @@
 """This implementation's results for a test vector, in the form of its `expect`."""
 
+import json
+
 from . import sessions, table
 from .claims import shown
-from .derivation import Derivation, body, effective, rehash
-from .issuing import ACCESS, REFRESH, issue, refresh_token
+from .derivation import effective, rehash, session_tag
+from .issuing import (
+    ACCESS,
+    REFRESH,
+    bound_body,
+    claims_for,
+    issue,
+    issuing_derivation,
+    refresh_token,
+    stamp_of,
+)
 from .label import clean
 from .rejection import Rejected, UnfitRecord
-from .text import encode
+from .text import compact_json
 from .verifying import read_table, verify
 
 
@@ -48,9 +59,19 @@ def transition(case):
     return {**said, "sessions": text, "version": version, "refresh_token": token}
 
 
+def tag_of(case, version=None):
+    """The tag of the record, under another version if there is one."""
+    record = case["record"]
+    bound = record if version is None else {**record, "version": version}
+    return session_tag(case["authority"], bound)
+
+
 def log_in(case):
-    before, version = read_table(case["record"]), case["record"]["version"]
-    after, session = sessions.start(before, case["policy"], case["now"], version, case["label"])
+    before, version, tag = read_table(case["record"]), case["record"]["version"], tag_of(case)
+    # The member `policy` of a case is the server's.
+    arguments = {"label": "label", "data": "data", "policy": "session_policy", "ends_at": "ends_at"}
+    given = {name: case[other] for name, other in arguments.items() if other in case}
+    after, session = sessions.start(before, case["policy"], case["now"], version, tag, given)
     return {"verdict": "started"}, after, version, session
 
 
@@ -59,28 +80,46 @@ def refresh(case):
     claims = verify({**case, "purpose": REFRESH}, case["token"], lambda _: record)
     before, policy, now = read_table(record), case["policy"], case["now"]
     session = sessions.check(before, policy, now, claims["sid"])
-    said, after, answer = sessions.refresh(before, policy, now, session, claims["seq"])
+    tag, seq = tag_of(case), claims["seq"]
+    said, after, answer = sessions.refresh(before, policy, now, tag, session, seq)
     if answer is None:
         return rejection(Rejected("session", said)), after, record["version"], None
     return {"verdict": said}, after, record["version"], answer
 
 
 def log_out(case):
-    before = read_table(case["record"])
-    after = sessions.end(before, case["now"], case["sid"])
-    said = "unchanged" if after is before else "ended"
-    return {"verdict": said}, after, case["record"]["version"], None
+    after = sessions.end(read_table(case["record"]), case["now"], case["sid"])
+    return {"verdict": "ended" if after else "unchanged"}, after, case["record"]["version"], None
 
 
-def log_out_others(case):
-    record, now = case["record"], case["now"]
+def set_data(case):
+    before, version = read_table(case["record"]), case["record"]["version"]
+    after = sessions.set_data(before, case["policy"], case["sid"], case["data"])
+    return {"verdict": "set" if after else "unchanged"}, after, version, None
+
+
+def own_session(case):
+    """The table, and the session of the access token that was presented."""
+    record = case["record"]
     claims = verify({**case, "purpose": ACCESS}, case["token"], lambda _: record)
     if "sid" not in claims:
         raise sessions.Refused("no_session")
     before = read_table(record)
-    session = sessions.check(before, case["policy"], now, claims["sid"])
-    version = sessions.next_counter(record["version"], now)
-    after, own = sessions.end_others(before, now, version, session)
+    return before, sessions.check(before, case["policy"], case["now"], claims["sid"])
+
+
+def restart(case):
+    before, session = own_session(case)
+    version = case["record"]["version"]
+    after, own = sessions.restart(before, case["now"], version, tag_of(case), session)
+    return {"verdict": "restarted"}, after, version, own
+
+
+def log_out_others(case):
+    before, session = own_session(case)
+    version = sessions.next_counter(case["record"]["version"], case["now"])
+    tag = tag_of(case, version)
+    after, own = sessions.end_others(before, case["now"], version, tag, session)
     return {"verdict": "ended"}, after, version, own
 
 
@@ -93,47 +132,60 @@ def log_out_everywhere(case):
 ACTIONS = {
     "log_in": log_in,
     "refresh": refresh,
+    "restart": restart,
+    "set_data": set_data,
     "log_out": log_out,
     "log_out_others": log_out_others,
     "log_out_everywhere": log_out_everywhere,
 }
 
 
+def listing(case):
+    """The sessions that the user sees."""
+    record = case["record"]
+    if not record["active"] or not record["secrets"] or not all(record["secrets"]):
+        return []
+    alive = sessions.listed(read_table(record), case["policy"], case["now"], tag_of(case))
+    return [sessions.sid_of(session) for session in alive]
+
+
+SUBKEYS = ("key", "guard", "nonce", "stamp", "server")
+
+
 def derive(case):
     """The results of a derivation case, from its inputs."""
-    authority, purpose = case["authority"], case["purpose"]
+    derivation, bound, exp = issuing_derivation(case), bound_body(case), case["exp"]
     entropy = bytes.fromhex(case["entropy"])
-    derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], purpose["typ"])
-    bound = body(authority, purpose, case["record"], case["context"])
-    subject, exp, own = case["record"]["id"], case["exp"], case["claims"]
     session = {"sid": case["sid"]} if "sid" in case else None
 
-    def token(mode):
-        inputs = {**case, "authority": {**authority, "mode": mode}}
-        return issue(inputs, case["iat"], exp, entropy, None, own, session)
+    def under(mode):
+        inputs = {**case, "authority": {**case["authority"], "mode": mode}}
+        return (inputs, case["iat"], exp, entropy, None, case["claims"], session)
 
+    # All but the brace at the end, where the stamp follows.
+    unstamped = compact_json(claims_for(*under("stamp_hs256")))[:-1].encode()
     return {
         "credential": effective(case["record"]["secrets"], case["record"]["carried"]).hex(),
+        "tag": tag_of(case),
         "body": bound.hex(),
+        "subkeys": {label: derivation.subkey(label).hex() for label in SUBKEYS},
         "user_key": derivation.user_key(bound).hex(),
-        "guard": derivation.guard(subject, exp, entropy[:8]).hex(),
-        "server_key": derivation.server_key().hex(),
-        "stamp": encode(derivation.stamp(bound, encode(entropy), exp)),
-        "key_token": token("key"),
-        "stamp_hs256_token": token("stamp_hs256"),
+        "guard": derivation.guard(case["record"]["id"], exp, entropy[:8]).hex(),
+        "stamp": stamp_of(case, unstamped) if case["purpose"]["portable"] else None,
+        "key_token": issue(*under("key")),
+        "stamp_hs256_token": issue(*under("stamp_hs256")),
     }
 
 
 def derive_refresh(case):
     """The results of a refresh token's case, from its inputs."""
-    authority, record, session = case["authority"], case["record"], case["session"]
-    derivation = Derivation(authority["keys"][0]["master"], authority["issuer"], REFRESH["typ"])
+    record, session, inputs = case["record"], case["session"], {**case, "purpose": REFRESH}
+    derivation = issuing_derivation(inputs)
     place = (session["slot"], session["generation"], session["seq"])
-    bound = body(authority, REFRESH, record, case["context"])
     before = {**session, "seq": session["seq"] - 1}
     return {
         "nonce": derivation.nonce(record["id"], *place).hex(),
-        "user_key": derivation.user_key(bound).hex(),
+        "user_key": derivation.user_key(bound_body(inputs)).hex(),
         "refresh_token": refresh_token(case, session),
         "predecessor": refresh_token(case, before) if session["seq"] else None,
     }
@@ -153,6 +205,27 @@ def reading(case):
 
 def cleaning(case):
     return clean(case["label"])
+
+
+# The function that gives the result of a case, for each list of each file.
+JUDGES = {
+    "derivations.json": {"cases": derive, "refreshes": derive_refresh, "rehashes": derive_rehash},
+    "tokens.json": {"cases": verdict},
+    "sessions.json": {"tables": reading, "labels": cleaning, "lists": listing, "cases": transition},
+}
+
+
+def judged(file, content):
+    """Each case's name, and whether the result is what the case expects."""
+    for member, judge in JUDGES[file].items():
+        for case in content[member]:
+            said = judge(with_defaults(content["defaults"], case))
+            yield f"{file}: {case['name']}", same(said, case["expect"])
+
+
+def same(a, b):
+    # As text: to Python, true is 1 and 1 is 1.0.
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
 SETTINGS = ("authority", "purpose", "policy", "record")

@@ -13,6 +13,8 @@ from .text import decode, hs256
 MAX_ID_BYTES = 255
 MAX_SECRET_BYTES = 2**20
 MAX_EXPLAINED_HEADER_BYTES = 512
+STAMP_MEMBER = rb',"stamp":"[A-Za-z0-9_-]{22}"}'
+STAMP_MEMBER_BYTES = 34
 SESSION_TYPS = {ACCESS["typ"], REFRESH["typ"]}
 
 
@@ -37,6 +39,9 @@ def verify(inputs, token, lookup):
     claims = read_claims(payload)
     in_key_mode = is_in_key_mode(authority, purpose)
     if not belongs(claims, purpose, in_key_mode):
+        raise Rejected("claims", "malformed")
+    unstamped, end = payload[:-STAMP_MEMBER_BYTES], payload[-STAMP_MEMBER_BYTES:]
+    if not in_key_mode and not re.fullmatch(STAMP_MEMBER, end):
         raise Rejected("claims", "malformed")
 
     derivation = Derivation(key["master"], authority["issuer"], purpose["typ"])
@@ -78,8 +83,10 @@ def verify(inputs, token, lookup):
     if in_key_mode:
         if not hmac.compare_digest(hs256(derivation.user_key(bound), signing_input), signature):
             raise Rejected("binding", "bad_signature")
-    elif not hmac.compare_digest(derivation.stamp(bound, jti, exp), decode(claims["stamp"])):
-        raise Rejected("binding", "revoked_by_stamp")
+    else:
+        stamp = derivation.stamp(bound, parts[0], unstamped)
+        if not hmac.compare_digest(stamp, decode(claims["stamp"])):
+            raise Rejected("binding", "revoked_by_stamp")
 
     if "sid" in claims:
         sessions.check(read_table(record), inputs["policy"], now, claims["sid"])
