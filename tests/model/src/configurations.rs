@@ -60,7 +60,7 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
             Sight::Reuse,
             Sight::LostRace,
             Sight::LostResponse,
-            Sight::Eviction,
+            Sight::TakesOver,
         ],
         ..COMMON
     },

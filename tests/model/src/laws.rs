@@ -7,7 +7,7 @@ use crate::{
     configuration::{Configuration, MAX_DATA_BYTES, Revocation},
     library::{Call, Decided, Event, Library, Outcome},
     promise::Promise,
-    state::{Ahead, Backup, Issued, Session, State, is_within},
+    state::{Ahead, Backup, Issued, Session, Standing, State, is_within},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Law {
     NobodyLeapfrogs,
     /// A session has one refresh token in force, and the same place in the chain has the same bytes.
     ChainNeverForks,
-    /// The record stays within its bound.
+    /// The record stays within its bound, and has no session that was logged out.
     RecordIsBounded,
     /// A token ahead of a restored record is reported as such, and changes nothing.
     RollbackEndsNothing,
@@ -180,10 +180,7 @@ impl Judge<'_> {
             Promise::End => {
                 self.demand(Law::SharingIsReported, tokens.is_none());
                 // Where a late repeat made the token, the second party to use it is found.
-                self.demand(
-                    Law::NobodyLeapfrogs,
-                    tokens.is_none() || !session.was_late(place),
-                );
+                self.demand(Law::NobodyLeapfrogs, tokens.is_none() || !session.was_late(place));
                 let ends = reports(EventKind::Reuse)
                     && event.is_some_and(|event| event.ended > 0)
                     && update.is_some_and(|update| self.ends(session, update));
@@ -263,7 +260,9 @@ impl Judge<'_> {
         let state = self.state;
         let size = self.library.size(state.row);
         let max_bytes = SessionTable::max_bytes(self.bounds.slots, MAX_DATA_BYTES);
-        self.demand(Law::RecordIsBounded, size <= max_bytes);
+        let is_present = |session: &&Session| session.standing != Standing::Over;
+        let present = state.sessions.iter().filter(is_present).count();
+        self.demand(Law::RecordIsBounded, size.bytes <= max_bytes && size.sessions == present);
         self.demand(Law::LoginEndsNoneTooMany, !state.has_misplaced);
         self.demand(Law::LinkIsUsedOnce, state.links_used <= 1 && state.resets_used <= 1);
         let is_plain_accepted =

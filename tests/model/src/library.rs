@@ -91,6 +91,13 @@ pub(crate) struct Event {
     pub(crate) ended: usize,
 }
 
+/// The size of the sessions' column: its length, and the number of its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) bytes: usize,
+    pub(crate) sessions: usize,
+}
+
 /// A session in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
@@ -132,7 +139,7 @@ pub(crate) struct Library {
     accepted: Memo<(TokenId, RowId, Instant), bool>,
     listed: Memo<(RowId, Instant), Arc<[Listed]>>,
     written: Memo<(RowId, RowId, UpdateId), Option<RowId>>,
-    sizes: Memo<RowId, usize>,
+    sizes: Memo<RowId, Size>,
     link: String,
     reset: String,
     plain: TokenId,
@@ -188,9 +195,14 @@ impl Library {
         self.rows.get(id)
     }
 
-    /// The length of the sessions' column, in bytes.
-    pub(crate) fn size(&self, row: RowId) -> usize {
-        self.sizes.get(row, || self.row(row).sessions.as_ref().map_or(0, String::len))
+    /// The size of the sessions' column.
+    pub(crate) fn size(&self, row: RowId) -> Size {
+        self.sizes.get(row, || {
+            let row = self.row(row);
+            let column = row.sessions.as_deref().unwrap_or_default();
+            // A label or data cannot have this text: its quotes would be escaped.
+            Size { bytes: column.len(), sessions: column.matches(r#"{"slot":"#).count() }
+        })
     }
 
     /// The row after an update decided on the row that was read; `None` if the store's compare-and-set

@@ -118,9 +118,21 @@ impl Issued {
     }
 }
 
+impl Standing {
+    /// The standing of a session in which another goes on. What is revoked is not to be exchanged
+    /// for anything.
+    pub(crate) const fn of_kept(self, is_live: bool) -> Self {
+        match self {
+            Self::Live if !is_live => Self::Over,
+            other => other,
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn start(
         tokens: Tokens,
+        standing: Standing,
         started_at: Instant,
         at: Instant,
         bounds: &Configuration,
@@ -136,6 +148,7 @@ impl Session {
             access: Vec::new(),
         };
         session.hand_out(tokens, at, bounds);
+        session.revoke(standing);
         session
     }
 
@@ -183,7 +196,7 @@ impl Session {
         self.chain.last().map(|issued| issued.token)
     }
 
-    /// Revokes the session. An ended one drops its times: states that differ in them alone are one.
+    /// Changes the session's standing. An ended one drops its times: states that differ in them alone are one.
     pub(crate) fn revoke(&mut self, standing: Standing) {
         self.standing = standing;
         if standing == Standing::Over {

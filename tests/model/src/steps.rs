@@ -10,9 +10,7 @@ use crate::{
     laws::{Law, judge},
     library::{Call, Decided, Instant, Library, Outcome, TokenId, Verified, instant},
     sights::{Sight, Sights},
-    state::{
-        Ahead, Backup, Client, Copied, Request, Session, Standing, State, is_within, slot_of,
-    },
+    state::{Ahead, Backup, Client, Copied, Request, Session, Standing, State, is_within, slot_of},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,8 +342,8 @@ impl World {
         };
         let stored = intended.update.map(|update| self.library.store(state.row, read, update));
         let is_written = !matches!(stored, Some(None));
-        let is_stale = read != state.row
-            && self.library.row(read).epoch != self.library.row(state.row).epoch;
+        let is_stale =
+            read != state.row && self.library.row(read).epoch != self.library.row(state.row).epoch;
         state.row = stored.flatten().unwrap_or(state.row);
         let Outcome::Decided(decided) = self.library.decide(call, read, at, is_written) else {
             self.sights.see(Sight::LostRace);
@@ -401,9 +399,7 @@ impl World {
                     self.sights.see(Sight::TakesOver);
                 }
                 state.revoke(Standing::Over, has_slot);
-                let mut session = Session::start(tokens, at, at, &self.bounds);
-                session.revoke(standing);
-                state.sessions.push(session);
+                state.sessions.push(Session::start(tokens, standing, at, at, &self.bounds));
             }
             (Call::Restart(access) | Call::RestartLate(Verified { access, .. }), Some(tokens)) => {
                 self.sights.see(Sight::Restart);
@@ -411,10 +407,8 @@ impl World {
                 let is_live = kept.is_some_and(|session| session.is_live(&self.bounds, at));
                 let ended = kept.map(|session| session.id);
                 state.revoke(Standing::Over, |session| Some(session.id) == ended);
-                let mut session = Session::start(tokens, at, at, &self.bounds);
-                // What is revoked is not to be exchanged for anything.
-                session.revoke(if is_live || is_stale { standing } else { Standing::Over });
-                state.sessions.push(session);
+                let standing = standing.of_kept(is_live);
+                state.sessions.push(Session::start(tokens, standing, at, at, &self.bounds));
             }
             (
                 Call::LogOutOthers(access)
@@ -427,9 +421,8 @@ impl World {
                 let is_live = kept.is_some_and(|session| session.is_live(&self.bounds, at));
                 state.revoke(Standing::Over, |_| true);
                 state.is_plain_dead = true;
-                let mut session = Session::start(tokens, started_at, at, &self.bounds);
-                session.revoke(if is_live || is_stale { standing } else { Standing::Over });
-                state.sessions.push(session);
+                let standing = standing.of_kept(is_live);
+                state.sessions.push(Session::start(tokens, standing, started_at, at, &self.bounds));
             }
             (Call::Refresh(token), _) => self.settle_refresh(state, request, token, decided),
             (Call::Revoke(token), _) => {
