@@ -3,6 +3,7 @@
 use relatch::{
     BindingMode, User,
     service::{CachePolicy, Service},
+    sessions::SessionInfo,
     store::{PostgresStore, SqliteStore, StoredUser, UserStore, UsersTable},
 };
 use relatch_benches::{Claims, Pool, WARM, authority, user_id};
@@ -67,7 +68,7 @@ async fn log_in(store: impl UserStore<Fields = ()>, policy: Option<CachePolicy>)
 }
 
 /// The claims of a plain token of the user.
-fn claims(user: &StoredUser) -> Claims {
+fn claims(user: &StoredUser, _: Option<&SessionInfo>) -> Claims {
     Claims::of(usize::from_str_radix(&user.id()[..8], 16).unwrap())
 }
 

@@ -22,6 +22,7 @@ use relatch::{
     BindingMode, User,
     axum::{Authenticated, Web},
     service::{CachePolicy, Service},
+    sessions::SessionInfo,
     store::{MemoryStore, NewUser, StoredUser},
 };
 use relatch_benches::{Claims, authority, user_id};
@@ -129,6 +130,6 @@ async fn log_in() -> (Web<(), Claims>, Vec<String>) {
 }
 
 /// The claims of a plain token of the user.
-fn claims(user: &StoredUser) -> Claims {
+fn claims(user: &StoredUser, _: Option<&SessionInfo>) -> Claims {
     Claims::of(usize::from_str_radix(&user.id()[..8], 16).unwrap())
 }

@@ -144,6 +144,9 @@ fn in_words(event: &SessionEvent) -> String {
         EventKind::GraceHit => {
             format!("{device} refreshed twice at the same time. Two open tabs are the usual cause.")
         }
+        EventKind::LateRepeat => {
+            format!("{device} refreshed again after it had lost a response.")
+        }
         _ => format!(
             "{device} has a newer token than the database, which was restored from a backup."
         ),

@@ -107,7 +107,7 @@ impl World {
                 Ok(decision) => {
                     let tokens = self.commit(decision);
                     let column = self.user.sessions.to_column().unwrap();
-                    assert!(column.len() <= SessionTable::max_bytes(self.policy.max.into()));
+                    assert!(column.len() <= SessionTable::max_bytes(self.policy.max.into(), 0));
                     self.ended.extend(tokens.evicted().map(|info| info.id()));
                     self.hand_out(&tokens, 0);
                 }

@@ -11,7 +11,9 @@ use libfuzzer_sys::{
 };
 use relatch::{
     Access, Authority, BindingMode, Context, IssueError, Purpose, Reason, Token, VerifyError,
-    token::{MAX_LIFETIME, MAX_TOKEN_BYTES, REGISTERED_CLAIMS, RegisteredClaims, Usage},
+    token::{
+        MAX_LIFETIME, MAX_TOKEN_BYTES, REGISTERED_CLAIMS, RESERVED_CLAIMS, RegisteredClaims, Usage,
+    },
     user::{Carried, Credential, MAX_ID_BYTES, RecordError},
 };
 use relatch_fuzz::{Account, Claims, Fixed, TENANT, master_key};
@@ -92,10 +94,10 @@ impl Change {
     /// The changed world, and its reason for rejecting the token; `None` if there is nothing to change.
     fn apply(self, world: &World) -> Option<(World, Reason)> {
         let mut other = world.clone();
-        let is_eddsa = world.mode == Mode::EdDsa;
+        let is_eddsa = world.token_mode() == Mode::EdDsa;
         // With EdDSA the key used before the lookup is not derived from the master key.
         let forged = |or| if is_eddsa { or } else { Reason::Forged };
-        let unbound = match world.mode {
+        let unbound = match world.token_mode() {
             Mode::Key => Reason::BadSignature,
             Mode::StampHs256 | Mode::EdDsa => Reason::RevokedByStamp,
         };
@@ -114,7 +116,7 @@ impl Change {
             }
             Self::Mode(mode) => {
                 other.mode = mode;
-                match (world.mode, mode) {
+                match (world.token_mode(), other.token_mode()) {
                     (before, after) if before == after => return None,
                     (Mode::EdDsa, _) | (_, Mode::EdDsa) => Reason::WrongAlgorithm,
                     _ => Reason::Malformed,
@@ -385,10 +387,15 @@ macro_rules! by_purpose {
 }
 
 type Verified = Result<(Claims, RegisteredClaims), VerifyError<Infallible>>;
-/// A key, and a stamp.
+/// A key, and the stamp of an access token.
 type Derived = Result<([u8; 32], String), RecordError>;
 
 impl World {
+    /// The mode of the tokens: single-use tokens are not portable.
+    fn token_mode(&self) -> Mode {
+        if self.single_use { Mode::Key } else { self.mode }
+    }
+
     fn issue(&self) -> Result<String, IssueError> {
         by_purpose!(self.issue_for())
     }
@@ -417,9 +424,15 @@ impl World {
 
     fn derive_for<P: Purpose>(&self) -> Derived {
         let (authority, account, context) = (self.authority(), self.account(), self.context());
-        let key = authority.danger_expose_key::<P>(&account, &context)?;
-        let exp = OffsetDateTime::UNIX_EPOCH;
-        let stamp = authority.danger_expose_stamp::<P>(&account, &context, "jti", exp)?;
+        let unfit = |error| match error {
+            IssueError::Record(error) => error,
+            other => panic!("not the record: {other:?}"),
+        };
+        let key = authority.danger_expose_key::<P>(&account, &context).map_err(unfit)?;
+        let (header, payload) = ("header", r#"{"sub":"alice""#);
+        let stamp =
+            authority.danger_expose_stamp::<Access<Claims>>(&account, &context, header, payload);
+        let stamp = stamp.map_err(unfit)?;
         Ok((*key, stamp))
     }
 
@@ -491,6 +504,9 @@ impl World {
             && self.context.iter().all(|(kind, value)| {
                 [kind.len(), value.len()].iter().all(|len| (1..=Context::MAX_BYTES).contains(len))
             })
-            && !self.claims.keys().any(|name| REGISTERED_CLAIMS.contains(&name.as_str()))
+            && !self.claims.keys().any(|name| {
+                REGISTERED_CLAIMS.contains(&name.as_str())
+                    || RESERVED_CLAIMS.contains(&name.as_str())
+            })
     }
 }

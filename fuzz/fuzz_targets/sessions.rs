@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     let column = String::from_utf8_lossy(bytes);
     let Ok(sessions) = SessionTable::from_column(Some(&column)) else { return };
     assert_eq!(sessions.to_column().as_deref(), Some(&*column), "another text is written");
-    assert!(column.len() <= SessionTable::max_bytes(64));
+    assert!(column.len() <= SessionTable::max_bytes(64, 512));
     let stored: Stored = serde_json::from_str(&column).unwrap();
     let user = Account { sessions, ..Account::new("alice", 0) };
     for server in &*SERVERS {
@@ -45,8 +45,10 @@ struct Session {
     slot: u32,
     generation: i64,
     seq: i64,
+    tag: String,
     started_at: i64,
     last_seen: i64,
+    ends_at: Option<i64>,
 }
 
 struct Server {
@@ -82,7 +84,12 @@ impl Server {
     fn is_alive(&self, session: &Session) -> bool {
         let Policy { max, idle, absolute, .. } = self.policy;
         let end = (session.last_seen + idle).min(session.started_at + absolute);
-        session.slot < max && now() < end
+        session.slot < max && now() < session.ends_at.map_or(end, |fixed| fixed.min(end))
+    }
+
+    /// Whether the session is alive and was bound to the record as it is.
+    fn is_listed(&self, session: &Session) -> bool {
+        session.tag == TAG && self.is_alive(session)
     }
 
     /// Checks that a token is accepted exactly if the table has its session, alive.
@@ -150,11 +157,11 @@ impl Server {
 
     fn check_list(&self, user: &Account, stored: &Stored) {
         let listed = self.authority.sessions(user).unwrap();
-        let alive = stored.sessions.iter().filter(|session| self.is_alive(session));
-        assert_eq!(listed.len(), alive.count());
+        let expected = stored.sessions.iter().filter(|session| self.is_listed(session));
+        assert_eq!(listed.len(), expected.count());
         for info in listed {
             let (slot, generation) = parts(&info.id().to_string());
-            assert!(self.is_alive(stored.find(slot, generation).unwrap()));
+            assert!(self.is_listed(stored.find(slot, generation).unwrap()));
         }
     }
 
@@ -164,7 +171,7 @@ impl Server {
             Ok(decision) => {
                 let (after, tokens) = commit(user, decision);
                 let column = after.sessions.to_column().unwrap();
-                assert!(column.len() <= SessionTable::max_bytes(self.policy.max));
+                assert!(column.len() <= SessionTable::max_bytes(64, 512));
                 let (_, generation) = parts(&tokens.session().id().to_string());
                 assert!(generation > stored.generation, "a generation was handed out again");
                 self.check_alive(&tokens, &after);
@@ -272,6 +279,9 @@ const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::
 const fn now() -> i64 {
     NOW.unix_timestamp()
 }
+
+/// The tag of the record of all seeds.
+const TAG: &str = "bPfeepZF8rU";
 
 const SEEDS: [&str; 4] = [
     include_str!("../seeds/sessions/one"),

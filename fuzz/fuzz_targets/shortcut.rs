@@ -29,9 +29,11 @@ use time::{Duration, OffsetDateTime};
 fuzz_target!(|input: &[u8]| -> Corpus {
     let Some((digit, template)) = input.split_first() else { return Corpus::Reject };
     let case = &CASES[usize::from(digit.wrapping_sub(b'0')) % CASES.len()];
-    let payload = case.fill(template);
-    let blank_in_front = [b" ", &*payload].concat();
-    let texts = [payload, blank_in_front].map(|json| forge::sign(&case.header, &json, &case.key));
+    let blank_in_front = [b" ", template].concat();
+    let texts = [template, &blank_in_front].map(|template| {
+        let payload = case.fill(template);
+        forge::sign(&case.header, &payload, &case.key)
+    });
     if texts.iter().any(|text| text.len() > MAX_TOKEN_BYTES) {
         return Corpus::Reject;
     }
@@ -60,8 +62,6 @@ struct Genuine {
     iat: u64,
     exp: u64,
     jti: String,
-    #[serde(default)]
-    stamp: String,
 }
 
 impl Case {
@@ -74,18 +74,27 @@ impl Case {
         Self { kind, header, key, genuine: insecure_decode_claims(genuine).unwrap() }
     }
 
-    /// `@`, `$`, `#` and `%` are the `iat`, `exp`, `jti` and `stamp` of a valid token, and `~` is the
-    /// `sid` of a live session.
+    /// `@`, `$` and `#` are the `iat`, `exp` and `jti` of a valid token, and `~` is the `sid` of a live
+    /// session. `%` is the stamp over what is in front of the last claim `stamp`.
     fn fill(&self, template: &[u8]) -> Vec<u8> {
         let [iat, exp] = [self.genuine.iat, self.genuine.exp].map(|seconds| seconds.to_string());
-        forge::fill(template, |byte| match byte {
+        let payload = forge::fill(template, |byte| match byte {
             b'@' => Some(&iat),
             b'$' => Some(&exp),
             b'#' => Some(&self.genuine.jti),
-            b'%' => Some(&self.genuine.stamp),
             b'~' => Some(&ALICE.sid),
             _ => None,
-        })
+        });
+        let before = str::from_utf8(&payload).ok();
+        let before = before.and_then(|text| text.rsplit_once(r#","stamp":"#));
+        let stamp = before.map(|(before, _)| self.stamp(before)).unwrap_or_default();
+        forge::fill(&payload, |byte| (byte == b'%').then_some(&*stamp))
+    }
+
+    fn stamp(&self, payload: &str) -> String {
+        let (context, header) = (Context::new(), URL_SAFE_NO_PAD.encode(&self.header));
+        let authority = authority(BindingMode::StampHs256);
+        authority.danger_expose_stamp::<Access>(&ALICE.account, &context, &header, payload).unwrap()
     }
 
     fn compare(&self, texts: &[String; 2]) {
@@ -290,11 +299,9 @@ static CASES: LazyLock<[Case; 5]> = LazyLock::new(|| {
 fn issued<P: Purpose<Claims = Claims>>(kind: Kind, mode: BindingMode) -> Case {
     let (authority, user) = (authority(mode), &ALICE.account);
     let token = authority.issue::<P>(user, &Claims::new()).sign().unwrap();
-    let key = match mode {
-        BindingMode::Key => {
-            authority.danger_expose_key::<P>(user, &Context::new()).unwrap().to_vec()
-        }
-        _ => hmac(&head("server", P::TYP)),
+    let key = match P::PORTABLE && mode != BindingMode::Key {
+        false => authority.danger_expose_key::<P>(user, &Context::new()).unwrap().to_vec(),
+        true => subkey("server", P::TYP),
     };
     Case::new(kind, &key, token.expose())
 }
@@ -303,12 +310,13 @@ fn issued<P: Purpose<Claims = Claims>>(kind: Kind, mode: BindingMode) -> Case {
 fn refresh_key() -> Vec<u8> {
     let credential = Sha256::digest(frame(&[b"relatch/1 credential", b"hash"]));
     let version = VERSION.to_be_bytes();
-    let body = frame(&[b"alice", &credential, b"", &version, b"", b""]);
-    hmac(&[head("key", "rt+jwt"), body].concat())
+    let body = [&credential[..], &version, &frame(&[b"alice", b"", b"", b""])].concat();
+    hmac(&subkey("key", "rt+jwt"), &body)
 }
 
-fn head(label: &str, typ: &str) -> Vec<u8> {
-    frame(&[format!("relatch/1 {label}").as_bytes(), typ.as_bytes(), ISSUER.as_bytes()])
+fn subkey(label: &str, typ: &str) -> Vec<u8> {
+    let label = format!("relatch/1 {label}");
+    hmac(&MASTER, &frame(&[label.as_bytes(), typ.as_bytes(), ISSUER.as_bytes()]))
 }
 
 fn frame(pieces: &[&[u8]]) -> Vec<u8> {
@@ -316,8 +324,8 @@ fn frame(pieces: &[&[u8]]) -> Vec<u8> {
     pieces.iter().flat_map(|piece| [&len(piece), *piece].concat()).collect()
 }
 
-fn hmac(message: &[u8]) -> Vec<u8> {
-    let mac = crypto::sign(message, &EncodingKey::from_secret(&MASTER), Algorithm::HS256).unwrap();
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mac = crypto::sign(message, &EncodingKey::from_secret(key), Algorithm::HS256).unwrap();
     URL_SAFE_NO_PAD.decode(mac).unwrap()
 }
 

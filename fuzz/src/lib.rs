@@ -49,7 +49,7 @@ impl Account {
         let sessions = change.sessions().expect("the record keeps sessions");
         let column = sessions.to_column();
         let bytes = column.as_ref().map_or(0, String::len);
-        assert!(bytes <= SessionTable::max_bytes(64), "a table of {bytes} bytes");
+        assert!(bytes <= SessionTable::max_bytes(64, 512), "a table of {bytes} bytes");
         let read = SessionTable::from_column(column.as_deref()).expect("a table is not read back");
         assert_eq!(read, *sessions, "a table is read back as another");
         Self { version: change.version().get(), sessions: read, ..self.clone() }

@@ -141,6 +141,11 @@ impl Authority {
         Ok(Decision::new(Some(Change::logged_out(user, self.core.now())?), ()))
     }
 
+    #[cfg(feature = "axum")]
+    pub(crate) fn has_session_policy(&self, name: &str) -> bool {
+        self.core.settings.sessions.knows(name)
+    }
+
     /// The sessions that have a valid refresh token, but for a removed master key.
     fn live_sessions<'u>(
         &self,

@@ -38,6 +38,7 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
             limits: LoginLimits::new(),
             live_bound: LIVE_BOUND,
             login_page: "/login".into(),
+            session_policy: None,
             callers: Vec::new(),
         }
     }
@@ -54,6 +55,7 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     limits: LoginLimits,
     live_bound: Duration,
     login_page: String,
+    session_policy: Option<String>,
     callers: Vec<(String, String)>,
 }
 
@@ -117,6 +119,14 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
+    /// Sets the kind of client that logs in through this web, by the name of one of the authority's
+    /// policies ([`SessionPolicy::named`](crate::SessionPolicy::named)): for example a web without
+    /// cookies, for an app on phones.
+    pub fn session_policy(mut self, name: impl Into<String>) -> Self {
+        self.session_policy = Some(name.into());
+        self
+    }
+
     /// Allows a resource server or a gateway to introspect tokens
     /// ([`introspect`](super::endpoints::introspect())). It authenticates by this id and this
     /// secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
@@ -159,6 +169,14 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
                 "the login page must be a path that begins with exactly one `/`",
             ));
         }
+        if let Some(name) = &self.session_policy
+            && !self.service.authority().has_session_policy(name)
+        {
+            return Err(ConfigError::new(
+                "session_policy",
+                format!("the authority has no policy {name:?} (`SessionPolicy::named`)"),
+            ));
+        }
         let live = self.service.live(self.live_bound)?;
         let callers = Callers::new(self.callers).ok_or(ConfigError::new(
             "introspection_caller",
@@ -182,6 +200,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             limits: Limits::new(self.limits),
             live,
             login_page: self.login_page,
+            session_policy: self.session_policy,
             callers,
             metrics: Metrics::default(),
         })))

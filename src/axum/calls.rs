@@ -72,11 +72,18 @@ where
         self.granted(tokens, None)
     }
 
-    /// The client for a new session of this request: the label is made from the `User-Agent`, and
-    /// the context is that of the request.
+    /// The client for a new session of this request: the label is made from the `User-Agent`, the
+    /// context is that of the request, and the policy that of the [web](super::WebBuilder::session_policy).
+    /// For a session with data of its own, pass it to a call of the service, and the tokens to
+    /// [`grant`](Self::grant).
     #[must_use]
     pub fn client(&self, request: &Parts) -> Client {
-        Client::new(device_label::label(&request.headers)).in_context(self.context(request))
+        let client = Client::new(device_label::label(&request.headers));
+        let client = client.in_context(self.context(request));
+        match &self.0.session_policy {
+            Some(name) => client.policy(name),
+            None => client,
+        }
     }
 
     /// Turns tokens of the service, for example those of a magic link, into a part of the response

@@ -79,7 +79,7 @@
 //!
 //! fn web(authority: Authority, users: SqliteStore<Profile>) -> Result<Web, ConfigError> {
 //!     let service = Service::builder(authority, users);
-//!     let service = service.claims(|user| Role { staff: user.fields().is_staff });
+//!     let service = service.claims(|user, _| Role { staff: user.fields().is_staff });
 //!     Web::builder(service.build()).build()
 //! }
 //!

@@ -74,6 +74,7 @@ pub(super) struct Inner<F, C> {
     pub(super) limits: Limits,
     pub(super) live: Live<StoredUser<F>, StoreError>,
     pub(super) login_page: String,
+    pub(super) session_policy: Option<String>,
     pub(super) callers: Callers,
     pub(super) metrics: Metrics,
 }

@@ -5,6 +5,7 @@ use zeroize::{Zeroizing, optimization_barrier};
 
 /// Secret bytes, built by appending. Up to [`STACK_BYTES`] are on the stack, more on the heap. They are
 /// zeroized on drop.
+#[allow(clippy::large_enum_variant, reason = "the large variant is the common one")]
 pub(crate) enum InlineBytes {
     Stack { bytes: [u8; STACK_BYTES], len: usize },
     Heap(Zeroizing<Vec<u8>>),

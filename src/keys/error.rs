@@ -76,7 +76,7 @@ impl fmt::Display for KeyError {
             ),
             Kind::Entropy(_) => f.write_str("no master key could be generated"),
             Kind::Duplicate => {
-                f.write_str("the ring already has this kid, this key or its signing key")
+                f.write_str("the ring already has, or had, this kid, this key or its signing key")
             }
             Kind::Unknown => f.write_str("the ring has no key with this kid"),
             Kind::Current => {

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use crate::keys::{
     error::{KeyError, Kind},
-    master_key::MasterKey,
+    master_key::{KeyTrace, MasterKey},
 };
 
 /// The server's master keys: the current one, which issues tokens, and any number of retiring ones,
@@ -38,6 +38,8 @@ use crate::keys::{
 pub struct KeyRing {
     current: MasterKey,
     retiring: Vec<Retiring>,
+    /// The keys that were removed.
+    removed: Vec<KeyTrace>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ struct Retiring {
 impl KeyRing {
     /// A ring with one key.
     pub const fn new(current: MasterKey) -> Self {
-        Self { current, retiring: Vec::new() }
+        Self { current, retiring: Vec::new(), removed: Vec::new() }
     }
 
     /// Adds a key that verifies until `until` (exclusive) and does not issue: an old key, or a new
@@ -62,7 +64,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if the ring already has the `kid`, the key or its signing key.
+    /// [`KeyError`] if the ring has, or had before it was [removed](Self::remove), the `kid`, the key
+    /// or its signing key. Two keys are the same if HMAC cannot tell them apart.
     pub fn retiring(mut self, key: MasterKey, until: OffsetDateTime) -> Result<Self, KeyError> {
         self.check_new(&key)?;
         self.retiring.push(Retiring { key, until });
@@ -74,8 +77,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if the ring already has the `kid`, the key or its signing key. The same key under a
-    /// new name would not be a rotation.
+    /// [`KeyError`] as for [`retiring`](Self::retiring). The same key under a new name would not be a
+    /// rotation, and a `kid` stands for one key for ever.
     pub fn rotate(mut self, new: MasterKey, until: OffsetDateTime) -> Result<Self, KeyError> {
         self.check_new(&new)?;
         let key = std::mem::replace(&mut self.current, new);
@@ -95,7 +98,8 @@ impl KeyRing {
             return Err(KeyError::new(Kind::Current));
         }
         let position = self.retiring.iter().position(|entry| entry.key.kid() == kid);
-        self.retiring.remove(position.ok_or(KeyError::new(Kind::Unknown))?);
+        let removed = self.retiring.remove(position.ok_or(KeyError::new(Kind::Unknown))?);
+        self.removed.push(removed.key.trace());
         Ok(self)
     }
 
@@ -113,7 +117,10 @@ impl KeyRing {
     }
 
     fn check_new(&self, new: &MasterKey) -> Result<(), KeyError> {
-        match self.iter().any(|(key, _)| key.kid() == new.kid() || key.same_as(new)) {
+        let new = new.trace();
+        let is_known = self.iter().any(|(key, _)| key.trace().excludes(&new))
+            || self.removed.iter().any(|removed| removed.excludes(&new));
+        match is_known {
             true => Err(KeyError::new(Kind::Duplicate)),
             false => Ok(()),
         }
@@ -128,7 +135,11 @@ impl From<MasterKey> for KeyRing {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
+
+    const DUPLICATE: KeyError = KeyError::new(Kind::Duplicate);
 
     fn key(kid: &str, byte: u8) -> MasterKey {
         MasterKey::from_bytes(kid, &[byte; 32]).unwrap()
@@ -139,10 +150,34 @@ mod tests {
         let at = OffsetDateTime::UNIX_EPOCH;
         let ring = KeyRing::new(key("a", 1)).retiring(key("b", 2), at).unwrap();
         for twice in [key("a", 3), key("b", 3), key("c", 1), key("c", 2)] {
-            let error = ring.clone().retiring(twice.clone(), at).unwrap_err();
-            assert_eq!(error, KeyError::new(Kind::Duplicate));
-            assert_eq!(ring.clone().rotate(twice, at).unwrap_err(), KeyError::new(Kind::Duplicate));
+            assert_eq!(ring.clone().retiring(twice.clone(), at).unwrap_err(), DUPLICATE);
+            assert_eq!(ring.clone().rotate(twice, at).unwrap_err(), DUPLICATE);
         }
+    }
+
+    /// As HMAC sees it, a key is the same with zeros at its end, and a long one is its hash.
+    #[test]
+    fn a_key_is_there_once_as_hmac_sees_it() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let of = |kid: &str, bytes: &[u8]| MasterKey::from_bytes(kid, bytes).unwrap();
+        let ring = KeyRing::new(of("a", &[1; 40])).retiring(of("b", &[2; 100]), at).unwrap();
+        let padded = [&[1; 40][..], &[0; 24]].concat();
+        for twice in [of("c", &padded), of("c", &Sha256::digest([2; 100]))] {
+            assert_eq!(ring.clone().retiring(twice.clone(), at).unwrap_err(), DUPLICATE);
+            assert_eq!(ring.clone().rotate(twice, at).unwrap_err(), DUPLICATE);
+        }
+        assert!(ring.retiring(of("c", &[&padded[..], &[0]].concat()), at).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_was_removed_does_not_come_back() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let ring = KeyRing::new(key("a", 1)).rotate(key("b", 2), at).unwrap().remove("a").unwrap();
+        for back in [key("a", 1), key("a", 3), key("c", 1)] {
+            assert_eq!(ring.clone().retiring(back.clone(), at).unwrap_err(), DUPLICATE);
+            assert_eq!(ring.clone().rotate(back, at).unwrap_err(), DUPLICATE);
+        }
+        assert!(ring.rotate(key("c", 3), at).is_ok());
     }
 
     #[test]

@@ -4,16 +4,15 @@ use std::{env, fmt};
 
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{KeyInit, Mac};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "asymmetric")]
 use std::sync::Arc;
 
 #[cfg(feature = "asymmetric")]
-use crate::keys::signing_key::SigningKey;
+use crate::keys::{signing_key::SigningKey, verifying_key::VerifyingKey};
 use crate::{
-    bytes::{base64url, hmac::HmacSha256},
+    bytes::{base64url, constant_time, hmac::HmacSha256},
     entropy::{Entropy, SystemEntropy},
     keys::error::{self, KeyError, Kind},
 };
@@ -162,25 +161,64 @@ impl MasterKey {
 
     /// Whether `secret` and this key are the same HMAC key.
     pub(crate) fn is(&self, secret: &[u8]) -> bool {
-        let probe = |mac: HmacSha256| mac.chain_update(b"relatch/1 same").finalize().into_bytes();
         HmacSha256::new_from_slice(secret)
-            .is_ok_and(|other| probe(self.mac.clone()).ct_eq(&probe(other)).into())
+            .is_ok_and(|other| constant_time::equal(&probe(self.mac.clone()), &probe(other)))
     }
 
     /// Whether the two keys share a secret: the master key's bytes or the asymmetric key.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        #[cfg(feature = "asymmetric")]
-        if let (Some(own), Some(other)) = (&self.signing, &other.signing)
-            && own.verifying_key() == other.verifying_key()
-        {
-            return true;
+        self.trace().shares_secret_with(&other.trace())
+    }
+
+    pub(crate) fn trace(&self) -> KeyTrace {
+        KeyTrace {
+            kid: self.kid.clone(),
+            probe: probe(self.mac.clone()),
+            #[cfg(feature = "asymmetric")]
+            public: self.signing.as_ref().map(|key| key.verifying_key().clone()),
         }
-        self.is(&other.bytes)
     }
 
     #[cfg(feature = "asymmetric")]
     pub(crate) fn signing_key(&self) -> Option<&SigningKey> {
         self.signing.as_deref()
+    }
+}
+
+/// What is kept of a key to recognise it. It contains no secret.
+#[derive(Clone)]
+pub(crate) struct KeyTrace {
+    kid: String,
+    /// The same for all master keys that HMAC cannot tell apart: it pads a short key with zeros, and
+    /// replaces a key of more than 64 bytes by its hash (RFC 2104 §2).
+    probe: [u8; 32],
+    #[cfg(feature = "asymmetric")]
+    public: Option<VerifyingKey>,
+}
+
+impl KeyTrace {
+    /// Whether a ring must not have both keys: they share the `kid` or a secret.
+    pub(crate) fn excludes(&self, other: &Self) -> bool {
+        self.kid == other.kid || self.shares_secret_with(other)
+    }
+
+    fn shares_secret_with(&self, other: &Self) -> bool {
+        #[cfg(feature = "asymmetric")]
+        if self.public.is_some() && self.public == other.public {
+            return true;
+        }
+        constant_time::equal(&self.probe, &other.probe)
+    }
+}
+
+/// A value that identifies a key to HMAC.
+fn probe(mac: HmacSha256) -> [u8; 32] {
+    mac.chain_update(b"relatch/1 same").finalize().into_bytes().into()
+}
+
+impl fmt::Debug for KeyTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyTrace").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
@@ -198,6 +236,8 @@ impl fmt::Debug for MasterKey {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     #[test]
@@ -245,12 +285,18 @@ mod tests {
         }
     }
 
-    /// HMAC pads a short key with zeros, so these two are one key to it.
+    /// HMAC pads a short key with zeros, and replaces a long one by its hash.
     #[test]
     fn a_key_that_hmac_cannot_tell_apart_is_the_same() {
         let key = MasterKey::from_bytes("a", &[7; 32]).unwrap();
-        let padded = [[7; 32], [0; 32]].concat();
-        assert!(key.same_as(&MasterKey::from_bytes("b", &padded).unwrap()));
+        let other = |bytes: &[u8]| MasterKey::from_bytes("b", bytes).unwrap();
+        for zeros in 1..=32 {
+            assert!(key.same_as(&other(&[&[7; 32][..], &vec![0; zeros]].concat())), "{zeros}");
+        }
+        assert!(!key.same_as(&other(&[&[7; 32][..], &[0; 33]].concat())));
+        let long = other(&[7; 65]);
+        assert!(long.same_as(&other(&Sha256::digest([7; 65]))));
+        assert!(!long.same_as(&other(&[7; 64])));
         assert!(!key.is(&[8; 32]));
         assert!(!key.is(b""));
     }

@@ -30,14 +30,8 @@ use crate::keys::{
 /// with a [`SigningKey`], and other services verify with the public keys that
 /// [`KeyRing::jwk_set`](crate::KeyRing::jwk_set) publishes. These services do not see revocations,
 /// and a thief of the signing key can deceive them, as with any JWT. The issuer's own verification
-/// also compares the stamp, for which the thief would need the master key and the users' table too.
-///
-/// # Security
-///
-/// The stamp covers the user, the `jti` and the `exp`, but not the other claims. A thief of the
-/// signing key who also has a live token can change the other claims of *that token*, and the
-/// issuer accepts them. In stamp mode, read roles and permissions from the user's record, never
-/// from the token.
+/// also compares the stamp, which covers the header and all other claims. For the stamp the thief would
+/// need the master key and the users' table too.
 ///
 /// # Example
 ///

@@ -1,6 +1,11 @@
 //! The client that a session is started for.
 
-use crate::{binding::context::Context, sessions::NewSession};
+use time::OffsetDateTime;
+
+use crate::{
+    binding::context::Context,
+    sessions::{NewSession, SessionData},
+};
 
 /// The client that a session is started for: the session that it is to have, and the context that
 /// its tokens are bound to. A string, which is the label in the list of the user's devices, or a
@@ -15,6 +20,27 @@ impl Client {
     /// A client with this session, or with a session of this label.
     pub fn new(session: impl Into<NewSession>) -> Self {
         Self { session: session.into(), context: Context::new() }
+    }
+
+    /// Sets the application's data in the session: [`NewSession::data`].
+    #[must_use]
+    pub fn data(mut self, data: SessionData) -> Self {
+        self.session = self.session.data(data);
+        self
+    }
+
+    /// Sets the kind of client, by the name of a policy: [`NewSession::policy`].
+    #[must_use]
+    pub fn policy(mut self, name: impl Into<String>) -> Self {
+        self.session = self.session.policy(name);
+        self
+    }
+
+    /// Sets a time at which the session ends: [`NewSession::ends_at`].
+    #[must_use]
+    pub fn ends_at(mut self, end: OffsetDateTime) -> Self {
+        self.session = self.session.ends_at(end);
+        self
     }
 
     /// Binds the client's tokens to this context, which it must present with each token:

@@ -2,12 +2,18 @@
 
 use time::Duration;
 
-use super::{SessionPolicy, table::Mark};
 use crate::{clock::MAX_LIFETIME, error::ConfigError};
 
-/// The lifetimes and the grace for one kind of client: see [`SessionPolicy::named`]. What is not set
+/// The longest grace period.
+pub(super) const MAX_GRACE: Duration = Duration::seconds(60);
+
+/// The longest time for a late repeat.
+pub(super) const MAX_LATE_REPEAT: Duration = Duration::days(30);
+
+/// The lifetimes and the grace for one kind of client: see
+/// [`SessionPolicy::named`](super::SessionPolicy::named). What is not set
 /// here is as in the policy itself. Each setting has the range of the method of the same name of
-/// [`SessionPolicy`].
+/// [`SessionPolicy`](super::SessionPolicy).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a policy for a kind of client is handed to `SessionPolicy::named`"]
 pub struct ClientPolicy {
@@ -23,25 +29,25 @@ impl ClientPolicy {
         Self { idle: None, absolute: None, grace: None, late_repeat: None }
     }
 
-    /// Sets the idle lifetime: see [`SessionPolicy::idle_lifetime`].
+    /// Sets the idle lifetime: see [`SessionPolicy::idle_lifetime`](super::SessionPolicy::idle_lifetime).
     pub const fn idle_lifetime(mut self, lifetime: Duration) -> Self {
         self.idle = Some(lifetime);
         self
     }
 
-    /// Sets the absolute lifetime: see [`SessionPolicy::absolute_lifetime`].
+    /// Sets the absolute lifetime: see [`SessionPolicy::absolute_lifetime`](super::SessionPolicy::absolute_lifetime).
     pub const fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = Some(lifetime);
         self
     }
 
-    /// Sets the grace period: see [`SessionPolicy::grace`].
+    /// Sets the grace period: see [`SessionPolicy::grace`](super::SessionPolicy::grace).
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// Sets the time for a late repeat: see [`SessionPolicy::late_repeat`].
+    /// Sets the time for a late repeat: see [`SessionPolicy::late_repeat`](super::SessionPolicy::late_repeat).
     pub const fn late_repeat(mut self, bound: Duration) -> Self {
         self.late_repeat = Some(bound);
         self
@@ -86,17 +92,18 @@ impl Rules {
         idle_end.min(started_at.saturating_add(self.absolute.whole_seconds()))
     }
 
-    /// The answer to a token that comes again `elapsed` seconds after its use. The sign does not
-    /// matter: a clock that was set back a little must not end the session.
-    pub(super) fn repeat(&self, mark: Mark, elapsed: i64) -> Repeat {
+    /// The answer to a token that comes again `elapsed` seconds after its use; `is_strict` if only the
+    /// grace counts. The sign of `elapsed` does not matter: a clock that was set back a little must
+    /// not end the session.
+    pub(super) fn repeat(&self, is_strict: bool, elapsed: i64) -> Repeat {
         let is_within = |time: Duration| {
             let seconds = time.whole_seconds().unsigned_abs();
             seconds > 0 && elapsed.unsigned_abs() <= seconds
         };
-        match mark {
-            _ if is_within(self.grace) => Repeat::InTime,
-            Mark::None | Mark::Repeated if is_within(self.late_repeat) => Repeat::Late,
-            _ => Repeat::Refused,
+        match () {
+            () if is_within(self.grace) => Repeat::InTime,
+            () if !is_strict && is_within(self.late_repeat) => Repeat::Late,
+            () => Repeat::Refused,
         }
     }
 
@@ -112,15 +119,15 @@ impl Rules {
                 ),
             ));
         }
-        if !(Duration::ZERO..=SessionPolicy::MAX_GRACE).contains(&self.grace) {
-            let seconds = SessionPolicy::MAX_GRACE.whole_seconds();
+        if !(Duration::ZERO..=MAX_GRACE).contains(&self.grace) {
+            let seconds = MAX_GRACE.whole_seconds();
             return Err(ConfigError::new(
                 "grace",
                 format!("the grace{of} must be 0 to {seconds} seconds"),
             ));
         }
-        if !(Duration::ZERO..=SessionPolicy::MAX_LATE_REPEAT).contains(&self.late_repeat) {
-            let days = SessionPolicy::MAX_LATE_REPEAT.whole_days();
+        if !(Duration::ZERO..=MAX_LATE_REPEAT).contains(&self.late_repeat) {
+            let days = MAX_LATE_REPEAT.whole_days();
             return Err(ConfigError::new(
                 "late_repeat",
                 format!("the time for a late repeat{of} must be 0 (off) to {days} days"),

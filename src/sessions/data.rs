@@ -165,6 +165,13 @@ impl error::Error for DataError {
     }
 }
 
+/// A session's data is longer than the policy's bound, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataTooLong {
+    pub(crate) bytes: usize,
+    pub(crate) max: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -26,8 +26,10 @@ pub use self::{
     table::SessionTable,
 };
 pub(crate) use self::{
+    data::DataTooLong,
     info::instant,
     label::{Label, MAX_LABEL_BYTES},
-    table::{DataTooLong, NotStarted, Rotation, Slot, Started},
+    new_session::NotStarted,
+    table::{Rotation, Slot, Started},
     tag::SessionTag,
 };

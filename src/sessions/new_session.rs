@@ -2,7 +2,10 @@
 
 use time::OffsetDateTime;
 
-use super::{Label, SessionData, SessionPolicy, table::NotStarted};
+use super::{
+    Label, SessionPolicy,
+    data::{DataTooLong, SessionData},
+};
 use crate::clock::MAX_NUMERIC_DATE;
 
 /// A session to start at a login: its label, and what else it is to have. A string converts into a
@@ -92,5 +95,25 @@ impl From<&str> for NewSession {
 impl From<String> for NewSession {
     fn from(label: String) -> Self {
         Self::new(label)
+    }
+}
+
+/// Why a session did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotStarted {
+    Full,
+    /// The generation is at the end of its range.
+    Exhausted,
+    /// Its fixed end has passed.
+    Over,
+    UnknownPolicy {
+        name: String,
+    },
+    Data(DataTooLong),
+}
+
+impl From<DataTooLong> for NotStarted {
+    fn from(error: DataTooLong) -> Self {
+        Self::Data(error)
     }
 }

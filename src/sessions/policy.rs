@@ -3,9 +3,8 @@
 use time::Duration;
 
 use super::{
-    SessionData,
-    client_policy::{ClientPolicy, Rules},
-    table::DataTooLong,
+    client_policy::{self, ClientPolicy, Rules},
+    data::{DataTooLong, SessionData},
 };
 use crate::error::ConfigError;
 
@@ -64,10 +63,10 @@ impl SessionPolicy {
     pub const DEFAULT_GRACE: Duration = Duration::seconds(10);
 
     /// The longest grace period: 60 seconds.
-    pub const MAX_GRACE: Duration = Duration::seconds(60);
+    pub const MAX_GRACE: Duration = client_policy::MAX_GRACE;
 
     /// The longest time for a [late repeat](Self::late_repeat): 30 days.
-    pub const MAX_LATE_REPEAT: Duration = Duration::days(30);
+    pub const MAX_LATE_REPEAT: Duration = client_policy::MAX_LATE_REPEAT;
 
     /// The default bound of a session's [data](SessionData), in bytes of JSON: 128.
     pub const DEFAULT_DATA_BYTES: usize = 128;
@@ -246,7 +245,7 @@ impl SessionPolicy {
         }
     }
 
-    pub(super) fn knows(&self, name: &str) -> bool {
+    pub(crate) fn knows(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use super::{
     Label, NewSession, SessionData, SessionId, SessionPolicy, SessionTag, client_policy::Repeat,
+    new_session::NotStarted,
 };
 use crate::{counter::Counter, rejection::Reason};
 
@@ -58,33 +59,6 @@ pub(crate) struct Started {
     pub(crate) table: SessionTable,
     pub(crate) slot: Slot,
     pub(crate) evicted: Option<Slot>,
-}
-
-/// Why a session did not start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotStarted {
-    Full,
-    /// The generation is at the end of its range.
-    Exhausted,
-    /// Its fixed end has passed.
-    Over,
-    UnknownPolicy {
-        name: String,
-    },
-    Data(DataTooLong),
-}
-
-/// A session's data is longer than the policy's bound, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DataTooLong {
-    pub(crate) bytes: usize,
-    pub(crate) max: usize,
-}
-
-impl From<DataTooLong> for NotStarted {
-    fn from(error: DataTooLong) -> Self {
-        Self::Data(error)
-    }
 }
 
 /// The result of presenting a genuine refresh token.
@@ -213,7 +187,8 @@ impl SessionTable {
         }
         if seq + 1 == slot.seq {
             let rules = policy.rules(slot.policy.as_deref());
-            match (rules.repeat(slot.mark, at.saturating_sub(slot.last_seen)), slot.mark) {
+            let elapsed = at.saturating_sub(slot.last_seen);
+            match (rules.repeat(slot.mark == Mark::Strict, elapsed), slot.mark) {
                 (Repeat::InTime, _) => return Ok(Rotation::Repeated(slot.clone())),
                 (Repeat::Late, Mark::None) => {
                     let marked = Slot { mark: Mark::Repeated, ..slot.clone() };

@@ -585,8 +585,8 @@ self.confirm(user, self.core.now())?;
         edits=[
             Edit(
                 file="src/sessions/client_policy.rs",
-                old="_ if is_within(self.grace)",
-                new="_ if self.grace > Duration::ZERO",
+                old="() if is_within(self.grace)",
+                new="() if self.grace > Duration::ZERO",
             ),
         ],
     ),
@@ -676,8 +676,8 @@ self.confirm(user, self.core.now())?;
         edits=[
             Edit(
                 file="src/sessions/client_policy.rs",
-                old="Mark::None | Mark::Repeated if is_within(self.late_repeat)",
-                new="_ if is_within(self.late_repeat)",
+                old="() if !is_strict && is_within(self.late_repeat)",
+                new="() if is_within(self.late_repeat)",
             ),
         ],
     ),
@@ -747,8 +747,8 @@ let (started_at, last_seen, mark) = (at, at, Mark::Repeated);
         edits=[
             Edit(
                 file="src/sessions/client_policy.rs",
-                old="Mark::None | Mark::Repeated if is_within(self.late_repeat)",
-                new="Mark::None | Mark::Repeated if self.late_repeat > Duration::ZERO",
+                old="() if !is_strict && is_within(self.late_repeat)",
+                new="() if !is_strict && self.late_repeat > Duration::ZERO",
             ),
         ],
     ),
@@ -760,8 +760,8 @@ let (started_at, last_seen, mark) = (at, at, Mark::Repeated);
         edits=[
             Edit(
                 file="src/sessions/client_policy.rs",
-                old="Mark::None | Mark::Repeated if is_within(self.late_repeat)",
-                new="Mark::None if is_within(Duration::ZERO)",
+                old="() if !is_strict && is_within(self.late_repeat)",
+                new="() if !is_strict && is_within(Duration::ZERO)",
             ),
         ],
     ),

@@ -26,12 +26,14 @@ pub enum BindingMode {
     /// The default, and the strongest: no single leak suffices to forge a token.
     #[default]
     Key,
-    /// Tokens are signed (HS256) under one key of the server, and carry a stamp that is derived
-    /// from the user's record.
+    /// Access tokens, and tokens of other portable purposes
+    /// ([`Purpose::PORTABLE`](crate::Purpose::PORTABLE)), are signed (HS256) under one key of the server,
+    /// and have a stamp that is derived from the user's record and covers all other claims. Other
+    /// tokens are as in key mode.
     StampHs256,
-    /// Tokens are signed with the asymmetric key of the master key
-    /// ([`MasterKey::with_signing_key`]), and carry a stamp. Other services can verify them with
-    /// only the public key, but do not see revocations.
+    /// The same, but signed with the asymmetric key of the master key
+    /// ([`MasterKey::with_signing_key`]). Other services can verify these tokens with only the public
+    /// key, but cannot check the stamp, and so do not see revocations.
     #[cfg(feature = "asymmetric")]
     #[cfg_attr(docsrs, doc(cfg(feature = "asymmetric")))]
     StampAsymmetric,

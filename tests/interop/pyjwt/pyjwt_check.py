@@ -1,5 +1,7 @@
 """PyJWT as a judge of relatch's tokens: reads the output of `sample_tokens` (tests/interop/rust) on stdin."""
 
+import hashlib
+import hmac
 import json
 import sys
 
@@ -41,6 +43,17 @@ again = jwt.api_jws.encode(payload, key, algorithm="HS256", headers=header, sort
 assert again == token, "signed again, the token has other bytes"
 passed += 1
 
+# Stamp mode with HS256: verified with the server's key, which the master key yields.
+frame = b"".join(
+    len(piece).to_bytes(4, "big") + piece
+    for piece in (b"relatch/1 server", b"at+jwt", document["issuer"].encode())
+)
+token = document["stamped"]["token"]
+server_key = hmac.digest(bytes(document["stamped"]["master"]), frame, hashlib.sha256)
+accepts(token, server_key, "HS256")
+refuses(flipped(token), server_key, "HS256")
+passed += 1
+
 # Asymmetric: verified with the published key of the header's kid alone.
 keys = jwt.PyJWKSet.from_dict(document["jwks"])
 for token in document["signed"]:
@@ -49,6 +62,14 @@ for token in document["signed"]:
     refuses(flipped(token), keys[header["kid"]].key, header["alg"])
     other = next(key for key in keys.keys if key.key_id != header["kid"])
     assert other.algorithm_name != header["alg"]
+    passed += 1
+
+# PyJWT ignores `typ`, so no other token may verify with a key that verifies access tokens.
+verifiers = [(key.key, key.algorithm_name) for key in keys.keys] + [(server_key, "HS256")]
+assert len(document["not_portable"]) == 21 and len(verifiers) == 3
+for token in document["not_portable"]:
+    for key, algorithm in verifiers:
+        refuses(token, key, algorithm)
     passed += 1
 
 print(f"{passed} passed, 0 failed")

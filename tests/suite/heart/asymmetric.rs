@@ -103,6 +103,22 @@ fn a_stolen_signing_key_alone_fools_no_issuer() {
     let error = verify(&issuer, &forged, &alice).unwrap_err();
     let VerifyError::Rejected(rejection) = error else { panic!("not a rejection") };
     assert_eq!(rejection.reason(), Reason::RevokedByStamp);
+
+    // Nor with a live token, whose claims the thief changes.
+    let live = issuer.issue::<Access<Role>>(&alice, &role("user")).sign().unwrap();
+    let (input, _) = live.expose().rsplit_once('.').unwrap();
+    let (header, payload) = input.split_once('.').unwrap();
+    let payload = String::from_utf8(base64url(payload)).unwrap();
+    let signed = |payload: &str| {
+        let input = format!("{header}.{}", encode(payload.as_bytes()));
+        let key = EncodingKey::from_ed_der(&der);
+        let algorithm = jsonwebtoken10::Algorithm::EdDSA;
+        let signature = crypto::sign(input.as_bytes(), &key, algorithm).unwrap();
+        Token::<Access<Role>>::new(format!("{input}.{signature}"))
+    };
+    assert!(verify(&issuer, &signed(&payload), &alice).is_ok());
+    let admin = payload.replace("\"user\"", "\"admin\"");
+    assert_eq!(reason(verify(&issuer, &signed(&admin), &alice)), Reason::RevokedByStamp);
 }
 
 #[test]

@@ -29,5 +29,6 @@ mod session_tags;
 mod sessions;
 mod shortcut;
 mod spawn;
+mod stamp;
 mod traps;
 mod vectors;

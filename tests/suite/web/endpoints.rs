@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use relatch::{
-    SessionTokens, Token,
-    axum::Cookies,
+    SessionPolicy, SessionTokens, Token,
+    axum::{Cookies, LoginLimits, Web},
     service::{CachePolicy, Client, Service},
+    sessions::{ClientPolicy, SessionData},
 };
 use serde_json::{Value, json};
 
-use super::{ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, post_};
-use crate::service::PASSWORD;
+use super::{ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, post_, users};
+use crate::{
+    common::{TestClock, builder},
+    service::PASSWORD,
+};
 
 fn refreshing(token: &str) -> Ask {
     post_("/auth/refresh").json(&json!({ "refresh_token": token }))
@@ -410,4 +414,37 @@ async fn a_client_that_hangs_up_is_logged_out_all_the_same() {
     assert!(hung_up.is_err(), "the write is in flight");
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(!world.lives(&tokens).await);
+}
+
+/// An app's sessions and those of the site have policies of their own.
+#[tokio::test]
+async fn a_web_logs_in_with_its_own_policy() {
+    let clock = TestClock::new();
+    let policy = SessionPolicy::new()
+        .named("app", ClientPolicy::new().late_repeat(time::Duration::days(1)))
+        .named("tv", ClientPolicy::new());
+    let authority = builder(&clock).sessions(policy).build().unwrap();
+    let service = Service::new(authority, users());
+    let web = |name: Option<&str>| {
+        let limits = LoginLimits::new().without_addresses();
+        let builder = Web::builder(service.clone()).login_limits(limits);
+        match name {
+            Some(name) => builder.session_policy(name).build(),
+            None => builder.build(),
+        }
+    };
+    assert_eq!(web(Some("phone")).unwrap_err().setting(), "session_policy");
+    for name in [None, Some("app")] {
+        let web = web(name).unwrap();
+        let client = web.client(&post_("/login").0.into_parts().0);
+        let tokens = service.start_session(ALICE, client.clone()).await.unwrap();
+        assert_eq!(tokens.session().policy(), name);
+        let data: SessionData = r#"{"a":1}"#.parse().unwrap();
+        let client = client.policy("tv").data(data.clone()).ends_at(clock.at(60));
+        let tokens = service.start_session(ALICE, client).await.unwrap();
+        let info = tokens.session();
+        assert_eq!((info.policy(), info.data()), (Some("tv"), Some(&data)));
+        assert_eq!(info.ends_at(), Some(clock.at(60)));
+        drop(web.grant(&post_("/login").0.into_parts().0, tokens).unwrap());
+    }
 }

@@ -79,7 +79,7 @@ async fn what_is_no_request_revokes_nothing() {
 struct Odd {
     active: bool,
     token_type: String,
-    scope: String,
+    username: String,
 }
 
 struct Introspected {
@@ -95,7 +95,7 @@ impl Introspected {
         let odd = |_: &_, _: Option<&_>| Odd {
             active: false,
             token_type: "mac".into(),
-            scope: "read".into(),
+            username: "root".into(),
         };
         let service = Service::builder(authority, users()).claims(odd).build();
         let web = Web::builder(service.clone())
@@ -125,7 +125,7 @@ async fn a_good_access_token_is_active_with_its_claims() {
         json!({
             "active": true,
             "token_type": "Bearer",
-            "scope": "read",
+            "username": "root",
             "sub": ALICE,
             "iss": ISSUER,
             "aud": AUDIENCE,

@@ -116,7 +116,7 @@ def content():
             ),
             case(
                 "everything at once, in stamp mode too",
-                claims={"role": "admin", "pad": "ж" * 600},
+                claims={"pad": "ж" * 600, "role": "admin"},
                 authority={**counted, "max_token_bytes": 16384},
                 purpose=PARTNER,
                 context={"email": "новый@example.com", "address": "192.0.2.1"},

@@ -7,6 +7,7 @@ from .common import (
     DAY,
     GENERATION,
     HASH,
+    ISSUED,
     KEY,
     OTHER_MASTER,
     OTHER_TAG,
@@ -61,13 +62,13 @@ def tagged():
         **at_most(3),
     )
     two = [
-        session(0, 9, last_seen=1),
+        session(0, 9, last_seen=ISSUED - 1),
         dead(1, 8),
         dead(2, 7, last_seen=NOW),
-        session(3, 6, last_seen=0),
+        session(3, 6, last_seen=ISSUED - 2),
     ]
     for name, others in (("evict", {}), ("are refused", STRICT)):
-        full = at_most(4, idle=4 * 10**9, absolute=4 * 10**9, **others)
+        full = at_most(4, **others)
         name = f"a login takes the slot of the dead session that is oldest, where logins {name}"
         yield taking(name, two, 2, **full)
     one = [session(0, 3), dead(1, 9, last_seen=NOW), session(2, 5)]
