@@ -382,6 +382,13 @@ pub(crate) fn deep(bounds: &Configuration) -> Configuration {
         "two slots" => Configuration { revocations: 1, ..*bounds },
         "expiry" => Configuration { refreshes: 3, ..*bounds },
         "no grace" => Configuration { refreshes: 2, ..*bounds },
+        "late repeats" => Configuration {
+            sessions: 2,
+            refreshes: 4,
+            revocations: 1,
+            sorts: &[Revocation::Restart],
+            ..*bounds
+        },
         _ => *bounds,
     }
 }
