@@ -105,7 +105,7 @@ impl<'a, P> OpenedOnce<'a, P> {
         let found = core
             .find_key(compact.header, kind)
             .ok_or_else(|| core.explain_header(compact.header, kind))?;
-        let own_token = OwnToken::open(&core.settings, kind, found, compact, core.now())?;
+        let own_token = OwnToken::open(&core.settings, kind, found, compact, core.second())?;
         Ok(Self { core, token, own_token })
     }
 
@@ -140,7 +140,8 @@ impl<'a, P> OpenedOnce<'a, P> {
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
         let user = check_user(Some(user), self.user_id())?;
-        self.own_token.confirm(&self.core.settings, self.token.presented(), user, now)
+        let second = now.unix_timestamp();
+        self.own_token.confirm(&self.core.settings, self.token.presented(), user, second)
     }
 }
 

@@ -47,7 +47,9 @@ impl<'a, P: Purpose> Opened<'a, P> {
         let kind = Kind::of::<P>(settings);
         let compact = core.split(token.expose())?;
         let inner = match (core.find_key(compact.header, kind), &settings.adoption) {
-            (Some(key), _) => Inner::Own(OwnToken::open(settings, kind, key, compact, core.now())?),
+            (Some(key), _) => {
+                Inner::Own(OwnToken::open(settings, kind, key, compact, core.second())?)
+            }
             (None, Some(adoption))
                 if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
             {
@@ -86,19 +88,19 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[inline(always)]
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Verified<U, P::Claims>, VerifyError> {
         let user = check_user(user, self.user_id())?;
-        let now = self.core.now();
         let settings = &*self.core.settings;
         match self.inner {
             Inner::Own(own_token) => {
-                own_token.confirm(settings, self.token.presented(), &user, now)?;
-                own_token.check_session(settings, &user, now)?;
+                let second = self.core.second();
+                own_token.confirm(settings, self.token.presented(), &user, second)?;
+                own_token.check_session(settings, &user)?;
                 let claims = private::read(own_token.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
                 Ok(Verified::new(user, claims, own_token.payload.into_registered(), context))
             }
             Inner::Legacy(legacy) => {
-                legacy.check_time(now, settings.leeway)?;
+                legacy.check_time(self.core.now(), settings.leeway)?;
                 let record = Record::of(settings, Kind::of::<P>(settings), &user);
                 let version = record.map_err(unusable)?.version;
                 legacy.check_binding(version, self.token.context())?;

@@ -36,6 +36,11 @@ impl Core {
         self.settings.clock.now()
     }
 
+    /// The current time in whole seconds since 1970.
+    pub(crate) fn second(&self) -> i64 {
+        self.settings.clock.unix_timestamp()
+    }
+
     /// Whether both cores share the same settings. Their keys can differ.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.settings, &other.settings)
