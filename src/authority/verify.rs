@@ -37,7 +37,7 @@ pub struct Opened<'a, P> {
 #[allow(clippy::large_enum_variant, reason = "the large variant is the common one")]
 enum Inner<'a> {
     Own(OwnToken<'a>),
-    Legacy(LegacyToken<'a>),
+    Legacy(Box<LegacyToken<'a>>),
 }
 
 impl<'a, P: Purpose> Opened<'a, P> {
@@ -45,19 +45,29 @@ impl<'a, P: Purpose> Opened<'a, P> {
     pub(super) fn new(core: &'a Core, token: &'a Token<P>) -> Result<Self, Rejection> {
         let settings = &*core.settings;
         let kind = Kind::of::<P>(settings);
-        let compact = core.split(token.expose())?;
-        let inner = match (core.find_key(compact.header, kind), &settings.adoption) {
-            (Some(key), _) => {
+        let inner = match core.locate(token.expose(), kind) {
+            Some((key, compact)) => {
                 Inner::Own(OwnToken::open(settings, kind, key, compact, core.second())?)
             }
-            (None, Some(adoption))
-                if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
-            {
-                Inner::Legacy(adoption.open(compact, core.now(), settings.leeway)?)
-            }
-            _ => return Err(core.explain_header(compact.header, kind)),
+            None => Inner::Legacy(Self::open_legacy(core, kind, token.expose())?),
         };
         Ok(Self { core, token, inner })
+    }
+
+    /// Opens a token of before the adoption, or says why the token is rejected.
+    #[cold]
+    fn open_legacy(
+        core: &'a Core,
+        kind: Kind,
+        text: &str,
+    ) -> Result<Box<LegacyToken<'a>>, Rejection> {
+        let compact = core.split(text)?;
+        match &core.settings.adoption {
+            Some(adoption) if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) => {
+                adoption.open(compact, core.now(), core.settings.leeway).map(Box::new)
+            }
+            _ => Err(core.explain(compact, kind)),
+        }
     }
 
     /// The id of the user to look up.

@@ -4,6 +4,7 @@
 //! next takes a twentieth of the time of a verification.
 
 use super::{
+    core::check_deadline,
     kind::{Kind, OfSession},
     pinned::PinnedKey,
     record::Record,
@@ -56,7 +57,6 @@ impl<'a> OwnToken<'a> {
         second: i64,
     ) -> Result<Self, Rejection> {
         let malformed = |stage| Rejection::new(stage, Reason::Malformed);
-        check_deadline(key, settings)?;
         let signature =
             Signature::decode(kind.mode, compact.signature).ok_or(malformed(Stage::Shape))?;
         let mut buffer = base64url::Buffer::new();
@@ -73,7 +73,7 @@ impl<'a> OwnToken<'a> {
         if !is_issued_here {
             return Err(Rejection::new(Stage::Guard, Reason::Forged));
         }
-        check_time(key, payload.claims(), settings, second)?;
+        check_validity(payload.claims().exp, Some(payload.claims().iat), second, settings.leeway)?;
         check_names(&payload, settings)?;
         let signed = compact.signing_input.len();
         Ok(Self { kind, key, signed, signature, payload: payload.into_owned() })
@@ -89,7 +89,9 @@ impl<'a> OwnToken<'a> {
         user: &'r dyn User,
         second: i64,
     ) -> Result<Record<'r>, VerifyError> {
-        check_time(self.key, self.payload.claims(), settings, second)?;
+        check_deadline(self.key, settings)?;
+        let ClaimSpans { exp, iat, .. } = *self.payload.claims();
+        check_validity(exp, Some(iat), second, settings.leeway)?;
         let record = Record::of(settings, self.kind, user);
         let record = record.map_err(unusable)?;
         let signing_input = text.get(..self.signed).unwrap_or_default();
@@ -202,16 +204,6 @@ fn passes_guard(key: PinnedKey<'_>, payload: &Payload<'_>, jti: [u8; 16]) -> boo
     constant_time::equal(&genuine, &guard)
 }
 
-fn check_time(
-    key: PinnedKey<'_>,
-    claims: &ClaimSpans,
-    settings: &Settings,
-    second: i64,
-) -> Result<(), Rejection> {
-    check_deadline(key, settings)?;
-    check_validity(claims.exp, Some(claims.iat), second, settings.leeway)
-}
-
 fn check_names(payload: &Payload<'_>, settings: &Settings) -> Result<(), Rejection> {
     let reject = |reason| Err(Rejection::new(Stage::Validity, reason));
     if payload.issuer() != settings.issuer {
@@ -259,13 +251,5 @@ pub(crate) fn unusable(error: RecordError) -> VerifyError {
             Rejection::new(Stage::Binding, Reason::NoCredential).into()
         }
         other => VerifyError::Record(other),
-    }
-}
-
-/// The deadline of a retiring key can have a fraction of a second, so it takes a reading of its own.
-fn check_deadline(key: PinnedKey<'_>, settings: &Settings) -> Result<(), Rejection> {
-    match key.until.is_some_and(|until| settings.clock.now() >= until) {
-        true => Err(Rejection::new(Stage::Header, Reason::RetiredKey)),
-        false => Ok(()),
     }
 }
