@@ -18,6 +18,11 @@ impl Span {
         Self { start: at(start), end: at(end) }
     }
 
+    /// The same piece of a text that begins `by` bytes earlier.
+    pub(crate) fn moved(self, by: usize) -> Self {
+        Self::new(self.start as usize + by, self.end as usize + by)
+    }
+
     const fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }

@@ -14,7 +14,7 @@ use crate::{
     },
     binding::derivation::Derivation,
     keys::{key_ring::KeyRing, master_key::MasterKey},
-    token::compact,
+    token::{claims::canonical, compact},
 };
 
 /// A key ring, with the key material for each `typ`.
@@ -34,6 +34,8 @@ struct PinnedRing {
 struct Pinned {
     /// The only header of such tokens, and its dot; `None` if the key cannot sign them.
     prefix: Option<String>,
+    /// The beginning of their claims, if it has no escape.
+    claims: Option<canonical::Pinned>,
     derivation: Derivation,
 }
 
@@ -67,6 +69,11 @@ impl<'a> PinnedKey<'a> {
     pub(crate) fn header_len(self, token: &str) -> Option<usize> {
         let prefix = self.pinned.prefix.as_deref()?;
         token.starts_with(prefix).then(|| prefix.len() - 1)
+    }
+
+    /// The pinned beginning of the claims.
+    pub(crate) fn claims(self) -> Option<&'a canonical::Pinned> {
+        self.pinned.claims.as_ref()
     }
 
     #[cfg(feature = "asymmetric")]
@@ -125,6 +132,7 @@ impl Pinned {
                 .algorithm(key)
                 .and_then(|alg| compact::pinned_header(alg, key.kid(), kind.typ))
                 .map(|header| header + "."),
+            claims: canonical::Pinned::new(&settings.issuer, &settings.audience),
             derivation: Derivation::new(key.mac(), kind.typ, &settings.issuer),
         }
     }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    canonical, general,
+    canonical::{self, Pinned},
+    general,
     payload::Payload,
     stamp,
     write::{Bytes16, NewClaims},
@@ -18,7 +19,7 @@ use crate::{
 };
 
 fn read(json: &str) -> Option<Payload<'static>> {
-    Payload::read(&mut json.as_bytes().to_vec()).map(Payload::into_owned)
+    Payload::read(&mut json.as_bytes().to_vec(), None).map(Payload::into_owned)
 }
 
 /// All that a payload says, wherever it stands.
@@ -111,8 +112,11 @@ fn what_is_written_is_canonical() {
     ] {
         for own in [json!({}), json!({"r": 1}), json!({"a": [{"é": "x"}], "b": null})] {
             let json = written(&claims, &own);
-            let scanned = canonical::read(&mut json.clone().into_bytes());
+            let scanned = canonical::read(&mut json.clone().into_bytes(), None);
             assert!(scanned.is_some(), "{json}");
+            let pinned = Pinned::new(claims.issuer, "a").unwrap();
+            let scanned = canonical::read(&mut json.clone().into_bytes(), Some(&pinned));
+            assert!(scanned.is_some_and(|(_, is_pinned)| is_pinned), "{json}");
             for json in [stamped(&json), json] {
                 let general = in_general(&json).unwrap();
                 assert_eq!(said(&read(&json).unwrap()), said(&general), "{json}");
@@ -234,22 +238,45 @@ fn in_general(json: &str) -> Option<Payload<'static>> {
     let mut bytes = json.as_bytes().to_vec();
     let (object, stamp) = stamp::take(&mut bytes);
     let (text, claims) = general::read(str::from_utf8(object).unwrap())?;
-    Some(Payload { text: Cow::Owned(text), claims, stamp })
+    Some(Payload { text: Cow::Owned(text), claims, stamp, is_pinned: false })
 }
 
 fn agrees(json: &str) {
-    let mut bytes = json.as_bytes().to_vec();
     let general = in_general(json);
-    let (object, stamp) = stamp::take(&mut bytes);
-    let before = object.to_vec();
-    match canonical::read(object) {
-        None => assert_eq!(object, before),
-        Some(claims) => {
-            let text = Cow::Owned(String::from_utf8(object.to_vec()).unwrap());
-            let scanned = Payload { text, claims, stamp };
-            assert_eq!(Some(said(&scanned)), general.as_ref().map(said), "{json}");
+    let other = Pinned::new("another", "a").unwrap();
+    let mut scanned = vec![];
+    for pinned in [None, Pinned::new("i", "a").as_ref(), Some(&other)] {
+        let mut bytes = json.as_bytes().to_vec();
+        let (object, stamp) = stamp::take(&mut bytes);
+        let before = object.to_vec();
+        let found = canonical::read(object, pinned);
+        scanned.push(found.is_some());
+        match found {
+            None => assert_eq!(object, before),
+            Some((claims, is_pinned)) => {
+                let text = Cow::Owned(String::from_utf8(object.to_vec()).unwrap());
+                let scanned = Payload { text, claims, stamp, is_pinned };
+                assert_eq!(Some(said(&scanned)), general.as_ref().map(said), "{json}");
+                let is_of = |payload: &Payload<'_>| {
+                    payload.issuer() == "i" && payload.audience().eq(["a"]) && pinned.is_some()
+                };
+                assert_eq!(
+                    is_pinned,
+                    is_of(&scanned) && pinned.is_some_and(|p| !std::ptr::eq(p, &other)),
+                    "{json}"
+                );
+            }
         }
     }
+    assert!(scanned.windows(2).all(|pair| pair[0] == pair[1]), "{json}");
+}
+
+#[test]
+fn a_name_with_an_escape_is_not_pinned() {
+    for other in ["\"", "\\", "a\n", "\u{1}"] {
+        assert!(Pinned::new(other, "a").is_none() && Pinned::new("i", other).is_none());
+    }
+    assert!(Pinned::new("/\u{7f}é", "日本").is_some());
 }
 
 #[test]
