@@ -109,16 +109,26 @@ impl<'a, P: Purpose> Opened<'a, P> {
                 let context = self.token.context().clone();
                 Ok(Verified::new(user, claims, own_token.payload.into_registered(), context))
             }
-            Inner::Legacy(legacy) => {
-                legacy.check_time(self.core.now(), settings.leeway)?;
-                let record = Record::of(settings, Kind::of::<P>(settings), &user);
-                let version = record.map_err(unusable)?.version;
-                legacy.check_binding(version, self.token.context())?;
-                let (claims, registered) = legacy.into_claims()?;
-                Ok(Verified::legacy(user, claims, registered))
-            }
+            Inner::Legacy(legacy) => verify_legacy(*legacy, self.core, self.token, user),
         }
     }
+}
+
+/// [`Opened::verify`] for a plain token of before the adoption.
+#[cold]
+fn verify_legacy<P: Purpose, U: User>(
+    legacy: LegacyToken<'_>,
+    core: &Core,
+    token: &Token<P>,
+    user: U,
+) -> Result<Verified<U, P::Claims>, VerifyError> {
+    let settings = &*core.settings;
+    legacy.check_time(core.now(), settings.leeway)?;
+    let record = Record::of(settings, Kind::of::<P>(settings), &user);
+    let version = record.map_err(unusable)?.version;
+    legacy.check_binding(version, token.context())?;
+    let (claims, registered) = legacy.into_claims()?;
+    Ok(Verified::legacy(user, claims, registered))
 }
 
 impl<P> fmt::Debug for Opened<'_, P> {

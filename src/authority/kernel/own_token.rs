@@ -88,7 +88,7 @@ impl<'a> OwnToken<'a> {
         &self,
         settings: &'r Settings,
         (text, context): (&str, &Context),
-        user: &'r dyn User,
+        user: &'r (impl User + ?Sized),
         second: i64,
     ) -> Result<Record<'r>, VerifyError> {
         check_deadline(self.key, settings)?;
@@ -102,10 +102,11 @@ impl<'a> OwnToken<'a> {
     }
 
     /// Checks that the token's session, if it has one, is alive.
+    #[inline]
     pub(crate) fn check_session(
         &self,
         settings: &Settings,
-        user: &dyn User,
+        user: &(impl User + ?Sized),
     ) -> Result<(), VerifyError> {
         let Some(id) = self.payload.claims().session else { return Ok(()) };
         let table = user.sessions().ok_or(VerifyError::Record(RecordError::Sessions))?;
