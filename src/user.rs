@@ -10,7 +10,7 @@ pub use crate::{
         Binding,
         credential::{Carried, Credential, CredentialError},
         epoch::Epoch,
-        key_cache::KeyCache,
+        key_cache::{KeyCache, UserKeys},
     },
     counter::Counter,
 };
@@ -77,6 +77,12 @@ pub trait User {
         None
     }
 
+    /// The keys of [`key_cache`](Self::key_cache), or of a record that holds them itself.
+    #[doc(hidden)]
+    fn user_keys(&self) -> Option<&UserKeys> {
+        self.key_cache().map(KeyCache::user_keys)
+    }
+
     /// The user's counter for the purpose with this JOSE `typ`. It is called only for purposes with
     /// [`Usage::OnceByLane`](crate::token::Usage::OnceByLane); `None`, which means that the record has no such
     /// counter, is then an error. A `NULL` column is a counter too: return `Some(column.into())`,
@@ -113,6 +119,9 @@ macro_rules! forward {
             }
             fn key_cache(&self) -> Option<&KeyCache> {
                 (**self).key_cache()
+            }
+            fn user_keys(&self) -> Option<&UserKeys> {
+                (**self).user_keys()
             }
             fn lane(&self, typ: &str) -> Option<Counter> {
                 (**self).lane(typ)

@@ -8,7 +8,9 @@ use allocation_counter::measure;
 use relatch::{
     Access, Authority, Binding, BindingMode, MasterKey, Reason, Token, User, VerifyError,
     password::PasswordHasher,
+    service::{CachePolicy, Service},
     sessions::SessionTable,
+    store::{MemoryStore, NewUser},
     user::{Credential, KeyCache},
 };
 use serde::{Deserialize, Serialize};
@@ -153,6 +155,37 @@ fn an_issue_takes_two() {
         let _token = authority.issue::<Access<Claims>>(&user, &claims).sign().unwrap();
     });
     assert_eq!(counted.count_total, 2);
+}
+
+/// The record, which holds its id and its derived key; its sessions, and the label of the one. The
+/// cache's own memory grows now and then.
+#[test]
+fn a_cached_user_takes_one_and_those_of_its_sessions() {
+    const USERS: usize = 1000;
+    let (authority, store) = (authority(BindingMode::Key, 7), MemoryStore::<()>::new());
+    let policy = CachePolicy::new(Duration::HOUR, 2 * USERS).unwrap();
+    let service = Service::builder(authority, store.clone()).cache(policy).build();
+    let ids: Vec<_> = (0..USERS).map(|n| format!("{n:08x}-12c4-11e1-840d-7b25c5ee775a")).collect();
+    for id in &ids {
+        assert!(store.insert(NewUser::without_password(id, id).unwrap(), ()));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut tokens = Vec::new();
+    runtime.block_on(async {
+        for id in &ids {
+            let (access, _) = service.start_session(id, "a phone").await.unwrap().into_parts();
+            tokens.push(access);
+        }
+    });
+    let counted = measure(|| {
+        runtime.block_on(async {
+            for token in &tokens {
+                drop(service.authenticate(token).await.unwrap());
+            }
+        });
+    });
+    let least = 3 * USERS as i64;
+    assert!((least..least + 50).contains(&counted.count_current), "{counted:?}");
 }
 
 /// If argon2's memory were allocated for each hash, allocators would keep many times what is in

@@ -129,7 +129,7 @@ impl AuthorityBuilder {
 
     /// Sets how many sessions a user can have and how long they last; [`SessionPolicy::new`] by
     /// default.
-    pub const fn sessions(mut self, policy: SessionPolicy) -> Self {
+    pub fn sessions(mut self, policy: SessionPolicy) -> Self {
         self.settings.sessions = policy;
         self
     }

@@ -26,19 +26,29 @@ use crate::{
     user::User,
 };
 
+/// The private claims of a token that is to be issued.
+pub(super) enum ClaimsFor<'a, C> {
+    Given(&'a C),
+    OfSession(&'a dyn Fn(Option<&SessionInfo>) -> C),
+}
+
 /// A token that is to be issued: see [`Authority::issue`](crate::Authority::issue).
 #[must_use = "nothing is issued before `sign`"]
 pub struct Issuance<'a, P: Purpose> {
     pub(super) core: &'a Core,
     pub(super) user: &'a dyn User,
-    claims: &'a P::Claims,
+    claims: ClaimsFor<'a, P::Claims>,
     lifetime: Option<Duration>,
     audience: Vec<String>,
     pub(super) context: Context,
 }
 
 impl<'a, P: Purpose> Issuance<'a, P> {
-    pub(super) const fn new(core: &'a Core, user: &'a dyn User, claims: &'a P::Claims) -> Self {
+    pub(super) const fn new(
+        core: &'a Core,
+        user: &'a dyn User,
+        claims: ClaimsFor<'a, P::Claims>,
+    ) -> Self {
         let context = Context::new();
         Self { core, user, claims, lifetime: None, audience: Vec::new(), context }
     }
@@ -133,7 +143,10 @@ impl<'a, P: Purpose> Issuance<'a, P> {
             exp,
             session: session.map(SessionInfo::id),
             seq: None,
-            own: &|json| private::add(json, self.claims),
+            own: &|json| match self.claims {
+                ClaimsFor::Given(claims) => private::add(json, claims),
+                ClaimsFor::OfSession(claims) => private::add(json, &claims(session)),
+            },
         })
     }
 

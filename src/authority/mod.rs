@@ -22,7 +22,6 @@ use time::Duration;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use self::kernel::{core::Core, kind::Kind, record::Record};
 pub use self::{
     adoption::Adoption,
     builder::AuthorityBuilder,
@@ -36,12 +35,17 @@ pub use self::{
     verified::Verified,
     verify::Opened,
 };
+use self::{
+    issue::ClaimsFor,
+    kernel::{core::Core, kind::Kind, record::Record},
+};
 use crate::{
     binding::context::Context,
     bytes::base64url,
     error::ConfigError,
     keys::key_ring::KeyRing,
     rejection::Rejection,
+    sessions::SessionInfo,
     token::{
         Token,
         purpose::{Access, NoClaims, Purpose, Usage},
@@ -178,7 +182,44 @@ impl Authority {
         user: &'a dyn User,
         claims: &'a P::Claims,
     ) -> Issuance<'a, P> {
-        Issuance::new(&self.core, user, claims)
+        Issuance::new(&self.core, user, ClaimsFor::Given(claims))
+    }
+
+    /// [`issue`](Self::issue) with private claims that are made from the token's session, for example
+    /// from its [data](SessionInfo::data). The function gets the session as it will be stored, and
+    /// `None` for a token without a session, as of [`Issuance::sign`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use relatch::{Access, Authority, IssueError, SessionTokens, User, authority::Decision};
+    /// # use relatch::sessions::{DataError, NewSession, SessionData};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Tenant {
+    ///     tenant: Option<String>,
+    /// }
+    ///
+    /// fn log_in(
+    ///     authority: &Authority,
+    ///     user: &dyn User,
+    ///     data: SessionData,
+    /// ) -> Result<Decision<SessionTokens<Tenant>>, IssueError> {
+    ///     authority
+    ///         .issue_with::<Access<Tenant>>(user, &|session| {
+    ///             let data = session.and_then(|session| session.data());
+    ///             data.and_then(|data| data.read().ok()).unwrap_or_default()
+    ///         })
+    ///         .start_session(NewSession::new("Firefox on Linux").data(data))
+    /// }
+    /// ```
+    pub fn issue_with<'a, P: Purpose>(
+        &'a self,
+        user: &'a dyn User,
+        claims: &'a dyn Fn(Option<&SessionInfo>) -> P::Claims,
+    ) -> Issuance<'a, P> {
+        Issuance::new(&self.core, user, ClaimsFor::OfSession(claims))
     }
 
     /// Verifies a token, on each request.

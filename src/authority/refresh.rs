@@ -6,8 +6,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::{
-    Authority, issue::Issuance, kernel::kind::Kind, one_time::OpenedOnce,
-    session_tokens::SessionTokens, sessions,
+    Authority,
+    issue::{ClaimsFor, Issuance},
+    kernel::kind::Kind,
+    one_time::OpenedOnce,
+    session_tokens::SessionTokens,
+    sessions,
 };
 use crate::{
     authority::{
@@ -83,7 +87,7 @@ impl OpenedOnce<'_, Refresh> {
     ///
     /// Those of [`Issuance::refresh`].
     pub fn refresh(&self, user: &dyn User) -> Result<Decision<Refreshed>, RefreshError> {
-        Issuance::<Access>::new(self.core, user, &NoClaims {}).refresh(self)
+        Issuance::<Access>::new(self.core, user, ClaimsFor::Given(&NoClaims {})).refresh(self)
     }
 
     /// Logs out the session that this token belongs to, instead of refreshing it (RFC 7009). The
@@ -144,7 +148,9 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
     /// - Within the policy's grace, its predecessor yields *the same* successor again, and nothing
     ///   is stored: two concurrent tabs or a lost response log nobody out. The text is the same
     ///   byte for byte, unless the key ring or the policy was changed in between.
-    /// - An older token, or the predecessor after the grace, is reuse: the session ends.
+    /// - Where the policy allows a [late repeat](crate::SessionPolicy::late_repeat), the predecessor
+    ///   does so also later, until its successor is used. The first time, this is stored.
+    /// - An older token, or the predecessor at any other time, is reuse: the session ends.
     ///
     /// # Security
     ///
@@ -168,7 +174,7 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
         let session = opened.session()?;
         let table = sessions_of(self.user).map_err(RefreshError::Record)?;
         let policy = &self.core.settings.sessions;
-        let rotation = table.rotate(session, record.version, policy, now);
+        let rotation = table.rotate(session, record.session_tag(), policy, now);
         let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
         if private::has_any(opened.own_token.payload.own()) {
             return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
@@ -184,9 +190,19 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
                 None,
                 Refreshed::Repeated(
                     self.tokens(&record, context, now, &slot)?,
-                    event(EventKind::GraceHit, Some(&slot)),
+                    Some(event(EventKind::GraceHit, Some(&slot))),
                 ),
             ),
+            Rotation::RepeatedLate(table, slot) => {
+                let is_first = table.is_some();
+                Decision::new(
+                    table.map(|table| Change::none(self.user).with_sessions(table)),
+                    Refreshed::Repeated(
+                        self.tokens(&record, context, now, &slot)?,
+                        is_first.then(|| event(EventKind::LateRepeat, Some(&slot))),
+                    ),
+                )
+            }
             Rotation::Reused { table, slot, ended } => Decision::new(
                 Some(Change::none(self.user).with_sessions(table)),
                 Refreshed::Reused(SessionEvent { ended, ..event(EventKind::Reuse, Some(&slot)) }),
@@ -205,8 +221,10 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
 pub enum Refreshed<C = NoClaims> {
     /// The token was current: its successor, and a new access token.
     Rotated(SessionTokens<C>),
-    /// The token was used a moment ago, within the grace: the same successor again.
-    Repeated(SessionTokens<C>, SessionEvent),
+    /// The token was used before, within the grace or the time for a late repeat: the same successor
+    /// again. The event is [`GraceHit`](EventKind::GraceHit) for each repeat within the grace, and
+    /// [`LateRepeat`](EventKind::LateRepeat) for the first later one; further ones have none.
+    Repeated(SessionTokens<C>, Option<SessionEvent>),
     /// The token had already been used up: the sessions that the policy names were ended.
     Reused(SessionEvent),
     /// The token is ahead of the record, with this reason: nothing was changed.
@@ -219,7 +237,8 @@ impl<C> Refreshed<C> {
     pub const fn event(&self) -> Option<&SessionEvent> {
         match self {
             Self::Rotated(_) => None,
-            Self::Repeated(_, event) | Self::Reused(event) | Self::Ahead(_, event) => Some(event),
+            Self::Repeated(_, event) => event.as_ref(),
+            Self::Reused(event) | Self::Ahead(_, event) => Some(event),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     binding::context::Context,
     clock::{MAX_NUMERIC_DATE, to_numeric_date},
     rejection::{Reason, Rejection, Stage},
-    sessions::{Label, SessionInfo, Slot, Started},
+    sessions::{NewSession, SessionInfo, Slot, Started},
     token::{
         RefreshToken, Token,
         purpose::{Access, NoClaims},
@@ -87,8 +87,8 @@ impl Authority {
     /// single device can be logged out, or stays logged in for longer than the lifetime of an
     /// access token.
     ///
-    /// `label` names the device in a list, for example from the `User-Agent`. Control and invisible
-    /// characters are removed, and the label is cut at 64 bytes.
+    /// `session` is a string, the device's label in the list, or a [`NewSession`], which can also
+    /// have data, a policy and a fixed end.
     ///
     /// # Security
     ///
@@ -99,7 +99,9 @@ impl Authority {
     /// # Errors
     ///
     /// [`IssueError`], especially [`SessionsFull`](IssueError::SessionsFull) if the policy refuses
-    /// the login, and [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record
+    /// the login; [`SessionEnd`](IssueError::SessionEnd),
+    /// [`UnknownPolicy`](IssueError::UnknownPolicy) or [`SessionData`](IssueError::SessionData) if
+    /// it refuses this session; and [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record
     /// that keeps no sessions.
     ///
     /// # Example
@@ -119,9 +121,9 @@ impl Authority {
     pub fn start_session(
         &self,
         user: &dyn User,
-        label: &str,
+        session: impl Into<NewSession>,
     ) -> Result<Decision<SessionTokens>, IssueError> {
-        self.issue::<Access>(user, &NoClaims {}).start_session(label)
+        self.issue::<Access>(user, &NoClaims {}).start_session(session)
     }
 }
 
@@ -133,13 +135,18 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// # Errors
     ///
     /// Those of [`Authority::start_session`].
-    pub fn start_session(self, label: &str) -> Result<Decision<SessionTokens<C>>, IssueError> {
+    pub fn start_session(
+        self,
+        session: impl Into<NewSession>,
+    ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let record = self.record()?;
         let now = self.core.now();
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let policy = &self.core.settings.sessions;
+        let tag = record.session_tag();
+        let table = sessions_of(self.user)?;
         let Started { table, slot, evicted } =
-            sessions_of(self.user)?.start(Label::clean(label), record.version, policy, now)?;
+            table.start(session.into(), record.version, tag, policy, now)?;
         let mut tokens = self.tokens(&record, &self.context, now, &slot)?;
         tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
@@ -148,8 +155,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// Logs out all devices except the device of this verified token, whose session continues with
     /// new tokens. Issue for [`Verified::user`].
     ///
-    /// The version increases. The session keeps its label and its start under a new id, and its new
-    /// tokens are bound to the context in which the verified token was presented. **Every other
+    /// The version increases. The session keeps its label, data, policy, start and fixed end under a
+    /// new id, and its new tokens are bound to the context in which the verified token was presented. **Every other
     /// token of the user is revoked**, also copies of the caller's own tokens and tokens without a
     /// session.
     ///
@@ -224,8 +231,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     }
 
     /// Restarts the session of this verified token, after its user has authenticated again. The
-    /// session ends with all its tokens, and a new one starts in its place, with the same label.
-    /// Its tokens are bound to the context in which the verified token was presented. Other devices
+    /// session ends with all its tokens, and a new one starts in its place, with the same label,
+    /// data, policy and fixed end. Its tokens are bound to the context in which the verified token was presented. Other devices
     /// stay logged in.
     ///
     /// [`started_at`](SessionInfo::started_at) is then the time of the last authentication, the
@@ -299,7 +306,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;
         let version = following(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
-        let (table, slot) = table.keep_only(own, record.version, now)?;
+        let (table, slot) = table.keep_only(own, record.version, record.session_tag(), now)?;
         let tokens = self.tokens(&record, verified.context(), now, &slot)?;
         let change = Change::none(self.user).with_version(version).with_sessions(table);
         Ok(Decision::new(Some(change), tokens))
@@ -324,7 +331,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         .map_err(|rejection| is_over(rejection.reason()))?;
         let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
         let own = table.admit(id, policy, now).map_err(is_over)?;
-        let (table, slot) = table.restart(own, record.version, now)?;
+        let (table, slot) = table.restart(own, record.version, record.session_tag(), now)?;
         let tokens = self.tokens(record, verified.context(), now, &slot)?;
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
@@ -375,7 +382,7 @@ fn refresh_token(
         context,
         audience: &[&core.settings.audience],
         iat: seconds(slot.last_seen)?,
-        exp: seconds(slot.ends_at(&core.settings.sessions))?,
+        exp: seconds(slot.end(&core.settings.sessions))?,
         session: Some(slot.id()),
         seq: Some(slot.seq),
         own: &|_| Ok(()),

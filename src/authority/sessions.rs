@@ -6,29 +6,38 @@ use super::Authority;
 use crate::{
     authority::{
         decision::{Change, Decision},
+        error::IssueError,
+        kernel::{kind::Kind, record::Record},
         verified::Verified,
     },
-    sessions::{SessionId, SessionInfo, Slot},
-    user::{RecordError, User, count, sessions_of},
+    binding::credential::CredentialError,
+    sessions::{SessionData, SessionId, SessionInfo, Slot},
+    user::{RecordError, User, sessions_of},
 };
 
 impl Authority {
-    /// Lists the user's live sessions, the most recently used first.
+    /// Lists the user's live sessions, the most recently used first: those whose current refresh
+    /// token would be accepted on this record.
     ///
-    /// An increase of the version by the application's own SQL also removes them from the list, if
-    /// it follows the rule of [`Counter::next`](crate::user::Counter::next) on a clock that is not
-    /// behind. Sessions that are revoked in another way, by an epoch, by a key or by a password
-    /// that SQL changes, stay in this list and in their slots until they expire. To remove them,
-    /// set the column to `NULL` in the same statement (never alone: that logs nobody out), or
-    /// commit [`log_out_everywhere`](Self::log_out_everywhere) with it.
+    /// A session is no longer listed after any change that revokes its tokens, also one by the
+    /// application's own SQL: another password, a higher version, an increase of an epoch, a user
+    /// who is not active. The exception is a master key that was removed from the ring: sessions
+    /// whose last token it signed stay listed until they expire.
+    ///
+    /// # Security
+    ///
+    /// Setting the sessions column to `NULL` makes the list empty, but is not a logout: tokens
+    /// without a session stay valid, and no revocation is recorded that outlives the lost table. SQL
+    /// that logs a user out also increases the version, in the same statement, as
+    /// [`log_out_everywhere`](Self::log_out_everywhere) does.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    /// [`RecordError`] if the record cannot be used, especially [`RecordError::Sessions`] if it
+    /// keeps no sessions.
     pub fn sessions(&self, user: &dyn User) -> Result<Vec<SessionInfo>, RecordError> {
         let policy = &self.core.settings.sessions;
-        let mut sessions: Vec<_> =
-            sessions_of(user)?.live(version(user)?, policy, self.core.now()).collect();
+        let mut sessions = self.live_sessions(user, self.core.now())?;
         sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
         Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
     }
@@ -44,15 +53,38 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    /// Those of [`sessions`](Self::sessions).
     pub fn session_info<U: User, C>(
         &self,
         verified: &Verified<U, C>,
     ) -> Result<Option<SessionInfo>, RecordError> {
         let Some(own) = verified.session_id() else { return Ok(None) };
-        let (user, policy) = (verified.user(), &self.core.settings.sessions);
-        let mut live = sessions_of(user)?.live(version(user)?, policy, self.core.now());
-        Ok(live.find(|slot| slot.id() == own).map(|slot| SessionInfo::of(slot, policy)))
+        let live = self.live_sessions(verified.user(), self.core.now())?;
+        let found = live.into_iter().find(|slot| slot.id() == own);
+        Ok(found.map(|slot| SessionInfo::of(slot, &self.core.settings.sessions)))
+    }
+
+    /// Replaces the application's data in a session, or removes it with `None`. The outcome is
+    /// whether there was such a session. Private claims that are made from the data
+    /// ([`issue_with`](Self::issue_with)) change at the next refresh.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError::SessionData`] for data that is longer than the policy allows, and
+    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    pub fn set_session_data(
+        &self,
+        user: &dyn User,
+        session: SessionId,
+        data: Option<SessionData>,
+    ) -> Result<Decision<bool>, IssueError> {
+        self.core.settings.sessions.check_data(data.as_ref())?;
+        let table = sessions_of(user)?;
+        let next = table.with_data(session, data);
+        let is_found = next.is_some();
+        let change = next.filter(|next| next != table);
+        let change = change.map(|next| Change::none(user).with_sessions(next));
+        Ok(Decision::new(change, is_found))
     }
 
     /// Logs one device out: the caller's own, by its token's
@@ -74,7 +106,7 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`RecordError::Sessions`] for a record that keeps no sessions.
+    /// Those of [`sessions`](Self::sessions).
     ///
     /// # Example
     ///
@@ -92,10 +124,11 @@ impl Authority {
         user: &dyn User,
         mut is_out: impl FnMut(&SessionInfo) -> bool,
     ) -> Result<Decision<usize>, RecordError> {
-        let (version, policy, now) = (version(user)?, self.core.settings.sessions, self.core.now());
-        end(user, now, |slot| {
-            slot.is_alive(version, &policy, now) && is_out(&SessionInfo::of(slot, &policy))
-        })
+        let (policy, now) = (&self.core.settings.sessions, self.core.now());
+        let live = self.live_sessions(user, now)?.into_iter();
+        let out: Vec<_> = live.filter(|slot| is_out(&SessionInfo::of(slot, policy))).collect();
+        let out: Vec<_> = out.into_iter().map(Slot::id).collect();
+        end(user, now, |slot| out.contains(&slot.id()))
     }
 
     /// Logs the user out everywhere: the version increases, which revokes every token, and the list
@@ -106,6 +139,24 @@ impl Authority {
     /// [`RecordError::Exhausted`] if the version has reached the end of its range.
     pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
         Ok(Decision::new(Some(Change::logged_out(user, self.core.now())?), ()))
+    }
+
+    /// The sessions that have a valid refresh token, but for a removed master key.
+    fn live_sessions<'u>(
+        &self,
+        user: &'u dyn User,
+        now: OffsetDateTime,
+    ) -> Result<Vec<&'u Slot>, RecordError> {
+        let table = sessions_of(user)?;
+        let settings = &self.core.settings;
+        if !user.is_active() {
+            return Ok(Vec::new());
+        }
+        match Record::of(settings, Kind::refresh(), user) {
+            Ok(record) => Ok(table.live(record.session_tag(), &settings.sessions, now).collect()),
+            Err(RecordError::Credential(CredentialError::Empty)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -126,8 +177,4 @@ fn end(
     let (next, ended) = sessions_of(user)?.without(now, is_out);
     let change = (ended > 0).then(|| Change::none(user).with_sessions(next));
     Ok(Decision::new(change, ended))
-}
-
-fn version(user: &dyn User) -> Result<u64, RecordError> {
-    count(user.binding().current_version())
 }

@@ -115,7 +115,7 @@ impl Derivation {
 
 /// The values that a token is bound to, as one byte string:
 /// `D ‖ u64(version) ‖ frame(user id, outer, lane, context)`.
-pub(crate) struct Body(InlineBytes);
+pub(crate) struct Body(InlineBytes<256>);
 
 /// The values of a [`Body`].
 pub(crate) struct Bound<'a> {

@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use zeroize::Zeroizing;
+use sha2::digest::Update;
 
 use crate::{
     binding::derivation::{Body, Derivation},
-    bytes::{constant_time, hmac::HmacSha256},
+    bytes::{constant_time, hmac::HmacSha256, inline::InlineBytes},
 };
 
 /// A cache of the keys derived from one user's record. It is a field of a record that is kept in
@@ -25,7 +25,7 @@ use crate::{
 /// change of the version or the password, no old key is found, even if the record changes in place.
 /// Users who shared a cache by mistake would not get each other's keys.
 ///
-/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, about 400 bytes each,
+/// It holds the last [`MAX_KEYS`](Self::MAX_KEYS) keys that verified a token, about 450 bytes each,
 /// and their contexts. It is for key mode ([`BindingMode::Key`](crate::BindingMode::Key)): a stamp
 /// belongs to only one token.
 ///
@@ -67,13 +67,28 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct KeyCache(Arc<RwLock<VecDeque<Box<Entry>>>>);
+pub struct KeyCache(Arc<UserKeys>);
+
+/// The keys of one record. A [`KeyCache`] shares them; a record of the service's cache holds them
+/// itself, in its one allocation.
+#[derive(Default)]
+pub struct UserKeys(RwLock<Kept>);
+
+/// At most [`KeyCache::MAX_KEYS`] entries.
+#[derive(Default)]
+struct Kept {
+    /// In place: usually the only one.
+    newest: Option<Entry>,
+    /// The others, the oldest first. Boxed, because moving an entry leaves a copy that is not zeroized.
+    older: VecDeque<Box<Entry>>,
+}
 
 /// A key, and all inputs of its derivation.
 struct Entry {
     /// The id of the derivation.
     id: [u8; 32],
-    body: Zeroizing<Box<[u8]>>,
+    /// In place for an id as long as a UUID and one fingerprint.
+    body: InlineBytes<160>,
     mac: HmacSha256,
 }
 
@@ -82,40 +97,53 @@ impl KeyCache {
     /// master key.
     pub const MAX_KEYS: usize = 4;
 
+    pub(crate) fn user_keys(&self) -> &UserKeys {
+        &self.0
+    }
+}
+
+impl UserKeys {
     /// The user's HS256 key, if the cache has it.
     pub(crate) fn find(&self, derivation: &Derivation, body: &Body) -> Option<HmacSha256> {
         // A poisoned lock is safe to use: no panic leaves the entries half changed.
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.iter().find(|entry| entry.is_of(derivation, body))?;
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = kept.entries().find(|entry| entry.is_of(derivation, body))?;
         Some(entry.mac.clone())
     }
 
-    /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
+    /// Keeps a key that has verified a token. UserKeys for forged tokens are never kept.
     pub(crate) fn keep(&self, derivation: &Derivation, body: &Body) {
-        let entry = Box::new(Entry::new(derivation, body));
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = Entry::new(derivation, body);
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added it first.
-        if entries.iter().any(|entry| entry.is_of(derivation, body)) {
+        if kept.entries().any(|entry| entry.is_of(derivation, body)) {
             return;
         }
-        if entries.len() == Self::MAX_KEYS {
-            entries.pop_front();
+        if kept.older.len() == KeyCache::MAX_KEYS - 1 {
+            kept.older.pop_front();
         }
-        entries.push_back(entry);
+        if let Some(older) = kept.newest.replace(entry) {
+            kept.older.push_back(Box::new(older));
+        }
+    }
+}
+
+impl Kept {
+    /// The newest first.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.newest.iter().chain(self.older.iter().rev().map(|entry| &**entry))
     }
 }
 
 impl Entry {
     fn new(derivation: &Derivation, body: &Body) -> Self {
-        Self {
-            id: *derivation.id(),
-            body: Zeroizing::new(body.as_bytes().into()),
-            mac: derivation.user_mac(body),
-        }
+        let mut kept = InlineBytes::with_capacity(body.as_bytes().len());
+        kept.update(body.as_bytes());
+        Self { id: *derivation.id(), body: kept, mac: derivation.user_mac(body) }
     }
 
     fn is_of(&self, derivation: &Derivation, body: &Body) -> bool {
-        constant_time::equal_slices(&self.body, body.as_bytes())
+        constant_time::equal_slices(self.body.as_slice(), body.as_bytes())
             && constant_time::equal(&self.id, derivation.id())
     }
 }
@@ -123,6 +151,12 @@ impl Entry {
 impl fmt::Debug for KeyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyCache([redacted])")
+    }
+}
+
+impl fmt::Debug for UserKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserKeys([redacted])")
     }
 }
 
@@ -149,8 +183,8 @@ mod tests {
                 context: &context,
             })
         };
-        let cache = KeyCache::default();
-        let kept = || cache.0.read().unwrap().len();
+        let cache = UserKeys::default();
+        let kept = || cache.0.read().unwrap().entries().count();
         cache.keep(&derivation, &body(0));
         cache.keep(&derivation, &body(0));
         assert_eq!(kept(), 1);

@@ -6,6 +6,7 @@ pub(crate) mod derivation;
 pub(crate) mod epoch;
 pub(crate) mod fingerprint;
 pub(crate) mod key_cache;
+pub(crate) mod session_tag;
 
 use std::borrow::Cow;
 

@@ -1,41 +1,37 @@
-//! Secret bytes in a buffer that is usually on the stack.
+//! Secret bytes in a buffer that is usually in place.
 
 use sha2::digest::Update;
 use zeroize::{Zeroizing, optimization_barrier};
 
-/// Secret bytes, built by appending. Up to [`STACK_BYTES`] are on the stack, more on the heap. They are
-/// zeroized on drop.
-pub(crate) enum InlineBytes {
-    Stack { bytes: [u8; STACK_BYTES], len: usize },
+/// Secret bytes, built by appending. Up to `N` are in place, more on the heap. They are zeroized on drop.
+pub(crate) enum InlineBytes<const N: usize> {
+    Inline { bytes: [u8; N], len: usize },
     Heap(Zeroizing<Vec<u8>>),
 }
 
-/// The capacity on the stack: enough for most bodies of a derivation.
-const STACK_BYTES: usize = 256;
-
-impl InlineBytes {
+impl<const N: usize> InlineBytes<N> {
     /// An empty buffer for `len` bytes. More can be appended, but can then leave copies that are not
     /// zeroized.
     pub(crate) fn with_capacity(len: usize) -> Self {
-        match len {
-            ..=STACK_BYTES => Self::Stack { bytes: [0; STACK_BYTES], len: 0 },
-            _ => Self::Heap(Zeroizing::new(Vec::with_capacity(len))),
+        match len <= N {
+            true => Self::Inline { bytes: [0; N], len: 0 },
+            false => Self::Heap(Zeroizing::new(Vec::with_capacity(len))),
         }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Stack { bytes, len } => &bytes[..*len],
+            Self::Inline { bytes, len } => &bytes[..*len],
             Self::Heap(bytes) => bytes,
         }
     }
 }
 
-impl Update for InlineBytes {
+impl<const N: usize> Update for InlineBytes<N> {
     fn update(&mut self, data: &[u8]) {
         match self {
             Self::Heap(bytes) => bytes.extend_from_slice(data),
-            Self::Stack { bytes, len } => match bytes.get_mut(*len..*len + data.len()) {
+            Self::Inline { bytes, len } => match bytes.get_mut(*len..*len + data.len()) {
                 Some(free) => {
                     free.copy_from_slice(data);
                     *len += data.len();
@@ -46,9 +42,9 @@ impl Update for InlineBytes {
     }
 }
 
-impl Drop for InlineBytes {
+impl<const N: usize> Drop for InlineBytes<N> {
     fn drop(&mut self) {
-        if let Self::Stack { bytes, .. } = self {
+        if let Self::Inline { bytes, .. } = self {
             bytes.fill(0);
             optimization_barrier(bytes);
         }
@@ -59,11 +55,13 @@ impl Drop for InlineBytes {
 mod tests {
     use super::*;
 
+    const N: usize = 256;
+
     #[test]
-    fn bytes_are_kept_in_order_on_the_stack_and_on_the_heap() {
-        for capacity in [0, 1, STACK_BYTES, STACK_BYTES + 1, 1000] {
-            for piece in [1, 7, STACK_BYTES] {
-                let mut bytes = InlineBytes::with_capacity(capacity);
+    fn bytes_are_kept_in_order_in_place_and_on_the_heap() {
+        for capacity in [0, 1, N, N + 1, 1000] {
+            for piece in [1, 7, N] {
+                let mut bytes = InlineBytes::<N>::with_capacity(capacity);
                 let all: Vec<u8> = (0..=250).cycle().take(1024).collect();
                 all.chunks(piece).for_each(|piece| bytes.update(piece));
                 assert_eq!(bytes.as_slice(), all, "{capacity} {piece}");

@@ -8,3 +8,5 @@ pub(crate) mod hmac;
 pub(crate) mod inline;
 pub(crate) mod scan;
 pub(crate) mod span;
+#[cfg(feature = "service")]
+pub(crate) mod text;

@@ -13,11 +13,16 @@ use time::Duration;
 
 #[cfg(feature = "cache")]
 use super::CachePolicy;
-use super::{Claims, Inner, OnEvent, Service, passwords::Passwords, records::Records};
+use super::{
+    Claims, Inner, Service,
+    events::{Events, OnEvent},
+    passwords::Passwords,
+    records::Records,
+};
 use crate::{
     authority::Authority,
     password::PasswordHasher,
-    sessions::event::SessionEvent,
+    sessions::{SessionEvent, SessionInfo},
     store::{ErasedStore, StoredUser, UserStore},
     token::purpose::NoClaims,
 };
@@ -46,11 +51,11 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
         Self {
             authority,
             store: Arc::new(store),
-            claims: Box::new(|_| NoClaims {}),
+            claims: Box::new(|_, _| NoClaims {}),
             hasher: PasswordHasher::new(),
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             store_timeout: STORE_TIMEOUT,
-            on_event: Box::new(log),
+            on_event: Box::new(|_| ()),
             #[cfg(feature = "cache")]
             cache: None,
         }
@@ -58,11 +63,12 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
 }
 
 impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
-    /// Sets the private claims of access tokens, made from the user's record at login and again at
-    /// each refresh. Default: [`NoClaims`].
+    /// Sets the private claims of access tokens, made from the user's record and the token's session
+    /// at login and again at each refresh. The session is `None` for a token without one; it has,
+    /// for example, the [data](SessionInfo::data) that the login gave it. Default: [`NoClaims`].
     pub fn claims<D>(
         self,
-        claims: impl Fn(&StoredUser<F>) -> D + Send + Sync + 'static,
+        claims: impl Fn(&StoredUser<F>, Option<&SessionInfo>) -> D + Send + Sync + 'static,
     ) -> ServiceBuilder<F, D>
     where
         D: Serialize + DeserializeOwned,
@@ -104,14 +110,16 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
-    /// Sets a callback for security events: a refresh token that is used twice, or that is ahead of a
-    /// database which was rolled back. It is called within the request, so it should do no more than
-    /// log or send. With the feature `tracing` the events are always logged.
+    /// Sets a callback for events of sessions: a refresh token that is used twice, or that is ahead
+    /// of a database which was rolled back. It is called within the request, so it should do no more
+    /// than log or send.
+    ///
+    /// A [repeat](crate::sessions::EventKind) that ends nothing is reported once for each refresh in
+    /// this process, however often it comes, as long as it is among the last thousand or so. With the
+    /// feature `tracing` the events are always logged: repeats at the level `INFO`, reuse and a
+    /// rollback as warnings.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
-        self.on_event = Box::new(move |event| {
-            log(event);
-            on_event(event);
-        });
+        self.on_event = Box::new(on_event);
         self
     }
 
@@ -136,16 +144,9 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             records: Arc::new(records),
             passwords: Passwords::new(self.hasher, self.hashes_at_once.get()),
             claims: self.claims,
-            on_event: self.on_event,
+            events: Events::new(self.on_event),
         }))
     }
-}
-
-fn log(event: &SessionEvent) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(target: "relatch", kind = event.kind().as_str(), user = event.user_id(), "{event}");
-    #[cfg(not(feature = "tracing"))]
-    let _ = event;
 }
 
 impl<F, C> fmt::Debug for ServiceBuilder<F, C> {

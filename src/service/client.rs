@@ -1,20 +1,20 @@
 //! The client that a session is started for.
 
-use crate::binding::context::Context;
+use crate::{binding::context::Context, sessions::NewSession};
 
-/// The client that a session is started for: its label in the list of the user's devices, and the
-/// context that its tokens are bound to. A string converts into a client with that label.
+/// The client that a session is started for: the session that it is to have, and the context that
+/// its tokens are bound to. A string, which is the label in the list of the user's devices, or a
+/// [`NewSession`] converts into a client without a context.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(super) label: String,
+    pub(super) session: NewSession,
     pub(super) context: Context,
 }
 
 impl Client {
-    /// A client with this label, for example from its `User-Agent`. Control and invisible characters
-    /// are removed, and it is cut at 64 bytes.
-    pub fn new(label: impl Into<String>) -> Self {
-        Self { label: label.into(), context: Context::new() }
+    /// A client with this session, or with a session of this label.
+    pub fn new(session: impl Into<NewSession>) -> Self {
+        Self { session: session.into(), context: Context::new() }
     }
 
     /// Binds the client's tokens to this context, which it must present with each token:
@@ -26,14 +26,8 @@ impl Client {
     }
 }
 
-impl From<&str> for Client {
-    fn from(label: &str) -> Self {
-        Self::new(label)
-    }
-}
-
-impl From<String> for Client {
-    fn from(label: String) -> Self {
-        Self::new(label)
+impl<S: Into<NewSession>> From<S> for Client {
+    fn from(session: S) -> Self {
+        Self::new(session)
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     authority::{SessionTokens, verified::Verified},
     rejection::{Reason, Rejection, Stage},
-    sessions::{SessionId, SessionInfo},
+    sessions::{SessionData, SessionId, SessionInfo},
     store::{StoredUser, UserKey},
     token::{Token, purpose::Access},
     user::User,
@@ -82,6 +82,32 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         .await
     }
 
+    /// Replaces the application's data in one of the user's sessions, or removes it with `None`, and
+    /// returns whether there was such a session: for example to switch the tenant of the caller's
+    /// own session, [`verified.session_id()`](Verified::session_id). Private claims that are made
+    /// from the data ([`ServiceBuilder::claims`](super::ServiceBuilder::claims)) change at the next
+    /// refresh.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile;
+    /// [`ServiceError::Issue`] with [`IssueError::SessionData`](crate::IssueError::SessionData) for
+    /// data that is longer than the policy allows; and the errors common to all calls.
+    pub async fn set_session_data<D>(
+        &self,
+        verified: &Verified<StoredUser<F>, D>,
+        session: SessionId,
+        data: Option<SessionData>,
+    ) -> Result<bool, ServiceError> {
+        let authority = self.authority();
+        self.decide(UserKey::Id(verified.user().id()), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            is_alive(verified, user, &authority.sessions(user)?)?;
+            Ok(authority.set_session_data(user, session, data.clone())?)
+        })
+        .await
+    }
+
     async fn end(
         &self,
         user_id: &str,
@@ -130,8 +156,8 @@ where
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
-            let claims = (self.0.claims)(read.user());
-            let issue = authority.issue::<Access<C>>(*verified.user(), &claims);
+            let claims = |session: Option<&SessionInfo>| (self.0.claims)(read.user(), session);
+            let issue = authority.issue_with::<Access<C>>(*verified.user(), &claims);
             Proposal::unedited(issue.log_out_others(&verified)?, read)
         })
     }

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError},
     password::PasswordError,
-    store::{Record, UserKey},
+    sessions::SessionInfo,
+    store::{Record, StoredUser, UserKey},
     token::purpose::Access,
     user::User,
 };
@@ -81,19 +82,20 @@ where
         record: &Record<F>,
         client: &Client,
     ) -> Result<Decision<SessionTokens<C>>, ServiceError> {
-        let claims = (self.0.claims)(record.user());
-        Ok(self.start(record.user(), &claims, client)?)
+        Ok(self.start(record.user(), record.user(), client)?)
     }
 
+    /// Starts a session for this user, who is the stored one after other changes.
     pub(super) fn start(
         &self,
         user: &dyn User,
-        claims: &C,
+        stored: &StoredUser<F>,
         client: &Client,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         let authority = self.authority();
-        let issue = authority.issue::<Access<C>>(user, claims).context(client.context.clone());
-        issue.start_session(&client.label)
+        let claims = |session: Option<&SessionInfo>| (self.0.claims)(stored, session);
+        let issue = authority.issue_with::<Access<C>>(user, &claims);
+        issue.context(client.context.clone()).start_session(client.session.clone())
     }
 }
 

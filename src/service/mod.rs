@@ -69,6 +69,7 @@ mod cache;
 mod client;
 mod devices;
 mod error;
+mod events;
 mod found;
 mod login;
 mod one_time;
@@ -92,10 +93,10 @@ pub use self::{
     error::{LoginRefusal, ServiceError},
     one_time::OneTime,
 };
-use self::{passwords::Passwords, records::Records};
+use self::{events::Events, passwords::Passwords, records::Records};
 use crate::{
     authority::Authority,
-    sessions::event::SessionEvent,
+    sessions::SessionInfo,
     store::{Changes, StoredUser},
     token::purpose::NoClaims,
 };
@@ -113,11 +114,10 @@ struct Inner<F, C> {
     records: Arc<Records<F>>,
     passwords: Passwords,
     claims: Claims<F, C>,
-    on_event: OnEvent,
+    events: Events,
 }
 
-type Claims<F, C> = Box<dyn Fn(&StoredUser<F>) -> C + Send + Sync>;
-type OnEvent = Box<dyn Fn(&SessionEvent) + Send + Sync>;
+type Claims<F, C> = Box<dyn Fn(&StoredUser<F>, Option<&SessionInfo>) -> C + Send + Sync>;
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The current authority.

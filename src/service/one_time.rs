@@ -170,9 +170,8 @@ where
     {
         let (service, client) = (self.service, client.into());
         self.decide(|edited, used| {
-            let claims = (service.0.claims)(edited.user());
-            let started =
-                used.and_then(edited.user(), |user| service.start(user, &claims, &client))?;
+            let stored = edited.user();
+            let started = used.and_then(stored, |user| service.start(user, stored, &client))?;
             Ok(started.map(|(_, tokens)| tokens))
         })
         .await

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     authority::SessionTokens,
+    sessions::SessionInfo,
     store::UserKey,
     token::{Token, purpose::Access},
 };
@@ -67,8 +68,8 @@ where
                 none => none.insert(self.0.passwords.hash(new).await?),
             };
             let edited = read.with_password(hash)?;
-            let claims = (self.0.claims)(edited.user());
-            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
+            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
+            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
             Proposal { decision: issue.change_password(&verified)?, edited }
         })
     }
@@ -127,8 +128,8 @@ where
                 checked.check_present(self, read, password).await?;
             }
             let edited = checked.rehashed(read)?;
-            let claims = (self.0.claims)(edited.user());
-            let issue = authority.issue::<Access<C>>(edited.user(), &claims);
+            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
+            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
             Proposal { decision: issue.restart_session(&verified)?, edited }
         })
     }

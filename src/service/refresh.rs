@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Service, ServiceError, transact::to_the_end};
 use crate::{
     authority::SessionTokens,
-    sessions::event::EventKind,
+    sessions::SessionInfo,
     store::UserKey,
     token::{RefreshToken, purpose::Access},
 };
@@ -17,8 +17,8 @@ where
 {
     /// Exchanges a refresh token for its successor and a fresh access token.
     ///
-    /// A token that was used before ends its session, except within the policy's grace. Both are
-    /// reported to the service's [`on_event`](super::ServiceBuilder::on_event), even if the client
+    /// A token that was used before ends its session, except within the policy's grace and time for
+    /// a late repeat. Both are reported to the service's [`on_event`](super::ServiceBuilder::on_event), even if the client
     /// disconnects.
     ///
     /// # Errors
@@ -36,24 +36,25 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let authority = self.authority();
         let opened = authority.open_refresh(token)?;
-        let mut reuse = None;
+        let mut stored = None;
         let decided = self.decide(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or(opened.unknown_user())?.user();
-            let claims = (self.0.claims)(user);
-            let decision = authority.issue::<Access<C>>(user, &claims).refresh(&opened)?;
+            let claims = |session: Option<&SessionInfo>| (self.0.claims)(user, session);
+            let decision = authority.issue_with::<Access<C>>(user, &claims).refresh(&opened)?;
+            let is_change = decision.change().is_some();
             Ok(decision.map(|refreshed| {
-                reuse = refreshed.event().filter(|event| event.kind() == EventKind::Reuse).cloned();
+                stored = refreshed.event().filter(|_| is_change).cloned();
                 refreshed
             }))
         });
         match decided.await {
             Ok(refreshed) => {
-                refreshed.event().into_iter().for_each(|event| (self.0.on_event)(event));
+                refreshed.event().into_iter().for_each(|event| self.0.events.report(event));
                 Ok(refreshed.into_tokens()?)
             }
-            // It is not known whether the session has ended, but the token did come twice.
+            // It is not known whether the change was stored, but the token did come twice.
             Err(error) => {
-                reuse.iter().for_each(|event| (self.0.on_event)(event));
+                stored.iter().for_each(|event| self.0.events.report(event));
                 Err(error)
             }
         }

@@ -3,15 +3,21 @@
 //! ```json
 //! {"format":1,"generation":1800000000000,"sessions":[
 //!   {"slot":0,"generation":1800000000000,"seq":7,
-//!    "started_at":1800000000,"last_seen":1800006300,"label":"Firefox on Linux"}]}
+//!    "tag":"mPyv0D4lmxs","started_at":1800000000,"last_seen":1800006300,
+//!    "label":"Firefox on Linux"}]}
 //! ```
 //!
-//! (without the white space). Only this form is read, so the text of a table that was read is the
+//! (without the white space). A session that has them also has, after `last_seen`, `repeated` or
+//! `strict`, `ends_at`, `data` and `policy`. Only this form is read, so the text of a table that was read is the
 //! text that was stored, and a compare-and-set can rely on it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::{Label, MAX_LABEL_BYTES, SessionPolicy, SessionTable, Slot};
+use super::{
+    Label, MAX_LABEL_BYTES, SessionData, SessionPolicy, SessionTable, SessionTag, Slot,
+    policy::is_policy_name, table::Mark,
+};
 use crate::{clock::MAX_NUMERIC_DATE, error::ParseError};
 
 /// The greatest length of text that is searched for its format number.
@@ -34,23 +40,36 @@ struct Session {
     slot: u32,
     generation: u64,
     seq: u64,
+    tag: String,
     started_at: i64,
     last_seen: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
     label: String,
 }
 
 impl SessionTable {
     /// The greatest length of [`to_column`](Self::to_column)'s text, in bytes, for a policy with
-    /// `max_sessions`: 4,235 for the default of 16, 320 for one, 16,763 for 64. A typical table
-    /// takes about half of that per session.
+    /// `max_sessions` and `max_data_bytes`. With 128 bytes of data, the default: 7,803 for 16
+    /// sessions, the default, 543 for one, 31,035 for 64. A typical session without data takes about
+    /// 145 bytes.
     #[must_use]
-    pub const fn max_bytes(max_sessions: u32) -> usize {
+    pub const fn max_bytes(max_sessions: u32, max_data_bytes: usize) -> usize {
         // The longest numbers, and a label that consists of quotes.
         const FRAME: usize = r#"{"format":1,"generation":9223372036854775807,"sessions":[]}"#.len();
-        const EACH: usize = r#"{"slot":63,"generation":9223372036854775807,"seq":9223372036854775807,"started_at":253402300799,"last_seen":253402300799,"label":""}"#
+        const EACH: usize = r#"{"slot":63,"generation":9223372036854775807,"seq":9223372036854775807,"tag":"mPyv0D4lmxs","started_at":253402300799,"last_seen":253402300799,"repeated":true,"ends_at":253402300799,"data":,"policy":"","label":""},"#
             .len()
+            + SessionPolicy::MAX_NAME_BYTES
             + 2 * MAX_LABEL_BYTES;
-        FRAME + max_sessions as usize * (EACH + 1)
+        FRAME + max_sessions as usize * (EACH + max_data_bytes)
     }
 
     /// Reads the column: text that [`to_column`](Self::to_column) wrote, or `NULL` for a user who
@@ -76,21 +95,13 @@ impl SessionTable {
     }
 
     fn write(&self) -> Option<String> {
-        let sessions = self.slots.iter().map(|slot| Session {
-            slot: slot.number,
-            generation: slot.generation,
-            seq: slot.seq,
-            started_at: slot.started_at,
-            last_seen: slot.last_seen,
-            label: slot.label.as_str().to_owned(),
-        });
-        let table =
-            Table { format: FORMAT, generation: self.generation, sessions: sessions.collect() };
+        let sessions = self.slots.iter().map(Session::of).collect();
+        let table = Table { format: FORMAT, generation: self.generation, sessions };
         serde_json::to_string(&table).ok()
     }
 
     fn read(text: &str) -> Result<Self, ParseError> {
-        if text.len() > Self::max_bytes(SessionPolicy::MAX_SESSIONS) {
+        if text.len() > Self::max_bytes(SessionPolicy::MAX_SESSIONS, SessionData::MAX_BYTES) {
             return Err(explain(text));
         }
         let table: Table = serde_json::from_str(text).map_err(|_| explain(text))?;
@@ -98,8 +109,11 @@ impl SessionTable {
             return Err(explain(text));
         }
         let generation = table.generation;
-        let slots: Option<_> = table.sessions.into_iter().map(Session::into_slot).collect();
-        let table = Self { generation, slots: slots.ok_or(MALFORMED)? };
+        let slots: Option<Vec<_>> = table.sessions.into_iter().map(Session::into_slot).collect();
+        let mut slots = slots.ok_or(MALFORMED)?;
+        // Caches keep tables for long.
+        slots.shrink_to_fit();
+        let table = Self { generation, slots };
         match table.is_sound() && table.to_column().as_deref() == Some(text) {
             true => Ok(table),
             false => Err(MALFORMED),
@@ -115,6 +129,8 @@ impl SessionTable {
                 && is_count(slot.seq)
                 && times.contains(&slot.started_at)
                 && times.contains(&slot.last_seen)
+                && slot.ends_at.is_none_or(|end| times.contains(&end))
+                && slot.policy.as_deref().is_none_or(is_policy_name)
         });
         let is_sorted = self.slots.is_sorted_by(|a, b| a.number < b.number);
         let mut generations: Vec<_> = self.slots.iter().map(|slot| slot.generation).collect();
@@ -125,13 +141,46 @@ impl SessionTable {
 }
 
 impl Session {
+    fn of(slot: &Slot) -> Self {
+        let is = |mark| (slot.mark == mark).then_some(true);
+        Self {
+            slot: slot.number,
+            generation: slot.generation,
+            seq: slot.seq,
+            tag: slot.tag.to_text(),
+            started_at: slot.started_at,
+            last_seen: slot.last_seen,
+            repeated: is(Mark::Repeated),
+            strict: is(Mark::Strict),
+            ends_at: slot.ends_at,
+            data: slot.data.as_ref().map(SessionData::to_raw),
+            policy: slot.policy.clone(),
+            label: slot.label.as_str().to_owned(),
+        }
+    }
+
     fn into_slot(self) -> Option<Slot> {
+        let mark = match (self.repeated, self.strict) {
+            (None, None) => Mark::None,
+            (Some(true), None) => Mark::Repeated,
+            (None, Some(true)) => Mark::Strict,
+            _ => return None,
+        };
+        let data = match self.data {
+            Some(json) => Some(SessionData::stored(json)?),
+            None => None,
+        };
         Some(Slot {
             number: self.slot,
             generation: self.generation,
             seq: self.seq,
+            tag: SessionTag::from_text(&self.tag)?,
             started_at: self.started_at,
             last_seen: self.last_seen,
+            mark,
+            ends_at: self.ends_at,
+            data,
+            policy: self.policy,
             label: Label::stored(self.label)?,
         })
     }
@@ -169,11 +218,15 @@ const UNKNOWN_FORMAT: ParseError = ParseError::unknown_format(
 
 #[cfg(test)]
 mod tests {
-    use proptest::{collection::btree_map, prelude::*};
+    use proptest::{collection::btree_map, option, prelude::*};
+    use serde_json::json;
 
     use super::*;
 
-    const ONE: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":3,"generation":8,"seq":2,"started_at":100,"last_seen":160,"label":"a \"b\" é"}]}"#;
+    const ONE: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":3,"generation":8,"seq":2,"tag":"mPyv0D4lmxs","started_at":100,"last_seen":160,"label":"a \"b\" é"}]}"#;
+
+    /// With all that a session can have.
+    const FULL: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":0,"generation":7,"seq":3,"tag":"AAAAAAAAAAA","started_at":1,"last_seen":2,"strict":true,"label":""},{"slot":3,"generation":8,"seq":2,"tag":"mPyv0D4lmxs","started_at":100,"last_seen":160,"repeated":true,"ends_at":300,"data":{"b":"\u00e9 \" x","b":1e9},"policy":"Phone-1_.","label":"a \"b\" é"}]}"#;
 
     fn read(text: &str) -> Result<SessionTable, ParseError> {
         SessionTable::from_column(Some(text))
@@ -189,7 +242,7 @@ mod tests {
     #[test]
     fn what_was_stored_reads_back_byte_for_byte() {
         let empty = r#"{"format":1,"generation":9,"sessions":[]}"#;
-        for text in [ONE, empty] {
+        for text in [ONE, FULL, empty] {
             assert_eq!(read(text).unwrap().to_column().as_deref(), Some(text));
         }
     }
@@ -208,6 +261,10 @@ mod tests {
         let swap = |from: &str, to: &str| {
             assert!(ONE.contains(from), "{from}");
             ONE.replacen(from, to, 1)
+        };
+        let swap_in_full = |from: &str, to: &str| {
+            assert!(FULL.contains(from), "{from}");
+            FULL.replacen(from, to, 1)
         };
         let one = &ONE[ONE.find("[{").unwrap() + 1..ONE.len() - 2];
         let damaged = [
@@ -239,6 +296,31 @@ mod tests {
             swap(r#""started_at":100"#, r#""started_at":-1"#),
             swap(r#""last_seen":160"#, r#""last_seen":253402300800"#),
             swap(r#","label":"a \"b\" é""#, ""),
+            swap(r#","tag":"mPyv0D4lmxs""#, ""),
+            swap("mPyv0D4lmxs", "mPyv0D4lmx"),
+            swap("mPyv0D4lmxs", "mPyv0D4lmxt"),
+            swap("mPyv0D4lmxs", "mPyv0D4lmxs="),
+            swap("mPyv0D4lmxs", "mPyv0D4lmx+"),
+            swap("mPyv0D4lmxs", ""),
+            swap_in_full(r#""repeated":true"#, r#""repeated":false"#),
+            swap_in_full(r#""repeated":true"#, r#""repeated":null"#),
+            swap_in_full(r#""repeated":true"#, r#""repeated":true,"strict":true"#),
+            swap_in_full(r#""ends_at":300"#, r#""ends_at":-1"#),
+            swap_in_full(r#""ends_at":300"#, r#""ends_at":253402300800"#),
+            swap_in_full(r#""ends_at":300"#, r#""ends_at":null"#),
+            swap_in_full(r#""repeated":true,"ends_at":300"#, r#""ends_at":300,"repeated":true"#),
+            swap_in_full(r#""data":{"#, r#""data":{ "#),
+            swap_in_full(r#""data":{"#, r#""data": {"#),
+            swap_in_full(r#":1e9}"#, r#":1e9 }"#),
+            swap_in_full(r#":1e9}"#, r#":1e}"#),
+            swap_in_full(r#"{"b":"\u00e9 \" x","b":1e9}"#, "[]"),
+            swap_in_full(r#"{"b":"\u00e9 \" x","b":1e9}"#, "null"),
+            swap_in_full(r#"{"b":"\u00e9 \" x","b":1e9}"#, r#""{}""#),
+            swap_in_full("1e9", &format!("\"{}\"", "x".repeat(512))),
+            swap_in_full("Phone-1_.", ""),
+            swap_in_full("Phone-1_.", "a b"),
+            swap_in_full("Phone-1_.", "abcdefghijklmnopq"),
+            swap_in_full(r#""policy":"Phone-1_.""#, r#""policy":null"#),
             swap("é", "\\u00e9"),
             swap("é", "\\n"),
             swap("é", "\u{85}"),
@@ -267,44 +349,51 @@ mod tests {
         }
     }
 
+    /// A slot whose text is as long as can be.
+    fn longest(number: u32, data: usize) -> Slot {
+        Slot {
+            number,
+            generation: i64::MAX.unsigned_abs() - u64::from(number),
+            seq: i64::MAX.unsigned_abs(),
+            tag: SessionTag([255; 8]),
+            started_at: 253_402_300_799,
+            last_seen: 253_402_300_799,
+            mark: Mark::Repeated,
+            ends_at: Some(253_402_300_799),
+            data: Some(SessionData::new(&json!({ "a": "x".repeat(data - 8) })).unwrap()),
+            policy: Some("x".repeat(16)),
+            label: Label::clean(&"\"".repeat(100)),
+        }
+    }
+
     #[test]
     fn the_bound_is_reached_and_no_more() {
-        let full = |slots: u32| SessionTable {
-            generation: i64::MAX.unsigned_abs(),
-            slots: (0..slots)
-                .map(|number| Slot {
-                    number,
-                    generation: i64::MAX.unsigned_abs() - u64::from(number),
-                    seq: i64::MAX.unsigned_abs(),
-                    started_at: 253_402_300_799,
-                    last_seen: 253_402_300_799,
-                    label: Label::clean(&"\"".repeat(100)),
-                })
-                .collect(),
-        };
-        for (slots, bytes) in [(1, 320), (16, 4_235), (64, 16_763)] {
-            let text = full(slots).to_column().unwrap();
-            assert!(text.len() <= SessionTable::max_bytes(slots));
-            assert_eq!(SessionTable::max_bytes(slots), bytes);
-            assert!(text.len() + 20 > SessionTable::max_bytes(slots), "{slots}: {}", text.len());
-            assert_eq!(read(&text).unwrap(), full(slots));
+        let generation = i64::MAX.unsigned_abs();
+        for (slots, data, bytes) in
+            [(1, 128, 543), (16, 128, 7_803), (64, 128, 31_035), (64, 512, 55_611)]
+        {
+            let slots: Vec<_> = (0..slots).map(|number| longest(number, data)).collect();
+            let count = u32::try_from(slots.len()).unwrap();
+            let table = SessionTable { generation, slots };
+            let text = table.to_column().unwrap();
+            assert!(text.len() <= SessionTable::max_bytes(count, data));
+            assert_eq!(SessionTable::max_bytes(count, data), bytes);
+            assert!(text.len() + 20 > SessionTable::max_bytes(count, data), "{}", text.len());
+            assert_eq!(read(&text).unwrap(), table);
         }
     }
 
     proptest! {
         #[test]
         fn any_table_survives_its_text(
-            slots in btree_map(0..SessionPolicy::MAX_SESSIONS, (any::<u32>(), 0..=i64::MAX, 0..=253_402_300_799_i64, ".*"), 0..8),
+            slots in btree_map(0..SessionPolicy::MAX_SESSIONS, slot(), 0..8),
         ) {
-            let slots: Vec<Slot> = slots.into_iter().enumerate().map(|(i, (number, (gap, seq, at, label)))| Slot {
+            let slots = slots.into_iter().enumerate().map(|(i, (number, slot))| Slot {
                 number,
-                generation: 1 + i as u64 * (1 << 33) + u64::from(gap),
-                seq: seq.unsigned_abs(),
-                started_at: at,
-                last_seen: at / 2,
-                label: Label::clean(&label),
-            }).collect();
-            let table = SessionTable { generation: 1 << 62, slots };
+                generation: 1 + i as u64 * (1 << 33) + slot.generation,
+                ..slot
+            });
+            let table = SessionTable { generation: 1 << 62, slots: slots.collect() };
             let text = table.to_column().unwrap();
             prop_assert_eq!(read(&text), Ok(table));
         }
@@ -315,5 +404,31 @@ mod tests {
                 prop_assert_eq!(table.to_column(), Some(text));
             }
         }
+    }
+
+    fn slot() -> impl Strategy<Value = Slot> {
+        let mark = prop_oneof![Just(Mark::None), Just(Mark::Repeated), Just(Mark::Strict)];
+        let time = || 0..=253_402_300_799_i64;
+        let data = option::of(btree_map(".{0,5}", ".{0,9}", 0..4));
+        let policy = option::of("[A-Za-z0-9_.-]{1,16}");
+        let parts = (any::<u32>(), 0..=i64::MAX, any::<[u8; 8]>(), time(), time(), mark);
+        (parts, option::of(time()), data, policy, ".*").prop_map(
+            |(parts, ends_at, data, policy, label)| {
+                let (generation, seq, tag, started_at, last_seen, mark) = parts;
+                Slot {
+                    number: 0,
+                    generation: generation.into(),
+                    seq: seq.unsigned_abs(),
+                    tag: SessionTag(tag),
+                    started_at,
+                    last_seen,
+                    mark,
+                    ends_at,
+                    data: data.map(|data| SessionData::new(&data).unwrap()),
+                    policy,
+                    label: Label::clean(&label),
+                }
+            },
+        )
     }
 }

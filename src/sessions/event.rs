@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 
 use crate::sessions::SessionId;
 
-/// A security event at a refresh, worth a log entry, an alarm or a message to the user. It is
-/// always caused by a genuine token: nobody can cause an event without one.
+/// An event at a refresh, worth a log entry, and by its [kind](EventKind) an alarm or a message to
+/// the user. It is always caused by a genuine token: nobody can cause an event without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionEvent {
     pub(crate) kind: EventKind,
@@ -110,6 +110,13 @@ pub enum EventKind {
     /// A refresh token was presented again within the grace period. The usual cause is a lost
     /// response or two tabs at the same time; if it repeats, two parties share a session.
     GraceHit,
+    /// A used refresh token was presented later than the grace, while its successor had not been
+    /// used, and the policy allows this ([`SessionPolicy::late_repeat`]). The usual cause is a phone
+    /// that lost a response. There is one such event for each refresh, because the first late repeat
+    /// is stored.
+    ///
+    /// [`SessionPolicy::late_repeat`]: crate::SessionPolicy::late_repeat
+    LateRepeat,
     /// A used refresh token was presented again: somebody has a copy. The session has ended, or all
     /// sessions of the user have, as the policy says.
     Reuse,
@@ -127,6 +134,7 @@ impl EventKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::GraceHit => "grace_hit",
+            Self::LateRepeat => "late_repeat",
             Self::Reuse => "reuse",
             Self::RolledBack => "rolled_back",
         }

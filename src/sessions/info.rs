@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{SessionId, SessionPolicy, Slot};
+use super::{SessionData, SessionId, SessionPolicy, Slot};
 use crate::clock::numeric_date;
 
 /// One session of a user, for a page that lists the user's devices.
@@ -13,6 +13,9 @@ pub struct SessionInfo {
     started_at: OffsetDateTime,
     last_seen: OffsetDateTime,
     expires_at: OffsetDateTime,
+    ends_at: Option<OffsetDateTime>,
+    data: Option<SessionData>,
+    policy: Option<String>,
 }
 
 impl SessionInfo {
@@ -22,7 +25,10 @@ impl SessionInfo {
             label: slot.label.as_str().to_owned(),
             started_at: instant(slot.started_at),
             last_seen: instant(slot.last_seen),
-            expires_at: instant(slot.ends_at(policy)),
+            expires_at: instant(slot.end(policy)),
+            ends_at: slot.ends_at.map(instant),
+            data: slot.data.clone(),
+            policy: slot.policy.clone(),
         }
     }
 
@@ -61,6 +67,26 @@ impl SessionInfo {
     #[must_use]
     pub const fn expires_at(&self) -> OffsetDateTime {
         self.expires_at
+    }
+
+    /// The fixed end that the login set ([`NewSession::ends_at`](super::NewSession::ends_at)), in
+    /// whole seconds. [`expires_at`](Self::expires_at) is never later.
+    #[must_use]
+    pub const fn ends_at(&self) -> Option<OffsetDateTime> {
+        self.ends_at
+    }
+
+    /// The application's data, from the login or from a later change.
+    #[must_use]
+    pub const fn data(&self) -> Option<&SessionData> {
+        self.data.as_ref()
+    }
+
+    /// The name of the session's policy, if the login set one
+    /// ([`NewSession::policy`](super::NewSession::policy)).
+    #[must_use]
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
     }
 }
 

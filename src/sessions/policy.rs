@@ -2,7 +2,12 @@
 
 use time::Duration;
 
-use crate::{clock::MAX_LIFETIME, error::ConfigError};
+use super::{
+    SessionData,
+    client_policy::{ClientPolicy, Rules},
+    table::DataTooLong,
+};
+use crate::error::ConfigError;
 
 /// The number of sessions per user, their lifetimes, and the rules for refresh tokens.
 ///
@@ -13,24 +18,33 @@ use crate::{clock::MAX_LIFETIME, error::ConfigError};
 /// # Example
 ///
 /// ```
-/// use relatch::{SessionPolicy, sessions::WhenFull};
+/// use relatch::{
+///     SessionPolicy,
+///     sessions::{ClientPolicy, WhenFull},
+/// };
 /// use time::Duration;
 ///
+/// // A phone comes back an hour after it has lost a response, and stays logged in for longer.
+/// let phone = ClientPolicy::new()
+///     .late_repeat(Duration::days(1))
+///     .idle_lifetime(Duration::days(60))
+///     .absolute_lifetime(Duration::days(365));
 /// let policy = SessionPolicy::new()
 ///     .max_sessions(5)
 ///     .when_full(WhenFull::Refuse)
-///     .idle_lifetime(Duration::days(7));
+///     .idle_lifetime(Duration::days(7))
+///     .named("phone", phone);
 /// # let _ = policy;
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a policy is handed to `AuthorityBuilder::sessions`"]
 pub struct SessionPolicy {
     max_sessions: u32,
     when_full: WhenFull,
-    idle: Duration,
-    absolute: Duration,
-    grace: Duration,
     on_reuse: OnReuse,
+    max_data_bytes: usize,
+    default: Rules,
+    named: Vec<(String, ClientPolicy)>,
 }
 
 impl SessionPolicy {
@@ -52,15 +66,29 @@ impl SessionPolicy {
     /// The longest grace period: 60 seconds.
     pub const MAX_GRACE: Duration = Duration::seconds(60);
 
+    /// The longest time for a [late repeat](Self::late_repeat): 30 days.
+    pub const MAX_LATE_REPEAT: Duration = Duration::days(30);
+
+    /// The default bound of a session's [data](SessionData), in bytes of JSON: 128.
+    pub const DEFAULT_DATA_BYTES: usize = 128;
+
+    /// The greatest length of a [named](Self::named) policy's name, in bytes.
+    pub const MAX_NAME_BYTES: usize = 16;
+
     /// The default policy.
     pub const fn new() -> Self {
         Self {
             max_sessions: Self::DEFAULT_SESSIONS,
             when_full: WhenFull::EvictLeastRecentlyUsed,
-            idle: Self::DEFAULT_IDLE_LIFETIME,
-            absolute: Self::DEFAULT_ABSOLUTE_LIFETIME,
-            grace: Self::DEFAULT_GRACE,
             on_reuse: OnReuse::EndSession,
+            max_data_bytes: Self::DEFAULT_DATA_BYTES,
+            default: Rules {
+                idle: Self::DEFAULT_IDLE_LIFETIME,
+                absolute: Self::DEFAULT_ABSOLUTE_LIFETIME,
+                grace: Self::DEFAULT_GRACE,
+                late_repeat: Duration::ZERO,
+            },
+            named: Vec::new(),
         }
     }
 
@@ -88,7 +116,7 @@ impl SessionPolicy {
     ///
     /// Only a refresh counts as use, so keep the access token's lifetime far below this.
     pub const fn idle_lifetime(mut self, lifetime: Duration) -> Self {
-        self.idle = lifetime;
+        self.default.idle = lifetime;
         self
     }
 
@@ -96,7 +124,7 @@ impl SessionPolicy {
     /// [`MAX_LIFETIME`](crate::token::MAX_LIFETIME), in whole seconds;
     /// [`DEFAULT_ABSOLUTE_LIFETIME`](Self::DEFAULT_ABSOLUTE_LIFETIME) by default.
     pub const fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
-        self.absolute = lifetime;
+        self.default.absolute = lifetime;
         self
     }
 
@@ -110,12 +138,54 @@ impl SessionPolicy {
     /// # Security
     ///
     /// A thief who always refreshes within the owner's grace period shares the session until its
-    /// absolute end. Each such refresh is an event ([`EventKind::GraceHit`](crate::sessions::EventKind)):
-    /// raise an alarm when there are many. A grace period of 0 closes this window, but then a lost
-    /// response ends the session. Binding the tokens to a [`Context`](crate::Context) closes it
-    /// too.
+    /// absolute end. Each such refresh is an event ([`EventKind::GraceHit`](crate::sessions::EventKind)),
+    /// of which a service reports the first for each refresh: raise an alarm when there are many. A
+    /// grace period of 0 closes this window, but then a lost response ends the session. Binding the
+    /// tokens to a [`Context`](crate::Context) closes it too.
     pub const fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.default.grace = grace;
+        self
+    }
+
+    /// Sets how long after a refresh the used token gets the same successor again *while that
+    /// successor has not been used*, beyond the [grace](Self::grace): for phones that lose a
+    /// response and come back an hour later. 1 second to
+    /// [`MAX_LATE_REPEAT`](Self::MAX_LATE_REPEAT), in whole seconds; 0, the default, turns it off.
+    ///
+    /// The first late repeat is stored in the session, and is an event
+    /// ([`EventKind::LateRepeat`](crate::sessions::EventKind)). Once the successor is used, only the
+    /// grace applies to it, until the refresh after it. So if two parties got the successor, the
+    /// second of them to use it is detected as reuse.
+    ///
+    /// # Security
+    ///
+    /// A thief with a copy of a device's last used token gets the session if the thief comes before
+    /// the device refreshes again. The device's next refresh is then reuse, and ends the session.
+    pub const fn late_repeat(mut self, bound: Duration) -> Self {
+        self.default.late_repeat = bound;
+        self
+    }
+
+    /// Adds a policy for one kind of client, such as a phone or a public terminal, which a login
+    /// selects by this name ([`NewSession::policy`](super::NewSession::policy)). A name is 1 to
+    /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES) of `A–Z a–z 0–9 - _ .`, each name once. It is stored
+    /// with the session, so a later change of the policy applies to existing sessions too.
+    ///
+    /// A session whose stored name is not configured, or no longer, has the strictest policy: the
+    /// shortest of each time over this policy and all named ones, and no late repeat. So add a
+    /// name on all machines before the first login selects it.
+    pub fn named(mut self, name: impl Into<String>, policy: ClientPolicy) -> Self {
+        self.named.push((name.into(), policy));
+        self
+    }
+
+    /// Sets the bound of a session's [data](SessionData), in bytes of JSON: 0 to
+    /// [`SessionData::MAX_BYTES`]; [`DEFAULT_DATA_BYTES`](Self::DEFAULT_DATA_BYTES) by default. With
+    /// [`max_sessions`](Self::max_sessions) it bounds the size of the sessions in the user's row
+    /// ([`SessionTable::max_bytes`](super::SessionTable::max_bytes)). Stored data that is longer
+    /// stays readable.
+    pub const fn max_data_bytes(mut self, bytes: usize) -> Self {
+        self.max_data_bytes = bytes;
         self
     }
 
@@ -126,27 +196,34 @@ impl SessionPolicy {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let lifetimes = Duration::SECOND..=MAX_LIFETIME;
         if !(1..=Self::MAX_SESSIONS).contains(&self.max_sessions) {
             return Err(ConfigError::new(
                 "max_sessions",
                 format!("a user can have 1 to {} sessions", Self::MAX_SESSIONS),
             ));
         }
-        if !lifetimes.contains(&self.idle) || !lifetimes.contains(&self.absolute) {
-            let days = MAX_LIFETIME.whole_days();
+        if self.max_data_bytes > SessionData::MAX_BYTES {
+            let max = SessionData::MAX_BYTES;
             return Err(ConfigError::new(
-                "idle_lifetime",
-                format!("a session's idle and absolute lifetimes must be 1 second to {days} days"),
+                "max_data_bytes",
+                format!("the bound of a session's data takes 0 to {max} bytes"),
             ));
         }
-        match (Duration::ZERO..=Self::MAX_GRACE).contains(&self.grace) {
-            true => Ok(()),
-            false => Err(ConfigError::new(
-                "grace",
-                format!("the grace must be 0 to {} seconds", Self::MAX_GRACE.whole_seconds()),
-            )),
+        self.default.check("")?;
+        for (i, (name, policy)) in self.named.iter().enumerate() {
+            if !is_policy_name(name) || self.named[..i].iter().any(|(other, _)| other == name) {
+                let max = Self::MAX_NAME_BYTES;
+                return Err(ConfigError::new(
+                    "named",
+                    format!(
+                        "the name {name:?} of a policy is not allowed: a name takes 1 to {max} \
+                         characters of A–Z a–z 0–9 - _ . and occurs once"
+                    ),
+                ));
+            }
+            policy.over(self.default).check(&format!(" of the policy {name:?}"))?;
         }
+        Ok(())
     }
 
     pub(super) const fn slots(&self) -> u32 {
@@ -161,18 +238,47 @@ impl SessionPolicy {
         matches!(self.on_reuse, OnReuse::EndAllSessions)
     }
 
-    /// The first second at which a session has ended.
-    pub(super) fn end_of(&self, started_at: i64, last_seen: i64) -> i64 {
-        let idle_end = last_seen.saturating_add(self.idle.whole_seconds());
-        idle_end.min(started_at.saturating_add(self.absolute.whole_seconds()))
+    pub(crate) fn check_data(&self, data: Option<&SessionData>) -> Result<(), DataTooLong> {
+        let (bytes, max) = (data.map_or(0, |data| data.as_str().len()), self.max_data_bytes);
+        match bytes <= max {
+            true => Ok(()),
+            false => Err(DataTooLong { bytes, max }),
+        }
     }
 
-    /// Whether a used token is within the grace period, `elapsed` seconds after its use. The sign
-    /// does not matter: a clock that was set back a little must not end the session.
-    pub(super) fn is_within_grace(&self, elapsed: i64) -> bool {
-        let grace = self.grace.whole_seconds().unsigned_abs();
-        grace > 0 && elapsed.unsigned_abs() <= grace
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.find(name).is_some()
     }
+
+    /// The rules of a session with this stored name.
+    pub(super) fn rules(&self, name: Option<&str>) -> Rules {
+        match name.map(|name| self.find(name)) {
+            None => self.default,
+            Some(Some(policy)) => policy.over(self.default),
+            Some(None) => self.strictest(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&ClientPolicy> {
+        self.named.iter().find(|(known, _)| known == name).map(|(_, policy)| policy)
+    }
+
+    fn strictest(&self) -> Rules {
+        let named = self.named.iter().map(|(_, policy)| policy.over(self.default));
+        let least = named.fold(self.default, |least, rules| Rules {
+            idle: least.idle.min(rules.idle),
+            absolute: least.absolute.min(rules.absolute),
+            grace: least.grace.min(rules.grace),
+            ..least
+        });
+        Rules { late_repeat: Duration::ZERO, ..least }
+    }
+}
+
+/// Whether this is a name for a policy: 1 to 16 of `A–Z a–z 0–9 - _ .`.
+pub(super) fn is_policy_name(name: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=SessionPolicy::MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 impl Default for SessionPolicy {
@@ -190,11 +296,11 @@ pub enum WhenFull {
     EvictLeastRecentlyUsed,
     /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)).
     ///
-    /// Dead sessions can occupy the slots: their devices are lost, or their tokens were revoked by
-    /// an epoch, a removed key, or a password change that did not update the table. So offer "log
-    /// me out everywhere else" to a user who has just given the right password:
+    /// Sessions of lost devices can occupy the slots until they expire. So offer "log me out
+    /// everywhere else" to a user who has just given the right password:
     /// [`Authority::log_out_everywhere`](crate::Authority::log_out_everywhere), then
-    /// [`Decision::and_then`](crate::authority::Decision::and_then) the login.
+    /// [`Decision::and_then`](crate::authority::Decision::and_then) the login. Revoked sessions
+    /// occupy no slot, except those of a master key that was removed from the ring.
     Refuse,
 }
 

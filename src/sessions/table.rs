@@ -2,7 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::{Label, SessionId, SessionPolicy};
+use super::{
+    Label, NewSession, SessionData, SessionId, SessionPolicy, SessionTag, client_policy::Repeat,
+};
 use crate::{counter::Counter, rejection::Reason};
 
 /// The table of a user's sessions, in a fixed number of slots: one column of the user's record.
@@ -26,11 +28,29 @@ pub(crate) struct Slot {
     pub(crate) generation: u64,
     /// The number of refreshes, within the range of i64.
     pub(crate) seq: u64,
+    /// The tag of the record when the current tokens were issued.
+    pub(super) tag: SessionTag,
     /// Seconds since 1970, as is `last_seen`.
     pub(crate) started_at: i64,
     /// The time of the last refresh: the `iat` of the current refresh token.
     pub(crate) last_seen: i64,
+    pub(super) mark: Mark,
+    /// A fixed end, whatever the lifetimes.
+    pub(super) ends_at: Option<i64>,
+    pub(super) data: Option<SessionData>,
+    /// The name of the session's policy; `None` for the default.
+    pub(super) policy: Option<String>,
     pub(crate) label: Label,
+}
+
+/// The trace of a late repeat of the predecessor of a session's current refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    None,
+    /// The predecessor came late, so two parties may have its successor.
+    Repeated,
+    /// The current token is the first after such a successor: only the grace applies to that one.
+    Strict,
 }
 
 /// The result of a login that took a slot.
@@ -40,12 +60,31 @@ pub(crate) struct Started {
     pub(crate) evicted: Option<Slot>,
 }
 
-/// Why a login got no slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoSlot {
+/// Why a session did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotStarted {
     Full,
     /// The generation is at the end of its range.
     Exhausted,
+    /// Its fixed end has passed.
+    Over,
+    UnknownPolicy {
+        name: String,
+    },
+    Data(DataTooLong),
+}
+
+/// A session's data is longer than the policy's bound, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataTooLong {
+    pub(crate) bytes: usize,
+    pub(crate) max: usize,
+}
+
+impl From<DataTooLong> for NotStarted {
+    fn from(error: DataTooLong) -> Self {
+        Self::Data(error)
+    }
 }
 
 /// The result of presenting a genuine refresh token.
@@ -55,6 +94,9 @@ pub(crate) enum Rotation {
     Advanced(SessionTable, Slot),
     /// The token is the predecessor, presented again within the grace period: nothing changes.
     Repeated(Slot),
+    /// The token is the predecessor, presented late, while its successor was not used. The first
+    /// time, the table has a mark.
+    RepeatedLate(Option<SessionTable>, Slot),
     /// The token was used before: the session ends.
     Reused { table: SessionTable, slot: Slot, ended: usize },
     /// The token is newer than the table, so the table must be an older version.
@@ -91,40 +133,54 @@ impl SessionTable {
         other.slots.iter().all(|theirs| self.slots.iter().any(|own| own.id() == theirs.id()))
     }
 
-    /// The sessions that are alive under this user version.
+    /// The sessions that are alive for a record with this tag.
     pub(crate) fn live(
         &self,
-        version: u64,
+        tag: SessionTag,
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter(move |slot| slot.is_alive(version, policy, now))
+        self.slots
+            .iter()
+            .filter(move |slot| slot.tag == tag && slot.number < policy.slots())
+            .filter(move |slot| !slot.is_over(policy, now))
     }
 
-    /// Starts a session: in a free slot, or in one whose session has ended, or in place of the
-    /// least recently used session.
+    /// Starts a session: in a free slot, or in one whose session has expired; or else in place of
+    /// the oldest session with another tag, or of the least recently used session.
+    ///
+    /// A session with another tag keeps its slot while there are free ones: it may belong to a
+    /// process that is configured with other epochs.
     pub(crate) fn start(
         &self,
-        label: Label,
+        new: NewSession,
         version: u64,
+        tag: SessionTag,
         policy: &SessionPolicy,
         now: OffsetDateTime,
-    ) -> Result<Started, NoSlot> {
+    ) -> Result<Started, NotStarted> {
+        let ends_at = new.check(policy, now)?;
         let generation = self.generation_under(version, now)?;
-        let mut slots: Vec<Slot> = self.live(version, policy, now).cloned().collect();
-        let is_free = |number: &u32| slots.iter().all(|slot| slot.number != *number);
-        let (number, evicted) = match (0..policy.slots()).find(is_free) {
-            Some(number) => (number, None),
-            None if policy.refuses_when_full() => return Err(NoSlot::Full),
-            None => {
-                let by_use = |slot: &(usize, &Slot)| (slot.1.last_seen, slot.1.generation);
-                let least = slots.iter().enumerate().min_by_key(by_use).map(|(i, _)| i);
-                let evicted = slots.remove(least.ok_or(NoSlot::Full)?);
-                (evicted.number, Some(evicted))
-            }
-        };
+        let has_ended = |slot: &Slot| slot.number >= policy.slots() || slot.is_over(policy, now);
+        let mut slots: Vec<Slot> =
+            self.slots.iter().filter(|slot| !has_ended(slot)).cloned().collect();
+        let (number, evicted) = free_slot(&mut slots, tag, policy)?;
+        let NewSession { label, data, policy, .. } = new;
         let at = now.unix_timestamp();
-        let slot = Slot { number, generation, seq: 0, started_at: at, last_seen: at, label };
+        let (started_at, last_seen, mark) = (at, at, Mark::None);
+        let slot = Slot {
+            number,
+            generation,
+            seq: 0,
+            tag,
+            started_at,
+            last_seen,
+            mark,
+            ends_at,
+            data,
+            policy,
+            label,
+        };
         let place = slots.partition_point(|other| other.number < number);
         slots.insert(place, slot.clone());
         Ok(Started { table: Self { generation, slots }, slot, evicted })
@@ -134,7 +190,7 @@ impl SessionTable {
     pub(crate) fn rotate(
         &self,
         (id, seq): (SessionId, u64),
-        version: u64,
+        tag: SessionTag,
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> Result<Rotation, Reason> {
@@ -148,17 +204,37 @@ impl SessionTable {
         }
         if seq == slot.seq {
             let seq = increment(seq).ok_or(Reason::SequenceExhausted)?;
-            let next = Slot { seq, last_seen: at, ..slot.clone() };
+            let mark = match slot.mark {
+                Mark::Repeated => Mark::Strict,
+                Mark::None | Mark::Strict => Mark::None,
+            };
+            let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };
             return Ok(Rotation::Advanced(self.with(next.clone(), self.generation), next));
         }
-        if seq + 1 == slot.seq && policy.is_within_grace(at.saturating_sub(slot.last_seen)) {
-            return Ok(Rotation::Repeated(slot.clone()));
+        if seq + 1 == slot.seq {
+            let rules = policy.rules(slot.policy.as_deref());
+            match (rules.repeat(slot.mark, at.saturating_sub(slot.last_seen)), slot.mark) {
+                (Repeat::InTime, _) => return Ok(Rotation::Repeated(slot.clone())),
+                (Repeat::Late, Mark::None) => {
+                    let marked = Slot { mark: Mark::Repeated, ..slot.clone() };
+                    let table = self.with(marked.clone(), self.generation);
+                    return Ok(Rotation::RepeatedLate(Some(table), marked));
+                }
+                (Repeat::Late, _) => return Ok(Rotation::RepeatedLate(None, slot.clone())),
+                (Repeat::Refused, _) => {}
+            }
         }
         let (table, ended) = match policy.ends_all_on_reuse() {
-            true => (self.without(now, |_| true).0, self.live(version, policy, now).count()),
+            true => (self.without(now, |_| true).0, self.live(tag, policy, now).count()),
             false => self.without(now, |other| other.number == slot.number),
         };
         Ok(Rotation::Reused { table, slot: slot.clone(), ended })
+    }
+
+    /// Replaces the data of this session, and returns whether there is such a session.
+    pub(crate) fn with_data(&self, id: SessionId, data: Option<SessionData>) -> Option<Self> {
+        let slot = self.slots.iter().find(|slot| slot.id() == id)?;
+        Some(self.with(Slot { data, ..slot.clone() }, self.generation))
     }
 
     /// Logs out the sessions that `is_out` selects, and returns their number. If there is none, the
@@ -193,32 +269,36 @@ impl SessionTable {
         &self,
         slot: &Slot,
         version: u64,
+        tag: SessionTag,
         now: OffsetDateTime,
-    ) -> Result<(Self, Slot), NoSlot> {
+    ) -> Result<(Self, Slot), NotStarted> {
         let generation = self.generation_under(version, now)?;
         let last_seen = now.unix_timestamp();
-        let slot = Slot { generation, seq: 0, last_seen, ..slot.clone() };
+        let mark = Mark::None;
+        let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };
         Ok((Self { generation, slots: vec![slot.clone()] }, slot))
     }
 
-    /// Ends the session in this slot and starts another with the same label in its place. Other
-    /// slots do not change.
+    /// Ends the session in this slot and starts another in its place, with the same label, data,
+    /// policy and fixed end. Other slots do not change.
     pub(crate) fn restart(
         &self,
         slot: &Slot,
         version: u64,
+        tag: SessionTag,
         now: OffsetDateTime,
-    ) -> Result<(Self, Slot), NoSlot> {
+    ) -> Result<(Self, Slot), NotStarted> {
         let generation = self.generation_under(version, now)?;
         let at = now.unix_timestamp();
-        let slot = Slot { generation, seq: 0, started_at: at, last_seen: at, ..slot.clone() };
+        let (started_at, last_seen, mark) = (at, at, Mark::None);
+        let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };
         Ok((self.with(slot.clone(), generation), slot))
     }
 
-    /// A generation above all earlier ones and above the version. A generation that is not above a
-    /// later version is older than that version, which may have increased without this table.
-    fn generation_under(&self, version: u64, now: OffsetDateTime) -> Result<u64, NoSlot> {
-        next(self.generation.max(version), now).ok_or(NoSlot::Exhausted)
+    /// A generation above all earlier ones, also above those of a table that was lost (the column
+    /// set to `NULL`) if the version increased with it.
+    fn generation_under(&self, version: u64, now: OffsetDateTime) -> Result<u64, NotStarted> {
+        next(self.generation.max(version), now).ok_or(NotStarted::Exhausted)
     }
 
     fn with(&self, changed: Slot, generation: u64) -> Self {
@@ -236,23 +316,40 @@ impl Slot {
         SessionId { slot: self.number as u16, generation: self.generation }
     }
 
-    /// The first second at which the session has ended, by its idle or absolute lifetime.
-    pub(crate) fn ends_at(&self, policy: &SessionPolicy) -> i64 {
-        policy.end_of(self.started_at, self.last_seen)
+    /// The first second at which the session has ended: by its idle or absolute lifetime, or by its
+    /// fixed end.
+    pub(crate) fn end(&self, policy: &SessionPolicy) -> i64 {
+        let end = policy.rules(self.policy.as_deref()).end_of(self.started_at, self.last_seen);
+        self.ends_at.map_or(end, |fixed| fixed.min(end))
     }
 
     fn is_over(&self, policy: &SessionPolicy, now: OffsetDateTime) -> bool {
-        now.unix_timestamp() >= self.ends_at(policy)
+        now.unix_timestamp() >= self.end(policy)
     }
+}
 
-    pub(crate) fn is_alive(
-        &self,
-        version: u64,
-        policy: &SessionPolicy,
-        now: OffsetDateTime,
-    ) -> bool {
-        self.number < policy.slots() && self.generation > version && !self.is_over(policy, now)
+/// A slot for a new session: a free one, or that of a session which is removed here. An evicted
+/// session is one that was alive.
+fn free_slot(
+    slots: &mut Vec<Slot>,
+    tag: SessionTag,
+    policy: &SessionPolicy,
+) -> Result<(u32, Option<Slot>), NotStarted> {
+    let is_free = |number: &u32| slots.iter().all(|slot| slot.number != *number);
+    if let Some(number) = (0..policy.slots()).find(is_free) {
+        return Ok((number, None));
     }
+    let numbered = || slots.iter().enumerate();
+    let foreign = numbered().filter(|(_, slot)| slot.tag != tag);
+    if let Some((i, _)) = foreign.min_by_key(|(_, slot)| slot.generation) {
+        return Ok((slots.remove(i).number, None));
+    }
+    if policy.refuses_when_full() {
+        return Err(NotStarted::Full);
+    }
+    let least = numbered().min_by_key(|(_, slot)| (slot.last_seen, slot.generation));
+    let evicted = slots.remove(least.ok_or(NotStarted::Full)?.0);
+    Ok((evicted.number, Some(evicted)))
 }
 
 /// The next generation, by the rule for all counters.

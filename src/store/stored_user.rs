@@ -9,9 +9,9 @@ use crate::{
         Binding,
         credential::{Carried, Credential, effective},
         epoch::Epoch,
-        key_cache::KeyCache,
+        key_cache::UserKeys,
     },
-    bytes::constant_time,
+    bytes::{constant_time, text::Text},
     counter::Counter,
     sessions::SessionTable,
     user::User,
@@ -22,19 +22,22 @@ use crate::{
 /// to the same value.
 pub struct StoredUser<F = ()>(Arc<Inner<F>>);
 
+/// In the order of their use by a verification, so that it reads few cache lines.
+#[repr(C)]
 struct Inner<F> {
-    id: String,
+    id: Text,
     is_active: bool,
     version: Counter,
     /// `None` where the row has no secret at all.
     credential: Option<Credential>,
-    carried: Option<Carried>,
+    /// Boxed, because it is rare.
+    carried: Option<Box<Carried>>,
     epochs: Vec<UserEpoch>,
     sessions: SessionTable,
+    /// Present if the record is cached.
+    keys: Option<UserKeys>,
     lanes: Lanes,
     fields: F,
-    /// Present if the record is cached.
-    keys: Option<KeyCache>,
 }
 
 impl<F> StoredUser<F> {
@@ -61,11 +64,11 @@ impl<F: Clone> StoredUser<F> {
         };
         let carried = carried.as_deref().map(str::parse).transpose();
         Ok(Self(Arc::new(Inner {
-            id: row.id.clone(),
+            id: row.id.as_str().into(),
             is_active: row.is_active,
             version: (*version).into(),
             credential,
-            carried: carried.map_err(|error| StoreError::damaged("carried", error))?,
+            carried: carried.map_err(|error| StoreError::damaged("carried", error))?.map(Box::new),
             epochs: row.epochs.clone(),
             sessions: SessionTable::from_column(sessions.as_deref())
                 .map_err(|error| StoreError::damaged("sessions", error))?,
@@ -107,7 +110,7 @@ impl<F: Clone> Record<F> {
         let Self { row: _, mut user } = self;
         // It has no other owner yet.
         if let Some(inner) = Arc::get_mut(&mut user.0) {
-            inner.keys = is_kept.then(KeyCache::default);
+            inner.keys = is_kept.then(UserKeys::default);
         }
         user
     }
@@ -152,6 +155,11 @@ impl<F: Clone> Record<F> {
 }
 
 impl<F> StoredUser<F> {
+    #[cfg(feature = "cache")]
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        self.0.id.as_bytes() == id.as_bytes()
+    }
+
     /// Whether some token of this record is no longer valid on the next one.
     fn is_revoked_by(&self, next: &Self) -> bool {
         !self.has_binding_of(next) || !next.0.sessions.has_all_of(&self.0.sessions)
@@ -178,7 +186,7 @@ impl<F> StoredUser<F> {
 
 impl<F> User for StoredUser<F> {
     fn id(&self) -> &str {
-        &self.0.id
+        self.0.id.as_str()
     }
 
     fn binding(&self) -> Binding<'_> {
@@ -194,7 +202,7 @@ impl<F> User for StoredUser<F> {
     }
 
     fn carried(&self) -> Option<&Carried> {
-        self.0.carried.as_ref()
+        self.0.carried.as_deref()
     }
 
     fn epochs(&self) -> Vec<Epoch<'_>> {
@@ -205,7 +213,7 @@ impl<F> User for StoredUser<F> {
         Some(&self.0.sessions)
     }
 
-    fn key_cache(&self) -> Option<&KeyCache> {
+    fn user_keys(&self) -> Option<&UserKeys> {
         self.0.keys.as_ref()
     }
 
@@ -224,7 +232,7 @@ impl<F> fmt::Debug for StoredUser<F> {
     /// Without the application's fields, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredUser")
-            .field("id", &self.0.id)
+            .field("id", &self.0.id.as_str())
             .field("is_active", &self.0.is_active)
             .field("version", &self.0.version)
             .finish_non_exhaustive()

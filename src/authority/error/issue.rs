@@ -3,11 +3,16 @@
 use std::{error, fmt};
 
 use crate::{
-    binding::context::Context, clock::MAX_LIFETIME, entropy::EntropyError, rejection::Rejection,
-    sessions::NoSlot, token::claims::private::ClaimsError, user::RecordError,
+    binding::context::Context,
+    clock::MAX_LIFETIME,
+    entropy::EntropyError,
+    rejection::Rejection,
+    sessions::{DataTooLong, NotStarted},
+    token::claims::private::ClaimsError,
+    user::RecordError,
 };
 
-/// Why a token could not be issued.
+/// Why a token could not be issued, or a session not be changed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum IssueError {
@@ -38,6 +43,23 @@ pub enum IssueError {
     /// All of the user's slots are occupied, and the policy then refuses a login
     /// ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)).
     SessionsFull,
+    /// The end that was set for the new session
+    /// ([`NewSession::ends_at`](crate::sessions::NewSession::ends_at)) is not in the future.
+    SessionEnd,
+    /// The new session's policy
+    /// ([`NewSession::policy`](crate::sessions::NewSession::policy)) is not one of the authority's.
+    UnknownPolicy {
+        /// The name.
+        name: String,
+    },
+    /// The session's data is longer than the policy's bound
+    /// ([`SessionPolicy::max_data_bytes`](crate::SessionPolicy::max_data_bytes)).
+    SessionData {
+        /// The length of the data as JSON, in bytes.
+        bytes: usize,
+        /// The bound, in bytes.
+        max: usize,
+    },
     /// The session to keep has ended, or the verified token does not fit the record: treat it as
     /// rejected, for this reason.
     SessionOver(Rejection),
@@ -96,6 +118,16 @@ impl fmt::Display for IssueError {
                 "all of the user's slots are occupied: let the user log another device out first, \
                  or evict (`SessionPolicy::when_full`)",
             ),
+            Self::SessionEnd => f.write_str("the end of the new session is not in the future"),
+            Self::UnknownPolicy { name } => write!(
+                f,
+                "the policy {name:?} of the new session is not configured (`SessionPolicy::named`)"
+            ),
+            Self::SessionData { bytes, max } => write!(
+                f,
+                "the session's data has {bytes} bytes and the bound is {max}: store less, or raise \
+                 `SessionPolicy::max_data_bytes`"
+            ),
             Self::SessionOver(_) => f.write_str(
                 "the session to keep has ended, or its token was verified on another record",
             ),
@@ -137,12 +169,21 @@ impl error::Error for IssueError {
     }
 }
 
-impl From<NoSlot> for IssueError {
-    fn from(error: NoSlot) -> Self {
+impl From<NotStarted> for IssueError {
+    fn from(error: NotStarted) -> Self {
         match error {
-            NoSlot::Full => Self::SessionsFull,
-            NoSlot::Exhausted => Self::Record(RecordError::Exhausted),
+            NotStarted::Full => Self::SessionsFull,
+            NotStarted::Exhausted => Self::Record(RecordError::Exhausted),
+            NotStarted::Over => Self::SessionEnd,
+            NotStarted::UnknownPolicy { name } => Self::UnknownPolicy { name },
+            NotStarted::Data(too_long) => too_long.into(),
         }
+    }
+}
+
+impl From<DataTooLong> for IssueError {
+    fn from(DataTooLong { bytes, max }: DataTooLong) -> Self {
+        Self::SessionData { bytes, max }
     }
 }
 

@@ -66,7 +66,7 @@ impl Core {
         compact::push_part(&mut token, &payload);
         match draft.kind.mode {
             BindingMode::Key => {
-                let kept = draft.record.key_cache.and_then(|cache| cache.find(derivation, &body));
+                let kept = draft.record.keys.and_then(|keys| keys.find(derivation, &body));
                 let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
                 let signature = hmac::sign(mac, &token);
                 compact::push_part(&mut token, &signature);

@@ -140,14 +140,14 @@ impl<'a> OwnToken<'a> {
         let body = record.body(self.payload.subject(), context);
         match (self.payload.stamp, &self.signature) {
             (None, Signature::Hs256(signature)) => {
-                let kept = record.key_cache.and_then(|cache| cache.find(derivation, &body));
-                let to_keep_in = record.key_cache.filter(|_| kept.is_none());
+                let kept = record.keys.and_then(|keys| keys.find(derivation, &body));
+                let to_keep_in = record.keys.filter(|_| kept.is_none());
                 let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
                 if !constant_time::equal(&hmac::sign(mac, signing_input), signature) {
                     return reject(Reason::BadSignature);
                 }
-                if let Some(cache) = to_keep_in {
-                    cache.keep(derivation, &body);
+                if let Some(keys) = to_keep_in {
+                    keys.keep(derivation, &body);
                 }
                 Ok(())
             }

@@ -11,10 +11,12 @@ use crate::{
         context::Context,
         credential::Credential,
         derivation::{Body, Bound},
-        key_cache::KeyCache,
+        key_cache::UserKeys,
+        session_tag::session_tag,
     },
     bytes::constant_time,
     counter::Counter,
+    sessions::SessionTag,
     token::purpose::Purpose,
     user::{MAX_ID_BYTES, RecordError, User, count, following},
 };
@@ -25,7 +27,7 @@ pub(crate) struct Record<'a> {
     pub(crate) outer: Vec<(Cow<'a, str>, u64)>,
     pub(crate) version: u64,
     pub(crate) lane: Option<u64>,
-    pub(crate) key_cache: Option<&'a KeyCache>,
+    pub(crate) keys: Option<&'a UserKeys>,
 }
 
 impl<'a> Record<'a> {
@@ -48,7 +50,7 @@ impl<'a> Record<'a> {
                 true => Some(count(user.lane(kind.typ).ok_or(RecordError::Lane)?)?),
                 false => None,
             },
-            key_cache: user.key_cache(),
+            keys: user.user_keys(),
         })
     }
 
@@ -65,6 +67,11 @@ impl<'a> Record<'a> {
     pub(crate) fn move_lane(&mut self, lane: Counter) -> Result<(), RecordError> {
         self.lane = Some(count(lane)?);
         Ok(())
+    }
+
+    /// The tag of the sessions whose tokens are bound to this record.
+    pub(crate) fn session_tag(&self) -> SessionTag {
+        session_tag(&self.credential, self.version, &self.outer)
     }
 
     pub(crate) fn body(&self, user_id: &str, context: &Context) -> Body {

@@ -4,6 +4,7 @@
 //! callers that wait share one read, and a record is cached only if its read was not invalidated.
 
 mod in_flight;
+mod key;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use self::in_flight::{Finished, InFlight, Outcome};
 pub use self::policy::CachePolicy;
+use self::{
+    in_flight::{Finished, InFlight, Outcome},
+    key::{Id, Key},
+};
 use super::found::Found;
 use crate::store::{StoreError, StoredUser};
 
@@ -47,7 +51,7 @@ struct Shared<F> {
     load: Load<F>,
     /// Written only under the lock of `in_flight`. Its own loading is not used: it makes the callers
     /// that share a failing load try again, one after another.
-    kept: quick_cache::sync::Cache<Box<str>, Found<F>>,
+    kept: quick_cache::sync::Cache<Key<F>, Found<F>>,
     in_flight: Mutex<InFlight<F>>,
 }
 
@@ -85,7 +89,7 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
     pub(super) fn invalidate(&self, id: &str) {
         let mut in_flight = self.0.in_flight();
         in_flight.invalidate(id);
-        self.0.kept.remove(id);
+        self.0.kept.remove(&Id(id));
     }
 
     /// [`invalidate`](Self::invalidate) for all users.
@@ -150,7 +154,7 @@ enum Step<F> {
 impl<F> Shared<F> {
     /// The cached record, if it is within the bound and its read began no earlier than this.
     fn find_kept(&self, id: &str, since: Option<Instant>) -> Option<Found<F>> {
-        let found = self.kept.get(id)?;
+        let found = self.kept.get(&Id(id))?;
         let lifetime = match found.user {
             Some(_) => self.max_staleness,
             None => self.max_staleness.min(MAX_ABSENCE),
@@ -197,9 +201,9 @@ impl<F> Shared<F> {
         let is_invalidated = !in_flight.finish(&read.id, read.number);
         if let Ok(found) = result
             && !is_invalidated
-            && self.kept.peek(&*read.id).is_none_or(|kept| kept.began <= found.began)
+            && self.kept.peek(&Id(&read.id)).is_none_or(|kept| kept.began <= found.began)
         {
-            self.kept.insert(read.id.as_str().into(), found.clone());
+            self.kept.insert(Key::new(&read.id, found), found.clone());
         }
         is_invalidated
     }

@@ -18,26 +18,11 @@ sys.dont_write_bytecode = True
 TESTS = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(TESTS))  # where `vectors` is
 
-from format1.verdicts import (
-    cleaning,
-    derive,
-    derive_refresh,
-    derive_rehash,
-    listing,
-    reading,
-    transition,
-    verdict,
-    with_defaults,
-)
+from format1.verdicts import JUDGES, judged, same, transition, verdict
 from vectors import cases
 from vectors.cases.scenarios import random_scenario
 
 VECTORS = TESTS / "vectors"
-
-
-def same(a, b):
-    # As text: to Python, true is 1 and 1 is 1.0.
-    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
 def generated_files():
@@ -64,20 +49,9 @@ def check():
         (f"{path.name} is what `generate` writes", path.read_bytes() == text.encode())
         for path, text in generated_files().items()
     ]
-    for file, members in JUDGES.items():
-        content = json.loads((VECTORS / file).read_bytes())
-        for member, judge in members.items():
-            for case in content[member]:
-                said = judge(with_defaults(content["defaults"], case))
-                results.append((f"{file}: {case['name']}", same(said, case["expect"])))
+    for file in JUDGES:
+        results += judged(file, json.loads((VECTORS / file).read_bytes()))
     return report(results)
-
-
-JUDGES = {
-    "derivations.json": {"cases": derive, "refreshes": derive_refresh, "rehashes": derive_rehash},
-    "tokens.json": {"cases": verdict},
-    "sessions.json": {"tables": reading, "labels": cleaning, "lists": listing, "cases": transition},
-}
 
 
 def issue_scenarios(count):

@@ -11,8 +11,10 @@ mod differential;
 mod history;
 mod issue_and_verify;
 mod key_cache;
+mod late_repeat;
 #[cfg(feature = "live")]
 mod live;
+mod new_sessions;
 mod one_time;
 #[cfg(feature = "password")]
 mod password;
@@ -23,6 +25,7 @@ mod restart;
 mod revocation;
 mod rotation;
 mod rotation_failures;
+mod session_tags;
 mod sessions;
 mod shortcut;
 mod spawn;

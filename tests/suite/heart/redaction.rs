@@ -6,7 +6,7 @@ use relatch::{
     Access, Authority, Binding, Context, KeyRing, MasterKey, NoClaims, Reason, RefreshToken, Token,
     Verified,
     authority::{Adoption, Stage},
-    sessions::SessionTable,
+    sessions::{SessionData, SessionTable},
     user::{Carried, Credential, Epoch, KeyCache},
 };
 use zeroize::Zeroizing;
@@ -119,6 +119,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("Binding", &Binding::credential(&credential));
     print("Binding", &Binding::secrets(["SECRET", ""]));
     print("KeyCache", &keys);
+    print("UserKeys", &relatch::User::user_keys(&user));
     print("Context", &context);
     print("Counter", &relatch::user::Counter::INITIAL);
     print("Epoch", &Epoch::new("realm", 1));
@@ -146,7 +147,12 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("ParseError", &"SECRET".parse::<relatch::sessions::SessionId>().unwrap_err());
     print("SessionTable", &with_session.sessions);
     print("ParseError", &SessionTable::from_column(Some("SECRET")).unwrap_err());
+    let data: SessionData = r#"{"secret":"SECRET"}"#.parse().unwrap();
+    print("SessionData", &data);
+    print("DataError", &"SECRET".parse::<SessionData>().unwrap_err());
+    print("NewSession", &relatch::sessions::NewSession::new("phone").data(data));
     print("SessionPolicy", &relatch::SessionPolicy::new());
+    print("ClientPolicy", &relatch::sessions::ClientPolicy::new());
     print("CredentialError", &relatch::user::CredentialError::Empty);
     print("WhenFull", &relatch::sessions::WhenFull::Refuse);
     print("OnReuse", &relatch::sessions::OnReuse::EndSession);
@@ -339,7 +345,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     assert!(store.insert(NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH), "SECRET"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
-    let claims = |_: &_| role("SECRET claim");
+    let claims = |_: &_, _: Option<&_>| role("SECRET claim");
     let service = Service::builder(authority, store).claims(claims).build();
     let context = |_: &_| Context::new().with("fingerprint", "SECRET fingerprint");
     let builder = Web::builder(service)
@@ -454,7 +460,7 @@ fn public_types() -> Vec<String> {
                 ("verifying_key.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
                 ("axum", cfg!(feature = "axum")),
-                ("service", cfg!(feature = "cache")),
+                ("service", cfg!(all(feature = "cache", feature = "sqlite", feature = "postgres"))),
                 ("store", cfg!(all(feature = "sqlite", feature = "postgres"))),
             ];
             if skip.iter().any(|(module, is_on)| !is_on && path.ends_with(module)) {

@@ -89,6 +89,7 @@ fn the_predecessor_gives_the_same_successor_on_another_machine_too() {
     assert_eq!(access.registered().issued_at(), Some(clock.at(107)), "the access token is fresh");
     assert_eq!(access.registered().session_id(), Some(first.session().id()));
 
+    let event = event.unwrap();
     assert_eq!((event.kind(), event.user_id()), (EventKind::GraceHit, "alice"));
     assert_eq!((event.session_id(), event.label()), (first.session().id(), Some("phone")));
     assert_eq!((event.presented_seq(), event.current_seq()), (0, Some(1)));

@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use relatch::{
     Access, Authority, Purpose,
     authority::{Entropy, EntropyError},
-    sessions::SessionTable,
+    sessions::{SessionInfo, SessionTable},
     user::{Carried, Credential},
 };
 use serde_json::{Value, json};
@@ -57,6 +57,18 @@ fn each_table_is_read_or_refused() {
             Err(_) => "malformed",
         };
         assert_eq!(said, case["expect"], "{}", case["name"]);
+    }
+}
+
+#[test]
+fn each_list_is_that_of_its_vector() {
+    for case in list(SESSIONS, "lists") {
+        let scenario = scenario(&case);
+        let authority = scenario.authority().build().unwrap();
+        let listed = authority.sessions(scenario.record()).unwrap();
+        let mut listed: Vec<_> = listed.iter().map(SessionInfo::id).collect();
+        listed.sort_unstable();
+        assert_eq!(json!(listed), case["expect"], "{}", case["name"]);
     }
 }
 
@@ -142,7 +154,9 @@ fn each_key_and_each_stamp_is_derived() {
     for case in derivations() {
         let (mut scenario, authority) = issuing(&case, "stamp_hs256");
         if case["sid"].is_string() {
-            scenario.log_in(&authority, lifetime(&case), &[], &Own::new());
+            let (_, table) = scenario.log_in(&authority, lifetime(&case), &[], &Own::new());
+            let tag = format!(r#""tag":{}"#, case["expect"]["tag"]);
+            assert!(table.unwrap().contains(&tag), "{}", case["name"]);
         }
         let (name, expect) = (&case["name"], &case["expect"]);
         let expose_key = match scenario.typ() {
@@ -255,6 +269,7 @@ fn before_login(sid: &str) -> Option<String> {
             "slot": slot,
             "generation": generation - 1 - slot,
             "seq": 0,
+            "tag": "AAAAAAAAAAA",
             "started_at": 1_800_000_000,
             "last_seen": 1_800_000_000,
             "label": "",

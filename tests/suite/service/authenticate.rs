@@ -1,16 +1,23 @@
 //! Authentication and refresh.
 
-use relatch::{
-    Reason, Token, User, one_time::MagicLink, service::ServiceError, sessions::EventKind,
-};
+use std::sync::Arc;
 
-use super::{ALICE, BOB, Backend, Column, World, again, refused};
+use relatch::{
+    Reason, SessionPolicy, Token, User, one_time::MagicLink, service::ServiceError,
+    sessions::EventKind,
+};
+use time::Duration;
+
+use super::{ALICE, BOB, Backend, Column, World, again, refused, settings, settings_of};
 use crate::common::copy;
 
 over_each_store! {
     a_refresh_token_is_rotated,
     a_refresh_token_that_is_used_twice_ends_its_session_and_is_told,
     two_tabs_at_once_get_one_successor,
+    one_token_that_comes_again_is_reported_once,
+    a_late_repeat_is_reported_once_by_all_processes,
+    a_token_ahead_of_the_record_is_reported_once,
     claims_are_made_anew_at_each_refresh,
     a_token_that_is_not_ours_is_rejected_before_any_lookup,
     a_refresh_that_a_revocation_overtakes_gives_nothing,
@@ -72,8 +79,74 @@ async fn two_tabs_at_once_get_one_successor<B: Backend>(db: B) {
         assert_eq!(tokens.refresh().expose(), all[0].refresh().expose());
         world.assert_alive(tokens).await;
     }
-    let hits = world.events();
-    assert!(hits.len() == 3 && hits.iter().all(|hit| hit.kind() == EventKind::GraceHit));
+    let [hit] = &world.events()[..] else { panic!("one event") };
+    assert_eq!(hit.kind(), EventKind::GraceHit);
+}
+
+/// Whoever has an account could otherwise flood what listens to alarms.
+async fn one_token_that_comes_again_is_reported_once<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let (mut phone, laptop) = (world.start("phone").await, world.start("laptop").await);
+    for _ in 0..3 {
+        let next = world.service.refresh(again(&phone)).await.unwrap();
+        let _ = world.service.refresh(again(&laptop)).await.unwrap();
+        for _ in 0..30 {
+            let _ = world.service.refresh(again(&phone)).await.unwrap();
+            let _ = world.service.refresh(again(&laptop)).await.unwrap();
+        }
+        phone = next;
+    }
+    let events = world.events();
+    assert!(events.iter().all(|event| event.kind() == EventKind::GraceHit));
+    let of = |label: &str| -> Vec<_> {
+        let own = events.iter().filter(|event| event.label() == Some(label));
+        own.map(|event| event.presented_seq()).collect()
+    };
+    assert_eq!((of("phone"), of("laptop")), (vec![0, 1, 2], vec![0]));
+}
+
+async fn a_late_repeat_is_reported_once_by_all_processes<B: Backend>(db: B) {
+    let mut world = World::new(db).await;
+    let policy = || SessionPolicy::new().late_repeat(Duration::days(1));
+    let events = Arc::clone(&world.events);
+    let process = |world: &World<B>| {
+        let authority = settings_of(&world.clock).sessions(policy()).build().unwrap();
+        let events = Arc::clone(&events);
+        settings(authority, world.db.store().clone())
+            .on_event(move |event| events.lock().unwrap().push(event.clone()))
+            .build()
+    };
+    let (here, there) = (process(&world), process(&world));
+    world.service = here;
+    let phone = world.start("phone").await;
+    let lost = world.service.refresh(again(&phone)).await.unwrap();
+    world.clock.set(3600);
+    for service in [&world.service, &there, &world.service, &there] {
+        let late = service.refresh(again(&phone)).await.unwrap();
+        assert_eq!(late.refresh().expose(), lost.refresh().expose());
+    }
+    let [late] = &world.events()[..] else { panic!("one event") };
+    assert_eq!((late.kind(), late.user_id()), (EventKind::LateRepeat, ALICE));
+    let _next = there.refresh(again(&lost)).await.unwrap();
+    world.clock.set(7200);
+    let error = there.refresh(again(&lost)).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::RefreshReused));
+    let [reuse] = &world.events()[..] else { panic!("one event") };
+    assert_eq!(reuse.kind(), EventKind::Reuse);
+}
+
+async fn a_token_ahead_of_the_record_is_reported_once<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let phone = world.start("phone").await;
+    let backup = world.columns(ALICE).await.sessions.clone();
+    let next = world.service.refresh(again(&phone)).await.unwrap();
+    world.db.write(ALICE, Column::Sessions, backup.as_deref()).await;
+    for _ in 0..10 {
+        let error = world.service.refresh(again(&next)).await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::RefreshAhead));
+    }
+    let [event] = &world.events()[..] else { panic!("one event") };
+    assert_eq!(event.kind(), EventKind::RolledBack);
 }
 
 async fn claims_are_made_anew_at_each_refresh<B: Backend>(db: B) {

@@ -1,12 +1,16 @@
 //! Listing and ending a user's sessions.
 
 use relatch::{
-    NoClaims, Reason,
+    Context, IssueError, NoClaims, Reason,
+    one_time::Invitation,
     service::{LoginRefusal, ServiceError},
-    sessions::SessionInfo,
+    sessions::{NewSession, SessionData, SessionInfo},
+    store::{StoredUser, UserKey},
 };
 
-use super::{ALICE, BOB, Backend, PASSWORD, World, again, faulty::Faulty, refused};
+use super::{
+    ALICE, BOB, Backend, Column, PASSWORD, Profile, Tokens, World, again, faulty::Faulty, refused,
+};
 use crate::common::{copy, role};
 
 over_each_store! {
@@ -18,6 +22,9 @@ over_each_store! {
     a_token_of_a_dead_session_changes_nothing,
     one_change_of_password_wins_over_another,
     a_token_without_a_session_has_none_to_end,
+    a_session_s_data_is_set_and_seen_by_the_claims,
+    a_password_that_sql_changes_empties_the_list,
+    a_login_by_a_link_with_a_new_password_is_listed,
 }
 
 async fn devices_are_listed_and_logged_out_one_by_one<B: Backend>(db: B) {
@@ -169,7 +176,7 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let authority = service.authority();
-    let alice = service.find(relatch::store::UserKey::Id(ALICE)).await.unwrap().unwrap();
+    let alice = service.find(UserKey::Id(ALICE)).await.unwrap().unwrap();
     let plain = authority.issue::<relatch::Access<_>>(&alice, &role("bot")).sign().unwrap();
     assert_eq!(refused(service, &plain).await, None);
     let verified = service.authenticate(&plain).await.unwrap();
@@ -179,4 +186,76 @@ async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {
     let verified = service.authenticate(&unclaimed).await.unwrap();
     assert_eq!(verified.claims(), &NoClaims {});
     assert_eq!(service.sessions(&verified).await.unwrap().len(), 0);
+}
+
+/// A switch of the tenant, and an impersonation: without state of the application's own.
+async fn a_session_s_data_is_set_and_seen_by_the_claims<B: Backend>(db: B) {
+    let claims = |_: &StoredUser<Profile>, session: Option<&SessionInfo>| {
+        let data = session.and_then(SessionInfo::data);
+        data.map_or(role("none"), |data| data.read().unwrap())
+    };
+    let world = World::with(db, |settings| settings.claims(claims)).await;
+    let service = &world.service;
+    let said = async |tokens: &Tokens| {
+        service.authenticate(tokens.access()).await.unwrap().claims().role.clone()
+    };
+    let data = |name| SessionData::new(&role(name)).unwrap();
+    let session = || NewSession::new("phone").data(data("acme")).ends_at(world.clock.at(3600));
+    let phone = service.start_session(ALICE, session()).await.unwrap();
+    assert_eq!(said(&phone).await, "acme");
+    let laptop = service.login("alice", PASSWORD, "laptop").await.unwrap();
+    assert_eq!(said(&laptop).await, "none");
+
+    let verified = service.authenticate(phone.access()).await.unwrap();
+    let own = verified.session_id().unwrap();
+    assert!(service.set_session_data(&verified, own, Some(data("other"))).await.unwrap());
+    let phone = service.refresh(again(&phone)).await.unwrap();
+    assert_eq!(said(&phone).await, "other");
+    assert_eq!(phone.session().ends_at(), Some(world.clock.at(3600)));
+    let kept = service.log_out_others(phone.access()).await.unwrap();
+    assert_eq!(said(&kept).await, "other");
+    let anew = service.reauthenticate(kept.access(), PASSWORD).await.unwrap();
+    assert_eq!(said(&anew).await, "other");
+    let changed = service.change_password(anew.access(), PASSWORD, "battery staple").await.unwrap();
+    assert_eq!(said(&changed).await, "other");
+    assert_eq!(changed.session().ends_at(), Some(world.clock.at(3600)));
+
+    let verified = service.authenticate(changed.access()).await.unwrap();
+    let own = verified.session_id().unwrap();
+    let long = SessionData::new(&role(&"x".repeat(128))).unwrap();
+    let refused = service.set_session_data(&verified, own, Some(long)).await;
+    assert!(matches!(refused, Err(ServiceError::Issue(IssueError::SessionData { .. }))));
+    assert!(service.set_session_data(&verified, own, None).await.unwrap());
+    let plain = service.refresh(again(&changed)).await.unwrap();
+    assert_eq!(said(&plain).await, "none");
+    assert!(!service.set_session_data(&verified, "9.1".parse().unwrap(), None).await.unwrap());
+    service.log_out_everywhere(ALICE).await.unwrap();
+    let dead = service.set_session_data(&verified, own, Some(data("x"))).await;
+    assert!(matches!(dead, Err(ServiceError::Rejected(_))), "{dead:?}");
+}
+
+async fn a_password_that_sql_changes_empties_the_list<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let phone = world.start("phone").await;
+    let hash = relatch::password::PasswordHasher::new().hash("battery staple").unwrap();
+    world.db.write(ALICE, Column::PasswordHash, Some(&hash)).await;
+    assert!(world.labels().await.is_empty());
+    world.assert_dead(&phone).await;
+    let laptop = world.start("laptop").await;
+    assert_eq!(world.labels().await, ["laptop"]);
+    world.assert_alive(&laptop).await;
+}
+
+async fn a_login_by_a_link_with_a_new_password_is_listed<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let _phone = world.start("phone").await;
+    let issued = service.issue::<Invitation>(UserKey::Id(ALICE), &NoClaims {}, Context::new());
+    let (_, link) = issued.await.unwrap().unwrap();
+    let tokens = service.one_time(link).set_password("battery staple").login("tablet").await;
+    assert_eq!(world.labels().await, ["tablet"]);
+    let _next = service.refresh(again(&tokens.unwrap())).await.unwrap();
+    let tokens = service.login("alice", "battery staple", "laptop").await.unwrap();
+    assert_eq!(world.labels().await, ["laptop", "tablet"]);
+    world.assert_alive(&tokens).await;
 }

@@ -145,7 +145,7 @@ async fn a_full_table_evicts_or_refuses<B: Backend>(db: B) {
         let authority = settings_of(&world.clock).sessions(policy).build().unwrap();
         settings(authority, world.db.store().clone()).build()
     };
-    let (evicting, refusing) = (with(policy), with(policy.when_full(WhenFull::Refuse)));
+    let (evicting, refusing) = (with(policy.clone()), with(policy.when_full(WhenFull::Refuse)));
     let oldest = evicting.start_session(ALICE, "oldest").await.unwrap();
     world.clock.set(1);
     let other = evicting.start_session(ALICE, "other").await.unwrap();

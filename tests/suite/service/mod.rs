@@ -157,7 +157,7 @@ fn settings_of(clock: &TestClock) -> AuthorityBuilder {
 
 fn settings(authority: Authority, store: impl UserStore<Fields = Profile>) -> Settings {
     Service::builder(authority, store)
-        .claims(|user| role(user.fields().role.as_deref().unwrap_or("guest")))
+        .claims(|user, _| role(user.fields().role.as_deref().unwrap_or("guest")))
 }
 
 /// A copy of the refresh token, as a second tab or a thief presents it.

@@ -46,7 +46,7 @@ impl Dice {
 async fn what_is_handed_out_lives_until_it_is_revoked<B: Backend>(db: B) {
     let world = World::new(db).await;
     let policy = SessionPolicy::new().max_sessions(4);
-    let authority = || settings_of(&world.clock).sessions(policy).build().unwrap();
+    let authority = || settings_of(&world.clock).sessions(policy.clone()).build().unwrap();
     // Two processes over one store.
     let services = [(); 2].map(|()| settings(authority(), world.db.store().clone()).build());
     let mut run = Run {

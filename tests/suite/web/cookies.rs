@@ -200,7 +200,7 @@ struct Long {
 async fn a_token_too_long_for_a_cookie_is_an_error() {
     let world = World::bearer();
     for (len, status) in [(2500, 200), (3500, 500)] {
-        let claims = move |_: &_| Long { text: "x".repeat(len) };
+        let claims = move |_: &_, _: Option<&_>| Long { text: "x".repeat(len) };
         let authority = builder(&world.clock).entropy(SystemEntropy).max_token_bytes(8192);
         let authority = authority.build().unwrap();
         let service = Service::builder(authority, world.store.clone()).claims(claims).build();

@@ -92,7 +92,11 @@ impl Introspected {
     fn new() -> Self {
         let clock = TestClock::new();
         let authority = builder(&clock).build().unwrap();
-        let odd = |_: &_| Odd { active: false, token_type: "mac".into(), scope: "read".into() };
+        let odd = |_: &_, _: Option<&_>| Odd {
+            active: false,
+            token_type: "mac".into(),
+            scope: "read".into(),
+        };
         let service = Service::builder(authority, users()).claims(odd).build();
         let web = Web::builder(service.clone())
             .introspection_caller(ID, SECRET)

@@ -79,6 +79,25 @@ async fn a_genuine_tokens_refusal_names_the_user_and_the_reason() {
     assert!(text.contains("user=\"1\""), "{text}");
 }
 
+/// Two tabs that refresh at the same time are no alarm; a copied token is.
+#[tokio::test]
+async fn a_repeat_is_no_warning_and_reuse_is_one() {
+    let world = World::bearer();
+    let log = Log::new();
+    let tokens = world.start(ALICE).await;
+    let refresh = json!({ "refresh_token": tokens.refresh().expose() });
+    for _ in 0..5 {
+        world.send(post_("/auth/refresh").json(&refresh)).await.is(200);
+    }
+    let text = log.take();
+    assert_eq!(text.matches("INFO kind=\"grace_hit\"").count(), 1, "{text}");
+    assert!(!text.contains("WARN"), "{text}");
+    world.clock.set(60);
+    world.send(post_("/auth/refresh").json(&refresh)).await.is(401);
+    let text = log.take();
+    assert!(text.contains("WARN kind=\"reuse\" user=\"1\""), "{text}");
+}
+
 #[tokio::test]
 async fn a_forged_token_names_nobody() {
     let world = World::bearer();

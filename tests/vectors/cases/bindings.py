@@ -1,7 +1,7 @@
 """Tokens whose keys, guards and stamps are derived in another way than the format's.
 
-Each token is genuine but for one derivation, from which one input is missing, exchanged or otherwise
-encoded.
+Each token is genuine but for one derivation, from which one input is missing, exchanged or
+otherwise encoded.
 """
 
 from format1.derivation import credential, mac, outer_frame
@@ -53,7 +53,11 @@ def other_subkeys(label, typ, issuer):
 def other_bodies(inputs):
     """The body of these inputs, built in other ways."""
     authority, record, context = inputs["authority"], inputs["record"], inputs["context"]
-    digest, version, lane = credential(record["secrets"]), u64(record["version"]), u64(record["lane"])
+    digest, version, lane = (
+        credential(record["secrets"]),
+        u64(record["version"]),
+        u64(record["lane"]),
+    )
     outer = outer_frame(authority, record)
     pairs = [piece for kind in sorted(context) for piece in (kind, context[kind])]
     bound, user = frame(*pairs), record["id"]
@@ -104,7 +108,10 @@ def other_derivations():
         given = inputs_of(mode)
         inputs = complete(given)
         typ, issuer = inputs["purpose"]["typ"], inputs["authority"]["issuer"]
-        header, plain = issuing_header(inputs), compact_json(claims_for(inputs, ISSUED, EXPIRES, ENTROPY))
+        header, plain = (
+            issuing_header(inputs),
+            compact_json(claims_for(inputs, ISSUED, EXPIRES, ENTROPY)),
+        )
 
         def subkey(label):
             return mac(KEYED, frame(f"relatch/1 {label}", typ, issuer))

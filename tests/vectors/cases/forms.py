@@ -90,6 +90,8 @@ def headers():
     for kid in ("2026-12", "2026-1", "2026-11 ", "../2026-11", ""):
         text = under(plain.replace("2026-11", kid))
         yield rejected(f"kid {kid!r}", text, "header", "unknown_key")
+    longest = under(plain.replace("2026-11", "k" * (512 - len(plain) + 7)))
+    yield rejected("header of 512 bytes", longest, "header", "unknown_key")
     for typ in ("reset+jwt", "JWT", "AT+JWT", "application/at+jwt", ""):
         text = under(plain.replace("at+jwt", typ))
         yield rejected(f"typ {typ or 'empty'}", text, "header", "wrong_type")
@@ -109,6 +111,7 @@ def headers():
         "header without kid": '{"alg":"HS256","typ":"at+jwt"}',
         "header without typ": '{"alg":"HS256","kid":"2026-11"}',
         "header with a numeric alg": plain.replace('"HS256"', "256"),
+        "header of 513 bytes": plain.replace("2026-11", "k" * (513 - len(plain) + 7)),
         "header with a kid of 600 bytes": plain.replace("2026-11", "k" * 600),
         "header of no members": "{}",
         "header that is no JSON": "HS256",
@@ -196,6 +199,7 @@ def payloads():
     yield from stands("ver", ["9223372036854775808", "18446744073709551619"])
     many = compact_json({f"e{i}": 1 for i in range(17)})
     yield from stands("epochs", ["null", "[]", '"realm"', "1", many])
+    yield from stands("epochs", ['{"\\ud800":1}'])
     yield from stands("epochs", ['{"realm":-1}', '{"realm":1.0}', '{"realm":"1"}'])
     yield from stands("epochs", ['{"realm":9223372036854775808}', '{"realm":1,"realm":1}'])
     lane = {"purpose": RESET, "record": {"lane": 9}}

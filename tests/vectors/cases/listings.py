@@ -94,6 +94,11 @@ def lists():
     yield case("an empty secret", all_three, [], record={"secrets": [""]})
     yield case("an empty second secret", all_three, [], record={"secrets": [HASH, ""]})
 
+    for name, secrets in {"no secret": [], "an empty secret": [""]}.items():
+        bound = table(session(0, 9, tag=tag_of(record={"secrets": secrets})))
+        name = f"{name}, and a session whose tag is that of the record"
+        yield case(name, bound, [], record={"secrets": secrets})
+
     other_key = {"authority": {"keys": [{**KEY, "kid": "2026-12", "master": OTHER_MASTER}]}}
     other_issuer = {"authority": {"issuer": "https://login.example.org"}}
     for name, inputs in {

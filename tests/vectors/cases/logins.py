@@ -13,6 +13,7 @@ from .common import (
     ISSUED,
     KEY,
     OTHER_MASTER,
+    OTHER_TAG,
     STAMP,
     complete,
     made,
@@ -165,6 +166,10 @@ def log_outs():
     yield log_out(name, "3.7", two, two[:1], generation=later, top=later + 1)
     name = "a log-out at the last generation"
     yield log_out(name, "3.7", two, two[:1], generation=MAX_COUNTER, top=MAX_COUNTER)
+    other = {"tag": OTHER_TAG, "strict": True, "data": '{"a":1.0}'}
+    marked = [{**two[0], **other}, {**two[1], **other}]
+    name = "a log-out leaves the members of the other sessions"
+    yield log_out(name, "3.7", marked, marked[:1])
     few = {"policy": {"max_sessions": 2, "idle": 60}}
     yield log_out("a log-out beyond fewer slots", "3.7", two, two[:1], **few)
     yield log_out("a log-out of an expired session", f"0.{GENERATION}", two, two[1:], **few)
@@ -204,6 +209,15 @@ def log_outs_of_others():
     unclean = {"label": " Firefox  on Linux\u200b"}
     name = "a log-out of the others keeps a label that would be cleaned otherwise today"
     yield others(name, [{**THREE[1], **unclean}], {**own, **unclean})
+    for mark in ("repeated", "strict"):
+        name = f"a log-out of the others clears the mark {mark}"
+        yield others(name, [{**THREE[1], mark: True}, THREE[0]], own)
+    given = {"ends_at": NOW + DAY, "data": '{"b":1,"a":1.0,"a":"\\u0061\\/"}', "policy": "app"}
+    name = "a log-out of the others keeps the end, the data and the policy"
+    named = {"policy": {"named": {"app": {"idle": 3 * DAY}}}}
+    yield others(name, [THREE[0], {**THREE[1], **given}], {**own, **given}, **named)
+    name = "a log-out of the others writes the tag of the new version"
+    yield others(name, [{**THREE[1], "tag": OTHER_TAG}, THREE[0]], own)
     several = ["https://other.example.com", DEFAULTS["authority"]["audience"]]
     name = "a log-out of the others by a token of several audiences, with claims"
     yield others(name, THREE, own, token=made(several, {"role": "admin"}, sid="2.9"))
@@ -230,12 +244,14 @@ def log_outs_of_others():
         under = {"authority": {"mode": mode}}
         name = f"a token without a session: {mode}"
         yield unchanged(name, "no_session", made(**under), **under)
+    ended = table({**THREE[1], "ends_at": NOW})
     for name, sid, before, reason, policy in (
         ("an ended session", "2.8", sessions, "session_ended", {}),
         ("a session ahead", "2.10", sessions, "session_ahead", {}),
         ("a session before the first", "0.1", None, "session_ahead", {}),
         ("a slot out of range", "2.9", sessions, "slot_out_of_range", {"max_sessions": 2}),
         ("an expired session", "2.9", sessions, "session_expired", {"idle": 30}),
+        ("a session at its fixed end", "2.9", ended, "session_expired", {}),
     ):
         said = rejection("session", reason)
         yield unchanged(name, said, made(sid=sid), before, policy=policy)

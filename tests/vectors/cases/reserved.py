@@ -31,7 +31,12 @@ def reserved():
             token = made(own={name: 1 if name == "nbf" else "a"}, **under)
             yield rejected(f"{mode}: reserved name {name}", token, *MALFORMED, **under)
     plain = payload_of(made())
-    for name, text in {"null": "null", "an object": "{}", "an array": "[]", "false": "false"}.items():
+    for name, text in {
+        "null": "null",
+        "an object": "{}",
+        "an array": "[]",
+        "false": "false",
+    }.items():
         for claim in ("cnf", "nbf"):
             payload = f'{{"{claim}":{text},{plain[1:]}'
             token = sign(complete({}), payload.encode())

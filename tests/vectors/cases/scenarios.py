@@ -1,22 +1,24 @@
 """Random scenarios for the exchange between two implementations."""
 
 from format1.claims import MAX_COUNTER, shown
-from format1.derivation import rehash
+from format1.derivation import rehash, session_tag
 from format1.issuing import claims_for, issue, refresh_token
 from format1.label import clean
 from format1.sessions import sid_of
 from format1.table import Table
+from format1.text import compact_json, encode
 from format1.verdicts import transition
 
-from .common import ACCESS, ADMIN, DAY, RESET
+from .common import ACCESS, ADMIN, DAY, PARTNER, RESET, ordered
 
-PURPOSES = [ACCESS, RESET, ADMIN]
+PURPOSES = [ACCESS, RESET, ADMIN, PARTNER]
 
 
 def random_scenario(choose):
-    """A token that must be accepted, or a refresh, under inputs that `choose` draws."""
+    """A token that must be accepted, or a transition, under inputs that `choose` draws."""
     draw = Draw(choose)
-    return choose.choice([issued_token, issued_token, refresh])(draw, draw.inputs())
+    kinds = [issued_token, issued_token, refresh, refresh, by_access_token]
+    return choose.choice(kinds)(draw, draw.inputs())
 
 
 def issued_token(draw, inputs):
@@ -36,7 +38,7 @@ def issued_token(draw, inputs):
 
 
 def refresh(draw, inputs):
-    """A refresh with the current token, or with a used one, within the grace or after it."""
+    """A refresh with the current token, or with a used one, in time or too late."""
     choose = draw.choose
     session = draw.alive(inputs)
     if session["seq"] and choose.random() < 0.6:
@@ -45,7 +47,20 @@ def refresh(draw, inputs):
         token = refresh_token(inputs, {**session, "seq": seq, "last_seen": before})
     else:
         token = refresh_token(inputs, session)
-    case = {**inputs, "action": "refresh", "token": token}
+    return acted(inputs, "refresh", token)
+
+
+def by_access_token(draw, inputs):
+    """A restart, or a log-out of the others."""
+    choose, now = draw.choose, inputs["now"]
+    inputs = {**inputs, "purpose": ACCESS}
+    session = {"sid": sid_of(draw.alive(inputs))}
+    token = issue(inputs, now, now + 60, choose.randbytes(16), None, None, session)
+    return acted(inputs, choose.choice(["restart", "log_out_others"]), token)
+
+
+def acted(inputs, action, token):
+    case = {**inputs, "action": action, "token": token}
     del case["purpose"]
     return {**case, "expect": transition(case)}
 
@@ -78,12 +93,26 @@ class Draw:
         choose = self.choose
         return {
             "max_sessions": choose.randint(1, 64),
+            **self.lifetimes(),
+            "on_reuse": choose.choice(["session", "all"]),
+            "when_full": choose.choice(["evict", "refuse"]),
+            "max_data_bytes": choose.randint(0, 512),
+            "named": {
+                f"policy{i}": self.some(self.lifetimes()) for i in range(choose.randint(0, 3))
+            },
+        }
+
+    def lifetimes(self):
+        choose = self.choose
+        return {
             "idle": choose.randint(600, 14 * DAY),
             "absolute": choose.randint(600, 90 * DAY),
             "grace": choose.randint(0, 60),
-            "on_reuse": choose.choice(["session", "all"]),
-            "when_full": choose.choice(["evict", "refuse"]),
+            "late_repeat": choose.choice([None, choose.randint(1, 120)]),
         }
+
+    def some(self, members):
+        return {name: members[name] for name in members if self.choose.random() < 0.7}
 
     def inputs(self):
         choose = self.choose
@@ -124,17 +153,27 @@ class Draw:
         own = choose.randrange(policy["max_sessions"])
         slots = {own, *(choose.randrange(64) for _ in range(choose.randint(0, 9)))}
         generations = choose.sample(range(1, (now + 1) * 1000), len(slots))
-        lifetime = min(policy["idle"], policy["absolute"])
         sessions = []
         for slot, generation in zip(slots, generations):
-            age = choose.randrange(min(lifetime, 100))
+            age = choose.randrange(100)
             seen = now - choose.randint(0, age)
             times = {"started_at": now - age, "last_seen": seen}
             seq = choose.choice([0, 1, choose.getrandbits(40), MAX_COUNTER - 1])
-            label = clean(self.text(40))
-            sessions.append(
-                {"slot": slot, "generation": generation, "seq": seq, **times, "label": label}
-            )
+            place = {"slot": slot, "generation": generation, "seq": seq}
+            sessions.append(ordered({**place, **times, **self.members(inputs)}))
         generation = max(generations) + choose.randint(0, 5)
         inputs["record"]["sessions"] = Table(generation, sessions).text()
         return next(session for session in sessions if session["slot"] == own)
+
+    def members(self, inputs):
+        """The members of a session that its tokens do not show."""
+        choose, now = self.choose, inputs["now"]
+        own = session_tag(inputs["authority"], inputs["record"])
+        members = {
+            "ends_at": now + choose.randint(1, 20 * DAY),
+            "data": compact_json({self.text(9): [self.text(9), self.counter(), {}]}),
+            "policy": choose.choice([*inputs["policy"]["named"], "gone"]),
+        }
+        mark = choose.choice([{}, {"repeated": True}, {"strict": True}])
+        tag = choose.choice([own, encode(choose.randbytes(8))])
+        return {"tag": tag, "label": clean(self.text(40)), **mark, **self.some(members)}

@@ -192,7 +192,12 @@ def lifetimes(alive, dead):
     policy = {**long, "named": {"web": {"idle": 61}, "app": {"absolute": 60}}}
     name = "an unknown policy has the least of each setting, of several policies"
     yield at(name, False, policy, policy="gone")
-    yield at("a policy's name in another case is unknown", False, {**long, "named": {"web": short}}, policy="Web")
+    yield at(
+        "a policy's name in another case is unknown",
+        False,
+        {**long, "named": {"web": short}},
+        policy="Web",
+    )
     yield at("an unknown policy where none is named", False, short, policy="gone")
     yield at("an unknown policy where none is named, in its time", True, long, policy="gone")
 

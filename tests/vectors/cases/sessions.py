@@ -1,9 +1,12 @@
 """The cases of sessions.json."""
 
+from . import late_repeats
 from .common import DEFAULTS
 from .listings import lists
 from .logins import log_outs, log_outs_everywhere, log_outs_of_others, logins
 from .refreshes import dead, refused, repetitions, reuses, rotations
+from .restarts import data, restarts
+from .slots import given, tagged
 from .tables import labels, tables
 
 
@@ -24,5 +27,12 @@ def content():
 def transitions():
     ends = [log_outs(), log_outs_of_others(), log_outs_everywhere()]
     refreshes = [rotations(), repetitions(), reuses(), dead(), refused()]
-    for group in [logins(), *ends, *refreshes]:
+    late = [
+        late_repeats.late_repeats(),
+        late_repeats.late_reuses(),
+        late_repeats.graces(),
+        late_repeats.marked_rotations(),
+        late_repeats.late_ends(),
+    ]
+    for group in [logins(), tagged(), given(), restarts(), data(), *ends, *refreshes, *late]:
         yield from group

@@ -3,7 +3,14 @@
 import json
 
 from format1.claims import shown
-from format1.issuing import bound_body, claims_for, issuing_derivation, pinned_header, sign, stamp_of
+from format1.issuing import (
+    bound_body,
+    claims_for,
+    issuing_derivation,
+    pinned_header,
+    sign,
+    stamp_of,
+)
 from format1.text import compact_json, decode, encode, hs256
 
 from .common import (
@@ -101,8 +108,13 @@ def wrong_stamps():
     yield under("of zeros", bytes(16))
     yield under("with its first bit flipped", bytes([right[0] ^ 0x80]) + right[1:])
     yield under("with its last bit flipped", right[:-1] + bytes([right[-1] ^ 1]))
-    yield under("for another kid", derivation.stamp(bound, pinned_header("2026-10", "at+jwt"), covered))
-    yield under("for another typ's header", derivation.stamp(bound, pinned_header("2026-11", "x+jwt"), covered))
+    yield under(
+        "for another kid", derivation.stamp(bound, pinned_header("2026-10", "at+jwt"), covered)
+    )
+    yield under(
+        "for another typ's header",
+        derivation.stamp(bound, pinned_header("2026-11", "x+jwt"), covered),
+    )
     yield under("with the comma covered", derivation.stamp(bound, header, covered + b","))
     yield under("with the brace covered", derivation.stamp(bound, header, covered + b"}"))
     other = decode(json.loads(payload_of(made(exp=EXPIRES + 1, **STAMPED)))["stamp"])
@@ -137,7 +149,9 @@ def forms():
     yield ending("an escape in the stamp", f',"stamp":"{escaped}"}}')
     yield ending("the stamp's name in another case", ',"Stamp":"STAMP"}')
     yield ending("the stamp of an inner object", ',"x":{"a":1,"stamp":"STAMP"}}')
-    yield ending("the stamp of an inner object, cut short", ',"stamp":"STAMP"}', plain + ',"x":{"a":1')
+    yield ending(
+        "the stamp of an inner object, cut short", ',"stamp":"STAMP"}', plain + ',"x":{"a":1'
+    )
     yield ending("the stamp in a string", ',"x":"\\",\\"stamp\\":\\"STAMP"}')
     other = f'"stamp":"{encode(bytes(16))}"'
     for name, twin in {
@@ -149,7 +163,9 @@ def forms():
         yield ending(f"{name} before it", ',"stamp":"STAMP"}', f"{plain},{twin}")
         yield ending(f"{name} as the first member", ',"stamp":"STAMP"}', f"{{{twin},{plain[1:]}")
     yield ending("a second stamp behind it", f',"stamp":"STAMP",{other}}}')
-    yield ending("a second stamp with an escaped name behind it", ',"stamp":"STAMP","st\\u0061mp":"STAMP"}')
+    yield ending(
+        "a second stamp with an escaped name behind it", ',"stamp":"STAMP","st\\u0061mp":"STAMP"}'
+    )
     yield ending("the stamp as the first member", "}", f'{{"stamp":"{value}",{plain[1:]}')
     yield ending("no stamp", "}")
     for name, text in {
@@ -194,7 +210,9 @@ def forms():
     yield good("claims in another order, with white space", shuffled)
     yield good("white space before the comma of the stamp", f"{plain} \n}}")
     yield good("a claim with an inner stamp", f'{plain},"x":{{"stamp":"{value}"}}}}')
-    yield good("a claim whose text looks like a stamp", f'{plain},"x":",\\"stamp\\":\\"{value}\\"}}"}}')
+    yield good(
+        "a claim whose text looks like a stamp", f'{plain},"x":",\\"stamp\\":\\"{value}\\"}}"}}'
+    )
     yield good("a stamp's name in another case", f'{plain},"Stamp":"{value}"}}')
 
 
@@ -202,8 +220,12 @@ def modes():
     """The mode of a token is that of the server if the purpose is portable, else key mode."""
     key, stamp = {"authority": {"mode": "key"}}, STAMPED
     sid, sessions = f"0.{GENERATION}", {"record": {"sessions": table(session(0))}}
-    yield rejected("a token of key mode at a server in stamp mode", made(**key), *MALFORMED, **stamp)
-    yield rejected("a token of stamp mode at a server in key mode", made(**stamp), *MALFORMED, **key)
+    yield rejected(
+        "a token of key mode at a server in stamp mode", made(**key), *MALFORMED, **stamp
+    )
+    yield rejected(
+        "a token of stamp mode at a server in key mode", made(**stamp), *MALFORMED, **key
+    )
     name = "a session's token of key mode at a server in stamp mode"
     yield rejected(name, made(sid=sid, **key), *MALFORMED, **stamp, **sessions)
     name = "a session's token of stamp mode at a server in key mode"
@@ -228,7 +250,9 @@ def modes():
     yield rejected(name, token, *MALFORMED, **partner, **key)
     # Issued as if the purpose were portable.
     token = made(purpose={**RESET, "portable": True}, **stamp)
-    yield rejected("a stamp for a purpose that is not portable", token, *MALFORMED, **reset, **stamp)
+    yield rejected(
+        "a stamp for a purpose that is not portable", token, *MALFORMED, **reset, **stamp
+    )
     genuine, inputs = made(**reset), complete({**reset, **stamp})
     signing_input = genuine.rpartition(".")[0]
     signature = encode(hs256(issuing_derivation(inputs).server_key(), signing_input))
@@ -247,6 +271,9 @@ def long_payloads():
         for length in range(0, 64, 9):
             own = {"pad": "y" * length}
             yield accepted(f"{mode}: a claim of {length} bytes more", own=own, **under)
-    own, under = {"pad": "x" * 3000, "role": "user"}, {"authority": {**STAMP, "max_token_bytes": 8192}}
+    own, under = (
+        {"pad": "x" * 3000, "role": "user"},
+        {"authority": {**STAMP, "max_token_bytes": 8192}},
+    )
     token = resigned('"role":"user"', '"role":"root"', own=own, **under)
     yield rejected("signed by the server's key: role in a long payload", token, *WRONG, **under)

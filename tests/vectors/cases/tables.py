@@ -5,6 +5,7 @@ from format1.table import MAX_DATA_BYTES, SLOTS
 from format1.text import compact_json
 
 from .common import GENERATION, ISSUED, session, table
+from .table_members import GOOD_DATA, optional_members, with_escape
 
 
 def tables():
@@ -34,6 +35,20 @@ def tables():
     yield at_most("the last times", started_at=MAX_NUMERIC_DATE, last_seen=MAX_NUMERIC_DATE)
     yield at_most("times of 0", started_at=0, last_seen=0)
     yield at_most("last seen before the start", last_seen=ISSUED - 1)
+    yield at_most("another tag", tag="__________8")
+    yield at_most("a tag of zeros", tag="A" * 11)
+    yield at_most("the mark repeated", repeated=True)
+    yield at_most("the mark strict", strict=True)
+    yield at_most("an end at 0", ends_at=0)
+    yield at_most("the last end", ends_at=MAX_NUMERIC_DATE)
+    yield at_most("a policy of a character", policy="a")
+    yield at_most("a policy of 16 characters", policy="AZaz09-_.AZaz09-")
+    yield at_most("a policy of digits", policy="1")
+    yield at_most("every member", strict=True, ends_at=5, data='{"a":1}', policy="web")
+    for name, data in GOOD_DATA.items():
+        yield at_most(f"data: {name}", data=data)
+    two_of_them = (session(0, 2, data='{"a":1.0}'), session(5, 1, data='{"b":"]}"}'))
+    yield good("data of two sessions", *two_of_them)
     yield at_most("no label", label="")
     yield at_most("a label beyond ASCII", label="Телефон 中 🔑")
     yield at_most("a label that JSON escapes", label='a "quoted" \\ / name')
@@ -51,6 +66,20 @@ def tables():
         name = f"a label that would be cleaned otherwise today is kept: {name}"
         yield at_most(name, label=label)
     yield case("the longest table", longest(), "read")
+    # The lengths that the format's page states.
+    for slots, data_bytes, length in (
+        (1, 128, 541),
+        (16, 128, 7792),
+        (64, 128, 31024),
+        (1, 512, 925),
+        (16, 512, 13936),
+        (64, 512, 55600),
+    ):
+        text = longest(slots, data_bytes)
+        assert len(text) == length
+        yield case(
+            f"the longest table of {slots} slots with {data_bytes} bytes of data", text, "read"
+        )
 
     one = table(session(0))
     two = table(session(0, 1), session(1, 2))
@@ -136,11 +165,13 @@ def tables():
         inside = one.partition("[")[2]
         assert inside.count(member) == 1
         before = one[: -len(inside)]
-        rest = f"{member}," if name != "label" else f",{member}"
+        is_last = name == "label"
+        rest = f",{member}" if is_last else f"{member},"
         for fault, text in {
             "missing": inside.replace(rest, ""),
             "null": inside.replace(member, f'"{name}":null'),
             "twice": inside.replace(member, f"{member},{member}"),
+            "with an escape in its name": inside.replace(f'"{name}"', with_escape(name)),
         }.items():
             yield case(f"a session's {name} {fault}", before + text)
         if name in ("label", "tag"):
@@ -158,8 +189,13 @@ def tables():
     yield case("a session with an unknown member at the end", one.replace("}]", ',"x":1}]'))
     yield case(
         "a session's members in another order",
-        one.replace('"started_at":1800000000,"last_seen":1800000000', '"last_seen":1800000000,"started_at":1800000000'),
+        one.replace(
+            '"started_at":1800000000,"last_seen":1800000000',
+            '"last_seen":1800000000,"started_at":1800000000',
+        ),
     )
+
+    yield from optional_members(case)
 
     def bad(name, *sessions, generation=GENERATION):
         return case(name, table(*sessions, generation=generation))
@@ -209,7 +245,7 @@ def tables():
         "format 2 and nothing else": '{"format":2}',
         "format 2 with white space": '{ "format": 2 }\n',
         "format 2 of another form": '{"sessions":{"0":[1,2]},"format":2,"more":null}',
-        "format 2, longer than the longest table": compact_json({"format": 2, "more": "x" * 20000}),
+        "format 2, longer than the longest table": compact_json({"format": 2, "more": "x" * 60000}),
     }.items():
         yield case(name, text, "unknown_format")
 
@@ -260,7 +296,20 @@ def labels():
     for first, last in invisible:
         for char in sorted({first, last}):
             yield case(f"U+{char:04X} is removed", f"a{chr(char)}b", "ab")
-    for char in (0x180D, 0x2010, 0x2027, 0x2030, 0x205E, 0x2070, 0xFFF8, 0xFFFC, 0xE0080):
+    for char in (
+        0x21,
+        0x1FFF,
+        0xDFFFF,
+        0x180D,
+        0x2010,
+        0x2027,
+        0x2030,
+        0x205E,
+        0x2070,
+        0xFFF8,
+        0xFFFC,
+        0xE0080,
+    ):
         yield case(f"U+{char:04X} is kept", f"a{chr(char)}b", f"a{chr(char)}b")
     yield case("a removed character between spaces", "a \u200b b", "a b")
     yield case("a removed character at the beginning", "\ufeff a", "a")

@@ -116,6 +116,10 @@ def acceptance():
     yield accepted("the last exp", exp=MAX_NUMERIC_DATE)
     yield accepted("the greatest version", record={"version": MAX_COUNTER})
     yield accepted("user id beyond ASCII", record={"id": "Ünï-用户-🔑"})
+    yield accepted("user id of 255 bytes", record={"id": "é" * 127 + "a"})
+    sixteen = [{"kind": f"epoch{i}", "counter": i} for i in range(16)]
+    yield accepted("16 epochs", authority={"epochs": sixteen})
+    yield accepted("a lane that the purpose does not have", record={"lane": -1})
     long = {"pad": "x" * 300}
     yield accepted("as long as the cap", own=long, seen=capped(len(made(own=long))))
     claims = claims_for(complete({}), ISSUED, EXPIRES, ENTROPY)
@@ -205,6 +209,9 @@ def validity():
     yield rejected("stamp mode, wrong issuer", token, "validity", "wrong_issuer", authority=STAMP)
     for name, audience in {
         "wrong audience": "https://api.example.org",
+        "the audience with more behind it": "https://api.example.com.example",
+        "the audience with more before it": "x https://api.example.com",
+        "the audience cut short": "https://api.example.co",
         "audience in another case": "https://API.example.com",
         "several audiences, all wrong": ["https://a.example", "https://b.example"],
         "the audience as a part of one": ["https://api.example.com/v1"],
@@ -360,6 +367,15 @@ def applications():
 
 def unfit_records():
     lane = {"purpose": RESET, "record": {"lane": 0}}
+    for name, user in {
+        "empty": "",
+        "of 256 bytes": "a" * 256,
+        "of 129 characters": "é" * 129,
+    }.items():
+        token = made(record={"id": user})
+        yield unfit(f"user id {name}", token, record={"id": user})
+        # This is checked before the secrets.
+        yield unfit(f"user id {name}, no secret", token, record={"id": user, "secrets": []})
     yield unfit("negative version", made(), record={"version": -1})
     yield unfit("negative lane", made(**lane), **{**lane, "record": {"lane": -1}})
     in_tenant = {"authority": {"user_epochs": ["tenant"]}}

@@ -98,7 +98,7 @@ def with_data_as_text(text, generation, sessions):
     for session in sessions:
         if "data" in session:
             before = members_text(session, MEMBERS[: MEMBERS.index("data")])
-            session = {**session, "data": data_at(text, at + len(f"{{{','.join(before)},\"data\":"))}
+            session = {**session, "data": data_at(text, at + len(f'{{{",".join(before)},"data":'))}
         at += len(session_text(session)) + 1
         yield session
 

@@ -1,5 +1,7 @@
 """This implementation's results for a test vector, in the form of its `expect`."""
 
+import json
+
 from . import sessions, table
 from .claims import shown
 from .derivation import effective, rehash, session_tag
@@ -203,6 +205,27 @@ def reading(case):
 
 def cleaning(case):
     return clean(case["label"])
+
+
+# The function that gives the result of a case, for each list of each file.
+JUDGES = {
+    "derivations.json": {"cases": derive, "refreshes": derive_refresh, "rehashes": derive_rehash},
+    "tokens.json": {"cases": verdict},
+    "sessions.json": {"tables": reading, "labels": cleaning, "lists": listing, "cases": transition},
+}
+
+
+def judged(file, content):
+    """Each case's name, and whether the result is what the case expects."""
+    for member, judge in JUDGES[file].items():
+        for case in content[member]:
+            said = judge(with_defaults(content["defaults"], case))
+            yield f"{file}: {case['name']}", same(said, case["expect"])
+
+
+def same(a, b):
+    # As text: to Python, true is 1 and 1 is 1.0.
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
 SETTINGS = ("authority", "purpose", "policy", "record")

@@ -23,7 +23,7 @@ impl World {
         let (row, record) = (self.row.clone(), self.reference.record.clone());
         match act {
             Act::LogIn(label) => {
-                let decision = match authority.start_session(&row, label) {
+                let decision = match authority.start_session(&row, *label) {
                     Err(IssueError::InactiveUser) => return assert!(!record.is_active),
                     Err(IssueError::SessionsFull) => {
                         return assert!(self.reference.start(&record, label).is_none());

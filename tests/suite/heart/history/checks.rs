@@ -37,7 +37,7 @@ impl World {
             assert_eq!(info.expires_at(), self.clock.at(session.end(&self.reference.policy)));
         }
         let bytes = self.row.sessions.to_column().map_or(0, |column| column.len());
-        assert!(bytes <= SessionTable::max_bytes(64));
+        assert!(bytes <= SessionTable::max_bytes(64, 0));
     }
 
     /// Compares the verdicts on this token with this record. Nothing is stored.

@@ -6,7 +6,7 @@ use relatch::{
     Access, Authority, AuthorityBuilder, Binding, BindingMode, Context, KeyRing, MasterKey,
     Purpose, RefreshToken, Rejection, SessionPolicy, Token, User, VerifyError,
     authority::{Decision, Issuance, RefreshError, Refreshed},
-    sessions::{OnReuse, SessionTable, WhenFull},
+    sessions::{ClientPolicy, OnReuse, SessionTable, WhenFull},
     token::{RegisteredClaims, Usage},
     user::{Carried, Counter, Epoch},
 };
@@ -65,8 +65,21 @@ struct Policy {
     idle: i64,
     absolute: i64,
     grace: i64,
+    late_repeat: Option<i64>,
     on_reuse: String,
     when_full: String,
+    max_data_bytes: usize,
+    named: BTreeMap<String, NamedPolicy>,
+}
+
+/// An absent member is that of the policy itself.
+#[derive(Deserialize)]
+struct NamedPolicy {
+    idle: Option<i64>,
+    absolute: Option<i64>,
+    grace: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
+    late_repeat: Option<Option<i64>>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -263,8 +276,10 @@ fn with_lookup(mut said: Value, lookup: bool) -> Value {
 
 impl Policy {
     fn policy(&self) -> SessionPolicy {
-        SessionPolicy::new()
+        let policy = SessionPolicy::new()
             .max_sessions(self.max_sessions)
+            .max_data_bytes(self.max_data_bytes)
+            .late_repeat(Duration::seconds(self.late_repeat.unwrap_or(0)))
             .idle_lifetime(Duration::seconds(self.idle))
             .absolute_lifetime(Duration::seconds(self.absolute))
             .grace(Duration::seconds(self.grace))
@@ -277,7 +292,23 @@ impl Policy {
                 "evict" => WhenFull::EvictLeastRecentlyUsed,
                 "refuse" => WhenFull::Refuse,
                 other => panic!("no when_full {other}"),
-            })
+            });
+        let named = self.named.iter();
+        named.fold(policy, |policy, (name, named)| policy.named(name, named.policy()))
+    }
+}
+
+impl NamedPolicy {
+    fn policy(&self) -> ClientPolicy {
+        let set =
+            |policy, seconds: Option<i64>, set: fn(ClientPolicy, Duration) -> ClientPolicy| {
+                seconds.map_or(policy, |seconds| set(policy, Duration::seconds(seconds)))
+            };
+        let policy = set(ClientPolicy::new(), self.idle, ClientPolicy::idle_lifetime);
+        let policy = set(policy, self.absolute, ClientPolicy::absolute_lifetime);
+        let policy = set(policy, self.grace, ClientPolicy::grace);
+        let late_repeat = self.late_repeat.map(|bound| bound.unwrap_or(0));
+        set(policy, late_repeat, ClientPolicy::late_repeat)
     }
 }
 
@@ -386,7 +417,7 @@ pub(crate) struct Role {
     others: Own,
 }
 
-fn at(seconds: i64) -> OffsetDateTime {
+pub(crate) fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap()
 }
 
@@ -401,6 +432,11 @@ fn from_column<'de, D: Deserializer<'de>>(
 ) -> Result<Option<SessionTable>, D::Error> {
     let column = Option::<String>::deserialize(deserializer)?;
     SessionTable::from_column(column.as_deref()).map(Some).map_err(de::Error::custom)
+}
+
+/// The value of a member that is not absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<i64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Carried>, D::Error> {

@@ -5,20 +5,39 @@ use std::convert::Infallible;
 use relatch::{
     Access, Authority, IssueError, NoClaims, SessionTokens, Token, User, Verified, VerifyError,
     authority::{Change, Decision, RefreshError, Refreshed},
+    sessions::{DataError, NewSession},
     user::RecordError,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::scenario::{Own, Record, Scenario, rejected};
+use super::scenario::{Own, Record, Scenario, at, rejected};
 
 #[derive(Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 enum Action {
-    LogIn { label: String },
-    Refresh { token: String },
-    LogOut { sid: String },
-    LogOutOthers { token: String },
+    LogIn {
+        label: String,
+        data: Option<String>,
+        session_policy: Option<String>,
+        ends_at: Option<i64>,
+    },
+    Refresh {
+        token: String,
+    },
+    Restart {
+        token: String,
+    },
+    SetData {
+        sid: String,
+        data: Option<String>,
+    },
+    LogOut {
+        sid: String,
+    },
+    LogOutOthers {
+        token: String,
+    },
     LogOutEverywhere,
 }
 
@@ -52,9 +71,19 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
     let user = scenario.record();
     let said = |verdict: &str| json!({ "verdict": verdict });
     Ok(match serde_json::from_value(case.clone()).unwrap() {
-        Action::LogIn { label } => {
+        Action::LogIn { label, data, session_policy, ends_at } => {
+            let mut new = NewSession::new(label);
+            if let Some(data) = data {
+                new = new.data(data.parse()?);
+            }
+            if let Some(name) = session_policy {
+                new = new.policy(name);
+            }
+            if let Some(end) = ends_at {
+                new = new.ends_at(at(end));
+            }
             let login = authority.issue::<Access>(user, &NoClaims {}).context(scenario.context());
-            let (change, tokens) = committed(login.start_session(&label)?);
+            let (change, tokens) = committed(login.start_session(new)?);
             (said("started"), change, Some(tokens))
         }
         Action::Refresh { token } => {
@@ -64,6 +93,19 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
                 Refreshed::Repeated(tokens, _) => (said("repeated"), change, Some(tokens)),
                 other => (rejected(&other.into_tokens().unwrap_err()), change, None),
             }
+        }
+        Action::Restart { token } => {
+            let own = verified(scenario, &authority, &token)?;
+            let (change, tokens) = committed(
+                authority.issue::<Access>(own.user(), &NoClaims {}).restart_session(&own)?,
+            );
+            (said("restarted"), change, Some(tokens))
+        }
+        Action::SetData { sid, data } => {
+            let data = data.map(|data| data.parse()).transpose()?;
+            let set = authority.set_session_data(user, sid.parse().unwrap(), data)?;
+            let (change, is_set) = committed(set);
+            (said(if is_set { "set" } else { "unchanged" }), change, None)
         }
         Action::LogOut { sid } => {
             let (change, is_ended) = committed(authority.log_out(user, sid.parse().unwrap())?);
@@ -93,11 +135,31 @@ fn verified(
     authority.verify(&token, |_| Ok::<_, Infallible>(Some(scenario.record().clone())))
 }
 
+const MEMBERS: [&str; 12] = [
+    "slot",
+    "generation",
+    "seq",
+    "tag",
+    "started_at",
+    "last_seen",
+    "repeated",
+    "strict",
+    "ends_at",
+    "data",
+    "policy",
+    "label",
+];
+
 /// The text of a table. The order of its members matters.
 pub(crate) fn table(generation: u64, sessions: &[Value]) -> String {
-    let members = ["slot", "generation", "seq", "started_at", "last_seen", "label"];
     let session = |session: &Value| {
-        let members = members.map(|name| format!(r#""{name}":{}"#, session[name]));
+        let is_set = |name: &&str| session.get(name).is_some();
+        let member = |name| match (name, &session[name]) {
+            // The text of a JSON object.
+            ("data", Value::String(data)) => format!(r#""data":{data}"#),
+            (_, value) => format!(r#""{name}":{value}"#),
+        };
+        let members: Vec<String> = MEMBERS.into_iter().filter(is_set).map(member).collect();
         format!("{{{}}}", members.join(","))
     };
     let sessions: Vec<String> = sessions.iter().map(session).collect();
@@ -117,6 +179,18 @@ impl From<IssueError> for Failure {
             IssueError::Record(_) => Self::Record,
             IssueError::SessionsFull => Self::Said(json!({ "verdict": "refused" })),
             IssueError::NoSession => Self::Said(json!({ "verdict": "no_session" })),
+            IssueError::SessionData { .. } => Self::Said(json!({ "verdict": "data_too_long" })),
+            IssueError::SessionEnd => Self::Said(json!({ "verdict": "ends_at_passed" })),
+            IssueError::SessionOver(rejection) => Self::Said(rejected(&rejection)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::TooLong { .. } => Self::Said(json!({ "verdict": "data_too_long" })),
             other => panic!("{other:?}"),
         }
     }

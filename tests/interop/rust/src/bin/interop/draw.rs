@@ -21,9 +21,10 @@ impl Draw {
         let secrets: Vec<String> = self.list(1, 3, |_| self.text(60));
         let kinds: Vec<String> = self.list(0, 3, |i| format!("user{i}"));
         let purposes = [
-            json!({ "typ": "at+jwt", "lane": false, "strings": [] }),
-            json!({ "typ": "reset+jwt", "lane": true, "strings": [] }),
-            json!({ "typ": "admin+jwt", "lane": false, "strings": ["role"] }),
+            json!({ "typ": "at+jwt", "lane": false, "strings": [], "portable": true }),
+            json!({ "typ": "reset+jwt", "lane": true, "strings": [], "portable": false }),
+            json!({ "typ": "admin+jwt", "lane": false, "strings": ["role"], "portable": false }),
+            json!({ "typ": "partner+jwt", "lane": true, "strings": [], "portable": true }),
         ];
         let user_epochs: Vec<Value> = kinds.iter().map(|kind| self.user_epoch(kind)).collect();
         let context: Own =
@@ -52,6 +53,12 @@ impl Draw {
                 "idle": self.within(3600, 14 * DAY),
                 "absolute": self.within(3600, 90 * DAY),
                 "grace": self.within(0, 60),
+                "late_repeat": self.late_repeat(),
+                "max_data_bytes": 512,
+                "named": {
+                    "phone": { "late_repeat": self.late_repeat(), "grace": self.within(0, 60) },
+                    "tv": { "idle": self.within(3600, 14 * DAY) },
+                },
                 "on_reuse": self.pick(&["session", "all"]),
                 "when_full": self.pick(&["evict", "refuse"]),
             },
@@ -131,6 +138,7 @@ impl Draw {
                 "slot": slot,
                 "generation": generation,
                 "seq": self.counter(),
+                "tag": self.tag(),
                 "started_at": now - age,
                 "last_seen": now - self.within(0, age),
                 "label": self.pick(&["", "Телефон 🔑", r#"\ "quoted""#]),
@@ -139,6 +147,34 @@ impl Draw {
         let sessions: Vec<Value> = slots.into_iter().map(session).collect();
         let generation = generation + self.below(10);
         (generation > 0).then(|| table(generation, &sessions))
+    }
+
+    /// Arguments of a login, beside the label.
+    pub(crate) fn add_to_login(self, case: &mut Value) {
+        if self.pick(&[true, false]) {
+            case["data"] = json!(json!({ self.text(9): self.text(40) }).to_string());
+        }
+        if self.pick(&[true, false]) {
+            case["session_policy"] = json!(self.pick(&["phone", "tv"]));
+        }
+        if self.pick(&[true, false]) {
+            let now = case["now"].as_i64().expect("seconds");
+            case["ends_at"] = json!(now + self.within(1000, DAY));
+        }
+    }
+
+    fn late_repeat(self) -> Option<i64> {
+        self.pick(&[None, Some(self.within(1, 90)), Some(30 * DAY)])
+    }
+
+    /// Eight bytes as base64url: the last character has four bits.
+    fn tag(self) -> String {
+        let alphabet: Vec<char> =
+            ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']).collect();
+        let fourths: Vec<char> = alphabet.iter().copied().step_by(4).collect();
+        let mut tag: String = (0..10).map(|_| self.pick(&alphabet)).collect();
+        tag.push(self.pick(&fourths));
+        tag
     }
 
     /// No pair, one that counts for these secrets, or one that is void.

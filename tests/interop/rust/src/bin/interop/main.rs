@@ -96,6 +96,7 @@ fn refreshed(draw: Draw) -> Value {
     case.as_object_mut().expect("an object").remove("purpose");
     case["action"] = json!("log_in");
     case["label"] = json!(draw.text(40));
+    draw.add_to_login(&mut case);
     let mut tokens = vec![step(&mut case)];
     case["action"] = json!("refresh");
     for _ in 0..draw.within(0, 2) {

@@ -1,0 +1,131 @@
+//! The rules of single sessions: lifetimes and grace, for each kind of client.
+
+use time::Duration;
+
+use super::{SessionPolicy, table::Mark};
+use crate::{clock::MAX_LIFETIME, error::ConfigError};
+
+/// The lifetimes and the grace for one kind of client: see [`SessionPolicy::named`]. What is not set
+/// here is as in the policy itself. Each setting has the range of the method of the same name of
+/// [`SessionPolicy`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "a policy for a kind of client is handed to `SessionPolicy::named`"]
+pub struct ClientPolicy {
+    idle: Option<Duration>,
+    absolute: Option<Duration>,
+    grace: Option<Duration>,
+    late_repeat: Option<Duration>,
+}
+
+impl ClientPolicy {
+    /// The settings of the policy itself.
+    pub const fn new() -> Self {
+        Self { idle: None, absolute: None, grace: None, late_repeat: None }
+    }
+
+    /// Sets the idle lifetime: see [`SessionPolicy::idle_lifetime`].
+    pub const fn idle_lifetime(mut self, lifetime: Duration) -> Self {
+        self.idle = Some(lifetime);
+        self
+    }
+
+    /// Sets the absolute lifetime: see [`SessionPolicy::absolute_lifetime`].
+    pub const fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
+        self.absolute = Some(lifetime);
+        self
+    }
+
+    /// Sets the grace period: see [`SessionPolicy::grace`].
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// Sets the time for a late repeat: see [`SessionPolicy::late_repeat`].
+    pub const fn late_repeat(mut self, bound: Duration) -> Self {
+        self.late_repeat = Some(bound);
+        self
+    }
+
+    pub(super) fn over(&self, default: Rules) -> Rules {
+        Rules {
+            idle: self.idle.unwrap_or(default.idle),
+            absolute: self.absolute.unwrap_or(default.absolute),
+            grace: self.grace.unwrap_or(default.grace),
+            late_repeat: self.late_repeat.unwrap_or(default.late_repeat),
+        }
+    }
+}
+
+/// The rules of one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) idle: Duration,
+    pub(super) absolute: Duration,
+    pub(super) grace: Duration,
+    /// Zero: there is no late repeat.
+    pub(super) late_repeat: Duration,
+}
+
+/// How the predecessor of a current refresh token is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It is within the grace.
+    InTime,
+    /// It is within the time for a late repeat.
+    Late,
+    /// It is reuse.
+    Refused,
+}
+
+impl Rules {
+    /// The end of a session by its lifetimes, in seconds since 1970: the first second at which it
+    /// has ended.
+    pub(super) fn end_of(&self, started_at: i64, last_seen: i64) -> i64 {
+        let idle_end = last_seen.saturating_add(self.idle.whole_seconds());
+        idle_end.min(started_at.saturating_add(self.absolute.whole_seconds()))
+    }
+
+    /// The answer to a token that comes again `elapsed` seconds after its use. The sign does not
+    /// matter: a clock that was set back a little must not end the session.
+    pub(super) fn repeat(&self, mark: Mark, elapsed: i64) -> Repeat {
+        let is_within = |time: Duration| {
+            let seconds = time.whole_seconds().unsigned_abs();
+            seconds > 0 && elapsed.unsigned_abs() <= seconds
+        };
+        match mark {
+            _ if is_within(self.grace) => Repeat::InTime,
+            Mark::None | Mark::Repeated if is_within(self.late_repeat) => Repeat::Late,
+            _ => Repeat::Refused,
+        }
+    }
+
+    /// `of` names the policy in an error, if it is not the default.
+    pub(super) fn check(&self, of: &str) -> Result<(), ConfigError> {
+        let lifetimes = Duration::SECOND..=MAX_LIFETIME;
+        if !lifetimes.contains(&self.idle) || !lifetimes.contains(&self.absolute) {
+            let days = MAX_LIFETIME.whole_days();
+            return Err(ConfigError::new(
+                "idle_lifetime",
+                format!(
+                    "a session's idle and absolute lifetimes{of} must be 1 second to {days} days"
+                ),
+            ));
+        }
+        if !(Duration::ZERO..=SessionPolicy::MAX_GRACE).contains(&self.grace) {
+            let seconds = SessionPolicy::MAX_GRACE.whole_seconds();
+            return Err(ConfigError::new(
+                "grace",
+                format!("the grace{of} must be 0 to {seconds} seconds"),
+            ));
+        }
+        if !(Duration::ZERO..=SessionPolicy::MAX_LATE_REPEAT).contains(&self.late_repeat) {
+            let days = SessionPolicy::MAX_LATE_REPEAT.whole_days();
+            return Err(ConfigError::new(
+                "late_repeat",
+                format!("the time for a late repeat{of} must be 0 (off) to {days} days"),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! A session that is about to start.
+
+use time::OffsetDateTime;
+
+use super::{Label, SessionData, SessionPolicy, table::NotStarted};
+use crate::clock::MAX_NUMERIC_DATE;
+
+/// A session to start at a login: its label, and what else it is to have. A string converts into a
+/// session with that label.
+///
+/// # Example
+///
+/// ```
+/// use relatch::sessions::{DataError, NewSession, SessionData};
+/// use serde::Serialize;
+/// use time::{Duration, OffsetDateTime};
+///
+/// #[derive(Serialize)]
+/// struct ActingFor<'a> {
+///     staff: &'a str,
+/// }
+///
+/// fn support(staff: &str) -> Result<NewSession, DataError> {
+///     let end = OffsetDateTime::now_utc() + Duration::hours(1);
+///     let data = SessionData::new(&ActingFor { staff })?;
+///     Ok(NewSession::new("Support").data(data).ends_at(end))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct NewSession {
+    pub(super) label: Label,
+    pub(super) data: Option<SessionData>,
+    pub(super) policy: Option<String>,
+    ends_at: Option<OffsetDateTime>,
+}
+
+impl NewSession {
+    /// A session with this label, which names the device in the list, for example from its
+    /// `User-Agent`. Control and invisible characters are removed, and it is cut at 64 bytes.
+    pub fn new(label: impl AsRef<str>) -> Self {
+        Self { label: Label::clean(label.as_ref()), data: None, policy: None, ends_at: None }
+    }
+
+    /// Sets the application's data in the session. It is at most as long as the policy allows
+    /// ([`SessionPolicy::max_data_bytes`]).
+    pub fn data(mut self, data: SessionData) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Sets the kind of client, by the name of one of the configured policies
+    /// ([`SessionPolicy::named`]). Without a name, the session has the policy's own lifetimes and
+    /// grace.
+    pub fn policy(mut self, name: impl Into<String>) -> Self {
+        self.policy = Some(name.into());
+        self
+    }
+
+    /// Sets a time at which the session ends, whatever its lifetimes: for a guest, a shift or an
+    /// impersonation. It stays through refreshes, restarts and the logout of others. A fraction of
+    /// a second is dropped.
+    pub const fn ends_at(mut self, end: OffsetDateTime) -> Self {
+        self.ends_at = Some(end);
+        self
+    }
+
+    /// The end in seconds since 1970, if this session can start under this policy at this time.
+    pub(super) fn check(
+        &self,
+        policy: &SessionPolicy,
+        now: OffsetDateTime,
+    ) -> Result<Option<i64>, NotStarted> {
+        if let Some(name) = self.policy.as_deref().filter(|name| !policy.knows(name)) {
+            return Err(NotStarted::UnknownPolicy { name: name.to_owned() });
+        }
+        policy.check_data(self.data.as_ref())?;
+        let Some(end) = self.ends_at.map(OffsetDateTime::unix_timestamp) else { return Ok(None) };
+        match end <= now.unix_timestamp() {
+            true => Err(NotStarted::Over),
+            false => Ok(Some(end.min(i64::try_from(MAX_NUMERIC_DATE).unwrap_or(i64::MAX)))),
+        }
+    }
+}
+
+impl From<&str> for NewSession {
+    fn from(label: &str) -> Self {
+        Self::new(label)
+    }
+}
+
+impl From<String> for NewSession {
+    fn from(label: String) -> Self {
+        Self::new(label)
+    }
+}

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""Checks that the test vectors notice a wrong implementation.
+
+Each mutant is the implementation of `format1` with one edit: an input of a derivation is missing or
+exchanged, or a rule is not there. A mutant that passes all vectors survives, and the vectors lack a
+case.
+"""
+
+import importlib
+import json
+import pathlib
+import sys
+import tempfile
+
+# The copies of the package come and go too fast for compiled files.
+sys.dont_write_bytecode = True
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCES = {path.name: path.read_text() for path in (HERE / "format1").glob("*.py")}
+VECTORS = HERE.parents[1] / "vectors"
+
+# Each module's edits: a text that occurs once, and what stands there instead.
+MUTANTS = {
+    "derivation.py": [
+        ('frame("relatch/1 credential", *secrets)', "frame(*secrets)"),
+        ('frame("relatch/1 credential", *secrets)', 'frame("relatch/1 credential", *secrets[:1])'),
+        (
+            'frame("relatch/1 credential", *secrets)',
+            'frame("relatch/1 credential", "".join(secrets))',
+        ),
+        ("if hmac.compare_digest(stands_for, present):", "if True:"),
+        ("if hmac.compare_digest(stands_for, present):", "if False:"),
+        ("effective(old_secrets, carried)", "credential(old_secrets)"),
+        ("return fixed + own", "return own + fixed"),
+        ("return fixed + own", "return fixed"),
+        ("return fixed + own", "return own"),
+        ('epoch["kind"] if instance is None else', 'epoch["kind"] if True else'),
+        ("for piece in (name, u64(counter))", "for piece in (u64(counter),)"),
+        ("for piece in (name, u64(counter))", "for piece in (name,)"),
+        ("for piece in (name, u64(counter))", "for piece in (u64(counter), name)"),
+        ('u64(record["lane"]) if purpose["lane"] else b""', 'u64(record["lane"])'),
+        ('u64(record["lane"]) if purpose["lane"] else b""', 'b""'),
+        ("sorted((kind.encode(), value.encode())", "list((kind.encode(), value.encode())"),
+        (
+            "for piece in pair))\n    return digest +",
+            "for piece in pair[1:]))\n    return digest +",
+        ),
+        ("return digest + u64", "return u64"),
+        ('return digest + u64(record["version"]) +', "return digest +"),
+        ('frame(record["id"], outer, lane, bound_context)', "frame(outer, lane, bound_context)"),
+        (
+            'frame(record["id"], outer, lane, bound_context)',
+            'frame(record["id"], lane, bound_context)',
+        ),
+        (
+            'frame(record["id"], outer, lane, bound_context)',
+            'frame(record["id"], outer, bound_context)',
+        ),
+        ('frame(record["id"], outer, lane, bound_context)', 'frame(record["id"], outer, lane)'),
+        (
+            'frame(record["id"], outer, lane, bound_context)',
+            'frame(outer, record["id"], lane, bound_context)',
+        ),
+        (
+            'frame(record["id"], outer, lane, bound_context)',
+            'frame(record["id"], lane, outer, bound_context)',
+        ),
+        (
+            'frame(record["id"], outer, lane, bound_context)',
+            'frame(record["id"], outer, bound_context, lane)',
+        ),
+        ('frame("relatch/1 sessions", digest,', "frame(digest,"),
+        ('"relatch/1 sessions", digest, u64', '"relatch/1 sessions", u64'),
+        ('digest, u64(record["version"]), outer)', "digest, outer)"),
+        ('digest, u64(record["version"]), outer)', 'digest, u64(record["version"]))'),
+        ('digest, u64(record["version"]), outer)', 'digest, u64(record["version"])) + outer'),
+        ('digest, u64(record["version"]), outer)', 'u64(record["version"]), digest, outer)'),
+        ("hashlib.sha256(bound).digest()[:8]", "hashlib.sha256(bound).digest()[-8:]"),
+        (
+            'frame("relatch/1 " + label, self.typ, self.issuer)',
+            "frame(label, self.typ, self.issuer)",
+        ),
+        (
+            'frame("relatch/1 " + label, self.typ, self.issuer)',
+            'frame("relatch/1 " + label, self.issuer)',
+        ),
+        (
+            'frame("relatch/1 " + label, self.typ, self.issuer)',
+            'frame("relatch/1 " + label, self.typ)',
+        ),
+        ("label, self.typ, self.issuer)", "label, self.issuer, self.typ)"),
+        ('mac(self.subkey("key"), bound)', "mac(self.master, bound)"),
+        ('mac(self.subkey("key"), bound)', 'self.subkey("key")'),
+        ('mac(self.subkey("key"), bound)', 'mac(self.subkey("stamp"), bound)'),
+        ('mac(self.subkey("key"), bound)', 'mac(self.subkey("key"), frame(bound))'),
+        ('return self.subkey("server")', 'return self.subkey("key")'),
+        ('return self.subkey("server")', "return self.master"),
+        ("u64(exp) + nonce + subject.encode()", "nonce + subject.encode()"),
+        ("u64(exp) + nonce + subject.encode()", "u64(exp) + subject.encode()"),
+        ("u64(exp) + nonce + subject.encode()", "u64(exp) + nonce"),
+        ("u64(exp) + nonce + subject.encode()", "nonce + u64(exp) + subject.encode()"),
+        ("u64(exp) + nonce + subject.encode())[:8]", "u64(exp) + nonce + subject.encode())[-8:]"),
+        ('mac(self.subkey("guard")', 'mac(self.subkey("nonce")'),
+        ("u16(slot) + u64(generation) + u64(seq)", "u64(generation) + u64(seq)"),
+        ("u16(slot) + u64(generation) + u64(seq)", "u16(slot) + u64(seq)"),
+        ("u16(slot) + u64(generation) + u64(seq)", "u16(slot) + u64(generation)"),
+        ("u16(slot) + u64(generation) + u64(seq)", "u16(slot) + u64(seq) + u64(generation)"),
+        ("u16(slot) + u64(generation) + u64(seq)", "u64(slot) + u64(generation) + u64(seq)"),
+        ("place + subject.encode())[:8]", "place)[:8]"),
+        ("place + subject.encode())[:8]", "subject.encode() + place)[:8]"),
+        ('mac(self.subkey("nonce")', 'mac(self.subkey("guard")'),
+        ('f"{header}.".encode() + unstamped', "unstamped"),
+        ('f"{header}.".encode() + unstamped', "header.encode() + unstamped"),
+        ('f"{header}.".encode() + unstamped', 'f"{header}.".encode()'),
+        ("frame(bound) + covered)", "bound + covered)"),
+        ("frame(bound) + covered)", "covered)"),
+        ("frame(bound) + covered)", "frame(bound))"),
+        ("frame(bound) + covered)[:16]", "frame(bound) + covered)[16:]"),
+        ('mac(self.subkey("stamp")', 'mac(self.subkey("key")'),
+    ],
+    "issuing.py": [
+        ('authority["mode"] == "key" or not purpose["portable"]', 'authority["mode"] == "key"'),
+        ('authority["mode"] == "key" or not purpose["portable"]', 'not purpose["portable"]'),
+        ("return {**claims, **(own or {})}", "return {**(own or {}), **claims}"),
+    ],
+    "claims.py": [
+        ("MAX_SLOT = 2**16 - 1", "MAX_SLOT = 2**32 - 1"),
+        ("MAX_SLOT = 2**16 - 1", "MAX_SLOT = 2**16 - 2"),
+        ('{"nbf", *RESERVED}', "{*RESERVED}"),
+        *(
+            (f'"{name}"', '"x"')
+            for name in ("client_id", "scope", "auth_time", "acr", "amr", "act")
+        ),
+        *((f'"{name}"', '"x"') for name in ("cnf", "may_act", "authorization_details", "azp")),
+        *((f'"{name}"', '"x"') for name in ("nonce", "sub_id", "events")),
+        ("or claims.repeats", "or False"),
+    ],
+    "verifying.py": [
+        ("if not in_key_mode and not re.fullmatch(STAMP_MEMBER, end):", "if False:"),
+        ("re.fullmatch(STAMP_MEMBER, end)", "re.search(STAMP_MEMBER, payload)"),
+        ("re.fullmatch(STAMP_MEMBER, end)", "re.fullmatch(rb'.*\"\\\\s*}\\\\s*', end, re.S)"),
+        ("derivation.stamp(bound, parts[0], unstamped)", 'derivation.stamp(bound, parts[0], b"")'),
+        ('if not hmac.compare_digest(stamp, decode(claims["stamp"])):', "if False:"),
+        ('("stamp" in claims) != in_key_mode', "True"),
+        ('("stamp" in claims) != in_key_mode', '(in_key_mode or "stamp" in claims)'),
+        ("if now >= exp +", "if now > exp +"),
+        ("hs256(derivation.user_key(bound), signing_input)", "signature"),
+        ('raise Rejected("guard", "forged")', "pass"),
+        ('if purpose["lane"] and claims["lane"] != record["lane"]:', "if False:"),
+        ('if claims["ver"] != record["version"]:', "if False:"),
+    ],
+    "policies.py": [
+        ('if "policy" not in session:', "if True:"),
+        (
+            "{**default, **settings}",
+            "settings | {name: 1 for name in OF_SESSION if name not in settings}",
+        ),
+        ("strictest([default, *named.values()])", "default"),
+        ("strictest([default, *named.values()])", "strictest([default])"),
+        ("strictest([default, *named.values()])", "strictest([*named.values()] or [default])"),
+        ('return {**least, "late_repeat": None}', "return {**policies[0], **least}"),
+        ('session["last_seen"] + settings["idle"], ', ""),
+        (', session["started_at"] + settings["absolute"]]', "]"),
+        ('if "ends_at" in session:', "if False:"),
+        ("now >= end_of", "now > end_of"),
+    ],
+    "sessions.py": [
+        ('session["tag"] == tag and', ""),
+        ("not is_expired(session, policy, now)", "True"),
+        ('session["slot"] < policy["max_sessions"] and', ""),
+        ("kept.remove(replaced(kept, policy, tag))", "kept.remove(kept[0])"),
+        ('[session for session in full if session["tag"] != tag]', "[]"),
+        ('min(dead, key=lambda each: each["generation"])', "dead[0]"),
+        (
+            'min(dead, key=lambda each: each["generation"])',
+            'min(dead, key=lambda each: each["last_seen"])',
+        ),
+        (
+            "next_counter(max(table.generation, version), now)\n    session",
+            "next_counter(table.generation, now)\n    session",
+        ),
+        ('        "tag": tag,\n', '        "tag": "A" * 11,\n'),
+        ('given.get("ends_at", now + 1) <= now', "False"),
+        ('given.get("ends_at", now + 1) <= now', 'given.get("ends_at", now + 1) < now'),
+        ('check_data(policy, given.get("data"))', "pass"),
+        ("len(data.encode()) >", "len(data) >"),
+        ("check_data(policy, data)\n    session", "session"),
+        ('"last_seen": now, "tag": tag}\n        if', '"last_seen": now}\n        if'),
+        ('{**unmarked(session), "seq"', '{**session, "seq"'),
+        ('if "repeated" in session:', "if False:"),
+        ('if "repeated" in session:', 'if "repeated" in session or "strict" in session:'),
+        ('settings["grace"] > 0 and', ""),
+        ('distance <= settings["grace"]', 'distance < settings["grace"]'),
+        ('"strict" not in session and bound', "bound"),
+        ("bound is not None and distance <= bound", "bound is not None"),
+        ("bound is not None and distance <= bound", "bound is not None and distance < bound"),
+        ("abs(now - session", "(now - session"),
+        ("if seq == current - 1:", "if True:"),
+        ('marked = {**session, "repeated": True}', "marked = session"),
+        (
+            'marked = {**session, "repeated": True}',
+            'marked = {**session, "repeated": True, "tag": tag}',
+        ),
+        (
+            'marked = {**session, "repeated": True}',
+            'marked = {**session, "repeated": True, "last_seen": now}',
+        ),
+        (
+            'fresh = {"generation": generation, "seq": 0, "tag": tag, ',
+            'fresh = {"generation": generation, "seq": 0, ',
+        ),
+        ('fresh = {"generation": generation, "seq": 0, ', 'fresh = {"generation": generation, '),
+        ("return {**unmarked(session), **fresh}", "return {**session, **fresh}"),
+        ('"started_at": now}\n    return', "}\n    return"),
+        ("[*table.others(session), own]", "[own]"),
+        (
+            "return table.with_session(without if data is None else",
+            "return table.with_session(session if data is None else",
+        ),
+    ],
+    "table.py": [
+        ("MAX_DATA_BYTES = 512", "MAX_DATA_BYTES = 511"),
+        ("MAX_DATA_BYTES = 512", "MAX_DATA_BYTES = 513"),
+        ("len(data.encode()) > MAX_DATA_BYTES or", ""),
+        (' or re.search(r"[ \\t\\n\\r]", outside_strings)', ""),
+        ('re.search(r"[ \\t\\n\\r]", outside_strings)', 're.search(r"[ \\t\\n\\r]", data)'),
+        (
+            'value if name == "data" else compact_json(value)',
+            'compact_json(json.loads(value) if name == "data" else value)',
+        ),
+        ('and not {"repeated", "strict"} <= value.keys()', ""),
+        ("and list(value) == [name for name in MEMBERS if name in value]", ""),
+        ("return value is True", "return value in (True, False)"),
+        ('len(decode(value) or b"") == 8', "len(value) == 11"),
+        ('len(decode(value) or b"") == 8', 'len(decode(value) or b"") >= 8'),
+        ("{1,16}", "{1,17}"),
+        ("{1,16}", "{0,16}"),
+        ("[A-Za-z0-9_.-]", "[A-Za-z0-9_.~-]"),
+        ('"ends_at": is_numeric_date', '"ends_at": is_counter'),
+        ('"data": is_object', '"data": lambda value: True'),
+        ("return is_counter(value) and value < SLOTS", "return is_counter(value)"),
+        ("slots != sorted(set(slots)) or", ""),
+        (" or len(generations) != len(sessions)", ""),
+        ("max(generations, default=0) > table.generation or", ""),
+    ],
+}
+
+
+def mutated():
+    for name, edits in MUTANTS.items():
+        for old, new in edits:
+            assert SOURCES[name].count(old) == 1, f"{name} has {old} once"
+            source = SOURCES[name].replace(old, new)
+            compile(source, name, "exec")
+            yield f"{name}: {old!r} becomes {new!r}", {name: source}
+
+
+def first_failure(changed):
+    """The first vector that this implementation fails, `None` if it passes all."""
+    with tempfile.TemporaryDirectory() as directory:
+        package = pathlib.Path(directory) / "format1"
+        package.mkdir()
+        for name, source in {**SOURCES, **changed}.items():
+            (package / name).write_text(source)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "format1"]:
+            del sys.modules[name]
+        sys.path.insert(0, directory)
+        importlib.invalidate_caches()
+        try:
+            verdicts = importlib.import_module("format1.verdicts")
+        finally:
+            sys.path.remove(directory)
+        for file in verdicts.JUDGES:
+            try:
+                for name, passed in verdicts.judged(file, CONTENT[file]):
+                    if not passed:
+                        return name
+            except Exception as error:  # A mutant may break in any way.
+                return f"{file}: {error!r}"
+    return None
+
+
+def main():
+    assert first_failure({}) is None, "the implementation itself passes"
+    survivors = [name for name, changed in [*mutated()] if first_failure(changed) is None]
+    for name in survivors:
+        print(f"SURVIVED {name}")
+    count = sum(map(len, MUTANTS.values()))
+    print(f"{count - len(survivors)} mutants fail a vector, {len(survivors)} pass them all")
+    return 1 if survivors else 0
+
+
+CONTENT = {path.name: json.loads(path.read_bytes()) for path in VECTORS.glob("*.json")}
+
+if __name__ == "__main__":
+    sys.exit(main())
