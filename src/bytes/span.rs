@@ -23,6 +23,10 @@ impl Span {
         Self::new(self.start as usize + by, self.end as usize + by)
     }
 
+    pub(crate) const fn end(self) -> usize {
+        self.end as usize
+    }
+
     const fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }

@@ -66,9 +66,10 @@ impl Core {
         compact::push_part(&mut token, &payload);
         match draft.kind.mode {
             BindingMode::Key => {
-                let kept = draft.record.keys.and_then(|keys| keys.find(derivation, &body));
-                let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
-                let signature = hmac::sign(mac, &token);
+                let keys = draft.record.keys;
+                let signature = keys
+                    .and_then(|keys| keys.sign(derivation, &body, &token))
+                    .unwrap_or_else(|| hmac::sign(derivation.user_mac(&body), &token));
                 compact::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {

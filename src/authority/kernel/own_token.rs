@@ -116,6 +116,14 @@ impl<'a> OwnToken<'a> {
         }
     }
 
+    /// The beginning that the user's other tokens are expected to have: up to the expiry.
+    fn stable<'t>(&self, signing_input: &'t str) -> &'t str {
+        let header = self.key.header().map_or(0, |header| header.len() + 1);
+        // Three bytes are four characters.
+        let len = header + self.payload.before_expiry() / 3 * 4;
+        signing_input.get(..len).unwrap_or_default()
+    }
+
     /// Checks the counters first, so that the log shows a revocation; then the signature or the
     /// stamp.
     #[inline(always)]
@@ -140,14 +148,18 @@ impl<'a> OwnToken<'a> {
         let body = record.body(self.payload.subject(), context);
         match (self.payload.stamp, &self.signature) {
             (None, Signature::Hs256(signature)) => {
-                let kept = record.keys.and_then(|keys| keys.find(derivation, &body));
-                let to_keep_in = record.keys.filter(|_| kept.is_none());
-                let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
-                if !constant_time::equal(&hmac::sign(mac, signing_input), signature) {
+                let keys = record.keys;
+                let kept = keys.and_then(|keys| keys.sign(derivation, &body, signing_input));
+                let is_genuine = |mac| constant_time::equal(&mac, signature);
+                if let Some(kept) = kept {
+                    return if is_genuine(kept) { Ok(()) } else { reject(Reason::BadSignature) };
+                }
+                let mac = derivation.user_mac(&body);
+                if !is_genuine(hmac::sign(mac.clone(), signing_input)) {
                     return reject(Reason::BadSignature);
                 }
-                if let Some(keys) = to_keep_in {
-                    keys.keep(derivation, &body);
+                if let Some(keys) = keys {
+                    keys.keep(derivation, &body, mac, self.stable(signing_input));
                 }
                 Ok(())
             }

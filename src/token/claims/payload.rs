@@ -9,7 +9,10 @@ use super::{
 use crate::{
     bytes::base64url,
     counter::Counter,
-    token::claims::{registered::RegisteredClaims, spans::ClaimSpans},
+    token::claims::{
+        registered::{Audience, RegisteredClaims},
+        spans::ClaimSpans,
+    },
 };
 
 /// A parsed payload: the registered claims, and the text that contains them.
@@ -71,6 +74,14 @@ impl<'t> Payload<'t> {
 
     pub(crate) fn audience(&self) -> impl Iterator<Item = &str> {
         self.claims.audience.spans().iter().map(|span| span.of(&self.text))
+    }
+
+    /// The bytes before the expiry, if they are the pinned ones and the subject; otherwise 0.
+    pub(crate) fn before_expiry(&self) -> usize {
+        match &self.claims.audience {
+            Audience::One(audience) if self.is_pinned => audience.end() + br#"","exp":"#.len(),
+            _ => 0,
+        }
     }
 
     /// The text of `jti`.
