@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use hmac::Mac;
+use ::hmac::Mac;
 
 use crate::{
     binding::derivation::{Body, Derivation},

@@ -53,7 +53,7 @@ impl Core {
             lane: draft.record.lane,
         };
         let header = key.header().ok_or(IssueError::Signing)?;
-        let mut payload = claims.write(draft.own)?;
+        let mut payload = claims.write(key.claims(), draft.own)?;
         match draft.kind.mode {
             BindingMode::Key => payload.push(b'}'),
             _ => {

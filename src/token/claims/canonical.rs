@@ -35,6 +35,22 @@ impl Pinned {
     }
 }
 
+impl Pinned {
+    /// Up to the subject.
+    pub(super) fn start(&self) -> &[u8] {
+        &self.start
+    }
+
+    /// From behind the subject to the expiry.
+    pub(super) fn addressed(&self) -> &[u8] {
+        &self.addressed
+    }
+
+    pub(super) fn is_for(&self, audience: &[&str]) -> bool {
+        matches!(audience, [one] if one.as_bytes() == self.audience.of_bytes(&self.addressed))
+    }
+}
+
 /// Whether JSON has the text as it is, without an escape.
 pub(super) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')

@@ -10,7 +10,7 @@ use super::{
     general,
     payload::Payload,
     stamp,
-    write::{Bytes16, NewClaims},
+    write::{AddOwn, Bytes16, NewClaims},
 };
 use crate::{
     counter::MAX_COUNT,
@@ -44,7 +44,7 @@ fn with(from: &str, to: &str) -> String {
 }
 
 fn written(claims: &NewClaims<'_>, own: &Value) -> String {
-    let mut json = claims.write(&|json| private::add(json, own)).unwrap();
+    let mut json = claims.write(None, &|json| private::add(json, own)).unwrap();
     json.push(b'}');
     String::from_utf8(json).unwrap()
 }
@@ -407,6 +407,32 @@ fn hostile_json_is_refused_without_harm() {
 }
 
 proptest! {
+    /// The bytes of the fast writer and of the serialiser.
+    #[test]
+    fn all_claims_are_written_in_the_same_bytes(
+        (issuer, subject, audience) in (".{0,8}", ".{0,40}", ".{0,8}"),
+        other_audience in any::<bool>(),
+        [exp, iat, ver] in any::<[u64; 3]>(),
+        jti in any::<[u8; 16]>(),
+        session in proptest::option::of((any::<u16>(), 0..=MAX_COUNT)),
+        [seq, lane] in any::<[Option<u64>; 2]>(),
+        has_epochs in any::<bool>(),
+    ) {
+        let epochs = [("realm".into(), 1)];
+        let claims = NewClaims {
+            issuer: &issuer,
+            subject: &subject,
+            audience: if other_audience { &["b", "c"] } else { &[&audience] },
+            exp, iat, ver, seq, lane,
+            jti: Bytes16(jti),
+            epochs: if has_epochs { &epochs } else { &[] },
+            session: session.map(|(slot, generation)| format!("{slot}.{generation}").parse().unwrap()),
+        };
+        let pinned = Pinned::new(&issuer, &audience);
+        let own: &AddOwn<'_> = &|json| private::add(json, &json!({"role": "admin"}));
+        prop_assert_eq!(claims.write(pinned.as_ref(), own).unwrap(), claims.write(None, own).unwrap());
+    }
+
     #[test]
     fn any_text_survives_the_payload(issuer in ".*", subject in ".*", audience in ".*") {
         let claims = NewClaims { issuer: &issuer, subject: &subject, audience: &[&audience], ..CLAIMS };
