@@ -191,7 +191,7 @@ impl fmt::Debug for UserKeys {
 
 #[cfg(test)]
 mod tests {
-    use hmac::KeyInit;
+    use ::hmac::KeyInit;
 
     use super::*;
     use crate::binding::{context::Context, credential::Credential, derivation::Bound};
