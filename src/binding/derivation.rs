@@ -18,31 +18,29 @@
 
 use std::borrow::Cow;
 
-use hmac::Mac;
-use sha2::{
-    Sha256,
-    digest::{Output, Update},
-};
+use hmac::Mac as _;
+use sha2::digest::Update;
 use zeroize::Zeroizing;
 
 use crate::{
     binding::{context::Context, credential::Credential},
     bytes::{
         frame,
-        hmac::{HmacSha256, hs256},
+        hmac::{HmacSha256, keyed},
         inline::InlineBytes,
+        mac::MacKey,
     },
     sessions::SessionId,
 };
 
 /// The derivations from one master key, for one type of token and one issuer.
 pub(crate) struct Derivation {
-    // HMAC states under the subkeys.
-    key: HmacSha256,
-    guard: HmacSha256,
-    nonce: HmacSha256,
+    // The subkeys.
+    key: MacKey,
+    guard: MacKey,
+    nonce: MacKey,
     stamp: HmacSha256,
-    server: HmacSha256,
+    server: MacKey,
     id: [u8; 32],
 }
 
@@ -56,11 +54,11 @@ impl Derivation {
             Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()))
         };
         Self {
-            key: hs256(&subkey(b"relatch/1 key")),
-            guard: hs256(&subkey(b"relatch/1 guard")),
-            nonce: hs256(&subkey(b"relatch/1 nonce")),
-            stamp: hs256(&subkey(b"relatch/1 stamp")),
-            server: hs256(&subkey(b"relatch/1 server")),
+            key: MacKey::new(&subkey(b"relatch/1 key")),
+            guard: MacKey::new(&subkey(b"relatch/1 guard")),
+            nonce: MacKey::new(&subkey(b"relatch/1 nonce")),
+            stamp: keyed(&subkey(b"relatch/1 stamp")),
+            server: MacKey::new(&subkey(b"relatch/1 server")),
             id: *subkey(b"relatch derivation"),
         }
     }
@@ -72,31 +70,28 @@ impl Derivation {
 
     /// The user's HS256 key.
     pub(crate) fn user_key(&self, body: &Body) -> Zeroizing<[u8; 32]> {
-        let mac = self.key.clone().chain_update(body.as_bytes());
-        Zeroizing::new(mac.finalize().into_bytes().into())
+        Zeroizing::new(self.key.sign(body.as_bytes()))
     }
 
-    /// [`user_key`](Self::user_key) as an HMAC state, ready to sign.
-    pub(crate) fn user_mac(&self, body: &Body) -> HmacSha256 {
-        hs256(&self.user_key(body))
+    /// [`user_key`](Self::user_key), ready to sign.
+    pub(crate) fn user_mac(&self, body: &Body) -> MacKey {
+        MacKey::new(&self.user_key(body))
     }
 
     /// The guard, which a token must have in key mode to reach the lookup.
     pub(crate) fn guard(&self, user_id: &str, exp: u64, nonce: &[u8; 8]) -> [u8; 8] {
-        let mut fixed = [0; 16];
-        fixed[..8].copy_from_slice(&exp.to_be_bytes());
-        fixed[8..].copy_from_slice(nonce);
-        first(self.guard.clone().chain_update(fixed).chain_update(user_id))
+        first(self.guard.sign_pieces([&exp.to_be_bytes(), nonce, user_id.as_bytes()]))
     }
 
     /// The nonce of a refresh token. It is derived, so that a repeated refresh gives the same
     /// successor.
     pub(crate) fn refresh_nonce(&self, user_id: &str, session: SessionId, seq: u64) -> [u8; 8] {
-        let mut fixed = [0; 18];
-        fixed[..2].copy_from_slice(&session.slot.to_be_bytes());
-        fixed[2..10].copy_from_slice(&session.generation.to_be_bytes());
-        fixed[10..].copy_from_slice(&seq.to_be_bytes());
-        first(self.nonce.clone().chain_update(fixed).chain_update(user_id))
+        first(self.nonce.sign_pieces([
+            &session.slot.to_be_bytes(),
+            &session.generation.to_be_bytes(),
+            &seq.to_be_bytes(),
+            user_id.as_bytes(),
+        ]))
     }
 
     /// The stamp, which binds a stamp-mode token to the user's record: the header, the whole payload
@@ -104,11 +99,12 @@ impl Derivation {
     pub(crate) fn stamp(&self, body: &Body, header: &str, payload: &[u8]) -> [u8; 16] {
         let mut mac = self.stamp.clone();
         frame::piece(&mut mac, body.as_bytes());
-        first(mac.chain_update(header).chain_update(b".").chain_update(payload))
+        mac = mac.chain_update(header).chain_update(b".").chain_update(payload);
+        first(mac.finalize().into_bytes().into())
     }
 
-    /// The server's HS256 key for stamp mode, as an HMAC state, ready to sign.
-    pub(crate) const fn server_mac(&self) -> &HmacSha256 {
+    /// The server's HS256 key for stamp mode, ready to sign.
+    pub(crate) const fn server_mac(&self) -> &MacKey {
         &self.server
     }
 }
@@ -173,9 +169,8 @@ fn outer_len(outer: &[(Cow<'_, str>, u64)]) -> usize {
     outer.iter().map(|(name, _)| frame::piece_len(name.len()) + frame::piece_len(8)).sum()
 }
 
-fn first<const N: usize>(mac: HmacSha256) -> [u8; N] {
-    let output: Output<Sha256> = mac.finalize().into_bytes();
-    std::array::from_fn(|i| output[i])
+fn first<const N: usize>(mac: [u8; 32]) -> [u8; N] {
+    std::array::from_fn(|i| mac[i])
 }
 
 #[cfg(test)]
@@ -235,9 +230,8 @@ mod tests {
 
         let key = hmac(&subkey("key"), &[body.as_bytes()]);
         assert_eq!(*derivation.user_key(&body), *key);
-        let signed = |mac: HmacSha256| mac.chain_update("x").finalize().into_bytes().to_vec();
-        assert_eq!(signed(derivation.user_mac(&body)), hmac(&key, &[b"x"]));
-        assert_eq!(signed(derivation.server_mac().clone()), hmac(&subkey("server"), &[b"x"]));
+        assert_eq!(derivation.user_mac(&body).sign(b"x"), *hmac(&key, &[b"x"]));
+        assert_eq!(derivation.server_mac().sign(b"x"), *hmac(&subkey("server"), &[b"x"]));
 
         let guard = hmac(&subkey("guard"), &[&5_u64.to_be_bytes(), &[1; 8], b"alice"]);
         assert_eq!(derivation.guard("alice", 5, &[1; 8]), guard[..8]);

@@ -6,14 +6,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use ::hmac::Mac;
-
 use crate::{
     binding::derivation::{Body, Derivation},
     bytes::{
         constant_time,
-        hmac::{self, HmacSha256},
         inline::InlineBytes,
+        mac::{BLOCK, MacKey},
     },
 };
 
@@ -95,12 +93,9 @@ struct Entry {
     body: InlineBytes<160>,
     /// The stable beginning of the user's tokens, in whole blocks. In place for usual names.
     start: InlineBytes<192>,
-    /// The HMAC state behind `start`.
-    begun: HmacSha256,
+    /// The key behind `start`.
+    begun: MacKey,
 }
-
-/// The block length of SHA-256, in bytes.
-const BLOCK: usize = 64;
 
 impl KeyCache {
     /// The number of keys kept: enough for access and refresh tokens under a current and a retiring
@@ -125,7 +120,7 @@ impl UserKeys {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
         kept.entries().find_map(|entry| {
             let rest = signing_input.as_bytes().strip_prefix(entry.start.as_slice())?;
-            entry.is_of(derivation, body).then(|| hmac::sign(entry.begun.clone(), rest))
+            entry.is_of(derivation, body).then(|| entry.begun.sign(rest))
         })
     }
 
@@ -134,8 +129,9 @@ impl UserKeys {
     /// `start` is the beginning that the user's other tokens are expected to have. It is hashed once
     /// for all of them; a token with another beginning takes an entry of its own.
     #[cold]
-    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body, mac: HmacSha256, start: &str) {
-        let start = start.as_bytes().as_chunks::<BLOCK>().0.as_flattened();
+    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body, mac: MacKey, start: &str) {
+        let blocks = start.as_bytes().as_chunks::<BLOCK>().0;
+        let start = blocks.as_flattened();
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added it first.
         if kept
@@ -144,7 +140,7 @@ impl UserKeys {
         {
             return;
         }
-        let entry = Entry::new(derivation, body, mac, start);
+        let entry = Entry::new(derivation, body, &mac, blocks);
         if kept.older.len() == KeyCache::MAX_KEYS - 1 {
             kept.older.pop_front();
         }
@@ -162,12 +158,12 @@ impl Kept {
 }
 
 impl Entry {
-    fn new(derivation: &Derivation, body: &Body, mac: HmacSha256, start: &[u8]) -> Self {
+    fn new(derivation: &Derivation, body: &Body, mac: &MacKey, start: &[[u8; BLOCK]]) -> Self {
         Self {
             id: *derivation.id(),
             body: InlineBytes::from(body.as_bytes()),
-            start: InlineBytes::from(start),
-            begun: mac.chain_update(start),
+            start: InlineBytes::from(start.as_flattened()),
+            begun: mac.after(start),
         }
     }
 
@@ -191,10 +187,13 @@ impl fmt::Debug for UserKeys {
 
 #[cfg(test)]
 mod tests {
-    use ::hmac::KeyInit;
+    use hmac::KeyInit;
 
     use super::*;
-    use crate::binding::{context::Context, credential::Credential, derivation::Bound};
+    use crate::{
+        binding::{context::Context, credential::Credential, derivation::Bound},
+        bytes::hmac::HmacSha256,
+    };
 
     #[test]
     fn the_last_keys_are_kept_each_once() {
@@ -242,7 +241,7 @@ mod tests {
             context: &context,
         });
         let text = "0123456789abcdef".repeat(20);
-        let genuine = |message: &str| hmac::sign(derivation.user_mac(&body), message.as_bytes());
+        let genuine = |message: &str| derivation.user_mac(&body).sign(message.as_bytes());
         for start in [0, 1, 63, 64, 65, 127, 128, 200, 320] {
             let cache = UserKeys::default();
             cache.keep(&derivation, &body, derivation.user_mac(&body), &text[..start]);

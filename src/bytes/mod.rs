@@ -6,6 +6,7 @@ pub(crate) mod constant_time;
 pub(crate) mod frame;
 pub(crate) mod hmac;
 pub(crate) mod inline;
+pub(crate) mod mac;
 pub(crate) mod scan;
 pub(crate) mod span;
 #[cfg(feature = "service")]

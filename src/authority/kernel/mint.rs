@@ -4,7 +4,6 @@ use super::{core::Core, kind::Kind, record::Record};
 use crate::{
     authority::{error::IssueError, kernel::settings::BindingMode},
     binding::{context::Context, derivation::Derivation},
-    bytes::hmac,
     sessions::SessionId,
     token::{
         Token,
@@ -69,11 +68,11 @@ impl Core {
                 let keys = draft.record.keys;
                 let signature = keys
                     .and_then(|keys| keys.sign(derivation, &body, &token))
-                    .unwrap_or_else(|| hmac::sign(derivation.user_mac(&body), &token));
+                    .unwrap_or_else(|| derivation.user_mac(&body).sign(token.as_bytes()));
                 compact::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {
-                let signature = hmac::sign(derivation.server_mac().clone(), &token);
+                let signature = derivation.server_mac().sign(token.as_bytes());
                 compact::push_part(&mut token, &signature);
             }
             #[cfg(feature = "asymmetric")]

@@ -19,7 +19,7 @@ use crate::{
         credential::CredentialError,
         derivation::{Body, Derivation},
     },
-    bytes::{base64url, constant_time, hmac},
+    bytes::{base64url, constant_time},
     rejection::{Reason, Rejection, Stage},
     token::{
         claims::{payload::Payload, spans::ClaimSpans, stamp},
@@ -155,7 +155,7 @@ impl<'a> OwnToken<'a> {
                     return if is_genuine(kept) { Ok(()) } else { reject(Reason::BadSignature) };
                 }
                 let mac = derivation.user_mac(&body);
-                if !is_genuine(hmac::sign(mac.clone(), signing_input)) || !context.is_sound() {
+                if !is_genuine(mac.sign(signing_input.as_bytes())) || !context.is_sound() {
                     return reject(Reason::BadSignature);
                 }
                 if let Some(keys) = keys {
@@ -192,8 +192,8 @@ impl Signature {
     fn is_of_server(&self, key: PinnedKey<'_>, signing_input: &str) -> bool {
         match self {
             Self::Hs256(signature) => {
-                let mac = key.derivation().server_mac().clone();
-                constant_time::equal(&hmac::sign(mac, signing_input), signature)
+                let genuine = key.derivation().server_mac().sign(signing_input.as_bytes());
+                constant_time::equal(&genuine, signature)
             }
             #[cfg(feature = "asymmetric")]
             Self::Asymmetric(signature) => key
