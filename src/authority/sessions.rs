@@ -146,7 +146,7 @@ impl Authority {
         self.core.settings.sessions.knows(name)
     }
 
-    /// The sessions that have a valid refresh token, but for a removed master key.
+    /// The sessions whose refresh token is valid, or was signed by a master key that was removed since.
     fn live_sessions<'u>(
         &self,
         user: &'u dyn User,
