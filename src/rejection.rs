@@ -60,7 +60,7 @@ pub enum Reason {
     UnknownKey,
     /// The deadline of the key with the header's `kid` has passed.
     RetiredKey,
-    /// The header's `typ` belongs to another purpose, or cannot be told from that of another purpose
+    /// The header's `typ` belongs to another purpose, or the purpose's own `typ` is ambiguous
     /// ([`IssueError::AmbiguousType`](crate::IssueError::AmbiguousType)).
     WrongType,
     /// The guard (key mode) or the server's signature (stamp mode) is wrong: this server did not
@@ -89,8 +89,8 @@ pub enum Reason {
     AheadOfRecord,
     /// The user's counter for this purpose differs from the token's: the token was used or revoked.
     RevokedByLane,
-    /// Stamp mode: the credential, an epoch or the context has changed, or the payload was modified by a
-    /// holder of the server's signing key.
+    /// Stamp mode: the credential, an epoch or the context has changed, or a holder of the server's
+    /// signing key has modified the token.
     RevokedByStamp,
     /// Key mode: the signature is wrong although the guard is valid. The context, the credential or
     /// an epoch has changed, or the payload was modified; the server cannot know which. Also a

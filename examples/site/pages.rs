@@ -145,7 +145,7 @@ fn in_words(event: &SessionEvent) -> String {
             format!("{device} refreshed twice at the same time. Two open tabs are the usual cause.")
         }
         EventKind::LateRepeat => {
-            format!("{device} refreshed again after it had lost a response.")
+            format!("{device} used an old refresh token again. A lost response is the usual cause.")
         }
         _ => format!(
             "{device} has a newer token than the database, which was restored from a backup."

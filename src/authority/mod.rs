@@ -185,9 +185,9 @@ impl Authority {
         Issuance::new(&self.core, user, ClaimsFor::Given(claims))
     }
 
-    /// [`issue`](Self::issue) with private claims that are made from the token's session, for example
-    /// from its [data](SessionInfo::data). The function gets the session as it will be stored, and
-    /// `None` for a token without a session, as of [`Issuance::sign`].
+    /// As [`issue`](Self::issue), with private claims that a function makes from the token's session,
+    /// for example from its [data](SessionInfo::data). The function gets the session as it will be
+    /// stored. It gets `None` for a token without a session, such as that of [`Issuance::sign`].
     ///
     /// # Example
     ///

@@ -223,7 +223,7 @@ pub enum Refreshed<C = NoClaims> {
     Rotated(SessionTokens<C>),
     /// The token was used before, within the grace or the time for a late repeat: the same successor
     /// again. The event is [`GraceHit`](EventKind::GraceHit) for each repeat within the grace, and
-    /// [`LateRepeat`](EventKind::LateRepeat) for the first later one; further ones have none.
+    /// [`LateRepeat`](EventKind::LateRepeat) for the first late repeat; further late repeats have none.
     Repeated(SessionTokens<C>, Option<SessionEvent>),
     /// The token had already been used up: the sessions that the policy names were ended.
     Reused(SessionEvent),

@@ -98,11 +98,14 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`IssueError`], especially [`SessionsFull`](IssueError::SessionsFull) if the policy refuses
-    /// the login; [`SessionEnd`](IssueError::SessionEnd),
-    /// [`UnknownPolicy`](IssueError::UnknownPolicy) or [`SessionData`](IssueError::SessionData) if
-    /// it refuses this session; and [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record
-    /// that keeps no sessions.
+    /// [`IssueError`], especially:
+    ///
+    /// - [`SessionsFull`](IssueError::SessionsFull) if all slots are taken and the policy refuses
+    ///   further logins;
+    /// - [`SessionEnd`](IssueError::SessionEnd), [`UnknownPolicy`](IssueError::UnknownPolicy) or
+    ///   [`SessionData`](IssueError::SessionData) if `session` has a wrong end, policy or data;
+    /// - [`RecordError::Sessions`](crate::user::RecordError::Sessions) for a record that keeps no
+    ///   sessions.
     ///
     /// # Example
     ///
@@ -156,9 +159,9 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// new tokens. Issue for [`Verified::user`].
     ///
     /// The version increases. The session keeps its label, data, policy, start and fixed end under a
-    /// new id, and its new tokens are bound to the context in which the verified token was presented. **Every other
-    /// token of the user is revoked**, also copies of the caller's own tokens and tokens without a
-    /// session.
+    /// new id, and its new tokens are bound to the context in which the verified token was
+    /// presented. **Every other token of the user is revoked**, also copies of the caller's own
+    /// tokens and tokens without a session.
     ///
     /// # Security
     ///
@@ -232,8 +235,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
 
     /// Restarts the session of this verified token, after its user has authenticated again. The
     /// session ends with all its tokens, and a new one starts in its place, with the same label,
-    /// data, policy and fixed end. Its tokens are bound to the context in which the verified token was presented. Other devices
-    /// stay logged in.
+    /// data, policy and fixed end. Its tokens are bound to the context in which the verified token
+    /// was presented. Other devices stay logged in.
     ///
     /// [`started_at`](SessionInfo::started_at) is then the time of the last authentication, the
     /// absolute lifetime starts again, and no copy of an older token profits from the new

@@ -19,16 +19,16 @@ impl Authority {
     /// Lists the user's live sessions, the most recently used first: those whose current refresh
     /// token would be accepted on this record.
     ///
-    /// A session is no longer listed after any change that revokes its tokens, also one by the
-    /// application's own SQL: another password, a higher version, an increase of an epoch, a user
-    /// who is not active. The exception is a master key that was removed from the ring: sessions
+    /// Any change that revokes a session's tokens also removes the session from the list, even if the
+    /// application's own SQL makes it: another password, a higher version or epoch, a user who is
+    /// not active. The exception is a master key that was removed from the ring: sessions
     /// whose last token it signed stay listed until they expire.
     ///
     /// # Security
     ///
     /// Setting the sessions column to `NULL` makes the list empty, but is not a logout: tokens
-    /// without a session stay valid, and no revocation is recorded that outlives the lost table. SQL
-    /// that logs a user out also increases the version, in the same statement, as
+    /// without a session stay valid, and no counter records that the others were revoked. SQL that
+    /// logs a user out also increases the version in the same statement, as
     /// [`log_out_everywhere`](Self::log_out_everywhere) does.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Authority {
         self.core.settings.sessions.knows(name)
     }
 
-    /// The sessions that have a valid refresh token, but for a removed master key.
+    /// The sessions whose refresh token is valid, or was signed by a master key that was removed since.
     fn live_sessions<'u>(
         &self,
         user: &'u dyn User,

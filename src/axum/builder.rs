@@ -104,9 +104,9 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
-    /// Sets the bound of [`LiveAuthenticated`](super::LiveAuthenticated): the longest time until an open
-    /// connection notices a revocation. From [`MIN_BOUND`](crate::live::MIN_BOUND) to [`MAX_BOUND`](crate::live::MAX_BOUND); the default is 30
-    /// seconds.
+    /// Sets the bound of [`LiveAuthenticated`](super::LiveAuthenticated): the longest time until an
+    /// open connection notices a revocation. From [`MIN_BOUND`](crate::live::MIN_BOUND) to
+    /// [`MAX_BOUND`](crate::live::MAX_BOUND); the default is 30 seconds.
     pub const fn live_bound(mut self, bound: Duration) -> Self {
         self.live_bound = bound;
         self
@@ -120,8 +120,8 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     }
 
     /// Sets the kind of client that logs in through this web, by the name of one of the authority's
-    /// policies ([`SessionPolicy::named`](crate::SessionPolicy::named)): for example a web without
-    /// cookies, for an app on phones.
+    /// named policies ([`SessionPolicy::named`](crate::SessionPolicy::named)). For example, an app
+    /// on phones uses a web of its own, without cookies and with the policy `phone`.
     pub fn session_policy(mut self, name: impl Into<String>) -> Self {
         self.session_policy = Some(name.into());
         self

@@ -72,10 +72,31 @@ where
         self.granted(tokens, None)
     }
 
-    /// The client for a new session of this request: the label is made from the `User-Agent`, the
-    /// context is that of the request, and the policy that of the [web](super::WebBuilder::session_policy).
-    /// For a session with data of its own, pass it to a call of the service, and the tokens to
-    /// [`grant`](Self::grant).
+    /// The client for a new session of this request. Its label is made from the `User-Agent`, its
+    /// context is that of the request, and its policy is that of the
+    /// [web](super::WebBuilder::session_policy).
+    ///
+    /// Use it for a session with data or a fixed end: call [`admit`](Self::admit), pass the client
+    /// to a call of the service, and its tokens to [`grant`](Self::grant).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::http::request::Parts;
+    /// use relatch::{axum::{Grant, Refusal, Web}, sessions::SessionData};
+    ///
+    /// async fn log_in(
+    ///     web: &Web,
+    ///     request: &Parts,
+    ///     (name, password): (&str, &str),
+    ///     data: SessionData,
+    /// ) -> Result<Grant, Refusal> {
+    ///     web.admit(request, name)?;
+    ///     let client = web.client(request).data(data);
+    ///     let tokens = web.service().login(name, password, client).await;
+    ///     web.grant(request, tokens.map_err(|error| web.refusal(error))?)
+    /// }
+    /// ```
     #[must_use]
     pub fn client(&self, request: &Parts) -> Client {
         let client = Client::new(device_label::label(&request.headers));

@@ -96,7 +96,8 @@
 //! # Browsers and other clients
 //!
 //! A [`Web`] returns tokens in one way: in cookies or in response bodies. A site with cookies and a
-//! mobile app therefore need two, built from clones of one service. The inner layer wins:
+//! mobile app therefore need two, built from clones of one service. The web of the app can have its
+//! own policy for sessions ([`WebBuilder::session_policy`]). The inner layer wins:
 //!
 //! ```
 //! use axum::{Router, routing::post};

@@ -3,7 +3,8 @@
 use sha2::digest::Update;
 use zeroize::{Zeroizing, optimization_barrier};
 
-/// Secret bytes, built by appending. Up to `N` are in place, more on the heap. They are zeroized on drop.
+/// Secret bytes, built by appending. Up to `N` are in place, more on the heap. They are zeroized on
+/// drop.
 #[allow(clippy::large_enum_variant, reason = "the large variant is the common one")]
 pub(crate) enum InlineBytes<const N: usize> {
     Inline { bytes: [u8; N], len: usize },

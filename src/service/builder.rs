@@ -63,9 +63,10 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
 }
 
 impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
-    /// Sets the private claims of access tokens, made from the user's record and the token's session
-    /// at login and again at each refresh. The session is `None` for a token without one; it has,
-    /// for example, the [data](SessionInfo::data) that the login gave it. Default: [`NoClaims`].
+    /// Sets the function that makes the private claims of access tokens, at login and again at each
+    /// refresh. It gets the user's record and the token's session, which has, for example, the
+    /// [data](SessionInfo::data) that the login gave it. The session is `None` for a token without
+    /// one. Default: [`NoClaims`].
     pub fn claims<D>(
         self,
         claims: impl Fn(&StoredUser<F>, Option<&SessionInfo>) -> D + Send + Sync + 'static,
@@ -114,10 +115,10 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// of a database which was rolled back. It is called within the request, so it should do no more
     /// than log or send.
     ///
-    /// A [repeat](crate::sessions::EventKind) that ends nothing is reported once for each refresh in
-    /// this process, however often it comes, as long as it is among the last thousand or so. With the
-    /// feature `tracing` the events are always logged: repeats at the level `INFO`, reuse and a
-    /// rollback as warnings.
+    /// A [repeat](crate::sessions::EventKind) that ends nothing is reported once for each successor,
+    /// however often it comes. Each process remembers about the last thousand such events. With the
+    /// feature `tracing` every reported event is also logged: repeats at the level `INFO`, reuse and
+    /// a rollback as warnings.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.on_event = Box::new(on_event);
         self

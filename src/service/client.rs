@@ -7,9 +7,9 @@ use crate::{
     sessions::{NewSession, SessionData},
 };
 
-/// The client that a session is started for: the session that it is to have, and the context that
-/// its tokens are bound to. A string, which is the label in the list of the user's devices, or a
-/// [`NewSession`] converts into a client without a context.
+/// The client that a session is started for: the new session, and the context that its tokens are
+/// bound to. A [`NewSession`] converts into a client without a context. So does a string, which is
+/// then the session's label in the list of devices.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(super) session: NewSession,
@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with this session, or with a session of this label.
+    /// A client with this new session. A string is the session's label.
     pub fn new(session: impl Into<NewSession>) -> Self {
         Self { session: session.into(), context: Context::new() }
     }

@@ -21,7 +21,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors
+    /// common to all calls.
     pub async fn sessions<D>(
         &self,
         verified: &Verified<StoredUser<F>, D>,
@@ -53,7 +54,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors common to all calls.
+    /// [`ServiceError::Rejected`] if the caller's own session has ended meanwhile, and the errors
+    /// common to all calls.
     pub async fn log_out_device<D>(
         &self,
         verified: &Verified<StoredUser<F>, D>,
@@ -83,10 +85,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 
     /// Replaces the application's data in one of the user's sessions, or removes it with `None`, and
-    /// returns whether there was such a session: for example to switch the tenant of the caller's
-    /// own session, [`verified.session_id()`](Verified::session_id). Private claims that are made
-    /// from the data ([`ServiceBuilder::claims`](super::ServiceBuilder::claims)) change at the next
-    /// refresh.
+    /// returns whether there was such a session. For example, a user switches to another tenant in
+    /// the caller's own session, [`verified.session_id()`](Verified::session_id). Private claims
+    /// that are made from the data ([`ServiceBuilder::claims`](super::ServiceBuilder::claims))
+    /// change at the next refresh.
     ///
     /// # Errors
     ///

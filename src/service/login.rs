@@ -36,8 +36,10 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with
-    /// [`IssueError::SessionsFull`] if the policy refuses; and the errors common to all calls.
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
+    /// all slots are taken and the policy refuses further logins, or with the error of a client whose
+    /// end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
+    /// [`IssueError::SessionData`]); and the errors common to all calls.
     pub async fn login(
         &self,
         login: &str,
@@ -64,7 +66,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] and the errors common to all calls.
+    /// [`ServiceError::NoSuchUser`]; [`ServiceError::Issue`] as for [`login`](Self::login); and the
+    /// errors common to all calls.
     pub async fn start_session(
         &self,
         user_id: &str,

@@ -7,6 +7,7 @@
 //! | each request | [`Service::authenticate`]; before a sensitive operation, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
+//! | data of a session | at login [`Client::data`]; later [`Service::set_session_data`] |
 //! | the password once more, before a sensitive operation | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
@@ -47,15 +48,16 @@
 //! # Testing your routes
 //!
 //! [`MemoryStore`](crate::store::MemoryStore) replaces the database. Its
-//! [`set_reachable`](crate::store::MemoryStore::set_reachable) simulates an outage, and its
-//! [`edit`](crate::store::MemoryStore::edit) your own SQL: a damaged column, a group's epoch. A user
+//! [`set_reachable`](crate::store::MemoryStore::set_reachable) simulates an outage. Its
+//! [`edit`](crate::store::MemoryStore::edit) changes a row as your own SQL would, for example to
+//! damage a column or to set a group's epoch. A user
 //! [`without_password`](crate::store::NewUser::without_password) and
 //! [`start_session`](Service::start_session) need no hashing, which is slow without optimisation
 //! ([`password`](crate::password) has the lines for your `Cargo.toml`).
 //!
-//! There are two clocks. Tokens and sessions use the authority's
-//! ([`AuthorityBuilder::clock`](crate::AuthorityBuilder::clock)), a closure of yours. The cache, live
-//! connections and all timeouts use Tokio's: `tokio::time::pause` and `advance`.
+//! There are two clocks. Tokens and sessions use the authority's clock. In a test, pass a closure to
+//! [`AuthorityBuilder::clock`](crate::AuthorityBuilder::clock). The cache, live connections and all
+//! timeouts use Tokio's clock. In a test, call `tokio::time::pause` and `tokio::time::advance`.
 //!
 //! # Panics
 //!

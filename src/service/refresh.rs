@@ -18,8 +18,8 @@ where
     /// Exchanges a refresh token for its successor and a fresh access token.
     ///
     /// A token that was used before ends its session, except within the policy's grace and time for
-    /// a late repeat. Both are reported to the service's [`on_event`](super::ServiceBuilder::on_event), even if the client
-    /// disconnects.
+    /// a late repeat. The service's [`on_event`](super::ServiceBuilder::on_event) is called in each
+    /// of these cases, even if the client disconnects.
     ///
     /// # Errors
     ///

@@ -10,10 +10,11 @@ pub(super) const MAX_GRACE: Duration = Duration::seconds(60);
 /// The longest time for a late repeat.
 pub(super) const MAX_LATE_REPEAT: Duration = Duration::days(30);
 
-/// The lifetimes and the grace for one kind of client: see
-/// [`SessionPolicy::named`](super::SessionPolicy::named). What is not set
-/// here is as in the policy itself. Each setting has the range of the method of the same name of
-/// [`SessionPolicy`](super::SessionPolicy).
+/// A named policy: the lifetimes, the grace and the time for late repeats of one kind of client. See
+/// [`SessionPolicy::named`](super::SessionPolicy::named).
+///
+/// A setting that is not set here has the value of the [`SessionPolicy`](super::SessionPolicy). The
+/// ranges are those of its methods of the same names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a policy for a kind of client is handed to `SessionPolicy::named`"]
 pub struct ClientPolicy {
@@ -24,30 +25,33 @@ pub struct ClientPolicy {
 }
 
 impl ClientPolicy {
-    /// The settings of the policy itself.
+    /// A named policy that has all settings of the [`SessionPolicy`](super::SessionPolicy).
     pub const fn new() -> Self {
         Self { idle: None, absolute: None, grace: None, late_repeat: None }
     }
 
-    /// Sets the idle lifetime: see [`SessionPolicy::idle_lifetime`](super::SessionPolicy::idle_lifetime).
+    /// Sets the idle lifetime:
+    /// [`SessionPolicy::idle_lifetime`](super::SessionPolicy::idle_lifetime).
     pub const fn idle_lifetime(mut self, lifetime: Duration) -> Self {
         self.idle = Some(lifetime);
         self
     }
 
-    /// Sets the absolute lifetime: see [`SessionPolicy::absolute_lifetime`](super::SessionPolicy::absolute_lifetime).
+    /// Sets the absolute lifetime:
+    /// [`SessionPolicy::absolute_lifetime`](super::SessionPolicy::absolute_lifetime).
     pub const fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute = Some(lifetime);
         self
     }
 
-    /// Sets the grace period: see [`SessionPolicy::grace`](super::SessionPolicy::grace).
+    /// Sets the grace period: [`SessionPolicy::grace`](super::SessionPolicy::grace).
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// Sets the time for a late repeat: see [`SessionPolicy::late_repeat`](super::SessionPolicy::late_repeat).
+    /// Sets the time for late repeats:
+    /// [`SessionPolicy::late_repeat`](super::SessionPolicy::late_repeat).
     pub const fn late_repeat(mut self, bound: Duration) -> Self {
         self.late_repeat = Some(bound);
         self

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 /// Data of the application in a session: a JSON object of at most [`MAX_BYTES`](Self::MAX_BYTES).
 ///
-/// It is given at the login ([`NewSession::data`](super::NewSession::data)), stays with the session
-/// through refreshes and restarts, and is in the list ([`SessionInfo::data`](super::SessionInfo::data)).
-/// Examples are the tenant that the user works for, or the member of staff who acts as the user.
+/// A login gives it to the session ([`NewSession::data`](super::NewSession::data)). It stays with the
+/// session through refreshes and restarts, and is in the list of sessions
+/// ([`SessionInfo::data`](super::SessionInfo::data)). Examples are the tenant that the user works
+/// for, and the member of staff who acts as the user.
 ///
 /// # Security
 ///

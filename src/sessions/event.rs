@@ -110,10 +110,10 @@ pub enum EventKind {
     /// A refresh token was presented again within the grace period. The usual cause is a lost
     /// response or two tabs at the same time; if it repeats, two parties share a session.
     GraceHit,
-    /// A used refresh token was presented later than the grace, while its successor had not been
-    /// used, and the policy allows this ([`SessionPolicy::late_repeat`]). The usual cause is a phone
-    /// that lost a response. There is one such event for each refresh, because the first late repeat
-    /// is stored.
+    /// A used refresh token was presented after the grace, while its successor had not been used,
+    /// and the policy allows this ([`SessionPolicy::late_repeat`]). The usual cause is a phone that
+    /// lost a response. There is at most one such event for each successor, because the session
+    /// stores the first late repeat.
     ///
     /// [`SessionPolicy::late_repeat`]: crate::SessionPolicy::late_repeat
     LateRepeat,

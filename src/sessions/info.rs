@@ -32,8 +32,8 @@ impl SessionInfo {
         }
     }
 
-    /// The session id, for the form that logs the session out. The id of the current session is
-    /// [`RegisteredClaims::session_id`](crate::token::RegisteredClaims::session_id).
+    /// The session id, for the form that logs the session out. The id of the caller's own session is
+    /// [`Verified::session_id`](crate::Verified::session_id).
     #[must_use]
     pub const fn id(&self) -> SessionId {
         self.id
@@ -82,7 +82,7 @@ impl SessionInfo {
         self.data.as_ref()
     }
 
-    /// The name of the session's policy, if the login set one
+    /// The name of the session's named policy, if the login set one
     /// ([`NewSession::policy`](super::NewSession::policy)).
     #[must_use]
     pub fn policy(&self) -> Option<&str> {

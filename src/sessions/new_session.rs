@@ -8,8 +8,8 @@ use super::{
 };
 use crate::clock::MAX_NUMERIC_DATE;
 
-/// A session to start at a login: its label, and what else it is to have. A string converts into a
-/// session with that label.
+/// A session to start at a login: its label, and optionally data, a policy and a fixed end. A string
+/// converts into a session with that label.
 ///
 /// # Example
 ///
@@ -52,9 +52,8 @@ impl NewSession {
         self
     }
 
-    /// Sets the kind of client, by the name of one of the configured policies
-    /// ([`SessionPolicy::named`]). Without a name, the session has the policy's own lifetimes and
-    /// grace.
+    /// Sets the kind of client, by the name of a configured named policy ([`SessionPolicy::named`]).
+    /// Without a name, the session has the settings of the [`SessionPolicy`] itself.
     pub fn policy(mut self, name: impl Into<String>) -> Self {
         self.policy = Some(name.into());
         self

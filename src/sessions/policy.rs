@@ -137,48 +137,50 @@ impl SessionPolicy {
     /// # Security
     ///
     /// A thief who always refreshes within the owner's grace period shares the session until its
-    /// absolute end. Each such refresh is an event ([`EventKind::GraceHit`](crate::sessions::EventKind)),
-    /// of which a service reports the first for each refresh: raise an alarm when there are many. A
-    /// grace period of 0 closes this window, but then a lost response ends the session. Binding the
-    /// tokens to a [`Context`](crate::Context) closes it too.
+    /// absolute end. Each such refresh is an event
+    /// ([`EventKind::GraceHit`](crate::sessions::EventKind)), which a service reports once for each
+    /// successor: raise an alarm when there are many. A grace period of 0 closes this window, but
+    /// then a lost response ends the session. Binding the tokens to a [`Context`](crate::Context)
+    /// closes it too.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.default.grace = grace;
         self
     }
 
-    /// Sets how long after a refresh the used token gets the same successor again *while that
-    /// successor has not been used*, beyond the [grace](Self::grace): for phones that lose a
-    /// response and come back an hour later. 1 second to
-    /// [`MAX_LATE_REPEAT`](Self::MAX_LATE_REPEAT), in whole seconds; 0, the default, turns it off.
+    /// Sets the time for late repeats, counted from a refresh: within it, the used token gets the
+    /// same successor again also after the [grace](Self::grace), but only *while that successor has
+    /// not been used*. It is for phones that lose a response and come back an hour later. 1 second
+    /// to [`MAX_LATE_REPEAT`](Self::MAX_LATE_REPEAT), in whole seconds; 0, the default, turns it off.
     ///
-    /// The first late repeat is stored in the session, and is an event
+    /// The first late repeat is stored in the session as a mark, and is an event
     /// ([`EventKind::LateRepeat`](crate::sessions::EventKind)). Once the successor is used, only the
-    /// grace applies to it, until the refresh after it. So if two parties got the successor, the
-    /// second of them to use it is detected as reuse.
+    /// grace applies to it, until the next refresh. So if two parties got the successor, the second
+    /// one that uses it is detected as reuse.
     ///
     /// # Security
     ///
-    /// A thief with a copy of a device's last used token gets the session if the thief comes before
-    /// the device refreshes again. The device's next refresh is then reuse, and ends the session.
+    /// A thief with a copy of a device's last used token gets the successor if the device has not
+    /// used it yet. After the thief has used it, the device's next refresh is reuse, and ends the
+    /// session.
     pub const fn late_repeat(mut self, bound: Duration) -> Self {
         self.default.late_repeat = bound;
         self
     }
 
-    /// Adds a policy for one kind of client, such as a phone or a public terminal, which a login
-    /// selects by this name ([`NewSession::policy`](super::NewSession::policy)). A name is 1 to
-    /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES) of `A–Z a–z 0–9 - _ .`, each name once. It is stored
-    /// with the session, so a later change of the policy applies to existing sessions too.
+    /// Adds a named policy for one kind of client, such as a phone or a public terminal. A login
+    /// selects it by this name ([`NewSession::policy`](super::NewSession::policy)). A name is 1 to
+    /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES) of `A–Z a–z 0–9 - _ .`, each name once. The session
+    /// stores the name, so a later change of the named policy applies to existing sessions too.
     ///
-    /// A session whose stored name is not configured, or no longer, has the strictest policy: the
-    /// shortest of each time over this policy and all named ones, and no late repeat. So add a
-    /// name on all machines before the first login selects it.
+    /// A session whose stored name is not configured has the strictest settings: each lifetime and
+    /// the grace is the shortest of this policy and all named ones, and there is no late repeat. So
+    /// add a name on all machines before the first login selects it.
     pub fn named(mut self, name: impl Into<String>, policy: ClientPolicy) -> Self {
         self.named.push((name.into(), policy));
         self
     }
 
-    /// Sets the bound of a session's [data](SessionData), in bytes of JSON: 0 to
+    /// Sets the greatest length of a session's [data](SessionData), in bytes of JSON: 0 to
     /// [`SessionData::MAX_BYTES`]; [`DEFAULT_DATA_BYTES`](Self::DEFAULT_DATA_BYTES) by default. With
     /// [`max_sessions`](Self::max_sessions) it bounds the size of the sessions in the user's row
     /// ([`SessionTable::max_bytes`](super::SessionTable::max_bytes)). Stored data that is longer

@@ -3,8 +3,8 @@
 use crate::bytes::base64url;
 
 /// A digest of the values in the user's record that a session's tokens are bound to: the
-/// credential, the version and the epochs. A session whose tag is not that of the record as it is
-/// now has no valid token.
+/// credential, the version and the epochs. If the record's tag is another one now, the session has
+/// no valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionTag(pub(crate) [u8; 8]);
 

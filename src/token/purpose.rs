@@ -37,9 +37,9 @@ pub trait Purpose {
     /// tokens is a compile error.
     ///
     /// Media types are compared without regard to case (RFC 2045 §5.1), so the `typ`s of two purposes
-    /// must not differ only in case. A `typ` that differs in this way from one of relatch's own is a
-    /// compile error. If it differs so from another purpose that the same authority has used, its
-    /// tokens are neither issued nor accepted.
+    /// must not differ only in case. A `typ` that differs only in case from one of relatch's own is a
+    /// compile error. If it differs only in case from that of another purpose that the same authority
+    /// has used, tokens of this purpose are neither issued nor accepted.
     const TYP: &'static str;
 
     /// The lifetime of a token if the issuing call sets none: 1 second to
@@ -52,12 +52,12 @@ pub trait Purpose {
     /// [`verify`](crate::Authority::verify) of it is a compile error.
     const USAGE: Usage = Usage::Many;
 
-    /// Whether tokens of this purpose are in the binding mode of the authority, as access tokens are.
-    /// By default they are in key mode under every authority.
+    /// Whether the purpose is *portable*: its tokens are in the binding mode of the authority, as
+    /// access tokens are. By default they are in key mode under every authority.
     ///
     /// # Security
     ///
-    /// With a stamp mode, services that have only the published key can verify the tokens of a
+    /// In stamp mode, services that have only the published key can verify the tokens of a
     /// portable purpose. Many JWT libraries ignore `typ`, so such a service may take them for access
     /// tokens. As it sees no revocations, it also cannot see whether a one-time token was used.
     const PORTABLE: bool = false;

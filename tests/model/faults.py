@@ -375,7 +375,7 @@ let NewSession { label, data, policy, .. } = new;
         name="a login evicts before it takes the slot of a revoked session",
         why="a device is logged out for nothing",
         configuration="revoked by SQL",
-        law="a login ends none too many",
+        law="a login takes the right slot",
         edits=[
             Edit(
                 file="src/sessions/table.rs",
@@ -390,7 +390,7 @@ let is_alive = slots.iter().any(|slot| slot.tag == tag);
         name="a login takes the slot of a revoked session though one is free",
         why="that session may be alive in a process with other epochs",
         configuration="revoked by SQL",
-        law="a login ends none too many",
+        law="a login takes the right slot",
         edits=[
             Edit(
                 file="src/sessions/table.rs",
@@ -406,7 +406,7 @@ if let Some(number) =
         name="a login takes the slot of the newest revoked session",
         why="that session may be alive in a process with other epochs",
         configuration="revoked by SQL",
-        law="a login ends none too many",
+        law="a login takes the right slot",
         edits=[
             Edit(
                 file="src/sessions/table.rs",

@@ -71,8 +71,8 @@ pub enum IssueError {
     ContextPresented,
     /// The refresh token was opened by another authority.
     OtherAuthority,
-    /// Another purpose that this authority has used has a `typ` that differs only in case, or the same
-    /// `typ` with another [`Purpose::PORTABLE`](crate::Purpose::PORTABLE).
+    /// This authority has used another purpose whose `typ` differs only in case, or whose `typ` is
+    /// the same but whose [`Purpose::PORTABLE`](crate::Purpose::PORTABLE) is not.
     AmbiguousType {
         /// The `typ` of the refused purpose.
         typ: &'static str,

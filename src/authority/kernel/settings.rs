@@ -28,9 +28,9 @@ pub enum BindingMode {
     #[default]
     Key,
     /// Access tokens, and tokens of other portable purposes
-    /// ([`Purpose::PORTABLE`](crate::Purpose::PORTABLE)), are signed (HS256) under one key of the server,
-    /// and have a stamp that is derived from the user's record and covers all other claims. Other
-    /// tokens are as in key mode.
+    /// ([`Purpose::PORTABLE`](crate::Purpose::PORTABLE)), are signed (HS256) under one key of the
+    /// server. They have a stamp, which is derived from the user's record and covers the header and
+    /// all other claims. Tokens of all other purposes are as in key mode.
     StampHs256,
     /// The same, but signed with the asymmetric key of the master key
     /// ([`MasterKey::with_signing_key`]). Other services can verify these tokens with only the public

@@ -87,7 +87,7 @@ pub(super) fn sample(number: u32) -> Columns {
     // Base64 of 64 bytes: its last character has four bits to spare, which are zero.
     columns.carried = Some(format!("{number:c>85}A"));
     columns.sessions = Some(format!(
-        r#"{{"format":1,"generation":{version},"sessions":[{{"slot":0,"generation":{version},"seq":1,"started_at":1800000000,"last_seen":1800000000,"label":"Zoë’s \"phone\""}}]}}"#
+        r#"{{"format":1,"generation":{version},"sessions":[{{"slot":0,"generation":{version},"seq":1,"tag":"mPyv0D4lmxs","started_at":1800000000,"last_seen":1800000000,"label":"Zoë’s \"phone\""}}]}}"#
     ));
     columns.lanes = Some(format!(r#"{{"email+jwt":{version},"magic+jwt":9223372036854775807}}"#));
     columns

@@ -1,14 +1,14 @@
 //! The names that private claims must not use, and the maximum number of epochs in a token.
 
-/// The names of the claims that relatch writes or checks: those of RFC 7519 §4.1 and its own. Private
-/// claims must not use them.
+/// The names of the registered claims: those of RFC 7519 §4.1 and relatch's own. Private claims must
+/// not use them.
 pub const REGISTERED_CLAIMS: [&str; 13] = [
     "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "ver", "epochs", "sid", "seq", "lane", "stamp",
 ];
 
-/// The names that are reserved for claims that a later release writes, with the meaning that their
-/// standards give them. Private claims must not use them, and this release rejects its own tokens with
-/// one of them. An adopted plain token can have them.
+/// The names of the reserved claims: standard claims that a later release may write, with the meaning
+/// that their standards give them. Private claims must not use them, and a token of relatch that has
+/// one is rejected. An adopted plain token can have them.
 pub const RESERVED_CLAIMS: [&str; 13] = [
     "client_id",
     "scope",

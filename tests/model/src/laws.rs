@@ -39,7 +39,7 @@ pub(crate) enum Law {
     SessionKeepsItsOwn,
     /// A login takes a free slot, or else that of the oldest revoked session, or else that of the
     /// least recently used one.
-    LoginEndsNoneTooMany,
+    LoginTakesTheRightSlot,
     /// Any refresh token of a live session revokes it, and no other token revokes anything.
     TokenRevokesItsSession,
     /// A link is used once.
@@ -59,7 +59,7 @@ impl Law {
         Self::RollbackEndsNothing,
         Self::ListIsTrue,
         Self::SessionKeepsItsOwn,
-        Self::LoginEndsNoneTooMany,
+        Self::LoginTakesTheRightSlot,
         Self::TokenRevokesItsSession,
         Self::LinkIsUsedOnce,
     ];
@@ -77,7 +77,7 @@ impl Law {
             Self::RollbackEndsNothing => "a rollback ends nothing",
             Self::ListIsTrue => "the list is true",
             Self::SessionKeepsItsOwn => "a session keeps its own",
-            Self::LoginEndsNoneTooMany => "a login ends none too many",
+            Self::LoginTakesTheRightSlot => "a login takes the right slot",
             Self::TokenRevokesItsSession => "a token revokes its session",
             Self::LinkIsUsedOnce => "a link is used once",
         }
@@ -263,7 +263,7 @@ impl Judge<'_> {
         let is_present = |session: &&Session| session.standing != Standing::Over;
         let present = state.sessions.iter().filter(is_present).count();
         self.demand(Law::RecordIsBounded, size.bytes <= max_bytes && size.sessions == present);
-        self.demand(Law::LoginEndsNoneTooMany, !state.has_misplaced);
+        self.demand(Law::LoginTakesTheRightSlot, !state.has_misplaced);
         self.demand(Law::LinkIsUsedOnce, state.links_used <= 1 && state.resets_used <= 1);
         let is_plain_accepted =
             self.library.accepts(self.library.plain_token(), state.row, state.now);

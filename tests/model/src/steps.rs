@@ -175,7 +175,7 @@ impl Model for World {
             RollbackEndsNothing,
             ListIsTrue,
             SessionKeepsItsOwn,
-            LoginEndsNoneTooMany,
+            LoginTakesTheRightSlot,
             TokenRevokesItsSession,
             LinkIsUsedOnce
         ]
