@@ -305,7 +305,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
             .map_err(|rejection| IssueError::SessionOver(over(rejection.reason())))?;
         let table = sessions_of(self.user)?;
         let own = table
-            .admit(id, &self.core.settings.sessions, now)
+            .admit(id, &self.core.settings.sessions, now.unix_timestamp())
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;
         let version = following(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
@@ -333,7 +333,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         )
         .map_err(|rejection| is_over(rejection.reason()))?;
         let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
-        let own = table.admit(id, policy, now).map_err(is_over)?;
+        let own = table.admit(id, policy, now.unix_timestamp()).map_err(is_over)?;
         let (table, slot) = table.restart(own, record.version, record.session_tag(), now)?;
         let tokens = self.tokens(record, verified.context(), now, &slot)?;
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))

@@ -103,7 +103,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
             Inner::Own(own_token) => {
                 let second = self.core.second();
                 own_token.confirm(settings, self.token.presented(), &user, second)?;
-                own_token.check_session(settings, &user)?;
+                own_token.check_session(settings, &user, second)?;
                 let claims = private::read(own_token.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();

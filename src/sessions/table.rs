@@ -84,13 +84,13 @@ impl SessionTable {
         &self,
         id: SessionId,
         policy: &SessionPolicy,
-        now: OffsetDateTime,
+        second: i64,
     ) -> Result<&Slot, Reason> {
         if u32::from(id.slot) >= policy.slots() {
             return Err(Reason::SlotOutOfRange);
         }
         match self.slots.iter().find(|slot| slot.number == u32::from(id.slot)) {
-            Some(slot) if slot.generation == id.generation => match slot.is_over(policy, now) {
+            Some(slot) if slot.generation == id.generation => match slot.is_over(policy, second) {
                 true => Err(Reason::SessionExpired),
                 false => Ok(slot),
             },
@@ -117,7 +117,7 @@ impl SessionTable {
         self.slots
             .iter()
             .filter(move |slot| slot.tag == tag && slot.number < policy.slots())
-            .filter(move |slot| !slot.is_over(policy, now))
+            .filter(move |slot| !slot.is_over(policy, now.unix_timestamp()))
     }
 
     /// Starts a session: in a free slot, or in one whose session has expired; or else in place of
@@ -135,12 +135,12 @@ impl SessionTable {
     ) -> Result<Started, NotStarted> {
         let ends_at = new.check(policy, now)?;
         let generation = self.generation_under(version, now)?;
-        let has_ended = |slot: &Slot| slot.number >= policy.slots() || slot.is_over(policy, now);
+        let at = now.unix_timestamp();
+        let has_ended = |slot: &Slot| slot.number >= policy.slots() || slot.is_over(policy, at);
         let mut slots: Vec<Slot> =
             self.slots.iter().filter(|slot| !has_ended(slot)).cloned().collect();
         let (number, evicted) = free_slot(&mut slots, tag, policy)?;
         let NewSession { label, data, policy, .. } = new;
-        let at = now.unix_timestamp();
         let (started_at, last_seen, mark) = (at, at, Mark::None);
         let slot = Slot {
             number,
@@ -168,11 +168,11 @@ impl SessionTable {
         policy: &SessionPolicy,
         now: OffsetDateTime,
     ) -> Result<Rotation, Reason> {
-        let slot = match self.admit(id, policy, now) {
+        let at = now.unix_timestamp();
+        let slot = match self.admit(id, policy, at) {
             Err(reason @ Reason::SessionAhead) => return Ok(Rotation::Ahead(reason, None)),
             other => other?,
         };
-        let at = now.unix_timestamp();
         if seq > slot.seq {
             return Ok(Rotation::Ahead(Reason::RefreshAhead, Some(slot.clone())));
         }
@@ -298,8 +298,8 @@ impl Slot {
         self.ends_at.map_or(end, |fixed| fixed.min(end))
     }
 
-    fn is_over(&self, policy: &SessionPolicy, now: OffsetDateTime) -> bool {
-        now.unix_timestamp() >= self.end(policy)
+    fn is_over(&self, policy: &SessionPolicy, second: i64) -> bool {
+        second >= self.end(policy)
     }
 }
 

@@ -66,7 +66,7 @@ impl Core {
         }
         let mut keys = self.keys.pinned(&self.settings, kind);
         let (key, header) = keys.find_map(|key| Some((key, key.header_len(text)?)))?;
-        if check_deadline(key, &self.settings).is_err() {
+        if check_deadline(key.until, &self.settings).is_err() {
             return None;
         }
         Some((key, Compact::behind(header, kind.signature_len(), text)?))
@@ -82,43 +82,35 @@ impl Core {
 
     /// The reason to reject a token that was not located.
     pub(crate) fn explain(&self, compact: Compact<'_>, kind: Kind) -> Rejection {
-        let header = compact.header;
-        let mut keys = self.keys.pinned(&self.settings, kind);
-        match keys.find(|key| key.header() == Some(header)) {
-            None => self.explain_header(header, kind),
-            Some(key) => match check_deadline(key, &self.settings) {
+        let rejected = |reason| Rejection::new(Stage::Header, reason);
+        let mut buffer = [const { MaybeUninit::uninit() }; _];
+        let Some(header) = UntrustedHeader::read(compact.header, &mut buffer) else {
+            return rejected(Reason::Malformed);
+        };
+        match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
+            None => rejected(Reason::UnknownKey),
+            Some(_) if header.typ != kind.typ || self.current_key(kind).is_err() => {
+                rejected(Reason::WrongType)
+            }
+            Some((key, _)) if Some(header.alg) != kind.algorithm(key).map(compact::alg_name) => {
+                rejected(Reason::WrongAlgorithm)
+            }
+            // The token has this key's only header. So the key is retired, or the signature has
+            // another length.
+            Some((_, until)) => match check_deadline(until, &self.settings) {
                 Err(retired) => retired,
-                // Only the length of the signature is left.
                 Ok(()) => Rejection::new(Stage::Shape, Reason::Malformed),
             },
         }
     }
-
-    /// The reason to reject a header that is not one of the pinned headers.
-    fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
-        let mut buffer = [const { MaybeUninit::uninit() }; _];
-        let reason = match UntrustedHeader::read(header, &mut buffer) {
-            None => Reason::Malformed,
-            Some(header) => match self.keys().iter().find(|(key, _)| key.kid() == header.kid) {
-                None => Reason::UnknownKey,
-                Some(_) if header.typ != kind.typ || self.current_key(kind).is_err() => {
-                    Reason::WrongType
-                }
-                Some((key, _))
-                    if Some(header.alg) != kind.algorithm(key).map(compact::alg_name) =>
-                {
-                    Reason::WrongAlgorithm
-                }
-                Some(_) => Reason::Malformed,
-            },
-        };
-        Rejection::new(Stage::Header, reason)
-    }
 }
 
 /// The deadline of a retiring key can have a fraction of a second, so it takes a reading of its own.
-pub(super) fn check_deadline(key: PinnedKey<'_>, settings: &Settings) -> Result<(), Rejection> {
-    match key.until.is_some_and(|until| settings.clock.now() >= until) {
+pub(super) fn check_deadline(
+    until: Option<OffsetDateTime>,
+    settings: &Settings,
+) -> Result<(), Rejection> {
+    match until.is_some_and(|until| settings.clock.now() >= until) {
         true => Err(Rejection::new(Stage::Header, Reason::RetiredKey)),
         false => Ok(()),
     }

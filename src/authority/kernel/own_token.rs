@@ -91,7 +91,7 @@ impl<'a> OwnToken<'a> {
         user: &'r (impl User + ?Sized),
         second: i64,
     ) -> Result<Record<'r>, VerifyError> {
-        check_deadline(self.key, settings)?;
+        check_deadline(self.key.until, settings)?;
         let ClaimSpans { exp, iat, .. } = *self.payload.claims();
         check_validity(exp, Some(iat), second, settings.leeway)?;
         let record = Record::of(settings, self.kind, user);
@@ -107,10 +107,11 @@ impl<'a> OwnToken<'a> {
         &self,
         settings: &Settings,
         user: &(impl User + ?Sized),
+        second: i64,
     ) -> Result<(), VerifyError> {
         let Some(id) = self.payload.claims().session else { return Ok(()) };
         let table = user.sessions().ok_or(VerifyError::Record(RecordError::Sessions))?;
-        match table.admit(id, &settings.sessions, settings.clock.now()) {
+        match table.admit(id, &settings.sessions, second) {
             Ok(_) => Ok(()),
             Err(reason) => Err(Rejection::new(Stage::Session, reason).into()),
         }
