@@ -115,7 +115,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// than log or send.
     ///
     /// A [repeat](crate::sessions::EventKind) that ends nothing is reported once for each refresh in
-    /// this process, however often it comes, as long as it is among the last thousand or so. With the
+    /// this process, however often it comes, as long as it is among the last thousand or so. So is a
+    /// reuse that cannot be stored; when it is stored, it is reported once more. With the
     /// feature `tracing` the events are always logged: repeats at the level `INFO`, reuse and a
     /// rollback as warnings.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
