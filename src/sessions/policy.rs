@@ -158,8 +158,12 @@ impl SessionPolicy {
     ///
     /// # Security
     ///
-    /// A thief with a copy of a device's last used token gets the session if the thief comes before
-    /// the device refreshes again. The device's next refresh is then reuse, and ends the session.
+    /// A thief with a copy of a device's last used token gets access tokens, and the successor, if the
+    /// thief comes before the device refreshes again. If the thief then uses the successor, the
+    /// device's next refresh is reuse, and ends the session. If the thief does not, the device's
+    /// refresh succeeds, and the thief is detected only by presenting the used token again; until
+    /// then the one event is the only trace. A thief who shares a session by the
+    /// [grace](Self::grace) needs to come within it only at every second refresh.
     pub const fn late_repeat(mut self, bound: Duration) -> Self {
         self.default.late_repeat = bound;
         self
