@@ -7,7 +7,7 @@ use relatch::{
     Access, Authority, BindingMode, Context, Reason, RefreshToken, SessionPolicy, SessionTokens,
     Token, VerifyError,
     authority::{Refreshed, Stage},
-    sessions::{EventKind, NewSession, SessionData},
+    sessions::{EventKind, NewSession, SessionData, SessionTable},
 };
 use serde_json::Value;
 use time::Duration;
@@ -287,4 +287,10 @@ fn hostile_names_are_read_back_as_they_are() {
             assert!(verify(&authority, tokens.access(), &moved).is_err());
         }
     }
+}
+
+#[test]
+fn the_bound_of_a_table_is_a_number_for_all_arguments() {
+    assert_eq!(SessionTable::max_bytes(u32::MAX, usize::MAX), usize::MAX);
+    assert_eq!(SessionTable::max_bytes(0, usize::MAX), SessionTable::max_bytes(0, 0));
 }
