@@ -69,7 +69,8 @@ impl SessionTable {
             .len()
             + SessionPolicy::MAX_NAME_BYTES
             + 2 * MAX_LABEL_BYTES;
-        FRAME + max_sessions as usize * (EACH + max_data_bytes)
+        let each = EACH.saturating_add(max_data_bytes);
+        FRAME.saturating_add(each.saturating_mul(max_sessions as usize))
     }
 
     /// Reads the column: text that [`to_column`](Self::to_column) wrote, or `NULL` for a user who
