@@ -21,8 +21,10 @@ impl Authority {
     ///
     /// A session is no longer listed after any change that revokes its tokens, also one by the
     /// application's own SQL: another password, a higher version, an increase of an epoch, a user
-    /// who is not active. The exception is a master key that was removed from the ring: sessions
-    /// whose last token it signed stay listed until they expire.
+    /// who is not active. There are two exceptions, and in both the session stays listed until it
+    /// expires: a master key that was removed from the ring or has reached its deadline, if it signed
+    /// the session's last token; and a policy with longer lifetimes, if that token, which keeps its
+    /// `exp`, expires first.
     ///
     /// # Security
     ///
@@ -146,7 +148,7 @@ impl Authority {
         self.core.settings.sessions.knows(name)
     }
 
-    /// The sessions that have a valid refresh token, but for a removed master key.
+    /// The sessions that have a valid refresh token, but for the exceptions of [`sessions`](Self::sessions).
     fn live_sessions<'u>(
         &self,
         user: &'u dyn User,

@@ -55,6 +55,11 @@ impl NewSession {
     /// Sets the kind of client, by the name of one of the configured policies
     /// ([`SessionPolicy::named`]). Without a name, the session has the policy's own lifetimes and
     /// grace.
+    ///
+    /// # Security
+    ///
+    /// Choose the name by what the server knows, such as the endpoint. A client that can choose it
+    /// chooses its own lifetimes.
     pub fn policy(mut self, name: impl Into<String>) -> Self {
         self.policy = Some(name.into());
         self

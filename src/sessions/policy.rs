@@ -303,7 +303,8 @@ pub enum WhenFull {
     /// everywhere else" to a user who has just given the right password:
     /// [`Authority::log_out_everywhere`](crate::Authority::log_out_everywhere), then
     /// [`Decision::and_then`](crate::authority::Decision::and_then) the login. Revoked sessions
-    /// occupy no slot, except those of a master key that was removed from the ring.
+    /// occupy no slot, with the exceptions of
+    /// [`Authority::sessions`](crate::Authority::sessions).
     Refuse,
 }
 
