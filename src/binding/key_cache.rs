@@ -111,7 +111,7 @@ impl UserKeys {
         Some(entry.mac.clone())
     }
 
-    /// Keeps a key that has verified a token. UserKeys for forged tokens are never kept.
+    /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
     pub(crate) fn keep(&self, derivation: &Derivation, body: &Body) {
         let entry = Entry::new(derivation, body);
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
