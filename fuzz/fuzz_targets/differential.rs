@@ -24,7 +24,8 @@ use jsonwebtoken::{
 };
 use libfuzzer_sys::{Corpus, fuzz_target};
 use relatch::{
-    Access, Authority, AuthorityBuilder, Context, Reason, Token, Verified, token::{REGISTERED_CLAIMS, RESERVED_CLAIMS},
+    Access, Authority, AuthorityBuilder, Context, Reason, Token, Verified,
+    token::{REGISTERED_CLAIMS, RESERVED_CLAIMS},
 };
 use relatch_fuzz::{Account, Claims, Fixed, forge, master_key};
 use serde::{

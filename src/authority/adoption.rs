@@ -236,7 +236,7 @@ impl<'a> LegacyToken<'a> {
 
     pub(crate) fn check_time(&self, now: OffsetDateTime, leeway: u64) -> Result<(), Rejection> {
         self.adoption.check_deadline(now)?;
-        check_validity(self.exp, self.not_before, now, leeway)
+        check_validity(self.exp, self.not_before, now.unix_timestamp(), leeway)
     }
 
     fn check_names(&self) -> Result<(), Rejection> {

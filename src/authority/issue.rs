@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 use super::kernel::{
     kind::Kind,
@@ -16,7 +16,7 @@ use crate::{
         kernel::core::Core,
     },
     binding::context::Context,
-    clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, to_numeric_date},
+    clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, of_unix_timestamp},
     sessions::SessionInfo,
     token::{
         Token,
@@ -81,7 +81,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
     /// [`IssueError`]: nothing was issued.
     pub fn sign(self) -> Result<Token<P>, IssueError> {
         let record = self.record()?;
-        self.mint(&record, &self.context, self.core.now(), None)
+        self.mint(&record, &self.context, self.core.second(), None)
     }
 
     /// Issues the token, and revokes all older ones of this user and purpose, by increasing the
@@ -102,7 +102,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         let now = self.core.now();
         let lane = next_lane::<P>(self.user, now)?;
         record.move_lane(lane)?;
-        let token = self.mint(&record, &self.context, now, None)?;
+        let token = self.mint(&record, &self.context, now.unix_timestamp(), None)?;
         Ok(Decision::new(Some(Change::none(self.user).with_lane(P::TYP, lane)), token))
     }
 
@@ -121,15 +121,16 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         Ok(Record::of(settings, Kind::of::<P>(settings), self.user)?)
     }
 
-    /// The token for this record, and for this session, which it does not outlive.
+    /// The token for this record, issued in this second, and for this session, which it does not
+    /// outlive.
     pub(super) fn mint(
         &self,
         record: &Record<'_>,
         context: &Context,
-        now: OffsetDateTime,
+        second: i64,
         session: Option<&SessionInfo>,
     ) -> Result<Token<P>, IssueError> {
-        let (iat, exp) = self.validity(now, session)?;
+        let (iat, exp) = self.validity(second, session)?;
         let default = [&*self.core.settings.audience];
         let named = self.addressees()?;
         self.core.mint(Draft {
@@ -152,14 +153,14 @@ impl<'a, P: Purpose> Issuance<'a, P> {
     /// `iat` and `exp`.
     fn validity(
         &self,
-        now: OffsetDateTime,
+        second: i64,
         session: Option<&SessionInfo>,
     ) -> Result<(u64, u64), IssueError> {
         let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.core.settings.lifetime);
         if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
             return Err(IssueError::Lifetime);
         }
-        let iat = to_numeric_date(now).ok_or(IssueError::Clock)?;
+        let iat = of_unix_timestamp(second).ok_or(IssueError::Clock)?;
         let exp = iat + lifetime.whole_seconds().unsigned_abs();
         let session_end =
             session.map_or(exp, |info| info.expires_at().unix_timestamp().unsigned_abs());

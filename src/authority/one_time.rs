@@ -101,11 +101,11 @@ pub struct OpenedOnce<'a, P> {
 
 impl<'a, P> OpenedOnce<'a, P> {
     pub(super) fn new(core: &'a Core, kind: Kind, token: Token<P>) -> Result<Self, Rejection> {
-        let compact = core.split(token.expose())?;
-        let found = core
-            .find_key(compact.header, kind)
-            .ok_or_else(|| core.explain_header(compact.header, kind))?;
-        let own_token = OwnToken::open(&core.settings, kind, found, compact, core.now())?;
+        let text = token.expose();
+        let Some((key, compact)) = core.locate(text, kind) else {
+            return Err(core.explain(core.split(text)?, kind));
+        };
+        let own_token = OwnToken::open(&core.settings, kind, key, compact, core.second())?;
         Ok(Self { core, token, own_token })
     }
 
@@ -140,7 +140,8 @@ impl<'a, P> OpenedOnce<'a, P> {
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
         let user = check_user(Some(user), self.user_id())?;
-        self.own_token.confirm(&self.core.settings, self.token.presented(), user, now)
+        let second = now.unix_timestamp();
+        self.own_token.confirm(&self.core.settings, self.token.presented(), user, second)
     }
 }
 

@@ -298,7 +298,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let registered = verified.registered();
         let id = registered.session_id().ok_or(IssueError::NoSession)?;
-        check_validity(registered.exp, None, now, self.core.settings.leeway)
+        check_validity(registered.exp, None, now.unix_timestamp(), self.core.settings.leeway)
             .map_err(|rejection| IssueError::SessionOver(over(rejection.reason())))?;
         let table = sessions_of(self.user)?;
         let own = table
@@ -322,8 +322,13 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         to_numeric_date(now).ok_or(IssueError::Clock)?;
         let id = verified.session_id().ok_or(IssueError::NoSession)?;
         let is_over = |reason| IssueError::SessionOver(over(reason));
-        check_validity(verified.registered().exp, None, now, self.core.settings.leeway)
-            .map_err(|rejection| is_over(rejection.reason()))?;
+        check_validity(
+            verified.registered().exp,
+            None,
+            now.unix_timestamp(),
+            self.core.settings.leeway,
+        )
+        .map_err(|rejection| is_over(rejection.reason()))?;
         let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
         let own = table.admit(id, policy, now).map_err(is_over)?;
         let (table, slot) = table.restart(own, record.version, record.session_tag(), now)?;
@@ -348,7 +353,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         slot: &Slot,
     ) -> Result<SessionTokens<C>, IssueError> {
         let session = SessionInfo::of(slot, &self.core.settings.sessions);
-        let access = self.mint(record, context, now, Some(&session))?;
+        let access = self.mint(record, context, now.unix_timestamp(), Some(&session))?;
         let refresh = refresh_token(self.core, self.user, record, context, slot)?;
         Ok(SessionTokens { access, refresh, session, evicted: None })
     }

@@ -37,7 +37,7 @@ pub struct Opened<'a, P> {
 #[allow(clippy::large_enum_variant, reason = "the large variant is the common one")]
 enum Inner<'a> {
     Own(OwnToken<'a>),
-    Legacy(LegacyToken<'a>),
+    Legacy(Box<LegacyToken<'a>>),
 }
 
 impl<'a, P: Purpose> Opened<'a, P> {
@@ -45,17 +45,29 @@ impl<'a, P: Purpose> Opened<'a, P> {
     pub(super) fn new(core: &'a Core, token: &'a Token<P>) -> Result<Self, Rejection> {
         let settings = &*core.settings;
         let kind = Kind::of::<P>(settings);
-        let compact = core.split(token.expose())?;
-        let inner = match (core.find_key(compact.header, kind), &settings.adoption) {
-            (Some(key), _) => Inner::Own(OwnToken::open(settings, kind, key, compact, core.now())?),
-            (None, Some(adoption))
-                if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) =>
-            {
-                Inner::Legacy(adoption.open(compact, core.now(), settings.leeway)?)
+        let inner = match core.locate(token.expose(), kind) {
+            Some((key, compact)) => {
+                Inner::Own(OwnToken::open(settings, kind, key, compact, core.second())?)
             }
-            _ => return Err(core.explain_header(compact.header, kind)),
+            None => Inner::Legacy(Self::open_legacy(core, kind, token.expose())?),
         };
         Ok(Self { core, token, inner })
+    }
+
+    /// Opens a token of before the adoption, or says why the token is rejected.
+    #[cold]
+    fn open_legacy(
+        core: &'a Core,
+        kind: Kind,
+        text: &str,
+    ) -> Result<Box<LegacyToken<'a>>, Rejection> {
+        let compact = core.split(text)?;
+        match &core.settings.adoption {
+            Some(adoption) if P::TYP == ACCESS_TYP && adoption.recognises(compact.header) => {
+                adoption.open(compact, core.now(), core.settings.leeway).map(Box::new)
+            }
+            _ => Err(core.explain(compact, kind)),
+        }
     }
 
     /// The id of the user to look up.
@@ -86,27 +98,37 @@ impl<'a, P: Purpose> Opened<'a, P> {
     #[inline(always)]
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Verified<U, P::Claims>, VerifyError> {
         let user = check_user(user, self.user_id())?;
-        let now = self.core.now();
         let settings = &*self.core.settings;
         match self.inner {
             Inner::Own(own_token) => {
-                own_token.confirm(settings, self.token.presented(), &user, now)?;
-                own_token.check_session(settings, &user, now)?;
+                let second = self.core.second();
+                own_token.confirm(settings, self.token.presented(), &user, second)?;
+                own_token.check_session(settings, &user)?;
                 let claims = private::read(own_token.payload.own())
                     .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))?;
                 let context = self.token.context().clone();
                 Ok(Verified::new(user, claims, own_token.payload.into_registered(), context))
             }
-            Inner::Legacy(legacy) => {
-                legacy.check_time(now, settings.leeway)?;
-                let record = Record::of(settings, Kind::of::<P>(settings), &user);
-                let version = record.map_err(unusable)?.version;
-                legacy.check_binding(version, self.token.context())?;
-                let (claims, registered) = legacy.into_claims()?;
-                Ok(Verified::legacy(user, claims, registered))
-            }
+            Inner::Legacy(legacy) => verify_legacy(*legacy, self.core, self.token, user),
         }
     }
+}
+
+/// [`Opened::verify`] for a plain token of before the adoption.
+#[cold]
+fn verify_legacy<P: Purpose, U: User>(
+    legacy: LegacyToken<'_>,
+    core: &Core,
+    token: &Token<P>,
+    user: U,
+) -> Result<Verified<U, P::Claims>, VerifyError> {
+    let settings = &*core.settings;
+    legacy.check_time(core.now(), settings.leeway)?;
+    let record = Record::of(settings, Kind::of::<P>(settings), &user);
+    let version = record.map_err(unusable)?.version;
+    legacy.check_binding(version, token.context())?;
+    let (claims, registered) = legacy.into_claims()?;
+    Ok(Verified::legacy(user, claims, registered))
 }
 
 impl<P> fmt::Debug for Opened<'_, P> {

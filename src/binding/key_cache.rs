@@ -6,11 +6,15 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use sha2::digest::Update;
+use ::hmac::Mac;
 
 use crate::{
     binding::derivation::{Body, Derivation},
-    bytes::{constant_time, hmac::HmacSha256, inline::InlineBytes},
+    bytes::{
+        constant_time,
+        hmac::{self, HmacSha256},
+        inline::InlineBytes,
+    },
 };
 
 /// A cache of the keys derived from one user's record. It is a field of a record that is kept in
@@ -89,8 +93,14 @@ struct Entry {
     id: [u8; 32],
     /// In place for an id as long as a UUID and one fingerprint.
     body: InlineBytes<160>,
-    mac: HmacSha256,
+    /// The stable beginning of the user's tokens, in whole blocks. In place for usual names.
+    start: InlineBytes<192>,
+    /// The HMAC state behind `start`.
+    begun: HmacSha256,
 }
+
+/// The block length of SHA-256, in bytes.
+const BLOCK: usize = 64;
 
 impl KeyCache {
     /// The number of keys kept: enough for access and refresh tokens under a current and a retiring
@@ -103,22 +113,38 @@ impl KeyCache {
 }
 
 impl UserKeys {
-    /// The user's HS256 key, if the cache has it.
-    pub(crate) fn find(&self, derivation: &Derivation, body: &Body) -> Option<HmacSha256> {
+    /// The HS256 signature under the user's key, if the cache has the key with this beginning of the
+    /// signing input.
+    pub(crate) fn sign(
+        &self,
+        derivation: &Derivation,
+        body: &Body,
+        signing_input: &str,
+    ) -> Option<[u8; 32]> {
         // A poisoned lock is safe to use: no panic leaves the entries half changed.
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = kept.entries().find(|entry| entry.is_of(derivation, body))?;
-        Some(entry.mac.clone())
+        kept.entries().find_map(|entry| {
+            let rest = signing_input.as_bytes().strip_prefix(entry.start.as_slice())?;
+            entry.is_of(derivation, body).then(|| hmac::sign(entry.begun.clone(), rest))
+        })
     }
 
     /// Keeps a key that has verified a token. Keys for forged tokens are never kept.
-    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body) {
-        let entry = Entry::new(derivation, body);
+    ///
+    /// `start` is the beginning that the user's other tokens are expected to have. It is hashed once
+    /// for all of them; a token with another beginning takes an entry of its own.
+    #[cold]
+    pub(crate) fn keep(&self, derivation: &Derivation, body: &Body, mac: HmacSha256, start: &str) {
+        let start = start.as_bytes().as_chunks::<BLOCK>().0.as_flattened();
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // Another thread may have added it first.
-        if kept.entries().any(|entry| entry.is_of(derivation, body)) {
+        if kept
+            .entries()
+            .any(|entry| entry.start.as_slice() == start && entry.is_of(derivation, body))
+        {
             return;
         }
+        let entry = Entry::new(derivation, body, mac, start);
         if kept.older.len() == KeyCache::MAX_KEYS - 1 {
             kept.older.pop_front();
         }
@@ -136,10 +162,13 @@ impl Kept {
 }
 
 impl Entry {
-    fn new(derivation: &Derivation, body: &Body) -> Self {
-        let mut kept = InlineBytes::with_capacity(body.as_bytes().len());
-        kept.update(body.as_bytes());
-        Self { id: *derivation.id(), body: kept, mac: derivation.user_mac(body) }
+    fn new(derivation: &Derivation, body: &Body, mac: HmacSha256, start: &[u8]) -> Self {
+        Self {
+            id: *derivation.id(),
+            body: InlineBytes::from(body.as_bytes()),
+            start: InlineBytes::from(start),
+            begun: mac.chain_update(start),
+        }
     }
 
     fn is_of(&self, derivation: &Derivation, body: &Body) -> bool {
@@ -162,7 +191,7 @@ impl fmt::Debug for UserKeys {
 
 #[cfg(test)]
 mod tests {
-    use hmac::KeyInit;
+    use ::hmac::KeyInit;
 
     use super::*;
     use crate::binding::{context::Context, credential::Credential, derivation::Bound};
@@ -185,12 +214,46 @@ mod tests {
         };
         let cache = UserKeys::default();
         let kept = || cache.0.read().unwrap().entries().count();
-        cache.keep(&derivation, &body(0));
-        cache.keep(&derivation, &body(0));
+        let keep = |version| {
+            let body = body(version);
+            cache.keep(&derivation, &body, derivation.user_mac(&body), "");
+        };
+        keep(0);
+        keep(0);
         assert_eq!(kept(), 1);
-        (1..=4).for_each(|version| cache.keep(&derivation, &body(version)));
+        (1..=4).for_each(keep);
         assert_eq!(kept(), KeyCache::MAX_KEYS);
-        let is_found = |version| cache.find(&derivation, &body(version)).is_some();
+        let is_found = |version| cache.sign(&derivation, &body(version), "a.b").is_some();
         assert_eq!([0, 1, 2, 3, 4, 5].map(is_found), [false, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_kept_beginning_changes_no_signature() {
+        let master = HmacSha256::new_from_slice(&[7; 32]).unwrap();
+        let derivation = Derivation::new(&master, "at+jwt", "issuer");
+        let credential = Credential::from_password_hash("hash").unwrap();
+        let context = Context::new();
+        let body = Body::of(&Bound {
+            user_id: "alice",
+            credential: &credential,
+            outer: &[],
+            version: 0,
+            lane: None,
+            context: &context,
+        });
+        let text = "0123456789abcdef".repeat(20);
+        let genuine = |message: &str| hmac::sign(derivation.user_mac(&body), message.as_bytes());
+        for start in [0, 1, 63, 64, 65, 127, 128, 200, 320] {
+            let cache = UserKeys::default();
+            cache.keep(&derivation, &body, derivation.user_mac(&body), &text[..start]);
+            let kept = start / BLOCK * BLOCK;
+            for len in 0..=text.len() {
+                let expected = (len >= kept).then(|| genuine(&text[..len]));
+                assert_eq!(cache.sign(&derivation, &body, &text[..len]), expected, "{start} {len}");
+            }
+            let other = format!("x{}", &text[1..]);
+            let expected = (kept == 0).then(|| genuine(&other));
+            assert_eq!(cache.sign(&derivation, &body, &other), expected, "{start}");
+        }
     }
 }

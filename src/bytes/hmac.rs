@@ -19,6 +19,6 @@ pub(crate) fn hs256(key: &[u8; 32]) -> HmacSha256 {
 }
 
 /// The HS256 signature over a signing input.
-pub(crate) fn sign(mac: HmacSha256, signing_input: &str) -> [u8; 32] {
+pub(crate) fn sign(mac: HmacSha256, signing_input: impl AsRef<[u8]>) -> [u8; 32] {
     mac.chain_update(signing_input).finalize().into_bytes().into()
 }

@@ -28,6 +28,14 @@ impl<const N: usize> InlineBytes<N> {
     }
 }
 
+impl<const N: usize> From<&[u8]> for InlineBytes<N> {
+    fn from(bytes: &[u8]) -> Self {
+        let mut new = Self::with_capacity(bytes.len());
+        new.update(bytes);
+        new
+    }
+}
+
 impl<const N: usize> Update for InlineBytes<N> {
     fn update(&mut self, data: &[u8]) {
         match self {

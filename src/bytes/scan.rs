@@ -55,13 +55,19 @@ impl<'a> Scan<'a> {
     #[inline(always)]
     pub(crate) fn number(&mut self, opening: &[u8], max: u64) -> Option<u64> {
         self.skip(opening)?;
-        let start = self.at;
+        let rest = self.json.get(self.at..)?;
         let mut number = 0_u64;
-        while let Some(digit @ b'0'..=b'9') = self.json.get(self.at) {
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
+        let mut len = 0;
+        for digit in rest {
+            let value = digit.wrapping_sub(b'0');
+            if value > 9 {
+                break;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(value));
+            len += 1;
         }
-        let digits = &self.json[start..self.at];
+        self.at += len;
+        let digits = &rest[..len];
         let is_plain = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
         // Nineteen digits always fit into 64 bits.
         (is_plain && digits.len() <= 19 && number <= max).then_some(number)

@@ -18,6 +18,15 @@ impl Span {
         Self { start: at(start), end: at(end) }
     }
 
+    /// The same piece of a text that begins `by` bytes earlier.
+    pub(crate) fn moved(self, by: usize) -> Self {
+        Self::new(self.start as usize + by, self.end as usize + by)
+    }
+
+    pub(crate) const fn end(self) -> usize {
+        self.end as usize
+    }
+
     const fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }

@@ -31,6 +31,20 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
+    /// Splits a token that begins with a header of this length and a dot, at the known lengths; `None`
+    /// if there is no dot before the signature. A further dot is then in a part, which is no base64url.
+    #[inline]
+    pub(crate) fn behind(header: usize, signature: usize, token: &'a str) -> Option<Self> {
+        let (signing_input, rest) =
+            token.split_at_checked(token.len().checked_sub(signature + 1)?)?;
+        Some(Self {
+            header: signing_input.get(..header)?,
+            payload: signing_input.get(header + 1..)?,
+            signature: rest.strip_prefix('.')?,
+            signing_input,
+        })
+    }
+
     /// Splits a token at its dots; `None` unless there are exactly two.
     pub(crate) fn split(token: &'a str) -> Option<Self> {
         let last = memrchr(b'.', token.as_bytes())?;
@@ -107,6 +121,21 @@ mod tests {
         assert_eq!(split(".."), Some(("", "", "", ".")));
         for other in ["", ".", "a", "a.b", "a.b.c.d", "...", "a.b.c."] {
             assert_eq!(split(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_split_at_known_lengths_as_at_its_dots() {
+        let behind = |header, signature, token| {
+            let found = Compact::behind(header, signature, token)?;
+            Some((found.header, found.payload, found.signature, found.signing_input))
+        };
+        assert_eq!(behind(1, 2, "a.b.cd"), Some(("a", "b", "cd", "a.b")));
+        assert_eq!(behind(1, 2, "a..cd"), Some(("a", "", "cd", "a.")));
+        for other in
+            ["", "a", "a.", "a.b", "a.b.", "a.b.c", "a.bc.d", "a.cd", ".cd", "a.b.cde", "a.é.d"]
+        {
+            assert_eq!(behind(1, 2, other), None, "{other}");
         }
     }
 

@@ -109,7 +109,7 @@ impl<P> Token<P> {
             return None;
         }
         let mut payload = base64url::decode(Compact::split(text)?.payload)?;
-        let payload = Payload::read(&mut payload)?;
+        let payload = Payload::read(&mut payload, None)?;
         payload.jti_bytes()?;
         Some(payload.subject().to_owned())
     }

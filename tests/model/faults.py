@@ -23,6 +23,32 @@ class Fault:
     edits: list[Edit]
 
 
+# A session with this id, which may not be in the table.
+CONJURE = Edit(
+    file="src/sessions/table.rs",
+    old="    /// Whether this table contains every session of the other.",
+    new="""
+    pub(crate) fn conjure(&self, id: SessionId, now: OffsetDateTime) -> Slot {
+        let (at, number) = (now.unix_timestamp(), u32::from(id.slot));
+        let own = self.slots.iter().find(|slot| slot.id() == id).cloned();
+        own.unwrap_or(Slot {
+            number,
+            generation: id.generation,
+            seq: 0,
+            tag: SessionTag([0; 8]),
+            started_at: at,
+            last_seen: at,
+            mark: Mark::None,
+            ends_at: None,
+            data: None,
+            policy: None,
+            label: Label::clean(""),
+        })
+    }
+
+    /// Whether this table contains every session of the other.""",
+)
+
 FAULTS = [
     Fault(
         name="the store's compare-and-set does not compare the version",
@@ -86,10 +112,10 @@ self.version == read.version
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { number, generation, seq: 0, started_at: at, last_seen: at, label };",
+                old="let NewSession { label, data, policy, .. } = new;",
                 new="""
-let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
-        let slot = Slot { number, generation, seq: 0, started_at: at, last_seen: at, label };""",
+let NewSession { label, data, policy, .. } = new;
+        let generation = evicted.as_ref().map_or(generation, |slot: &Slot| slot.generation);""",
             ),
         ],
     ),
@@ -168,18 +194,45 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         let own = table
             .admit(id, &self.core.settings.sessions, now)
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;""",
+                new="let own = &table.conjure(id, now);",
+            ),
+            CONJURE,
+        ],
+    ),
+    Fault(
+        name="a restart by a session does not look for it in the table",
+        why="a session that was logged out since it was verified comes back to life",
+        configuration="restarts race",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/authority/session_tokens.rs",
+                old="""
+        let own = table.admit(id, policy, now).map_err(is_over)?;""",
                 new="""
-        let at = now.unix_timestamp();
-        let (number, generation, label) = (id.slot, id.generation, Label::clean(""));
-        let own = &Slot { number, generation, seq: 0, started_at: at, last_seen: at, label };""",
+        let own = &table.conjure(id, now);""",
+            ),
+            CONJURE,
+        ],
+    ),
+    Fault(
+        name="a session verified before is not compared with the epochs",
+        why="a session from before a bump of its tenant comes back to life",
+        configuration="restarts race",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/authority/session_tokens.rs",
+                old="() if record.outer != read.outer => Reason::BadSignature,",
+                new="",
             ),
         ],
     ),
     Fault(
         name="logging the others out keeps them in the table",
-        why="the version makes their tokens void, and the list shows them for days",
+        why="the version makes their tokens void, and they stay in the record for ever",
         configuration="honest devices",
-        law="the list is true",
+        law="the record is bounded",
         edits=[
             Edit(
                 file="src/sessions/table.rs",
@@ -190,9 +243,9 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
     ),
     Fault(
         name="logging everybody out keeps them in the table",
-        why="a session that began in the same instant as another is listed, and its tokens are void",
+        why="the version makes their tokens void, and they stay in the record for ever",
         configuration="honest devices",
-        law="the list is true",
+        law="the record is bounded",
         edits=[
             Edit(
                 file="src/authority/decision.rs",
@@ -202,28 +255,273 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         ],
     ),
     Fault(
-        name="the list does not ask for the version",
-        why="what the application bumped past the table stays listed for days",
+        name="the list does not compare the tag",
+        why="sessions that were revoked by a bump or a new password stay listed for days",
         configuration="honest devices",
         law="the list is true",
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="&& self.generation > version &&",
-                new="&&",
+                old=".filter(move |slot| slot.tag == tag && slot.number < policy.slots())",
+                new=".filter(move |slot| slot.number < policy.slots())",
             ),
         ],
     ),
     Fault(
-        name="a session's generation may be below the version that it began under",
-        why="a login in the instant of a bump is taken for one from before it, and not listed",
+        name="the tag leaves out the credential",
+        why="the sessions from before a new password stay listed for days",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/binding/session_tag.rs",
+                old="frame::piece(&mut hash, credential.as_bytes());",
+                new="let _ = credential;",
+            ),
+        ],
+    ),
+    Fault(
+        name="the tag leaves out the version",
+        why="the sessions from before a bump stay listed for days",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/binding/session_tag.rs",
+                old="frame::piece(&mut hash, &version.to_be_bytes());",
+                new="let _ = version;",
+            ),
+        ],
+    ),
+    Fault(
+        name="the tag leaves out the epochs",
+        why="the sessions from before a bump of their tenant stay listed for days",
+        configuration="revoked by SQL",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/binding/session_tag.rs",
+                old="derivation::write_outer(&mut hash, outer);",
+                new="derivation::write_outer(&mut hash, &outer[..0]);",
+            ),
+        ],
+    ),
+    Fault(
+        name="a login writes another tag",
+        why="its session is not listed",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/authority/session_tokens.rs",
+                old="let tag = record.session_tag();",
+                new="let tag = crate::sessions::SessionTag([0; 8]);",
+            ),
+        ],
+    ),
+    Fault(
+        name="a refresh writes another tag",
+        why="its session is no longer listed. That it writes none cannot be seen: the token of another record is refused",
         configuration="honest devices",
         law="the list is true",
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="next(self.generation.max(version), now)",
-                new="next(self.generation, now)",
+                old="let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };",
+                new="let next = Slot { seq, tag: SessionTag([0; 8]), last_seen: at, mark, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="a restart writes another tag",
+        why="its session is no longer listed. That it writes none cannot be seen, as at a refresh",
+        configuration="restarts race",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag: SessionTag([0; 8]), started_at, last_seen, mark, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="logging the others out writes no tag",
+        why="the version moves, and the device that stays is no longer listed",
+        configuration="honest devices",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, last_seen, mark, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="the list asks for no active user",
+        why="a disabled user sees sessions whose tokens are void",
+        configuration="revoked by SQL",
+        law="the list is true",
+        edits=[
+            Edit(
+                file="src/authority/sessions.rs",
+                old="if !user.is_active() {",
+                new="if false {",
+            ),
+        ],
+    ),
+    Fault(
+        name="a login evicts before it takes the slot of a revoked session",
+        why="a device is logged out for nothing",
+        configuration="revoked by SQL",
+        law="a login ends none too many",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let foreign = numbered().filter(|(_, slot)| slot.tag != tag);",
+                new="""
+let is_alive = slots.iter().any(|slot| slot.tag == tag);
+    let foreign = numbered().filter(|(_, slot)| slot.tag != tag && !is_alive);""",
+            ),
+        ],
+    ),
+    Fault(
+        name="a login takes the slot of a revoked session though one is free",
+        why="that session may be alive in a process with other epochs",
+        configuration="revoked by SQL",
+        law="a login ends none too many",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="if let Some(number) = (0..policy.slots()).find(is_free) {",
+                new="""
+if let Some(number) =
+        (0..policy.slots()).find(is_free).filter(|_| slots.iter().all(|slot| slot.tag == tag))
+    {""",
+            ),
+        ],
+    ),
+    Fault(
+        name="a login takes the slot of the newest revoked session",
+        why="that session may be alive in a process with other epochs",
+        configuration="revoked by SQL",
+        law="a login ends none too many",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="foreign.min_by_key(",
+                new="foreign.max_by_key(",
+            ),
+        ],
+    ),
+    Fault(
+        name="a fixed end is ignored",
+        why="a guest stays",
+        configuration="a fixed end",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="self.ends_at.map_or(end, |fixed| fixed.min(end))",
+                new="end",
+            ),
+        ],
+    ),
+    Fault(
+        name="a refresh loses the fixed end",
+        why="a guest who refreshes stays",
+        configuration="a fixed end",
+        law="what is revoked is dead",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };",
+                new="let next = Slot { seq, tag, last_seen: at, mark, ends_at: None, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="a restart loses the fixed end",
+        why="a guest who restarts stays",
+        configuration="a fixed end",
+        law="a session keeps its own",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ends_at: None, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="a refresh loses the data",
+        why="the session forgets whom it acts for",
+        configuration="honest devices",
+        law="a session keeps its own",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };",
+                new="let next = Slot { seq, tag, last_seen: at, mark, data: None, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="a restart loses the policy",
+        why="the session has the times of another kind of client",
+        configuration="a fixed end",
+        law="what is live is accepted",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, policy: None, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="a restart keeps the start",
+        why="an old login is taken for a new one",
+        configuration="restarts race",
+        law="a session keeps its own",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="""
+let (started_at, last_seen, mark) = (at, at, Mark::None);
+        let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };""",
+                new="""
+let (last_seen, mark) = (at, Mark::None);
+        let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };""",
+            ),
+        ],
+    ),
+    Fault(
+        name="a token revokes whatever session has its slot",
+        why="an old token ends the next session there",
+        configuration="revoked by SQL",
+        law="a token revokes its session",
+        edits=[
+            Edit(
+                file="src/authority/sessions.rs",
+                old="Ok(end(user, now, |slot| slot.id() == session)?.map(|ended| ended > 0))",
+                new="Ok(end(user, now, |slot| slot.number == u32::from(session.slot))?.map(|ended| ended > 0))",
+            ),
+        ],
+    ),
+    Fault(
+        name="a revocation does not check what the token is bound to",
+        why="a revoked token changes the record",
+        configuration="revoked by SQL",
+        law="a token revokes its session",
+        edits=[
+            Edit(
+                file="src/authority/refresh.rs",
+                old="""
+self.confirm(user, self.core.now())?;
+        let (session, _)""",
+                new="let (session, _)",
             ),
         ],
     ),
@@ -234,7 +532,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/sessions/policy.rs",
+                file="src/sessions/client_policy.rs",
                 old="idle_end.min(started_at.saturating_add(self.absolute.whole_seconds()))",
                 new="idle_end",
             ),
@@ -247,7 +545,7 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="what is live is accepted",
         edits=[
             Edit(
-                file="src/sessions/policy.rs",
+                file="src/sessions/client_policy.rs",
                 old="last_seen.saturating_add(self.idle.whole_seconds())",
                 new="started_at.saturating_add(self.idle.whole_seconds())",
             ),
@@ -261,8 +559,8 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="if seq + 1 == slot.seq &&",
-                new="if seq > slot.seq &&",
+                old="if seq + 1 == slot.seq {",
+                new="if seq > slot.seq {",
             ),
         ],
     ),
@@ -273,9 +571,9 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="a retry logs nobody out",
         edits=[
             Edit(
-                file="src/sessions/policy.rs",
-                old="elapsed.unsigned_abs() <= grace",
-                new="(0..=grace.cast_signed()).contains(&elapsed)",
+                file="src/sessions/client_policy.rs",
+                old="elapsed.unsigned_abs() <= seconds",
+                new="(0..=seconds.cast_signed()).contains(&elapsed)",
             ),
         ],
     ),
@@ -286,9 +584,9 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         law="reuse is reported and ends the session",
         edits=[
             Edit(
-                file="src/sessions/policy.rs",
-                old="grace > 0 && elapsed.unsigned_abs() <= grace",
-                new="grace > 0",
+                file="src/sessions/client_policy.rs",
+                old="() if is_within(self.grace)",
+                new="() if self.grace > Duration::ZERO",
             ),
         ],
     ),
@@ -300,8 +598,8 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="if seq + 1 == slot.seq &&",
-                new="if seq + 2 >= slot.seq &&",
+                old="if seq + 1 == slot.seq {",
+                new="if seq + 2 >= slot.seq {",
             ),
         ],
     ),
@@ -326,12 +624,157 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         edits=[
             Edit(
                 file="src/authority/refresh.rs",
+                old="Self::Repeated(_, event) => event.as_ref(),",
+                new="Self::Repeated(..) => None,",
+            ),
+        ],
+    ),
+    Fault(
+        name="a late repeat stores no mark",
+        why="two parties go on by turns, and nobody hears of it",
+        configuration="late repeats",
+        law="two parties never leapfrog",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="return Ok(Rotation::RepeatedLate(Some(table), marked));",
+                new="return Ok(Rotation::RepeatedLate(Some(table).filter(|_| false), marked));",
+            ),
+        ],
+    ),
+    Fault(
+        name="the mark of a late repeat does not make its session strict",
+        why="the second to use the successor has a late repeat in turn",
+        configuration="late repeats",
+        law="two parties never leapfrog",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="Mark::Repeated => Mark::Strict,",
+                new="Mark::Repeated => Mark::None,",
+            ),
+        ],
+    ),
+    Fault(
+        name="the mark of a late repeat stays",
+        why="the second to use the successor has a late repeat in turn",
+        configuration="late repeats",
+        law="two parties never leapfrog",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="Mark::Repeated => Mark::Strict,",
+                new="Mark::Repeated => Mark::Repeated,",
+            ),
+        ],
+    ),
+    Fault(
+        name="a strict session has late repeats",
+        why="the second to use the successor has one in turn",
+        configuration="late repeats",
+        law="two parties never leapfrog",
+        edits=[
+            Edit(
+                file="src/sessions/client_policy.rs",
+                old="() if !is_strict && is_within(self.late_repeat)",
+                new="() if is_within(self.late_repeat)",
+            ),
+        ],
+    ),
+    Fault(
+        name="a session stays strict",
+        why="a phone that came back late once is logged out when it does so again",
+        configuration="an honest phone",
+        law="a retry logs nobody out",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="Mark::None | Mark::Strict => Mark::None,",
+                new="other => other,",
+            ),
+        ],
+    ),
+    Fault(
+        name="a login begins with a mark",
+        why="a phone that comes back late is logged out",
+        configuration="an honest phone",
+        law="a retry logs nobody out",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
                 old="""
-            Self::Rotated(_) => None,
-            Self::Repeated(_, event) | Self::Reused(event)""",
+let (started_at, last_seen, mark) = (at, at, Mark::None);
+        let slot = Slot {
+""",
                 new="""
-            Self::Rotated(_) | Self::Repeated(..) => None,
-            Self::Reused(event)""",
+let (started_at, last_seen, mark) = (at, at, Mark::Repeated);
+        let slot = Slot {
+""",
+            ),
+        ],
+    ),
+    Fault(
+        name="a restart keeps the mark",
+        why="a phone that comes back late is logged out",
+        configuration="an honest phone",
+        law="a retry logs nobody out",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="logging the others out keeps the mark",
+        why="a phone that comes back late is logged out",
+        configuration="an honest phone",
+        law="a retry logs nobody out",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag, last_seen, ..slot.clone() };",
+            ),
+        ],
+    ),
+    Fault(
+        name="a late repeat has no bound",
+        why="a thief who comes long after goes unnoticed",
+        configuration="late repeats",
+        law="reuse is reported and ends the session",
+        edits=[
+            Edit(
+                file="src/sessions/client_policy.rs",
+                old="() if !is_strict && is_within(self.late_repeat)",
+                new="() if !is_strict && self.late_repeat > Duration::ZERO",
+            ),
+        ],
+    ),
+    Fault(
+        name="there is no late repeat",
+        why="a phone that comes back late is logged out",
+        configuration="an honest phone",
+        law="a retry logs nobody out",
+        edits=[
+            Edit(
+                file="src/sessions/client_policy.rs",
+                old="() if !is_strict && is_within(self.late_repeat)",
+                new="() if !is_strict && is_within(Duration::ZERO)",
+            ),
+        ],
+    ),
+    Fault(
+        name="a late repeat is not reported",
+        why="owner and thief share the session, and nobody hears of it",
+        configuration="late repeats",
+        law="sharing is reported",
+        edits=[
+            Edit(
+                file="src/authority/refresh.rs",
+                old="is_first.then(||",
+                new="(is_first && false).then(||",
             ),
         ],
     ),
@@ -382,8 +825,8 @@ let generation = evicted.as_ref().map_or(generation, |slot| slot.generation);
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="match (0..policy.slots()).find(is_free)",
-                new="match (0..=policy.slots()).find(is_free)",
+                old="if let Some(number) = (0..policy.slots()).find(is_free) {",
+                new="if let Some(number) = (0..=policy.slots()).find(is_free) {",
             ),
         ],
     ),

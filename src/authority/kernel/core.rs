@@ -36,6 +36,11 @@ impl Core {
         self.settings.clock.now()
     }
 
+    /// The current time in whole seconds since 1970.
+    pub(crate) fn second(&self) -> i64 {
+        self.settings.clock.unix_timestamp()
+    }
+
     /// Whether both cores share the same settings. Their keys can differ.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.settings, &other.settings)
@@ -47,6 +52,26 @@ impl Core {
         key.ok_or(IssueError::AmbiguousType { typ: kind.typ })
     }
 
+    /// The key whose pinned header the token has, and the token's parts. `None` for a token that is too
+    /// long, has another header, a retired key or a signature of another length:
+    /// [`explain`](Self::explain) finds out which.
+    #[inline]
+    pub(crate) fn locate<'t>(
+        &self,
+        text: &'t str,
+        kind: Kind,
+    ) -> Option<(PinnedKey<'_>, Compact<'t>)> {
+        if text.len() > self.settings.max_token_bytes {
+            return None;
+        }
+        let mut keys = self.keys.pinned(&self.settings, kind);
+        let (key, header) = keys.find_map(|key| Some((key, key.header_len(text)?)))?;
+        if check_deadline(key, &self.settings).is_err() {
+            return None;
+        }
+        Some((key, Compact::behind(header, kind.signature_len(), text)?))
+    }
+
     /// The token's three parts, if the token is within the cap on its length.
     pub(crate) fn split<'t>(&self, text: &'t str) -> Result<Compact<'t>, Rejection> {
         if text.len() > self.settings.max_token_bytes {
@@ -55,13 +80,22 @@ impl Core {
         Compact::split(text).ok_or(Rejection::new(Stage::Shape, Reason::Malformed))
     }
 
-    /// The key with this pinned header.
-    pub(crate) fn find_key(&self, header: &str, kind: Kind) -> Option<PinnedKey<'_>> {
-        self.keys.pinned(&self.settings, kind).find(|key| key.header() == Some(header))
+    /// The reason to reject a token that was not located.
+    pub(crate) fn explain(&self, compact: Compact<'_>, kind: Kind) -> Rejection {
+        let header = compact.header;
+        let mut keys = self.keys.pinned(&self.settings, kind);
+        match keys.find(|key| key.header() == Some(header)) {
+            None => self.explain_header(header, kind),
+            Some(key) => match check_deadline(key, &self.settings) {
+                Err(retired) => retired,
+                // Only the length of the signature is left.
+                Ok(()) => Rejection::new(Stage::Shape, Reason::Malformed),
+            },
+        }
     }
 
     /// The reason to reject a header that is not one of the pinned headers.
-    pub(crate) fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
+    fn explain_header(&self, header: &str, kind: Kind) -> Rejection {
         let mut buffer = [const { MaybeUninit::uninit() }; _];
         let reason = match UntrustedHeader::read(header, &mut buffer) {
             None => Reason::Malformed,
@@ -79,5 +113,13 @@ impl Core {
             },
         };
         Rejection::new(Stage::Header, reason)
+    }
+}
+
+/// The deadline of a retiring key can have a fraction of a second, so it takes a reading of its own.
+pub(super) fn check_deadline(key: PinnedKey<'_>, settings: &Settings) -> Result<(), Rejection> {
+    match key.until.is_some_and(|until| settings.clock.now() >= until) {
+        true => Err(Rejection::new(Stage::Header, Reason::RetiredKey)),
+        false => Ok(()),
     }
 }

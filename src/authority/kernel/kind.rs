@@ -49,6 +49,11 @@ impl Kind {
         }
     }
 
+    /// The length of a signature, in characters.
+    pub(crate) const fn signature_len(self) -> usize {
+        self.mode.signature_len()
+    }
+
     pub(crate) fn algorithm(self, key: &MasterKey) -> Option<Algorithm> {
         self.mode.algorithm(key)
     }

@@ -53,7 +53,7 @@ impl Core {
             lane: draft.record.lane,
         };
         let header = key.header().ok_or(IssueError::Signing)?;
-        let mut payload = claims.write(draft.own)?;
+        let mut payload = claims.write(key.claims(), draft.own)?;
         match draft.kind.mode {
             BindingMode::Key => payload.push(b'}'),
             _ => {
@@ -66,9 +66,10 @@ impl Core {
         compact::push_part(&mut token, &payload);
         match draft.kind.mode {
             BindingMode::Key => {
-                let kept = draft.record.keys.and_then(|keys| keys.find(derivation, &body));
-                let mac = kept.unwrap_or_else(|| derivation.user_mac(&body));
-                let signature = hmac::sign(mac, &token);
+                let keys = draft.record.keys;
+                let signature = keys
+                    .and_then(|keys| keys.sign(derivation, &body, &token))
+                    .unwrap_or_else(|| hmac::sign(derivation.user_mac(&body), &token));
                 compact::push_part(&mut token, &signature);
             }
             BindingMode::StampHs256 => {

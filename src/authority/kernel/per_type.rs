@@ -1,6 +1,6 @@
 //! A lock-free map from a token's `typ`, for values that are computed on first use.
 
-use std::sync::OnceLock;
+use std::{ptr, sync::OnceLock};
 
 /// A value for each JOSE `typ`, computed once and read without a lock. A program has few of them. No
 /// two differ only in case.
@@ -25,8 +25,12 @@ impl<T> PerType<T> {
         loop {
             let node =
                 link.get_or_init(|| Box::new(Node { typ, value: make(), next: OnceLock::new() }));
+            // Usually the same constant.
+            if ptr::eq(node.typ, typ) || node.typ == typ {
+                return Some(&node.value);
+            }
             if node.typ.eq_ignore_ascii_case(typ) {
-                return (node.typ == typ).then_some(&node.value);
+                return None;
             }
             link = &node.next;
         }

@@ -14,7 +14,7 @@ use crate::{
     },
     binding::derivation::Derivation,
     keys::{key_ring::KeyRing, master_key::MasterKey},
-    token::compact,
+    token::{claims::canonical, compact},
 };
 
 /// A key ring, with the key material for each `typ`.
@@ -32,8 +32,10 @@ struct PinnedRing {
 
 /// The material of one key for one `typ`.
 struct Pinned {
-    /// The only header of such tokens; `None` if the key cannot sign them.
-    header: Option<String>,
+    /// The only header of such tokens, and its dot; `None` if the key cannot sign them.
+    prefix: Option<String>,
+    /// The beginning of their claims, if it has no escape.
+    claims: Option<canonical::Pinned>,
     derivation: Derivation,
 }
 
@@ -59,7 +61,19 @@ impl<'a> PinnedKey<'a> {
     }
 
     pub(crate) fn header(self) -> Option<&'a str> {
-        self.pinned.header.as_deref()
+        self.pinned.prefix.as_deref()?.strip_suffix('.')
+    }
+
+    /// The length of the header of a token that begins with this key's.
+    #[inline]
+    pub(crate) fn header_len(self, token: &str) -> Option<usize> {
+        let prefix = self.pinned.prefix.as_deref()?;
+        token.starts_with(prefix).then(|| prefix.len() - 1)
+    }
+
+    /// The pinned beginning of the claims.
+    pub(crate) fn claims(self) -> Option<&'a canonical::Pinned> {
+        self.pinned.claims.as_ref()
     }
 
     #[cfg(feature = "asymmetric")]
@@ -114,9 +128,11 @@ impl Keys {
 impl Pinned {
     fn new(settings: &Settings, kind: Kind, key: &MasterKey) -> Self {
         Self {
-            header: kind
+            prefix: kind
                 .algorithm(key)
-                .and_then(|alg| compact::pinned_header(alg, key.kid(), kind.typ)),
+                .and_then(|alg| compact::pinned_header(alg, key.kid(), kind.typ))
+                .map(|header| header + "."),
+            claims: canonical::Pinned::new(&settings.issuer, &settings.audience),
             derivation: Derivation::new(key.mac(), kind.typ, &settings.issuer),
         }
     }

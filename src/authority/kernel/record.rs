@@ -31,10 +31,11 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    #[inline]
     pub(crate) fn of(
         settings: &'a Settings,
         kind: Kind,
-        user: &'a dyn User,
+        user: &'a (impl User + ?Sized),
     ) -> Result<Self, RecordError> {
         if !(1..=MAX_ID_BYTES).contains(&user.id().len()) {
             return Err(RecordError::Id);
@@ -87,9 +88,10 @@ impl<'a> Record<'a> {
 
 /// The outer epochs: those of the configuration, then the user's. The user's must have the kinds
 /// that the settings name.
+#[inline]
 fn outer<'a>(
     settings: &'a Settings,
-    user: &'a dyn User,
+    user: &'a (impl User + ?Sized),
 ) -> Result<Vec<(Cow<'a, str>, u64)>, RecordError> {
     let epochs = user.epochs();
     if !epochs.iter().map(|epoch| epoch.kind).eq(settings.user_epochs.iter().map(String::as_str)) {

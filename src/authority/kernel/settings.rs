@@ -9,6 +9,7 @@ use time::Duration;
 use crate::keys::signing_key::SigningKey;
 use crate::{
     authority::adoption::Adoption,
+    bytes::base64url,
     clock::{Clock, MAX_LIFETIME},
     counter::Counter,
     entropy::Entropy,
@@ -40,6 +41,15 @@ pub enum BindingMode {
 }
 
 impl BindingMode {
+    /// The length of the signature, in characters.
+    pub(crate) const fn signature_len(self) -> usize {
+        match self {
+            Self::Key | Self::StampHs256 => base64url::encoded_len(32),
+            #[cfg(feature = "asymmetric")]
+            Self::StampAsymmetric => base64url::encoded_len(64),
+        }
+    }
+
     /// The header's `alg` under this key; `None` if the key has no asymmetric key and the mode
     /// needs one.
     #[cfg_attr(not(feature = "asymmetric"), expect(unused_variables))]

@@ -1,6 +1,6 @@
 //! Claims: readers and writers of a token's payload.
 
-mod canonical;
+pub(crate) mod canonical;
 mod general;
 pub(crate) mod names;
 pub(crate) mod payload;

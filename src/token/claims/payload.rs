@@ -2,11 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::{canonical, general, stamp};
+use super::{
+    canonical::{self, Pinned},
+    general, stamp,
+};
 use crate::{
     bytes::base64url,
     counter::Counter,
-    token::claims::{registered::RegisteredClaims, spans::ClaimSpans},
+    token::claims::{
+        registered::{Audience, RegisteredClaims},
+        spans::ClaimSpans,
+    },
 };
 
 /// A parsed payload: the registered claims, and the text that contains them.
@@ -18,32 +24,40 @@ pub(crate) struct Payload<'t> {
     pub(super) claims: ClaimSpans,
     /// The claim `stamp`, if the payload ends in it.
     pub(crate) stamp: Option<[u8; 16]>,
+    /// Whether the issuer and the audience are the pinned ones.
+    pub(crate) is_pinned: bool,
 }
 
 impl<'t> Payload<'t> {
     /// Reads a payload. `None` if a registered claim is missing, occurs twice or has a wrong form, or
     /// if this version does not know it. [`jti_bytes`](Self::jti_bytes) checks the form of `jti`.
     ///
+    /// A payload that begins with the pinned bytes is read faster.
+    ///
     /// The reader may change the bytes.
     #[inline(always)]
-    pub(crate) fn read(json: &'t mut [u8]) -> Option<Self> {
+    pub(crate) fn read(json: &'t mut [u8], pinned: Option<&Pinned>) -> Option<Self> {
         let (json, stamp) = stamp::take(json);
-        match canonical::read(json) {
-            Some(claims) => {
-                Some(Self { text: Cow::Borrowed(str::from_utf8(json).ok()?), claims, stamp })
+        match canonical::read(json, pinned) {
+            Some((claims, is_pinned)) => {
+                let text = Cow::Borrowed(str::from_utf8(json).ok()?);
+                Some(Self { text, claims, stamp, is_pinned })
             }
-            None => {
-                let (text, claims) = general::read(str::from_utf8(json).ok()?)?;
-                Some(Self { text: Cow::Owned(text), claims, stamp })
-            }
+            None => Self::read_any(json, stamp),
         }
+    }
+
+    #[cold]
+    fn read_any(json: &[u8], stamp: Option<[u8; 16]>) -> Option<Self> {
+        let (text, claims) = general::read(str::from_utf8(json).ok()?)?;
+        Some(Self { text: Cow::Owned(text), claims, stamp, is_pinned: false })
     }
 
     /// The same payload, which owns its text.
     #[inline(always)]
     pub(crate) fn into_owned(self) -> Payload<'static> {
-        let Self { text, claims, stamp } = self;
-        Payload { text: Cow::Owned(text.into_owned()), claims, stamp }
+        let Self { text, claims, stamp, is_pinned } = self;
+        Payload { text: Cow::Owned(text.into_owned()), claims, stamp, is_pinned }
     }
 
     pub(crate) const fn claims(&self) -> &ClaimSpans {
@@ -60,6 +74,14 @@ impl<'t> Payload<'t> {
 
     pub(crate) fn audience(&self) -> impl Iterator<Item = &str> {
         self.claims.audience.spans().iter().map(|span| span.of(&self.text))
+    }
+
+    /// The bytes before the expiry, if they are the pinned ones and the subject; otherwise 0.
+    pub(crate) fn before_expiry(&self) -> usize {
+        match &self.claims.audience {
+            Audience::One(audience) if self.is_pinned => audience.end() + br#"","exp":"#.len(),
+            _ => 0,
+        }
     }
 
     /// The text of `jti`.

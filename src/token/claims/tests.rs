@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    canonical, general,
+    canonical::{self, Pinned},
+    general,
     payload::Payload,
     stamp,
-    write::{Bytes16, NewClaims},
+    write::{AddOwn, Bytes16, NewClaims},
 };
 use crate::{
     counter::MAX_COUNT,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 fn read(json: &str) -> Option<Payload<'static>> {
-    Payload::read(&mut json.as_bytes().to_vec()).map(Payload::into_owned)
+    Payload::read(&mut json.as_bytes().to_vec(), None).map(Payload::into_owned)
 }
 
 /// All that a payload says, wherever it stands.
@@ -43,7 +44,7 @@ fn with(from: &str, to: &str) -> String {
 }
 
 fn written(claims: &NewClaims<'_>, own: &Value) -> String {
-    let mut json = claims.write(&|json| private::add(json, own)).unwrap();
+    let mut json = claims.write(None, &|json| private::add(json, own)).unwrap();
     json.push(b'}');
     String::from_utf8(json).unwrap()
 }
@@ -111,8 +112,11 @@ fn what_is_written_is_canonical() {
     ] {
         for own in [json!({}), json!({"r": 1}), json!({"a": [{"é": "x"}], "b": null})] {
             let json = written(&claims, &own);
-            let scanned = canonical::read(&mut json.clone().into_bytes());
+            let scanned = canonical::read(&mut json.clone().into_bytes(), None);
             assert!(scanned.is_some(), "{json}");
+            let pinned = Pinned::new(claims.issuer, "a").unwrap();
+            let scanned = canonical::read(&mut json.clone().into_bytes(), Some(&pinned));
+            assert!(scanned.is_some_and(|(_, is_pinned)| is_pinned), "{json}");
             for json in [stamped(&json), json] {
                 let general = in_general(&json).unwrap();
                 assert_eq!(said(&read(&json).unwrap()), said(&general), "{json}");
@@ -234,22 +238,45 @@ fn in_general(json: &str) -> Option<Payload<'static>> {
     let mut bytes = json.as_bytes().to_vec();
     let (object, stamp) = stamp::take(&mut bytes);
     let (text, claims) = general::read(str::from_utf8(object).unwrap())?;
-    Some(Payload { text: Cow::Owned(text), claims, stamp })
+    Some(Payload { text: Cow::Owned(text), claims, stamp, is_pinned: false })
 }
 
 fn agrees(json: &str) {
-    let mut bytes = json.as_bytes().to_vec();
     let general = in_general(json);
-    let (object, stamp) = stamp::take(&mut bytes);
-    let before = object.to_vec();
-    match canonical::read(object) {
-        None => assert_eq!(object, before),
-        Some(claims) => {
-            let text = Cow::Owned(String::from_utf8(object.to_vec()).unwrap());
-            let scanned = Payload { text, claims, stamp };
-            assert_eq!(Some(said(&scanned)), general.as_ref().map(said), "{json}");
+    let other = Pinned::new("another", "a").unwrap();
+    let mut scanned = vec![];
+    for pinned in [None, Pinned::new("i", "a").as_ref(), Some(&other)] {
+        let mut bytes = json.as_bytes().to_vec();
+        let (object, stamp) = stamp::take(&mut bytes);
+        let before = object.to_vec();
+        let found = canonical::read(object, pinned);
+        scanned.push(found.is_some());
+        match found {
+            None => assert_eq!(object, before),
+            Some((claims, is_pinned)) => {
+                let text = Cow::Owned(String::from_utf8(object.to_vec()).unwrap());
+                let scanned = Payload { text, claims, stamp, is_pinned };
+                assert_eq!(Some(said(&scanned)), general.as_ref().map(said), "{json}");
+                let is_of = |payload: &Payload<'_>| {
+                    payload.issuer() == "i" && payload.audience().eq(["a"]) && pinned.is_some()
+                };
+                assert_eq!(
+                    is_pinned,
+                    is_of(&scanned) && pinned.is_some_and(|p| !std::ptr::eq(p, &other)),
+                    "{json}"
+                );
+            }
         }
     }
+    assert!(scanned.windows(2).all(|pair| pair[0] == pair[1]), "{json}");
+}
+
+#[test]
+fn a_name_with_an_escape_is_not_pinned() {
+    for other in ["\"", "\\", "a\n", "\u{1}"] {
+        assert!(Pinned::new(other, "a").is_none() && Pinned::new("i", other).is_none());
+    }
+    assert!(Pinned::new("/\u{7f}é", "日本").is_some());
 }
 
 #[test]
@@ -380,6 +407,32 @@ fn hostile_json_is_refused_without_harm() {
 }
 
 proptest! {
+    /// The bytes of the fast writer and of the serialiser.
+    #[test]
+    fn all_claims_are_written_in_the_same_bytes(
+        (issuer, subject, audience) in (".{0,8}", ".{0,40}", ".{0,8}"),
+        other_audience in any::<bool>(),
+        [exp, iat, ver] in any::<[u64; 3]>(),
+        jti in any::<[u8; 16]>(),
+        session in proptest::option::of((any::<u16>(), 0..=MAX_COUNT)),
+        [seq, lane] in any::<[Option<u64>; 2]>(),
+        has_epochs in any::<bool>(),
+    ) {
+        let epochs = [("realm".into(), 1)];
+        let claims = NewClaims {
+            issuer: &issuer,
+            subject: &subject,
+            audience: if other_audience { &["b", "c"] } else { &[&audience] },
+            exp, iat, ver, seq, lane,
+            jti: Bytes16(jti),
+            epochs: if has_epochs { &epochs } else { &[] },
+            session: session.map(|(slot, generation)| format!("{slot}.{generation}").parse().unwrap()),
+        };
+        let pinned = Pinned::new(&issuer, &audience);
+        let own: &AddOwn<'_> = &|json| private::add(json, &json!({"role": "admin"}));
+        prop_assert_eq!(claims.write(pinned.as_ref(), own).unwrap(), claims.write(None, own).unwrap());
+    }
+
     #[test]
     fn any_text_survives_the_payload(issuer in ".*", subject in ".*", audience in ".*") {
         let claims = NewClaims { issuer: &issuer, subject: &subject, audience: &[&audience], ..CLAIMS };

@@ -4,7 +4,14 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use crate::{bytes::base64url, sessions::SessionId, token::claims::private::ClaimsError};
+use crate::{
+    bytes::base64url,
+    sessions::SessionId,
+    token::claims::{
+        canonical::{Pinned, is_plain},
+        private::ClaimsError,
+    },
+};
 
 /// The registered claims of a new token, in the order in which they are written, without the stamp.
 #[derive(Serialize)]
@@ -35,12 +42,55 @@ pub(crate) type AddOwn<'a> = dyn Fn(&mut Vec<u8>) -> Result<(), ClaimsError> + '
 impl NewClaims<'_> {
     /// The text of the payload, without its closing brace: these claims, then the private claims,
     /// which `own` appends.
-    pub(crate) fn write(&self, own: &AddOwn<'_>) -> Result<Vec<u8>, ClaimsError> {
+    ///
+    /// With the pinned beginning of the authority's tokens, usual claims are written faster.
+    pub(crate) fn write(
+        &self,
+        pinned: Option<&Pinned>,
+        own: &AddOwn<'_>,
+    ) -> Result<Vec<u8>, ClaimsError> {
         let mut json = Vec::with_capacity(TYPICAL_BYTES);
-        serde_json::to_writer(&mut json, self).map_err(ClaimsError::Serialize)?;
-        json.pop();
+        match pinned.filter(|pinned| self.is_usual(pinned)) {
+            Some(pinned) => self.write_usual(pinned, &mut json),
+            None => {
+                serde_json::to_writer(&mut json, self).map_err(ClaimsError::Serialize)?;
+                json.pop();
+            }
+        }
         own(&mut json)?;
         Ok(json)
+    }
+
+    /// Whether the claims are for the authority's audience, without epochs and escapes.
+    fn is_usual(&self, pinned: &Pinned) -> bool {
+        self.epochs.is_empty() && pinned.is_for(self.audience) && is_plain(self.subject)
+    }
+
+    /// Writes the same bytes as the serialiser.
+    fn write_usual(&self, pinned: &Pinned, json: &mut Vec<u8>) {
+        fn number(json: &mut Vec<u8>, name: &[u8], number: u64) {
+            json.extend_from_slice(name);
+            json.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        }
+
+        json.extend_from_slice(pinned.start());
+        json.extend_from_slice(self.subject.as_bytes());
+        number(json, pinned.addressed(), self.exp);
+        number(json, br#","iat":"#, self.iat);
+        json.extend_from_slice(br#","jti":""#);
+        json.extend_from_slice(base64url::encode_16(&self.jti.0, &mut [0; _]).as_bytes());
+        number(json, br#"","ver":"#, self.ver);
+        if let Some(id) = self.session {
+            number(json, br#","sid":""#, id.slot.into());
+            number(json, b".", id.generation);
+            json.push(b'"');
+        }
+        if let Some(seq) = self.seq {
+            number(json, br#","seq":"#, seq);
+        }
+        if let Some(lane) = self.lane {
+            number(json, br#","lane":"#, lane);
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use relatch::{
     BindingMode, SessionPolicy,
-    sessions::{OnReuse, WhenFull},
+    sessions::{ClientPolicy, OnReuse, WhenFull},
 };
 use time::Duration;
 
 use crate::{library::Instant, sights::Sight};
+
+/// The bound of a session's data, in bytes: each session has data of this length.
+pub(crate) const MAX_DATA_BYTES: usize = 16;
 
 /// The policy, the participants, and the bounds of the history.
 #[derive(Clone, Copy)]
@@ -19,6 +22,13 @@ pub(crate) struct Configuration {
     pub(crate) grace: Instant,
     pub(crate) idle: Instant,
     pub(crate) absolute: Instant,
+    /// The time for a late repeat; 0 for none.
+    pub(crate) late_repeat: Instant,
+    /// The name of the policy that has these times. Those of the default policy are then the
+    /// shortest.
+    pub(crate) client: Option<&'static str>,
+    /// The fixed end of each session.
+    pub(crate) ends_at: Option<Instant>,
     /// All instants; the clock moves from one to any later one.
     pub(crate) instants: &'static [Instant],
     /// The index of the first instant, and how often the clock can be set back.
@@ -55,9 +65,17 @@ pub(crate) enum Revocation {
     LogOut,
     LogOutOthers,
     LogOutEverywhere,
+    /// By a refresh token (RFC 7009).
+    Revoke,
+    /// The device goes on, with a new session.
+    Restart,
     /// By the application, without the library.
     BumpVersion,
     ReplacePassword,
+    /// The epoch of the user's tenant.
+    BumpEpoch,
+    /// The user is disabled, and can be enabled again.
+    Disable,
     /// A new password, with the others logged out.
     ChangePassword,
 }
@@ -65,13 +83,30 @@ pub(crate) enum Revocation {
 impl Configuration {
     pub(crate) fn policy(&self) -> SessionPolicy {
         let seconds = |seconds| Duration::seconds(i64::from(seconds));
-        SessionPolicy::new()
+        let policy = SessionPolicy::new()
             .max_sessions(self.slots)
+            .max_data_bytes(MAX_DATA_BYTES)
             .when_full(WhenFull::EvictLeastRecentlyUsed)
-            .idle_lifetime(seconds(self.idle))
-            .absolute_lifetime(seconds(self.absolute))
-            .grace(seconds(self.grace))
-            .on_reuse(self.on_reuse)
+            .on_reuse(self.on_reuse);
+        match self.client {
+            None => policy
+                .idle_lifetime(seconds(self.idle))
+                .absolute_lifetime(seconds(self.absolute))
+                .grace(seconds(self.grace))
+                .late_repeat(seconds(self.late_repeat)),
+            Some(client) => policy
+                .idle_lifetime(seconds(1))
+                .absolute_lifetime(seconds(1))
+                .grace(seconds(0))
+                .named(
+                    client,
+                    ClientPolicy::new()
+                        .idle_lifetime(seconds(self.idle))
+                        .absolute_lifetime(seconds(self.absolute))
+                        .grace(seconds(self.grace))
+                        .late_repeat(seconds(self.late_repeat)),
+                ),
+        }
     }
 
     /// The first instant.

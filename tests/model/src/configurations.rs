@@ -7,7 +7,7 @@ use crate::{
     sights::Sight,
 };
 
-const ALL_SORTS: &[Revocation] = &[
+const MOST_SORTS: &[Revocation] = &[
     Revocation::LogOut,
     Revocation::LogOutOthers,
     Revocation::LogOutEverywhere,
@@ -25,6 +25,9 @@ const COMMON: Configuration = Configuration {
     grace: 10,
     idle: 100,
     absolute: 1_000,
+    late_repeat: 0,
+    client: None,
+    ends_at: None,
     instants: &[0, 10, 21],
     begins: 0,
     returns: 0,
@@ -40,7 +43,7 @@ const COMMON: Configuration = Configuration {
     sessions: 1,
     refreshes: 2,
     revocations: 0,
-    sorts: ALL_SORTS,
+    sorts: MOST_SORTS,
     sights: &[],
 };
 
@@ -57,7 +60,7 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
             Sight::Reuse,
             Sight::LostRace,
             Sight::LostResponse,
-            Sight::Eviction,
+            Sight::TakesOver,
         ],
         ..COMMON
     },
@@ -249,7 +252,124 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
         sights: &[Sight::Refresh, Sight::TheftIsFound, Sight::ThiefIsCaught, Sight::LostRace],
         ..COMMON
     },
+    Configuration {
+        name: "late repeats",
+        late_repeat: 50,
+        client: Some(PHONE),
+        idle: 200,
+        instants: &[0, 20, 40, 95],
+        has_thief: true,
+        refreshes: 3,
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::Sharing,
+            Sight::LateRepeat,
+            Sight::LateSharing,
+            Sight::TheftIsFound,
+            Sight::ThiefIsCaught,
+            Sight::LostRace,
+            Sight::LostResponse,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "an honest phone",
+        late_repeat: 50,
+        client: Some(PHONE),
+        idle: 200,
+        instants: &[0, 20, 40, 95],
+        returns: 1,
+        sessions: 2,
+        refreshes: 3,
+        revocations: 1,
+        sorts: &[Revocation::Restart, Revocation::LogOutOthers],
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::LateRepeat,
+            Sight::Reuse,
+            Sight::LostResponse,
+            Sight::Restart,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "revoked by SQL",
+        devices: 2,
+        logs_in_again: true,
+        instants: &[0, 21],
+        sessions: 4,
+        refreshes: 1,
+        revocations: 2,
+        sorts: &[
+            Revocation::BumpVersion,
+            Revocation::ReplacePassword,
+            Revocation::BumpEpoch,
+            Revocation::Disable,
+            Revocation::Revoke,
+        ],
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::LostRace,
+            Sight::Eviction,
+            Sight::TakesOver,
+            Sight::RevokedByToken,
+            Sight::StaleEpoch,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "restarts race",
+        devices: 2,
+        all_race: true,
+        reads_again: true,
+        instants: &[0, 21],
+        sessions: 4,
+        refreshes: 1,
+        revocations: 2,
+        sorts: &[
+            Revocation::Restart,
+            Revocation::LogOut,
+            Revocation::Revoke,
+            Revocation::LogOutOthers,
+            Revocation::ReplacePassword,
+            Revocation::BumpEpoch,
+        ],
+        sights: &[
+            Sight::Refresh,
+            Sight::LostRace,
+            Sight::RevokedMeanwhile,
+            Sight::Restart,
+            Sight::RevokedByToken,
+            Sight::StaleEpoch,
+        ],
+        ..COMMON
+    },
+    Configuration {
+        name: "a fixed end",
+        idle: 20,
+        client: Some(PHONE),
+        ends_at: Some(30),
+        instants: &[0, 15, 29, 30],
+        has_thief: true,
+        sessions: 3,
+        revocations: 1,
+        sorts: &[Revocation::Restart, Revocation::LogOutOthers, Revocation::Revoke],
+        sights: &[
+            Sight::Refresh,
+            Sight::GraceHit,
+            Sight::TheftIsFound,
+            Sight::Restart,
+            Sight::RevokedByToken,
+        ],
+        ..COMMON
+    },
 ];
+
+/// The name of a policy, of the greatest length.
+const PHONE: &str = "phone-0123456789";
 
 /// The same world with a longer history, if that can be searched within a minute.
 pub(crate) fn deep(bounds: &Configuration) -> Configuration {
@@ -262,6 +382,13 @@ pub(crate) fn deep(bounds: &Configuration) -> Configuration {
         "two slots" => Configuration { revocations: 1, ..*bounds },
         "expiry" => Configuration { refreshes: 3, ..*bounds },
         "no grace" => Configuration { refreshes: 2, ..*bounds },
+        "late repeats" => Configuration {
+            sessions: 2,
+            refreshes: 4,
+            revocations: 1,
+            sorts: &[Revocation::Restart],
+            ..*bounds
+        },
         _ => *bounds,
     }
 }

@@ -1,13 +1,13 @@
 //! The library, as the model calls it: real tokens, with a clock and randomness set by the model. Each
 //! call is made once and its answer kept, because the answer never changes.
 
-use std::{cell::Cell, convert::Infallible, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use relatch::{
     Access, AccessToken, Authority, MasterKey, NoClaims, Purpose, RefreshToken, SessionTokens,
     Token,
     authority::{Committed, Decision, Entropy, EntropyError, Refreshed},
-    sessions::{EventKind, SessionEvent, SessionId},
+    sessions::{EventKind, NewSession, SessionData, SessionEvent, SessionId, SessionInfo},
     token::Usage,
 };
 use time::OffsetDateTime;
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::{
     configuration::Configuration,
     memo::{Interned, Memo},
-    store::{Account, Row, Update},
+    store::{Account, Row, TENANT, Update},
 };
 
 pub(crate) type RowId = u32;
@@ -35,6 +35,11 @@ pub(crate) enum Call {
     LogOutOthers(TokenId),
     /// The same, for a session verified before, against another row than the decision's.
     LogOutOthersLate(Verified),
+    /// By the access token of the device.
+    Restart(TokenId),
+    RestartLate(Verified),
+    /// By a refresh token.
+    Revoke(TokenId),
     /// By the access token of the device that stays; the new password is stored with it.
     ChangePassword(TokenId),
     LogOutEverywhere,
@@ -86,6 +91,23 @@ pub(crate) struct Event {
     pub(crate) ended: usize,
 }
 
+/// The size of the sessions' column: its length, and the number of its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) bytes: usize,
+    pub(crate) sessions: usize,
+}
+
+/// A session in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) id: SessionId,
+    pub(crate) started_at: Instant,
+    pub(crate) last_seen: Instant,
+    /// Whether its label, data, policy and fixed end are those of its login.
+    pub(crate) is_as_begun: bool,
+}
+
 /// A link that can be used once.
 pub(crate) struct Link;
 
@@ -105,6 +127,7 @@ impl Purpose for Reset {
 }
 
 pub(crate) struct Library {
+    bounds: Configuration,
     authority: Authority,
     rows: Interned<Row>,
     tokens: Interned<String>,
@@ -114,9 +137,9 @@ pub(crate) struct Library {
     /// The most frequent outcomes, under a key that is quick to hash.
     presented: Memo<(TokenId, RowId, Instant), Outcome>,
     accepted: Memo<(TokenId, RowId, Instant), bool>,
-    listed: Memo<(RowId, Instant), Arc<[SessionId]>>,
+    listed: Memo<(RowId, Instant), Arc<[Listed]>>,
     written: Memo<(RowId, RowId, UpdateId), Option<RowId>>,
-    sizes: Memo<RowId, usize>,
+    sizes: Memo<RowId, Size>,
     link: String,
     reset: String,
     plain: TokenId,
@@ -128,6 +151,7 @@ impl Library {
         let authority = Authority::builder(key, "https://login.example.com", "api")
             .mode(configuration.mode)
             .sessions(configuration.policy())
+            .user_epoch(TENANT)
             .clock(clock)
             .entropy(Salted)
             .build()
@@ -140,6 +164,7 @@ impl Library {
         let reset = authority.issue::<Reset>(&alice, &NoClaims {}).sign().unwrap();
         let plain = tokens.id(plain.expose().to_owned());
         Self {
+            bounds: *configuration,
             authority,
             rows: Interned::new(),
             tokens,
@@ -170,9 +195,14 @@ impl Library {
         self.rows.get(id)
     }
 
-    /// The length of the sessions' column, in bytes.
-    pub(crate) fn size(&self, row: RowId) -> usize {
-        self.sizes.get(row, || self.row(row).sessions.as_ref().map_or(0, String::len))
+    /// The size of the sessions' column.
+    pub(crate) fn size(&self, row: RowId) -> Size {
+        self.sizes.get(row, || {
+            let row = self.row(row);
+            let column = row.sessions.as_deref().unwrap_or_default();
+            // A label or data cannot have this text: its quotes would be escaped.
+            Size { bytes: column.len(), sessions: column.matches(r#"{"slot":"#).count() }
+        })
     }
 
     /// The row after an update decided on the row that was read; `None` if the store's compare-and-set
@@ -197,13 +227,27 @@ impl Library {
         })
     }
 
-    /// The ids in the list of the user's sessions.
-    pub(crate) fn list(&self, row: RowId, now: Instant) -> Arc<[SessionId]> {
+    /// The list of the user's sessions.
+    pub(crate) fn list(&self, row: RowId, now: Instant) -> Arc<[Listed]> {
         self.listed.get((row, now), || {
             set_clock(now);
             let listed = self.authority.sessions(&*self.account(row)).unwrap_or_default();
-            listed.iter().map(relatch::sessions::SessionInfo::id).collect()
+            listed.iter().map(|info| self.listed(info)).collect()
         })
+    }
+
+    fn listed(&self, info: &SessionInfo) -> Listed {
+        let Configuration { client, ends_at, .. } = self.bounds;
+        let since = |at: OffsetDateTime| {
+            Instant::try_from(at.unix_timestamp() - BEGINNING).unwrap_or(Instant::MAX)
+        };
+        let is_cut = LABEL.starts_with(info.label()) && info.label().len() == MAX_LABEL_BYTES;
+        let is_as_begun = is_cut
+            && info.data() == Some(&data())
+            && info.policy() == client
+            && info.ends_at().map(since) == ends_at;
+        let (started_at, last_seen) = (since(info.started_at()), since(info.last_seen()));
+        Listed { id: info.id(), started_at, last_seen, is_as_begun }
     }
 
     /// The outcome of a request decided on this row at this time, whose change the store then writes
@@ -232,6 +276,9 @@ impl Library {
             Call::LogOut(id) => self.log_out(id, row, is_written),
             Call::LogOutOthers(access) => self.log_out_others(access, row, is_written),
             Call::LogOutOthersLate(verified) => self.log_out_others_late(verified, row, is_written),
+            Call::Restart(access) => self.restart(access, row, is_written),
+            Call::RestartLate(verified) => self.restart_late(verified, row, is_written),
+            Call::Revoke(token) => self.revoke(token, row, is_written),
             Call::ChangePassword(access) => self.change_password(access, row, is_written),
             Call::LogOutEverywhere => self.log_out_everywhere(row, is_written),
             Call::UseLink => self.use_link(row, is_written),
@@ -241,7 +288,14 @@ impl Library {
     }
 
     fn log_in(&self, row: RowId, is_written: bool) -> Option<Outcome> {
-        let decision = self.authority.start_session(&*self.account(row), LABEL).ok()?;
+        let mut session = NewSession::new(LABEL).data(data());
+        if let Some(client) = self.bounds.client {
+            session = session.policy(client);
+        }
+        if let Some(end) = self.bounds.ends_at {
+            session = session.ends_at(instant(end));
+        }
+        let decision = self.authority.start_session(&*self.account(row), session).ok()?;
         Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
     }
 
@@ -277,14 +331,36 @@ impl Library {
         row: RowId,
         is_written: bool,
     ) -> Option<Outcome> {
-        let (now, read) = (NOW.get(), self.account(verified.row));
-        set_clock(verified.at);
-        let session = self.verify(verified.access, &read);
-        set_clock(now);
+        let read = self.account(verified.row);
+        let session = self.verify_before(verified, &read)?;
         let account = self.account(row);
         let issue = self.authority.issue::<Access>(&*account, &NoClaims {});
-        let decision = issue.log_out_others(&session?).ok()?;
+        let decision = issue.log_out_others(&session).ok()?;
         Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn restart(&self, access: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
+        let account = self.account(row);
+        let session = self.verify(access, &account)?;
+        let issue = self.authority.issue::<Access>(session.user(), &NoClaims {});
+        let decision = issue.restart_session(&session).ok()?;
+        Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn restart_late(&self, verified: Verified, row: RowId, is_written: bool) -> Option<Outcome> {
+        let read = self.account(verified.row);
+        let session = self.verify_before(verified, &read)?;
+        let account = self.account(row);
+        let issue = self.authority.issue::<Access>(&*account, &NoClaims {});
+        let decision = issue.restart_session(&session).ok()?;
+        Some(self.commit(decision, None, is_written, |tokens| (Some(tokens), None)))
+    }
+
+    fn revoke(&self, token: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
+        let token = RefreshToken::new(self.tokens.get(token).as_str());
+        let opened = self.authority.open_refresh(token).ok()?;
+        let decision = opened.log_out(&*self.account(row)).ok()?;
+        Some(self.commit(decision, None, is_written, |_| (None, None)))
     }
 
     fn change_password(&self, access: TokenId, row: RowId, is_written: bool) -> Option<Outcome> {
@@ -323,6 +399,19 @@ impl Library {
     ) -> Option<relatch::Verified<&'a Account>> {
         let token = AccessToken::new(self.tokens.get(access).as_str());
         self.authority.verify(&token, |_| Ok::<_, Infallible>(Some(account))).ok()
+    }
+
+    /// Verifies at an earlier time, against the row of that time.
+    fn verify_before<'a>(
+        &self,
+        verified: Verified,
+        read: &'a Account,
+    ) -> Option<relatch::Verified<&'a Account>> {
+        let now = NOW.get();
+        set_clock(verified.at);
+        let session = self.verify(verified.access, read);
+        set_clock(now);
+        session
     }
 
     fn commit<T>(
@@ -378,6 +467,13 @@ const LABEL: &str = const {
         Err(_) => panic!(),
     }
 };
+
+const MAX_LABEL_BYTES: usize = 64;
+
+/// Data of the greatest length.
+fn data() -> SessionData {
+    SessionData::new(&BTreeMap::from([("tenant", "abc")])).unwrap()
+}
 
 thread_local! {
     static NOW: Cell<Instant> = const { Cell::new(0) };

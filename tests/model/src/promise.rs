@@ -1,7 +1,11 @@
 //! The answer that each refresh token must get: the rules of rotation, applied to the history instead
 //! of the row.
 
-use crate::{configuration::Configuration, library::Instant, state::Session};
+use crate::{
+    configuration::Configuration,
+    library::Instant,
+    state::{Session, is_within},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Promise {
@@ -11,6 +15,8 @@ pub(crate) enum Promise {
     Successor,
     /// The successor made before, and a report.
     Again,
+    /// The same, late: the first such answer is stored and reported.
+    Late { is_first: bool },
     /// A report, and the end of the session.
     End,
 }
@@ -26,10 +32,14 @@ impl Promise {
         if !session.is_live(bounds, now) || !session.chain[place].is_valid(now) {
             return Self::Nothing;
         }
-        let is_within_grace = bounds.grace > 0 && (now - session.rotated_at).abs() <= bounds.grace;
+        let elapsed = now - session.rotated_at;
         match session.chain.len() - 1 - place {
             0 => Self::Successor,
-            1 if is_within_grace => Self::Again,
+            1 if is_within(bounds.grace, elapsed) => Self::Again,
+            // Whoever has a token by a late repeat may share it: it has no late repeat itself.
+            1 if is_within(bounds.late_repeat, elapsed) && !session.was_late(place) => {
+                Self::Late { is_first: !session.was_late(place + 1) }
+            }
             _ => Self::End,
         }
     }

@@ -10,6 +10,10 @@ pub(crate) enum Sight {
     GraceHit,
     /// The same, by the other party (owner or thief).
     Sharing,
+    /// A late repeat, by the party that has the successor.
+    LateRepeat,
+    /// The same, by the other party.
+    LateSharing,
     /// A used token, by the party that used it last.
     Reuse,
     /// The same by the owner, after the thief had refreshed.
@@ -21,17 +25,26 @@ pub(crate) enum Sight {
     RevokedMeanwhile,
     LostResponse,
     Eviction,
-    /// A session expired, idle or absolute.
+    /// A login took the slot of a revoked session.
+    TakesOver,
+    /// A session restarted, or was revoked by one of its tokens.
+    Restart,
+    RevokedByToken,
+    /// What was decided under an epoch is stored under a later one.
+    StaleEpoch,
+    /// A session expired: idle, absolute or fixed.
     Expiry,
     /// A backup was restored, and some tokens are ahead of it.
     Rollback,
 }
 
 impl Sight {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Refresh,
         Self::GraceHit,
         Self::Sharing,
+        Self::LateRepeat,
+        Self::LateSharing,
         Self::Reuse,
         Self::TheftIsFound,
         Self::ThiefIsCaught,
@@ -39,6 +52,10 @@ impl Sight {
         Self::RevokedMeanwhile,
         Self::LostResponse,
         Self::Eviction,
+        Self::TakesOver,
+        Self::Restart,
+        Self::RevokedByToken,
+        Self::StaleEpoch,
         Self::Expiry,
         Self::Rollback,
     ];
@@ -48,6 +65,8 @@ impl Sight {
             Self::Refresh => "refresh",
             Self::GraceHit => "grace hit",
             Self::Sharing => "sharing",
+            Self::LateRepeat => "late repeat",
+            Self::LateSharing => "late sharing",
             Self::Reuse => "reuse",
             Self::TheftIsFound => "theft found",
             Self::ThiefIsCaught => "thief caught",
@@ -55,6 +74,10 @@ impl Sight {
             Self::RevokedMeanwhile => "revoked meanwhile",
             Self::LostResponse => "lost response",
             Self::Eviction => "eviction",
+            Self::TakesOver => "takes over",
+            Self::Restart => "restart",
+            Self::RevokedByToken => "revoked by token",
+            Self::StaleEpoch => "stale epoch",
             Self::Expiry => "expiry",
             Self::Rollback => "rollback",
         }

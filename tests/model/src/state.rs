@@ -12,6 +12,8 @@ use crate::{
 pub(crate) struct State {
     pub(crate) row: RowId,
     pub(crate) now: Instant,
+    /// Whether the user is not disabled.
+    pub(crate) is_active: bool,
     /// In the order of their start.
     pub(crate) sessions: Vec<Session>,
     /// The refresh token that each device holds.
@@ -24,6 +26,8 @@ pub(crate) struct State {
     pub(crate) is_plain_dead: bool,
     pub(crate) links_used: u8,
     pub(crate) resets_used: u8,
+    /// Whether a login took another slot than it had to, or ended another session.
+    pub(crate) has_misplaced: bool,
     pub(crate) backup: Backup,
     /// The laws that this state breaks, one bit each: a function of all other fields.
     pub(crate) broken: u16,
@@ -40,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) rotated_at: Instant,
     /// Its refresh tokens, oldest first: the place is the `seq`.
     pub(crate) chain: Vec<Issued>,
+    /// The places that a late repeat handed out, one bit each.
+    pub(crate) late: u16,
     /// Its access tokens, sorted.
     pub(crate) access: Vec<Issued>,
 }
@@ -55,9 +61,9 @@ pub(crate) struct Issued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     Live,
-    /// Revoked without the library's table, which may still list it: by a new password, or by a bump
-    /// in the instant of its start.
+    /// Revoked without the table, in which it still has its slot.
     Void,
+    /// No longer in the table.
     Over,
 }
 
@@ -112,9 +118,21 @@ impl Issued {
     }
 }
 
+impl Standing {
+    /// The standing of a session in which another goes on. What is revoked is not to be exchanged
+    /// for anything.
+    pub(crate) const fn of_kept(self, is_live: bool) -> Self {
+        match self {
+            Self::Live if !is_live => Self::Over,
+            other => other,
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn start(
         tokens: Tokens,
+        standing: Standing,
         started_at: Instant,
         at: Instant,
         bounds: &Configuration,
@@ -126,21 +144,27 @@ impl Session {
             started_at,
             rotated_at: at,
             chain: Vec::new(),
+            late: 0,
             access: Vec::new(),
         };
         session.hand_out(tokens, at, bounds);
+        session.revoke(standing);
         session
     }
 
     /// Tokens made at this time were handed out.
     pub(crate) fn hand_out(&mut self, tokens: Tokens, at: Instant, bounds: &Configuration) {
         let is_new = self.place_of(tokens.refresh).is_none();
-        if is_new && self.standing == Standing::Live {
+        let is_late = !is_new && !is_within(bounds.grace, at - self.rotated_at);
+        if is_new && self.standing != Standing::Over {
             self.rotated_at = at;
         }
         let end = self.end(bounds);
         if is_new {
             self.chain.push(Issued { token: tokens.refresh, at, end });
+        }
+        if is_late && self.standing != Standing::Over {
+            self.late |= 1 << (self.chain.len() - 1);
         }
         let access = Issued { token: tokens.access, at, end };
         if let Err(place) = self.access.binary_search(&access) {
@@ -152,9 +176,14 @@ impl Session {
         self.chain.iter().position(|issued| issued.token == refresh)
     }
 
-    /// The time of its first tokens.
-    pub(crate) fn begun_at(&self) -> Option<Instant> {
-        self.chain.first().map(|issued| issued.at)
+    /// Whether a late repeat handed out the token at this place.
+    pub(crate) const fn was_late(&self, place: usize) -> bool {
+        self.late & (1 << place) != 0
+    }
+
+    /// The number of its slot.
+    pub(crate) fn slot(&self) -> u32 {
+        slot_of(self.id)
     }
 
     /// Its latest valid access token.
@@ -167,18 +196,20 @@ impl Session {
         self.chain.last().map(|issued| issued.token)
     }
 
-    /// Revokes the session. An ended one drops its times: states that differ in them alone are one.
+    /// Changes the session's standing. An ended one drops its times: states that differ in them alone are one.
     pub(crate) fn revoke(&mut self, standing: Standing) {
         self.standing = standing;
         if standing == Standing::Over {
             (self.started_at, self.rotated_at) = (0, 0);
             self.is_with_thief = false;
+            self.late = 0;
         }
     }
 
-    /// The first second after its end, idle or absolute.
+    /// The first second after its end: idle, absolute or fixed.
     pub(crate) fn end(&self, bounds: &Configuration) -> Instant {
-        (self.rotated_at + bounds.idle).min(self.started_at + bounds.absolute)
+        let end = (self.rotated_at + bounds.idle).min(self.started_at + bounds.absolute);
+        bounds.ends_at.map_or(end, |fixed| fixed.min(end))
     }
 
     pub(crate) fn is_live(&self, bounds: &Configuration, now: Instant) -> bool {
@@ -186,7 +217,36 @@ impl Session {
     }
 }
 
+/// Whether this time, which is on if it is not 0, covers what has elapsed, in both directions.
+pub(crate) const fn is_within(time: Instant, elapsed: Instant) -> bool {
+    time > 0 && elapsed.abs() <= time
+}
+
+pub(crate) fn slot_of(id: SessionId) -> u32 {
+    let id = id.to_string();
+    id.split_once('.').and_then(|(slot, _)| slot.parse().ok()).unwrap()
+}
+
 impl State {
+    pub(crate) fn is_live(&self, session: &Session, bounds: &Configuration) -> bool {
+        self.is_active && session.is_live(bounds, self.now)
+    }
+
+    /// The slot that a login at this time must take, and the session that it must end for it.
+    pub(crate) fn place_for_login(&self, slots: u32) -> (u32, Option<SessionId>) {
+        let present = || self.sessions.iter().filter(|s| s.standing != Standing::Over);
+        let is_free = |number: &u32| present().all(|session| session.slot() != *number);
+        if let Some(number) = (0..slots).find(is_free) {
+            return (number, None);
+        }
+        // The sessions are in the order of their generations.
+        if let Some(void) = present().find(|session| session.standing == Standing::Void) {
+            return (void.slot(), None);
+        }
+        let least = present().min_by_key(|session| session.rotated_at);
+        least.map_or((0, None), |session| (session.slot(), Some(session.id)))
+    }
+
     /// The session of this refresh token; the latest one if a text occurred twice.
     pub(crate) fn session_of(&self, refresh: TokenId) -> Option<&Session> {
         self.sessions.iter().rev().find(|session| session.place_of(refresh).is_some())

@@ -10,7 +10,7 @@ use crate::{
     laws::{Law, judge},
     library::{Call, Decided, Instant, Library, Outcome, TokenId, Verified, instant},
     sights::{Sight, Sights},
-    state::{Ahead, Backup, Client, Copied, Request, Session, Standing, State},
+    state::{Ahead, Backup, Client, Copied, Request, Session, Standing, State, is_within, slot_of},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub(crate) enum Step {
     },
     BumpVersion,
     ReplacePassword,
+    BumpEpoch,
+    Disable,
+    Enable,
     BackUp,
     Restore,
 }
@@ -62,6 +65,7 @@ impl Model for World {
         let mut state = State {
             row,
             now: self.bounds.start(),
+            is_active: true,
             sessions: Vec::new(),
             held: [None; 2],
             requests: Vec::new(),
@@ -70,6 +74,7 @@ impl Model for World {
             is_plain_dead: false,
             links_used: 0,
             resets_used: 0,
+            has_misplaced: false,
             backup: Backup::None,
             broken: 0,
         };
@@ -122,20 +127,21 @@ impl Model for World {
             }
             Step::BumpVersion => {
                 let row = self.library.row(state.row).bump_version(instant(state.now));
-                let row = self.library.row_id(row);
-                let mut state = Self::void(State { row, ..state });
-                // Of two counters of one instant, or of a clock that was set back, the higher one
-                // may be the session's, which then stays in the list.
-                if self.bounds.returns == 0 {
-                    let now = state.now;
-                    state.revoke(Standing::Over, |session| session.begun_at() < Some(now));
-                }
-                state
+                Self::void(State { row: self.library.row_id(row), ..state })
             }
             Step::ReplacePassword => {
                 let row = self.library.row_id(self.library.row(state.row).change_password());
                 Self::void(State { row, ..state })
             }
+            Step::BumpEpoch => {
+                let row = self.library.row_id(self.library.row(state.row).bump_epoch());
+                Self::void(State { row, ..state })
+            }
+            Step::Disable => {
+                let revocations = state.revocations - 1;
+                self.set_active(State { revocations, ..state }, false)
+            }
+            Step::Enable => self.set_active(state, true),
             Step::BackUp => {
                 let State { row, ref sessions, is_plain_dead, .. } = state;
                 let copied = Copied { row, sessions: sessions.clone(), is_plain_dead };
@@ -163,10 +169,14 @@ impl Model for World {
             RetryLogsNobodyOut,
             ReuseEnds,
             SharingIsReported,
+            NobodyLeapfrogs,
             ChainNeverForks,
             RecordIsBounded,
             RollbackEndsNothing,
             ListIsTrue,
+            SessionKeepsItsOwn,
+            LoginEndsNoneTooMany,
+            TokenRevokesItsSession,
             LinkIsUsedOnce
         ]
     }
@@ -189,6 +199,9 @@ impl World {
             }
             if let Some(token) = state.held[usize::from(device)] {
                 self.read_steps(state, client, Call::Refresh(token), steps);
+                if self.can_revoke(state, Revocation::Revoke) {
+                    self.read_steps(state, client, Call::Revoke(token), steps);
+                }
             }
             if self.bounds.has_link && device == 0 {
                 self.read_steps(state, client, Call::UseLink, steps);
@@ -202,6 +215,7 @@ impl World {
         let client = Client::Tab { device, tab: 0 };
         for (sort, call) in [
             (Revocation::LogOutOthers, Call::LogOutOthers(access)),
+            (Revocation::Restart, Call::Restart(access)),
             (Revocation::ChangePassword, Call::ChangePassword(access)),
         ] {
             if self.can_revoke(state, sort) {
@@ -214,6 +228,9 @@ impl World {
         for session in state.sessions.iter().filter(|s| s.standing == Standing::Live) {
             for issued in &session.chain {
                 self.read_steps(state, Client::Thief, Call::Refresh(issued.token), steps);
+                if self.can_revoke(state, Revocation::Revoke) {
+                    self.read_steps(state, Client::Thief, Call::Revoke(issued.token), steps);
+                }
             }
         }
         if self.bounds.has_link {
@@ -238,6 +255,14 @@ impl World {
         }
         if self.can_revoke(state, Revocation::ReplacePassword) {
             steps.push(Step::ReplacePassword);
+        }
+        if self.can_revoke(state, Revocation::BumpEpoch) {
+            steps.push(Step::BumpEpoch);
+        }
+        if !state.is_active {
+            steps.push(Step::Enable);
+        } else if self.can_revoke(state, Revocation::Disable) {
+            steps.push(Step::Disable);
         }
     }
 
@@ -269,7 +294,10 @@ impl World {
 
     fn can_start(&self, state: &State) -> bool {
         let is_start = |request: &&Request| {
-            matches!(request.call, Call::LogIn | Call::LogOutOthers(_) | Call::ChangePassword(_))
+            matches!(
+                request.call,
+                Call::LogIn | Call::LogOutOthers(_) | Call::Restart(_) | Call::ChangePassword(_)
+            )
         };
         let started = state.sessions.len() + state.requests.iter().filter(is_start).count();
         started < self.bounds.sessions
@@ -314,6 +342,8 @@ impl World {
         };
         let stored = intended.update.map(|update| self.library.store(state.row, read, update));
         let is_written = !matches!(stored, Some(None));
+        let is_stale =
+            read != state.row && self.library.row(read).epoch != self.library.row(state.row).epoch;
         state.row = stored.flatten().unwrap_or(state.row);
         let Outcome::Decided(decided) = self.library.decide(call, read, at, is_written) else {
             self.sights.see(Sight::LostRace);
@@ -322,7 +352,10 @@ impl World {
         if is_lost {
             self.sights.see(Sight::LostResponse);
         }
-        self.settle(&mut state, request, decided);
+        if is_stale {
+            self.sights.see(Sight::StaleEpoch);
+        }
+        self.settle(&mut state, request, decided, is_stale);
         if let (Client::Tab { device, .. }, Some(tokens), false) = (client, decided.tokens, is_lost)
         {
             state.held[usize::from(device)] = Some(tokens.refresh);
@@ -338,21 +371,44 @@ impl World {
                 let call = Call::LogOutOthersLate(Verified { access, row: read, at });
                 Request { client, call, read: state.row, at: state.now }
             }
+            Call::Restart(access) if self.bounds.reads_again => {
+                let call = Call::RestartLate(Verified { access, row: read, at });
+                Request { client, call, read: state.row, at: state.now }
+            }
             _ => request,
         }
     }
 
-    /// Applies a stored decision to the sessions.
-    fn settle(&self, state: &mut State, request: Request, decided: Decided) {
+    /// Applies a stored decision to the sessions. One that was made under an earlier epoch gives
+    /// tokens that are revoked already.
+    fn settle(&self, state: &mut State, request: Request, decided: Decided, is_stale: bool) {
         let Request { call, at, .. } = request;
+        let standing = if is_stale { Standing::Void } else { Standing::Live };
         match (call, decided.tokens) {
             (Call::LogIn, Some(tokens)) => {
                 self.prune(state, at);
-                if let Some(evicted) = tokens.evicted {
+                let slot = slot_of(tokens.session);
+                let place = state.place_for_login(self.bounds.slots);
+                // Under its own epoch, other sessions are alive.
+                state.has_misplaced |= !is_stale && place != (slot, tokens.evicted);
+                let has_slot = |session: &Session| session.slot() == slot;
+                if tokens.evicted.is_some() {
                     self.sights.see(Sight::Eviction);
-                    state.revoke(Standing::Over, |session| session.id == evicted);
+                } else if state.sessions.iter().any(|s| s.standing == Standing::Void && has_slot(s))
+                {
+                    self.sights.see(Sight::TakesOver);
                 }
-                state.sessions.push(Session::start(tokens, at, at, &self.bounds));
+                state.revoke(Standing::Over, has_slot);
+                state.sessions.push(Session::start(tokens, standing, at, at, &self.bounds));
+            }
+            (Call::Restart(access) | Call::RestartLate(Verified { access, .. }), Some(tokens)) => {
+                self.sights.see(Sight::Restart);
+                let kept = state.session_of_access(access);
+                let is_live = kept.is_some_and(|session| session.is_live(&self.bounds, at));
+                let ended = kept.map(|session| session.id);
+                state.revoke(Standing::Over, |session| Some(session.id) == ended);
+                let standing = standing.of_kept(is_live);
+                state.sessions.push(Session::start(tokens, standing, at, at, &self.bounds));
             }
             (
                 Call::LogOutOthers(access)
@@ -365,14 +421,15 @@ impl World {
                 let is_live = kept.is_some_and(|session| session.is_live(&self.bounds, at));
                 state.revoke(Standing::Over, |_| true);
                 state.is_plain_dead = true;
-                let mut session = Session::start(tokens, started_at, at, &self.bounds);
-                // What is revoked is not to be exchanged for anything.
-                if !is_live {
-                    session.revoke(Standing::Over);
-                }
-                state.sessions.push(session);
+                let standing = standing.of_kept(is_live);
+                state.sessions.push(Session::start(tokens, standing, started_at, at, &self.bounds));
             }
             (Call::Refresh(token), _) => self.settle_refresh(state, request, token, decided),
+            (Call::Revoke(token), _) => {
+                self.sights.see(Sight::RevokedByToken);
+                let id = state.session_of(token).map(|session| session.id);
+                state.revoke(Standing::Over, |session| Some(session.id) == id);
+            }
             (Call::LogOut(id), _) => state.revoke(Standing::Over, |session| session.id == id),
             (Call::LogOutEverywhere | Call::ResetPassword, _) => {
                 state.revoke(Standing::Over, |_| true);
@@ -401,11 +458,17 @@ impl World {
         let session = &mut state.sessions[index];
         let is_others = session.is_with_thief != is_thief;
         if let Some(tokens) = decided.tokens {
-            if decided.update.is_some() {
+            if session.place_of(tokens.refresh).is_none() {
                 self.sights.see(Sight::Refresh);
                 session.is_with_thief = is_thief;
             } else {
-                self.sights.see(if is_others { Sight::Sharing } else { Sight::GraceHit });
+                let is_late = !is_within(self.bounds.grace, request.at - session.rotated_at);
+                self.sights.see(match (is_late, is_others) {
+                    (false, false) => Sight::GraceHit,
+                    (false, true) => Sight::Sharing,
+                    (true, false) => Sight::LateRepeat,
+                    (true, true) => Sight::LateSharing,
+                });
             }
             session.hand_out(tokens, request.at, &self.bounds);
         } else if decided.event.is_some_and(|event| event.kind == EventKind::Reuse) {
@@ -437,6 +500,11 @@ impl World {
         state
     }
 
+    fn set_active(&self, state: State, is_active: bool) -> State {
+        let row = self.library.row_id(self.library.row(state.row).set_active(is_active));
+        State { row, is_active, ..state }
+    }
+
     /// Restores the row of the backup, at a later instant.
     fn restore(&self, state: State) -> Option<State> {
         let now = *self.bounds.instants.iter().find(|to| **to > state.now)?;
@@ -454,6 +522,8 @@ impl World {
             self.sights.see(Sight::Rollback);
         }
         let backup = Backup::Restored { ahead, has_moved: false };
-        Some(State { row, now, sessions, is_plain_dead, backup, requests: Vec::new(), ..state })
+        let is_active = self.library.row(row).is_active;
+        let requests = Vec::new();
+        Some(State { row, now, is_active, sessions, is_plain_dead, backup, requests, ..state })
     }
 }

@@ -1,8 +1,17 @@
-//! The application's store: one user's row, and the compare-and-set that a `Change` requires.
+//! The application's store: one user's row, joined with that of the user's tenant, and the
+//! compare-and-set that a `Change` requires.
 
-use relatch::{Binding, Purpose, User, authority::Change, sessions::SessionTable, user::Counter};
+use relatch::{
+    Binding, Purpose, User,
+    authority::Change,
+    sessions::SessionTable,
+    user::{Counter, Epoch},
+};
 
 use crate::library::Link;
+
+/// The kind of group that has an epoch.
+pub(crate) const TENANT: &str = "tenant";
 
 /// The row's columns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,10 +21,15 @@ pub(crate) struct Row {
     pub(crate) password: u8,
     pub(crate) sessions: Option<String>,
     pub(crate) lane: i64,
+    /// The epoch of the tenant, which is in another table: no compare-and-set compares it.
+    pub(crate) epoch: i64,
+    /// Nor this: whoever disables a user compares nothing.
+    pub(crate) is_active: bool,
 }
 
 impl Row {
-    pub(crate) const NEW: Self = Self { version: 0, password: 0, sessions: None, lane: 0 };
+    pub(crate) const NEW: Self =
+        Self { version: 0, password: 0, sessions: None, lane: 0, epoch: 0, is_active: true };
 
     /// `UPDATE users SET … WHERE …`; `None` if the row differs from the one that was read.
     pub(crate) fn compare_and_set(&self, read: &Self, update: &Update) -> Option<Self> {
@@ -28,6 +42,7 @@ impl Row {
             password: update.password.unwrap_or(self.password),
             sessions: update.sessions.clone(),
             lane: update.lane.unwrap_or(self.lane),
+            ..*self
         })
     }
 
@@ -40,6 +55,16 @@ impl Row {
     /// `UPDATE users SET password_hash = …`: by the application, without the library.
     pub(crate) fn change_password(&self) -> Self {
         Self { password: self.password + 1, ..self.clone() }
+    }
+
+    /// `UPDATE tenants SET epoch = …`: the logout of all users of the tenant.
+    pub(crate) fn bump_epoch(&self) -> Self {
+        Self { epoch: self.epoch + 1, ..self.clone() }
+    }
+
+    /// `UPDATE users SET is_active = …`.
+    pub(crate) fn set_active(&self, is_active: bool) -> Self {
+        Self { is_active, ..self.clone() }
     }
 }
 
@@ -86,6 +111,12 @@ impl User for Account {
     }
     fn binding(&self) -> Binding<'_> {
         Binding::password_hash(&self.password_hash).version(self.row.version)
+    }
+    fn is_active(&self) -> bool {
+        self.row.is_active
+    }
+    fn epochs(&self) -> Vec<Epoch<'_>> {
+        vec![Epoch::of(TENANT, "acme", self.row.epoch)]
     }
     fn sessions(&self) -> Option<&SessionTable> {
         self.sessions.as_ref()

@@ -12,14 +12,14 @@ use proptest::{collection::vec, prelude::*};
 use relatch::{
     Access, Authority, BindingMode, KeyRing, SessionPolicy,
     authority::{Entropy, EntropyError},
-    sessions::{OnReuse, SessionId, WhenFull},
+    sessions::{ClientPolicy, OnReuse, SessionId, SessionTable, WhenFull},
     user::{Counter, KeyCache},
 };
 use time::Duration;
 
 use self::{
     acts::issue,
-    reference::{Key, Kind, Policy, Record, Reference, Tick, Token},
+    reference::{Key, Kind, Policy, Record, Reference, Rules, Tick, Token},
     steps::{Pick, Step, policy, step},
 };
 use crate::common::{
@@ -79,7 +79,8 @@ impl World {
             tokens: Vec::new(),
         };
         let keys_of_row = keeps_keys.then(KeyCache::default);
-        let row = Account { keys: keys_of_row, ..account("alice") };
+        let tenant = Some(("acme".to_owned(), 0));
+        let row = Account { keys: keys_of_row, tenant, ..account("alice") };
         let authority = build(&reference, &clock, &entropy, &keys);
         let backup = (row.clone(), record, 0);
         let ids = HashMap::new();
@@ -126,12 +127,24 @@ impl World {
                 self.row = rehashed(&self.row);
                 self.reference.record.password = self.reference.next_tick();
             }
-            Step::SetActive(is_active) => {
-                if !is_active {
+            Step::BumpTenant => {
+                let tick = self.reference.next_tick();
+                self.row.tenant = Some(("acme".to_owned(), i64::try_from(tick).unwrap()));
+                self.reference.record.tenant = tick;
+            }
+            Step::SetActive { is_active, bumps } => {
+                if *bumps {
                     self.bump();
                 }
                 self.row.active = *is_active;
                 self.reference.record.is_active = *is_active;
+            }
+            Step::RestartProcess => {
+                self.rebuild();
+                let column = self.row.sessions.to_column();
+                self.row.sessions = SessionTable::from_column(column.as_deref()).unwrap();
+                assert_eq!(self.row.sessions.to_column(), column);
+                self.row.keys = self.row.keys.take().map(|_| KeyCache::default());
             }
             Step::SetPolicy(policy) => {
                 self.reference.policy = *policy;
@@ -160,8 +173,13 @@ impl World {
                 }
             }
             Step::WaitForGrace(pick, offset) => {
-                if let Some(token) = self.pick(pick, |kind| kind == Kind::Refresh) {
-                    self.go_to(token.iat + self.reference.policy.grace + offset);
+                if let Some((iat, rules)) = self.pick_rules(pick) {
+                    self.go_to(iat + rules.grace + offset);
+                }
+            }
+            Step::WaitForLateRepeat(pick, offset) => {
+                if let Some((iat, rules)) = self.pick_rules(pick) {
+                    self.go_to(iat + rules.late_repeat + offset);
                 }
             }
             Step::WaitForKey(offset) => {
@@ -196,13 +214,10 @@ impl World {
         self.reference.now = now;
     }
 
-    /// A bump by the application's SQL. The database's clock is ahead of every session's
-    /// generation, so all sessions leave the list.
+    /// A bump by the application's SQL.
     fn bump(&mut self) {
         let now = self.clock.at(self.reference.now);
-        let generation = |id: &SessionId| id.to_string().split_once('.')?.1.parse().ok();
-        let last = self.ids.values().filter_map(generation).max().unwrap_or(0);
-        self.row.version = Counter::from(self.row.version.max(last)).next(now).unwrap().get();
+        self.row.version = Counter::from(self.row.version).next(now).unwrap().get();
         self.reference.record = self.reference.bump(&self.reference.record.clone());
     }
 
@@ -246,6 +261,16 @@ impl World {
         Some(tokens[at].clone())
     }
 
+    /// The `iat` of one of the refresh tokens, and the rules of its session if the record has it.
+    fn pick_rules(&self, pick: &Pick) -> Option<(i64, Rules)> {
+        let token = self.pick(pick, |kind| kind == Kind::Refresh)?;
+        let (began, _) = token.session?;
+        let sessions = &self.reference.record.sessions;
+        let session = sessions.iter().find(|session| session.began == began);
+        let policy = session.and_then(|session| session.new.policy);
+        Some((token.iat, self.reference.policy.rules(policy)))
+    }
+
     /// The session of one of the tokens.
     fn pick_session(&self, pick: &Pick) -> Option<(Tick, u32)> {
         self.pick(pick, |kind| kind == Kind::Refresh)?.session
@@ -265,19 +290,26 @@ fn build(
             true => WhenFull::Refuse,
             false => WhenFull::EvictLeastRecentlyUsed,
         })
-        .idle_lifetime(Duration::seconds(policy.idle))
-        .absolute_lifetime(Duration::seconds(policy.absolute))
-        .grace(Duration::seconds(policy.grace))
+        .max_data_bytes(policy.max_data)
+        .idle_lifetime(Duration::seconds(policy.default.idle))
+        .absolute_lifetime(Duration::seconds(policy.default.absolute))
+        .grace(Duration::seconds(policy.default.grace))
+        .late_repeat(Duration::seconds(policy.default.late_repeat))
         .on_reuse(match policy.ends_all {
             true => OnReuse::EndAllSessions,
             false => OnReuse::EndSession,
         });
+    let named = [("phone", policy.phone), ("kiosk", policy.kiosk)];
+    let named = named.into_iter().filter_map(|(name, rules)| Some((name, rules?)));
+    let sessions =
+        named.fold(sessions, |policy, (name, rules)| policy.named(name, client_policy(&rules)));
     Authority::builder(keys.clone(), ISSUER, AUDIENCE)
         .mode(match reference.is_stamped {
             true => BindingMode::StampHs256,
             false => BindingMode::Key,
         })
         .epoch("realm", i64::try_from(reference.epoch).unwrap())
+        .user_epoch("tenant")
         .lifetime(Duration::seconds(policy.lifetime))
         .leeway(Duration::seconds(reference.leeway))
         .sessions(sessions)
@@ -285,6 +317,14 @@ fn build(
         .entropy(entropy.clone())
         .build()
         .unwrap()
+}
+
+fn client_policy(rules: &Rules) -> ClientPolicy {
+    ClientPolicy::new()
+        .idle_lifetime(Duration::seconds(rules.idle))
+        .absolute_lifetime(Duration::seconds(rules.absolute))
+        .grace(Duration::seconds(rules.grace))
+        .late_repeat(Duration::seconds(rules.late_repeat))
 }
 
 fn kid(number: usize) -> relatch::MasterKey {

@@ -5,14 +5,19 @@ use relatch::{
     Context, NoClaims, Reason, SessionPolicy, Token,
     one_time::MagicLink,
     service::{Service, ServiceError},
-    sessions::SessionId,
+    sessions::{SessionData, SessionId},
     store::UserKey,
 };
+use time::Duration;
 
 use super::{
     ALICE, Backend, Column, PASSWORD, Profile, Tokens, World, again, refused, settings, settings_of,
 };
-use crate::common::Role;
+use crate::common::{Role, role};
+
+const LATE_REPEAT: i64 = 25;
+
+const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lsalt$Zm9ydHktdGhyZWUgY2hhcmFjdGVycyBvZiBiYXNlNjQ";
 
 over_each_store! {
     what_is_handed_out_lives_until_it_is_revoked,
@@ -22,7 +27,11 @@ over_each_store! {
 struct Known {
     id: SessionId,
     chain: Vec<Tokens>,
+    /// The lengths of the chain at which a late repeat handed out its end.
+    late: Vec<usize>,
     is_alive: bool,
+    /// Whether it was revoked by SQL, which leaves it in the table.
+    is_void: bool,
     refreshed_at: i64,
 }
 
@@ -45,7 +54,7 @@ impl Dice {
 
 async fn what_is_handed_out_lives_until_it_is_revoked<B: Backend>(db: B) {
     let world = World::new(db).await;
-    let policy = SessionPolicy::new().max_sessions(4);
+    let policy = SessionPolicy::new().max_sessions(4).late_repeat(Duration::seconds(LATE_REPEAT));
     let authority = || settings_of(&world.clock).sessions(policy.clone()).build().unwrap();
     // Two processes over one store.
     let services = [(); 2].map(|()| settings(authority(), world.db.store().clone()).build());
@@ -82,7 +91,7 @@ impl<B: Backend> Run<'_, B> {
         let service = self.services[self.dice.roll(2)].clone();
         let picked = self.dice.roll(self.known.len().max(1));
         let is_alive = self.known.get(picked).is_some_and(|known| known.is_alive);
-        match self.dice.roll(27) {
+        match self.dice.roll(31) {
             0..5 => {
                 let tokens = service.start_session(ALICE, "device").await.unwrap();
                 self.started(tokens);
@@ -114,8 +123,8 @@ impl<B: Backend> Run<'_, B> {
                 let other = self.dice.roll(self.known.len());
                 let other = &mut self.known[other];
                 let was_there = service.log_out_device(&session, other.id).await.unwrap();
-                assert_eq!(was_there, other.is_alive);
-                other.is_alive = false;
+                assert!(was_there == other.is_alive || other.is_void);
+                (other.is_alive, other.is_void) = (false, false);
                 "log_out_device"
             }
             16 if is_alive => {
@@ -172,8 +181,30 @@ impl<B: Backend> Run<'_, B> {
                 let version = self.world.columns(ALICE).await.version.unwrap() + 1;
                 let version = version.to_string();
                 self.world.db.write(ALICE, Column::Version, Some(&version)).await;
-                self.revoked_all();
+                self.revoked_by_sql();
                 "a bump by SQL"
+            }
+            27 => {
+                let hash = PASSWORD_HASH.replace("salt", &format!("sa{:02}", self.now % 100));
+                self.world.db.write(ALICE, Column::PasswordHash, Some(&hash)).await;
+                self.revoked_by_sql();
+                "a new password by SQL"
+            }
+            28 if is_alive => {
+                let known = &self.known[picked];
+                let session = service.authenticate(known.newest().access()).await.unwrap();
+                let data = SessionData::new(&role(&self.now.to_string())).unwrap();
+                let set = service.set_session_data(&session, known.id, Some(data.clone()));
+                assert!(set.await.unwrap());
+                let listed = service.sessions(&session).await.unwrap();
+                let own = listed.iter().find(|info| info.id() == known.id).unwrap();
+                assert_eq!(own.data(), Some(&data));
+                "set_session_data"
+            }
+            29 | 30 if is_alive && self.known[picked].chain.len() > 1 => {
+                self.pass(11);
+                self.present_predecessor(&service, picked).await;
+                "refresh by the predecessor, late"
             }
             21 | 22 => {
                 let key = UserKey::Login("alice");
@@ -202,8 +233,13 @@ impl<B: Backend> Run<'_, B> {
         let known = &mut self.known[picked];
         let [.., before, newest] = &known.chain[..] else { unreachable!() };
         let outcome = service.refresh(again(before)).await;
-        match self.now - known.refreshed_at <= 10 {
+        let (elapsed, length) = (self.now - known.refreshed_at, known.chain.len());
+        let is_late = elapsed > 10 && elapsed <= LATE_REPEAT && !known.late.contains(&(length - 1));
+        match elapsed <= 10 || is_late {
             true => {
+                if is_late {
+                    known.late.push(length);
+                }
                 let retried = outcome.unwrap();
                 assert_eq!(retried.refresh().expose(), newest.refresh().expose());
             }
@@ -222,7 +258,17 @@ impl<B: Backend> Run<'_, B> {
         }
         let (id, refreshed_at) = (tokens.session().id(), self.now);
         assert!(self.known.iter().all(|known| known.id != id), "a session's id was given again");
-        self.known.push(Known { id, chain: vec![tokens], is_alive: true, refreshed_at });
+        let (chain, late) = (vec![tokens], Vec::new());
+        let known = Known { id, chain, late, is_alive: true, is_void: false, refreshed_at };
+        self.known.push(known);
+    }
+
+    /// Where the library is not asked, the sessions stay in the table until a login takes their slot.
+    fn revoked_by_sql(&mut self) {
+        for known in &mut self.known {
+            known.is_void |= known.is_alive;
+        }
+        self.revoked_all();
     }
 
     fn revoked_all(&mut self) {
@@ -251,7 +297,7 @@ impl<B: Backend> Run<'_, B> {
             }
         }
         let alive = self.known.iter().filter(|known| known.is_alive).count();
-        assert!(self.world.labels().await.len() >= alive.min(4), "{after}");
+        assert_eq!(self.world.labels().await.len(), alive, "{after}");
     }
 }
 

@@ -5,13 +5,14 @@ use std::convert::Infallible;
 use relatch::{
     Access, Authority, IssueError, NoClaims, Purpose, RefreshToken, SessionTokens, VerifyError,
     authority::{Decision, RefreshError, Refreshed},
+    sessions::{NewSession, SessionData},
 };
 use time::OffsetDateTime;
 
 use super::{
     World,
     checks::agree,
-    reference::{Kind, Record, Refresh, Session, Token, without},
+    reference::{Kind, New, NotStarted, Record, Refresh, Session, Token, with, without},
     steps::{Act, Step, Which},
 };
 use crate::common::{Account, EmailChange, MagicLink, Reset};
@@ -22,16 +23,20 @@ impl World {
         let authority = self.authority.clone();
         let (row, record) = (self.row.clone(), self.reference.record.clone());
         match act {
-            Act::LogIn(label) => {
-                let decision = match authority.start_session(&row, *label) {
+            Act::LogIn(login) => {
+                let now = self.reference.now;
+                let new = New { ends_at: login.lasts.map(|seconds| now + seconds), ..login.new };
+                let expected = self.reference.start(&record, new);
+                let decision = match authority.start_session(&row, self.new_session(&new)) {
                     Err(IssueError::InactiveUser) => return assert!(!record.is_active),
-                    Err(IssueError::SessionsFull) => {
-                        return assert!(self.reference.start(&record, label).is_none());
+                    Err(error) => {
+                        let expected = expected.map(|_| ()).unwrap_err();
+                        return assert_eq!(not_started(&error), expected);
                     }
-                    other => other.unwrap(),
+                    Ok(decision) => decision,
                 };
                 assert!(record.is_active);
-                let (next, session, evicted) = self.reference.start(&record, label).unwrap();
+                let (next, session, evicted) = expected.unwrap();
                 let minted = self.mint(&next, &session);
                 let Some(tokens) = self.settle((&row, &record), decision, Some(next), meanwhile)
                 else {
@@ -91,11 +96,8 @@ impl World {
                     return assert!(matches!(decided, Err(IssueError::NoSession)));
                 };
                 let decision = decided.unwrap();
-                let (mut next, session) = self.reference.keep_only(&record, id).unwrap();
-                if *changes_password {
-                    let tick = self.reference.next_tick();
-                    (next.password, next.credential) = (tick, tick);
-                }
+                let kept = self.reference.keep_only(&record, id, *changes_password);
+                let (next, session) = kept.unwrap();
                 let minted = self.mint(&next, &session);
                 let stored = self.settle((&row, &record), decision, Some(next), meanwhile);
                 if let Some(tokens) = stored {
@@ -124,13 +126,32 @@ impl World {
                 });
                 let listed = self.reference.listed(&record);
                 let out = |session: &Session| {
-                    is_out(&session.label, session.started_at, session.last_seen)
+                    is_out(session.new.label, session.started_at, session.last_seen)
                         && listed.contains(session)
                 };
                 let ended = listed.iter().filter(|session| out(session)).count();
                 let next = (ended > 0).then(|| without(&record, out));
                 let stored = self.settle((&row, &record), decision.unwrap(), next, meanwhile);
                 assert!(stored.is_none_or(|stored| stored == ended));
+            }
+            Act::SetData(pick, data) => {
+                let Some((began, _)) = self.pick_session(pick) else { return };
+                let set = data.map(read_data);
+                let decision = match authority.set_session_data(&row, self.ids[&began], set) {
+                    Err(IssueError::SessionData { .. }) => {
+                        return assert!(!self.reference.has_room_for(*data));
+                    }
+                    other => other.unwrap(),
+                };
+                assert!(self.reference.has_room_for(*data));
+                let found = record.sessions.iter().find(|session| session.began == began);
+                let next = found.map(|session| {
+                    let new = New { data: *data, ..session.new };
+                    with(&record, &Session { new, ..session.clone() })
+                });
+                let (is_there, next) = (next.is_some(), next.filter(|next| *next != record));
+                let outcome = self.settle((&row, &record), decision, next, meanwhile);
+                assert!(outcome.is_none_or(|outcome| outcome == is_there));
             }
             Act::Supersede(kind) => match kind {
                 Kind::MagicLink => self.supersede::<MagicLink>(*kind, meanwhile),
@@ -165,6 +186,9 @@ impl World {
                 (Some(record.clone()), Some(self.mint(record, session)))
             }
             Refresh::Repeated(session) => (None, Some(self.mint(read.1, session))),
+            Refresh::RepeatedLate(record, session) => {
+                (record.clone(), Some(self.mint(read.1, session)))
+            }
             Refresh::Reused { record, .. } => (Some(record.clone()), None),
             Refresh::Ahead(..) => (None, None),
         };
@@ -272,8 +296,7 @@ impl World {
         }
         let is_stored = next.is_none() || self.reference.record.is_unchanged(record);
         if let Some(next) = next.filter(|_| is_stored) {
-            let is_active = self.reference.record.is_active;
-            self.reference.record = Record { is_active, ..next };
+            self.reference.record = next.beside(&self.reference.record);
         }
         let store = |change: &_| Ok::<_, Infallible>(self.row.compare_and_set(row, change));
         let outcome = decision.commit(store).unwrap().stored();
@@ -345,6 +368,39 @@ impl World {
         self.reference.remember(Token { text, ..access });
         let text = tokens.refresh().expose().to_owned();
         self.reference.remember(Token { text, ..refresh });
+    }
+}
+
+impl World {
+    fn new_session(&self, new: &New) -> NewSession {
+        let mut session = NewSession::new(new.label);
+        if let Some(data) = new.data {
+            session = session.data(read_data(data));
+        }
+        if let Some(name) = new.policy {
+            session = session.policy(name);
+        }
+        match new.ends_at {
+            Some(end) => session.ends_at(self.clock.at(end)),
+            None => session,
+        }
+    }
+}
+
+fn read_data(json: &str) -> SessionData {
+    let data: serde_json::Value = serde_json::from_str(json).unwrap();
+    let data = SessionData::new(&data).unwrap();
+    assert_eq!(data.as_str(), json);
+    data
+}
+
+fn not_started(error: &IssueError) -> NotStarted {
+    match error {
+        IssueError::UnknownPolicy { .. } => NotStarted::UnknownPolicy,
+        IssueError::SessionData { .. } => NotStarted::Data,
+        IssueError::SessionEnd => NotStarted::Ended,
+        IssueError::SessionsFull => NotStarted::Full,
+        error => panic!("{error:?}"),
     }
 }
 

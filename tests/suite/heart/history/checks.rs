@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use relatch::{
     Access, Purpose, Reason, RefreshToken, Rejection, VerifyError,
     authority::{RefreshError, Refreshed, Stage},
-    sessions::{EventKind, SessionId, SessionTable},
+    sessions::{EventKind, SessionData, SessionId, SessionTable},
     token::RegisteredClaims,
 };
 
@@ -24,20 +24,46 @@ impl World {
         }
     }
 
-    /// Compares the lists of sessions, and checks the table's size limit.
+    /// Compares the lists of sessions, and checks the table's size limit. Checks that one of the
+    /// sessions, by turns, is listed exactly if its newest refresh token is accepted.
     pub(super) fn check_list(&self) {
         let listed = self.authority.sessions(&self.row).unwrap();
         let expected = self.reference.listed(&self.reference.record);
         assert_eq!(listed.len(), expected.len(), "{listed:?}, {expected:?}");
         for (info, session) in listed.iter().zip(&expected) {
             assert_eq!(info.id(), self.ids[&session.began]);
-            assert_eq!(info.label(), session.label);
+            assert_eq!(info.label(), session.new.label);
+            assert_eq!(info.data().map(SessionData::as_str), session.new.data);
+            assert_eq!(info.policy(), session.new.policy);
+            assert_eq!(info.ends_at(), session.new.ends_at.map(|end| self.clock.at(end)));
             assert_eq!(info.started_at(), self.clock.at(session.started_at));
             assert_eq!(info.last_seen(), self.clock.at(session.last_seen));
             assert_eq!(info.expires_at(), self.clock.at(session.end(&self.reference.policy)));
         }
         let bytes = self.row.sessions.to_column().map_or(0, |column| column.len());
-        assert!(bytes <= SessionTable::max_bytes(64, 0));
+        assert!(bytes <= SessionTable::max_bytes(64, SessionData::MAX_BYTES));
+
+        let sessions = &self.reference.record.sessions;
+        let Some(session) = sessions.get(self.reference.tick % sessions.len().max(1)) else {
+            return;
+        };
+        let newest = session.links.last();
+        let token = self.reference.tokens.iter().rev().find(|it| it.link.as_ref() == newest);
+        let Some(token) = token else { return };
+        let opened = self.authority.open_refresh(RefreshToken::new(&*token.text));
+        let is_accepted = match opened.map_err(RefreshError::from) {
+            // The key was removed or has retired; the clock was set back; or the policy became
+            // longer after the token was issued.
+            Err(RefreshError::Rejected(_)) => return,
+            Ok(opened) => match opened.refresh(&self.row) {
+                Ok(_) => true,
+                Err(RefreshError::Rejected(_)) => false,
+                Err(error) => panic!("{error:?}"),
+            },
+            Err(error) => panic!("{error:?}"),
+        };
+        let is_listed = listed.iter().any(|info| info.id() == self.ids[&session.began]);
+        assert_eq!(is_listed, is_accepted, "{session:?}");
     }
 
     /// Compares the verdicts on this token with this record. Nothing is stored.
@@ -109,6 +135,12 @@ impl World {
             (Refreshed::Repeated(..), Refresh::Repeated(session)) => {
                 (EventKind::GraceHit, Some(session), 0)
             }
+            (Refreshed::Repeated(..), Refresh::RepeatedLate(None, _)) => {
+                return assert!(outcome.event().is_none());
+            }
+            (Refreshed::Repeated(..), Refresh::RepeatedLate(Some(_), session)) => {
+                (EventKind::LateRepeat, Some(session), 0)
+            }
             (Refreshed::Reused(_), Refresh::Reused { session, ended, .. }) => {
                 (EventKind::Reuse, Some(session), *ended)
             }
@@ -121,7 +153,7 @@ impl World {
         let event = outcome.event().unwrap();
         assert_eq!((event.kind(), event.user_id()), (kind, "alice"));
         assert_eq!(Some(event.session_id()), self.id_of(token));
-        assert_eq!(event.label(), session.map(|session| &*session.label));
+        assert_eq!(event.label(), session.map(|session| session.new.label));
         assert_eq!(event.last_seen(), session.map(|session| self.clock.at(session.last_seen)));
         assert_eq!((event.at(), event.ended_sessions()), (self.clock.at(at), ended));
         let Some(session) = session else { return };

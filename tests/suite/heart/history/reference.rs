@@ -6,7 +6,9 @@
 //!
 //! - A session that expired, or whose slot a smaller policy excludes, can come back by a longer
 //!   policy or a clock that is set back, until a login removes it ([`Reference::start`]).
-//! - A bump removes the earlier sessions from the list and from their slots.
+//! - Whatever changes a value that tokens are bound to removes the sessions from the list, and not
+//!   from their slots.
+//! - A tenant's epoch and a user's activity are not compared when a decision is stored.
 //! - Logging out an expired session succeeds as long as no login has taken its slot.
 //! - A rehash keeps the credential, a password change does not: they have different ticks.
 //! - After a backup was restored and the epoch moved, an earlier token may be rejected for any
@@ -43,6 +45,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bound {
     epoch: Tick,
+    tenant: Tick,
     bumped: Tick,
     used: Option<Tick>,
     credential: Tick,
@@ -52,6 +55,7 @@ pub(super) struct Bound {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub(super) is_active: bool,
+    pub(super) tenant: Tick,
     pub(super) bumped: Tick,
     pub(super) password: Tick,
     pub(super) credential: Tick,
@@ -66,20 +70,44 @@ pub(super) struct Session {
     pub(super) slot: u32,
     pub(super) started_at: i64,
     pub(super) last_seen: i64,
-    pub(super) label: String,
+    pub(super) new: New,
+    /// The values that its tokens are bound to.
+    pub(super) bound_to: Bound,
     /// The chain of its refresh tokens; the last one is current.
     pub(super) links: Vec<Tick>,
+    /// Those that a late repeat handed out.
+    pub(super) late: Vec<Tick>,
+}
+
+/// What a login gives a session.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct New {
+    pub(super) label: &'static str,
+    /// JSON.
+    pub(super) data: Option<&'static str>,
+    pub(super) policy: Option<&'static str>,
+    pub(super) ends_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
     pub(super) max_sessions: u32,
     pub(super) refuses: bool,
+    pub(super) ends_all: bool,
+    pub(super) max_data: usize,
+    pub(super) default: Rules,
+    pub(super) phone: Option<Rules>,
+    pub(super) kiosk: Option<Rules>,
+    /// Of access tokens.
+    pub(super) lifetime: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
     pub(super) idle: i64,
     pub(super) absolute: i64,
     pub(super) grace: i64,
-    pub(super) ends_all: bool,
-    pub(super) lifetime: i64,
+    pub(super) late_repeat: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,12 +125,27 @@ pub(super) enum No {
     Unbound,
 }
 
+/// Why a login is refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum NotStarted {
+    UnknownPolicy,
+    Data,
+    Ended,
+    Full,
+}
+
 #[derive(Debug)]
 pub(super) enum Refresh {
     No(No),
     Rotated(Record, Session),
     Repeated(Session),
-    Reused { record: Record, session: Session, ended: usize },
+    /// Late. The first time, this is stored.
+    RepeatedLate(Option<Record>, Session),
+    Reused {
+        record: Record,
+        session: Session,
+        ended: usize,
+    },
     Ahead(Reason, Option<Session>),
 }
 
@@ -122,14 +165,25 @@ pub(super) struct Reference {
 
 impl Record {
     pub(super) fn new() -> Self {
-        let sessions = Vec::new();
-        Self { is_active: true, bumped: 0, password: 0, credential: 0, used: [0; 2], sessions }
+        Self {
+            is_active: true,
+            tenant: 0,
+            bumped: 0,
+            password: 0,
+            credential: 0,
+            used: [0; 2],
+            sessions: Vec::new(),
+        }
     }
 
     /// Whether a compare-and-set finds the record unchanged.
     pub(super) fn is_unchanged(&self, read: &Self) -> bool {
-        let is_active = read.is_active;
-        Self { is_active, ..self.clone() } == *read
+        self.clone().beside(read) == *read
+    }
+
+    /// This record, with the values of another that no compare-and-set compares.
+    pub(super) fn beside(self, other: &Self) -> Self {
+        Self { is_active: other.is_active, tenant: other.tenant, ..self }
     }
 
     fn used(&mut self, kind: Kind) -> Option<&mut Tick> {
@@ -143,7 +197,31 @@ impl Record {
 
 impl Session {
     pub(super) fn end(&self, policy: &Policy) -> i64 {
-        (self.last_seen + policy.idle).min(self.started_at + policy.absolute)
+        let rules = policy.rules(self.new.policy);
+        let end = (self.last_seen + rules.idle).min(self.started_at + rules.absolute);
+        self.new.ends_at.map_or(end, |fixed| fixed.min(end))
+    }
+}
+
+impl Policy {
+    fn named(&self, name: &str) -> Option<Rules> {
+        match name {
+            "phone" => self.phone,
+            _ => self.kiosk,
+        }
+    }
+
+    pub(super) fn rules(&self, name: Option<&str>) -> Rules {
+        let Some(name) = name else { return self.default };
+        self.named(name).unwrap_or_else(|| {
+            let all = || [Some(self.default), self.phone, self.kiosk].into_iter().flatten();
+            Rules {
+                idle: all().map(|rules| rules.idle).min().unwrap(),
+                absolute: all().map(|rules| rules.absolute).min().unwrap(),
+                grace: all().map(|rules| rules.grace).min().unwrap(),
+                late_repeat: 0,
+            }
+        })
     }
 }
 
@@ -155,19 +233,25 @@ impl Reference {
 
     pub(super) fn bound(&self, record: &Record, kind: Kind) -> Bound {
         let used = record.clone().used(kind).copied();
-        Bound { epoch: self.epoch, bumped: record.bumped, used, credential: record.credential }
+        let Record { tenant, bumped, credential, .. } = *record;
+        Bound { epoch: self.epoch, tenant, bumped, used, credential }
     }
 
-    fn is_alive(&self, session: &Session, record: &Record) -> bool {
-        session.slot < self.policy.max_sessions
-            && record.bumped <= session.began
-            && self.now < session.end(&self.policy)
+    /// Whether the session has a slot and has not expired.
+    fn is_on(&self, session: &Session) -> bool {
+        session.slot < self.policy.max_sessions && self.now < session.end(&self.policy)
+    }
+
+    fn is_bound(&self, session: &Session, record: &Record) -> bool {
+        session.bound_to == self.bound(record, Kind::Refresh)
     }
 
     /// The listed sessions, the most recently used first.
     pub(super) fn listed(&self, record: &Record) -> Vec<Session> {
         let mut listed = record.sessions.clone();
-        listed.retain(|session| self.is_alive(session, record));
+        listed.retain(|session| {
+            record.is_active && self.is_on(session) && self.is_bound(session, record)
+        });
         listed.sort_by_key(|session| (session.last_seen, session.began));
         listed.reverse();
         listed
@@ -194,7 +278,7 @@ impl Reference {
             None if then.bumped < now.bumped => Reason::RevokedByVersion,
             None if then.bumped > now.bumped => Reason::AheadOfRecord,
             None if then.used != now.used => Reason::RevokedByLane,
-            None if then.credential == now.credential => return None,
+            None if (then.credential, then.tenant) == (now.credential, now.tenant) => return None,
             None if self.is_stamped && token.kind == Kind::Access => Reason::RevokedByStamp,
             None => Reason::BadSignature,
         };
@@ -211,7 +295,7 @@ impl Reference {
             return Err(Reason::SlotOutOfRange);
         }
         match record.sessions.iter().find(|session| session.began == began) {
-            Some(session) if self.is_alive(session, record) => Ok(session.clone()),
+            Some(session) if self.is_on(session) => Ok(session.clone()),
             Some(_) => Err(Reason::SessionExpired),
             None if self.as_of.is_some_and(|as_of| began > as_of) => Err(Reason::SessionAhead),
             None => Err(Reason::SessionEnded),
@@ -228,25 +312,50 @@ impl Reference {
     pub(super) fn start(
         &mut self,
         read: &Record,
-        label: &str,
-    ) -> Option<(Record, Session, Option<Session>)> {
-        let mut sessions = self.listed(read);
+        new: New,
+    ) -> Result<(Record, Session, Option<Session>), NotStarted> {
+        if new.policy.is_some_and(|name| self.policy.named(name).is_none()) {
+            return Err(NotStarted::UnknownPolicy);
+        }
+        if !self.has_room_for(new.data) {
+            return Err(NotStarted::Data);
+        }
+        if new.ends_at.is_some_and(|end| end <= self.now) {
+            return Err(NotStarted::Ended);
+        }
+        let mut sessions = read.sessions.clone();
+        sessions.retain(|session| self.is_on(session));
         let is_free = |slot: &u32| !sessions.iter().any(|session| session.slot == *slot);
-        let (slot, evicted) = match (0..self.policy.max_sessions).find(is_free) {
-            Some(slot) => (slot, None),
-            None if self.policy.refuses => return None,
-            None => {
-                let evicted = sessions.pop()?;
-                (evicted.slot, Some(evicted))
+        let revoked = sessions.iter().filter(|session| !self.is_bound(session, read));
+        let revoked = revoked.min_by_key(|session| session.began).cloned();
+        let (slot, evicted) = match ((0..self.policy.max_sessions).find(is_free), revoked) {
+            (Some(slot), _) => (slot, None),
+            (None, Some(revoked)) => (revoked.slot, None),
+            (None, None) if self.policy.refuses => return Err(NotStarted::Full),
+            (None, None) => {
+                let evicted = sessions.iter().min_by_key(|it| (it.last_seen, it.began)).cloned();
+                (evicted.as_ref().unwrap().slot, evicted)
             }
         };
+        sessions.retain(|session| session.slot != slot);
         let (began, now) = (self.next_tick(), self.now);
-        let links = vec![began];
-        let label = label.to_owned();
-        let new = Session { began, slot, started_at: now, last_seen: now, label, links };
-        sessions.push(new.clone());
+        let started = Session {
+            began,
+            slot,
+            started_at: now,
+            last_seen: now,
+            new,
+            bound_to: self.bound(read, Kind::Refresh),
+            links: vec![began],
+            late: Vec::new(),
+        };
+        sessions.push(started.clone());
         sessions.sort_by_key(|session| session.slot);
-        Some((Record { sessions, ..read.clone() }, new, evicted))
+        Ok((Record { sessions, ..read.clone() }, started, evicted))
+    }
+
+    pub(super) fn has_room_for(&self, data: Option<&str>) -> bool {
+        data.is_none_or(|data| data.len() <= self.policy.max_data)
     }
 
     pub(super) fn refresh(&mut self, token: &Token, read: &Record) -> Refresh {
@@ -261,45 +370,56 @@ impl Reference {
         };
         let mut latest = session.links.iter().rev();
         let (current, previous) = (latest.next(), latest.next());
+        let rules = self.policy.rules(session.new.policy);
         let elapsed = (self.now - session.last_seen).abs();
+        let is_within = |time: i64| time > 0 && elapsed <= time;
         if current == Some(&link) {
             let mut next = session;
             next.links.push(self.next_tick());
             next.last_seen = self.now;
-            let mut record = read.clone();
-            for session in &mut record.sessions {
-                if session.began == next.began {
-                    *session = next.clone();
-                }
-            }
-            return Refresh::Rotated(record, next);
+            return Refresh::Rotated(with(read, &next), next);
         }
         if !session.links.contains(&link) {
             return Refresh::Ahead(Reason::RefreshAhead, Some(session));
         }
-        if previous == Some(&link) && self.policy.grace > 0 && elapsed <= self.policy.grace {
+        if previous == Some(&link) && is_within(rules.grace) {
             return Refresh::Repeated(session);
+        }
+        if previous == Some(&link) && is_within(rules.late_repeat) && !session.late.contains(&link)
+        {
+            let mut next = session.clone();
+            next.late.extend(current);
+            return match current.is_some_and(|link| session.late.contains(link)) {
+                true => Refresh::RepeatedLate(None, session),
+                false => Refresh::RepeatedLate(Some(with(read, &next)), next),
+            };
         }
         let is_out = |other: &Session| self.policy.ends_all || other.began == session.began;
         let ended = self.listed(read).iter().filter(|other| is_out(other)).count();
         Refresh::Reused { record: without(read, is_out), session, ended }
     }
 
-    /// Logs out all sessions but this one, which restarts.
+    /// Logs out all sessions but this one, which restarts, perhaps under a new password.
     pub(super) fn keep_only(
         &mut self,
         read: &Record,
         id: (Tick, u32),
+        changes_password: bool,
     ) -> Result<(Record, Session), Reason> {
-        let mut kept = self.session(id, read)?;
-        kept.began = self.next_tick();
-        kept.links = vec![kept.began];
-        kept.last_seen = self.now;
-        let sessions = vec![kept.clone()];
-        Ok((Record { bumped: kept.began, sessions, ..read.clone() }, kept))
+        let kept = self.session(id, read)?;
+        let began = self.next_tick();
+        let mut record = Record { bumped: began, sessions: Vec::new(), ..read.clone() };
+        if changes_password {
+            (record.password, record.credential) = (began, began);
+        }
+        let bound_to = self.bound(&record, Kind::Refresh);
+        let (last_seen, links, late) = (self.now, vec![began], Vec::new());
+        let kept = Session { began, last_seen, bound_to, links, late, ..kept };
+        record.sessions.push(kept.clone());
+        Ok((record, kept))
     }
 
-    /// Ends this session, and starts another of the same label in its slot.
+    /// Ends this session, and starts another in its slot, with what its login gave it.
     pub(super) fn restart(
         &mut self,
         read: &Record,
@@ -307,7 +427,10 @@ impl Reference {
     ) -> Result<(Record, Session), Reason> {
         let ended = self.session(id, read)?;
         let (began, now) = (self.next_tick(), self.now);
-        let new = Session { began, started_at: now, last_seen: now, links: vec![began], ..ended };
+        let (links, late) = (vec![began], Vec::new());
+        let bound_to = self.bound(read, Kind::Refresh);
+        let new =
+            Session { began, started_at: now, last_seen: now, bound_to, links, late, ..ended };
         let mut record = without(read, |session| session.began == id.0);
         record.sessions.push(new.clone());
         record.sessions.sort_by_key(|session| session.slot);
@@ -339,6 +462,17 @@ impl Reference {
         }
         self.tokens.push(token);
     }
+}
+
+/// The record with this session in place of what it was.
+pub(super) fn with(read: &Record, changed: &Session) -> Record {
+    let mut record = read.clone();
+    for session in &mut record.sessions {
+        if session.began == changed.began {
+            *session = changed.clone();
+        }
+    }
+    record
 }
 
 pub(super) fn without(read: &Record, is_out: impl Fn(&Session) -> bool) -> Record {

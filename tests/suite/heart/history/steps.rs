@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, sample::Index};
 
-use super::reference::{Kind, Policy};
+use super::reference::{Kind, New, Policy, Rules};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -14,10 +14,17 @@ pub(super) enum Step {
     Verify(Pick),
     /// Against an older record, as on a lagging replica.
     VerifyStale(Pick),
+    /// By the application's own SQL, as all of the next ones: the table stays as it is.
     Bump,
+    BumpTenant,
     ChangePassword,
     Rehash,
-    SetActive(bool),
+    SetActive {
+        is_active: bool,
+        bumps: bool,
+    },
+    /// The server's process starts again, and reads the row from the database.
+    RestartProcess,
     SetPolicy(Policy),
     RotateKey(i64),
     RemoveKey(Index),
@@ -25,6 +32,7 @@ pub(super) enum Step {
     /// To a second before or after the expiry of a token, or the end of the grace after its issue.
     WaitForEnd(Pick, i64),
     WaitForGrace(Pick, i64),
+    WaitForLateRepeat(Pick, i64),
     WaitForKey(i64),
     BackUp,
     Restore,
@@ -36,7 +44,7 @@ pub(super) enum Step {
 /// A change that the library decides and the store stores.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
-    LogIn(&'static str),
+    LogIn(Login),
     Refresh(Pick),
     LogOut(Pick),
     /// By a refresh token.
@@ -48,8 +56,16 @@ pub(super) enum Act {
     },
     LogOutEverywhere,
     RevokeWhere(Which),
+    SetData(Pick, Option<&'static str>),
     Supersede(Kind),
     Consume(Pick),
+}
+
+/// A login's session, and the seconds until its fixed end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Login {
+    pub(super) new: New,
+    pub(super) lasts: Option<i64>,
 }
 
 /// One of all the tokens ever issued.
@@ -93,12 +109,16 @@ fn simple() -> impl Strategy<Value = Step> {
             1 => (-100_i64..1000).prop_map(Step::Wait),
             4 => (pick(6), -1_i64..=1).prop_map(|(pick, off)| Step::WaitForEnd(pick, off)),
             12 => (pick(6), -1_i64..=1).prop_map(|(pick, off)| Step::WaitForGrace(pick, off)),
+            12 => (pick(6), -1_i64..=1).prop_map(|(pick, off)| Step::WaitForLateRepeat(pick, off)),
             1 => (-1_i64..=1).prop_map(Step::WaitForKey),
         ],
         4 => Just(Step::Bump),
+        4 => Just(Step::BumpTenant),
         4 => Just(Step::ChangePassword),
         8 => Just(Step::Rehash),
-        12 => prop::bool::weighted(0.9).prop_map(Step::SetActive),
+        12 => (prop::bool::weighted(0.9), any::<bool>())
+            .prop_map(|(is_active, bumps)| Step::SetActive { is_active, bumps }),
+        2 => Just(Step::RestartProcess),
         10 => policy().prop_map(Step::SetPolicy),
         1 => (1_i64..2000).prop_map(Step::RotateKey),
         1 => any::<Index>().prop_map(Step::RemoveKey),
@@ -109,7 +129,8 @@ fn simple() -> impl Strategy<Value = Step> {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        70 => label().prop_map(Act::LogIn),
+        70 => login().prop_map(Act::LogIn),
+        10 => (pick(6), data()).prop_map(|(pick, data)| Act::SetData(pick, data)),
         220 => pick(6).prop_map(Act::Refresh),
         15 => pick(12).prop_map(Act::LogOut),
         15 => pick(12).prop_map(Act::Revoke),
@@ -141,6 +162,21 @@ fn which() -> impl Strategy<Value = Which> {
     ]
 }
 
+fn login() -> impl Strategy<Value = Login> {
+    let policy = prop_oneof![2 => Just(None), 2 => Just(Some("phone")), 1 => Just(Some("kiosk"))];
+    let lasts = prop_oneof![4 => Just(None), 1 => (-1_i64..1500).prop_map(Some)];
+    (label(), data(), policy, lasts).prop_map(|(label, data, policy, lasts)| {
+        let new = New { label, data, policy, ends_at: None };
+        Login { new, lasts }
+    })
+}
+
+fn data() -> impl Strategy<Value = Option<&'static str>> {
+    prop::sample::select(&[None, Some("{}"), Some(r#"{"tenant":"acme"}"#), Some(LONG)][..])
+}
+
+const LONG: &str = r#"{"as":"a \"quote\" é, and more than a hundred and twenty-eight bytes ………………………………………………………………………………………………………………………………………………"}"#;
+
 fn label() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&["phone", "laptop", "tablet", "", "a \"quote\" é"][..])
 }
@@ -155,18 +191,33 @@ fn link() -> impl Strategy<Value = Kind> {
 
 pub(super) fn policy() -> impl Strategy<Value = Policy> {
     let max_sessions = prop_oneof![1 => Just(1_u32), 8 => 2_u32..6, 1 => Just(16), 1 => Just(64)];
+    let max_data = prop_oneof![1 => Just(2_usize), 4 => Just(128), 4 => Just(512)];
+    let lifetime = prop_oneof![1 => 1_i64..10, 3 => Just(60_i64), 3 => Just(900)];
+    let named = || prop::option::weighted(0.8, rules());
+    let rules = (rules(), named(), named());
+    (max_sessions, prop::bool::weighted(0.2), any::<bool>(), max_data, rules, lifetime).prop_map(
+        |(max_sessions, refuses, ends_all, max_data, (default, phone, kiosk), lifetime)| Policy {
+            max_sessions,
+            refuses,
+            ends_all,
+            max_data,
+            default,
+            phone,
+            kiosk,
+            lifetime,
+        },
+    )
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
     let idle = prop_oneof![1 => 1_i64..30, 4 => 30_i64..300, 2 => Just(14 * 86_400)];
     let absolute = prop_oneof![1 => 1_i64..100, 4 => 100_i64..1500, 2 => Just(90 * 86_400)];
     let grace = prop_oneof![Just(0_i64), 1_i64..4, Just(10), Just(60)];
-    let lifetime = prop_oneof![1 => 1_i64..10, 3 => Just(60_i64), 3 => Just(900)];
-    (max_sessions, prop::bool::weighted(0.2), idle, absolute, grace, any::<bool>(), lifetime)
-        .prop_map(|(max_sessions, refuses, idle, absolute, grace, ends_all, lifetime)| Policy {
-            max_sessions,
-            refuses,
-            idle,
-            absolute,
-            grace,
-            ends_all,
-            lifetime,
-        })
+    let late_repeat = prop_oneof![2 => Just(0_i64), 2 => 1_i64..30, 2 => 60_i64..300];
+    (idle, absolute, grace, late_repeat).prop_map(|(idle, absolute, grace, late_repeat)| Rules {
+        idle,
+        absolute,
+        grace,
+        late_repeat,
+    })
 }
