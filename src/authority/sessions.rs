@@ -21,8 +21,9 @@ impl Authority {
     ///
     /// Any change that revokes a session's tokens also removes the session from the list, even if the
     /// application's own SQL makes it: another password, a higher version or epoch, a user who is
-    /// not active. The exception is a master key that was removed from the ring: sessions
-    /// whose last token it signed stay listed until they expire.
+    /// not active. There are two exceptions, and in both the session stays listed until it expires: a
+    /// master key that was removed from the ring or has reached its deadline, if it signed the session's
+    /// last token; and a policy with longer lifetimes, if that token, which keeps its `exp`, expires first.
     ///
     /// # Security
     ///
@@ -146,7 +147,7 @@ impl Authority {
         self.core.settings.sessions.knows(name)
     }
 
-    /// The sessions whose refresh token is valid, or was signed by a master key that was removed since.
+    /// The sessions that have a valid refresh token, but for the exceptions of [`sessions`](Self::sessions).
     fn live_sessions<'u>(
         &self,
         user: &'u dyn User,

@@ -116,7 +116,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// than log or send.
     ///
     /// A [repeat](crate::sessions::EventKind) that ends nothing is reported once for each successor,
-    /// however often it comes. Each process remembers about the last thousand such events. With the
+    /// however often it comes. So is a reuse that cannot be stored; when it is stored, it is reported
+    /// once more. Each process remembers about the last thousand such events. With the
     /// feature `tracing` every reported event is also logged: repeats at the level `INFO`, reuse and
     /// a rollback as warnings.
     pub fn on_event(mut self, on_event: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {

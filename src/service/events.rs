@@ -20,12 +20,25 @@ impl Events {
         Self { on_event, recent: Recent::new() }
     }
 
-    /// Reports an event. One that can come again with the same token, because it ends nothing, is
-    /// reported only the first time: the holder of a token must not flood a log or an alarm.
+    /// Reports the event of a refresh whose change was stored, or that has none to store. A reuse has
+    /// then ended its session and cannot come again.
     pub(super) fn report(&self, event: &SessionEvent) {
-        if event.kind() != EventKind::Reuse && !self.recent.is_new(event) {
-            return;
+        match event.kind() {
+            EventKind::Reuse => self.tell(event),
+            _ => self.report_once(event),
         }
+    }
+
+    /// Reports an event that can come again with the same token, because it ends nothing, or because
+    /// it is not known whether its change was stored. It is reported only the first time: the holder
+    /// of a token must not flood a log or an alarm.
+    pub(super) fn report_once(&self, event: &SessionEvent) {
+        if self.recent.is_new(event) {
+            self.tell(event);
+        }
+    }
+
+    fn tell(&self, event: &SessionEvent) {
         log(event);
         (self.on_event)(event);
     }

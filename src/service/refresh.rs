@@ -54,7 +54,7 @@ where
             }
             // It is not known whether the change was stored, but the token did come twice.
             Err(error) => {
-                stored.iter().for_each(|event| self.0.events.report(event));
+                stored.iter().for_each(|event| self.0.events.report_once(event));
                 Err(error)
             }
         }

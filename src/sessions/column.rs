@@ -71,8 +71,9 @@ impl SessionTable {
             + 2 * MAX_LABEL_BYTES;
         let sessions = max_sessions as usize;
         let short_numbers = if sessions < 10 { sessions } else { 10 };
+        let each = EACH.saturating_add(max_data_bytes);
         // The last session has no comma.
-        (FRAME + sessions * (EACH + max_data_bytes)).saturating_sub(short_numbers + 1)
+        FRAME.saturating_add(each.saturating_mul(sessions)).saturating_sub(short_numbers + 1)
     }
 
     /// Reads the column: text that [`to_column`](Self::to_column) wrote, or `NULL` for a user who

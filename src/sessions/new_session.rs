@@ -54,6 +54,11 @@ impl NewSession {
 
     /// Sets the kind of client, by the name of a configured named policy ([`SessionPolicy::named`]).
     /// Without a name, the session has the settings of the [`SessionPolicy`] itself.
+    ///
+    /// # Security
+    ///
+    /// Choose the name by what the server knows, such as the endpoint. A client that can choose it
+    /// chooses its own lifetimes.
     pub fn policy(mut self, name: impl Into<String>) -> Self {
         self.policy = Some(name.into());
         self

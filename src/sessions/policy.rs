@@ -159,9 +159,12 @@ impl SessionPolicy {
     ///
     /// # Security
     ///
-    /// A thief with a copy of a device's last used token gets the successor if the device has not
-    /// used it yet. After the thief has used it, the device's next refresh is reuse, and ends the
-    /// session.
+    /// A thief with a copy of a device's last used token gets access tokens, and the successor, if the
+    /// thief comes before the device refreshes again. If the thief then uses the successor, the
+    /// device's next refresh is reuse, and ends the session. If the thief does not, the device's
+    /// refresh succeeds, and the thief is detected only by presenting the used token again; until
+    /// then the one event is the only trace. A thief who shares a session by the
+    /// [grace](Self::grace) needs to come within it only at every second refresh.
     pub const fn late_repeat(mut self, bound: Duration) -> Self {
         self.default.late_repeat = bound;
         self
@@ -301,7 +304,8 @@ pub enum WhenFull {
     /// everywhere else" to a user who has just given the right password:
     /// [`Authority::log_out_everywhere`](crate::Authority::log_out_everywhere), then
     /// [`Decision::and_then`](crate::authority::Decision::and_then) the login. Revoked sessions
-    /// occupy no slot, except those of a master key that was removed from the ring.
+    /// occupy no slot, with the exceptions of
+    /// [`Authority::sessions`](crate::Authority::sessions).
     Refuse,
 }
 

@@ -4,6 +4,7 @@
 mod adoption;
 #[cfg(feature = "asymmetric")]
 mod asymmetric;
+mod attacks;
 mod bad_input;
 mod calendar;
 mod decisions;

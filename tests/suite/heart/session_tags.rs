@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use relatch::{
-    Access, Authority, IssueError, NoClaims, RefreshToken, SessionPolicy, SessionTokens,
+    Access, Authority, IssueError, KeyRing, NoClaims, RefreshToken, SessionPolicy, SessionTokens,
     authority::Decision,
     sessions::{OnReuse, SessionTable, WhenFull},
     user::Counter,
@@ -120,6 +120,31 @@ fn a_removed_key_leaves_its_sessions_listed() {
     let new = builder(&clock).build().unwrap().with_keys(key("k2", 2)).unwrap();
     assert_eq!(labels(&new, &alice), ["phone"]);
     assert!(!refreshes(&new, &alice, phone.refresh()));
+}
+
+/// So is a token that a key signed whose deadline has passed, or that expires before its session does
+/// under a longer policy.
+#[test]
+fn a_retired_key_and_a_longer_policy_leave_sessions_listed() {
+    let clock = TestClock::new();
+    let with = |idle| {
+        let policy = SessionPolicy::new().idle_lifetime(idle);
+        builder(&clock).sessions(policy).build().unwrap()
+    };
+    let mut alice = account("alice");
+    let short = with(Duration::HOUR);
+    let phone = start(&short, &mut alice, "phone");
+    let longer = with(Duration::DAY);
+    let retired = KeyRing::new(key("k1", 1)).rotate(key("k2", 2), clock.at(60)).unwrap();
+    let retired = short.with_keys(retired).unwrap();
+    clock.set(60);
+    assert_eq!(labels(&retired, &alice), ["phone"]);
+    assert!(!refreshes(&retired, &alice, phone.refresh()));
+    assert!(refreshes(&longer, &alice, phone.refresh()));
+    clock.set(3600);
+    assert_eq!(labels(&longer, &alice), ["phone"]);
+    assert!(!refreshes(&longer, &alice, phone.refresh()));
+    assert!(labels(&short, &alice).is_empty());
 }
 
 #[test]

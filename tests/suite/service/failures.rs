@@ -1,6 +1,6 @@
 //! Stores that fail, hang or are damaged; clients that hang up.
 
-use std::time::Duration as StdDuration;
+use std::{sync::Arc, time::Duration as StdDuration};
 
 use relatch::{
     Access, Context, NoClaims, Reason, Token,
@@ -24,6 +24,7 @@ over_each_store! {
     a_store_that_is_away_says_nothing_of_anybody,
     a_refresh_whose_answer_is_lost_is_tried_again,
     a_change_whose_answer_is_lost_is_not_taken_back,
+    a_reuse_that_cannot_be_stored_raises_one_alarm,
     a_damaged_column_is_an_error_and_is_not_overwritten,
     a_bump_mends_damaged_sessions,
     a_login_whose_client_hangs_up_is_completed,
@@ -125,6 +126,33 @@ async fn a_change_whose_answer_is_lost_is_not_taken_back<B: Backend>(db: B) {
     store.set(Mode::Answer);
     world.assert_dead(&phone).await;
     assert!(service.authenticate(phone.access()).await.unwrap_err().reason().is_some());
+}
+
+/// The session does not end, so the token can come again and again. It must not flood the alarm.
+async fn a_reuse_that_cannot_be_stored_raises_one_alarm<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let store = Faulty::new(world.db.store().clone());
+    let events = Arc::clone(&world.events);
+    let service = world.over(store.clone(), |settings| {
+        settings.on_event(move |event| events.lock().unwrap().push(event.clone()))
+    });
+    let phone = service.start_session(ALICE, "phone").await.unwrap();
+    let next = service.refresh(again(&phone)).await.unwrap();
+    world.clock.set(11);
+    store.set(Mode::FailWrites);
+    for _ in 0..10 {
+        assert!(service.refresh(again(&phone)).await.unwrap_err().is_unavailable());
+    }
+    let [alarm] = &world.events()[..] else { panic!("one alarm") };
+    assert_eq!((alarm.kind(), alarm.session_id()), (EventKind::Reuse, next.session().id()));
+
+    // When it is stored, that is told too.
+    store.set(Mode::Answer);
+    let error = service.refresh(again(&phone)).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::RefreshReused));
+    let [alarm] = &world.events()[..] else { panic!("one alarm") };
+    assert_eq!((alarm.kind(), alarm.ended_sessions()), (EventKind::Reuse, 1));
+    world.assert_dead(&next).await;
 }
 
 async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) {

@@ -23,6 +23,8 @@ pub(super) enum Mode {
     Answer,
     /// Nothing is read or written.
     Fail,
+    /// Reads are answered, as by a database that has become read-only.
+    FailWrites,
     /// Writes are made, and their answers are lost.
     FailAfterwards,
     Hang,
@@ -100,7 +102,7 @@ impl<S> Faulty<S> {
         }
         match self.mode() {
             Mode::Answer | Mode::HoldReads => write.await,
-            Mode::Fail => Err(down()),
+            Mode::Fail | Mode::FailWrites => Err(down()),
             Mode::FailAfterwards => write.await.and_then(|_| Err(down())),
             Mode::Hang => pending().await,
             Mode::HoldWrites => {
