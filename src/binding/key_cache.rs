@@ -19,8 +19,9 @@ use crate::{
 /// memory and is returned by [`User::key_cache`](crate::User::key_cache).
 ///
 /// With it a verification takes about a fifth less time: the user's key is derived once, and the
-/// stable beginning of the user's tokens is hashed once. The cache is empty at the start ([`default`](Self::default)) and fills itself. Clones share the same
-/// cache, so a lookup can return a copy of the record, and threads can share it.
+/// stable beginning of the user's tokens is hashed once. The cache is empty at the start
+/// ([`default`](Self::default)) and fills itself. Clones share the same cache, so a lookup can return a
+/// copy of the record, and threads can share it.
 ///
 /// The cache key contains *all* inputs of the derivation: the master key, the issuer, the type of
 /// token, and the user's whole binding with the context. So nothing has to be invalidated: after a
