@@ -73,7 +73,7 @@ impl SessionTable {
         let short_numbers = if sessions < 10 { sessions } else { 10 };
         let each = EACH.saturating_add(max_data_bytes);
         // The last session has no comma.
-        FRAME.saturating_add(each.saturating_mul(sessions)).saturating_sub(short_numbers + 1)
+        (FRAME - 1 - short_numbers).saturating_add(each.saturating_mul(sessions))
     }
 
     /// Reads the column: text that [`to_column`](Self::to_column) wrote, or `NULL` for a user who
