@@ -192,7 +192,7 @@ let NewSession { label, data, policy, .. } = new;
                 file="src/authority/session_tokens.rs",
                 old="""
         let own = table
-            .admit(id, &self.core.settings.sessions, now)
+            .admit(id, &self.core.settings.sessions, now.unix_timestamp())
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;""",
                 new="let own = &table.conjure(id, now);",
             ),
@@ -208,7 +208,7 @@ let NewSession { label, data, policy, .. } = new;
             Edit(
                 file="src/authority/session_tokens.rs",
                 old="""
-        let own = table.admit(id, policy, now).map_err(is_over)?;""",
+        let own = table.admit(id, policy, now.unix_timestamp()).map_err(is_over)?;""",
                 new="""
         let own = &table.conjure(id, now);""",
             ),
