@@ -145,9 +145,10 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
     /// in which the refresh token was presented.
     ///
     /// - The current token yields its successor. It is used up when the change is stored.
-    /// - Within the policy's grace, its predecessor yields *the same* successor again, and nothing
-    ///   is stored: two concurrent tabs or a lost response log nobody out. The text is the same
-    ///   byte for byte, unless the key ring or the policy was changed in between.
+    /// - Within the policy's grace, its predecessor yields *the same* successor again: two concurrent
+    ///   tabs or a lost response log nobody out. The text is the same byte for byte, unless the key
+    ///   ring or the policy was changed in between. Nothing is stored, unless two parties may have
+    ///   the predecessor by a late repeat: then the first time is stored.
     /// - Where the policy allows a [late repeat](crate::SessionPolicy::late_repeat), the predecessor
     ///   does so also later, until its successor is used. The first time, this is stored.
     /// - An older token, or the predecessor at any other time, is reuse: the session ends.
@@ -186,8 +187,8 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
                 Some(Change::none(self.user).with_sessions(table)),
                 Refreshed::Rotated(self.tokens(&record, context, now, &slot)?),
             ),
-            Rotation::Repeated(slot) => Decision::new(
-                None,
+            Rotation::Repeated(table, slot) => Decision::new(
+                table.map(|table| Change::none(self.user).with_sessions(table)),
                 Refreshed::Repeated(
                     self.tokens(&record, context, now, &slot)?,
                     Some(event(EventKind::GraceHit, Some(&slot))),

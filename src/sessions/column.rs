@@ -7,7 +7,7 @@
 //!    "label":"Firefox on Linux"}]}
 //! ```
 //!
-//! (without the white space). Optional members come after `last_seen`: `repeated` or `strict`, then
+//! (without the white space). Optional members come after `last_seen`: `repeated`, `strict`,
 //! `ends_at`, `data` and `policy`. Only this form is read, so the text of a table that was read is
 //! the text that was stored, and a compare-and-set can rely on it.
 
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Label, MAX_LABEL_BYTES, SessionData, SessionPolicy, SessionTable, SessionTag, Slot,
-    policy::is_policy_name, table::Mark,
+    policy::is_policy_name, table::Marks,
 };
 use crate::{clock::MAX_NUMERIC_DATE, error::ParseError};
 
@@ -58,14 +58,14 @@ struct Session {
 
 impl SessionTable {
     /// The greatest length of [`to_column`](Self::to_column)'s text, in bytes, for a policy with
-    /// `max_sessions` and `max_data_bytes`. With 128 bytes of data, the default, it is 541 for one
-    /// session, 7,792 for 16, the default, and 31,024 for 64. A typical session without data takes
+    /// `max_sessions` and `max_data_bytes`. With 128 bytes of data, the default, it is 555 for one
+    /// session, 8,016 for 16, the default, and 31,920 for 64. A typical session without data takes
     /// about 145 bytes.
     #[must_use]
     pub const fn max_bytes(max_sessions: u32, max_data_bytes: usize) -> usize {
         // The longest numbers, and a label that consists of quotes.
         const FRAME: usize = r#"{"format":1,"generation":9223372036854775807,"sessions":[]}"#.len();
-        const EACH: usize = r#"{"slot":63,"generation":9223372036854775807,"seq":9223372036854775807,"tag":"mPyv0D4lmxs","started_at":253402300799,"last_seen":253402300799,"repeated":true,"ends_at":253402300799,"data":,"policy":"","label":""},"#
+        const EACH: usize = r#"{"slot":63,"generation":9223372036854775807,"seq":9223372036854775807,"tag":"mPyv0D4lmxs","started_at":253402300799,"last_seen":253402300799,"repeated":true,"strict":true,"ends_at":253402300799,"data":,"policy":"","label":""},"#
             .len()
             + SessionPolicy::MAX_NAME_BYTES
             + 2 * MAX_LABEL_BYTES;
@@ -73,7 +73,7 @@ impl SessionTable {
         let short_numbers = if sessions < 10 { sessions } else { 10 };
         let each = EACH.saturating_add(max_data_bytes);
         // The last session has no comma.
-        FRAME.saturating_add(each.saturating_mul(sessions)).saturating_sub(short_numbers + 1)
+        (FRAME - 1 - short_numbers).saturating_add(each.saturating_mul(sessions))
     }
 
     /// Reads the column: text that [`to_column`](Self::to_column) wrote, or `NULL` for a user who
@@ -146,7 +146,6 @@ impl SessionTable {
 
 impl Session {
     fn of(slot: &Slot) -> Self {
-        let is = |mark| (slot.mark == mark).then_some(true);
         Self {
             slot: slot.number,
             generation: slot.generation,
@@ -154,8 +153,8 @@ impl Session {
             tag: slot.tag.to_text(),
             started_at: slot.started_at,
             last_seen: slot.last_seen,
-            repeated: is(Mark::Repeated),
-            strict: is(Mark::Strict),
+            repeated: slot.marks.repeated.then_some(true),
+            strict: slot.marks.strict.then_some(true),
             ends_at: slot.ends_at,
             data: slot.data.as_ref().map(SessionData::to_raw),
             policy: slot.policy.clone(),
@@ -164,12 +163,8 @@ impl Session {
     }
 
     fn into_slot(self) -> Option<Slot> {
-        let mark = match (self.repeated, self.strict) {
-            (None, None) => Mark::None,
-            (Some(true), None) => Mark::Repeated,
-            (None, Some(true)) => Mark::Strict,
-            _ => return None,
-        };
+        // What is not canonical, such as a `false`, is found in the text.
+        let marks = Marks { repeated: self.repeated.is_some(), strict: self.strict.is_some() };
         let data = match self.data {
             Some(json) => Some(SessionData::stored(json)?),
             None => None,
@@ -181,7 +176,7 @@ impl Session {
             tag: SessionTag::from_text(&self.tag)?,
             started_at: self.started_at,
             last_seen: self.last_seen,
-            mark,
+            marks,
             ends_at: self.ends_at,
             data,
             policy: self.policy,
@@ -230,7 +225,7 @@ mod tests {
     const ONE: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":3,"generation":8,"seq":2,"tag":"mPyv0D4lmxs","started_at":100,"last_seen":160,"label":"a \"b\" é"}]}"#;
 
     /// With all that a session can have.
-    const FULL: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":0,"generation":7,"seq":3,"tag":"AAAAAAAAAAA","started_at":1,"last_seen":2,"strict":true,"label":""},{"slot":3,"generation":8,"seq":2,"tag":"mPyv0D4lmxs","started_at":100,"last_seen":160,"repeated":true,"ends_at":300,"data":{"b":"\u00e9 \" x","b":1e9},"policy":"Phone-1_.","label":"a \"b\" é"}]}"#;
+    const FULL: &str = r#"{"format":1,"generation":9,"sessions":[{"slot":0,"generation":7,"seq":3,"tag":"AAAAAAAAAAA","started_at":1,"last_seen":2,"strict":true,"label":""},{"slot":3,"generation":8,"seq":2,"tag":"mPyv0D4lmxs","started_at":100,"last_seen":160,"repeated":true,"strict":true,"ends_at":300,"data":{"b":"\u00e9 \" x","b":1e9},"policy":"Phone-1_.","label":"a \"b\" é"}]}"#;
 
     fn read(text: &str) -> Result<SessionTable, ParseError> {
         SessionTable::from_column(Some(text))
@@ -308,11 +303,12 @@ mod tests {
             swap("mPyv0D4lmxs", ""),
             swap_in_full(r#""repeated":true"#, r#""repeated":false"#),
             swap_in_full(r#""repeated":true"#, r#""repeated":null"#),
-            swap_in_full(r#""repeated":true"#, r#""repeated":true,"strict":true"#),
+            swap_in_full(r#""repeated":true,"strict":true"#, r#""strict":true,"repeated":true"#),
+            swap_in_full(r#""strict":true,"ends_at""#, r#""strict":false,"ends_at""#),
             swap_in_full(r#""ends_at":300"#, r#""ends_at":-1"#),
             swap_in_full(r#""ends_at":300"#, r#""ends_at":253402300800"#),
             swap_in_full(r#""ends_at":300"#, r#""ends_at":null"#),
-            swap_in_full(r#""repeated":true,"ends_at":300"#, r#""ends_at":300,"repeated":true"#),
+            swap_in_full(r#""strict":true,"ends_at":300"#, r#""ends_at":300,"strict":true"#),
             swap_in_full(r#""data":{"#, r#""data":{ "#),
             swap_in_full(r#""data":{"#, r#""data": {"#),
             swap_in_full(r#":1e9}"#, r#":1e9 }"#),
@@ -362,7 +358,7 @@ mod tests {
             tag: SessionTag([255; 8]),
             started_at: 253_402_300_799,
             last_seen: 253_402_300_799,
-            mark: Mark::Repeated,
+            marks: Marks { repeated: true, strict: true },
             ends_at: Some(253_402_300_799),
             data: Some(SessionData::new(&json!({ "a": "x".repeat(data - 8) })).unwrap()),
             policy: Some("x".repeat(16)),
@@ -374,7 +370,7 @@ mod tests {
     fn the_bound_is_reached_and_no_more() {
         let generation = i64::MAX.unsigned_abs();
         for (slots, data, bytes) in
-            [(1, 128, 541), (16, 128, 7_792), (64, 128, 31_024), (64, 512, 55_600)]
+            [(1, 128, 555), (16, 128, 8_016), (64, 128, 31_920), (64, 512, 56_496)]
         {
             let slots: Vec<_> = (0..slots).map(|number| longest(number, data)).collect();
             let count = u32::try_from(slots.len()).unwrap();
@@ -410,14 +406,14 @@ mod tests {
     }
 
     fn slot() -> impl Strategy<Value = Slot> {
-        let mark = prop_oneof![Just(Mark::None), Just(Mark::Repeated), Just(Mark::Strict)];
+        let marks = (any::<bool>(), any::<bool>());
         let time = || 0..=253_402_300_799_i64;
         let data = option::of(btree_map(".{0,5}", ".{0,9}", 0..4));
         let policy = option::of("[A-Za-z0-9_.-]{1,16}");
-        let parts = (any::<u32>(), 0..=i64::MAX, any::<[u8; 8]>(), time(), time(), mark);
+        let parts = (any::<u32>(), 0..=i64::MAX, any::<[u8; 8]>(), time(), time(), marks);
         (parts, option::of(time()), data, policy, ".*").prop_map(
             |(parts, ends_at, data, policy, label)| {
-                let (generation, seq, tag, started_at, last_seen, mark) = parts;
+                let (generation, seq, tag, started_at, last_seen, (repeated, strict)) = parts;
                 Slot {
                     number: 0,
                     generation: generation.into(),
@@ -425,7 +421,7 @@ mod tests {
                     tag: SessionTag(tag),
                     started_at,
                     last_seen,
-                    mark,
+                    marks: Marks { repeated, strict },
                     ends_at,
                     data: data.map(|data| SessionData::new(&data).unwrap()),
                     policy,

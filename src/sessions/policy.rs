@@ -154,8 +154,9 @@ impl SessionPolicy {
     ///
     /// The first late repeat is stored in the session as a mark, and is an event
     /// ([`EventKind::LateRepeat`](crate::sessions::EventKind)). Once the successor is used, only the
-    /// grace applies to it, until the next refresh. So if two parties got the successor, the second
-    /// one that uses it is detected as reuse.
+    /// grace applies to it. A repeat within the grace at that time is stored too: then only the grace
+    /// applies to the next token as well. So if two parties got the successor, the second one that
+    /// uses it late is detected as reuse.
     ///
     /// # Security
     ///
@@ -163,8 +164,8 @@ impl SessionPolicy {
     /// thief comes before the device refreshes again. If the thief then uses the successor, the
     /// device's next refresh is reuse, and ends the session. If the thief does not, the device's
     /// refresh succeeds, and the thief is detected only by presenting the used token again; until
-    /// then the one event is the only trace. A thief who shares a session by the
-    /// [grace](Self::grace) needs to come within it only at every second refresh.
+    /// then the one event is the only trace. After a late repeat, two holders of
+    /// the session are not detected only if they meet the [grace](Self::grace) at every refresh.
     pub const fn late_repeat(mut self, bound: Duration) -> Self {
         self.default.late_repeat = bound;
         self

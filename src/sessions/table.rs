@@ -35,7 +35,7 @@ pub(crate) struct Slot {
     pub(crate) started_at: i64,
     /// The time of the last refresh: the `iat` of the current refresh token.
     pub(crate) last_seen: i64,
-    pub(super) mark: Mark,
+    pub(super) marks: Marks,
     /// A fixed end, whatever the lifetimes.
     pub(super) ends_at: Option<i64>,
     pub(super) data: Option<SessionData>,
@@ -44,14 +44,14 @@ pub(crate) struct Slot {
     pub(crate) label: Label,
 }
 
-/// The trace of a late repeat of the predecessor of a session's current refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    None,
-    /// The predecessor came late, so two parties may have its successor.
-    Repeated,
-    /// The current token is the first after such a successor: only the grace applies to that one.
-    Strict,
+/// What a session keeps of late repeats. The two are independent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Two parties may have the current refresh token, so the next rotation is strict: its
+    /// predecessor came late, or came within the grace while the session was strict.
+    pub(super) repeated: bool,
+    /// Only the grace applies to the predecessor of the current refresh token.
+    pub(super) strict: bool,
 }
 
 /// The result of a login that took a slot.
@@ -66,8 +66,9 @@ pub(crate) struct Started {
 pub(crate) enum Rotation {
     /// The token was current; its successor is current now.
     Advanced(SessionTable, Slot),
-    /// The token is the predecessor, presented again within the grace period: nothing changes.
-    Repeated(Slot),
+    /// The token is the predecessor, presented again within the grace period. The first time in a
+    /// strict session, the table has a mark; otherwise nothing changes.
+    Repeated(Option<SessionTable>, Slot),
     /// The token is the predecessor, presented late, while its successor was not used. The first
     /// time, the table has a mark.
     RepeatedLate(Option<SessionTable>, Slot),
@@ -141,7 +142,7 @@ impl SessionTable {
             self.slots.iter().filter(|slot| !has_ended(slot)).cloned().collect();
         let (number, evicted) = free_slot(&mut slots, tag, policy)?;
         let NewSession { label, data, policy, .. } = new;
-        let (started_at, last_seen, mark) = (at, at, Mark::None);
+        let (started_at, last_seen, marks) = (at, at, Marks::default());
         let slot = Slot {
             number,
             generation,
@@ -149,7 +150,7 @@ impl SessionTable {
             tag,
             started_at,
             last_seen,
-            mark,
+            marks,
             ends_at,
             data,
             policy,
@@ -178,25 +179,22 @@ impl SessionTable {
         }
         if seq == slot.seq {
             let seq = increment(seq).ok_or(Reason::SequenceExhausted)?;
-            let mark = match slot.mark {
-                Mark::Repeated => Mark::Strict,
-                Mark::None | Mark::Strict => Mark::None,
-            };
-            let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };
+            let marks = Marks { repeated: false, strict: slot.marks.repeated };
+            let next = Slot { seq, tag, last_seen: at, marks, ..slot.clone() };
             return Ok(Rotation::Advanced(self.with(next.clone(), self.generation), next));
         }
         if seq + 1 == slot.seq {
             let rules = policy.rules(slot.policy.as_deref());
             let elapsed = at.saturating_sub(slot.last_seen);
-            match (rules.repeat(slot.mark == Mark::Strict, elapsed), slot.mark) {
-                (Repeat::InTime, _) => return Ok(Rotation::Repeated(slot.clone())),
-                (Repeat::Late, Mark::None) => {
-                    let marked = Slot { mark: Mark::Repeated, ..slot.clone() };
-                    let table = self.with(marked.clone(), self.generation);
-                    return Ok(Rotation::RepeatedLate(Some(table), marked));
+            match rules.repeat(slot.marks.strict, elapsed) {
+                Repeat::InTime => {
+                    let table = slot.marks.strict.then(|| self.with_repeated(slot)).flatten();
+                    return Ok(Rotation::Repeated(table, slot.clone()));
                 }
-                (Repeat::Late, _) => return Ok(Rotation::RepeatedLate(None, slot.clone())),
-                (Repeat::Refused, _) => {}
+                Repeat::Late => {
+                    return Ok(Rotation::RepeatedLate(self.with_repeated(slot), slot.clone()));
+                }
+                Repeat::Refused => {}
             }
         }
         let (table, ended) = match policy.ends_all_on_reuse() {
@@ -249,8 +247,8 @@ impl SessionTable {
     ) -> Result<(Self, Slot), NotStarted> {
         let generation = self.generation_under(version, now)?;
         let last_seen = now.unix_timestamp();
-        let mark = Mark::None;
-        let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };
+        let marks = Marks::default();
+        let slot = Slot { generation, seq: 0, tag, last_seen, marks, ..slot.clone() };
         Ok((Self { generation, slots: vec![slot.clone()] }, slot))
     }
 
@@ -265,8 +263,8 @@ impl SessionTable {
     ) -> Result<(Self, Slot), NotStarted> {
         let generation = self.generation_under(version, now)?;
         let at = now.unix_timestamp();
-        let (started_at, last_seen, mark) = (at, at, Mark::None);
-        let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };
+        let (started_at, last_seen, marks) = (at, at, Marks::default());
+        let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ..slot.clone() };
         Ok((self.with(slot.clone(), generation), slot))
     }
 
@@ -274,6 +272,13 @@ impl SessionTable {
     /// set to `NULL`) if the version increased with it.
     fn generation_under(&self, version: u64, now: OffsetDateTime) -> Result<u64, NotStarted> {
         next(self.generation.max(version), now).ok_or(NotStarted::Exhausted)
+    }
+
+    /// The table in which this session has the mark `repeated`, unless it has it already.
+    fn with_repeated(&self, slot: &Slot) -> Option<Self> {
+        let marks = Marks { repeated: true, ..slot.marks };
+        let marked = || Slot { marks, ..slot.clone() };
+        (marks != slot.marks).then(|| self.with(marked(), self.generation))
     }
 
     fn with(&self, changed: Slot, generation: u64) -> Self {

@@ -38,7 +38,7 @@ CONJURE = Edit(
             tag: SessionTag([0; 8]),
             started_at: at,
             last_seen: at,
-            mark: Mark::None,
+            marks: Marks::default(),
             ends_at: None,
             data: None,
             policy: None,
@@ -192,7 +192,7 @@ let NewSession { label, data, policy, .. } = new;
                 file="src/authority/session_tokens.rs",
                 old="""
         let own = table
-            .admit(id, &self.core.settings.sessions, now)
+            .admit(id, &self.core.settings.sessions, now.unix_timestamp())
             .map_err(|reason| IssueError::SessionOver(over(reason)))?;""",
                 new="let own = &table.conjure(id, now);",
             ),
@@ -208,7 +208,7 @@ let NewSession { label, data, policy, .. } = new;
             Edit(
                 file="src/authority/session_tokens.rs",
                 old="""
-        let own = table.admit(id, policy, now).map_err(is_over)?;""",
+        let own = table.admit(id, policy, now.unix_timestamp()).map_err(is_over)?;""",
                 new="""
         let own = &table.conjure(id, now);""",
             ),
@@ -327,8 +327,8 @@ let NewSession { label, data, policy, .. } = new;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };",
-                new="let next = Slot { seq, tag: SessionTag([0; 8]), last_seen: at, mark, ..slot.clone() };",
+                old="let next = Slot { seq, tag, last_seen: at, marks, ..slot.clone() };",
+                new="let next = Slot { seq, tag: SessionTag([0; 8]), last_seen: at, marks, ..slot.clone() };",
             ),
         ],
     ),
@@ -340,8 +340,8 @@ let NewSession { label, data, policy, .. } = new;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
-                new="let slot = Slot { generation, seq: 0, tag: SessionTag([0; 8]), started_at, last_seen, mark, ..slot.clone() };",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag: SessionTag([0; 8]), started_at, last_seen, marks, ..slot.clone() };",
             ),
         ],
     ),
@@ -353,8 +353,8 @@ let NewSession { label, data, policy, .. } = new;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };",
-                new="let slot = Slot { generation, seq: 0, last_seen, mark, ..slot.clone() };",
+                old="let slot = Slot { generation, seq: 0, tag, last_seen, marks, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, last_seen, marks, ..slot.clone() };",
             ),
         ],
     ),
@@ -436,8 +436,8 @@ if let Some(number) =
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };",
-                new="let next = Slot { seq, tag, last_seen: at, mark, ends_at: None, ..slot.clone() };",
+                old="let next = Slot { seq, tag, last_seen: at, marks, ..slot.clone() };",
+                new="let next = Slot { seq, tag, last_seen: at, marks, ends_at: None, ..slot.clone() };",
             ),
         ],
     ),
@@ -449,8 +449,8 @@ if let Some(number) =
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
-                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ends_at: None, ..slot.clone() };",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ends_at: None, ..slot.clone() };",
             ),
         ],
     ),
@@ -462,8 +462,8 @@ if let Some(number) =
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let next = Slot { seq, tag, last_seen: at, mark, ..slot.clone() };",
-                new="let next = Slot { seq, tag, last_seen: at, mark, data: None, ..slot.clone() };",
+                old="let next = Slot { seq, tag, last_seen: at, marks, ..slot.clone() };",
+                new="let next = Slot { seq, tag, last_seen: at, marks, data: None, ..slot.clone() };",
             ),
         ],
     ),
@@ -475,8 +475,8 @@ if let Some(number) =
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
-                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, policy: None, ..slot.clone() };",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ..slot.clone() };",
+                new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, policy: None, ..slot.clone() };",
             ),
         ],
     ),
@@ -489,11 +489,11 @@ if let Some(number) =
             Edit(
                 file="src/sessions/table.rs",
                 old="""
-let (started_at, last_seen, mark) = (at, at, Mark::None);
-        let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };""",
+let (started_at, last_seen, marks) = (at, at, Marks::default());
+        let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ..slot.clone() };""",
                 new="""
-let (last_seen, mark) = (at, Mark::None);
-        let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };""",
+let (last_seen, marks) = (at, Marks::default());
+        let slot = Slot { generation, seq: 0, tag, last_seen, marks, ..slot.clone() };""",
             ),
         ],
     ),
@@ -637,8 +637,34 @@ self.confirm(user, self.core.now())?;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="return Ok(Rotation::RepeatedLate(Some(table), marked));",
-                new="return Ok(Rotation::RepeatedLate(Some(table).filter(|_| false), marked));",
+                old="return Ok(Rotation::RepeatedLate(self.with_repeated(slot), slot.clone()));",
+                new="return Ok(Rotation::RepeatedLate(None, slot.clone()));",
+            ),
+        ],
+    ),
+    Fault(
+        name="a grace hit under strict leaves no mark",
+        why="two parties go on by a late repeat and the grace in turns, and neither is found",
+        configuration="late repeats",
+        law="two parties never leapfrog",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let table = slot.marks.strict.then(|| self.with_repeated(slot)).flatten();",
+                new="let table = None;",
+            ),
+        ],
+    ),
+    Fault(
+        name="every grace hit leaves a mark",
+        why="a phone with two tabs is logged out when it comes back late",
+        configuration="an honest phone",
+        law="a retry logs nobody out",
+        edits=[
+            Edit(
+                file="src/sessions/table.rs",
+                old="let table = slot.marks.strict.then(|| self.with_repeated(slot)).flatten();",
+                new="let table = self.with_repeated(slot);",
             ),
         ],
     ),
@@ -650,8 +676,8 @@ self.confirm(user, self.core.now())?;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="Mark::Repeated => Mark::Strict,",
-                new="Mark::Repeated => Mark::None,",
+                old="Marks { repeated: false, strict: slot.marks.repeated }",
+                new="Marks { repeated: false, strict: false }",
             ),
         ],
     ),
@@ -663,8 +689,8 @@ self.confirm(user, self.core.now())?;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="Mark::Repeated => Mark::Strict,",
-                new="Mark::Repeated => Mark::Repeated,",
+                old="Marks { repeated: false, strict: slot.marks.repeated }",
+                new="Marks { repeated: slot.marks.repeated, strict: false }",
             ),
         ],
     ),
@@ -689,8 +715,8 @@ self.confirm(user, self.core.now())?;
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="Mark::None | Mark::Strict => Mark::None,",
-                new="other => other,",
+                old="Marks { repeated: false, strict: slot.marks.repeated }",
+                new="Marks { repeated: false, strict: slot.marks.repeated || slot.marks.strict }",
             ),
         ],
     ),
@@ -703,11 +729,11 @@ self.confirm(user, self.core.now())?;
             Edit(
                 file="src/sessions/table.rs",
                 old="""
-let (started_at, last_seen, mark) = (at, at, Mark::None);
+let (started_at, last_seen, marks) = (at, at, Marks::default());
         let slot = Slot {
 """,
                 new="""
-let (started_at, last_seen, mark) = (at, at, Mark::Repeated);
+let (started_at, last_seen, marks) = (at, at, Marks { repeated: true, strict: false });
         let slot = Slot {
 """,
             ),
@@ -721,7 +747,7 @@ let (started_at, last_seen, mark) = (at, at, Mark::Repeated);
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, mark, ..slot.clone() };",
+                old="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, marks, ..slot.clone() };",
                 new="let slot = Slot { generation, seq: 0, tag, started_at, last_seen, ..slot.clone() };",
             ),
         ],
@@ -734,7 +760,7 @@ let (started_at, last_seen, mark) = (at, at, Mark::Repeated);
         edits=[
             Edit(
                 file="src/sessions/table.rs",
-                old="let slot = Slot { generation, seq: 0, tag, last_seen, mark, ..slot.clone() };",
+                old="let slot = Slot { generation, seq: 0, tag, last_seen, marks, ..slot.clone() };",
                 new="let slot = Slot { generation, seq: 0, tag, last_seen, ..slot.clone() };",
             ),
         ],

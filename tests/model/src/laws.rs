@@ -23,8 +23,8 @@ pub(crate) enum Law {
     /// While two parties hold a chain, every answer to a used token is reported, and of late ones the
     /// first; otherwise there is none.
     SharingIsReported,
-    /// A token that a late repeat handed out has no late repeat itself, so two parties cannot go on
-    /// by turns.
+    /// A token that a late repeat handed out has no late repeat itself, nor has one that the grace
+    /// handed out again after it: two parties who go on by turns meet the grace at every turn.
     NobodyLeapfrogs,
     /// A session has one refresh token in force, and the same place in the chain has the same bytes.
     ChainNeverForks,
@@ -139,7 +139,7 @@ impl Judge<'_> {
             self.keeps(promise, decided, session, place);
         }
         self.demand(Law::ChainNeverForks, in_force <= 1);
-        self.demand(Law::NobodyLeapfrogs, session.late & (session.late << 1) == 0);
+        self.demand(Law::NobodyLeapfrogs, session.late & (session.shared << 1) == 0);
     }
 
     fn keeps(
@@ -163,11 +163,12 @@ impl Judge<'_> {
                 let is_plain = update.is_some() && event.is_none();
                 self.demand(Law::LiveIsAccepted, is_new && is_plain);
             }
-            Promise::Again => {
+            Promise::Again { is_stored } => {
                 self.demand(Law::RetryLogsNobodyOut, tokens.is_some());
                 self.demand(Law::SharingIsReported, reports(EventKind::GraceHit));
                 let is_same = tokens.is_none_or(|tokens| Some(tokens.refresh) == session.head());
-                self.demand(Law::ChainNeverForks, is_same && update.is_none());
+                self.demand(Law::ChainNeverForks, is_same);
+                self.demand(Law::NobodyLeapfrogs, update.is_some() == is_stored);
             }
             Promise::Late { is_first } => {
                 self.demand(Law::RetryLogsNobodyOut, tokens.is_some());
@@ -179,8 +180,8 @@ impl Judge<'_> {
             }
             Promise::End => {
                 self.demand(Law::SharingIsReported, tokens.is_none());
-                // Where a late repeat made the token, the second party to use it is found.
-                self.demand(Law::NobodyLeapfrogs, tokens.is_none() || !session.was_late(place));
+                // Where two parties may have the token, the second one to use it is found.
+                self.demand(Law::NobodyLeapfrogs, tokens.is_none() || !session.was_shared(place));
                 let ends = reports(EventKind::Reuse)
                     && event.is_some_and(|event| event.ended > 0)
                     && update.is_some_and(|update| self.ends(session, update));
@@ -233,7 +234,8 @@ impl Judge<'_> {
 
     /// Without a thief, and with one request at a time, a device with a live session holds the token
     /// in force or the one before, and can refresh with it: within the grace, and within the time for
-    /// a late repeat unless the answer that was lost is that to a token of a late repeat.
+    /// a late repeat unless the answer that was lost is that to a token of a late repeat, or of the
+    /// grace after it.
     fn devices(&mut self) {
         if self.bounds.has_thief || self.bounds.tabs > 1 {
             return;
@@ -242,7 +244,7 @@ impl Judge<'_> {
             let Some(session) = self.state.session_of(token) else { continue };
             let behind = session.place_of(token).map(|place| session.chain.len() - 1 - place);
             let since = self.state.now - session.rotated_at;
-            let has_late = |place: usize| !session.was_late(place);
+            let has_late = |place: usize| !session.was_shared(place);
             let is_in_time = is_within(self.bounds.grace, since)
                 || is_within(self.bounds.late_repeat, since)
                     && session.place_of(token).is_some_and(has_late);

@@ -13,8 +13,9 @@ pub(crate) enum Promise {
     Nothing,
     /// Its successor, made now.
     Successor,
-    /// The successor made before, and a report.
-    Again,
+    /// The successor made before, and a report. It is stored if it is the first one for the holder
+    /// of a token that two parties may have.
+    Again { is_stored: bool },
     /// The same, late: the first such answer is stored and reported.
     Late { is_first: bool },
     /// A report, and the end of the session.
@@ -35,10 +36,12 @@ impl Promise {
         let elapsed = now - session.rotated_at;
         match session.chain.len() - 1 - place {
             0 => Self::Successor,
-            1 if is_within(bounds.grace, elapsed) => Self::Again,
-            // Whoever has a token by a late repeat may share it: it has no late repeat itself.
-            1 if is_within(bounds.late_repeat, elapsed) && !session.was_late(place) => {
-                Self::Late { is_first: !session.was_late(place + 1) }
+            1 if is_within(bounds.grace, elapsed) => Self::Again {
+                is_stored: session.was_shared(place) && !session.was_shared(place + 1),
+            },
+            // Two parties may have a token by a late repeat: it has no late repeat itself.
+            1 if is_within(bounds.late_repeat, elapsed) && !session.was_shared(place) => {
+                Self::Late { is_first: !session.was_shared(place + 1) }
             }
             _ => Self::End,
         }

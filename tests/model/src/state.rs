@@ -46,6 +46,9 @@ pub(crate) struct Session {
     pub(crate) chain: Vec<Issued>,
     /// The places that a late repeat handed out, one bit each.
     pub(crate) late: u16,
+    /// The places that two parties may have: those of late repeats, and those that the grace handed out
+    /// again to a holder of such a place.
+    pub(crate) shared: u16,
     /// Its access tokens, sorted.
     pub(crate) access: Vec<Issued>,
 }
@@ -145,6 +148,7 @@ impl Session {
             rotated_at: at,
             chain: Vec::new(),
             late: 0,
+            shared: 0,
             access: Vec::new(),
         };
         session.hand_out(tokens, at, bounds);
@@ -156,6 +160,8 @@ impl Session {
     pub(crate) fn hand_out(&mut self, tokens: Tokens, at: Instant, bounds: &Configuration) {
         let is_new = self.place_of(tokens.refresh).is_none();
         let is_late = !is_new && !is_within(bounds.grace, at - self.rotated_at);
+        let before = self.chain.len().checked_sub(2);
+        let is_shared = is_late || !is_new && before.is_some_and(|place| self.was_shared(place));
         if is_new && self.standing != Standing::Over {
             self.rotated_at = at;
         }
@@ -163,8 +169,9 @@ impl Session {
         if is_new {
             self.chain.push(Issued { token: tokens.refresh, at, end });
         }
-        if is_late && self.standing != Standing::Over {
-            self.late |= 1 << (self.chain.len() - 1);
+        if self.standing != Standing::Over {
+            self.late |= u16::from(is_late) << (self.chain.len() - 1);
+            self.shared |= u16::from(is_shared) << (self.chain.len() - 1);
         }
         let access = Issued { token: tokens.access, at, end };
         if let Err(place) = self.access.binary_search(&access) {
@@ -176,9 +183,9 @@ impl Session {
         self.chain.iter().position(|issued| issued.token == refresh)
     }
 
-    /// Whether a late repeat handed out the token at this place.
-    pub(crate) const fn was_late(&self, place: usize) -> bool {
-        self.late & (1 << place) != 0
+    /// Whether two parties may have the token at this place, by a late repeat and what followed.
+    pub(crate) const fn was_shared(&self, place: usize) -> bool {
+        self.shared & (1 << place) != 0
     }
 
     /// The number of its slot.
@@ -202,7 +209,7 @@ impl Session {
         if standing == Standing::Over {
             (self.started_at, self.rotated_at) = (0, 0);
             self.is_with_thief = false;
-            self.late = 0;
+            (self.late, self.shared) = (0, 0);
         }
     }
 

@@ -261,6 +261,40 @@ fn no_order_of_late_refreshes_shares_a_session() {
     }
 }
 
+/// Who comes by a late repeat once, and then by the grace and late in turns, is found out at the second
+/// late repeat, however many graces there were in between.
+#[test]
+fn a_late_repeat_and_graces_in_turns_share_no_session() {
+    for graces in 1..6 {
+        let clock = TestClock::new();
+        let policy = SessionPolicy::new().late_repeat(Duration::days(1));
+        let authority = builder(&clock).sessions(policy).build().unwrap();
+        let mut alice = account("alice");
+        let mut used = start(&authority, &mut alice);
+        let mut current = see(&authority, &mut alice, used.refresh()).2.unwrap();
+        let mut now = 3600;
+        clock.set(now);
+        let (said, event, _) = see(&authority, &mut alice, used.refresh());
+        assert_eq!((said, event), ("repeated", Some(EventKind::LateRepeat)));
+        for _ in 0..graces {
+            now += 3600;
+            clock.set(now);
+            let next = see(&authority, &mut alice, current.refresh()).2.unwrap();
+            used = std::mem::replace(&mut current, next);
+            clock.set(now + 5);
+            let (said, event, _) = see(&authority, &mut alice, used.refresh());
+            assert_eq!((said, event), ("repeated", Some(EventKind::GraceHit)));
+        }
+        now += 3600;
+        clock.set(now);
+        let last = see(&authority, &mut alice, current.refresh()).2.unwrap();
+        clock.set(now + 3600);
+        let (said, event, _) = see(&authority, &mut alice, current.refresh());
+        assert_eq!((said, event), ("reused", Some(EventKind::Reuse)), "{graces} graces");
+        assert!(verify(&authority, last.access(), &alice).is_err());
+    }
+}
+
 /// A label, an id or an epoch's name that looks like JSON moves nothing in a token.
 #[test]
 fn hostile_names_are_read_back_as_they_are() {

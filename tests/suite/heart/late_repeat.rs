@@ -199,6 +199,63 @@ fn under_the_strict_mark_the_grace_still_counts() {
     assert_eq!(outcome(&authority, &mut alice, second.refresh()).0, "reused");
 }
 
+/// Under the strict mark, the grace too gives the next token to two parties.
+#[test]
+fn under_the_strict_mark_a_repeat_within_the_grace_keeps_the_session_strict() {
+    let clock = TestClock::new();
+    let authority = for_a_day(&clock);
+    let mut alice = account("alice");
+    let first = start(&authority, &mut alice);
+    let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
+    clock.set(HOUR);
+    let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
+    let third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+
+    let opened = authority.open_refresh(copy(second.refresh())).unwrap();
+    let decision = opened.refresh(&alice).unwrap();
+    let column = decision.change().unwrap().sessions().unwrap().to_column().unwrap();
+    assert!(column.contains(r#""repeated":true,"strict":true"#), "{column}");
+    let marked = alice.commit(decision);
+    assert_eq!(marked.event().unwrap().kind(), EventKind::GraceHit);
+    assert_eq!(marked.into_tokens().unwrap().refresh().expose(), third.refresh().expose());
+    // The next ones are reported, and not stored.
+    let decision = opened.refresh(&alice).unwrap();
+    assert!(decision.change().is_none());
+    assert_eq!(alice.commit(decision).event().unwrap().kind(), EventKind::GraceHit);
+
+    let fourth = tokens(&authority, &mut alice, third.refresh(), "rotated");
+    let column = alice.sessions.to_column().unwrap();
+    assert!(column.contains(r#""strict":true"#) && !column.contains("repeated"), "{column}");
+    clock.set(2 * HOUR);
+    let mut shared = alice.clone();
+    assert_eq!(outcome(&authority, &mut shared, third.refresh()).0, "reused");
+
+    // Without another repeat, the next refresh has late repeats again.
+    let _lost = tokens(&authority, &mut alice, fourth.refresh(), "rotated");
+    clock.set(3 * HOUR);
+    let _fifth = tokens(&authority, &mut alice, fourth.refresh(), "repeated");
+}
+
+/// Two parties may have the token: the mark and the use of that token are decided on one record.
+#[test]
+fn a_marking_grace_that_meets_the_use_of_the_successor_is_decided_again() {
+    let clock = TestClock::new();
+    let authority = for_a_day(&clock);
+    let mut alice = account("alice");
+    let first = start(&authority, &mut alice);
+    let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
+    clock.set(HOUR);
+    let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
+    let third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+    let read = alice.clone();
+    let opened = authority.open_refresh(copy(second.refresh())).unwrap();
+    let again = opened.refresh(&read).unwrap();
+    let _fourth = tokens(&authority, &mut alice, third.refresh(), "rotated");
+    let stored = again.commit(|change| Ok::<_, Infallible>(alice.compare_and_set(&read, change)));
+    assert!(stored.unwrap().stored().is_none(), "another request was faster");
+    assert_eq!(outcome(&authority, &mut alice, second.refresh()).0, "reused");
+}
+
 #[test]
 fn the_refresh_after_the_strict_mark_may_be_repeated_late_again() {
     let clock = TestClock::new();
@@ -218,7 +275,7 @@ fn the_refresh_after_the_strict_mark_may_be_repeated_late_again() {
 
 #[test]
 fn a_restart_and_a_logout_of_the_others_clear_the_marks() {
-    for is_restart in [false, true] {
+    for (is_restart, has_both) in [(false, false), (true, false), (false, true), (true, true)] {
         let clock = TestClock::new();
         let authority = for_a_day(&clock);
         let mut alice = account("alice");
@@ -226,6 +283,14 @@ fn a_restart_and_a_logout_of_the_others_clear_the_marks() {
         let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
         clock.set(600);
         let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
+        let second = match has_both {
+            false => second,
+            true => {
+                let third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+                let _again = tokens(&authority, &mut alice, second.refresh(), "repeated");
+                third
+            }
+        };
         let verified = verify(&authority, second.access(), &alice).unwrap();
         let issue = authority.issue::<Access>(verified.user(), &NoClaims {});
         let decision = match is_restart {
@@ -233,7 +298,8 @@ fn a_restart_and_a_logout_of_the_others_clear_the_marks() {
             false => issue.log_out_others(&verified),
         };
         let anew = alice.commit(decision.unwrap());
-        assert!(!alice.sessions.to_column().unwrap().contains("repeated"));
+        let column = alice.sessions.to_column().unwrap();
+        assert!(!column.contains("repeated") && !column.contains("strict"), "{column}");
         let _lost = tokens(&authority, &mut alice, anew.refresh(), "rotated");
         clock.set(2 * HOUR);
         let (said, event, _) = outcome(&authority, &mut alice, anew.refresh());

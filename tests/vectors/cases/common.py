@@ -86,6 +86,8 @@ def tag_of(**overrides):
 
 TAG = tag_of()
 OTHER_TAG = tag_of(record={"secrets": [CHANGED]})
+# A session that has both.
+MARKS = {"repeated": True, "strict": True}
 
 
 def session(slot, generation=GENERATION, **others):

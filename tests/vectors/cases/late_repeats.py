@@ -2,7 +2,7 @@
 
 from format1.claims import MAX_COUNTER
 
-from .common import DAY, OTHER_TAG, STAMP, TAG, session, table
+from .common import DAY, MARKS, OTHER_TAG, STAMP, TAG, session, table
 from .refreshes import LENIENT, at_seq, refreshed
 from .transitions import NOW, rejection
 
@@ -65,8 +65,14 @@ def late_repeats():
     yield repeated("within the grace after a late repeat", NOW + 10, repeated=True)
     name = "within the grace after a late repeat that the policy no longer allows"
     yield repeated(name, NOW + 10, inputs={}, repeated=True)
-    yield repeated("strict: within the grace", NOW + 10, marked=False, strict=True)
-    yield repeated("strict: in the same second", NOW, marked=False, strict=True)
+    yield repeated("strict: within the grace", NOW + 10, strict=True)
+    yield repeated("strict: in the same second", NOW, strict=True)
+    yield repeated("strict: after the clock was set back by the grace", NOW - 10, strict=True)
+    yield repeated("strict: within the grace, again", NOW + 10, **MARKS)
+    name = "strict: within the grace, where late repeats are not allowed now"
+    yield repeated(name, NOW + 10, inputs={}, strict=True)
+    yield repeated("strict: the other members stay", NOW + 10, strict=True, **members)
+    yield repeated("strict: the tag stays", NOW + 10, strict=True, tag=OTHER_TAG)
 
 
 def late_reuses():
@@ -93,6 +99,7 @@ def late_reuses():
         "reuse of a marked session where late repeats are not allowed", inputs={}, repeated=True
     )
     yield reused("reuse of a strict session a second after the grace", strict=True)
+    yield reused("reuse of a strict session a second after the grace, marked", **MARKS)
     yield reused(
         "reuse of a strict session without a grace", NOW, inputs=late(grace=0), strict=True
     )
@@ -156,6 +163,9 @@ def marked_rotations():
     yield rotated(name, {"strict": True}, inputs={}, repeated=True)
     name = "a refresh after a late repeat is strict, in the same second"
     yield rotated(name, {"strict": True}, now=NOW, repeated=True)
+    yield rotated("a refresh of a session with both marks is strict", {"strict": True}, **MARKS)
+    name = "a refresh of a session with both marks, without late repeats"
+    yield rotated(name, {"strict": True}, inputs={}, **MARKS)
     yield rotated("a refresh of a strict session removes the mark", {}, strict=True)
     yield rotated("a refresh of a strict session, without late repeats", {}, inputs={}, strict=True)
     yield rotated("a refresh where late repeats are allowed", {})

@@ -8,6 +8,7 @@ from .common import (
     HASH,
     ISSUED,
     KEY,
+    MARKS,
     OTHER_MASTER,
     OTHER_TAG,
     REHASHED,
@@ -33,8 +34,8 @@ def lists():
     yield case("before the first session", None, [])
     yield case("no session", table(), [])
     yield case("three sessions", all_three, sids)
-    marks = [session(0, 9, repeated=True), session(1, 8, strict=True)]
-    yield case("sessions with a mark", table(*marks), ["0.9", "1.8"])
+    marks = [session(0, 9, repeated=True), session(1, 8, strict=True), session(2, 7, **MARKS)]
+    yield case("sessions with marks", table(*marks), ["0.9", "1.8", "2.7"])
     full = [session(slot, 100 - slot) for slot in range(64)]
     most = {"policy": {"max_sessions": 64}}
     yield case("64 sessions", table(*full), [f"{slot}.{100 - slot}" for slot in range(64)], **most)

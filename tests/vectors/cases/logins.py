@@ -12,6 +12,7 @@ from .common import (
     GENERATION,
     ISSUED,
     KEY,
+    MARKS,
     OTHER_MASTER,
     OTHER_TAG,
     STAMP,
@@ -209,9 +210,10 @@ def log_outs_of_others():
     unclean = {"label": " Firefox  on Linux\u200b"}
     name = "a log-out of the others keeps a label that would be cleaned otherwise today"
     yield others(name, [{**THREE[1], **unclean}], {**own, **unclean})
-    for mark in ("repeated", "strict"):
+    for mark in MARKS:
         name = f"a log-out of the others clears the mark {mark}"
         yield others(name, [{**THREE[1], mark: True}, THREE[0]], own)
+    yield others("a log-out of the others clears both marks", [{**THREE[1], **MARKS}], own)
     given = {"ends_at": NOW + DAY, "data": '{"b":1,"a":1.0,"a":"\\u0061\\/"}', "policy": "app"}
     name = "a log-out of the others keeps the end, the data and the policy"
     named = {"policy": {"named": {"app": {"idle": 3 * DAY}}}}

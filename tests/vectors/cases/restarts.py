@@ -10,6 +10,7 @@ from .common import (
     GENERATION,
     ISSUED,
     KEY,
+    MARKS,
     OTHER_MASTER,
     OTHER_TAG,
     STAMP,
@@ -48,9 +49,11 @@ def restarts():
     own = session(2, later, started_at=NOW, last_seen=NOW)
     yield restarted("", own)
     yield restarted(" of the only session", own, THREE[1:2])
-    for mark in ("repeated", "strict"):
+    for mark in MARKS:
         marked = [{**THREE[1], mark: True}, {**THREE[2], mark: True}]
         yield restarted(f" clears the mark {mark} of its session alone", own, marked)
+    marked = [{**each, **MARKS} for each in THREE[1:]]
+    yield restarted(" clears both marks of its session alone", own, marked)
     full = [{**THREE[1], **EVERYTHING}]
     name = " keeps the end, the data, the policy and the label"
     yield restarted(name, {**own, **EVERYTHING}, full, policy={"named": {"app": {"idle": 3 * DAY}}})

@@ -9,7 +9,7 @@ from format1.table import Table
 from format1.text import compact_json, encode
 from format1.verdicts import transition
 
-from .common import ACCESS, ADMIN, DAY, PARTNER, RESET, ordered
+from .common import ACCESS, ADMIN, DAY, MARKS, PARTNER, RESET, ordered
 
 PURPOSES = [ACCESS, RESET, ADMIN, PARTNER]
 
@@ -174,6 +174,6 @@ class Draw:
             "data": compact_json({self.text(9): [self.text(9), self.counter(), {}]}),
             "policy": choose.choice([*inputs["policy"]["named"], "gone"]),
         }
-        mark = choose.choice([{}, {"repeated": True}, {"strict": True}])
+        mark = choose.choice([{}, {"repeated": True}, {"strict": True}, MARKS])
         tag = choose.choice([own, encode(choose.randbytes(8))])
         return {"tag": tag, "label": clean(self.text(40)), **mark, **self.some(members)}

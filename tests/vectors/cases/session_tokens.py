@@ -13,6 +13,7 @@ from .common import (
     GENERATION,
     INVITE,
     ISSUED,
+    MARKS,
     MASTER,
     OTHER_TAG,
     RESET,
@@ -95,7 +96,7 @@ def session_checks(mode):
         yield alive(f"one second before the {name} end", own, one, policy=policy)
 
     yield from lifetimes(alive, dead)
-    everything = {"strict": True, "ends_at": ISSUED + DAY, "data": '{"a":[1]}', "policy": "web"}
+    everything = {**MARKS, "ends_at": ISSUED + DAY, "data": '{"a":[1]}', "policy": "web"}
     yield alive("a session with every member", own, table(session(0, **everything)))
     yield alive("a session with the mark of a late repeat", own, table(session(0, repeated=True)))
     # The token itself proves what it is bound to.

@@ -2,7 +2,7 @@
 
 from format1.text import encode
 
-from .common import TAG, session, table
+from .common import MARKS, TAG, session, table
 
 GOOD_DATA = {
     "no members": "{}",
@@ -109,7 +109,7 @@ def optional_members(case):
     )
     yield case("a tag behind the times", moved)
 
-    for mark in ("repeated", "strict"):
+    for mark in MARKS:
         for text in ("false", "null", "1", "0", '"true"', "[true]", "{}", "True"):
             yield with_members(f"the mark {mark} {text}", f'"{mark}":{text},')
         yield with_members(f"the mark {mark} twice", f'"{mark}":true,"{mark}":true,')
@@ -122,9 +122,11 @@ def optional_members(case):
         yield with_members(
             f"the mark {mark} outside the session", "", one.replace("{", f'{{"{mark}":true,', 1)
         )
-    yield with_members("both marks", '"repeated":true,"strict":true,')
     yield with_members("both marks in another order", '"strict":true,"repeated":true,')
-    yield with_members("both marks, one false", '"repeated":false,"strict":true,')
+    yield with_members("both marks, the first false", '"repeated":false,"strict":true,')
+    yield with_members("both marks, the second false", '"repeated":true,"strict":false,')
+    yield with_members("both marks behind the end", '"ends_at":5,"repeated":true,"strict":true,')
+    yield with_members("the end between the marks", '"repeated":true,"ends_at":5,"strict":true,')
     yield with_members("an unknown mark", '"reused":true,')
 
     for text in ("null", "-1", "-0", "5.0", "5e1", "05", '"5"', "true", "[5]", "253402300800"):

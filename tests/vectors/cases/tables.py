@@ -4,7 +4,7 @@ from format1.claims import MAX_COUNTER, MAX_NUMERIC_DATE
 from format1.table import MAX_DATA_BYTES, SLOTS
 from format1.text import compact_json
 
-from .common import GENERATION, ISSUED, session, table
+from .common import GENERATION, ISSUED, MARKS, session, table
 from .table_members import GOOD_DATA, optional_members, with_escape
 
 
@@ -39,12 +39,14 @@ def tables():
     yield at_most("a tag of zeros", tag="A" * 11)
     yield at_most("the mark repeated", repeated=True)
     yield at_most("the mark strict", strict=True)
+    yield at_most("both marks", **MARKS)
     yield at_most("an end at 0", ends_at=0)
     yield at_most("the last end", ends_at=MAX_NUMERIC_DATE)
     yield at_most("a policy of a character", policy="a")
     yield at_most("a policy of 16 characters", policy="AZaz09-_.AZaz09-")
     yield at_most("a policy of digits", policy="1")
-    yield at_most("every member", strict=True, ends_at=5, data='{"a":1}', policy="web")
+    every = {**MARKS, "ends_at": 5, "data": '{"a":1}', "policy": "web"}
+    yield at_most("every member", **every)
     for name, data in GOOD_DATA.items():
         yield at_most(f"data: {name}", data=data)
     two_of_them = (session(0, 2, data='{"a":1.0}'), session(5, 1, data='{"b":"]}"}'))
@@ -68,12 +70,12 @@ def tables():
     yield case("the longest table", longest(), "read")
     # The lengths that the format's page states.
     for slots, data_bytes, length in (
-        (1, 128, 541),
-        (16, 128, 7792),
-        (64, 128, 31024),
-        (1, 512, 925),
-        (16, 512, 13936),
-        (64, 512, 55600),
+        (1, 128, 555),
+        (16, 128, 8016),
+        (64, 128, 31920),
+        (1, 512, 939),
+        (16, 512, 14160),
+        (64, 512, 56496),
     ):
         text = longest(slots, data_bytes)
         assert len(text) == length
@@ -259,7 +261,7 @@ def longest(slots=SLOTS, data_bytes=MAX_DATA_BYTES):
     """No readable table of these slots, with data of that length, has a longer text."""
     times = {"started_at": MAX_NUMERIC_DATE, "last_seen": MAX_NUMERIC_DATE}
     given = {"ends_at": MAX_NUMERIC_DATE, "data": data_of(data_bytes), "policy": "p" * 16}
-    most = {"seq": MAX_COUNTER, **times, "repeated": True, **given, "label": '"' * 64}
+    most = {"seq": MAX_COUNTER, **times, **MARKS, **given, "label": '"' * 64}
     sessions = [session(slot, MAX_COUNTER - slot, **most) for slot in range(slots)]
     return table(*sessions, generation=MAX_COUNTER)
 

@@ -115,11 +115,12 @@ def refresh(table, policy, now, tag, session, seq):
         return "refresh_ahead", table, None
     if seq == current - 1:
         settings, distance = settings_of(session, policy), abs(now - session["last_seen"])
+        is_strict, bound = "strict" in session, settings["late_repeat"]
+        marked = {**session, "repeated": True}
         if settings["grace"] > 0 and distance <= settings["grace"]:
-            return "repeated", table, session
-        bound = settings["late_repeat"]
-        if "strict" not in session and bound is not None and distance <= bound:
-            marked = {**session, "repeated": True}
+            after = marked if is_strict else session
+            return "repeated", table.with_session(after), after
+        if not is_strict and bound is not None and distance <= bound:
             return "repeated", table.with_session(marked), marked
     left = [] if policy["on_reuse"] == "all" else table.others(session)
     return "refresh_reused", Table(generation_after(table, now), left), None

@@ -125,7 +125,6 @@ def is_session(value):
         and REQUIRED <= value.keys()
         and list(value) == [name for name in MEMBERS if name in value]
         and all(FORMS[name](value[name]) for name in value)
-        and not {"repeated", "strict"} <= value.keys()
     )
 
 

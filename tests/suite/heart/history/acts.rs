@@ -185,8 +185,7 @@ impl World {
             Refresh::Rotated(record, session) => {
                 (Some(record.clone()), Some(self.mint(record, session)))
             }
-            Refresh::Repeated(session) => (None, Some(self.mint(read.1, session))),
-            Refresh::RepeatedLate(record, session) => {
+            Refresh::Repeated(record, session) | Refresh::RepeatedLate(record, session) => {
                 (record.clone(), Some(self.mint(read.1, session)))
             }
             Refresh::Reused { record, .. } => (Some(record.clone()), None),

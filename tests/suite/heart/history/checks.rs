@@ -132,7 +132,7 @@ impl World {
             (Refreshed::Rotated(_), Refresh::Rotated(..)) => {
                 return assert!(outcome.event().is_none());
             }
-            (Refreshed::Repeated(..), Refresh::Repeated(session)) => {
+            (Refreshed::Repeated(..), Refresh::Repeated(_, session)) => {
                 (EventKind::GraceHit, Some(session), 0)
             }
             (Refreshed::Repeated(..), Refresh::RepeatedLate(None, _)) => {

@@ -75,8 +75,9 @@ pub(super) struct Session {
     pub(super) bound_to: Bound,
     /// The chain of its refresh tokens; the last one is current.
     pub(super) links: Vec<Tick>,
-    /// Those that a late repeat handed out.
-    pub(super) late: Vec<Tick>,
+    /// Those that two parties may have: a late repeat handed them out, or the grace did so to the
+    /// holder of such a one.
+    pub(super) shared: Vec<Tick>,
 }
 
 /// What a login gives a session.
@@ -138,7 +139,8 @@ pub(super) enum NotStarted {
 pub(super) enum Refresh {
     No(No),
     Rotated(Record, Session),
-    Repeated(Session),
+    /// Within the grace. The first time after a shared link, this is stored.
+    Repeated(Option<Record>, Session),
     /// Late. The first time, this is stored.
     RepeatedLate(Option<Record>, Session),
     Reused {
@@ -347,7 +349,7 @@ impl Reference {
             new,
             bound_to: self.bound(read, Kind::Refresh),
             links: vec![began],
-            late: Vec::new(),
+            shared: Vec::new(),
         };
         sessions.push(started.clone());
         sessions.sort_by_key(|session| session.slot);
@@ -382,16 +384,20 @@ impl Reference {
         if !session.links.contains(&link) {
             return Refresh::Ahead(Reason::RefreshAhead, Some(session));
         }
+        let is_strict = session.shared.contains(&link);
+        let is_known = current.is_some_and(|link| session.shared.contains(link));
+        let mut shared = session.clone();
+        shared.shared.extend(current);
         if previous == Some(&link) && is_within(rules.grace) {
-            return Refresh::Repeated(session);
+            return match is_strict && !is_known {
+                true => Refresh::Repeated(Some(with(read, &shared)), shared),
+                false => Refresh::Repeated(None, session),
+            };
         }
-        if previous == Some(&link) && is_within(rules.late_repeat) && !session.late.contains(&link)
-        {
-            let mut next = session.clone();
-            next.late.extend(current);
-            return match current.is_some_and(|link| session.late.contains(link)) {
+        if previous == Some(&link) && is_within(rules.late_repeat) && !is_strict {
+            return match is_known {
                 true => Refresh::RepeatedLate(None, session),
-                false => Refresh::RepeatedLate(Some(with(read, &next)), next),
+                false => Refresh::RepeatedLate(Some(with(read, &shared)), shared),
             };
         }
         let is_out = |other: &Session| self.policy.ends_all || other.began == session.began;
@@ -413,8 +419,8 @@ impl Reference {
             (record.password, record.credential) = (began, began);
         }
         let bound_to = self.bound(&record, Kind::Refresh);
-        let (last_seen, links, late) = (self.now, vec![began], Vec::new());
-        let kept = Session { began, last_seen, bound_to, links, late, ..kept };
+        let (last_seen, links, shared) = (self.now, vec![began], Vec::new());
+        let kept = Session { began, last_seen, bound_to, links, shared, ..kept };
         record.sessions.push(kept.clone());
         Ok((record, kept))
     }
@@ -427,10 +433,10 @@ impl Reference {
     ) -> Result<(Record, Session), Reason> {
         let ended = self.session(id, read)?;
         let (began, now) = (self.next_tick(), self.now);
-        let (links, late) = (vec![began], Vec::new());
+        let (links, shared) = (vec![began], Vec::new());
         let bound_to = self.bound(read, Kind::Refresh);
         let new =
-            Session { began, started_at: now, last_seen: now, bound_to, links, late, ..ended };
+            Session { began, started_at: now, last_seen: now, bound_to, links, shared, ..ended };
         let mut record = without(read, |session| session.began == id.0);
         record.sessions.push(new.clone());
         record.sessions.sort_by_key(|session| session.slot);

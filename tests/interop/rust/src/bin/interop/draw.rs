@@ -134,7 +134,7 @@ impl Draw {
         let session = |slot| {
             generation += self.below(1 << 40) + 1;
             let age = self.within(0, 99);
-            json!({
+            let mut session = json!({
                 "slot": slot,
                 "generation": generation,
                 "seq": self.counter(),
@@ -142,7 +142,13 @@ impl Draw {
                 "started_at": now - age,
                 "last_seen": now - self.within(0, age),
                 "label": self.pick(&["", "Телефон 🔑", r#"\ "quoted""#]),
-            })
+            });
+            for mark in ["repeated", "strict"] {
+                if self.pick(&[true, false]) {
+                    session[mark] = json!(true);
+                }
+            }
+            session
         };
         let sessions: Vec<Value> = slots.into_iter().map(session).collect();
         let generation = generation + self.below(10);

@@ -89,8 +89,8 @@ fn issued(draw: Draw) -> Value {
     case
 }
 
-/// A login and up to two refreshes; then the outcome of presenting one of the tokens: the one in force,
-/// its predecessor or the first.
+/// A login and up to four refreshes, some of them repeats; then the outcome of presenting one of the
+/// tokens.
 fn refreshed(draw: Draw) -> Value {
     let mut case = draw.scenario();
     case.as_object_mut().expect("an object").remove("purpose");
@@ -99,10 +99,16 @@ fn refreshed(draw: Draw) -> Value {
     draw.add_to_login(&mut case);
     let mut tokens = vec![step(&mut case)];
     case["action"] = json!("refresh");
-    for _ in 0..draw.within(0, 2) {
+    for _ in 0..draw.within(0, 4) {
         later(&mut case, draw.within(0, 90));
-        case["token"] = tokens[tokens.len() - 1].clone();
-        tokens.push(step(&mut case));
+        let latest = &tokens[tokens.len().saturating_sub(2)..];
+        case["token"] = draw.pick(latest);
+        match step(&mut case) {
+            // It was reuse.
+            Value::Null => break,
+            token if tokens.contains(&token) => {}
+            token => tokens.push(token),
+        }
     }
     later(&mut case, draw.within(0, 90));
     case["token"] = draw.pick(&tokens);
