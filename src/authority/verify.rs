@@ -54,7 +54,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
         Ok(Self { core, token, inner })
     }
 
-    /// Opens a token of before the adoption, or says why the token is rejected.
+    /// Opens a plain token that the adoption covers, or says why the token is rejected.
     #[cold]
     fn open_legacy(
         core: &'a Core,
@@ -114,7 +114,7 @@ impl<'a, P: Purpose> Opened<'a, P> {
     }
 }
 
-/// [`Opened::verify`] for a plain token of before the adoption.
+/// [`Opened::verify`] for a plain token that the adoption covers.
 #[cold]
 fn verify_legacy<P: Purpose, U: User>(
     legacy: LegacyToken<'_>,

@@ -23,7 +23,7 @@ pub(crate) struct Row {
     pub(crate) lane: i64,
     /// The epoch of the tenant, which is in another table: no compare-and-set compares it.
     pub(crate) epoch: i64,
-    /// Nor this: whoever disables a user compares nothing.
+    /// Whether the user is enabled. No compare-and-set compares it either.
     pub(crate) is_active: bool,
 }
 

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use relatch::{
-    Access, Authority, BindingMode, Context, Reason, RefreshToken, SessionPolicy, SessionTokens,
-    Token, VerifyError,
-    authority::{Refreshed, Stage},
+    Access, Authority, BindingMode, Context, Reason, SessionPolicy, SessionTokens, Token,
+    VerifyError,
+    authority::Stage,
     sessions::{EventKind, NewSession, SessionData, SessionTable},
 };
 use serde_json::Value;
 use time::Duration;
 
 use crate::{
-    common::{Account, TestClock, account, builder, copy, present, reason, verify},
+    common::{
+        Account, TestClock, account, builder, copy, present, reason, refresh_outcome, verify,
+    },
     forge,
 };
 
@@ -192,21 +194,6 @@ fn start(authority: &Authority, user: &mut Account) -> SessionTokens {
     user.commit(decision)
 }
 
-fn see(
-    authority: &Authority,
-    user: &mut Account,
-    token: &RefreshToken,
-) -> (&'static str, Option<EventKind>, Option<SessionTokens>) {
-    let refreshed = present(authority, user, copy(token)).unwrap();
-    let event = refreshed.event().map(|event| event.kind());
-    match refreshed {
-        Refreshed::Rotated(tokens) => ("rotated", event, Some(tokens)),
-        Refreshed::Repeated(tokens, _) => ("repeated", event, Some(tokens)),
-        Refreshed::Reused(_) => ("reused", event, None),
-        other => panic!("{other:?}"),
-    }
-}
-
 /// A thief who only repeats a used token, and never uses its successor, has access tokens until the
 /// device comes back, and is found out by coming again after that.
 #[test]
@@ -216,17 +203,17 @@ fn a_thief_who_only_repeats_late_is_found_out_after_the_device_has_come_back() {
     let authority = builder(&clock).sessions(policy).build().unwrap();
     let mut alice = account("alice");
     let used = start(&authority, &mut alice);
-    let current = see(&authority, &mut alice, used.refresh()).2.unwrap();
+    let current = refresh_outcome(&authority, &mut alice, used.refresh()).2.unwrap();
     for (hour, expected) in [(1, Some(EventKind::LateRepeat)), (2, None), (3, None)] {
         clock.set(hour * 3600);
-        let (said, event, stolen) = see(&authority, &mut alice, used.refresh());
+        let (said, event, stolen) = refresh_outcome(&authority, &mut alice, used.refresh());
         assert_eq!((said, event), ("repeated", expected));
         assert!(verify(&authority, stolen.unwrap().access(), &alice).is_ok());
     }
     clock.set(4 * 3600);
-    let (said, event, owner) = see(&authority, &mut alice, current.refresh());
+    let (said, event, owner) = refresh_outcome(&authority, &mut alice, current.refresh());
     assert_eq!((said, event), ("rotated", None), "the owner's own refresh is not reuse");
-    let (said, event, _) = see(&authority, &mut alice, used.refresh());
+    let (said, event, _) = refresh_outcome(&authority, &mut alice, used.refresh());
     assert_eq!((said, event), ("reused", Some(EventKind::Reuse)));
     assert!(verify(&authority, owner.unwrap().access(), &alice).is_err());
 }
@@ -247,7 +234,7 @@ fn no_order_of_late_refreshes_shares_a_session() {
             clock.set(i64::from(turn + 1) * 3600);
             let who = usize::from(order >> turn & 1 == 1);
             by[who] += 1;
-            match see(&authority, &mut alice, &copy(&held[who])) {
+            match refresh_outcome(&authority, &mut alice, &copy(&held[who])) {
                 (_, _, Some(tokens)) => held[who] = copy(tokens.refresh()),
                 _ => {
                     is_over = true;
@@ -271,25 +258,25 @@ fn a_late_repeat_and_graces_in_turns_share_no_session() {
         let authority = builder(&clock).sessions(policy).build().unwrap();
         let mut alice = account("alice");
         let mut used = start(&authority, &mut alice);
-        let mut current = see(&authority, &mut alice, used.refresh()).2.unwrap();
+        let mut current = refresh_outcome(&authority, &mut alice, used.refresh()).2.unwrap();
         let mut now = 3600;
         clock.set(now);
-        let (said, event, _) = see(&authority, &mut alice, used.refresh());
+        let (said, event, _) = refresh_outcome(&authority, &mut alice, used.refresh());
         assert_eq!((said, event), ("repeated", Some(EventKind::LateRepeat)));
         for _ in 0..graces {
             now += 3600;
             clock.set(now);
-            let next = see(&authority, &mut alice, current.refresh()).2.unwrap();
+            let next = refresh_outcome(&authority, &mut alice, current.refresh()).2.unwrap();
             used = std::mem::replace(&mut current, next);
             clock.set(now + 5);
-            let (said, event, _) = see(&authority, &mut alice, used.refresh());
+            let (said, event, _) = refresh_outcome(&authority, &mut alice, used.refresh());
             assert_eq!((said, event), ("repeated", Some(EventKind::GraceHit)));
         }
         now += 3600;
         clock.set(now);
-        let last = see(&authority, &mut alice, current.refresh()).2.unwrap();
+        let last = refresh_outcome(&authority, &mut alice, current.refresh()).2.unwrap();
         clock.set(now + 3600);
-        let (said, event, _) = see(&authority, &mut alice, current.refresh());
+        let (said, event, _) = refresh_outcome(&authority, &mut alice, current.refresh());
         assert_eq!((said, event), ("reused", Some(EventKind::Reuse)), "{graces} graces");
         assert!(verify(&authority, last.access(), &alice).is_err());
     }

@@ -10,7 +10,7 @@ use relatch::{
 };
 use time::Duration;
 
-use crate::common::{Account, TestClock, account, builder, copy, present, verify};
+use crate::common::{Account, TestClock, account, builder, copy, refresh_outcome, verify};
 
 const HOUR: i64 = 3600;
 
@@ -27,31 +27,30 @@ fn start(authority: &Authority, user: &mut Account) -> SessionTokens {
     user.commit(decision)
 }
 
-/// What a presented token comes to: `rotated`, `repeated` or `reused`, and the kind of the event.
-fn outcome(
-    authority: &Authority,
-    user: &mut Account,
-    token: &RefreshToken,
-) -> (&'static str, Option<EventKind>, Option<SessionTokens>) {
-    let refreshed = present(authority, user, copy(token)).unwrap();
-    let event = refreshed.event().map(|event| event.kind());
-    match refreshed {
-        Refreshed::Rotated(tokens) => ("rotated", event, Some(tokens)),
-        Refreshed::Repeated(tokens, _) => ("repeated", event, Some(tokens)),
-        Refreshed::Reused(_) => ("reused", event, None),
-        other => panic!("{other:?}"),
-    }
-}
-
 fn tokens(
     authority: &Authority,
     user: &mut Account,
     token: &RefreshToken,
     expected: &str,
 ) -> SessionTokens {
-    let (said, _, tokens) = outcome(authority, user, token);
+    let (said, _, tokens) = refresh_outcome(authority, user, token);
     assert_eq!(said, expected);
     tokens.unwrap()
+}
+
+/// A session after a late repeat whose token was used: that token, and its successor, under which the
+/// session is strict.
+fn late_then_used(
+    clock: &TestClock,
+    authority: &Authority,
+    user: &mut Account,
+) -> (SessionTokens, SessionTokens) {
+    let first = start(authority, user);
+    let _lost = tokens(authority, user, first.refresh(), "rotated");
+    clock.set(HOUR);
+    let second = tokens(authority, user, first.refresh(), "repeated");
+    let third = tokens(authority, user, second.refresh(), "rotated");
+    (second, third)
 }
 
 /// The phone's connection broke after the server had stored the refresh. It is back an hour later.
@@ -78,7 +77,7 @@ fn by_default_nothing_comes_late() {
     let first = start(&authority, &mut alice);
     let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
     clock.set(11);
-    assert_eq!(outcome(&authority, &mut alice, first.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut alice, first.refresh()).0, "reused");
 }
 
 #[test]
@@ -90,7 +89,7 @@ fn the_first_late_repeat_is_stored_and_reported_and_the_next_ones_are_neither() 
     let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
     clock.set(10);
     let unmarked = alice.sessions.clone();
-    let (said, event, _) = outcome(&authority, &mut alice, first.refresh());
+    let (said, event, _) = refresh_outcome(&authority, &mut alice, first.refresh());
     assert_eq!((said, event), ("repeated", Some(EventKind::GraceHit)));
     assert_eq!(alice.sessions, unmarked);
 
@@ -124,7 +123,7 @@ fn the_time_ends_at_its_second_in_either_direction() {
         clock.set(1000);
         let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
         clock.set(1000 + elapsed);
-        let said = outcome(&authority, &mut alice, first.refresh()).0;
+        let said = refresh_outcome(&authority, &mut alice, first.refresh()).0;
         assert_eq!(said == "repeated", is_within, "{elapsed}");
     }
 }
@@ -137,7 +136,7 @@ fn it_needs_no_grace() {
     let mut alice = account("alice");
     let first = start(&authority, &mut alice);
     let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
-    let (said, event, _) = outcome(&authority, &mut alice, first.refresh());
+    let (said, event, _) = refresh_outcome(&authority, &mut alice, first.refresh());
     assert_eq!((said, event), ("repeated", Some(EventKind::LateRepeat)));
 }
 
@@ -150,7 +149,7 @@ fn a_used_successor_ends_it() {
     let first = start(&authority, &mut alice);
     let second = tokens(&authority, &mut alice, first.refresh(), "rotated");
     let _third = tokens(&authority, &mut alice, second.refresh(), "rotated");
-    assert_eq!(outcome(&authority, &mut alice, first.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut alice, first.refresh()).0, "reused");
 }
 
 /// Two parties that each refresh with what they got would otherwise share the session for good:
@@ -176,7 +175,7 @@ fn two_parties_cannot_take_turns() {
         assert!(column.contains(r#""strict":true"#) && !column.contains("repeated"), "{column}");
         clock.set(2 * HOUR);
         // The second holder of the successor is found out.
-        let (said, event, _) = outcome(&authority, &mut alice, other.refresh());
+        let (said, event, _) = refresh_outcome(&authority, &mut alice, other.refresh());
         assert_eq!((said, event), ("reused", Some(EventKind::Reuse)));
         assert!(verify(&authority, next.access(), &alice).is_err(), "the session has ended");
     }
@@ -187,16 +186,12 @@ fn under_the_strict_mark_the_grace_still_counts() {
     let clock = TestClock::new();
     let authority = for_a_day(&clock);
     let mut alice = account("alice");
-    let first = start(&authority, &mut alice);
-    let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
-    clock.set(HOUR);
-    let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
-    let _third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+    let (second, _third) = late_then_used(&clock, &authority, &mut alice);
     clock.set(HOUR + 10);
-    let (said, event, _) = outcome(&authority, &mut alice, second.refresh());
+    let (said, event, _) = refresh_outcome(&authority, &mut alice, second.refresh());
     assert_eq!((said, event), ("repeated", Some(EventKind::GraceHit)));
     clock.set(HOUR + 11);
-    assert_eq!(outcome(&authority, &mut alice, second.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut alice, second.refresh()).0, "reused");
 }
 
 /// Under the strict mark, the grace too gives the next token to two parties.
@@ -205,11 +200,7 @@ fn under_the_strict_mark_a_repeat_within_the_grace_keeps_the_session_strict() {
     let clock = TestClock::new();
     let authority = for_a_day(&clock);
     let mut alice = account("alice");
-    let first = start(&authority, &mut alice);
-    let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
-    clock.set(HOUR);
-    let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
-    let third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+    let (second, third) = late_then_used(&clock, &authority, &mut alice);
 
     let opened = authority.open_refresh(copy(second.refresh())).unwrap();
     let decision = opened.refresh(&alice).unwrap();
@@ -228,7 +219,7 @@ fn under_the_strict_mark_a_repeat_within_the_grace_keeps_the_session_strict() {
     assert!(column.contains(r#""strict":true"#) && !column.contains("repeated"), "{column}");
     clock.set(2 * HOUR);
     let mut shared = alice.clone();
-    assert_eq!(outcome(&authority, &mut shared, third.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut shared, third.refresh()).0, "reused");
 
     // Without another repeat, the next refresh has late repeats again.
     let _lost = tokens(&authority, &mut alice, fourth.refresh(), "rotated");
@@ -242,18 +233,14 @@ fn a_marking_grace_that_meets_the_use_of_the_successor_is_decided_again() {
     let clock = TestClock::new();
     let authority = for_a_day(&clock);
     let mut alice = account("alice");
-    let first = start(&authority, &mut alice);
-    let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
-    clock.set(HOUR);
-    let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
-    let third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+    let (second, third) = late_then_used(&clock, &authority, &mut alice);
     let read = alice.clone();
     let opened = authority.open_refresh(copy(second.refresh())).unwrap();
     let again = opened.refresh(&read).unwrap();
     let _fourth = tokens(&authority, &mut alice, third.refresh(), "rotated");
     let stored = again.commit(|change| Ok::<_, Infallible>(alice.compare_and_set(&read, change)));
     assert!(stored.unwrap().stored().is_none(), "another request was faster");
-    assert_eq!(outcome(&authority, &mut alice, second.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut alice, second.refresh()).0, "reused");
 }
 
 #[test]
@@ -261,11 +248,7 @@ fn the_refresh_after_the_strict_mark_may_be_repeated_late_again() {
     let clock = TestClock::new();
     let authority = for_a_day(&clock);
     let mut alice = account("alice");
-    let first = start(&authority, &mut alice);
-    let _lost = tokens(&authority, &mut alice, first.refresh(), "rotated");
-    clock.set(HOUR);
-    let second = tokens(&authority, &mut alice, first.refresh(), "repeated");
-    let third = tokens(&authority, &mut alice, second.refresh(), "rotated");
+    let (_second, third) = late_then_used(&clock, &authority, &mut alice);
     let _lost = tokens(&authority, &mut alice, third.refresh(), "rotated");
     let column = alice.sessions.to_column().unwrap();
     assert!(!column.contains("strict") && !column.contains("repeated"), "{column}");
@@ -302,7 +285,7 @@ fn a_restart_and_a_logout_of_the_others_clear_the_marks() {
         assert!(!column.contains("repeated") && !column.contains("strict"), "{column}");
         let _lost = tokens(&authority, &mut alice, anew.refresh(), "rotated");
         clock.set(2 * HOUR);
-        let (said, event, _) = outcome(&authority, &mut alice, anew.refresh());
+        let (said, event, _) = refresh_outcome(&authority, &mut alice, anew.refresh());
         assert_eq!((said, event), ("repeated", Some(EventKind::LateRepeat)));
     }
 }
@@ -323,11 +306,11 @@ fn a_named_policy_has_it_for_one_kind_of_client() {
     }
     clock.set(HOUR);
     let _back = tokens(&authority, &mut alice, phone.refresh(), "repeated");
-    assert_eq!(outcome(&authority, &mut alice, laptop.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut alice, laptop.refresh()).0, "reused");
 
     // Where the name is not known, the strictest applies.
     let elsewhere = with(&clock, SessionPolicy::new().late_repeat(Duration::days(1)));
-    assert_eq!(outcome(&elsewhere, &mut alice, phone.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&elsewhere, &mut alice, phone.refresh()).0, "reused");
 }
 
 #[test]
@@ -363,7 +346,7 @@ fn a_late_repeat_that_meets_the_use_of_the_successor_is_decided_again() {
     let _third = tokens(&authority, &mut alice, second.refresh(), "rotated");
     let stored = late.commit(|change| Ok::<_, Infallible>(alice.compare_and_set(&read, change)));
     assert!(stored.unwrap().stored().is_none(), "another request was faster");
-    assert_eq!(outcome(&authority, &mut alice, first.refresh()).0, "reused");
+    assert_eq!(refresh_outcome(&authority, &mut alice, first.refresh()).0, "reused");
 
     // The other way round.
     let mut alice = account("alice");

@@ -83,7 +83,7 @@ async fn two_tabs_at_once_get_one_successor<B: Backend>(db: B) {
     assert_eq!(hit.kind(), EventKind::GraceHit);
 }
 
-/// Whoever has an account could otherwise flood what listens to alarms.
+/// Otherwise any user could flood the log and the alarms.
 async fn one_token_that_comes_again_is_reported_once<B: Backend>(db: B) {
     let world = World::new(db).await;
     let (mut phone, laptop) = (world.start("phone").await, world.start("laptop").await);

@@ -146,7 +146,7 @@ async fn a_reuse_that_cannot_be_stored_raises_one_alarm<B: Backend>(db: B) {
     let [alarm] = &world.events()[..] else { panic!("one alarm") };
     assert_eq!((alarm.kind(), alarm.session_id()), (EventKind::Reuse, next.session().id()));
 
-    // When it is stored, that is told too.
+    // The reuse that is stored is reported once more.
     store.set(Mode::Answer);
     let error = service.refresh(again(&phone)).await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::RefreshReused));

@@ -11,9 +11,9 @@ use std::{
 
 use relatch::{
     Access, Authority, AuthorityBuilder, Binding, MasterKey, NoClaims, Purpose, Reason,
-    RefreshToken, Token, User, Verified, VerifyError,
+    RefreshToken, SessionTokens, Token, User, Verified, VerifyError,
     authority::{Change, Decision, Entropy, EntropyError, Peeked, RefreshError, Refreshed, Stage},
-    sessions::SessionTable,
+    sessions::{EventKind, SessionTable},
     token::Usage,
     user::{Carried, Counter, Credential, Epoch, KeyCache},
 };
@@ -269,6 +269,22 @@ pub(crate) fn present(
 ) -> Result<Refreshed, RefreshError> {
     let opened = authority.open_refresh(token)?;
     Ok(user.commit(opened.refresh(&user.clone())?))
+}
+
+/// The outcome of a refresh: `rotated`, `repeated` or `reused`, the kind of its event, and its tokens.
+pub(crate) fn refresh_outcome(
+    authority: &Authority,
+    user: &mut Account,
+    token: &RefreshToken,
+) -> (&'static str, Option<EventKind>, Option<SessionTokens>) {
+    let refreshed = present(authority, user, copy(token)).unwrap();
+    let event = refreshed.event().map(|event| event.kind());
+    match refreshed {
+        Refreshed::Rotated(tokens) => ("rotated", event, Some(tokens)),
+        Refreshed::Repeated(tokens, _) => ("repeated", event, Some(tokens)),
+        Refreshed::Reused(_) => ("reused", event, None),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The reason why this refresh token is refused.
