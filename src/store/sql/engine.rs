@@ -253,18 +253,11 @@ impl<F> Shared<F> {
             sessions: text("sessions", SESSIONS)?,
             lanes: text("lanes", LANES)?,
         };
-        let fields = text("fields", FIELDS)?;
-        let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
-            // The error's own text may quote a field.
-            let (kind, at) = (error.classify(), error.column());
-            let text = format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}");
-            StoreError::damaged("fields", text)
-        })?;
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
-        let mut row = Row::new(id, columns, fields);
+        let mut row = Row::new(id, columns, ());
         row.is_active = integer("active", ACTIVE)? == Some(1);
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
@@ -275,7 +268,20 @@ impl<F> Shared<F> {
             }
             row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
         }
-        Ok(row)
+        match self.fields(cells) {
+            Ok(fields) => Ok(row.with_fields(fields)),
+            Err(error) => Err(StoreError::damaged_fields(row, error)),
+        }
+    }
+
+    /// The application's own fields; or why they cannot be read.
+    fn fields<C: Cells>(&self, cells: &C) -> Result<F, String> {
+        let json = cells.text(FIELDS).map_err(|error| error.to_string())?;
+        (self.read)(json.as_deref().unwrap_or("null")).map_err(|error| {
+            // The error's own text may quote a field.
+            let (kind, at) = (error.classify(), error.column());
+            format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}")
+        })
     }
 }
 
