@@ -97,14 +97,27 @@ impl<D: Driver, F> Engine<D, F> {
         &self.shared.names
     }
 
+    /// The deadline of a call that begins now.
+    pub(super) fn deadline(&self) -> Instant {
+        by(self.timeout)
+    }
+
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
+        let Some((sql, param)) = self.read_statement(key) else { return Ok(None) };
+        self.one(self.driver.fetch(sql, &[param], self.deadline()).await?)
+    }
+
+    /// The statement that reads a row, and its parameter; `None` if the key can be no user's.
+    pub(super) fn read_statement<'a>(&self, key: UserKey<'a>) -> Option<(&Arc<str>, Param<'a>)> {
         let statements = &self.shared.statements;
-        let (sql, param) = match key {
-            UserKey::Id(id) => (&statements.read_by_id, self.id(id)),
-            UserKey::Login(login) => (&statements.read_by_login, text(login)),
-        };
-        let Some(param) = param else { return Ok(None) };
-        let mut rows = self.driver.fetch(sql, &[param], by(self.timeout)).await?;
+        match key {
+            UserKey::Id(id) => Some((&statements.read_by_id, self.id(id)?)),
+            UserKey::Login(login) => Some((&statements.read_by_login, text(login)?)),
+        }
+    }
+
+    /// The row of a statement that reads one.
+    pub(super) fn one(&self, mut rows: Vec<D::Row>) -> Result<Option<Row<F>>, StoreError> {
         match (rows.pop(), rows.pop()) {
             (None, _) => Ok(None),
             (Some(row), None) => self.shared.row(&row).map(Some),
@@ -115,7 +128,26 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        let Some(id) = self.id(update.id()) else { return Ok(false) };
+        let Some((silent, params)) = self.set_statement(update)? else { return Ok(false) };
+        let sql = match update.revokes() {
+            true => &self.shared.statements.compare_and_revoke,
+            false => &silent,
+        };
+        match self.driver.execute(sql, &params, self.deadline()).await {
+            Ok(changed) => Ok(changed > 0),
+            // Another transaction changed the row.
+            Err(Failure::Conflict(_)) => Ok(false),
+            Err(Failure::Other(error)) => Err(error),
+        }
+    }
+
+    /// The statement of a compare-and-set that notifies nobody, and its parameters; `None` if the id
+    /// can be no user's.
+    pub(super) fn set_statement<'a>(
+        &self,
+        update: &'a Update,
+    ) -> Result<Option<(Arc<str>, Vec<Param<'a>>)>, StoreError> {
+        let Some(id) = self.id(update.id()) else { return Ok(None) };
         let has_secret = self.shared.names.secret.is_some();
         let mut params = vec![id];
         for columns in [update.after(), update.before()] {
@@ -128,17 +160,7 @@ impl<D: Driver, F> Engine<D, F> {
             let texts = texts.chain(has_secret.then_some(secret));
             params.extend(texts.map(|text| Param::Text(text.as_deref())));
         }
-        let statements = &self.shared.statements;
-        let sql = match update.revokes() {
-            true => &statements.compare_and_revoke,
-            false => &statements.compare_and_set,
-        };
-        match self.driver.execute(sql, &params, by(self.timeout)).await {
-            Ok(changed) => Ok(changed > 0),
-            // Another transaction changed the row.
-            Err(Failure::Conflict(_)) => Ok(false),
-            Err(Failure::Other(error)) => Err(error),
-        }
+        Ok(Some((Arc::clone(&self.shared.statements.compare_and_set), params)))
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
@@ -211,7 +233,7 @@ impl<D: Driver, F> Engine<D, F> {
 
     /// Runs a statement without a condition on the row's values, and returns whether it changed a row.
     async fn change(&self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<bool, StoreError> {
-        let until = by(self.timeout);
+        let until = self.deadline();
         let mut attempt = 1;
         loop {
             match self.driver.execute(sql, params, until).await {

@@ -4,6 +4,7 @@ mod engine;
 mod failure;
 #[cfg(feature = "postgres")]
 pub(super) mod listener;
+mod locked;
 pub(super) mod migration;
 mod name;
 pub(super) mod options;
@@ -15,6 +16,7 @@ mod statements;
 mod store;
 pub(super) mod users_table;
 
+pub(crate) use self::locked::InTransaction;
 use self::{
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault, timed_out},

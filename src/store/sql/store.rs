@@ -63,6 +63,13 @@ macro_rules! store_over_engine {
                 self.0.compare_and_set(update).await
             }
 
+            async fn lock(
+                &self,
+                key: crate::store::UserKey<'_>,
+            ) -> Result<Option<crate::store::Locked<F>>, crate::store::StoreError> {
+                self.0.lock(key).await
+            }
+
             async fn delete(&self, id: &str) -> Result<bool, crate::store::StoreError> {
                 self.0.delete(id).await
             }

@@ -11,6 +11,13 @@ macro_rules! over_each_store {
             })+
         }
 
+        over_each_database! { $($test),+ }
+    };
+}
+
+/// Runs each of these tests over SQLite and PostgreSQL.
+macro_rules! over_each_database {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
             async fn $test() {
@@ -37,6 +44,7 @@ mod backends;
 mod cache;
 mod devices;
 mod failures;
+mod fairness;
 mod faulty;
 mod hashing;
 mod live;

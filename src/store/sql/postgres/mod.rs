@@ -1,5 +1,6 @@
 //! A store of users in a table of PostgreSQL.
 
+mod locked;
 mod pooled;
 
 use std::{fmt, sync::Arc};

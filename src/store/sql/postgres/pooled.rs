@@ -29,13 +29,17 @@ impl Timeouts {
         ]
     }
 
+    /// Statements after a `BEGIN`.
+    pub(super) fn set_local(self) -> String {
+        self.settings().map(|(name, value)| format!("; SET LOCAL {name} = {value}")).concat()
+    }
+
     /// Begins a transaction with these timeouts, in one round trip.
     pub(super) async fn begin(
         self,
         connection: &mut PgConnection,
     ) -> sqlx::Result<Transaction<'_, Postgres>> {
-        let settings = self.settings().map(|(name, value)| format!("; SET LOCAL {name} = {value}"));
-        let begin = format!("BEGIN{}", settings.concat());
+        let begin = format!("BEGIN{}", self.set_local());
         connection.begin_with(sqlx::AssertSqlSafe(begin)).await
     }
 }

@@ -1,5 +1,7 @@
 //! A store of users in a table of an SQLite file.
 
+mod locked;
+
 use std::{fmt, sync::Arc};
 
 use sqlx::{
