@@ -73,6 +73,8 @@ mod devices;
 mod error;
 mod events;
 mod found;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod in_transaction;
 mod login;
 mod one_time;
 mod passwords;
@@ -81,6 +83,8 @@ mod records;
 mod refresh;
 mod revoke;
 mod transact;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod uncommitted;
 
 use std::{
     fmt,
@@ -89,6 +93,8 @@ use std::{
 
 #[cfg(feature = "cache")]
 pub use self::cache::CachePolicy;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::uncommitted::Uncommitted;
 pub use self::{
     builder::ServiceBuilder,
     client::Client,

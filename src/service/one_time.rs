@@ -18,6 +18,8 @@ use crate::{
     },
     user::User,
 };
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::{service::Uncommitted, store::InTransaction};
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Issues a token of the purpose `P` for this user, for example for a link by mail. The token is
@@ -181,31 +183,89 @@ where
         self,
         then: impl Fn(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
     ) -> Result<T, ServiceError> {
-        if P::USAGE == Usage::OnceByCredential && self.password.is_none() {
+        let (service, authority) = (self.service, self.service.authority());
+        let mut opened = self.open(&authority)?;
+        let id = opened.token.user_id().to_owned();
+        transact!(service, UserKey::Id(&id), |read| {
+            // Hashes at the first attempt, which holds no lock.
+            let read = opened.check(read).await?;
+            opened.propose(read, &then)?
+        })
+    }
+
+    /// [`consume`](Self::consume) in a transaction of the application's.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) async fn consume_in(
+        self,
+        mut transaction: impl InTransaction<F>,
+    ) -> Result<Uncommitted<(StoredUser<F>, Used<P::Claims>)>, ServiceError> {
+        let (service, authority) = (self.service, self.service.authority());
+        let mut opened = self.open(&authority)?;
+        let id = opened.token.user_id().to_owned();
+        if opened.password.is_some() {
+            // Hashes before the row is locked.
+            let read = transaction.read(UserKey::Id(&id)).await?.map(Record::read).transpose()?;
+            opened.check(read.as_ref()).await?;
+        }
+        let read = transaction.lock(UserKey::Id(&id)).await?.map(Record::read).transpose()?;
+        let read = opened.check(read.as_ref()).await?;
+        let user = read.user().clone();
+        let proposal = opened.propose(read, |_, used| Ok(used.map(|used| (user, used))))?;
+        service.commit_in(transaction, read, proposal).await
+    }
+
+    fn open<'b>(self, authority: &'b Authority) -> Result<Opened<'b, P, F, C>, ServiceError>
+    where
+        'a: 'b,
+    {
+        let Self { service, token, password, context } = self;
+        if P::USAGE == Usage::OnceByCredential && password.is_none() {
             return Err(ServiceError::NewPasswordRequired);
         }
-        let Self { service, token, password, context } = self;
-        let authority = service.authority();
-        let mut opened = authority.open_once(token)?;
-        let id = opened.user_id().to_owned();
-        let mut hash = None;
-        transact!(service, UserKey::Id(&id), |read| {
-            let read = read.ok_or(opened.unknown_user())?;
-            if let Some(context) = &context {
-                opened.in_context(context(read.user()));
-            }
-            if let (Some(new), None) = (password, &hash) {
-                // A bad token is refused before the work of a hash.
-                opened.peek(read.user())?;
-                hash = Some(service.0.passwords.hash(new).await?);
-            }
-            let edited = match &hash {
-                Some(hash) => read.with_password(hash)?,
-                None => read.clone(),
-            };
-            let used = use_up(&authority, &opened, read, &edited)?;
-            Proposal { decision: then(&edited, used)?, edited }
-        })
+        let token = authority.open_once(token)?;
+        Ok(Opened { service, authority, token, password, context, hash: None })
+    }
+}
+
+/// A genuine token that is being used up, and the hash of the new password across attempts.
+struct Opened<'a, P, F, C> {
+    service: &'a Service<F, C>,
+    authority: &'a Authority,
+    token: OpenedOnce<'a, P>,
+    password: Option<&'a str>,
+    context: Option<ContextOf<'a, F>>,
+    hash: Option<String>,
+}
+
+impl<P: Purpose, F: Clone + Send + Sync + 'static, C> Opened<'_, P, F, C> {
+    /// Prepares for a decision on this record. The first time it hashes the new password, after the
+    /// check of the token: a bad one is refused before the work of a hash.
+    async fn check<'r>(
+        &mut self,
+        read: Option<&'r Record<F>>,
+    ) -> Result<&'r Record<F>, ServiceError> {
+        let read = read.ok_or(self.token.unknown_user())?;
+        if let Some(context) = &self.context {
+            self.token.in_context(context(read.user()));
+        }
+        if let (Some(new), None) = (self.password, &self.hash) {
+            self.token.peek(read.user())?;
+            self.hash = Some(self.service.0.passwords.hash(new).await?);
+        }
+        Ok(read)
+    }
+
+    fn propose<T>(
+        &self,
+        read: &Record<F>,
+        then: impl FnOnce(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
+    ) -> Result<Proposal<T, F>, ServiceError> {
+        let edited = match &self.hash {
+            Some(hash) => read.with_password(hash)?,
+            None => read.clone(),
+        };
+        let used = use_up(self.authority, &self.token, read, &edited)?;
+        Ok(Proposal { decision: then(&edited, used)?, edited })
     }
 }
 

@@ -121,6 +121,8 @@ mod stored_user;
 mod user_store;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use self::sql::InTransaction;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 #[cfg(feature = "postgres")]
 pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};

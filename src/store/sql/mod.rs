@@ -17,6 +17,7 @@ mod store;
 pub(super) mod users_table;
 
 pub(crate) use self::locked::InTransaction;
+use self::locked::Transactions;
 use self::{
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault, timed_out},
