@@ -5,7 +5,7 @@ use crate::{
     authority::{Used, decision::Committed},
     store::{InTransaction, Record, Row, StoreError, StoredUser, UserKey},
     token::purpose::Purpose,
-    user::User,
+    user::{RecordError, User},
 };
 
 /// Implements for `$store` the calls in a transaction of `$database`.
@@ -73,7 +73,7 @@ macro_rules! in_transaction {
                 service: &Service<F, C>,
                 user_id: &str,
             ) -> Result<Uncommitted<()>, ServiceError> {
-                service.log_out_in(self.within(transaction), user_id, None).await
+                service.log_out_in(self.within(transaction), user_id).await
             }
 
             /// Sets a new password and logs the user out everywhere, as [`Service::set_password`] does,
@@ -92,7 +92,7 @@ macro_rules! in_transaction {
                 new: &str,
             ) -> Result<Uncommitted<()>, ServiceError> {
                 let hash = service.0.passwords.hash(new).await?;
-                service.log_out_in(self.within(transaction), user_id, Some(&hash)).await
+                service.set_hash_in(self.within(transaction), user_id, &hash).await
             }
         }
     };
@@ -104,20 +104,32 @@ in_transaction!(SqliteStore, Sqlite);
 in_transaction!(PostgresStore, Postgres);
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Logs out everywhere, with a new hash of a password if there is one. It needs none of the
-    /// application's fields.
+    /// Whatever the row holds.
     async fn log_out_in(
         &self,
         mut transaction: impl InTransaction<F>,
         user_id: &str,
-        hash: Option<&str>,
+    ) -> Result<Uncommitted<()>, ServiceError> {
+        if transaction.bump_version(user_id, self.now_ms()).await? {
+            return Ok(Uncommitted::new((), self.changes(), user_id));
+        }
+        match bare(transaction.lock(UserKey::Id(user_id)).await)? {
+            Some(read) if read.user().has_version_left() => Err(unchanged()),
+            Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
+            None => Err(ServiceError::NoSuchUser),
+        }
+    }
+
+    /// Without the application's fields, which it does not need.
+    async fn set_hash_in(
+        &self,
+        mut transaction: impl InTransaction<F>,
+        user_id: &str,
+        hash: &str,
     ) -> Result<Uncommitted<()>, ServiceError> {
         let read = bare(transaction.lock(UserKey::Id(user_id)).await)?;
         let read = read.ok_or(ServiceError::NoSuchUser)?;
-        let edited = match hash {
-            Some(hash) => read.with_password(hash)?,
-            None => read.clone(),
-        };
+        let edited = read.with_password(hash)?;
         let decision = self.authority().log_out_everywhere(edited.user())?;
         self.commit_in(transaction, &read, Proposal { decision, edited }).await
     }
@@ -139,13 +151,15 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             Committed::Stored(outcome) => {
                 Ok(Uncommitted::new(outcome, self.changes(), read.user().id()))
             }
-            Committed::RecordChanged => Err(StoreError::misconfigured(
-                "no row was changed although it is locked: does row-level security allow SELECT and \
-                 not UPDATE, or does a trigger skip the change?",
-            )
-            .into()),
+            Committed::RecordChanged => Err(unchanged()),
         }
     }
+}
+
+fn unchanged() -> ServiceError {
+    let text = "no row was changed although it is locked: does row-level security allow SELECT and not \
+                UPDATE, or does a trigger skip the change?";
+    StoreError::misconfigured(text).into()
 }
 
 /// The record without the application's fields, which it does not need to understand.

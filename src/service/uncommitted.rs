@@ -32,7 +32,8 @@ impl<T> Uncommitted<T> {
 
     /// Notifies the service's cache and its live connections, after the commit, and gives the outcome.
     pub fn committed(self) -> T {
-        let Self { outcome, notice: _ } = self;
+        let Self { outcome, notice } = self;
+        drop(notice);
         outcome
     }
 }

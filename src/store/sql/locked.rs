@@ -4,7 +4,7 @@ use std::{future::Future, ops::DerefMut, sync::Arc};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Driver, Engine, Failure, Param, timed_out};
+use super::{Driver, Engine, Failure, Param, statements::Statement, timed_out};
 use crate::store::{Locked, Row, StoreError, Update, UserKey, sql::users_table::Names};
 
 /// A driver's transactions.
@@ -70,6 +70,13 @@ pub(crate) trait InTransaction<F>: Send {
         &mut self,
         update: &Update,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// [`UserStore::bump_version`](crate::store::UserStore::bump_version).
+    fn bump_version(
+        &mut self,
+        id: &str,
+        at_least: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 struct Joined<'a, D: Transactions, F> {
@@ -116,10 +123,31 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         connection: &mut D::Connection,
         key: UserKey<'_>,
     ) -> Result<Option<Row<F>>, StoreError> {
-        let Some((sql, param)) = self.read_statement(key) else { return Ok(None) };
-        let sql = format!("{sql}{}", D::LOCKING).into();
+        let Some((statement, param)) = self.read_statement(key) else { return Ok(None) };
+        let sql = self.statement(statement, self.deadline()).await?;
+        let sql = format!("{}{}", sql.plain, D::LOCKING).into();
         self.driver().lock_table(connection, self.names()).await?;
         self.one(self.driver().fetch_in(connection, &sql, &[param]).await?)
+    }
+
+    /// Runs a change of this user, and returns whether it was made.
+    async fn change_in(
+        &self,
+        connection: &mut D::Connection,
+        id: &str,
+        statement: Statement,
+        params: &[Param<'_>],
+        revokes: bool,
+    ) -> Result<bool, StoreError> {
+        let sql = self.statement(statement, self.deadline()).await?;
+        let is_made = match statement.reads() {
+            true => !self.driver().fetch_in(connection, &sql.plain, params).await?.is_empty(),
+            false => self.driver().execute_in(connection, &sql.plain, params).await? > 0,
+        };
+        if is_made && revokes {
+            self.driver().notify_in(connection, id).await?;
+        }
+        Ok(is_made)
     }
 
     async fn set_in(
@@ -127,19 +155,16 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         connection: &mut D::Connection,
         update: &Update,
     ) -> Result<bool, StoreError> {
-        let Some((sql, params)) = self.set_statement(update)? else { return Ok(false) };
-        let is_written = self.driver().execute_in(connection, &sql, &params).await? > 0;
-        if is_written && update.revokes() {
-            self.driver().notify_in(connection, update.id()).await?;
-        }
-        Ok(is_written)
+        let Some((statement, params)) = self.set_statement(update)? else { return Ok(false) };
+        self.change_in(connection, update.id(), statement, &params, update.revokes()).await
     }
 }
 
 impl<D: Transactions, F: Clone + Send + Sync + 'static> InTransaction<F> for Joined<'_, D, F> {
     async fn read(&mut self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
-        let Some((sql, param)) = self.engine.read_statement(key) else { return Ok(None) };
-        self.engine.one(self.engine.driver().fetch_in(self.connection, sql, &[param]).await?)
+        let Some((statement, param)) = self.engine.read_statement(key) else { return Ok(None) };
+        let sql = self.engine.statement(statement, self.engine.deadline()).await?;
+        self.engine.one(self.engine.driver().fetch_in(self.connection, &sql.plain, &[param]).await?)
     }
 
     async fn lock(&mut self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
@@ -148,6 +173,12 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> InTransaction<F> for Joi
 
     async fn compare_and_set(&mut self, update: &Update) -> Result<bool, StoreError> {
         self.engine.set_in(self.connection, update).await
+    }
+
+    async fn bump_version(&mut self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        let Some(param) = self.engine.id(id) else { return Ok(false) };
+        let params = [param, Param::Integer(Some(at_least))];
+        self.engine.change_in(self.connection, id, Statement::BumpVersion, &params, true).await
     }
 }
 

@@ -39,14 +39,6 @@ macro_rules! store_over_engine {
                 self.0.insert(&user).await
             }
 
-            /// The store's statements in the application's transaction on this connection.
-            pub(crate) fn within<'a>(
-                &'a self,
-                connection: &'a mut <$driver as crate::store::sql::Transactions>::Connection,
-            ) -> impl crate::store::sql::InTransaction<F> + 'a {
-                self.0.join(connection)
-            }
-
             pub(in crate::store::sql) const fn engine(
                 &self,
             ) -> &crate::store::sql::Engine<$driver, F> {

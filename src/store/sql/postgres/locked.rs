@@ -8,13 +8,29 @@ use std::{
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Connection, PostgresDriver, bind, classify};
-use crate::store::sql::{Failure, Param, locked::Transactions, timed_out, users_table::Names};
+use super::{Connection, PostgresDriver, PostgresStore, bind, classify};
+use crate::store::{
+    StoreError,
+    sql::{
+        Driver as _, Failure, InTransaction, Param, locked::Transactions, timed_out,
+        users_table::Names,
+    },
+};
 
 /// A transaction of the store's own.
 pub(in crate::store::sql) struct Own {
     connection: Connection,
     is_open: bool,
+}
+
+impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    /// The store's statements in the application's transaction on this connection.
+    pub(crate) fn within<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+    ) -> impl InTransaction<F> + 'a {
+        self.engine().join(connection)
+    }
 }
 
 impl Transactions for PostgresDriver {
@@ -71,17 +87,28 @@ impl Transactions for PostgresDriver {
         let params = [Param::Text(Some(self.channel.as_str())), Param::Text(Some(id))];
         run(connection, "SAVEPOINT relatch").await?;
         let notified = self.fetch_in(connection, &NOTIFY.into(), &params).await;
-        let end = match notified {
-            Ok(_) => "RELEASE SAVEPOINT relatch",
-            Err(_) => "ROLLBACK TO SAVEPOINT relatch; RELEASE SAVEPOINT relatch",
+        let (end, failure) = match notified {
+            Ok(sent) if sent.is_empty() => ("RELEASE SAVEPOINT relatch", Some(queue_is_full())),
+            Ok(_) => ("RELEASE SAVEPOINT relatch", None),
+            Err(failure) => {
+                ("ROLLBACK TO SAVEPOINT relatch; RELEASE SAVEPOINT relatch", Some(failure))
+            }
         };
-        run(connection, end).await
+        run(connection, end).await?;
+        if let Some(failure) = failure {
+            self.not_notified(failure);
+        }
+        Ok(())
     }
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await;
     done.map(drop).map_err(failure)
+}
+
+fn queue_is_full() -> Failure {
+    Failure::Other(StoreError::unreachable("the server's queue of notifications is nearly full"))
 }
 
 fn failure(error: sqlx::Error) -> Failure {

@@ -5,8 +5,20 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use tokio::time::{Instant, timeout_at};
 
-use super::{SqliteDriver, bind, classify};
-use crate::store::sql::{Failure, Param, locked::Transactions, timed_out, users_table::Names};
+use super::{SqliteDriver, SqliteStore, bind, classify};
+use crate::store::sql::{
+    Failure, InTransaction, Param, locked::Transactions, timed_out, users_table::Names,
+};
+
+impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
+    /// The store's statements in the application's transaction on this connection.
+    pub(crate) fn within<'a>(
+        &'a self,
+        connection: &'a mut SqliteConnection,
+    ) -> impl InTransaction<F> + 'a {
+        self.engine().join(connection)
+    }
+}
 
 impl Transactions for SqliteDriver {
     type Connection = SqliteConnection;
