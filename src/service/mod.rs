@@ -16,7 +16,8 @@
 //! | a WebSocket | [`Service::live`] |
 //!
 //! Each change is decided on the row of the primary database and written by one compare-and-set. If
-//! another change was faster, it is decided again. Passwords are hashed off the async threads, a few
+//! another change was faster, it is decided again. Calls that decide on the same user at the same time
+//! share their reads; none gets a read that began before its call. Passwords are hashed off the async threads, a few
 //! at a time. A call whose future is dropped, as when a client disconnects, still completes a write
 //! that it has begun.
 //!
@@ -80,6 +81,8 @@ mod reauthenticate;
 mod records;
 mod refresh;
 mod revoke;
+mod shared_reads;
+mod to_the_end;
 mod transact;
 
 use std::{

@@ -155,7 +155,19 @@ where
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
     /// [`ServiceError::Password`] and the errors common to all calls.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
-        self.decide(|_, used| Ok(used)).await
+        let Self { service, token, password, context } = self;
+        let authority = service.authority();
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
+        match &context {
+            Some(context) => transact!(service, UserKey::Id(&id), |read| {
+                using.propose(service, read, Some(context)).await?
+            }),
+            // A reset is a revocation.
+            None => transact!(bare service, UserKey::Id(&id), |read| {
+                using.propose(service, read, None).await?
+            }),
+        }
     }
 
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
@@ -168,44 +180,67 @@ where
     where
         C: Serialize + DeserializeOwned,
     {
-        let (service, client) = (self.service, client.into());
-        self.decide(|edited, used| {
-            let stored = edited.user();
-            let started = used.and_then(stored, |user| service.start(user, stored, &client))?;
-            Ok(started.map(|(_, tokens)| tokens))
-        })
-        .await
-    }
-
-    async fn decide<T>(
-        self,
-        then: impl Fn(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
-    ) -> Result<T, ServiceError> {
-        if P::USAGE == Usage::OnceByCredential && self.password.is_none() {
-            return Err(ServiceError::NewPasswordRequired);
-        }
+        let client = client.into();
         let Self { service, token, password, context } = self;
         let authority = service.authority();
-        let mut opened = authority.open_once(token)?;
-        let id = opened.user_id().to_owned();
-        let mut hash = None;
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
         transact!(service, UserKey::Id(&id), |read| {
-            let read = read.ok_or(opened.unknown_user())?;
-            if let Some(context) = &context {
-                opened.in_context(context(read.user()));
-            }
-            if let (Some(new), None) = (password, &hash) {
-                // A bad token is refused before the work of a hash.
-                opened.peek(read.user())?;
-                hash = Some(service.0.passwords.hash(new).await?);
-            }
-            let edited = match &hash {
-                Some(hash) => read.with_password(hash)?,
-                None => read.clone(),
-            };
-            let used = use_up(&authority, &opened, read, &edited)?;
-            Proposal { decision: then(&edited, used)?, edited }
+            let used = using.propose(service, read, context.as_ref()).await?;
+            let Proposal { decision, edited } = used;
+            let stored = edited.user();
+            let started = decision.and_then(stored, |user| service.start(user, stored, &client))?;
+            Proposal { decision: started.map(|(_, tokens)| tokens), edited }
         })
+    }
+}
+
+/// A token that is being used up, across attempts.
+struct Using<'a, P> {
+    authority: &'a Authority,
+    opened: OpenedOnce<'a, P>,
+    password: Option<&'a str>,
+    /// That of the password, once it was needed.
+    hash: Option<String>,
+}
+
+impl<'a, P: Purpose> Using<'a, P> {
+    fn begin(
+        authority: &'a Authority,
+        token: Token<P>,
+        password: Option<&'a str>,
+    ) -> Result<Self, ServiceError> {
+        if P::USAGE == Usage::OnceByCredential && password.is_none() {
+            return Err(ServiceError::NewPasswordRequired);
+        }
+        Ok(Self { authority, opened: authority.open_once(token)?, password, hash: None })
+    }
+
+    async fn propose<F, C, G>(
+        &mut self,
+        service: &Service<F, C>,
+        read: Option<&Record<G>>,
+        context: Option<&ContextOf<'_, G>>,
+    ) -> Result<Proposal<Used<P::Claims>, G>, ServiceError>
+    where
+        F: Clone + Send + Sync + 'static,
+        G: Clone,
+    {
+        let read = read.ok_or(self.opened.unknown_user())?;
+        if let Some(context) = context {
+            self.opened.in_context(context(read.user()));
+        }
+        if let (Some(new), None) = (self.password, &self.hash) {
+            // A bad token is refused before the work of a hash.
+            self.opened.peek(read.user())?;
+            self.hash = Some(service.0.passwords.hash(new).await?);
+        }
+        let edited = match &self.hash {
+            Some(hash) => read.with_password(hash)?,
+            None => read.clone(),
+        };
+        let decision = use_up(self.authority, &self.opened, read, &edited)?;
+        Ok(Proposal { decision, edited })
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    panic::resume_unwind,
     time::Duration,
 };
 
-use tokio::{task::JoinError, time::sleep};
+use tokio::time::sleep;
 
 use super::{Service, ServiceError, records::Write};
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
         decision::{Committed, Decision},
         verified::Verified,
     },
-    store::{Record, StoreError, StoredUser, UserKey},
+    store::{Columns, Record, StoreError, StoredUser, UserKey},
     token::{Token, purpose::Purpose},
 };
 
@@ -44,35 +43,53 @@ impl<T, F: Clone> Proposal<T, F> {
 /// then. The body has the record as an `Option`; its `?` and `return` leave the function that the
 /// macro stands in.
 ///
+/// With `bare` before the service, the record is without the application's fields, and may be read
+/// even if they cannot be: for revocations.
+///
 /// A macro, and not a function of an async closure: the compiler cannot prove the future of such a
 /// function to be `Send` where the closure borrows, and applications spawn these futures.
 macro_rules! transact {
-    ($service:expr, $key:expr, |$read:ident| $propose:expr) => {{
+    (bare $service:expr, $key:expr, |$read:ident| $propose:expr) => {
+        $crate::service::transact::transact!(@ read_bare, $service, $key, |$read| $propose)
+    };
+    (@ $how:ident, $service:expr, $key:expr, |$read:ident| $propose:expr) => {{
         let mut attempts = $crate::service::transact::Attempts::default();
         loop {
             attempts.begin().await?;
-            let read = $service.0.records.read($key).await?;
+            let read = $service.0.records.$how($key).await?;
             let $read = read.as_ref();
             let proposal = $propose;
             let read = read.ok_or(ServiceError::NoSuchUser)?;
             if let Some(outcome) = $service.commit(&read, proposal).await? {
                 break Ok(outcome);
             }
+            attempts.lost(&read)?;
         }
     }};
+    ($service:expr, $key:expr, |$read:ident| $propose:expr) => {
+        $crate::service::transact::transact!(@ read, $service, $key, |$read| $propose)
+    };
 }
 
 pub(super) use transact;
 
+/// The number of attempts in a row that changed nothing although the row was the same each time, after
+/// which no other change can have been the reason.
+const INEXPLICABLE: u32 = 3;
+
 /// Counts the attempts of one call.
 #[derive(Default)]
-pub(super) struct Attempts(u32);
+pub(super) struct Attempts {
+    begun: u32,
+    /// The columns on which the last attempt failed, and the number of attempts that did in a row.
+    lost: Option<(Columns, u32)>,
+}
 
 impl Attempts {
     /// Begins an attempt, after a pause that lets the others finish: for a random time, so that they
     /// do not meet again.
     pub(super) async fn begin(&mut self) -> Result<(), ServiceError> {
-        match self.0 {
+        match self.begun {
             0 => {}
             ATTEMPTS => return Err(ServiceError::Busy),
             tried => {
@@ -82,7 +99,25 @@ impl Attempts {
                 sleep(Duration::from_millis(millis)).await;
             }
         }
-        self.0 += 1;
+        self.begun += 1;
+        Ok(())
+    }
+
+    /// Notes that an attempt changed nothing, on this record. It fails as misconfigured if that can
+    /// be no race.
+    pub(super) fn lost<F: Clone>(&mut self, read: &Record<F>) -> Result<(), StoreError> {
+        let before = match &self.lost {
+            Some((columns, times)) if columns == read.columns() => *times,
+            _ => 0,
+        };
+        if before + 1 == INEXPLICABLE {
+            return Err(StoreError::misconfigured(
+                "the store changes no row of this user, although the row is as it was read: does \
+                 row-level security allow SELECT and not UPDATE or DELETE, or does a trigger skip \
+                 the change?",
+            ));
+        }
+        self.lost = Some((read.columns().clone(), before + 1));
         Ok(())
     }
 }
@@ -100,12 +135,24 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         })
     }
 
+    /// [`decide`](Self::decide) for a decision that needs none of the application's fields.
+    pub(super) async fn decide_bare<T>(
+        &self,
+        key: UserKey<'_>,
+        mut decide: impl FnMut(Option<&Record<()>>) -> Result<Decision<T>, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        transact!(bare self, key, |read| {
+            let decision = decide(read)?;
+            Proposal::unedited(decision, read.ok_or(ServiceError::NoSuchUser)?)
+        })
+    }
+
     /// Stores what was decided on this record, and gives its outcome; `None` if the row was changed
     /// since it was read.
-    pub(super) async fn commit<T>(
+    pub(super) async fn commit<T, G: Clone>(
         &self,
-        read: &Record<F>,
-        proposal: Proposal<T, F>,
+        read: &Record<G>,
+        proposal: Proposal<T, G>,
     ) -> Result<Option<T>, ServiceError> {
         let Proposal { decision, edited } = proposal;
         let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
@@ -135,15 +182,4 @@ where
 {
     let verified = authority.open(token)?.verify(read.map(Record::user))?;
     Ok((verified, read.ok_or(ServiceError::NoSuchUser)?))
-}
-
-/// Runs this in a task of its own, which completes even if the caller is dropped.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
-) -> Result<T, ServiceError> {
-    match tokio::spawn(work).await.map_err(JoinError::try_into_panic) {
-        Ok(done) => done,
-        Err(Ok(panic)) => resume_unwind(panic),
-        Err(Err(shut_down)) => Err(StoreError::unreachable(shut_down).into()),
-    }
 }
