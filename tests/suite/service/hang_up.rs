@@ -168,17 +168,23 @@ async fn a_revocation_goes_on_after_a_race_although_its_client_hung_up<B: Backen
     let world = World::new(db).await;
     let store = Faulty::new(world.db.store().clone());
     let service = world.over(store.clone(), |settings| settings);
-    for is_access in [true, false] {
+    for way in ["log_out", "access", "refresh"] {
         let phone = world.start("phone").await;
+        let verified = world.service.authenticate(phone.access()).await.unwrap();
         let other = world.service.clone();
         let other = async move { drop(other.start_session(ALICE, "laptop").await.unwrap()) };
         let client = service.clone();
-        let text = match is_access {
-            true => phone.access().expose().to_owned(),
-            false => phone.refresh().expose().to_owned(),
+        let text = match way {
+            "access" => phone.access().expose().to_owned(),
+            _ => phone.refresh().expose().to_owned(),
         };
         let written = store.writes();
-        let call = async move { client.revoke(&text, Context::new()).await };
+        let call = async move {
+            match way {
+                "log_out" => client.log_out(&verified).await,
+                _ => client.revoke(&text, Context::new()).await,
+            }
+        };
         hang_up_in_a_race(&store, other, call).await;
         store.written(written + 2).await;
         world.assert_dead(&phone).await;
