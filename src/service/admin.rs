@@ -3,7 +3,7 @@
 use super::{
     Service, ServiceError,
     records::Write,
-    transact::{Proposal, transact},
+    transact::{Attempts, Proposal, transact},
 };
 use crate::{
     counter::Counter,
@@ -60,7 +60,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// Those of [`disable`](Self::disable), and [`ServiceError::Busy`].
     pub async fn enable(&self, user_id: &str) -> Result<(), ServiceError> {
-        let read = self.0.records.read(UserKey::Id(user_id)).await?;
+        let read = self.0.records.read_bare(UserKey::Id(user_id)).await?;
         let version = read.ok_or(ServiceError::NoSuchUser)?.version();
         let (id, at_least) = (user_id.to_owned(), self.now_ms());
         self.write(Write::Enable { id, version, at_least }).await
@@ -99,21 +99,32 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
         let hash = self.0.passwords.hash(new).await?;
         let authority = self.authority();
-        transact!(self, UserKey::Id(user_id), |read| {
+        transact!(bare self, UserKey::Id(user_id), |read| {
             let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;
             Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
         })
     }
 
     async fn write(&self, write: Write) -> Result<(), ServiceError> {
-        let id = write.id().to_owned();
-        if self.0.records.write(write).await? {
-            return Ok(());
-        }
-        match self.0.records.read(UserKey::Id(&id)).await? {
-            Some(record) if record.user().has_version_left() => Err(ServiceError::Busy),
-            Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
-            None => Err(ServiceError::NoSuchUser),
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            if self.0.records.write(write.clone()).await? {
+                return Ok(());
+            }
+            let read = self.0.records.read_bare(UserKey::Id(write.id())).await?;
+            let read = read.ok_or(ServiceError::NoSuchUser)?;
+            match write {
+                Write::Enable { version, .. } if version != read.version() => {
+                    return Err(ServiceError::Busy);
+                }
+                Write::Delete { .. } => {}
+                _ if !read.user().has_version_left() => {
+                    return Err(ServiceError::Record(RecordError::Exhausted));
+                }
+                _ => {}
+            }
+            attempts.lost(&read)?;
         }
     }
 

@@ -4,6 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Service, ServiceError,
+    to_the_end::to_the_end,
     transact::{Proposal, transact, verify_on},
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     user::User,
 };
 
-impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     /// Lists the user's live sessions as they are now, the most recently used first. The caller's own
     /// has the [`id`](Verified::session_id) of `verified`.
     ///
@@ -28,10 +29,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<StoredUser<F>, D>,
     ) -> Result<Vec<SessionInfo>, ServiceError> {
         let authority = self.authority();
-        let read = self.0.records.read(UserKey::Id(verified.user().id())).await?;
+        let read = self.0.records.read_bare(UserKey::Id(verified.user().id())).await?;
         let user = read.as_ref().ok_or(ServiceError::NoSuchUser)?.user();
         let sessions = authority.sessions(user)?;
-        is_alive(verified, user, &sessions)?;
+        Caller::of(verified).is_alive(user, &sessions)?;
         Ok(sessions)
     }
 
@@ -46,7 +47,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
         let own = verified.session_id().ok_or(ServiceError::NoSession)?;
-        self.end(verified.user().id(), own, |_, _| Ok(())).await
+        self.end(verified.user().id(), own, None).await
     }
 
     /// Logs one of the user's devices out, by an id from the list, and returns whether there was such a
@@ -61,8 +62,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<StoredUser<F>, D>,
         device: SessionId,
     ) -> Result<bool, ServiceError> {
-        let check = |user: &_, sessions: &[_]| is_alive(verified, user, sessions);
-        self.end(verified.user().id(), device, check).await
+        self.end(verified.user().id(), device, Some(Caller::of(verified))).await
     }
 
     /// Logs out the listed devices for which `is_out` returns `true`, and returns their number.
@@ -75,10 +75,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<StoredUser<F>, D>,
         is_out: impl Fn(&SessionInfo) -> bool,
     ) -> Result<usize, ServiceError> {
-        let authority = self.authority();
-        self.decide(UserKey::Id(verified.user().id()), |read| {
+        let (authority, caller) = (self.authority(), Caller::of(verified));
+        self.decide_bare(UserKey::Id(verified.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            is_alive(verified, user, &authority.sessions(user)?)?;
+            caller.is_alive(user, &authority.sessions(user)?)?;
             Ok(authority.log_out_where(user, &is_out)?)
         })
         .await
@@ -101,10 +101,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         session: SessionId,
         data: Option<SessionData>,
     ) -> Result<bool, ServiceError> {
-        let authority = self.authority();
-        self.decide(UserKey::Id(verified.user().id()), |read| {
+        let (authority, caller) = (self.authority(), Caller::of(verified));
+        self.decide_bare(UserKey::Id(verified.user().id()), |read| {
             let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            is_alive(verified, user, &authority.sessions(user)?)?;
+            caller.is_alive(user, &authority.sessions(user)?)?;
             Ok(authority.set_session_data(user, session, data.clone())?)
         })
         .await
@@ -114,20 +114,28 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         &self,
         user_id: &str,
         device: SessionId,
-        check: impl Fn(&StoredUser<F>, &[SessionInfo]) -> Result<(), Rejection>,
+        caller: Option<Caller<F>>,
     ) -> Result<bool, ServiceError> {
-        let authority = self.authority();
-        let ended = self.decide(UserKey::Id(user_id), |read| {
-            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            check(user, &authority.sessions(user)?)?;
-            Ok(authority.log_out(user, device)?)
-        });
-        let ended = ended.await?;
-        if !ended {
-            // It has already ended, perhaps unseen by the cache.
-            self.0.records.forget(user_id);
-        }
-        Ok(ended)
+        let (this, id) = (self.clone(), user_id.to_owned());
+        to_the_end(|decided| async move {
+            let authority = this.authority();
+            let ended = this.decide_bare(UserKey::Id(&id), |read| {
+                let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+                if let Some(caller) = &caller {
+                    caller.is_alive(user, &authority.sessions(user)?)?;
+                }
+                let decision = authority.log_out(user, device)?;
+                decided.note(&decision);
+                Ok(decision)
+            });
+            let ended = ended.await?;
+            if !ended {
+                // It has already ended, perhaps unseen by the cache.
+                this.0.records.forget(&id);
+            }
+            Ok(ended)
+        })
+        .await
     }
 }
 
@@ -165,19 +173,27 @@ where
     }
 }
 
-/// Checks that the session of a verified token is still in the user's present record: a token that
-/// was revoked during its request must not end sessions that started after the revocation.
-fn is_alive<F, D>(
-    verified: &Verified<StoredUser<F>, D>,
-    user: &StoredUser<F>,
-    sessions: &[SessionInfo],
-) -> Result<(), Rejection> {
-    let has_ended = |own| sessions.iter().all(|info| info.id() != own);
-    let reason = match () {
-        () if !user.is_active() => Reason::InactiveUser,
-        () if !verified.user().has_binding_of(user) => Reason::RevokedByVersion,
-        () if verified.session_id().is_some_and(has_ended) => Reason::SessionEnded,
-        () => return Ok(()),
-    };
-    Err(Rejection::new(Stage::Session, reason))
+/// The session that a call about devices is made from.
+struct Caller<F> {
+    user: StoredUser<F>,
+    session: Option<SessionId>,
+}
+
+impl<F> Caller<F> {
+    fn of<D>(verified: &Verified<StoredUser<F>, D>) -> Self {
+        Self { user: verified.user().clone(), session: verified.session_id() }
+    }
+
+    /// Checks that the session is still in the user's present record: a token that was revoked during
+    /// its request must not end sessions that started after the revocation.
+    fn is_alive(&self, user: &StoredUser, sessions: &[SessionInfo]) -> Result<(), Rejection> {
+        let has_ended = |own| sessions.iter().all(|info| info.id() != own);
+        let reason = match () {
+            () if !user.is_active() => Reason::InactiveUser,
+            () if !self.user.has_binding_of(user) => Reason::RevokedByVersion,
+            () if self.session.is_some_and(has_ended) => Reason::SessionEnded,
+            () => return Ok(()),
+        };
+        Err(Rejection::new(Stage::Session, reason))
+    }
 }

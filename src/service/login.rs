@@ -111,10 +111,10 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    pub(super) async fn check<F: Clone + Send + Sync + 'static, C>(
+    pub(super) async fn check<F: Clone + Send + Sync + 'static, C, G: Clone>(
         &mut self,
         service: &Service<F, C>,
-        read: Option<&Record<F>>,
+        read: Option<&Record<G>>,
         password: &str,
         lock: &mut Option<RowLock>,
     ) -> Result<(), ServiceError> {
@@ -149,10 +149,10 @@ impl Checked {
     }
 
     /// [`check`](Self::check) of the current password of a user who is logged in.
-    pub(super) async fn check_present<F: Clone + Send + Sync + 'static, C>(
+    pub(super) async fn check_present<F: Clone + Send + Sync + 'static, C, G: Clone>(
         &mut self,
         service: &Service<F, C>,
-        read: &Record<F>,
+        read: &Record<G>,
         present: &str,
         lock: &mut Option<RowLock>,
     ) -> Result<(), ServiceError> {

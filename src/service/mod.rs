@@ -16,9 +16,10 @@
 //! | a WebSocket | [`Service::live`] |
 //!
 //! Each change is decided on the row of the primary database and written by one compare-and-set. If
-//! another change was faster, it is decided again. Passwords are hashed off the async threads, a few
-//! at a time. A call whose future is dropped, as when a client disconnects, still completes a write
-//! that it has begun.
+//! another change was faster, it is decided again. Calls that decide on the same user at the same time
+//! share their reads; none gets a read that began before its call. Passwords are hashed off the async
+//! threads, a few at a time. A call whose future is dropped, as when a client disconnects, still
+//! completes a write that it has begun.
 //!
 //! # Example
 //!
@@ -50,7 +51,8 @@
 //! [`MemoryStore`](crate::store::MemoryStore) replaces the database. Its
 //! [`set_reachable`](crate::store::MemoryStore::set_reachable) simulates an outage. Its
 //! [`edit`](crate::store::MemoryStore::edit) changes a row as your own SQL would, for example to
-//! damage a column or to set a group's epoch. A user
+//! damage a column. Its [`set_group`](crate::store::MemoryStore::set_group) puts a user into a group
+//! with an epoch. A user
 //! [`without_password`](crate::store::NewUser::without_password) and
 //! [`start_session`](Service::start_session) need no hashing, which is slow without optimisation
 //! ([`password`](crate::password) has the lines for your `Cargo.toml`).
@@ -82,6 +84,8 @@ mod reauthenticate;
 mod records;
 mod refresh;
 mod revoke;
+mod shared_reads;
+mod to_the_end;
 mod transact;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod uncommitted;

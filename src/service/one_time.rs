@@ -157,7 +157,19 @@ where
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
     /// [`ServiceError::Password`] and the errors common to all calls.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
-        self.decide(|_, used| Ok(used)).await
+        let Self { service, token, password, context } = self;
+        let authority = service.authority();
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
+        match &context {
+            Some(context) => transact!(service, UserKey::Id(&id), |read| {
+                using.propose(service, read, Some(context)).await?
+            }),
+            // A reset is a revocation.
+            None => transact!(bare service, UserKey::Id(&id), |read| {
+                using.propose(service, read, None).await?
+            }),
+        }
     }
 
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
@@ -170,26 +182,17 @@ where
     where
         C: Serialize + DeserializeOwned,
     {
-        let (service, client) = (self.service, client.into());
-        self.decide(|edited, used| {
-            let stored = edited.user();
-            let started = used.and_then(stored, |user| service.start(user, stored, &client))?;
-            Ok(started.map(|(_, tokens)| tokens))
-        })
-        .await
-    }
-
-    async fn decide<T>(
-        self,
-        then: impl Fn(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
-    ) -> Result<T, ServiceError> {
-        let (service, authority) = (self.service, self.service.authority());
-        let mut opened = self.open(&authority)?;
-        let id = opened.token.user_id().to_owned();
+        let client = client.into();
+        let Self { service, token, password, context } = self;
+        let authority = service.authority();
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
         transact!(service, UserKey::Id(&id), |read| {
-            // Hashes at the first attempt, which holds no lock.
-            let read = opened.check(read).await?;
-            opened.propose(read, &then)?
+            let used = using.propose(service, read, context.as_ref()).await?;
+            let Proposal { decision, edited } = used;
+            let stored = edited.user();
+            let started = decision.and_then(stored, |user| service.start(user, stored, &client))?;
+            Proposal { decision: started.map(|(_, tokens)| tokens), edited }
         })
     }
 
@@ -199,73 +202,71 @@ where
         self,
         mut transaction: impl InTransaction<F>,
     ) -> Result<Uncommitted<(StoredUser<F>, Used<P::Claims>)>, ServiceError> {
-        let (service, authority) = (self.service, self.service.authority());
-        let mut opened = self.open(&authority)?;
-        let id = opened.token.user_id().to_owned();
-        if opened.password.is_some() {
-            // Hashes before the row is locked.
-            let read = transaction.read(UserKey::Id(&id)).await?.map(Record::read).transpose()?;
-            opened.check(read.as_ref()).await?;
-        }
-        let read = transaction.lock(UserKey::Id(&id)).await?.map(Record::read).transpose()?;
-        let read = opened.check(read.as_ref()).await?;
-        let user = read.user().clone();
-        let proposal = opened.propose(read, |_, used| Ok(used.map(|used| (user, used))))?;
-        service.commit_in(transaction, read, proposal).await
-    }
-
-    fn open<'b>(self, authority: &'b Authority) -> Result<Opened<'b, P, F, C>, ServiceError>
-    where
-        'a: 'b,
-    {
         let Self { service, token, password, context } = self;
-        if P::USAGE == Usage::OnceByCredential && password.is_none() {
-            return Err(ServiceError::NewPasswordRequired);
+        let authority = service.authority();
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
+        let (key, context) = (UserKey::Id(&id), context.as_ref());
+        if password.is_some() {
+            // It is hashed here, before the row is locked.
+            let read = transaction.read(key).await?.map(Record::read).transpose()?;
+            drop(using.propose(service, read.as_ref(), context).await?);
         }
-        let token = authority.open_once(token)?;
-        Ok(Opened { service, authority, token, password, context, hash: None })
+        let read = transaction.lock(key).await?.map(Record::read).transpose()?;
+        let Proposal { decision, edited } = using.propose(service, read.as_ref(), context).await?;
+        let read = read.ok_or(ServiceError::NoSuchUser)?;
+        let user = read.user().clone();
+        let decision = decision.map(|used| (user, used));
+        service.commit_in(transaction, &read, Proposal { decision, edited }).await
     }
 }
 
-/// A genuine token that is being used up, and the hash of the new password across attempts.
-struct Opened<'a, P, F, C> {
-    service: &'a Service<F, C>,
+/// A token that is being used up, across attempts.
+struct Using<'a, P> {
     authority: &'a Authority,
-    token: OpenedOnce<'a, P>,
+    opened: OpenedOnce<'a, P>,
     password: Option<&'a str>,
-    context: Option<ContextOf<'a, F>>,
+    /// That of the password, once it was needed.
     hash: Option<String>,
 }
 
-impl<P: Purpose, F: Clone + Send + Sync + 'static, C> Opened<'_, P, F, C> {
-    /// Prepares for a decision on this record. The first time it hashes the new password, after the
-    /// check of the token: a bad one is refused before the work of a hash.
-    async fn check<'r>(
-        &mut self,
-        read: Option<&'r Record<F>>,
-    ) -> Result<&'r Record<F>, ServiceError> {
-        let read = read.ok_or(self.token.unknown_user())?;
-        if let Some(context) = &self.context {
-            self.token.in_context(context(read.user()));
+impl<'a, P: Purpose> Using<'a, P> {
+    fn begin(
+        authority: &'a Authority,
+        token: Token<P>,
+        password: Option<&'a str>,
+    ) -> Result<Self, ServiceError> {
+        if P::USAGE == Usage::OnceByCredential && password.is_none() {
+            return Err(ServiceError::NewPasswordRequired);
         }
-        if let (Some(new), None) = (self.password, &self.hash) {
-            self.token.peek(read.user())?;
-            self.hash = Some(self.service.0.passwords.hash(new).await?);
-        }
-        Ok(read)
+        Ok(Self { authority, opened: authority.open_once(token)?, password, hash: None })
     }
 
-    fn propose<T>(
-        &self,
-        read: &Record<F>,
-        then: impl FnOnce(&Record<F>, Decision<Used<P::Claims>>) -> Result<Decision<T>, ServiceError>,
-    ) -> Result<Proposal<T, F>, ServiceError> {
+    async fn propose<F, C, G>(
+        &mut self,
+        service: &Service<F, C>,
+        read: Option<&Record<G>>,
+        context: Option<&ContextOf<'_, G>>,
+    ) -> Result<Proposal<Used<P::Claims>, G>, ServiceError>
+    where
+        F: Clone + Send + Sync + 'static,
+        G: Clone,
+    {
+        let read = read.ok_or(self.opened.unknown_user())?;
+        if let Some(context) = context {
+            self.opened.in_context(context(read.user()));
+        }
+        if let (Some(new), None) = (self.password, &self.hash) {
+            // A bad token is refused before the work of a hash.
+            self.opened.peek(read.user())?;
+            self.hash = Some(service.0.passwords.hash(new).await?);
+        }
         let edited = match &self.hash {
             Some(hash) => read.with_password(hash)?,
             None => read.clone(),
         };
-        let used = use_up(self.authority, &self.token, read, &edited)?;
-        Ok(Proposal { decision: then(&edited, used)?, edited })
+        let decision = use_up(self.authority, &self.opened, read, &edited)?;
+        Ok(Proposal { decision, edited })
     }
 }
 

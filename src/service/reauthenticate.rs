@@ -37,7 +37,7 @@ where
     ) -> Result<(), ServiceError> {
         let authority = self.authority();
         let user_id = authority.open(token)?.user_id().to_owned();
-        let read = self.0.records.read(UserKey::Id(&user_id)).await?;
+        let read = self.0.records.read_bare(UserKey::Id(&user_id)).await?;
         let (_, read) = verify_on(&authority, token, read.as_ref())?;
         Checked::default().check_present(self, read, password, &mut None).await
     }

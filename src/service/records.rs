@@ -9,7 +9,7 @@ use tokio::{
 
 #[cfg(feature = "cache")]
 use super::cache::{Cache, CachePolicy};
-use super::found::Found;
+use super::{found::Found, shared_reads::SharedReads};
 use crate::{
     live::Revocations,
     store::{
@@ -20,6 +20,7 @@ use crate::{
 /// The store, with the cache in front of it and the receivers of revocations.
 pub(super) struct Records<F> {
     source: Arc<Source<F>>,
+    reads: SharedReads<Result<Option<Record<F>>, StoreError>>,
     #[cfg(feature = "cache")]
     cache: Option<Cache<F>>,
     pub(super) revocations: Revocations,
@@ -32,6 +33,7 @@ struct Source<F> {
 }
 
 /// A change of one user's row.
+#[derive(Clone)]
 pub(super) enum Write {
     CompareAndSet(Box<Update>),
     Bump {
@@ -55,8 +57,16 @@ pub(super) enum Write {
 
 impl<F: Clone + Send + Sync + 'static> Records<F> {
     pub(super) fn new(store: Arc<dyn ErasedStore<F>>, limit: Duration) -> Self {
+        let source = Arc::new(Source { store, limit });
+        let load = Arc::clone(&source);
+        let load = move |id: String| {
+            let source = Arc::clone(&load);
+            let load = async move { source.read(UserKey::Id(&id)).await };
+            Box::pin(load) as _
+        };
         Self {
-            source: Arc::new(Source { store, limit }),
+            source,
+            reads: SharedReads::new(Box::new(load)),
             #[cfg(feature = "cache")]
             cache: None,
             revocations: Revocations::new(),
@@ -75,9 +85,33 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self
     }
 
-    /// Reads the row on the primary database, to decide a change on.
+    /// Reads the row on the primary database, to decide a change on. Callers share a read by the id
+    /// that began after they asked.
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Record<F>>, StoreError> {
-        self.source.read(key).await
+        match key {
+            UserKey::Id(id) => self.source.within_timeout(self.read_shared(id)).await,
+            UserKey::Login(_) => self.source.read(key).await,
+        }
+    }
+
+    async fn read_shared(&self, id: &str) -> Result<Option<Record<F>>, StoreError> {
+        let aborted = || Err(StoreError::unreachable("the read of the user's row was aborted"));
+        self.reads.read(id).await.unwrap_or_else(aborted)
+    }
+
+    /// [`read`](Self::read) without the application's fields, which it does not need to understand:
+    /// for revocations.
+    pub(super) async fn read_bare(
+        &self,
+        key: UserKey<'_>,
+    ) -> Result<Option<Record<()>>, StoreError> {
+        match self.read(key).await {
+            Ok(read) => read.map(Record::bare).transpose(),
+            Err(error) => match error.bare_row() {
+                Some(row) => Record::read(row.clone()).map(Some),
+                None => Err(error),
+            },
+        }
     }
 
     /// Reads the row and locks it; `None` if the store has no locks.

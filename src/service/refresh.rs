@@ -2,7 +2,10 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Service, ServiceError, transact::to_the_end};
+use super::{
+    Service, ServiceError,
+    to_the_end::{Decided, to_the_end},
+};
 use crate::{
     authority::SessionTokens,
     sessions::SessionInfo,
@@ -19,7 +22,8 @@ where
     ///
     /// A token that was used before ends its session, except within the policy's grace and time for
     /// a late repeat. The service's [`on_event`](super::ServiceBuilder::on_event) is called in each
-    /// of these cases, even if the client disconnects.
+    /// of these cases. If the client disconnects before the token was judged, nothing happens;
+    /// afterwards the call completes.
     ///
     /// # Errors
     ///
@@ -27,12 +31,13 @@ where
     pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
         let this = self.clone();
         // A reuse that ends the session is reported even if its client disconnects.
-        to_the_end(async move { this.refresh_to_the_end(token).await }).await
+        to_the_end(|decided| async move { this.refresh_to_the_end(token, &decided).await }).await
     }
 
     async fn refresh_to_the_end(
         &self,
         token: RefreshToken,
+        decided: &Decided,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let authority = self.authority();
         let opened = authority.open_refresh(token)?;
@@ -41,6 +46,7 @@ where
             let user = read.ok_or(opened.unknown_user())?.user();
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(user, session);
             let decision = authority.issue_with::<Access<C>>(user, &claims).refresh(&opened)?;
+            decided.note(&decision);
             let is_change = decision.change().is_some();
             Ok(decision.map(|refreshed| {
                 stored = refreshed.event().filter(|_| is_change).cloned();

@@ -1,6 +1,9 @@
 //! Revocation of a session by one of its tokens (RFC 7009).
 
-use super::{Service, ServiceError, transact::to_the_end};
+use super::{
+    Service, ServiceError,
+    to_the_end::{Decided, to_the_end},
+};
 use crate::{
     authority::{Authority, OpenedOnce},
     binding::context::Context,
@@ -11,8 +14,8 @@ use crate::{
 
 impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     /// Ends the session of this access or refresh token, presented in this context, and returns whether
-    /// there was such a session. A revocation endpoint calls it (RFC 7009 §2.1). It completes even if
-    /// the client disconnects at once.
+    /// there was such a session. A revocation endpoint calls it (RFC 7009 §2.1). If the client
+    /// disconnects before the token was judged, nothing happens; afterwards the call completes.
     ///
     /// A refresh token is accepted until it expires, even if it was used before. This call does not treat
     /// that as reuse. If the session of a refresh token had already ended, it returns `false`.
@@ -31,7 +34,8 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         let this = self.clone();
         let access = AccessToken::new(token).in_context(context.clone());
         let refresh = RefreshToken::new(token).in_context(context);
-        to_the_end(async move { this.revoke_either(access, refresh).await }).await
+        to_the_end(|decided| async move { this.revoke_either(access, refresh, &decided).await })
+            .await
     }
 
     /// Chooses by the `typ` of the header. An adopted plain token is an access token.
@@ -39,15 +43,16 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         &self,
         access: AccessToken,
         refresh: RefreshToken,
+        decided: &Decided,
     ) -> Result<bool, ServiceError> {
         let authority = self.authority();
         match authority.open(&access) {
             Ok(opened) => {
                 let user_id = opened.user_id().to_owned();
-                self.revoke_access(&authority, &access, &user_id).await
+                self.revoke_access(&authority, &access, &user_id, decided).await
             }
             Err(rejection) if rejection.reason() == Reason::WrongType => {
-                self.revoke_refresh(&authority.open_refresh(refresh)?).await
+                self.revoke_refresh(&authority.open_refresh(refresh)?, decided).await
             }
             Err(rejection) => Err(rejection.into()),
         }
@@ -58,19 +63,28 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         authority: &Authority,
         token: &AccessToken,
         user_id: &str,
+        decided: &Decided,
     ) -> Result<bool, ServiceError> {
-        self.decide(UserKey::Id(user_id), |read| {
+        self.decide_bare(UserKey::Id(user_id), |read| {
             let verified = authority.open(token)?.verify(read.map(Record::user))?;
             let own = verified.session_id().ok_or(ServiceError::NoSession)?;
-            Ok(authority.log_out(verified.user(), own)?)
+            let decision = authority.log_out(verified.user(), own)?;
+            decided.note(&decision);
+            Ok(decision)
         })
         .await
     }
 
-    async fn revoke_refresh(&self, opened: &OpenedOnce<'_, Refresh>) -> Result<bool, ServiceError> {
-        let ended = self.decide(UserKey::Id(opened.user_id()), |read| {
+    async fn revoke_refresh(
+        &self,
+        opened: &OpenedOnce<'_, Refresh>,
+        decided: &Decided,
+    ) -> Result<bool, ServiceError> {
+        let ended = self.decide_bare(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or(opened.unknown_user())?.user();
-            Ok(opened.log_out(user)?)
+            let decision = opened.log_out(user)?;
+            decided.note(&decision);
+            Ok(decision)
         });
         let ended = ended.await?;
         if !ended {

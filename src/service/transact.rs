@@ -3,11 +3,10 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    panic::resume_unwind,
     time::Duration,
 };
 
-use tokio::{task::JoinError, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     Service, ServiceError,
@@ -19,7 +18,7 @@ use crate::{
         decision::{Committed, Decision},
         verified::Verified,
     },
-    store::{Record, RowLock, StoreError, StoredUser, UserKey},
+    store::{Columns, Record, RowLock, StoreError, StoredUser, UserKey},
     token::{Token, purpose::Purpose},
 };
 
@@ -53,20 +52,28 @@ impl<T, F: Clone> Proposal<T, F> {
 /// A body that awaits, such as for a hash, takes the lock as its second argument and ends it before:
 /// `*lock = None`. With `yielding` before the service, the row is never locked.
 ///
+/// With `bare` before the service, the record is without the application's fields, and may be read
+/// even if they cannot be: for revocations.
+///
 /// A macro, and not a function of an async closure: the compiler cannot prove the future of such a
 /// function to be `Send` where the closure borrows, and applications spawn these futures.
 macro_rules! transact {
-    (yielding $service:expr, $key:expr, |$read:ident| $propose:expr) => {
-        $crate::service::transact::transact!(@ yielding, $service, $key, |$read| $propose)
+    (bare $service:expr, $key:expr, |$read:ident $(, $lock:ident)?| $propose:expr) => {
+        $crate::service::transact::transact!(
+            @ default, read_bare, $service, $key, |$read $(, $lock)?| $propose
+        )
     };
-    (@ $attempts:ident, $service:expr, $key:expr, |$read:ident $(, $lock:ident)?| $propose:expr) => {{
+    (yielding $service:expr, $key:expr, |$read:ident| $propose:expr) => {
+        $crate::service::transact::transact!(@ yielding, read, $service, $key, |$read| $propose)
+    };
+    (
+        @ $attempts:ident, $how:ident, $service:expr, $key:expr,
+        |$read:ident $(, $lock:ident)?| $propose:expr
+    ) => {{
         let mut attempts = $crate::service::transact::Attempts::$attempts();
         loop {
             attempts.begin().await?;
-            let read = match attempts.lock(&$service.0.records, $key).await? {
-                None => $service.0.records.read($key).await?,
-                locked => locked,
-            };
+            let read = attempts.$how(&$service.0.records, $key).await?;
             let $read = read.as_ref();
             $(let $lock = &mut attempts.lock;)?
             let proposal = $propose;
@@ -74,14 +81,21 @@ macro_rules! transact {
             if let Some(outcome) = $service.commit(&read, attempts.lock.take(), proposal).await? {
                 break Ok(outcome);
             }
+            attempts.lost(&read)?;
         }
     }};
     ($service:expr, $key:expr, |$read:ident $(, $lock:ident)?| $propose:expr) => {
-        $crate::service::transact::transact!(@ default, $service, $key, |$read $(, $lock)?| $propose)
+        $crate::service::transact::transact!(
+            @ default, read, $service, $key, |$read $(, $lock)?| $propose
+        )
     };
 }
 
 pub(super) use transact;
+
+/// The number of attempts in a row that changed nothing although the row was the same each time, after
+/// which no other change can have been the reason.
+const INEXPLICABLE: u32 = 3;
 
 /// The attempts of one call.
 #[derive(Default)]
@@ -91,6 +105,8 @@ pub(super) struct Attempts {
     yields: bool,
     /// The lock of the row, in an attempt that has locked it.
     pub(super) lock: Option<RowLock>,
+    /// The columns on which the last attempt failed, and the number of attempts that did in a row.
+    lost: Option<(Columns, u32)>,
 }
 
 impl Attempts {
@@ -117,13 +133,57 @@ impl Attempts {
         Ok(())
     }
 
-    /// Locks and reads the row if enough attempts have failed; `None` if not, if the store has no
-    /// locks, or if it finds no row to lock.
-    pub(super) async fn lock<F: Clone + Send + Sync + 'static>(
+    /// Notes that an attempt changed nothing, on this record. It fails as misconfigured if that can
+    /// be no race.
+    pub(super) fn lost<F: Clone>(&mut self, read: &Record<F>) -> Result<(), StoreError> {
+        let before = match &self.lost {
+            Some((columns, times)) if columns == read.columns() => *times,
+            _ => 0,
+        };
+        if before + 1 == INEXPLICABLE {
+            return Err(StoreError::misconfigured(
+                "the store changes no row of this user, although the row is as it was read: does \
+                 row-level security allow SELECT and not UPDATE or DELETE, or does a trigger skip \
+                 the change?",
+            ));
+        }
+        self.lost = Some((read.columns().clone(), before + 1));
+        Ok(())
+    }
+
+    /// Reads the row of this attempt, after some attempts under a lock.
+    pub(super) async fn read<F: Clone + Send + Sync + 'static>(
         &mut self,
         records: &Records<F>,
         key: UserKey<'_>,
-    ) -> Result<Option<Record<F>>, ServiceError> {
+    ) -> Result<Option<Record<F>>, StoreError> {
+        match self.read_locked(records, key).await? {
+            None => records.read(key).await,
+            locked => Ok(locked),
+        }
+    }
+
+    /// [`read`](Self::read) without the application's fields. A row whose fields cannot be read is not
+    /// locked.
+    pub(super) async fn read_bare<F: Clone + Send + Sync + 'static>(
+        &mut self,
+        records: &Records<F>,
+        key: UserKey<'_>,
+    ) -> Result<Option<Record<()>>, StoreError> {
+        match self.read_locked(records, key).await {
+            Ok(Some(locked)) => locked.bare().map(Some),
+            Err(error) if error.bare_row().is_none() => Err(error),
+            Ok(None) | Err(_) => records.read_bare(key).await,
+        }
+    }
+
+    /// `None` before enough attempts have failed, if the store has no locks, or if it finds no row to
+    /// lock.
+    async fn read_locked<F: Clone + Send + Sync + 'static>(
+        &mut self,
+        records: &Records<F>,
+        key: UserKey<'_>,
+    ) -> Result<Option<Record<F>>, StoreError> {
         if self.yields || self.begun <= UNLOCKED {
             return Ok(None);
         }
@@ -160,13 +220,25 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         })
     }
 
+    /// [`decide`](Self::decide) for a decision that needs none of the application's fields.
+    pub(super) async fn decide_bare<T>(
+        &self,
+        key: UserKey<'_>,
+        mut decide: impl FnMut(Option<&Record<()>>) -> Result<Decision<T>, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        transact!(bare self, key, |read| {
+            let decision = decide(read)?;
+            Proposal::unedited(decision, read.ok_or(ServiceError::NoSuchUser)?)
+        })
+    }
+
     /// Stores what was decided on this record, and gives its outcome; `None` if the row was changed
     /// since it was read.
-    pub(super) async fn commit<T>(
+    pub(super) async fn commit<T, G: Clone>(
         &self,
-        read: &Record<F>,
+        read: &Record<G>,
         lock: Option<RowLock>,
-        proposal: Proposal<T, F>,
+        proposal: Proposal<T, G>,
     ) -> Result<Option<T>, ServiceError> {
         let Proposal { decision, edited } = proposal;
         let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
@@ -199,15 +271,4 @@ where
 {
     let verified = authority.open(token)?.verify(read.map(Record::user))?;
     Ok((verified, read.ok_or(ServiceError::NoSuchUser)?))
-}
-
-/// Runs this in a task of its own, which completes even if the caller is dropped.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
-) -> Result<T, ServiceError> {
-    match tokio::spawn(work).await.map_err(JoinError::try_into_panic) {
-        Ok(done) => done,
-        Err(Ok(panic)) => resume_unwind(panic),
-        Err(Err(shut_down)) => Err(StoreError::unreachable(shut_down).into()),
-    }
 }

@@ -11,7 +11,7 @@ type Source = Arc<dyn error::Error + Send + Sync>;
 ///
 /// On the web, answer 503 if it is [unreachable](Self::is_unreachable), and 500 otherwise; the client
 /// keeps its token. A clone is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
     what: &'static str,
@@ -105,6 +105,17 @@ impl StoreError {
 impl From<crate::error::ConfigError> for StoreError {
     fn from(error: crate::error::ConfigError) -> Self {
         Self::misconfigured(error)
+    }
+}
+
+impl fmt::Debug for StoreError {
+    /// Without the row.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreError")
+            .field("kind", &self.kind)
+            .field("what", &self.what)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{NewUser, Row, StoreError, Update, UserKey, UserStore, row::first_version};
+use super::{NewUser, Row, StoreError, Update, UserEpoch, UserKey, UserStore};
+use crate::counter::Counter;
 
 /// A store of users in memory, for tests. A clone is cheap and refers to the same users.
 ///
@@ -38,6 +39,8 @@ pub struct MemoryStore<F = ()>(Arc<Mutex<Users<F>>>);
 
 struct Users<F> {
     rows: HashMap<String, Stored<F>>,
+    /// The counters of the groups, by their kinds and instances.
+    groups: HashMap<String, HashMap<String, Counter>>,
     is_reachable: bool,
 }
 
@@ -50,7 +53,11 @@ impl<F: Clone> MemoryStore<F> {
     /// Makes a store without users.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Users { rows: HashMap::new(), is_reachable: true })))
+        Self(Arc::new(Mutex::new(Users {
+            rows: HashMap::new(),
+            groups: HashMap::new(),
+            is_reachable: true,
+        })))
     }
 
     /// Inserts a user, and returns whether there was none of this id or login before. Otherwise nothing
@@ -62,13 +69,32 @@ impl<F: Clone> MemoryStore<F> {
         if users.rows.iter().any(is_taken) {
             return false;
         }
-        let row = Row::new(&user.id, user.columns(first_version()), fields);
+        let row = Row::new(&user.id, user.columns(), fields);
         users.rows.insert(user.id.clone(), Stored { login: user.login.clone(), row });
         true
     }
 
+    /// Puts the user into this group, such as a tenant, instead of another one of the same kind, and
+    /// returns whether there is such a user. A group begins with the counter
+    /// [`Counter::INITIAL`](crate::user::Counter::INITIAL), which all its users share and
+    /// [`bump_epoch`](UserStore::bump_epoch) moves.
+    pub fn set_group(&self, id: &str, kind: &str, instance: &str) -> bool {
+        let mut users = self.lock();
+        let Users { rows, groups, .. } = &mut *users;
+        let Some(Stored { row, .. }) = rows.get_mut(id) else { return false };
+        let of_kind = groups.entry(kind.to_owned()).or_default();
+        let counter = *of_kind.entry(instance.to_owned()).or_default();
+        let epoch = UserEpoch::new(kind, Some(instance.to_owned()), counter);
+        match row.epochs.iter_mut().find(|epoch| epoch.kind == kind) {
+            Some(other) => *other = epoch,
+            None => row.epochs.push(epoch),
+        }
+        true
+    }
+
     /// Changes a user's row without any condition, as the application's own SQL would, and returns
-    /// whether there is such a user.
+    /// whether there is such a user. It does not move the counter of a group that
+    /// [`set_group`](Self::set_group) named.
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Row<F>)) -> bool {
         let mut users = self.lock();
         let stored = users.rows.get_mut(id);
@@ -104,7 +130,7 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
             UserKey::Id(id) => users.rows.get(id),
             UserKey::Login(login) => users.rows.values().find(|stored| stored.login == login),
         };
-        Ok(stored.map(|stored| stored.row.clone()))
+        Ok(stored.map(|stored| users.with_epochs(stored.row.clone())))
     }
 
     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
@@ -126,6 +152,25 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
         Ok(self.reach()?.rows.get_mut(id).is_some_and(|stored| stored.row.bump(at_least)))
     }
 
+    async fn bump_epoch(
+        &self,
+        kind: &str,
+        instance: &str,
+        at_least: i64,
+    ) -> Result<bool, StoreError> {
+        let mut users = self.reach()?;
+        let of_kind = users
+            .groups
+            .get_mut(kind)
+            .ok_or_else(|| StoreError::unsupported("no user is in a group of this kind"))?;
+        let Some(counter) = of_kind.get_mut(instance) else { return Ok(false) };
+        match counter.get().checked_add(1) {
+            Some(next) => *counter = next.max(at_least).into(),
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
     async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let mut users = self.reach()?;
         let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(false) };
@@ -145,6 +190,18 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
         let is_bumped = row.columns.version == version && row.bump(at_least);
         row.is_active |= is_bumped;
         Ok(is_bumped)
+    }
+}
+
+impl<F> Users<F> {
+    /// The row with its groups' present counters.
+    fn with_epochs(&self, mut row: Row<F>) -> Row<F> {
+        for UserEpoch { kind, instance, counter } in &mut row.epochs {
+            let of_kind = instance.as_ref().zip(self.groups.get(kind));
+            let present = of_kind.and_then(|(instance, of_kind)| of_kind.get(instance));
+            *counter = present.copied().unwrap_or(*counter);
+        }
+        row
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use time::OffsetDateTime;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
@@ -184,6 +185,7 @@ pub struct NewUser {
     pub(crate) login: String,
     pub(crate) password_hash: Option<String>,
     pub(crate) secret: Option<String>,
+    created_at: Option<OffsetDateTime>,
 }
 
 impl NewUser {
@@ -199,7 +201,7 @@ impl NewUser {
         hash: impl Into<String>,
     ) -> Self {
         let password_hash = Some(hash.into());
-        Self { id: id.into(), login: login.into(), password_hash, secret: None }
+        Self::new(id.into(), login.into(), password_hash, None)
     }
 
     /// A user without a password (passkey, OAuth, invitation), whose tokens are bound to a random
@@ -213,13 +215,37 @@ impl NewUser {
         login: impl Into<String>,
     ) -> Result<Self, EntropyError> {
         let secret = Some(Credential::generate_secret()?.to_string());
-        Ok(Self { id: id.into(), login: login.into(), password_hash: None, secret })
+        Ok(Self::new(id.into(), login.into(), None, secret))
     }
 
-    /// The initial columns of the user's row.
-    pub(crate) fn columns(&self, version: i64) -> Columns {
+    const fn new(
+        id: String,
+        login: String,
+        password_hash: Option<String>,
+        secret: Option<String>,
+    ) -> Self {
+        Self { id, login, password_hash, secret, created_at: None }
+    }
+
+    /// Sets the time from which the user's first version is made. Default: the system's time at the
+    /// insertion. A test with a clock of its own passes that clock's time.
+    ///
+    /// # Security
+    ///
+    /// An id that was deleted and is made again needs a later time than its last revocation, or a
+    /// token of the deleted user could be valid again.
+    #[must_use]
+    pub const fn created_at(mut self, time: OffsetDateTime) -> Self {
+        self.created_at = Some(time);
+        self
+    }
+
+    /// The initial columns of the user's row. The version is the time in milliseconds, so that an id
+    /// that is reused repeats no version.
+    pub(crate) fn columns(&self) -> Columns {
+        let now = self.created_at.unwrap_or_else(OffsetDateTime::now_utc);
         let mut columns = Columns::default();
-        columns.version = Some(version);
+        columns.version = Some(Counter::INITIAL.next(now).unwrap_or_default().get());
         columns.password_hash.clone_from(&self.password_hash);
         columns.secret.clone_from(&self.secret);
         columns
@@ -237,11 +263,4 @@ impl Drop for NewUser {
         self.password_hash.zeroize();
         self.secret.zeroize();
     }
-}
-
-/// The initial version of a new user: now, in milliseconds, so that an id that is reused repeats no
-/// version.
-pub(crate) fn first_version() -> i64 {
-    let now = time::OffsetDateTime::now_utc();
-    Counter::INITIAL.next(now).unwrap_or_default().get()
 }

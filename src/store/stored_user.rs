@@ -93,8 +93,17 @@ impl<F: Clone> Record<F> {
         Ok(Self { row, user })
     }
 
+    /// The record without the application's fields.
+    pub(crate) fn bare(self) -> Result<Record<()>, StoreError> {
+        Record::read(self.row.with_fields(()))
+    }
+
     pub(crate) const fn user(&self) -> &StoredUser<F> {
         &self.user
+    }
+
+    pub(crate) const fn columns(&self) -> &Columns {
+        &self.row.columns
     }
 
     pub(crate) const fn version(&self) -> Option<i64> {
@@ -171,16 +180,19 @@ impl<F> StoredUser<F> {
     }
 
     /// Whether both bind tokens to the same values, apart from sessions.
-    pub(crate) fn has_binding_of(&self, other: &Self) -> bool {
-        let credential = |user: &Self| {
-            let present = user.0.credential.clone()?;
-            Some(effective(Cow::Owned(present), user.carried()).into_owned())
-        };
-        let is_same_credential = match (credential(self), credential(other)) {
+    pub(crate) fn has_binding_of<G>(&self, other: &StoredUser<G>) -> bool {
+        let is_same_credential = match (self.effective(), other.effective()) {
             (Some(own), Some(theirs)) => constant_time::equal(own.as_bytes(), theirs.as_bytes()),
             (own, theirs) => own.is_none() && theirs.is_none(),
         };
         self.0.version == other.0.version && self.0.epochs == other.0.epochs && is_same_credential
+    }
+}
+
+impl<F> StoredUser<F> {
+    fn effective(&self) -> Option<Credential> {
+        let present = self.0.credential.clone()?;
+        Some(effective(Cow::Owned(present), self.carried()).into_owned())
     }
 }
 

@@ -25,7 +25,6 @@ use crate::{
     error::ConfigError,
     store::{
         Columns, NewUser, Row, StoreError, Update, UserEpoch, UserKey, UsersTable,
-        row::first_version,
         sql::users_table::{IdType, Names, ReadFields},
     },
 };
@@ -237,7 +236,7 @@ impl<D: Driver, F> Engine<D, F> {
             )
         };
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
-        let Columns { version, password_hash, secret, .. } = &user.columns(first_version());
+        let Columns { version, password_hash, secret, .. } = &user.columns();
         let login = text(&user.login).ok_or_else(|| {
             StoreError::unsupported("the new user's login contains a NUL character")
         })?;

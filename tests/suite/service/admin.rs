@@ -1,9 +1,9 @@
 //! An administrator's operations, and which tokens they revoke.
 
 use relatch::{
-    MasterKey, Reason, User,
-    service::{LoginRefusal, ServiceError},
-    store::{NewUser, UserKey},
+    Authority, MasterKey, Reason, User,
+    service::{LoginRefusal, Service, ServiceError},
+    store::{MemoryStore, NewUser, StoreErrorKind, UserKey, UserStore},
 };
 use time::OffsetDateTime;
 
@@ -18,6 +18,7 @@ over_each_store! {
     a_set_password_is_the_one_that_logs_in,
     keys_are_rotated_while_it_serves,
     a_user_is_found_by_id_and_by_login,
+    the_first_version_is_made_of_the_given_time,
 }
 
 async fn each_change_kills_every_token_and_no_other_user_s<B: Backend>(db: B) {
@@ -173,4 +174,65 @@ async fn a_user_is_found_by_id_and_by_login<B: Backend>(db: B) {
     for key in [UserKey::Id("alice"), UserKey::Login(ALICE), UserKey::Id(""), UserKey::Login("")] {
         assert!(world.service.find(key).await.unwrap().is_none(), "{key:?}");
     }
+}
+
+/// A test with a frozen clock has one clock.
+async fn the_first_version_is_made_of_the_given_time<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let frozen = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+    let user = NewUser::without_password("frozen", "frozen").unwrap().created_at(frozen);
+    world.db.insert(user).await;
+    assert_eq!(world.columns("frozen").await.version, Some(1_700_000_000_000));
+    let before = OffsetDateTime::now_utc();
+    world.db.insert(NewUser::without_password("now", "now").unwrap()).await;
+    let version = i128::from(world.columns("now").await.version.unwrap());
+    assert!(version >= before.unix_timestamp_nanos() / 1_000_000);
+}
+
+#[tokio::test]
+async fn the_store_in_memory_has_groups() {
+    let users = MemoryStore::new();
+    for id in ["ada", "bob", "eve", "alone"] {
+        assert!(users.insert(NewUser::without_password(id, id).unwrap(), ()));
+    }
+    assert!(users.set_group("ada", "tenant", "acme"));
+    assert!(users.set_group("bob", "tenant", "acme"));
+    assert!(users.set_group("eve", "tenant", "other"));
+    assert!(!users.set_group("nobody", "tenant", "acme"));
+    let key = MasterKey::generate("k").unwrap();
+    let authority = Authority::builder(key, "https://a.example", "https://a.example");
+    let authority = authority.user_epoch("tenant").build().unwrap();
+    let service = Service::new(authority, users.clone());
+    let (ada, bob) = (
+        service.start_session("ada", "x").await.unwrap(),
+        service.start_session("bob", "x").await.unwrap(),
+    );
+    let eve = service.start_session("eve", "x").await.unwrap();
+
+    service.bump_epoch("tenant", "acme").await.unwrap();
+    for dead in [&ada, &bob] {
+        assert!(service.authenticate(dead.access()).await.unwrap_err().reason().is_some());
+    }
+    drop(service.authenticate(eve.access()).await.unwrap());
+    let ada = service.start_session("ada", "x").await.unwrap();
+    drop(service.authenticate(ada.access()).await.unwrap());
+
+    // A user who comes later has the group's counter, and so has a row that was edited.
+    assert!(users.set_group("eve", "tenant", "acme"));
+    assert!(service.authenticate(eve.access()).await.unwrap_err().reason().is_some());
+    let counter = async |id| {
+        let row = users.read(UserKey::Id(id)).await.unwrap().unwrap();
+        row.epochs.iter().map(|epoch| epoch.counter.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(counter("eve").await, counter("ada").await);
+    assert!(users.edit("eve", |row| row.epochs[0].counter = 0.into()));
+    assert_eq!(counter("eve").await, counter("ada").await);
+    assert!(counter("alone").await.is_empty());
+
+    assert!(matches!(
+        service.bump_epoch("tenant", "nobody's").await.unwrap_err(),
+        ServiceError::NoSuchGroup
+    ));
+    let error = service.bump_epoch("team", "acme").await;
+    assert_eq!(super::store_error(error), StoreErrorKind::Unsupported);
 }

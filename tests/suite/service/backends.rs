@@ -99,6 +99,11 @@ impl Sqlite {
         store.migrate().await.unwrap();
         Self { store, pool, directory }
     }
+
+    /// Runs the application's own SQL. Its table is `accounts`.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
 }
 
 impl Backend for Sqlite {
@@ -151,6 +156,12 @@ impl Postgres {
         let store = PostgresStore::connect(&url, table(&name)).await.unwrap();
         store.migrate().await.unwrap();
         Some(Self { store, pool, name })
+    }
+
+    /// Runs the application's own SQL, with the name of its table for `accounts`.
+    pub(crate) async fn run(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql.replace("accounts", &self.name));
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
     }
 }
 

@@ -278,8 +278,7 @@ async fn a_new_password_whose_client_hangs_up_is_completed<B: Backend>(db: B) {
 
 async fn a_user_who_is_always_changed_by_others_is_busy<B: Backend>(db: B) {
     let world = World::new(db).await;
-    let store = AlwaysOutdated(world.db.store().clone());
-    let service = world.over(store, |settings| settings);
+    let service = world.over(AlwaysOutdated::new(&world), |settings| settings);
     let phone = world.start("phone").await;
     let busy = service.refresh(again(&phone)).await.unwrap_err();
     assert!(matches!(busy, ServiceError::Busy) && busy.is_unavailable(), "{busy:?}");
@@ -288,26 +287,39 @@ async fn a_user_who_is_always_changed_by_others_is_busy<B: Backend>(db: B) {
     world.assert_dead(&phone).await;
 }
 
-/// A store in which every compare-and-set is lost to a concurrent one.
-struct AlwaysOutdated<S>(S);
+/// A store in which every compare-and-set is lost to a concurrent one: a link that is used up.
+struct AlwaysOutdated<S> {
+    inner: S,
+    rival: Service<Profile, Role>,
+}
+
+impl<S: UserStore<Fields = Profile> + Clone> AlwaysOutdated<S> {
+    fn new<B: Backend<Store = S>>(world: &World<B>) -> Self {
+        Self { inner: world.db.store().clone(), rival: world.service.clone() }
+    }
+}
 
 impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOutdated<S> {
     type Fields = Profile;
 
     async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<Profile>>, StoreError> {
-        self.0.read(key).await
+        self.inner.read(key).await
     }
 
-    async fn compare_and_set(&self, _: &Update) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        let (key, rival) = (UserKey::Id(update.id()), &self.rival);
+        let issued = rival.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
+        let (_, link) = issued.unwrap().unwrap();
+        let _used = rival.one_time(link).consume().await.unwrap();
+        self.inner.compare_and_set(update).await
     }
 
     async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.0.delete(id).await
+        self.inner.delete(id).await
     }
 
     async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        self.0.bump_version(id, at_least).await
+        self.inner.bump_version(id, at_least).await
     }
 }
 
@@ -338,7 +350,7 @@ async fn a_store_that_hangs_is_given_up_on_in_time() {
 #[tokio::test]
 async fn what_a_store_does_not_do_is_told() {
     let world = World::new(Memory::new()).await;
-    let service = world.over(AlwaysOutdated(world.db.store().clone()), |settings| settings);
+    let service = world.over(AlwaysOutdated::new(&world), |settings| settings);
     assert_eq!(store_error(service.disable(ALICE).await), StoreErrorKind::Unsupported);
     assert!(!service.enable(ALICE).await.unwrap_err().is_unavailable());
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use relatch::store::{Row, StoreError, Update, UserKey, UserStore};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::Profile;
 
@@ -28,8 +28,12 @@ pub(super) enum Mode {
     /// Writes are made, and their answers are lost.
     FailAfterwards,
     Hang,
+    /// Reads panic.
+    Panic,
     /// Writes wait until the test releases them.
     HoldWrites,
+    /// Writes change nothing and answer so.
+    SkipWrites,
     /// Reads are made, and their answers wait until the test releases them.
     HoldReads,
 }
@@ -45,8 +49,12 @@ struct Shared {
     mode: Mutex<Mode>,
     before_write: Mutex<Option<Hook>>,
     reads: AtomicUsize,
+    /// The number of writes that have ended.
+    writes: watch::Sender<usize>,
     held: Semaphore,
     let_through: Semaphore,
+    /// The number of writes to skip, as by [`Mode::SkipWrites`].
+    skipped: AtomicUsize,
     done: Semaphore,
 }
 
@@ -56,8 +64,10 @@ impl<S> Faulty<S> {
             mode: Mutex::default(),
             before_write: Mutex::default(),
             reads: AtomicUsize::new(0),
+            writes: watch::Sender::new(0),
             held: Semaphore::new(0),
             let_through: Semaphore::new(0),
+            skipped: AtomicUsize::new(0),
             done: Semaphore::new(0),
         };
         Self { inner, shared: Arc::new(shared) }
@@ -72,9 +82,25 @@ impl<S> Faulty<S> {
         *self.shared.before_write.lock().unwrap() = Some(Box::pin(hook));
     }
 
+    /// Skips this many writes.
+    pub(super) fn skip(&self, writes: usize) {
+        self.shared.skipped.store(writes, Ordering::SeqCst);
+    }
+
     /// The number of reads so far.
     pub(super) fn reads(&self) -> usize {
         self.shared.reads.load(Ordering::SeqCst)
+    }
+
+    /// The number of writes that have ended.
+    pub(super) fn writes(&self) -> usize {
+        *self.shared.writes.borrow()
+    }
+
+    /// Waits until this many writes have ended.
+    pub(super) async fn written(&self, writes: usize) {
+        let mut ended = self.shared.writes.subscribe();
+        ended.wait_for(|ended| *ended >= writes).await.unwrap();
     }
 
     /// Waits for a call that is held.
@@ -92,16 +118,31 @@ impl<S> Faulty<S> {
         *self.shared.mode.lock().unwrap()
     }
 
-    async fn write<T: Send>(
+    async fn write(
         &self,
-        write: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
+        write: impl Future<Output = Result<bool, StoreError>> + Send,
+    ) -> Result<bool, StoreError> {
+        let written = self.write_as_set(write).await;
+        self.shared.writes.send_modify(|ended| *ended += 1);
+        written
+    }
+
+    async fn write_as_set(
+        &self,
+        write: impl Future<Output = Result<bool, StoreError>> + Send,
+    ) -> Result<bool, StoreError> {
         let hook = self.shared.before_write.lock().unwrap().take();
         if let Some(hook) = hook {
             hook.await;
         }
+        let skipped = &self.shared.skipped;
+        let less = |left: usize| left.checked_sub(1);
+        if skipped.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return Ok(false);
+        }
         match self.mode() {
-            Mode::Answer | Mode::HoldReads => write.await,
+            Mode::Answer | Mode::HoldReads | Mode::Panic => write.await,
+            Mode::SkipWrites => Ok(false),
             Mode::Fail | Mode::FailWrites => Err(down()),
             Mode::FailAfterwards => write.await.and_then(|_| Err(down())),
             Mode::Hang => pending().await,
@@ -128,6 +169,7 @@ impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {
         match self.mode() {
             Mode::Fail => Err(down()),
             Mode::Hang => pending().await,
+            Mode::Panic => panic!("set to panic"),
             Mode::HoldReads => {
                 let read = self.inner.read(key).await;
                 self.shared.held.add_permits(1);

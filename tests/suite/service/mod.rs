@@ -46,12 +46,17 @@ mod devices;
 mod failures;
 mod fairness;
 mod faulty;
+mod fields;
+mod flood;
+mod gated;
+mod hang_up;
 mod hashing;
 mod live;
 mod login;
 mod one_time;
 mod random;
 mod reauthenticate;
+mod refused;
 mod revoke;
 
 use std::sync::{Arc, Mutex, OnceLock};

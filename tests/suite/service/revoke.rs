@@ -1,7 +1,7 @@
 //! Revocation by the text of a token (RFC 7009).
 
-use std::time::Duration as StdDuration;
-
+use super::{ALICE, BOB, Backend, World, again, faulty::Faulty, refused, settings, settings_of};
+use crate::common::{copy, role};
 use relatch::{
     Access, Context, NoClaims, Reason, Token,
     authority::Adoption,
@@ -9,14 +9,6 @@ use relatch::{
     service::{Client, ServiceError},
     store::UserKey,
 };
-use tokio::time::{sleep, timeout};
-
-use super::{
-    ALICE, BOB, Backend, World, again,
-    faulty::{Faulty, Mode},
-    refused, settings, settings_of,
-};
-use crate::common::{copy, role};
 
 over_each_store! {
     either_token_ends_its_session_and_no_other,
@@ -28,7 +20,6 @@ over_each_store! {
     a_plain_token_of_before_has_no_session_either,
     a_refresh_that_a_revocation_by_token_overtakes_gives_nothing,
     a_revocation_that_a_refresh_overtakes_ends_the_session,
-    a_revocation_whose_client_hangs_up_is_made,
 }
 
 /// Revokes the token's session. Returns whether there was one.
@@ -207,27 +198,4 @@ async fn a_revocation_that_a_refresh_overtakes_ends_the_session<B: Backend>(db: 
         world.assert_dead(&refreshed.await.unwrap()).await;
         assert!(world.labels().await.is_empty());
     }
-}
-
-/// A browser that logs out while its page closes hangs up at once, before the row is read.
-async fn a_revocation_whose_client_hangs_up_is_made<B: Backend>(db: B) {
-    let world = World::new(db).await;
-    let store = Faulty::new(world.db.store().clone());
-    let service = world.over(store.clone(), |settings| settings);
-    let phone = world.start("phone").await;
-    store.set(Mode::HoldReads);
-    let (client, token) = (service.clone(), copy(phone.refresh()));
-    let call = tokio::spawn(async move { client.revoke(token.expose(), Context::new()).await });
-    store.held().await;
-    call.abort();
-    assert!(call.await.is_err_and(|error| error.is_cancelled()));
-    let ended = async {
-        store.let_through().await;
-        store.set(Mode::Answer);
-        while !world.labels().await.is_empty() {
-            sleep(StdDuration::from_millis(1)).await;
-        }
-    };
-    timeout(StdDuration::from_secs(10), ended).await.expect("the session ends");
-    world.assert_dead(&phone).await;
 }

@@ -5,6 +5,7 @@
 //! they are not built.
 
 mod databases;
+mod fields;
 #[cfg(feature = "postgres")]
 mod listener;
 mod migrations;

@@ -1,0 +1,109 @@
+//! Databases that change no row and report no error: by row-level security or by a trigger.
+
+use relatch::{
+    Context, NoClaims,
+    one_time::{MagicLink, PasswordReset},
+    service::{Service, ServiceError},
+    store::{StoreErrorKind, UserKey},
+};
+
+#[cfg(feature = "postgres")]
+use super::backends::Postgres;
+use super::{
+    ALICE, Backend, PASSWORD, Profile, Tokens, World, again,
+    backends::{Memory, Sqlite},
+    faulty::{Faulty, Mode},
+};
+use crate::common::Role;
+
+/// Checks that each change fails as misconfigured, and that nothing has changed.
+async fn each_change_is_misconfigured<B: Backend>(
+    world: &World<B>,
+    service: &Service<Profile, Role>,
+    phone: &Tokens,
+) {
+    let verified = service.authenticate(phone.access()).await.unwrap();
+    let (before, access) = (world.columns(ALICE).await, phone.access());
+    let key = || UserKey::Id(ALICE);
+    let issued = service.issue::<MagicLink>(key(), &NoClaims {}, Context::new()).await;
+    let (_, magic) = issued.unwrap().unwrap();
+    let issued = service.issue::<PasswordReset>(key(), &NoClaims {}, Context::new()).await;
+    let (_, reset) = issued.unwrap().unwrap();
+    for (what, outcome) in [
+        ("refresh", service.refresh(again(phone)).await.map(drop)),
+        ("login", service.login("alice", PASSWORD, "x").await.map(drop)),
+        ("log_out", service.log_out(&verified).await.map(drop)),
+        ("log_out_others", service.log_out_others(access).await.map(drop)),
+        ("revoke", service.revoke(access.expose(), Context::new()).await.map(drop)),
+        ("log_out_everywhere", service.log_out_everywhere(ALICE).await),
+        ("set_password", service.set_password(ALICE, "battery staple").await),
+        ("change_password", service.change_password(access, PASSWORD, "new").await.map(drop)),
+        ("disable", service.disable(ALICE).await),
+        ("enable", service.enable(ALICE).await),
+        ("delete", service.delete(ALICE).await),
+        ("one_time", service.one_time(magic).consume().await.map(drop)),
+        ("reset", service.one_time(reset).set_password("new").consume().await.map(drop)),
+    ] {
+        let Err(ServiceError::Store(error)) = outcome else { panic!("{what}: {outcome:?}") };
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{what}");
+        let text = std::error::Error::source(&error).unwrap().to_string();
+        assert!(text.contains("row-level security") && text.contains("trigger"), "{what}: {text}");
+    }
+    assert!(world.columns(ALICE).await == before);
+    let error = service.log_out_everywhere("nobody").await.unwrap_err();
+    assert!(matches!(error, ServiceError::NoSuchUser), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_changes_nothing_is_misconfigured() {
+    let world = World::new(Memory::new()).await;
+    let phone = world.start("phone").await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    store.set(Mode::SkipWrites);
+    each_change_is_misconfigured(&world, &service, &phone).await;
+}
+
+#[tokio::test]
+async fn a_trigger_in_sqlite_that_skips_changes_is_told() {
+    let world = World::new(Sqlite::new().await).await;
+    let phone = world.start("phone").await;
+    let triggers = "CREATE TRIGGER no_update BEFORE UPDATE ON accounts
+                        BEGIN SELECT RAISE(IGNORE); END;
+                    CREATE TRIGGER no_delete BEFORE DELETE ON accounts
+                        BEGIN SELECT RAISE(IGNORE); END";
+    world.db.run(triggers).await;
+    each_change_is_misconfigured(&world, &world.service, &phone).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_trigger_in_postgres_that_skips_changes_is_told() {
+    let Some(db) = Postgres::new().await else { return };
+    let world = World::new(db).await;
+    let phone = world.start("phone").await;
+    let trigger = "CREATE FUNCTION accounts_skip() RETURNS trigger LANGUAGE plpgsql
+                       AS 'BEGIN RETURN NULL; END';
+                   CREATE TRIGGER skip BEFORE UPDATE OR DELETE ON accounts
+                       FOR EACH ROW EXECUTE FUNCTION accounts_skip()";
+    world.db.run(trigger).await;
+    each_change_is_misconfigured(&world, &world.service, &phone).await;
+}
+
+/// One answer of that kind can be a race, such as a transaction that was rolled back.
+#[tokio::test]
+async fn one_change_that_is_skipped_is_tried_again() {
+    let world = World::new(Memory::new()).await;
+    let store = Faulty::new(world.db.store().clone());
+    let service = world.over(store.clone(), |settings| settings);
+    for skipped in [1, 2] {
+        let phone = world.start("phone").await;
+        store.skip(skipped);
+        service.revoke(phone.refresh().expose(), Context::new()).await.unwrap();
+        world.assert_dead(&phone).await;
+        let phone = world.start("phone").await;
+        store.skip(skipped);
+        service.log_out_everywhere(ALICE).await.unwrap();
+        world.assert_dead(&phone).await;
+    }
+}
