@@ -58,6 +58,8 @@ mod random;
 mod reauthenticate;
 mod refused;
 mod revoke;
+#[cfg(feature = "sqlite")]
+mod transactions;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
