@@ -1,17 +1,25 @@
 //! A store of users in a table of PostgreSQL.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
+use std::{
+    fmt, io,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration as StdDuration,
+};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
-use tokio::time::{Instant, error::Elapsed, timeout_at};
+use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 
 use super::{
-    Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
-    timed_out,
+    Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
+    store::store_over_engine,
 };
 use crate::{
     error::ConfigError,
@@ -41,6 +49,13 @@ pub struct PostgresStore<F = ()>(Engine<PostgresDriver, F>);
 
 /// A connection that was idle for longer is pinged before use.
 const IDLE: StdDuration = StdDuration::from_secs(1);
+
+/// The time in which an idle connection must answer a ping.
+const PING: StdDuration = StdDuration::from_millis(500);
+
+/// The time in which a connection must be back in the pool. A statement whose caller has hung up must
+/// end within it.
+const RETURN: StdDuration = StdDuration::from_secs(2);
 
 /// The default channel of the notifications.
 const CHANNEL: &str = "relatch";
@@ -75,7 +90,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
             .before_acquire(|connection, about| {
                 Box::pin(async move {
                     if about.idle_for > IDLE {
-                        connection.ping().await?;
+                        timeout(PING, connection.ping()).await.map_err(io::Error::from)??;
                     }
                     Ok(true)
                 })
@@ -102,8 +117,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// [`ConfigError`]
     pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, ConfigError> {
-        let driver = PostgresDriver { pool, channel: Name::fixed(CHANNEL) };
-        Ok(Self(Engine::new(driver, &table)?))
+        Ok(Self(Engine::new(PostgresDriver::new(pool), &table)?))
     }
 
     /// Sets the channel of the notifications of revocations. Default: `relatch`. It must be the same for
@@ -116,6 +130,17 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let channel = Name::parse("the channel", channel)?;
         let driver = PostgresDriver { channel, ..self.0.driver().clone() };
         Ok(Self(self.0.with_driver(driver)))
+    }
+
+    /// The number of revocations that were stored although the notification of other processes failed,
+    /// by this store and its clones: for a metric. Until the bound of their caches, other processes
+    /// may accept what was revoked.
+    ///
+    /// Notifications fail when the server's queue of them is full, which a listener of any application
+    /// causes that stays in one transaction for long, or when the role may not call `pg_notify`.
+    #[must_use]
+    pub fn unsent_notifications(&self) -> u64 {
+        self.0.driver().unsent_notifications.load(Ordering::Relaxed)
     }
 
     /// The pool, for the application's own statements.
@@ -141,6 +166,29 @@ impl<F> fmt::Debug for PostgresStore<F> {
 pub(super) struct PostgresDriver {
     pub(super) pool: PgPool,
     pub(super) channel: Name,
+    capacity: Arc<Capacity>,
+    unsent_notifications: Arc<AtomicU64>,
+}
+
+impl PostgresDriver {
+    fn new(pool: PgPool) -> Self {
+        let (connections, patience) =
+            (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+        Self {
+            pool,
+            channel: Name::fixed(CHANNEL),
+            capacity: Arc::new(Capacity::new(connections, patience)),
+            unsent_notifications: Arc::default(),
+        }
+    }
+
+    /// Takes a connection for one statement.
+    async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Connection, Failure> {
+        let connection = timeout_at(until, self.pool.acquire()).await;
+        let connection = connection.map_err(|_| Failure::timed_out())?;
+        let failure = |error| Failure::new(&error, classify).before_the_statement();
+        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), Some(RETURN)))
+    }
 }
 
 impl Driver for PostgresDriver {
@@ -150,13 +198,22 @@ impl Driver for PostgresDriver {
         Dialect::Postgres { channel: self.channel.clone() }
     }
 
+    fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.size()
+    }
+
     async fn execute(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<u64, Failure> {
-        let mut connection = self.acquire(until).await?;
+        let mut connection = self.checkout(slot, until).await?;
         let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
         Ok(answer(connection, done)?.rows_affected())
     }
@@ -165,38 +222,51 @@ impl Driver for PostgresDriver {
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<Vec<PgRow>, Failure> {
-        let mut connection = self.acquire(until).await?;
+        let mut connection = self.checkout(slot, until).await?;
         let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
         answer(connection, rows)
     }
-}
 
-impl PostgresDriver {
-    async fn acquire(&self, until: Instant) -> Result<Connection, Failure> {
-        let connection = timeout_at(until, self.pool.acquire()).await;
-        let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
-        connection.map_err(|error| Failure::new(&error, classify))
+    /// One broken connection is seldom alone: those that are idle must answer a ping, or are closed.
+    fn recover(&self, fault: Fault) {
+        if fault.is_outcome_unknown() {
+            for _ in 0..self.pool.num_idle() {
+                let Some(idle) = self.pool.try_acquire() else { return };
+                drop(Checkout::new(idle, Slot::default(), Some(PING)));
+            }
+        }
+    }
+
+    fn not_notified(&self, failure: &Failure) {
+        self.unsent_notifications.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "tracing")]
+        tracing::warn!(target: "relatch", cause = %failure, "a revocation was stored and not notified");
+        #[cfg(not(feature = "tracing"))]
+        let _ = failure;
     }
 }
 
-/// Discards a connection that did not answer in time: its server may be gone, and a ping or an orderly
-/// close would occupy its place in the pool for as long.
+/// Closes a connection that is of no further use: a ping or an orderly close would occupy its place in
+/// the pool until the network notices that the server is gone.
 fn answer<T>(
     connection: Connection,
     answer: Result<sqlx::Result<T>, Elapsed>,
 ) -> Result<T, Failure> {
-    match answer {
-        Ok(answer) => answer.map_err(|error| Failure::new(&error, classify)),
-        Err(_) => {
-            drop(connection.detach());
-            Err(Failure::Other(timed_out()))
-        }
+    let failure = match answer {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => Failure::new(&error, classify),
+        Err(_) => Failure::timed_out(),
+    };
+    if failure.fault.is_of_connection() {
+        connection.discard();
     }
+    Err(failure)
 }
 
-type Connection = sqlx::pool::PoolConnection<Postgres>;
+type Connection = Checkout<Postgres>;
 
 impl Cells for PgRow {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
@@ -222,15 +292,24 @@ pub(super) fn classify(code: &str) -> Fault {
     match code {
         // A serialization failure, and a deadlock.
         "40001" | "40P01" => Fault::Conflict,
-        // A lock that is not available, and a read-only server.
-        "55P03" | "25006" => Fault::Unreachable,
+        // A read-only session, as after a failover. Another session may be able to write.
+        "25006" => Fault::Unfit,
+        // A lock that is not available in time, and a statement that took too long.
+        "55P03" | "57014" => Fault::Canceled,
+        // The end of the session: an idle transaction, an administrator, a crash, a start, a dropped
+        // database, an idle session. The server may have committed just before.
+        "25P03" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Fault::Lost,
+        // A character outside the database's encoding, and a text that is too long.
+        "22021" | "22P05" | "22001" => Fault::Value,
         _ => match code.get(..2) {
+            // The connection.
+            Some("08") => Fault::Lost,
             // Feature, cardinality, data, constraint, state of the object, authorization, database,
             // schema, name or permission, limit: the table or its configuration is at fault.
             Some("0A" | "21" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
                 Fault::Misconfigured
             }
-            _ => Fault::Unreachable,
+            _ => Fault::Unavailable,
         },
     }
 }
@@ -241,14 +320,21 @@ mod tests {
 
     #[test]
     fn codes_tell_whom_to_call() {
-        for code in ["08006", "53300", "57014", "57P01", "55P03", "25006", "XX000", "58030", ""] {
-            assert_eq!(classify(code), Fault::Unreachable, "{code}");
-        }
-        for code in ["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"] {
-            assert_eq!(classify(code), Fault::Misconfigured, "{code}");
-        }
-        for code in ["40001", "40P01"] {
-            assert_eq!(classify(code), Fault::Conflict, "{code}");
+        for (fault, codes) in [
+            (Fault::Conflict, ["40001", "40P01"].as_slice()),
+            (Fault::Unfit, &["25006"]),
+            (Fault::Lost, &["08006", "57P01", "57P02", "57P03", "57P05", "25P03"]),
+            (Fault::Canceled, &["57014", "55P03"]),
+            (Fault::Value, &["22021", "22P05", "22001"]),
+            (Fault::Unavailable, &["53300", "XX000", "58030", ""]),
+            (
+                Fault::Misconfigured,
+                &["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(classify(code), fault, "{code}");
+            }
         }
     }
 }
