@@ -9,6 +9,7 @@ mod failure;
 pub(super) mod listener;
 pub(super) mod migration;
 mod name;
+pub(super) mod options;
 mod outcome;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;

@@ -75,7 +75,10 @@ impl<D: Driver, F: Send + Sync> Attempt for Writing<'_, D, F> {
 impl<D: Driver, F: Send + Sync> Write for Writing<'_, D, F> {
     async fn outcome(&self, until: Instant) -> Result<Outcome, StoreError> {
         let Some(Witness { key, effect }) = self.witness else { return Ok(Outcome::NotWritten) };
-        Ok(effect.outcome(self.engine.read_row(key, self.slot, until).await?.as_ref()))
+        match self.engine.read_row(key, self.slot, until).await {
+            Ok(row) => Ok(effect.outcome(row.as_ref())),
+            Err(error) => error.bare_row().map(|row| effect.outcome(Some(row))).ok_or(error),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod listener;
 mod lost_connections;
 mod migrations;
 mod nonconforming;
+mod options;
 mod outages;
 mod shapes;
 
