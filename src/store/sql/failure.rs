@@ -129,3 +129,10 @@ impl fmt::Display for Message {
 }
 
 impl error::Error for Message {}
+
+#[cfg(test)]
+impl Failure {
+    pub(super) fn of(fault: Fault) -> Self {
+        Self { fault, is_answer: true, error: StoreError::unreachable("a test") }
+    }
+}

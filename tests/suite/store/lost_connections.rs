@@ -159,10 +159,6 @@ async fn no_call_fails_because_the_server_ended_its_connection() {
     let Some(scratch) = Scratch::new().await else { return };
     let store = scratch.connect(&scratch.url()).await;
     let until = Instant::now() + Duration::from_secs(2);
-    let mut before = Vec::new();
-    for id in 0..USERS {
-        before.push(scratch.version(id).await);
-    }
     let counts = {
         let store = store.clone();
         let calls = at_once(USERS, move |number| {
@@ -186,10 +182,8 @@ async fn no_call_fails_because_the_server_ended_its_connection() {
         tokio::join!(calls, killer).0
     };
     for (id, bumps) in counts.into_iter().map(Result::unwrap).enumerate() {
-        println!("{id}: {bumps}");
+        assert!(bumps > 0, "user {id} starved");
     }
-    // Each acknowledged bump counts.
-    let _ = before;
 }
 
 #[cfg(feature = "postgres")]
@@ -423,33 +417,28 @@ async fn an_sqlite_file_is_not_busy_with_its_own_writes() {
     }
 }
 
-/// A writer in line is not in front of a revocation, and readers occupy not all of the connections.
+/// A revocation waits for the writer that has the file, and at most for one more.
 #[tokio::test]
-async fn an_sqlite_revocation_waits_for_no_crowd() {
+async fn an_sqlite_revocation_overtakes_the_writers_in_line() {
     let directory = Directory::new();
     let store = SqliteStore::open(directory.file(), UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
-    for id in 0..8 {
-        assert!(store.insert(user(id)).await.unwrap());
+    assert!(store.insert(user(0)).await.unwrap());
+    let mut writers = JoinSet::new();
+    for id in 1..200 {
+        let store = store.clone();
+        writers.spawn(async move { assert!(store.insert(user(id)).await.unwrap()) });
     }
-    let mut crowd = JoinSet::new();
-    for number in 0..5_000 {
-        let reader = store.clone();
-        crowd.spawn(async move { reader.read(UserKey::Id("1")).await.map(drop) });
-        if number % 10 == 0 {
-            let store = store.clone();
-            crowd.spawn(async move { store.insert(user(10_000 + number)).await.map(drop) });
-        }
+    // All are in line, and the first have written.
+    for _ in 0..3 {
+        writers.join_next().await.unwrap().unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let began = Instant::now();
-    assert!(store.bump_version("1", 0).await.unwrap());
-    let took = began.elapsed();
-    let mut over = 0;
-    while crowd.try_join_next().is_some() {
-        over += 1;
+    let before = writers.len();
+    assert!(store.bump_version("0", 0).await.unwrap());
+    while writers.try_join_next().is_some() {}
+    let overtaken = writers.len();
+    assert!(overtaken + 3 >= before, "{before} were in line, and {overtaken} still are");
+    while let Some(written) = writers.join_next().await {
+        written.unwrap();
     }
-    assert!(over < 5_000, "{took:?}: the crowd was gone before: {over}");
-    assert!(took < Duration::from_millis(500), "{took:?} behind {over} of the crowd");
-    crowd.shutdown().await;
 }
