@@ -1,58 +1,49 @@
 //! Transactions in PostgreSQL that lock a row.
 
-use std::{
-    ops::{Deref, DerefMut},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Connection, PostgresDriver, PostgresStore, bind, classify};
-use crate::store::{
-    StoreError,
-    sql::{
-        Driver as _, Failure, InTransaction, Param, locked::Transactions, timed_out,
-        users_table::Names,
-    },
+use super::{Connection, PostgresDriver, PostgresStore, Timeouts, bind, classify};
+use crate::store::sql::{
+    Driver as _, Failure, InTransaction, Param, Slot, locked::Transactions, users_table::Names,
 };
-
-/// A transaction of the store's own.
-pub(in crate::store::sql) struct Own {
-    connection: Connection,
-    is_open: bool,
-}
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// The store's statements in the application's transaction on this connection.
-    pub(crate) fn within<'a>(
+    pub(crate) const fn within<'a>(
         &'a self,
         connection: &'a mut PgConnection,
-    ) -> impl InTransaction<F> + 'a {
+    ) -> impl InTransaction<F> + use<'a, F> {
         self.engine().join(connection)
     }
 }
 
 impl Transactions for PostgresDriver {
     type Connection = PgConnection;
-    type Own = Own;
+
+    /// The server rolls back what a closed connection leaves open. An orderly rollback would wait for an
+    /// answer, which may not come.
+    type Own = Connection;
 
     /// The lock of an update that changes no key: rows that refer to the user can still be written.
     const LOCKING: &'static str = " FOR NO KEY UPDATE OF u";
 
-    async fn begin(&self, until: Instant) -> Result<Own, Failure> {
-        let mut own = Own { connection: self.acquire(until).await?, is_open: true };
-        let settings = self.pooled.map(super::Timeouts::set_local).unwrap_or_default();
+    async fn begin(&self, slot: &Slot, until: Instant) -> Result<Connection, Failure> {
+        let mut own = self.checkout(slot, until).await?;
+        own.set_unfit(true);
+        let settings = self.pooled.map(Timeouts::set_local).unwrap_or_default();
         // A snapshot that is older than the lock would be of no use.
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED{settings}");
         let begun = timeout_at(until, run(&mut own, &begin)).await;
-        begun.map_err(|_| Failure::Other(timed_out()))??;
+        begun.map_err(|_| Failure::timed_out())??;
         Ok(own)
     }
 
-    async fn commit(mut own: Own) -> Result<(), Failure> {
+    async fn commit(mut own: Connection) -> Result<(), Failure> {
         run(&mut own, "COMMIT").await?;
-        own.is_open = false;
+        own.set_unfit(false);
         Ok(())
     }
 
@@ -88,8 +79,8 @@ impl Transactions for PostgresDriver {
         run(connection, "SAVEPOINT relatch").await?;
         let notified = self.fetch_in(connection, &NOTIFY.into(), &params).await;
         let (end, failure) = match notified {
-            Ok(sent) if sent.is_empty() => ("RELEASE SAVEPOINT relatch", Some(queue_is_full())),
-            Ok(_) => ("RELEASE SAVEPOINT relatch", None),
+            Ok(sent) if !sent.is_empty() => ("RELEASE SAVEPOINT relatch", None),
+            Ok(_) => ("RELEASE SAVEPOINT relatch", Some(Failure::queue_full())),
             Err(failure) => {
                 ("ROLLBACK TO SAVEPOINT relatch; RELEASE SAVEPOINT relatch", Some(failure))
             }
@@ -107,34 +98,6 @@ async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
     done.map(drop).map_err(failure)
 }
 
-fn queue_is_full() -> Failure {
-    Failure::Other(StoreError::unreachable("the server's queue of notifications is nearly full"))
-}
-
 fn failure(error: sqlx::Error) -> Failure {
     Failure::new(&error, classify)
-}
-
-impl Deref for Own {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Own {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-}
-
-impl Drop for Own {
-    /// The server rolls back what a closed connection leaves open. An orderly rollback would wait for an
-    /// answer, which may not come.
-    fn drop(&mut self) {
-        if self.is_open {
-            self.connection.close_on_drop();
-        }
-    }
 }

@@ -1,39 +1,50 @@
 //! Transactions in SQLite, where one writes at a time.
 
-use std::sync::Arc;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use tokio::time::{Instant, timeout_at};
 
 use super::{SqliteDriver, SqliteStore, bind, classify};
 use crate::store::sql::{
-    Failure, InTransaction, Param, locked::Transactions, timed_out, users_table::Names,
+    Failure, InTransaction, Param, Slot, locked::Transactions, users_table::Names,
 };
+
+/// A transaction of the store's own, and its place among the writers.
+pub(in crate::store::sql) struct Own {
+    transaction: Transaction<'static, Sqlite>,
+    /// Dropped after the transaction.
+    _slot: Slot,
+}
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// The store's statements in the application's transaction on this connection.
-    pub(crate) fn within<'a>(
+    pub(crate) const fn within<'a>(
         &'a self,
         connection: &'a mut SqliteConnection,
-    ) -> impl InTransaction<F> + 'a {
+    ) -> impl InTransaction<F> + use<'a, F> {
         self.engine().join(connection)
     }
 }
 
 impl Transactions for SqliteDriver {
     type Connection = SqliteConnection;
-    type Own = Transaction<'static, Sqlite>;
+    type Own = Own;
 
     /// The whole file is locked.
     const LOCKING: &'static str = "";
 
-    async fn begin(&self, until: Instant) -> Result<Self::Own, Failure> {
-        let own = timeout_at(until, self.pool.begin()).await;
-        own.map_err(|_| Failure::Other(timed_out()))?.map_err(failure)
+    async fn begin(&self, slot: &Slot, until: Instant) -> Result<Own, Failure> {
+        let begun = timeout_at(until, self.pool.begin()).await;
+        let transaction = begun.map_err(|_| Failure::timed_out())?.map_err(failure)?;
+        Ok(Own { transaction, _slot: slot.clone() })
     }
 
-    async fn commit(own: Self::Own) -> Result<(), Failure> {
-        own.commit().await.map_err(failure)
+    async fn commit(own: Own) -> Result<(), Failure> {
+        own.transaction.commit().await.map_err(failure)
     }
 
     /// A statement that changes nothing takes the lock for writing. A read that came first would be of
@@ -75,4 +86,18 @@ impl Transactions for SqliteDriver {
 
 fn failure(error: sqlx::Error) -> Failure {
     Failure::new(&error, classify)
+}
+
+impl Deref for Own {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Own {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
 }
