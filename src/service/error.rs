@@ -45,7 +45,9 @@ pub enum ServiceError {
     NoSession,
     /// The store failed.
     Store(StoreError),
-    /// The user's row was changed by others at each attempt, or too many passwords are being hashed.
+    /// Too many passwords are being hashed, or the user's row was changed by others at each attempt: of
+    /// a refresh, or of any call over a store without locks
+    /// ([`UserStore::lock`](crate::store::UserStore::lock)).
     Busy,
     /// The user's record is unusable.
     Record(RecordError),

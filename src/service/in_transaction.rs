@@ -10,7 +10,7 @@ use crate::{
 
 /// Implements for `$store` the calls in a transaction of `$database`.
 macro_rules! in_transaction {
-    ($store:ident, $database:ident) => {
+    ($store:ident, $database:ident, $begin:literal) => {
         impl<F: Clone + Send + Sync + 'static> crate::store::$store<F> {
             /// Uses a one-time token up in the application's own transaction, beside the application's
             /// statements. It returns the user, as read under the lock, and the token's claims. `link`
@@ -30,24 +30,29 @@ macro_rules! in_transaction {
             /// # Errors
             ///
             /// Those of [`OneTime::consume`]. After [`ServiceError::Rejected`] nothing was written, and
-            /// the transaction goes on as it was. After another error roll it back; if the error
-            /// [is of a moment](ServiceError::is_unavailable), begin again.
+            /// the transaction may go on. After any other error roll it back, and begin again if the error
+            /// [`is_unavailable`](ServiceError::is_unavailable), such as after a conflict at the isolation
+            /// level `REPEATABLE READ`.
             ///
             /// # Example
             ///
             /// ```
-            #[doc = concat!("use relatch::{Token, one_time::EmailConfirmation, service::{Service, ServiceError}, store::", stringify!($store), "};")]
+            /// use relatch::{Context, Token, one_time::EmailConfirmation, service::Service};
+            #[doc = concat!("use relatch::store::", stringify!($store), ";")]
             ///
             /// async fn confirm(
             ///     service: &Service,
             #[doc = concat!("    users: &", stringify!($store), ",")]
             ///     link: Token<EmailConfirmation>,
+            ///     address: &str,
             /// ) -> Result<(), Box<dyn std::error::Error>> {
-            ///     let mut transaction = users.pool().begin().await?;
+            ///     let link = link.in_context(Context::new().with_email(address));
+            #[doc = concat!("    let mut transaction = users.pool().", $begin, ".await?;")]
             ///     let used = users.consume_in(&mut transaction, service.one_time(link)).await?;
-            ///     let subject = used.1.registered().subject();
-            ///     let confirm = "UPDATE accounts SET email_confirmed = TRUE WHERE id = $1";
-            ///     sqlx::query(confirm).bind(subject.to_owned()).execute(&mut *transaction).await?;
+            ///     let id = used.1.registered().subject().to_owned();
+            ///     let confirm = "UPDATE accounts SET email = $1 WHERE id = $2";
+            ///     let query = sqlx::query(confirm).bind(address.to_owned()).bind(id);
+            ///     query.execute(&mut *transaction).await?;
             ///     transaction.commit().await?;
             ///     let (_user, _used) = used.committed();
             ///     Ok(())
@@ -99,9 +104,9 @@ macro_rules! in_transaction {
 }
 
 #[cfg(feature = "sqlite")]
-in_transaction!(SqliteStore, Sqlite);
+in_transaction!(SqliteStore, Sqlite, r#"begin_with("BEGIN IMMEDIATE")"#);
 #[cfg(feature = "postgres")]
-in_transaction!(PostgresStore, Postgres);
+in_transaction!(PostgresStore, Postgres, "begin()");
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Whatever the row holds.

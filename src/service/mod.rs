@@ -14,9 +14,12 @@
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
+//! | a change together with your own SQL | `consume_in`, `revoke_in`, `set_password_in` of the SQL stores |
 //!
 //! Each change is decided on the row of the primary database and written by one compare-and-set. If
-//! another change was faster, it is decided again. Calls that decide on the same user at the same time
+//! another change was faster, it is decided again, and after a few attempts under a lock of the row, so
+//! that nobody who changes the row in a loop keeps others from it. Only a refresh takes no lock: it
+//! gives way. Calls that decide on the same user at the same time
 //! share their reads; none gets a read that began before its call. Passwords are hashed off the async
 //! threads, a few at a time. A call whose future is dropped, as when a client disconnects, still
 //! completes a write that it has begun.

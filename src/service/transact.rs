@@ -58,10 +58,8 @@ impl<T, F: Clone> Proposal<T, F> {
 /// A macro, and not a function of an async closure: the compiler cannot prove the future of such a
 /// function to be `Send` where the closure borrows, and applications spawn these futures.
 macro_rules! transact {
-    (bare $service:expr, $key:expr, |$read:ident $(, $lock:ident)?| $propose:expr) => {
-        $crate::service::transact::transact!(
-            @ default, read_bare, $service, $key, |$read $(, $lock)?| $propose
-        )
+    (bare $service:expr, $key:expr, |$read:ident| $propose:expr) => {
+        $crate::service::transact::transact!(@ default, read_bare, $service, $key, |$read| $propose)
     };
     (yielding $service:expr, $key:expr, |$read:ident| $propose:expr) => {
         $crate::service::transact::transact!(@ yielding, read, $service, $key, |$read| $propose)

@@ -54,8 +54,9 @@ impl Transactions for SqliteDriver {
         connection: &mut SqliteConnection,
         names: &Names,
     ) -> Result<(), Failure> {
-        let nothing = AssertSqlSafe(format!("DELETE FROM {} WHERE 0", names.table));
-        sqlx::query(nothing).execute(connection).await.map_err(failure)?;
+        let Names { table, version, .. } = names;
+        let nothing = format!("UPDATE {table} SET {version} = {version} WHERE 0");
+        sqlx::query(AssertSqlSafe(nothing)).execute(connection).await.map_err(failure)?;
         Ok(())
     }
 
