@@ -129,7 +129,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 
     /// The least value that a counter moves to.
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         Counter::INITIAL.next(self.authority().now()).unwrap_or_default().get()
     }
 }

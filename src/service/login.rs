@@ -11,7 +11,7 @@ use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError},
     password::PasswordError,
     sessions::SessionInfo,
-    store::{Record, StoredUser, UserKey},
+    store::{Record, RowLock, StoredUser, UserKey},
     token::purpose::Access,
     user::User,
 };
@@ -48,8 +48,8 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
         let mut checked = Checked::default();
-        transact!(self, UserKey::Login(login), |read| {
-            checked.check(self, read, password).await?;
+        transact!(self, UserKey::Login(login), |read, lock| {
+            checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
             };
@@ -116,11 +116,14 @@ impl Checked {
         service: &Service<F, C>,
         read: Option<&Record<G>>,
         password: &str,
+        lock: &mut Option<RowLock>,
     ) -> Result<(), ServiceError> {
         let stored = read.and_then(Record::password_hash);
         if stored.is_some() && stored == self.stored.as_deref().map(String::as_str) {
             return Ok(());
         }
+        // Nobody waits for a row while a password is hashed.
+        *lock = None;
         let refused = |refusal| Err(ServiceError::LoginRefused(refusal));
         let matched = match service.0.passwords.verify(password, stored).await {
             Err(ServiceError::Password(PasswordError::UnsupportedHash)) => {
@@ -151,8 +154,9 @@ impl Checked {
         service: &Service<F, C>,
         read: &Record<G>,
         present: &str,
+        lock: &mut Option<RowLock>,
     ) -> Result<(), ServiceError> {
-        self.check(service, Some(read), present).await.map_err(|error| match error {
+        self.check(service, Some(read), present, lock).await.map_err(|error| match error {
             ServiceError::LoginRefused(refusal) => ServiceError::WrongPassword(refusal),
             other => other,
         })

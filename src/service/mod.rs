@@ -75,6 +75,8 @@ mod devices;
 mod error;
 mod events;
 mod found;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod in_transaction;
 mod login;
 mod one_time;
 mod passwords;
@@ -85,6 +87,8 @@ mod revoke;
 mod shared_reads;
 mod to_the_end;
 mod transact;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod uncommitted;
 
 use std::{
     fmt,
@@ -93,6 +97,8 @@ use std::{
 
 #[cfg(feature = "cache")]
 pub use self::cache::CachePolicy;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::uncommitted::Uncommitted;
 pub use self::{
     builder::ServiceBuilder,
     client::Client,

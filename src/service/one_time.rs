@@ -18,6 +18,8 @@ use crate::{
     },
     user::User,
 };
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::{service::Uncommitted, store::InTransaction};
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Issues a token of the purpose `P` for this user, for example for a link by mail. The token is
@@ -192,6 +194,30 @@ where
             let started = decision.and_then(stored, |user| service.start(user, stored, &client))?;
             Proposal { decision: started.map(|(_, tokens)| tokens), edited }
         })
+    }
+
+    /// [`consume`](Self::consume) in a transaction of the application's.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) async fn consume_in(
+        self,
+        mut transaction: impl InTransaction<F>,
+    ) -> Result<Uncommitted<(StoredUser<F>, Used<P::Claims>)>, ServiceError> {
+        let Self { service, token, password, context } = self;
+        let authority = service.authority();
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
+        let (key, context) = (UserKey::Id(&id), context.as_ref());
+        if password.is_some() {
+            // It is hashed here, before the row is locked.
+            let read = transaction.read(key).await?.map(Record::read).transpose()?;
+            drop(using.propose(service, read.as_ref(), context).await?);
+        }
+        let read = transaction.lock(key).await?.map(Record::read).transpose()?;
+        let Proposal { decision, edited } = using.propose(service, read.as_ref(), context).await?;
+        let read = read.ok_or(ServiceError::NoSuchUser)?;
+        let user = read.user().clone();
+        let decision = decision.map(|used| (user, used));
+        service.commit_in(transaction, &read, Proposal { decision, edited }).await
     }
 }
 

@@ -39,7 +39,7 @@ where
         let user_id = authority.open(token)?.user_id().to_owned();
         let read = self.0.records.read_bare(UserKey::Id(&user_id)).await?;
         let (_, read) = verify_on(&authority, token, read.as_ref())?;
-        Checked::default().check_present(self, read, password).await
+        Checked::default().check_present(self, read, password, &mut None).await
     }
 
     /// Changes the user's password, for which the current one is required. The same statement logs all
@@ -59,10 +59,10 @@ where
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
         let mut hash = None;
-        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
+        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
-            checked.check_present(self, read, present).await?;
+            checked.check_present(self, read, present, lock).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
                 none => none.insert(self.0.passwords.hash(new).await?),
@@ -121,11 +121,11 @@ where
         password: Option<&str>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
-        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
+        transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             if let Some(password) = password {
-                checked.check_present(self, read, password).await?;
+                checked.check_present(self, read, password, lock).await?;
             }
             let edited = checked.rehashed(read)?;
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);

@@ -12,7 +12,9 @@ use super::cache::{Cache, CachePolicy};
 use super::{found::Found, shared_reads::SharedReads};
 use crate::{
     live::Revocations,
-    store::{ChangeSink, ErasedStore, Record, StoreError, StoredUser, Update, UserKey},
+    store::{
+        ChangeSink, ErasedStore, Locked, Record, RowLock, StoreError, StoredUser, Update, UserKey,
+    },
 };
 
 /// The store, with the cache in front of it and the receivers of revocations.
@@ -112,6 +114,11 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         }
     }
 
+    /// Reads the row and locks it; `None` if the store has no locks.
+    pub(super) async fn lock(&self, key: UserKey<'_>) -> Result<Option<Locked<F>>, StoreError> {
+        self.source.within_timeout(self.source.store.lock(key)).await
+    }
+
     /// Finds the user; the record may be as old as the cache's bound.
     pub(super) async fn find(&self, id: &str) -> Result<Found<F>, StoreError> {
         #[cfg(feature = "cache")]
@@ -183,6 +190,21 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
             // Whatever the outcome: if the store fails, the row may have changed.
             let _notify = NotifyOnDrop { records: &*this, id: Some(write.id()) };
             this.source.within_timeout(write.run(&*this.source.store)).await
+        });
+        task.await.unwrap_or_else(|error| Err(aborted(error)))
+    }
+
+    /// [`write`](Self::write) by the holder of the row's lock.
+    pub(super) async fn write_locked(
+        self: &Arc<Self>,
+        lock: RowLock,
+        update: Update,
+    ) -> Result<bool, StoreError> {
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let id = update.id().to_owned();
+            let _notify = NotifyOnDrop { records: &*this, id: Some(&id) };
+            this.source.within_timeout(lock.compare_and_set(update)).await
         });
         task.await.unwrap_or_else(|error| Err(aborted(error)))
     }

@@ -1,5 +1,5 @@
 //! Transactions: read a row, decide on it, and store the decision by a compare-and-set; again if
-//! the row was changed in between.
+//! the row was changed in between. Whoever loses several times in a row locks the row and wins.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -8,19 +8,25 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Service, ServiceError, records::Write};
+use super::{
+    Service, ServiceError,
+    records::{Records, Write},
+};
 use crate::{
     authority::{
         Authority,
         decision::{Committed, Decision},
         verified::Verified,
     },
-    store::{Columns, Record, StoreError, StoredUser, UserKey},
+    store::{Columns, Record, RowLock, StoreError, StoredUser, UserKey},
     token::{Token, purpose::Purpose},
 };
 
 /// The number of attempts before the call fails as busy.
 const ATTEMPTS: u32 = 12;
+
+/// The number of attempts before one that locks the row, if the store has locks.
+const UNLOCKED: u32 = 3;
 
 /// The longest pause between two attempts, in milliseconds.
 const MAX_PAUSE: u64 = 64;
@@ -40,8 +46,11 @@ impl<T, F: Clone> Proposal<T, F> {
 
 /// Reads the record of a key on the primary database and stores the [`Proposal`] that the body makes
 /// of it, if the row still is the one that was read. Otherwise it begins again, on the row as it is
-/// then. The body has the record as an `Option`; its `?` and `return` leave the function that the
-/// macro stands in.
+/// then, and after some attempts it locks the row before it reads. The body has the record as an
+/// `Option`; its `?` and `return` leave the function that the macro stands in.
+///
+/// A body that awaits, such as for a hash, takes the lock as its second argument and ends it before:
+/// `*lock = None`. With `yielding` before the service, the row is never locked.
 ///
 /// With `bare` before the service, the record is without the application's fields, and may be read
 /// even if they cannot be: for revocations.
@@ -49,25 +58,36 @@ impl<T, F: Clone> Proposal<T, F> {
 /// A macro, and not a function of an async closure: the compiler cannot prove the future of such a
 /// function to be `Send` where the closure borrows, and applications spawn these futures.
 macro_rules! transact {
-    (bare $service:expr, $key:expr, |$read:ident| $propose:expr) => {
-        $crate::service::transact::transact!(@ read_bare, $service, $key, |$read| $propose)
+    (bare $service:expr, $key:expr, |$read:ident $(, $lock:ident)?| $propose:expr) => {
+        $crate::service::transact::transact!(
+            @ default, read_bare, $service, $key, |$read $(, $lock)?| $propose
+        )
     };
-    (@ $how:ident, $service:expr, $key:expr, |$read:ident| $propose:expr) => {{
-        let mut attempts = $crate::service::transact::Attempts::default();
+    (yielding $service:expr, $key:expr, |$read:ident| $propose:expr) => {
+        $crate::service::transact::transact!(@ yielding, read, $service, $key, |$read| $propose)
+    };
+    (
+        @ $attempts:ident, $how:ident, $service:expr, $key:expr,
+        |$read:ident $(, $lock:ident)?| $propose:expr
+    ) => {{
+        let mut attempts = $crate::service::transact::Attempts::$attempts();
         loop {
             attempts.begin().await?;
-            let read = $service.0.records.$how($key).await?;
+            let read = attempts.$how(&$service.0.records, $key).await?;
             let $read = read.as_ref();
+            $(let $lock = &mut attempts.lock;)?
             let proposal = $propose;
             let read = read.ok_or(ServiceError::NoSuchUser)?;
-            if let Some(outcome) = $service.commit(&read, proposal).await? {
+            if let Some(outcome) = $service.commit(&read, attempts.lock.take(), proposal).await? {
                 break Ok(outcome);
             }
             attempts.lost(&read)?;
         }
     }};
-    ($service:expr, $key:expr, |$read:ident| $propose:expr) => {
-        $crate::service::transact::transact!(@ read, $service, $key, |$read| $propose)
+    ($service:expr, $key:expr, |$read:ident $(, $lock:ident)?| $propose:expr) => {
+        $crate::service::transact::transact!(
+            @ default, read, $service, $key, |$read $(, $lock)?| $propose
+        )
     };
 }
 
@@ -77,15 +97,25 @@ pub(super) use transact;
 /// which no other change can have been the reason.
 const INEXPLICABLE: u32 = 3;
 
-/// Counts the attempts of one call.
+/// The attempts of one call.
 #[derive(Default)]
 pub(super) struct Attempts {
     begun: u32,
+    /// Whether the call gives way to all others.
+    yields: bool,
+    /// The lock of the row, in an attempt that has locked it.
+    pub(super) lock: Option<RowLock>,
     /// The columns on which the last attempt failed, and the number of attempts that did in a row.
     lost: Option<(Columns, u32)>,
 }
 
 impl Attempts {
+    /// The attempts of a call that somebody may repeat without limit, such as a refresh: it never locks
+    /// the row, and so keeps nobody from it.
+    pub(super) fn yielding() -> Self {
+        Self { yields: true, ..Self::default() }
+    }
+
     /// Begins an attempt, after a pause that lets the others finish: for a random time, so that they
     /// do not meet again.
     pub(super) async fn begin(&mut self) -> Result<(), ServiceError> {
@@ -120,6 +150,49 @@ impl Attempts {
         self.lost = Some((read.columns().clone(), before + 1));
         Ok(())
     }
+
+    /// Reads the row of this attempt, after some attempts under a lock.
+    pub(super) async fn read<F: Clone + Send + Sync + 'static>(
+        &mut self,
+        records: &Records<F>,
+        key: UserKey<'_>,
+    ) -> Result<Option<Record<F>>, StoreError> {
+        match self.read_locked(records, key).await? {
+            None => records.read(key).await,
+            locked => Ok(locked),
+        }
+    }
+
+    /// [`read`](Self::read) without the application's fields. A row whose fields cannot be read is not
+    /// locked.
+    pub(super) async fn read_bare<F: Clone + Send + Sync + 'static>(
+        &mut self,
+        records: &Records<F>,
+        key: UserKey<'_>,
+    ) -> Result<Option<Record<()>>, StoreError> {
+        match self.read_locked(records, key).await {
+            Ok(Some(locked)) => locked.bare().map(Some),
+            Err(error) if error.bare_row().is_none() => Err(error),
+            Ok(None) | Err(_) => records.read_bare(key).await,
+        }
+    }
+
+    /// `None` before enough attempts have failed, if the store has no locks, or if it finds no row to
+    /// lock.
+    async fn read_locked<F: Clone + Send + Sync + 'static>(
+        &mut self,
+        records: &Records<F>,
+        key: UserKey<'_>,
+    ) -> Result<Option<Record<F>>, StoreError> {
+        if self.yields || self.begun <= UNLOCKED {
+            return Ok(None);
+        }
+        let Some(locked) = records.lock(key).await? else { return Ok(None) };
+        let (row, lock) = locked.into_parts();
+        let read = row.map(Record::read).transpose()?;
+        self.lock = read.is_some().then_some(lock);
+        Ok(read)
+    }
 }
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
@@ -130,6 +203,18 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         mut decide: impl FnMut(Option<&Record<F>>) -> Result<Decision<T>, ServiceError>,
     ) -> Result<T, ServiceError> {
         transact!(self, key, |read| {
+            let decision = decide(read)?;
+            Proposal::unedited(decision, read.ok_or(ServiceError::NoSuchUser)?)
+        })
+    }
+
+    /// [`decide`](Self::decide) that gives way to all other changes of the row.
+    pub(super) async fn decide_yielding<T>(
+        &self,
+        key: UserKey<'_>,
+        mut decide: impl FnMut(Option<&Record<F>>) -> Result<Decision<T>, ServiceError>,
+    ) -> Result<T, ServiceError> {
+        transact!(yielding self, key, |read| {
             let decision = decide(read)?;
             Proposal::unedited(decision, read.ok_or(ServiceError::NoSuchUser)?)
         })
@@ -152,13 +237,17 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub(super) async fn commit<T, G: Clone>(
         &self,
         read: &Record<G>,
+        lock: Option<RowLock>,
         proposal: Proposal<T, G>,
     ) -> Result<Option<T>, ServiceError> {
         let Proposal { decision, edited } = proposal;
         let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
         let store = async |_| match update {
-            Some(update) => self.0.records.write(Write::CompareAndSet(Box::new(update))).await,
             None => Ok(true),
+            Some(update) => match lock {
+                Some(lock) => self.0.records.write_locked(lock, update).await,
+                None => self.0.records.write(Write::CompareAndSet(Box::new(update))).await,
+            },
         };
         Ok(match decision.commit_async(store).await? {
             Committed::Stored(outcome) => Some(outcome),

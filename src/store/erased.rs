@@ -3,13 +3,14 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{Row, StoreError, Update, UserKey, UserStore};
+use super::{Locked, Row, StoreError, Update, UserKey, UserStore};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
     fn read<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Option<Row<F>>>;
     fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool>;
+    fn lock<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Option<Locked<F>>>;
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool>;
     fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
     fn bump_epoch<'a>(
@@ -34,6 +35,10 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
 
     fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool> {
         Box::pin(UserStore::compare_and_set(self, update))
+    }
+
+    fn lock<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Option<Locked<S::Fields>>> {
+        Box::pin(UserStore::lock(self, key))
     }
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool> {

@@ -124,6 +124,7 @@ mod conformance;
 mod erased;
 mod error;
 mod lanes;
+mod locked;
 mod memory;
 mod row;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -131,18 +132,23 @@ mod sql;
 mod stored_user;
 mod user_store;
 
-#[cfg(feature = "sqlite")]
-pub use self::sql::sqlite::SqliteStore;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use self::sql::InTransaction;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 #[cfg(feature = "postgres")]
-pub use self::sql::{listener::Listener, postgres::PostgresStore};
-pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
+pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};
+#[cfg(feature = "sqlite")]
+pub use self::sql::{options::SqliteOptions, sqlite::SqliteStore};
+pub(crate) use self::{
+    changes::ChangeSink, erased::ErasedStore, locked::RowLock, stored_user::Record,
+};
 pub use self::{
     changes::Changes,
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::Lanes,
+    locked::Locked,
     memory::MemoryStore,
     row::{Columns, NewUser, Row, Update, UserEpoch, UserKey},
     stored_user::StoredUser,

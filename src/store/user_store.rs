@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Row, StoreError, Update, UserKey};
+use super::{Locked, Row, StoreError, Update, UserKey};
 
 /// A store of users' records.
 ///
@@ -54,6 +54,27 @@ pub trait UserStore: Send + Sync + 'static {
         &self,
         update: &Update,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Reads the row of this user as [`read`](Self::read) does, and locks it: until the returned value
+    /// is dropped or its write has ended, every other change of the row waits (`SELECT … FOR UPDATE`).
+    /// Those who wait should get the row in the order of their calls.
+    ///
+    /// The service locks a row only if other changes of it were faster several times in a row, so that
+    /// a login or a logout is not kept from the row by somebody who changes it in a loop.
+    ///
+    /// The default is `None`: this store has no locks. A call that meets too many faster changes then
+    /// fails as [`ServiceError::Busy`](crate::service::ServiceError::Busy).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it is not known whether there is such a user, and nothing is locked.
+    fn lock(
+        &self,
+        key: UserKey<'_>,
+    ) -> impl Future<Output = Result<Option<Locked<Self::Fields>>, StoreError>> + Send {
+        let _ = key;
+        async { Ok(None) }
+    }
 
     /// Deletes the user, and returns whether there was one.
     ///

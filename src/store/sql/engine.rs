@@ -1,14 +1,27 @@
 //! The store over SQL, generic over the database's driver.
 
-use std::{future::Future, sync::Arc, time::Duration as StdDuration};
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration as StdDuration,
+};
 
-use time::Duration;
-use tokio::time::Instant;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
-    Dialect, Failure,
-    place::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS, VERSION},
-    statements::{Statements, Switch},
+    Capacity, Dialect, Failure, Fault, Slot,
+    capacity::Kind,
+    outcome::Effect,
+    place::{
+        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
+        VERSION,
+    },
+    run::Witness,
+    statements::{Changed, Sql, Statement, Statements, texts},
+    uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
 };
 use crate::{
     error::ConfigError,
@@ -18,24 +31,30 @@ use crate::{
     },
 };
 
-/// The number of attempts for a statement that conflicts with another transaction.
-const ATTEMPTS: usize = 4;
-
-/// The default timeout of a call.
-const TIMEOUT: StdDuration = StdDuration::from_secs(5);
-
 /// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
 
-    /// How this database writes the statements.
-    fn dialect(&self) -> Dialect;
+    /// How this database writes the statements over these tables, which it may look up.
+    fn dialect(
+        &self,
+        names: &Names,
+        slot: &Slot,
+        until: Instant,
+    ) -> impl Future<Output = Result<Dialect, Failure>> + Send;
+
+    /// Which calls may use the pool.
+    fn capacity(&self) -> &Capacity;
+
+    /// The number of connections in the pool now.
+    fn connections(&self) -> u32;
 
     /// Returns the number of changed rows. It times out at `until`.
     fn execute(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
@@ -43,8 +62,15 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+
+    /// Prepares the pool for another attempt after this fault.
+    fn recover(&self, fault: Fault);
+
+    /// Called when a change was written without its notification, which failed.
+    fn not_notified(&self, _: Failure) {}
 }
 
 /// A row of a result, by the positions of its columns.
@@ -59,6 +85,8 @@ pub(super) enum Param<'a> {
     Text(Option<&'a str>),
     Integer(Option<i64>),
     Bool(bool),
+    /// A UUID.
+    Bytes([u8; 16]),
 }
 
 /// The deadline of a call that begins now.
@@ -77,28 +105,23 @@ pub(super) struct Engine<D, F> {
 struct Shared<F> {
     names: Names,
     read: ReadFields<F>,
-    statements: Statements,
+    /// Learnt at the first call, and again when a statement no longer fits the tables.
+    statements: RwLock<Option<Arc<Statements>>>,
+    /// One call at a time learns.
+    learning: Mutex<()>,
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, ConfigError> {
+    /// `timeout` is that of a call.
+    pub(super) fn new(
+        driver: D,
+        table: &UsersTable<F>,
+        timeout: StdDuration,
+    ) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
-        Ok(Self::over(driver, names, read, TIMEOUT))
-    }
-
-    /// The same store over another driver, whose statements may differ.
-    #[cfg(feature = "postgres")]
-    pub(super) fn with_driver(self, driver: D) -> Self {
-        Self::over(driver, self.shared.names.clone(), self.shared.read, self.timeout)
-    }
-
-    fn over(driver: D, names: Names, read: ReadFields<F>, timeout: StdDuration) -> Self {
-        let statements = Statements::new(&names, &driver.dialect());
-        Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout }
-    }
-
-    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
+        let (statements, learning) = (RwLock::default(), Mutex::default());
+        let shared = Arc::new(Shared { names, read, statements, learning });
+        Ok(Self { driver, shared, timeout })
     }
 
     pub(super) const fn driver(&self) -> &D {
@@ -109,14 +132,46 @@ impl<D: Driver, F> Engine<D, F> {
         &self.shared.names
     }
 
+    pub(super) fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
+        self.shared.names.id(id)
+    }
+}
+
+impl<D: Driver, F: Send + Sync> Engine<D, F> {
+    /// The deadline of a call that begins now.
+    pub(super) fn deadline(&self) -> Instant {
+        by(self.timeout)
+    }
+
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
-        let statements = &self.shared.statements;
-        let (sql, param) = match key {
-            UserKey::Id(id) => (&statements.read_by_id, self.id(id)),
-            UserKey::Login(login) => (&statements.read_by_login, text(login)),
-        };
-        let Some(param) = param else { return Ok(None) };
-        let mut rows = self.driver.fetch(sql, &[param], by(self.timeout)).await?;
+        let until = self.deadline();
+        let slot = self.driver.capacity().enter(Kind::Read, until).await?;
+        self.read_row(key, &slot, until).await
+    }
+
+    pub(super) async fn read_row(
+        &self,
+        key: UserKey<'_>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Option<Row<F>>, StoreError> {
+        let Some((statement, param)) = self.read_statement(key) else { return Ok(None) };
+        match self.fetch(statement, &[param], slot, until).await {
+            Err(failure) if failure.fault == Fault::Value => Ok(None),
+            rows => self.one(rows?),
+        }
+    }
+
+    /// The statement that reads a row, and its parameter; `None` if the key can be no user's.
+    pub(super) fn read_statement<'a>(&self, key: UserKey<'a>) -> Option<(Statement, Param<'a>)> {
+        match key {
+            UserKey::Id(id) => Some((Statement::ReadById, self.id(id)?)),
+            UserKey::Login(login) => Some((Statement::ReadByLogin, text(login)?)),
+        }
+    }
+
+    /// The row of a statement that reads one.
+    pub(super) fn one(&self, mut rows: Vec<D::Row>) -> Result<Option<Row<F>>, StoreError> {
         match (rows.pop(), rows.pop()) {
             (None, _) => Ok(None),
             (Some(row), None) => self.shared.row(&row).map(Some),
@@ -127,49 +182,58 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
-        let Some(id) = self.id(update.id()) else { return Ok(false) };
+        let Some((statement, params)) = self.set_statement(update)? else { return Ok(false) };
+        if statement.reads() {
+            let until = self.deadline();
+            let slot = self.driver.capacity().enter(Kind::Read, until).await?;
+            return Ok(!self.fetch(statement, &params, &slot, until).await?.is_empty());
+        }
+        let kind = if update.revokes() { Kind::Revocation } else { Kind::Write };
+        let witness = Witness { key: UserKey::Id(update.id()), effect: Effect::Set(update) };
+        Ok(self.execute(statement, &params, kind, Some(witness)).await?)
+    }
+
+    /// The statement of a compare-and-set, and its parameters; `None` if the id can be no user's.
+    pub(super) fn set_statement<'a>(
+        &self,
+        update: &'a Update,
+    ) -> Result<Option<(Statement, Vec<Param<'a>>)>, StoreError> {
+        let Some(id) = self.id(update.id()) else { return Ok(None) };
+        let (before, after) = (update.before(), update.after());
         let has_secret = self.shared.names.secret.is_some();
+        if !has_secret && (before.secret.is_some() || after.secret.is_some()) {
+            return Err(no_secret());
+        }
+        let changed = Changed::between(before, after);
         let mut params = vec![id];
-        for columns in [update.after(), update.before()] {
-            if columns.secret.is_some() && !has_secret {
-                return Err(no_secret());
-            }
-            let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
-            params.push(Param::Integer(*version));
-            let texts = [password_hash, carried, sessions, lanes].into_iter();
-            let texts = texts.chain(has_secret.then_some(secret));
-            params.extend(texts.map(|text| Param::Text(text.as_deref())));
-        }
-        let statements = &self.shared.statements;
-        let sql = match update.revokes() {
-            true => &statements.compare_and_revoke,
-            false => &statements.compare_and_set,
-        };
-        match self.driver.execute(sql, &params, by(self.timeout)).await {
-            Ok(changed) => Ok(changed > 0),
-            // Another transaction changed the row.
-            Err(Failure::Conflict(_)) => Ok(false),
-            Err(Failure::Other(error)) => Err(error),
-        }
+        params.extend(self.columns(before).map(|(_, param)| param));
+        let new = self.columns(after).filter(|(at, _)| changed.has(*at));
+        params.extend(new.map(|(_, param)| param));
+        Ok(Some((Statement::CompareAndSet { changed, revokes: update.revokes() }, params)))
+    }
+
+    /// The columns that are compared and set, with their places.
+    fn columns<'a>(&self, columns: &'a Columns) -> impl Iterator<Item = (usize, Param<'a>)> {
+        let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
+        let texts_of = [password_hash, carried, sessions, lanes, secret];
+        let texts_of = texts_of.into_iter().take(texts(&self.shared.names).count());
+        let params = texts_of.map(|text| Param::Text(text.as_deref()));
+        [Param::Integer(*version)].into_iter().chain(params).enumerate()
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(&self.shared.statements.delete, &[id]).await
+        self.change(Statement::Delete, id, &[], Effect::Deleted).await
     }
 
     pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(id) = self.id(id) else { return Ok(false) };
-        let at_least = Param::Integer(Some(at_least));
-        self.change(&self.shared.statements.bump_version, &[id, at_least]).await
+        let params = [Param::Integer(Some(at_least))];
+        self.change(Statement::BumpVersion, id, &params, Effect::LoggedOut { at_least }).await
     }
 
     pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(Switch { disable, .. }) = &self.shared.statements.switch else {
-            return Err(no_status());
-        };
-        let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(disable, &[id, Param::Integer(Some(at_least)), Param::Bool(false)]).await
+        self.has_status()?;
+        let params = [Param::Integer(Some(at_least)), Param::Bool(false)];
+        self.change(Statement::Disable, id, &params, Effect::Disabled { at_least }).await
     }
 
     pub(super) async fn enable(
@@ -178,12 +242,14 @@ impl<D: Driver, F> Engine<D, F> {
         version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let Some(Switch { enable, .. }) = &self.shared.statements.switch else {
-            return Err(no_status());
-        };
-        let Some(id) = self.id(id) else { return Ok(false) };
+        self.has_status()?;
+        let effect = Effect::Enabled { version, at_least };
         let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
-        self.change(enable, &[id, at_least, Param::Bool(true), version]).await
+        self.change(Statement::Enable, id, &[at_least, Param::Bool(true), version], effect).await
+    }
+
+    fn has_status(&self) -> Result<(), StoreError> {
+        self.shared.names.active.as_ref().map(drop).ok_or(NO_STATUS)
     }
 
     pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
@@ -193,7 +259,8 @@ impl<D: Driver, F> Engine<D, F> {
             )
         };
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
-        let Columns { version, password_hash, secret, .. } = &user.columns();
+        let columns = &user.columns();
+        let Columns { version, password_hash, secret, .. } = columns;
         let login = text(&user.login).ok_or_else(|| {
             StoreError::unsupported("the new user's login contains a NUL character")
         })?;
@@ -204,7 +271,9 @@ impl<D: Driver, F> Engine<D, F> {
             (None, Some(_)) => return Err(no_secret()),
             (None, None) => {}
         }
-        self.change(&self.shared.statements.insert, &params).await
+        let effect = Effect::Inserted { id: &user.id, columns };
+        let witness = Witness { key: UserKey::Login(&user.login), effect };
+        Ok(self.execute(Statement::Insert, &params, Kind::Write, Some(witness)).await?)
     }
 
     pub(super) async fn bump_epoch(
@@ -213,29 +282,88 @@ impl<D: Driver, F> Engine<D, F> {
         instance: &str,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let mut all = self.shared.statements.bump_epoch.iter();
-        let (_, sql) = all
-            .find(|(name, _)| name == kind)
+        let at = self.shared.names.groups.iter().position(|group| group.kind == kind);
+        let at = at
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
-        self.change(sql, &[instance, Param::Integer(Some(at_least))]).await
+        let params = [instance, Param::Integer(Some(at_least))];
+        // Twice is as good as once.
+        let done = self.execute(Statement::BumpEpoch(at), &params, Kind::Revocation, None).await;
+        done.or_else(nobody)
     }
 
-    /// Runs a statement without a condition on the row's values, and returns whether it changed a row.
-    async fn change(&self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<bool, StoreError> {
-        let until = by(self.timeout);
-        let mut attempt = 1;
-        loop {
-            match self.driver.execute(sql, params, until).await {
-                Ok(changed) => return Ok(changed > 0),
-                Err(Failure::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(failure) => return Err(failure.into()),
-            }
+    /// Changes the user of this id, whatever the row holds, and returns whether there was one. The id is
+    /// the first parameter.
+    async fn change(
+        &self,
+        statement: Statement,
+        id: &str,
+        params: &[Param<'_>],
+        effect: Effect<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(param) = self.id(id) else { return Ok(false) };
+        let params = [&[param], params].concat();
+        let witness = Witness { key: UserKey::Id(id), effect };
+        let done = self.execute(statement, &params, Kind::Revocation, Some(witness)).await;
+        done.or_else(nobody)
+    }
+
+    pub(super) fn sql(&self, statements: &Statements, statement: Statement) -> Arc<Sql> {
+        statements.get(&self.shared.names, statement)
+    }
+
+    pub(super) async fn statements(
+        &self,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        match self.shared.known() {
+            Some(known) => Ok(known),
+            None => self.learn(None, slot, until).await,
         }
     }
 
-    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
-        self.shared.names.id(id)
+    /// Other statements, if the tables are no longer those that `old` is for; or else the failure.
+    pub(super) async fn relearnt(
+        &self,
+        failure: Failure,
+        old: &Arc<Statements>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        if !failure.is_misfit() {
+            return Err(failure);
+        }
+        match self.learn(Some(old), slot, until).await {
+            Ok(learnt) if !Arc::ptr_eq(&learnt, old) => Ok(learnt),
+            _ => Err(failure),
+        }
+    }
+
+    /// Learns the tables' shape, unless another call has done it since `old`.
+    async fn learn(
+        &self,
+        old: Option<&Arc<Statements>>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        let turn = timeout_at(until, self.shared.learning.lock()).await;
+        let _turn = turn.map_err(|_| Failure::timed_out())?;
+        match self.shared.known() {
+            Some(known) if old.is_none_or(|old| !Arc::ptr_eq(old, &known)) => return Ok(known),
+            _ => {}
+        }
+        let dialect = self.driver.dialect(&self.shared.names, slot, until).await?;
+        match old {
+            Some(old) if *old.dialect() == dialect => Ok(Arc::clone(old)),
+            _ => {
+                let learnt = Arc::new(Statements::new(dialect));
+                let mut statements =
+                    self.shared.statements.write().unwrap_or_else(PoisonError::into_inner);
+                *statements = Some(Arc::clone(&learnt));
+                Ok(learnt)
+            }
+        }
     }
 }
 
@@ -249,11 +377,16 @@ impl Names {
                 number.map(|number| Param::Integer(Some(number)))
             }
             IdType::Uuid => is_uuid(id).then_some(Param::Text(Some(id))),
+            IdType::UuidBytes => bytes_of_uuid(id).map(Param::Bytes),
         }
     }
 }
 
 impl<F> Shared<F> {
+    fn known(&self) -> Option<Arc<Statements>> {
+        self.statements.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn row<C: Cells>(&self, cells: &C) -> Result<Row<F>, StoreError> {
         let text = |column, at| cells.text(at).map_err(|error| damaged(column, &error));
         let integer = |column, at| cells.integer(at).map_err(|error| damaged(column, &error));
@@ -266,11 +399,21 @@ impl<F> Shared<F> {
             lanes: text("lanes", LANES)?,
         };
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
+        let id = match self.names.id_type {
+            IdType::UuidBytes => uuid_of_hex(&id),
+            _ => id,
+        };
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
         let mut row = Row::new(id, columns, ());
-        row.is_active = integer("active", ACTIVE)? == Some(1);
+        row.is_active = match self.names.active {
+            Some(_) => flag("active", text("active", ACTIVE)?)?,
+            None => true,
+        };
+        if flag("is_deleted", text("is_deleted", IS_DELETED)?)? {
+            return Err(StoreError::damaged("is_deleted", "it is set in a row that is read"));
+        }
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {
@@ -307,25 +450,31 @@ impl<D: Clone, F> Clone for Engine<D, F> {
     }
 }
 
+/// A key that the database cannot hold is no row's.
+fn nobody(failure: Failure) -> Result<bool, StoreError> {
+    match failure.fault {
+        Fault::Value => Ok(false),
+        _ => Err(failure.into()),
+    }
+}
+
 /// PostgreSQL stores no text with a NUL, so no user can have such a name.
 fn text(text: &str) -> Option<Param<'_>> {
     (!text.contains('\0')).then_some(Param::Text(Some(text)))
 }
 
-/// Whether this is a UUID in the form of RFC 9562 §4, in lower case.
-fn is_uuid(id: &str) -> bool {
-    id.len() == 36
-        && id.bytes().enumerate().all(|(at, c)| match at {
-            8 | 13 | 18 | 23 => c == b'-',
-            _ => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
-        })
+/// A flag, where `NULL` is no.
+fn flag(column: &'static str, value: Option<String>) -> Result<bool, StoreError> {
+    match value.as_deref() {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(StoreError::damaged(column, "it is none of NULL, 0, 1, false and true")),
+    }
 }
 
-const fn no_status() -> StoreError {
-    StoreError::unsupported(
-        "the users' table has no column that says whether a user is active: name it with `active`",
-    )
-}
+const NO_STATUS: StoreError = StoreError::unsupported(
+    "the users' table has no column that says whether a user is active: name it with `active`",
+);
 
 fn no_secret() -> StoreError {
     StoreError::misconfigured("the users' table has no column for a secret: name it with `secret`")
@@ -333,25 +482,4 @@ fn no_secret() -> StoreError {
 
 fn damaged(column: &'static str, error: &sqlx::Error) -> StoreError {
     StoreError::damaged(column, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uuid_has_one_form() {
-        let uuid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        assert!(is_uuid(uuid));
-        for other in [
-            &uuid.to_uppercase(),
-            &uuid.replace('-', ""),
-            &format!("{{{uuid}}}"),
-            &uuid[1..],
-            &uuid.replace("44-", "4g-"),
-            "",
-        ] {
-            assert!(!is_uuid(other), "{other}");
-        }
-    }
 }

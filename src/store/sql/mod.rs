@@ -1,22 +1,37 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
+mod attempt;
+mod capacity;
+mod checkout;
+mod dialect;
 mod engine;
 mod failure;
 #[cfg(feature = "postgres")]
 pub(super) mod listener;
+mod locked;
 pub(super) mod migration;
 mod name;
+pub(super) mod options;
+mod outcome;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
+mod run;
+#[cfg(feature = "postgres")]
+mod shape;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 mod statements;
 mod store;
 pub(super) mod users_table;
+mod uuid;
 
+pub(crate) use self::locked::InTransaction;
 use self::{
+    capacity::{Capacity, Slot},
+    checkout::Checkout,
+    dialect::Dialect,
     engine::{Cells, Driver, Engine, Param},
-    failure::{Failure, Fault, timed_out},
+    failure::{Failure, Fault},
     name::{Name, TableName},
-    statements::{Dialect, place},
+    statements::place,
 };

@@ -8,13 +8,6 @@
 macro_rules! store_over_engine {
     ($store:ident, $driver:ty) => {
         impl<F: Clone + Send + Sync + 'static> $store<F> {
-            /// Sets the timeout of a call, after which it fails as unreachable: 5 seconds by
-            /// default.
-            #[must_use]
-            pub fn timeout(self, timeout: time::Duration) -> Self {
-                Self(self.0.with_timeout(timeout))
-            }
-
             /// Checks that the table matches its description. Call it at the start, not at the first
             /// login.
             ///
@@ -68,6 +61,13 @@ macro_rules! store_over_engine {
                 update: &crate::store::Update,
             ) -> Result<bool, crate::store::StoreError> {
                 self.0.compare_and_set(update).await
+            }
+
+            async fn lock(
+                &self,
+                key: crate::store::UserKey<'_>,
+            ) -> Result<Option<crate::store::Locked<F>>, crate::store::StoreError> {
+                self.0.lock(key).await
             }
 
             async fn delete(&self, id: &str) -> Result<bool, crate::store::StoreError> {

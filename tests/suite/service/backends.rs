@@ -106,6 +106,12 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    pub(crate) fn table(&self) -> &str {
+        "accounts"
+    }
+}
+
 impl Backend for Sqlite {
     type Store = SqliteStore<Profile>;
 
@@ -156,6 +162,10 @@ impl Postgres {
         let store = PostgresStore::connect(&url, table(&name)).await.unwrap();
         store.migrate().await.unwrap();
         Some(Self { store, pool, name })
+    }
+
+    pub(crate) fn table(&self) -> &str {
+        &self.name
     }
 
     /// Runs the application's own SQL, with the name of its table for `accounts`.

@@ -11,6 +11,13 @@ macro_rules! over_each_store {
             })+
         }
 
+        over_each_database! { $($test),+ }
+    };
+}
+
+/// Runs each of these tests over SQLite and PostgreSQL.
+macro_rules! over_each_database {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
             async fn $test() {
@@ -37,6 +44,7 @@ mod backends;
 mod cache;
 mod devices;
 mod failures;
+mod fairness;
 mod faulty;
 mod fields;
 mod flood;
@@ -50,6 +58,8 @@ mod random;
 mod reauthenticate;
 mod refused;
 mod revoke;
+#[cfg(feature = "sqlite")]
+mod transactions;
 
 use std::sync::{Arc, Mutex, OnceLock};
 

@@ -24,7 +24,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
-        let pool = &self.engine().driver().0;
+        let pool = &self.engine().driver().pool;
         // Other migrations wait for this one and then find nothing to do.
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if names.is_ready {
@@ -66,7 +66,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 fn table_sql(names: &Names) -> String {
-    ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1)
+    let table = ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1);
+    table.replacen(" BYTEA NOT NULL", " BLOB NOT NULL", 1)
 }
 
 /// A trigger, as SQLite adds no column whose default is not a constant.

@@ -1,25 +1,20 @@
 //! A store of users in a table of an SQLite file.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration as StdDuration};
+mod locked;
+
+use std::{fmt, sync::Arc};
 
 use sqlx::{
     AssertSqlSafe, Row as _, Sqlite, SqlitePool,
     query::Query,
-    sqlite::{
-        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
-        SqliteSynchronous,
-    },
+    sqlite::{SqliteArguments, SqliteRow},
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
+    Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Param, Slot,
+    store::store_over_engine, users_table::Names,
 };
-use crate::{
-    error::ConfigError,
-    store::{StoreError, UsersTable},
-};
-
 /// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
@@ -43,56 +38,13 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct SqliteStore<F = ()>(Engine<SqliteDriver, F>);
+pub struct SqliteStore<F = ()>(pub(super) Engine<SqliteDriver, F>);
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
-    /// Opens the file with a new pool, and creates it if there is none.
-    ///
-    /// The settings: what was written survives a loss of power (a write-ahead log, synced at each
-    /// transaction), a statement waits up to 2 seconds for another writer, and foreign keys are
-    /// enforced.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the file cannot be opened, or the table's description is not valid
-    /// ([`ConfigError`]).
-    pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(StdDuration::from_secs(2))
-            .foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(StdDuration::from_secs(2))
-            // A connection to a file does not break.
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|error| Failure::new(&error, classify))?;
-        Ok(Self::new(pool, table)?)
-    }
-
-    /// Makes a store over a pool of the application's own.
-    ///
-    /// # Security
-    ///
-    /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
-    /// `busy_timeout` must be shorter than the store's own [`timeout`](Self::timeout): a call that has
-    /// timed out here may otherwise still be written.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`]
-    pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, ConfigError> {
-        Ok(Self(Engine::new(SqliteDriver(pool), &table)?))
-    }
-
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
-        &self.0.driver().0
+        &self.0.driver().pool
     }
 }
 
@@ -100,28 +52,62 @@ store_over_engine!(SqliteStore, SqliteDriver);
 
 impl<F> fmt::Debug for SqliteStore<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("reads_on_calling_thread", &self.0.driver().reads_on_calling_thread)
+            .finish_non_exhaustive()
     }
 }
 
 #[derive(Clone)]
-pub(super) struct SqliteDriver(pub(super) SqlitePool);
+pub(super) struct SqliteDriver {
+    pub(super) pool: SqlitePool,
+    pub(super) reads_on_calling_thread: bool,
+    capacity: Arc<Capacity>,
+}
+
+impl SqliteDriver {
+    pub(super) fn new(pool: SqlitePool, reads_on_calling_thread: bool) -> Self {
+        let (connections, patience) =
+            (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+        let capacity = Capacity::new(connections, patience).with_one_writer();
+        Self { pool, reads_on_calling_thread, capacity: Arc::new(capacity) }
+    }
+
+    /// Takes a connection for one statement. A statement that was given up goes on, for no longer than
+    /// the `busy_timeout`, and keeps its place as long.
+    async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Checkout<Sqlite>, Failure> {
+        let connection = timeout_at(until, self.pool.acquire()).await;
+        let connection = connection.map_err(|_| Failure::timed_out())?;
+        let failure = |error| Failure::new(&error, classify).before_the_statement();
+        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), None))
+    }
+}
 
 impl Driver for SqliteDriver {
     type Row = SqliteRow;
 
-    fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+    async fn dialect(&self, _: &Names, _: &Slot, _: Instant) -> Result<Dialect, Failure> {
+        Ok(Dialect::Sqlite)
+    }
+
+    fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.size()
     }
 
     async fn execute(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<u64, Failure> {
-        let done = timeout_at(until, bind(sql, params).execute(&self.0)).await;
-        let done = done.map_err(|_| Failure::Other(timed_out()))?;
+        let mut connection = self.checkout(slot, until).await?;
+        let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
+        let done = done.map_err(|_| Failure::timed_out())?;
         done.map(|done| done.rows_affected()).map_err(|error| Failure::new(&error, classify))
     }
 
@@ -129,12 +115,17 @@ impl Driver for SqliteDriver {
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<Vec<SqliteRow>, Failure> {
-        let rows = timeout_at(until, bind(sql, params).fetch_all(&self.0)).await;
-        let rows = rows.map_err(|_| Failure::Other(timed_out()))?;
+        let mut connection = self.checkout(slot, until).await?;
+        let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
+        let rows = rows.map_err(|_| Failure::timed_out())?;
         rows.map_err(|error| Failure::new(&error, classify))
     }
+
+    /// A connection to a file does not break.
+    fn recover(&self, _: Fault) {}
 }
 
 impl Cells for SqliteRow {
@@ -153,6 +144,7 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Sqlite, SqliteArg
         Param::Text(text) => query.bind(text),
         Param::Integer(integer) => query.bind(integer),
         Param::Bool(is) => query.bind(is),
+        Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
 }
 
@@ -168,13 +160,15 @@ pub(super) fn classify(code: &str) -> Fault {
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
     const PROTOCOL: u32 = 15;
+    const TOOBIG: u32 = 18;
     const BUSY_SNAPSHOT: u32 = 517;
     let code = code.parse::<u32>().unwrap_or_default();
     // An extended code has the primary one in its lowest byte.
     match code & 0xff {
         _ if code == BUSY_SNAPSHOT => Fault::Conflict,
         BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
-        | PROTOCOL => Fault::Unreachable,
+        | PROTOCOL => Fault::Unavailable,
+        TOOBIG => Fault::Value,
         _ => Fault::Misconfigured,
     }
 }
@@ -186,9 +180,10 @@ mod tests {
     #[test]
     fn codes_tell_whom_to_call() {
         assert_eq!(classify("517"), Fault::Conflict);
+        assert_eq!(classify("18"), Fault::Value);
         // Busy, locked, read-only, an error of the disk at a sync, full.
         for code in ["5", "6", "8", "1034", "13", "14"] {
-            assert_eq!(classify(code), Fault::Unreachable, "{code}");
+            assert_eq!(classify(code), Fault::Unavailable, "{code}");
         }
         // No such table, a constraint, a mismatch, not a database.
         for code in ["1", "1299", "20", "26", ""] {

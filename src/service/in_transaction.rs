@@ -1,0 +1,172 @@
+//! Changes in the application's own transaction: both are stored, or neither.
+
+use super::{OneTime, Service, ServiceError, Uncommitted, transact::Proposal};
+use crate::{
+    authority::{Used, decision::Committed},
+    store::{InTransaction, Record, Row, StoreError, StoredUser, UserKey},
+    token::purpose::Purpose,
+    user::{RecordError, User},
+};
+
+/// Implements for `$store` the calls in a transaction of `$database`.
+macro_rules! in_transaction {
+    ($store:ident, $database:ident) => {
+        impl<F: Clone + Send + Sync + 'static> crate::store::$store<F> {
+            /// Uses a one-time token up in the application's own transaction, beside the application's
+            /// statements. It returns the user, as read under the lock, and the token's claims. `link`
+            /// is made by [`Service::one_time`], with its context and its new password. `self` is the
+            /// service's own store.
+            ///
+            /// The user's row stays locked until the transaction ends. A new password is hashed before
+            /// the row is locked. This, [`revoke_in`](Self::revoke_in) and
+            /// [`set_password_in`](Self::set_password_in) take `sqlx`'s transaction, in the version
+            /// that this crate uses: 0.9. In SQLite begin it by
+            /// `pool.begin_with("BEGIN IMMEDIATE")`, or another writer may be first, and the call
+            /// fails.
+            ///
+            /// Other calls of the service do not belong to the transaction: one that changes the same
+            /// user waits for the transaction, and times out.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`OneTime::consume`]. After [`ServiceError::Rejected`] nothing was written, and
+            /// the transaction goes on as it was. After another error roll it back; if the error
+            /// [is of a moment](ServiceError::is_unavailable), begin again.
+            ///
+            /// # Example
+            ///
+            /// ```
+            #[doc = concat!("use relatch::{Token, one_time::EmailConfirmation, service::{Service, ServiceError}, store::", stringify!($store), "};")]
+            ///
+            /// async fn confirm(
+            ///     service: &Service,
+            #[doc = concat!("    users: &", stringify!($store), ",")]
+            ///     link: Token<EmailConfirmation>,
+            /// ) -> Result<(), Box<dyn std::error::Error>> {
+            ///     let mut transaction = users.pool().begin().await?;
+            ///     let used = users.consume_in(&mut transaction, service.one_time(link)).await?;
+            ///     let subject = used.1.registered().subject();
+            ///     let confirm = "UPDATE accounts SET email_confirmed = TRUE WHERE id = $1";
+            ///     sqlx::query(confirm).bind(subject.to_owned()).execute(&mut *transaction).await?;
+            ///     transaction.commit().await?;
+            ///     let (_user, _used) = used.committed();
+            ///     Ok(())
+            /// }
+            /// ```
+            pub async fn consume_in<P: Purpose, C>(
+                &self,
+                transaction: &mut sqlx::Transaction<'_, sqlx::$database>,
+                link: OneTime<'_, P, F, C>,
+            ) -> Result<Uncommitted<(StoredUser<F>, Used<P::Claims>)>, ServiceError> {
+                link.consume_in(self.within(transaction)).await
+            }
+
+            /// Logs the user out everywhere, as [`Service::log_out_everywhere`] does, in the
+            /// application's own transaction: see [`consume_in`](Self::consume_in).
+            ///
+            /// # Errors
+            ///
+            /// [`ServiceError::NoSuchUser`], [`ServiceError::Store`] and [`ServiceError::Record`].
+            pub async fn revoke_in<C>(
+                &self,
+                transaction: &mut sqlx::Transaction<'_, sqlx::$database>,
+                service: &Service<F, C>,
+                user_id: &str,
+            ) -> Result<Uncommitted<()>, ServiceError> {
+                service.log_out_in(self.within(transaction), user_id).await
+            }
+
+            /// Sets a new password and logs the user out everywhere, as [`Service::set_password`] does,
+            /// in the application's own transaction: see [`consume_in`](Self::consume_in). The password
+            /// is hashed before the row is locked.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`revoke_in`](Self::revoke_in), [`ServiceError::Password`] and
+            /// [`ServiceError::Busy`].
+            pub async fn set_password_in<C>(
+                &self,
+                transaction: &mut sqlx::Transaction<'_, sqlx::$database>,
+                service: &Service<F, C>,
+                user_id: &str,
+                new: &str,
+            ) -> Result<Uncommitted<()>, ServiceError> {
+                let hash = service.0.passwords.hash(new).await?;
+                service.set_hash_in(self.within(transaction), user_id, &hash).await
+            }
+        }
+    };
+}
+
+#[cfg(feature = "sqlite")]
+in_transaction!(SqliteStore, Sqlite);
+#[cfg(feature = "postgres")]
+in_transaction!(PostgresStore, Postgres);
+
+impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+    /// Whatever the row holds.
+    async fn log_out_in(
+        &self,
+        mut transaction: impl InTransaction<F>,
+        user_id: &str,
+    ) -> Result<Uncommitted<()>, ServiceError> {
+        if transaction.bump_version(user_id, self.now_ms()).await? {
+            return Ok(Uncommitted::new((), self.changes(), user_id));
+        }
+        match bare(transaction.lock(UserKey::Id(user_id)).await)? {
+            Some(read) if read.user().has_version_left() => Err(unchanged()),
+            Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
+            None => Err(ServiceError::NoSuchUser),
+        }
+    }
+
+    /// Without the application's fields, which it does not need.
+    async fn set_hash_in(
+        &self,
+        mut transaction: impl InTransaction<F>,
+        user_id: &str,
+        hash: &str,
+    ) -> Result<Uncommitted<()>, ServiceError> {
+        let read = bare(transaction.lock(UserKey::Id(user_id)).await)?;
+        let read = read.ok_or(ServiceError::NoSuchUser)?;
+        let edited = read.with_password(hash)?;
+        let decision = self.authority().log_out_everywhere(edited.user())?;
+        self.commit_in(transaction, &read, Proposal { decision, edited }).await
+    }
+
+    /// Writes what was decided on this record, which is locked.
+    pub(super) async fn commit_in<T, G: Clone>(
+        &self,
+        mut transaction: impl InTransaction<F>,
+        read: &Record<G>,
+        proposal: Proposal<T, G>,
+    ) -> Result<Uncommitted<T>, ServiceError> {
+        let Proposal { decision, edited } = proposal;
+        let update = decision.change().map(|change| read.update(&edited, change)).transpose()?;
+        let store = async |_| match &update {
+            Some(update) => transaction.compare_and_set(update).await,
+            None => Ok(true),
+        };
+        match decision.commit_async(store).await? {
+            Committed::Stored(outcome) => {
+                Ok(Uncommitted::new(outcome, self.changes(), read.user().id()))
+            }
+            Committed::RecordChanged => Err(unchanged()),
+        }
+    }
+}
+
+fn unchanged() -> ServiceError {
+    let text = "no row was changed although it is locked: does row-level security allow SELECT and not \
+                UPDATE, or does a trigger skip the change?";
+    StoreError::misconfigured(text).into()
+}
+
+/// The record without the application's fields, which it does not need to understand.
+fn bare<F>(read: Result<Option<Row<F>>, StoreError>) -> Result<Option<Record<()>>, StoreError> {
+    let row = match read {
+        Ok(row) => row.map(|row| row.with_fields(())),
+        Err(error) => Some(error.bare_row().cloned().ok_or(error)?),
+    };
+    row.map(Record::read).transpose()
+}

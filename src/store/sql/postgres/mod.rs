@@ -1,0 +1,320 @@
+//! A store of users in a table of PostgreSQL.
+
+mod locked;
+mod pooled;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration as StdDuration,
+};
+
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _,
+    postgres::{PgArguments, PgConnectOptions, PgRow},
+    query::Query,
+};
+use tokio::time::{Instant, error::Elapsed, timeout_at};
+
+pub(super) use self::pooled::Timeouts;
+use super::{
+    Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
+    shape::{catalogue_sql, parse},
+    store::store_over_engine,
+    users_table::Names,
+};
+use crate::store::StoreError;
+
+/// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
+/// shares the pool.
+///
+/// A statement that revokes also notifies, in its own transaction, so that each process that
+/// [listens](Self::listen) reads the user again at once.
+///
+/// # Example
+///
+/// ```no_run
+/// use relatch::store::{PostgresStore, UsersTable};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgres://app@db.internal/app";
+/// let table = UsersTable::named("accounts").login("email").active("enabled");
+/// let users = PostgresStore::connect(url, table).await?;
+/// users.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct PostgresStore<F = ()>(pub(super) Engine<PostgresDriver, F>);
+
+/// The time in which an idle connection must answer a ping.
+pub(super) const PING: StdDuration = StdDuration::from_millis(500);
+
+/// The time in which a connection must be back in the pool. A statement whose caller has hung up must
+/// end within it.
+const RETURN: StdDuration = StdDuration::from_secs(2);
+
+impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    /// The pool, for the application's own statements.
+    #[must_use]
+    pub const fn pool(&self) -> &PgPool {
+        &self.0.driver().pool
+    }
+
+    /// How many revocations were written without the notification that was to tell other processes,
+    /// since this store was made, by it and its clones: for a metric. The database refused to notify,
+    /// for example because its queue was full or the right to was revoked.
+    ///
+    /// Such a revocation holds. Another process sees it at the bound of its cache.
+    #[must_use]
+    pub fn unsent_notifications(&self) -> u64 {
+        self.0.driver().unsent.load(Ordering::Relaxed)
+    }
+}
+
+store_over_engine!(PostgresStore, PostgresDriver);
+
+impl<F> fmt::Debug for PostgresStore<F> {
+    /// Without the connection's options, which hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("channel", &self.0.driver().channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the statements, and notifies of revocations on the channel.
+#[derive(Clone)]
+pub(super) struct PostgresDriver {
+    pub(super) pool: PgPool,
+    pub(super) channel: Name,
+    /// The listener's own connection, if it is not the pool's.
+    pub(super) listen: Option<PgConnectOptions>,
+    /// The timeouts of each transaction, behind a proxy that pools transactions.
+    pub(super) pooled: Option<Timeouts>,
+    capacity: Arc<Capacity>,
+    /// How many changes were written without their notifications.
+    unsent: Arc<AtomicU64>,
+}
+
+impl PostgresDriver {
+    pub(super) fn new(
+        pool: PgPool,
+        channel: Name,
+        listen: Option<PgConnectOptions>,
+        pooled: Option<Timeouts>,
+    ) -> Self {
+        let (connections, patience) =
+            (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+        Self {
+            pool,
+            channel,
+            listen,
+            pooled,
+            capacity: Arc::new(Capacity::new(connections, patience)),
+            unsent: Arc::default(),
+        }
+    }
+
+    /// Takes a connection for one statement.
+    async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Connection, Failure> {
+        let connection = timeout_at(until, self.pool.acquire()).await;
+        let connection = connection.map_err(|_| Failure::timed_out())?;
+        let failure = |error| Failure::new(&error, classify).before_the_statement();
+        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), Some(RETURN)))
+    }
+
+    /// Runs the statement on this connection, and returns the number of changed rows. If the transaction
+    /// is dropped before its end, the driver rolls it back.
+    async fn execute_on(
+        &self,
+        connection: &mut PgConnection,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+    ) -> sqlx::Result<u64> {
+        let query = bind(sql, params);
+        let Some(timeouts) = self.pooled else {
+            return Ok(query.execute(connection).await?.rows_affected());
+        };
+        let mut transaction = timeouts.begin(connection).await?;
+        let done = query.persistent(false).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn fetch_on(
+        &self,
+        connection: &mut PgConnection,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+    ) -> sqlx::Result<Vec<PgRow>> {
+        let query = bind(sql, params);
+        let Some(timeouts) = self.pooled else { return query.fetch_all(connection).await };
+        let mut transaction = timeouts.begin(connection).await?;
+        let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+}
+
+impl Driver for PostgresDriver {
+    type Row = PgRow;
+
+    async fn dialect(
+        &self,
+        names: &Names,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Dialect, Failure> {
+        let rows = self.fetch(&catalogue_sql(names).into(), &[], slot, until).await?;
+        let shape = parse(names, &rows).map_err(Failure::misconfigured)?;
+        Ok(Dialect::Postgres { channel: self.channel.clone(), shape })
+    }
+
+    fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.size()
+    }
+
+    async fn execute(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<u64, Failure> {
+        let mut connection = self.checkout(slot, until).await?;
+        let done = timeout_at(until, self.execute_on(&mut connection, sql, params)).await;
+        answer(connection, done)
+    }
+
+    async fn fetch(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut connection = self.checkout(slot, until).await?;
+        let rows = timeout_at(until, self.fetch_on(&mut connection, sql, params)).await;
+        answer(connection, rows)
+    }
+
+    /// One broken connection is seldom alone: those that are idle must answer a ping, or are closed.
+    fn recover(&self, fault: Fault) {
+        if fault.is_outcome_unknown() {
+            for _ in 0..self.pool.num_idle() {
+                let Some(idle) = self.pool.try_acquire() else { return };
+                drop(Checkout::new(idle, Slot::default(), Some(PING)));
+            }
+        }
+    }
+
+    fn not_notified(&self, failure: Failure) {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
+        let error = StoreError::from(failure);
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            target: "relatch",
+            error = &error as &(dyn std::error::Error + 'static),
+            "a revocation was written without its notification"
+        );
+        let _ = error;
+    }
+}
+
+/// Closes a connection that is of no further use: a ping or an orderly close would occupy its place in
+/// the pool until the network notices that the server is gone.
+fn answer<T>(
+    connection: Connection,
+    answer: Result<sqlx::Result<T>, Elapsed>,
+) -> Result<T, Failure> {
+    let failure = match answer {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => Failure::new(&error, classify),
+        Err(_) => Failure::timed_out(),
+    };
+    if failure.fault.is_of_connection() {
+        connection.discard();
+    }
+    Err(failure)
+}
+
+type Connection = Checkout<Postgres>;
+
+impl Cells for PgRow {
+    fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
+        self.try_get(at)
+    }
+
+    fn integer(&self, at: usize) -> sqlx::Result<Option<i64>> {
+        self.try_get(at)
+    }
+}
+
+fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+    params.iter().fold(query, |query, param| match *param {
+        Param::Text(text) => query.bind(text),
+        Param::Integer(integer) => query.bind(integer),
+        Param::Bool(is) => query.bind(is),
+        Param::Bytes(bytes) => query.bind(bytes.to_vec()),
+    })
+}
+
+/// Classifies an SQLSTATE (PostgreSQL's manual, appendix A).
+pub(super) fn classify(code: &str) -> Fault {
+    match code {
+        // A serialization failure, and a deadlock.
+        "40001" | "40P01" => Fault::Conflict,
+        // A read-only session, as after a failover. Another session may be able to write.
+        "25006" => Fault::Unfit,
+        // A lock that is not available in time, and a statement that took too long.
+        "55P03" | "57014" => Fault::Canceled,
+        // The end of the session: an idle transaction, an administrator, a crash, a start, a dropped
+        // database, an idle session. The server may have committed just before.
+        "25P03" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Fault::Lost,
+        // A character that the database's encoding lacks, and text that is no value of a type.
+        "22021" | "22P05" | "22P02" => Fault::Value,
+        _ => match code.get(..2) {
+            // The connection.
+            Some("08") => Fault::Lost,
+            // Feature, cardinality, data, constraint, state of the object, authorization, database,
+            // schema, name or permission, limit: the table or its configuration is at fault.
+            Some("0A" | "21" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
+                Fault::Misconfigured
+            }
+            _ => Fault::Unavailable,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_tell_whom_to_call() {
+        for (fault, codes) in [
+            (Fault::Conflict, ["40001", "40P01"].as_slice()),
+            (Fault::Unfit, &["25006"]),
+            (Fault::Lost, &["08006", "57P01", "57P02", "57P03", "57P05", "25P03"]),
+            (Fault::Canceled, &["57014", "55P03"]),
+            (Fault::Value, &["22021", "22P05", "22P02"]),
+            (Fault::Unavailable, &["53300", "XX000", "58030", ""]),
+            (
+                Fault::Misconfigured,
+                &["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(classify(code), fault, "{code}");
+            }
+        }
+    }
+}
