@@ -46,19 +46,31 @@
 //!     Ok(Some(Row::new(row.try_get::<i64, _>("id")?.to_string(), columns, ())))
 //! }
 //!
-//! async fn write(db: &mut SqliteConnection, id: &str, new: &Columns) -> sqlx::Result<()> {
-//!     let accounts = "UPDATE accounts SET epoch = $2, sessions = $3, lanes = $4 WHERE id = $1";
-//!     let query = sqlx::query(accounts).bind(id.to_owned()).bind(new.version);
-//!     query.bind(new.sessions.clone()).bind(new.lanes.clone()).execute(&mut *db).await?;
-//!     for (kind, value) in
-//!         [("password", &new.password_hash), ("secret", &new.secret), ("carried", &new.carried)]
-//!     {
-//!         let credential = "INSERT OR REPLACE INTO credentials VALUES ($1, $2, $3)";
-//!         let query = sqlx::query(credential).bind(id.to_owned()).bind(kind);
-//!         query.bind(value.clone()).execute(&mut *db).await?;
+//! /// Writes the columns that change, and no other: a trigger may be on it.
+//! async fn write(db: &mut SqliteConnection, update: &Update) -> sqlx::Result<()> {
+//!     let (id, old, new) = (update.id(), update.before(), update.after());
+//!     if old.version != new.version {
+//!         let query = sqlx::query("UPDATE accounts SET epoch = $2 WHERE id = $1");
+//!         query.bind(id.to_owned()).bind(new.version).execute(&mut *db).await?;
+//!     }
+//!     for (sql, old, new) in [
+//!         ("UPDATE accounts SET sessions = $2 WHERE id = $1", &old.sessions, &new.sessions),
+//!         ("UPDATE accounts SET lanes = $2 WHERE id = $1", &old.lanes, &new.lanes),
+//!         (PASSWORD, &old.password_hash, &new.password_hash),
+//!         (SECRET, &old.secret, &new.secret),
+//!         (CARRIED, &old.carried, &new.carried),
+//!     ] {
+//!         if old != new {
+//!             let query = sqlx::query(sql).bind(id.to_owned());
+//!             query.bind(new.clone()).execute(&mut *db).await?;
+//!         }
 //!     }
 //!     Ok(())
 //! }
+//!
+//! const PASSWORD: &str = "INSERT OR REPLACE INTO credentials VALUES ($1, 'password', $2)";
+//! const SECRET: &str = "INSERT OR REPLACE INTO credentials VALUES ($1, 'secret', $2)";
+//! const CARRIED: &str = "INSERT OR REPLACE INTO credentials VALUES ($1, 'carried', $2)";
 //!
 //! impl UserStore for Accounts {
 //!     type Fields = ();
@@ -74,7 +86,7 @@
 //!             let row = read(&mut transaction, UserKey::Id(update.id())).await?;
 //!             let is_as_it_was = row.is_some_and(|row| row.columns == *update.before());
 //!             if is_as_it_was {
-//!                 write(&mut transaction, update.id(), update.after()).await?;
+//!                 write(&mut transaction, update).await?;
 //!             }
 //!             transaction.commit().await.map(|()| is_as_it_was)
 //!         };

@@ -10,7 +10,9 @@ use super::{Locked, Row, StoreError, Update, UserKey};
 ///
 /// An implementation reads a user's row and writes it in single statements; it decides nothing. Write
 /// its methods as plain `async fn`. Each call must read and write **the primary** database, and time
-/// out by itself after a few seconds.
+/// out by itself after a few seconds. An id or a login that the database cannot hold is nobody's. If a
+/// row's fields alone cannot be read, return [`StoreError::damaged_fields`]: the user can then still be
+/// logged out. [`check_conformance`](crate::store::check_conformance) checks most of this.
 pub trait UserStore: Send + Sync + 'static {
     /// Further fields of a user's row that the application needs in each request: an e-mail address, a
     /// role. They are cached along with the rest.
@@ -29,12 +31,21 @@ pub trait UserStore: Send + Sync + 'static {
     /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement, and returns
     /// whether it did.
     ///
+    /// The statement sets only the columns that differ between the two: triggers of the application run
+    /// for each column that it names. `false` says that the row differs, and the service reads it again;
+    /// if it does not differ several times in a row, the call fails as
+    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured). A row that somebody else has
+    /// locked is an error, [`StoreError::unreachable`].
+    ///
     /// # Security
     ///
     /// The condition must contain **each** column of [`Columns`](crate::store::Columns), whichever of them changes, and `NULL`
     /// must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A missing column loses its
     /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
     /// logout, without the hash a new password, and without the lanes a link works twice.
+    ///
+    /// No change may fail because others cannot be notified of it ([`Update::revokes`]): then write it
+    /// without. The same holds for the calls below.
     ///
     /// # Errors
     ///

@@ -33,6 +33,10 @@ impl Column {
         }
     }
 
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|column| column.name() == name)
+    }
+
     pub(super) fn copy(self, from: &Columns, to: &mut Columns) {
         match self {
             Self::Version => to.version = from.version,

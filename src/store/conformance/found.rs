@@ -13,7 +13,7 @@ enum Kind {
     General(&'static str),
     Column { column: Column, what: &'static str },
     Stale { column: Column, told: &'static str },
-    Store(StoreError),
+    Store { what: &'static str, error: StoreError },
 }
 
 impl Nonconformance {
@@ -22,7 +22,7 @@ impl Nonconformance {
     pub const fn column(&self) -> Option<&'static str> {
         match self.0 {
             Kind::Column { column, .. } | Kind::Stale { column, .. } => Some(column.name()),
-            Kind::General(_) | Kind::Store(_) => None,
+            Kind::General(_) | Kind::Store { .. } => None,
         }
     }
 
@@ -37,18 +37,30 @@ impl Nonconformance {
     pub(super) const fn stale(column: Column, told: &'static str) -> Self {
         Self(Kind::Stale { column, told })
     }
+
+    pub(super) const fn failed(what: &'static str, error: StoreError) -> Self {
+        Self(Kind::Store { what, error })
+    }
+
+    /// The same fault; with this text if it is that the store failed.
+    pub(super) fn if_failed(self, what: &'static str) -> Self {
+        match self.0 {
+            Kind::Store { error, .. } => Self::failed(what, error),
+            other => Self(other),
+        }
+    }
 }
 
 impl From<StoreError> for Nonconformance {
     fn from(error: StoreError) -> Self {
-        Self(Kind::Store(error))
+        Self::failed("the store failed", error)
     }
 }
 
 impl fmt::Display for Nonconformance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::General(what) => f.write_str(what),
+            Kind::General(what) | Kind::Store { what, .. } => f.write_str(what),
             Kind::Column { column, what } => write!(f, "{}: {what}", column.name()),
             Kind::Stale { column, told } => write!(
                 f,
@@ -57,7 +69,6 @@ impl fmt::Display for Nonconformance {
                  (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`)",
                 column.name()
             ),
-            Kind::Store(_) => f.write_str("the store failed"),
         }
     }
 }
@@ -65,7 +76,7 @@ impl fmt::Display for Nonconformance {
 impl error::Error for Nonconformance {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.0 {
-            Kind::Store(error) => Some(error),
+            Kind::Store { error, .. } => Some(error),
             Kind::General(_) | Kind::Column { .. } | Kind::Stale { .. } => None,
         }
     }

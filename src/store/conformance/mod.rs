@@ -7,7 +7,10 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     task::Poll,
+    time::Duration,
 };
+
+use tokio::time::timeout;
 
 use self::column::{Column, sample};
 pub use self::found::Nonconformance;
@@ -25,8 +28,12 @@ pub async fn check_conformance<S: UserStore>(store: &S, id: &str) -> Result<(), 
 /// A check that a store does what [`UserStore`] requires, run on one user of a test database.
 ///
 /// It writes each column, with values and with `NULL`; checks that a compare-and-set notices a
-/// difference in each single column; runs some at once; and tries ids that no user has. It takes some
-/// hundred statements, and changes no other user. Afterwards the user's row holds test values.
+/// difference in each single column; runs some calls at once; and tries ids that no user has. It takes
+/// some hundred statements, and changes no other user. Afterwards the user's row holds test values.
+///
+/// Run it once more while notifications cannot be sent: a revocation must succeed all the same.
+/// [`check_locked`](Self::check_locked) and [`check_written`](Self::check_written) need something of
+/// the test.
 ///
 /// It does not check that a deletion deletes, nor how epochs and fields are read. It checks whether a
 /// user is active only if the store can disable, and of logins only the one that is
@@ -55,6 +62,9 @@ pub struct Conformance {
 /// The number of compare-and-sets that race for one row.
 const RACERS: u32 = 8;
 const RACES: u32 = 4;
+
+/// The longest time that a call may take for a row that somebody else has locked.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Conformance {
     /// A check on the user of this id, which must exist.
@@ -87,12 +97,137 @@ impl Conformance {
         run.reads().await?;
         run.writes().await?;
         run.refuses().await?;
-        run.races().await?;
         run.bumps().await?;
+        run.races().await?;
         run.is_switched().await?;
         run.strangers().await
     }
+
+    /// Checks the calls on a row that somebody else has locked: each fails as unreachable, and in time.
+    /// Call it while another transaction of the test holds the user's row (`SELECT … FOR UPDATE`; in
+    /// SQLite, `BEGIN IMMEDIATE`), and roll that back afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Nonconformance`]: the first fault.
+    pub async fn check_locked<S: UserStore>(&self, store: &S) -> Result<(), Nonconformance> {
+        let run = Run { check: self, store };
+        let old = run.row().await?.columns;
+        let new = run.sample(13);
+        let calls: [Answer<'_>; 3] = [
+            Box::pin(run.set(&self.id, &old, &new, true)),
+            Box::pin(store.bump_version(&self.id, 0)),
+            Box::pin(store.disable(&self.id, 0)),
+        ];
+        let Ok(answers) = timeout(PATIENCE, together(calls)).await else {
+            return Err(Nonconformance::new(
+                "a call on a locked row does not end: let each call time out after some seconds",
+            ));
+        };
+        for answer in answers {
+            match answer {
+                Err(error) if error.is_unreachable() => {}
+                Err(error) if error.kind() == StoreErrorKind::Unsupported => {}
+                Err(error) => {
+                    return Err(Nonconformance::failed(
+                        "a call on a locked row fails, but not as unreachable",
+                        error,
+                    ));
+                }
+                Ok(false) => {
+                    return Err(Nonconformance::new(
+                        "a call on a locked row returns `false`, as if there were no such row: it is \
+                         not known, so return `StoreError::unreachable`",
+                    ));
+                }
+                Ok(true) => {
+                    return Err(Nonconformance::new(
+                        "a call changed a row that somebody else has locked",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that each call writes only the columns that change. Triggers of the application run for
+    /// each column that a statement names: one that hashes what is written to the password's column
+    /// would hash the hash.
+    ///
+    /// `written` returns the fields of [`Columns`] whose columns were named by statements since it was
+    /// last called. Let triggers of the test's table record them, in SQLite for example
+    ///
+    /// ```sql
+    /// CREATE TRIGGER of_version AFTER UPDATE OF token_version ON users
+    ///     BEGIN INSERT INTO written VALUES ('version'); END
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Nonconformance`]: the first fault, with the column.
+    pub async fn check_written<S: UserStore>(
+        &self,
+        store: &S,
+        mut written: impl AsyncFnMut() -> Vec<String>,
+    ) -> Result<(), Nonconformance> {
+        let run = Run { check: self, store };
+        for (column, revokes) in run.columns().flat_map(|column| [(column, false), (column, true)])
+        {
+            run.write(&run.sample(14), false).await?;
+            written().await;
+            let mut new = run.sample(14);
+            column.copy(&run.sample(15), &mut new);
+            run.write(&new, revokes).await?;
+            are_written(&[column], &written().await)?;
+        }
+        let bumped = [Column::Version, Column::Sessions];
+        let (id, version) = (&self.id, run.row().await?.columns.version.unwrap_or(0));
+        let calls: [Answer<'_>; 2] = [
+            Box::pin(store.bump_version(id, version + 100_000)),
+            Box::pin(store.disable(id, version + 200_000)),
+        ];
+        for call in calls {
+            run.write(&run.sample(14), false).await?;
+            written().await;
+            match call.await {
+                Err(error) if error.kind() == StoreErrorKind::Unsupported => continue,
+                answer => answer?,
+            };
+            are_written(&bumped, &written().await)?;
+        }
+        match store.enable(id, run.row().await?.columns.version, 0).await {
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(()),
+            answer => answer.map(drop).map_err(Nonconformance::from),
+        }
+    }
 }
+
+/// Compares the columns that were written with those that had to be.
+fn are_written(changed: &[Column], written: &[String]) -> Result<(), Nonconformance> {
+    let written: Vec<_> = written.iter().filter_map(|name| Column::named(name)).collect();
+    if let Some(needless) = written.iter().find(|column| !changed.contains(column)) {
+        return Err(Nonconformance::of(
+            *needless,
+            "it is written although it does not change: name only the columns that change, because \
+             the application's triggers run for each that is named",
+        ));
+    }
+    match changed.iter().find(|column| !written.contains(column)) {
+        Some(missed) => Err(Nonconformance::of(
+            *missed,
+            "it was written, and the function `written` does not return it",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Absence must not look like a failure.
+const ABSENCE: &str = "a call with an id or a login that no user has fails: absence is `None` or `false`, \
+                       also if the database cannot hold such a text";
+
+/// A revocation must not depend on telling others.
+const NOTIFICATION: &str = "a change that revokes fails, and the same change that revokes nothing does not: \
+                            a notification that cannot be sent must fail no change";
 
 struct Run<'a, S> {
     check: &'a Conformance,
@@ -110,17 +245,29 @@ impl<S: UserStore> Run<'_, S> {
             Some(row) if row.id == self.check.id => {}
             _ => return Err(Nonconformance::new("`read` by the login does not find the user")),
         }
-        match self.store.read(UserKey::Login(&format!("{login}-relatch-nobody"))).await? {
-            Some(_) => Err(Nonconformance::new("`read` finds a user by a login that nobody has")),
-            None => Ok(()),
+        for nobody in [
+            format!("{login}-relatch-nobody"),
+            format!("{login}\0"),
+            format!("{login}{}", "x".repeat(1_000)),
+        ] {
+            match self.store.read(UserKey::Login(&nobody)).await {
+                Err(error) => return Err(Nonconformance::failed(ABSENCE, error)),
+                Ok(Some(_)) => {
+                    return Err(Nonconformance::new(
+                        "`read` finds a user by a login that nobody has",
+                    ));
+                }
+                Ok(None) => {}
+            }
         }
+        Ok(())
     }
 
     /// Checks that what is written is read.
     async fn writes(&self) -> Result<(), Nonconformance> {
-        for (number, revokes) in [(1, false), (2, true)] {
-            self.write(&self.sample(number), revokes).await?;
-        }
+        self.write(&self.sample(1), false).await?;
+        let revoked = self.write(&self.sample(2), true).await;
+        revoked.map_err(|fault| fault.if_failed(NOTIFICATION))?;
         for column in self.columns() {
             if self.with_null(column).await? {
                 self.write(&self.sample(3), true).await?;
@@ -214,9 +361,23 @@ impl<S: UserStore> Run<'_, S> {
             let new = self.sample(7);
             let set = self.set(&self.check.id, &old, &new, false);
             let bump = self.store.bump_version(&self.check.id, at_least);
-            let calls: [Answer<'_>; 2] = [Box::pin(set), Box::pin(bump)];
-            together(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let calls: [Answer<'_>; 2] = [Box::pin(bump), Box::pin(set)];
+            let answers = together(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let &[is_bumped, is_set] = &answers[..] else { continue };
+            if !is_bumped {
+                return Err(Nonconformance::new(BUSY));
+            }
             let row = self.row().await?;
+            let mut expected = if is_set { new } else { old };
+            expected.version = row.columns.version;
+            expected.sessions.clone_from(&row.columns.sessions);
+            if let Some(column) = self.differs(&expected).await? {
+                return Err(Nonconformance::of(
+                    column,
+                    "a `bump_version` undid a simultaneous `compare_and_set`: write the version and \
+                     the sessions alone",
+                ));
+            }
             if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
                 return Err(Nonconformance::of(
                     Column::Version,
@@ -224,15 +385,25 @@ impl<S: UserStore> Run<'_, S> {
                 ));
             }
         }
+        let bumps = (0..RACERS).map(|_| self.store.bump_version(&self.check.id, 0));
+        for answer in together(bumps).await {
+            match answer {
+                Ok(true) => {}
+                Ok(false) => return Err(Nonconformance::new(BUSY)),
+                // So many at once may be too many.
+                Err(error) if error.is_unreachable() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
     async fn bumps(&self) -> Result<(), Nonconformance> {
         self.write(&self.sample(8), false).await?;
-        self.after_bump(100_000, async |at_least| {
+        let bumped = self.after_bump(100_000, async |at_least| {
             self.store.bump_version(&self.check.id, at_least).await
-        })
-        .await?;
+        });
+        bumped.await.map_err(|fault| fault.if_failed(NOTIFICATION))?;
         self.write(&self.sample(9), false).await?;
         self.after_bump(-100_000, async |at_least| {
             self.store.bump_version(&self.check.id, at_least).await
@@ -302,9 +473,13 @@ impl<S: UserStore> Run<'_, S> {
             format!("{id} "),
             format!("{id}\0"),
             format!("{id}.0"),
+            format!("{id}{}", "0".repeat(1_000)),
+            String::new(),
+            "\u{10FFFF}".into(),
             swapped,
         ] {
-            match self.store.read(UserKey::Id(&stranger)).await? {
+            let absent = |error| Nonconformance::failed(ABSENCE, error);
+            match self.store.read(UserKey::Id(&stranger)).await.map_err(absent)? {
                 // This user exists after all.
                 Some(found) if found.id == stranger => continue,
                 Some(_) => {
@@ -316,14 +491,13 @@ impl<S: UserStore> Run<'_, S> {
                 None => {}
             }
             let answers = [
-                self.set(&stranger, &row, &self.sample(12), true).await?,
-                self.store.bump_version(&stranger, 0).await?,
-                self.store.delete(&stranger).await?,
-                match self.store.disable(&stranger, 0).await {
-                    Err(error) if error.kind() == StoreErrorKind::Unsupported => false,
-                    answer => answer?,
-                },
+                self.set(&stranger, &row, &self.sample(12), true).await,
+                self.store.bump_version(&stranger, 0).await,
+                self.store.delete(&stranger).await,
+                if_supported(self.store.disable(&stranger, 0).await),
+                if_supported(self.store.enable(&stranger, row.version, 0).await),
             ];
+            let answers = answers.into_iter().collect::<Result<Vec<_>, _>>().map_err(absent)?;
             if answers.contains(&true) || self.differs(&row).await?.is_some() {
                 return Err(Nonconformance::new(
                     "a call with an id that no user has, or with another form of the user's id, \
@@ -418,6 +592,17 @@ impl<S: UserStore> Run<'_, S> {
         column.nearly(&self.sample(5))
     }
 }
+
+/// The answer; `false` if the store does not do this.
+fn if_supported(answer: Result<bool, StoreError>) -> Result<bool, StoreError> {
+    match answer {
+        Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(false),
+        answer => answer,
+    }
+}
+
+const BUSY: &str = "a `bump_version` that ran beside other calls returned that there is no such user: wait for \
+                    the row, or return `StoreError::unreachable`";
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
