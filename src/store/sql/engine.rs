@@ -14,12 +14,11 @@ use tokio::{
 use super::{
     Capacity, Dialect, Failure, Fault, Slot,
     capacity::Kind,
-    outcome::Effect,
+    outcome::{Effect, Witness},
     place::{
         ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
         VERSION,
     },
-    run::Witness,
     statements::{Changed, Sql, Statement, Statements, texts},
     uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
 };

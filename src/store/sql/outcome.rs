@@ -1,6 +1,6 @@
 //! The outcome of a write whose answer was lost, as the row shows it.
 
-use crate::store::{Columns, Row, Update};
+use crate::store::{Columns, Row, Update, UserKey};
 
 /// What the row shows of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,13 @@ pub(super) enum Outcome {
     NotWritten,
     /// The row was changed by others, or cannot be read.
     Unknown,
+}
+
+/// The row that shows whether a write was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Witness<'a> {
+    pub(super) key: UserKey<'a>,
+    pub(super) effect: Effect<'a>,
 }
 
 /// The effect of a write on its row.

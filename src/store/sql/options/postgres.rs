@@ -161,8 +161,8 @@ impl PostgresOptions {
 
     /// Makes a store over a pool of the application's own.
     ///
-    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the store's
-    /// own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
+    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than half of the
+    /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
     /// may otherwise still be written. They must lead to the primary server, not to a replica: each
     /// change is decided on what is read.
     ///
