@@ -12,13 +12,15 @@ use tokio::{
 };
 
 use super::{
-    Dialect, Failure,
+    Capacity, Dialect, Failure, Fault, Slot,
+    capacity::Kind,
+    outcome::Effect,
     place::{
         ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
         VERSION,
     },
+    run::Witness,
     statements::{Changed, Sql, Statement, Statements, texts},
-    timed_out,
     uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
 };
 use crate::{
@@ -30,9 +32,6 @@ use crate::{
     },
 };
 
-/// The number of attempts for a statement that conflicts with another transaction.
-const ATTEMPTS: usize = 4;
-
 /// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
@@ -41,14 +40,22 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
     fn dialect(
         &self,
         names: &Names,
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<Dialect, Failure>> + Send;
+
+    /// Which calls may use the pool.
+    fn capacity(&self) -> &Capacity;
+
+    /// The number of connections in the pool now.
+    fn connections(&self) -> u32;
 
     /// Returns the number of changed rows. It times out at `until`.
     fn execute(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
@@ -56,11 +63,15 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
 
+    /// Prepares the pool for another attempt after this fault.
+    fn recover(&self, fault: Fault);
+
     /// Called when a change was written without its notification, which failed.
-    fn not_notified(&self, _failure: Failure) {}
+    fn not_notified(&self, _: Failure) {}
 }
 
 /// A row of a result, by the positions of its columns.
@@ -122,14 +133,36 @@ impl<D: Driver, F> Engine<D, F> {
         &self.shared.names
     }
 
+    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
+        self.shared.names.id(id)
+    }
+}
+
+impl<D: Driver, F: Send + Sync> Engine<D, F> {
+    /// The deadline of a call that begins now.
+    pub(super) fn deadline(&self) -> Instant {
+        by(self.timeout)
+    }
+
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
+        let until = self.deadline();
+        let slot = self.driver.capacity().enter(Kind::Read, until).await?;
+        self.read_row(key, &slot, until).await
+    }
+
+    pub(super) async fn read_row(
+        &self,
+        key: UserKey<'_>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Option<Row<F>>, StoreError> {
         let (statement, param) = match key {
             UserKey::Id(id) => (Statement::ReadById, self.id(id)),
             UserKey::Login(login) => (Statement::ReadByLogin, text(login)),
         };
         let Some(param) = param else { return Ok(None) };
-        let mut rows = match self.fetch(statement, &[param], by(self.timeout)).await {
-            Err(Failure::Value(_)) => return Ok(None),
+        let mut rows = match self.fetch(statement, &[param], slot, until).await {
+            Err(failure) if failure.fault == Fault::Value => return Ok(None),
             rows => rows?,
         };
         match (rows.pop(), rows.pop()) {
@@ -154,16 +187,14 @@ impl<D: Driver, F> Engine<D, F> {
         let new = self.columns(after).filter(|(at, _)| changed.has(*at));
         params.extend(new.map(|(_, param)| param));
         let statement = Statement::CompareAndSet { changed, revokes: update.revokes() };
-        let until = by(self.timeout);
-        let done = match changed.is_nothing() {
-            true => self.fetch(statement, &params, until).await.map(|rows| !rows.is_empty()),
-            false => self.execute(statement, &params, until).await.map(|changed| changed > 0),
-        };
-        match done {
-            // Another transaction changed the row.
-            Err(Failure::Conflict(_)) => Ok(false),
-            done => Ok(done?),
+        if changed.is_nothing() {
+            let until = self.deadline();
+            let slot = self.driver.capacity().enter(Kind::Read, until).await?;
+            return Ok(!self.fetch(statement, &params, &slot, until).await?.is_empty());
         }
+        let kind = if update.revokes() { Kind::Revocation } else { Kind::Write };
+        let witness = Witness { key: UserKey::Id(update.id()), effect: Effect::Set(update) };
+        Ok(self.execute(statement, &params, kind, Some(witness)).await?)
     }
 
     /// The columns that are compared and set, with their places.
@@ -176,21 +207,18 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(Statement::Delete, &[id]).await
+        self.change(Statement::Delete, id, &[], Effect::Deleted).await
     }
 
     pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(id) = self.id(id) else { return Ok(false) };
-        let at_least = Param::Integer(Some(at_least));
-        self.change(Statement::BumpVersion, &[id, at_least]).await
+        let params = [Param::Integer(Some(at_least))];
+        self.change(Statement::BumpVersion, id, &params, Effect::LoggedOut { at_least }).await
     }
 
     pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         self.has_status()?;
-        let Some(id) = self.id(id) else { return Ok(false) };
-        let params = [id, Param::Integer(Some(at_least)), Param::Bool(false)];
-        self.change(Statement::Disable, &params).await
+        let params = [Param::Integer(Some(at_least)), Param::Bool(false)];
+        self.change(Statement::Disable, id, &params, Effect::Disabled { at_least }).await
     }
 
     pub(super) async fn enable(
@@ -200,9 +228,9 @@ impl<D: Driver, F> Engine<D, F> {
         at_least: i64,
     ) -> Result<bool, StoreError> {
         self.has_status()?;
-        let Some(id) = self.id(id) else { return Ok(false) };
+        let effect = Effect::Enabled { version, at_least };
         let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
-        self.change(Statement::Enable, &[id, at_least, Param::Bool(true), version]).await
+        self.change(Statement::Enable, id, &[at_least, Param::Bool(true), version], effect).await
     }
 
     fn has_status(&self) -> Result<(), StoreError> {
@@ -216,7 +244,8 @@ impl<D: Driver, F> Engine<D, F> {
             )
         };
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
-        let Columns { version, password_hash, secret, .. } = &user.columns(first_version());
+        let columns = &user.columns(first_version());
+        let Columns { version, password_hash, secret, .. } = columns;
         let login = text(&user.login).ok_or_else(|| {
             StoreError::unsupported("the new user's login contains a NUL character")
         })?;
@@ -227,7 +256,9 @@ impl<D: Driver, F> Engine<D, F> {
             (None, Some(_)) => return Err(no_secret()),
             (None, None) => {}
         }
-        Ok(self.run(Statement::Insert, &params).await?)
+        let effect = Effect::Inserted { id: &user.id, columns };
+        let witness = Witness { key: UserKey::Login(&user.login), effect };
+        Ok(self.execute(Statement::Insert, &params, Kind::Write, Some(witness)).await?)
     }
 
     pub(super) async fn bump_epoch(
@@ -240,114 +271,55 @@ impl<D: Driver, F> Engine<D, F> {
         let at = at
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
-        self.change(Statement::BumpEpoch(at), &[instance, Param::Integer(Some(at_least))]).await
+        let params = [instance, Param::Integer(Some(at_least))];
+        // Twice is as good as once.
+        let done = self.execute(Statement::BumpEpoch(at), &params, Kind::Revocation, None).await;
+        done.or_else(nobody)
     }
 
-    /// Runs a statement without a condition on the row's values, and returns whether it changed a row.
-    /// A key that the database cannot hold is no row's.
-    async fn change(&self, statement: Statement, params: &[Param<'_>]) -> Result<bool, StoreError> {
-        match self.run(statement, params).await {
-            Err(Failure::Value(_)) => Ok(false),
-            done => Ok(done?),
-        }
-    }
-
-    async fn run(&self, statement: Statement, params: &[Param<'_>]) -> Result<bool, Failure> {
-        let until = by(self.timeout);
-        let mut attempt = 1;
-        loop {
-            match self.execute(statement, params, until).await {
-                Err(Failure::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
-                done => return Ok(done? > 0),
-            }
-        }
-    }
-
-    /// Runs a statement once that returns rows. If it does not fit the tables, it learns them again.
-    async fn fetch(
+    /// Changes the user of this id, whatever the row holds, and returns whether there was one. The id is
+    /// the first parameter.
+    async fn change(
         &self,
         statement: Statement,
+        id: &str,
         params: &[Param<'_>],
-        until: Instant,
-    ) -> Result<Vec<D::Row>, Failure> {
-        let statements = self.statements(until).await?;
-        let sql = self.sql(&statements, statement);
-        match self.driver.fetch(&sql.plain, params, until).await {
-            Err(failure) => {
-                let statements = self.relearnt(failure, &statements, until).await?;
-                let sql = self.sql(&statements, statement);
-                self.driver.fetch(&sql.plain, params, until).await
-            }
-            rows => rows,
-        }
+        effect: Effect<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(param) = self.id(id) else { return Ok(false) };
+        let params = [&[param], params].concat();
+        let witness = Witness { key: UserKey::Id(id), effect };
+        let done = self.execute(statement, &params, Kind::Revocation, Some(witness)).await;
+        done.or_else(nobody)
     }
 
-    /// Runs a statement once, and returns the number of changed rows. If it does not fit the tables, it
-    /// learns them again.
-    async fn execute(
-        &self,
-        statement: Statement,
-        params: &[Param<'_>],
-        until: Instant,
-    ) -> Result<u64, Failure> {
-        let statements = self.statements(until).await?;
-        let sql = self.sql(&statements, statement);
-        match self.notifying(&sql, params, until).await {
-            Err(failure) => {
-                let statements = self.relearnt(failure, &statements, until).await?;
-                let sql = self.sql(&statements, statement);
-                self.notifying(&sql, params, until).await
-            }
-            changed => changed,
-        }
-    }
-
-    /// Runs the statement with its notification. If the database refuses that, nothing was written, and
-    /// the change goes without: it must not depend on telling others.
-    async fn notifying(
-        &self,
-        sql: &Sql,
-        params: &[Param<'_>],
-        until: Instant,
-    ) -> Result<u64, Failure> {
-        let Some(notifying) = &sql.notifying else {
-            return self.driver.execute(&sql.plain, params, until).await;
-        };
-        match self.driver.execute(notifying, params, until).await {
-            Err(failure) if failure.is_refusal() => {
-                let changed = self.driver.execute(&sql.plain, params, until).await?;
-                if changed > 0 {
-                    self.driver.not_notified(failure);
-                }
-                Ok(changed)
-            }
-            changed => changed,
-        }
-    }
-
-    fn sql(&self, statements: &Statements, statement: Statement) -> Arc<Sql> {
+    pub(super) fn sql(&self, statements: &Statements, statement: Statement) -> Arc<Sql> {
         statements.get(&self.shared.names, statement)
     }
 
-    async fn statements(&self, until: Instant) -> Result<Arc<Statements>, Failure> {
+    pub(super) async fn statements(
+        &self,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
         match self.shared.known() {
             Some(known) => Ok(known),
-            None => self.learn(None, until).await,
+            None => self.learn(None, slot, until).await,
         }
     }
 
     /// Other statements, if the tables are no longer those that `old` is for; or else the failure.
-    async fn relearnt(
+    pub(super) async fn relearnt(
         &self,
         failure: Failure,
         old: &Arc<Statements>,
+        slot: &Slot,
         until: Instant,
     ) -> Result<Arc<Statements>, Failure> {
-        // A key that is no value of the column's type may be one of its type now.
-        if !failure.is_refusal() && !matches!(failure, Failure::Value(_)) {
+        if !failure.is_misfit() {
             return Err(failure);
         }
-        match self.learn(Some(old), until).await {
+        match self.learn(Some(old), slot, until).await {
             Ok(learnt) if !Arc::ptr_eq(&learnt, old) => Ok(learnt),
             _ => Err(failure),
         }
@@ -357,15 +329,16 @@ impl<D: Driver, F> Engine<D, F> {
     async fn learn(
         &self,
         old: Option<&Arc<Statements>>,
+        slot: &Slot,
         until: Instant,
     ) -> Result<Arc<Statements>, Failure> {
         let turn = timeout_at(until, self.shared.learning.lock()).await;
-        let _turn = turn.map_err(|_| Failure::Other(timed_out()))?;
+        let _turn = turn.map_err(|_| Failure::timed_out())?;
         match self.shared.known() {
             Some(known) if old.is_none_or(|old| !Arc::ptr_eq(old, &known)) => return Ok(known),
             _ => {}
         }
-        let dialect = self.driver.dialect(&self.shared.names, until).await?;
+        let dialect = self.driver.dialect(&self.shared.names, slot, until).await?;
         match old {
             Some(old) if *old.dialect() == dialect => Ok(Arc::clone(old)),
             _ => {
@@ -376,10 +349,6 @@ impl<D: Driver, F> Engine<D, F> {
                 Ok(learnt)
             }
         }
-    }
-
-    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
-        self.shared.names.id(id)
     }
 }
 
@@ -463,6 +432,14 @@ impl<D: Clone, F> Clone for Engine<D, F> {
             shared: Arc::clone(&self.shared),
             timeout: self.timeout,
         }
+    }
+}
+
+/// A key that the database cannot hold is no row's.
+fn nobody(failure: Failure) -> Result<bool, StoreError> {
+    match failure.fault {
+        Fault::Value => Ok(false),
+        _ => Err(failure.into()),
     }
 }
 

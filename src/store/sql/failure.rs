@@ -2,25 +2,46 @@
 
 use std::{error, fmt};
 
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 
 /// The failure of a statement.
 #[derive(Debug)]
-pub(super) enum Failure {
-    /// A conflict with another transaction: nothing was written, and the statement may be run again.
-    Conflict(StoreError),
-    /// A text that the database cannot hold, or that is no value of the column's type.
-    Value(StoreError),
-    Other(StoreError),
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    /// Whether the database itself answered with this error.
+    is_answer: bool,
+    error: StoreError,
 }
 
-/// The meaning of a database's own error code.
+/// What failed, which decides what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// A conflict with another transaction. Nothing was written, and the statement may be run again.
     Conflict,
+    /// This connection cannot run the statement, and another one may. Nothing was written.
+    Unfit,
+    /// The connection broke. It is not known whether a change was written.
+    Lost,
+    /// No answer in time. It is not known whether a change was written, or still will be.
+    TimedOut,
+    /// The database itself ended the statement, because it waited or ran too long. Nothing was written.
+    Canceled,
+    /// A value that the database cannot hold, or that is no value of the column's type.
     Value,
-    Unreachable,
+    Unavailable,
     Misconfigured,
+}
+
+impl Fault {
+    /// Whether a statement with this fault may have been written, or may still be.
+    pub(super) const fn is_outcome_unknown(self) -> bool {
+        matches!(self, Self::Lost | Self::TimedOut)
+    }
+
+    /// Whether the connection is of no further use.
+    pub(super) const fn is_of_connection(self) -> bool {
+        matches!(self, Self::Unfit | Self::Lost | Self::TimedOut)
+    }
 }
 
 impl Failure {
@@ -35,52 +56,73 @@ impl Failure {
             }
             None => error.to_string(),
         };
-        let source = Message(text);
         let fault = match error {
             E::Database(error) => classify(&error.code().unwrap_or_default()),
-            E::Io(_)
-            | E::Tls(_)
-            | E::Protocol(_)
-            | E::PoolTimedOut
-            | E::PoolClosed
-            | E::WorkerCrashed
-            | E::BeginFailed => Fault::Unreachable,
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => Fault::Lost,
+            E::PoolTimedOut | E::PoolClosed | E::BeginFailed => Fault::Unavailable,
             _ => Fault::Misconfigured,
         };
-        match fault {
-            Fault::Conflict => Self::Conflict(StoreError::unreachable(source)),
-            Fault::Value => Self::Value(StoreError::misconfigured(source)),
-            Fault::Unreachable => Self::Other(StoreError::unreachable(source)),
-            Fault::Misconfigured => Self::Other(StoreError::misconfigured(source)),
+        let is_answer = error.as_database_error().is_some();
+        let error = match fault {
+            Fault::Value | Fault::Misconfigured => StoreError::misconfigured(Message(text)),
+            _ => StoreError::unreachable(Message(text)),
+        };
+        Self { fault, is_answer, error }
+    }
+
+    /// Whether the database refused the statement, and would refuse it again. Nothing was written.
+    pub(super) const fn is_refusal(&self) -> bool {
+        self.is_answer && matches!(self.fault, Fault::Unavailable | Fault::Misconfigured)
+    }
+
+    /// Whether the database refused a statement that may not fit the tables: a key that is no value of
+    /// the column's type may be one of its type now.
+    pub(super) const fn is_misfit(&self) -> bool {
+        self.is_answer && matches!(self.fault, Fault::Misconfigured | Fault::Value)
+    }
+
+    /// The failure to get a connection: no statement was sent.
+    pub(super) fn before_the_statement(self) -> Self {
+        let fault = if self.fault == Fault::Lost { Fault::Unfit } else { self.fault };
+        Self { fault, ..self }
+    }
+
+    /// The failure at a deadline of the store's own.
+    pub(super) fn timed_out() -> Self {
+        Self {
+            fault: Fault::TimedOut,
+            is_answer: false,
+            error: StoreError::unreachable("the database did not answer in time"),
         }
     }
 
     /// The tables are not those of the description.
     #[cfg(feature = "postgres")]
     pub(super) fn misconfigured(text: String) -> Self {
-        Self::Other(StoreError::misconfigured(text))
+        let error = StoreError::misconfigured(text);
+        Self { fault: Fault::Misconfigured, is_answer: false, error }
     }
 
-    /// Whether the database refused the statement as it is: it wrote nothing, and would refuse it again.
-    pub(super) const fn is_refusal(&self) -> bool {
-        match self {
-            Self::Conflict(_) | Self::Value(_) => false,
-            Self::Other(error) => matches!(error.kind(), StoreErrorKind::Misconfigured),
+    /// The answer to a write was lost, and the row does not show what became of it.
+    pub(super) fn unknown() -> Self {
+        let text = "the database's answer was lost: it is not known whether it wrote";
+        Self { fault: Fault::Unavailable, is_answer: false, error: StoreError::unreachable(text) }
+    }
+
+    /// No connection was free in time. No statement was sent.
+    pub(super) fn exhausted() -> Self {
+        Self {
+            fault: Fault::Unavailable,
+            is_answer: false,
+            error: StoreError::unreachable("too many calls wait for a connection"),
         }
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Conflict(error) | Failure::Value(error) | Failure::Other(error) => error,
-        }
+        failure.error
     }
-}
-
-/// The error after the store's own timeout.
-pub(super) fn timed_out() -> StoreError {
-    StoreError::unreachable("the database did not answer in time")
 }
 
 #[derive(Debug)]
@@ -93,3 +135,10 @@ impl fmt::Display for Message {
 }
 
 impl error::Error for Message {}
+
+#[cfg(test)]
+impl Failure {
+    pub(super) fn of(fault: Fault) -> Self {
+        Self { fault, is_answer: true, error: StoreError::unreachable("a test") }
+    }
+}

@@ -1,5 +1,8 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
+mod attempt;
+mod capacity;
+mod checkout;
 mod dialect;
 mod engine;
 mod failure;
@@ -8,8 +11,10 @@ pub(super) mod listener;
 pub(super) mod migration;
 mod name;
 pub(super) mod options;
+mod outcome;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
+mod run;
 #[cfg(feature = "postgres")]
 mod shape;
 #[cfg(feature = "sqlite")]
@@ -20,9 +25,11 @@ pub(super) mod users_table;
 mod uuid;
 
 use self::{
+    capacity::{Capacity, Slot},
+    checkout::Checkout,
     dialect::Dialect,
     engine::{Cells, Driver, Engine, Param},
-    failure::{Failure, Fault, timed_out},
+    failure::{Failure, Fault},
     name::{Name, TableName},
     statements::place,
 };

@@ -11,6 +11,7 @@ mod hostile;
 mod listener;
 #[cfg(feature = "postgres")]
 mod lookups;
+mod lost_connections;
 mod migrations;
 mod nonconforming;
 #[cfg(feature = "postgres")]

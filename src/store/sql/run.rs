@@ -1,0 +1,154 @@
+//! The run of a statement: its place among other calls, further attempts, and its notification.
+
+use tokio::time::Instant;
+
+use super::{
+    Driver, Engine, Failure, Fault, Param, Slot,
+    attempt::{self, Attempt, Attempts, Write},
+    capacity::Kind,
+    outcome::{Effect, Outcome},
+    statements::{Sql, Statement},
+};
+use crate::store::{StoreError, UserKey};
+
+/// A statement, its parameters, and the call's place.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    statement: Statement,
+    params: &'a [Param<'a>],
+    slot: &'a Slot,
+}
+
+/// A read of rows.
+struct Reading<'a, D, F> {
+    engine: &'a Engine<D, F>,
+    call: Call<'a>,
+}
+
+/// A change of rows.
+struct Writing<'a, D, F> {
+    engine: &'a Engine<D, F>,
+    call: Call<'a>,
+    witness: Option<Witness<'a>>,
+}
+
+/// The row that shows whether a change was written.
+#[derive(Clone, Copy)]
+pub(super) struct Witness<'a> {
+    pub(super) key: UserKey<'a>,
+    pub(super) effect: Effect<'a>,
+}
+
+impl<D: Driver, F: Send + Sync> Attempt for Reading<'_, D, F> {
+    type Answer = Vec<D::Row>;
+
+    async fn run(&self, until: Instant) -> Result<Vec<D::Row>, Failure> {
+        self.engine.fetch_once(self.call, until).await
+    }
+
+    fn recover(&self, fault: Fault) {
+        self.engine.driver().recover(fault);
+    }
+}
+
+impl<D: Driver, F: Send + Sync> Attempt for Writing<'_, D, F> {
+    type Answer = u64;
+
+    async fn run(&self, until: Instant) -> Result<u64, Failure> {
+        self.engine.execute_once(self.call, until).await
+    }
+
+    fn recover(&self, fault: Fault) {
+        self.engine.driver().recover(fault);
+    }
+}
+
+impl<D: Driver, F: Send + Sync> Write for Writing<'_, D, F> {
+    async fn outcome(&self, until: Instant) -> Result<Outcome, StoreError> {
+        let Some(Witness { key, effect }) = self.witness else { return Ok(Outcome::NotWritten) };
+        match self.engine.read_row(key, self.call.slot, until).await {
+            Ok(row) => Ok(effect.outcome(row.as_ref())),
+            Err(error) => error.bare_row().map(|row| effect.outcome(Some(row))).ok_or(error),
+        }
+    }
+}
+
+impl<D: Driver, F: Send + Sync> Engine<D, F> {
+    /// Runs a statement that returns rows.
+    pub(super) async fn fetch(
+        &self,
+        statement: Statement,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<D::Row>, Failure> {
+        let attempts = Attempts::new(until, self.driver().connections());
+        let call = Call { statement, params, slot };
+        attempt::read(&Reading { engine: self, call }, attempts).await
+    }
+
+    /// Runs a change and returns whether it changed a row. Without a witness it may be made twice.
+    pub(super) async fn execute(
+        &self,
+        statement: Statement,
+        params: &[Param<'_>],
+        kind: Kind,
+        witness: Option<Witness<'_>>,
+    ) -> Result<bool, Failure> {
+        let until = self.deadline();
+        let slot = &self.driver().capacity().enter(kind, until).await?;
+        let attempts = Attempts::new(until, self.driver().connections());
+        let call = Call { statement, params, slot };
+        attempt::write(&Writing { engine: self, call, witness }, attempts).await
+    }
+
+    /// If the statement does not fit the tables, it learns them again.
+    async fn fetch_once(&self, call: Call<'_>, until: Instant) -> Result<Vec<D::Row>, Failure> {
+        let Call { statement, params, slot } = call;
+        let statements = self.statements(slot, until).await?;
+        let sql = self.sql(&statements, statement);
+        match self.driver().fetch(&sql.plain, params, slot, until).await {
+            Err(failure) => {
+                let statements = self.relearnt(failure, &statements, slot, until).await?;
+                let sql = self.sql(&statements, statement);
+                self.driver().fetch(&sql.plain, params, slot, until).await
+            }
+            rows => rows,
+        }
+    }
+
+    /// Returns the number of changed rows. If the statement does not fit the tables, it learns them
+    /// again.
+    async fn execute_once(&self, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
+        let Call { statement, slot, .. } = call;
+        let statements = self.statements(slot, until).await?;
+        let sql = self.sql(&statements, statement);
+        match self.notifying(&sql, call, until).await {
+            Err(failure) => {
+                let statements = self.relearnt(failure, &statements, slot, until).await?;
+                let sql = self.sql(&statements, statement);
+                self.notifying(&sql, call, until).await
+            }
+            changed => changed,
+        }
+    }
+
+    /// Runs the statement with its notification. If the database refuses that, nothing was written, and
+    /// the change goes without: it must not depend on telling others.
+    async fn notifying(&self, sql: &Sql, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
+        let Call { params, slot, .. } = call;
+        let Some(notifying) = &sql.notifying else {
+            return self.driver().execute(&sql.plain, params, slot, until).await;
+        };
+        match self.driver().execute(notifying, params, slot, until).await {
+            Err(failure) if failure.is_refusal() => {
+                let changed = self.driver().execute(&sql.plain, params, slot, until).await?;
+                if changed > 0 {
+                    self.driver().not_notified(failure);
+                }
+                Ok(changed)
+            }
+            changed => changed,
+        }
+    }
+}
