@@ -75,8 +75,8 @@ impl Failure {
         self.is_answer && matches!(self.fault, Fault::Unavailable | Fault::Misconfigured)
     }
 
-    /// Whether the statement may not fit the tables. A key that is no value of the column's type may be
-    /// one of its type now.
+    /// Whether the database refused a statement that may not fit the tables: a key that is no value of
+    /// the column's type may be one of its type now.
     pub(super) const fn is_misfit(&self) -> bool {
         self.is_answer && matches!(self.fault, Fault::Misconfigured | Fault::Value)
     }
