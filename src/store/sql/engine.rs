@@ -14,12 +14,11 @@ use tokio::{
 use super::{
     Capacity, Dialect, Failure, Fault, Slot,
     capacity::Kind,
-    outcome::Effect,
+    outcome::{Effect, Witness},
     place::{
         ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
         VERSION,
     },
-    run::Witness,
     statements::{Changed, Sql, Statement, Statements, texts},
     uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
 };
@@ -222,18 +221,18 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.change(Statement::Delete, id, &[], Effect::Deleted).await
+        self.change(Statement::Delete, id, &[], Some(Effect::Deleted)).await
     }
 
     pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let params = [Param::Integer(Some(at_least))];
-        self.change(Statement::BumpVersion, id, &params, Effect::LoggedOut { at_least }).await
+        self.change(Statement::BumpVersion, id, &params, None).await
     }
 
     pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         self.has_status()?;
         let params = [Param::Integer(Some(at_least)), Param::Bool(false)];
-        self.change(Statement::Disable, id, &params, Effect::Disabled { at_least }).await
+        self.change(Statement::Disable, id, &params, None).await
     }
 
     pub(super) async fn enable(
@@ -243,7 +242,7 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
         at_least: i64,
     ) -> Result<bool, StoreError> {
         self.has_status()?;
-        let effect = Effect::Enabled { version, at_least };
+        let effect = Some(Effect::Enabled { version, at_least });
         let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
         self.change(Statement::Enable, id, &[at_least, Param::Bool(true), version], effect).await
     }
@@ -287,24 +286,23 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
         let params = [instance, Param::Integer(Some(at_least))];
-        // Twice is as good as once.
         let done = self.execute(Statement::BumpEpoch(at), &params, Kind::Revocation, None).await;
         done.or_else(nobody)
     }
 
-    /// Changes the user of this id, whatever the row holds, and returns whether there was one. The id is
-    /// the first parameter.
+    /// Changes the user of this id, and returns whether there was one. The id is the first parameter.
+    /// Without an effect to look for, twice is as good as once.
     async fn change(
         &self,
         statement: Statement,
         id: &str,
         params: &[Param<'_>],
-        effect: Effect<'_>,
+        effect: Option<Effect<'_>>,
     ) -> Result<bool, StoreError> {
         let Some(param) = self.id(id) else { return Ok(false) };
         let params = [&[param], params].concat();
-        let witness = Witness { key: UserKey::Id(id), effect };
-        let done = self.execute(statement, &params, Kind::Revocation, Some(witness)).await;
+        let witness = effect.map(|effect| Witness { key: UserKey::Id(id), effect });
+        let done = self.execute(statement, &params, Kind::Revocation, witness).await;
         done.or_else(nobody)
     }
 

@@ -1,6 +1,6 @@
 //! The outcome of a write whose answer was lost, as the row shows it.
 
-use crate::store::{Columns, Row, Update};
+use crate::store::{Columns, Row, Update, UserKey};
 
 /// What the row shows of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,19 +12,18 @@ pub(super) enum Outcome {
     Unknown,
 }
 
+/// The row that shows whether a write was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Witness<'a> {
+    pub(super) key: UserKey<'a>,
+    pub(super) effect: Effect<'a>,
+}
+
 /// The effect of a write on its row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Effect<'a> {
     Set(&'a Update),
     Deleted,
-    /// At least this version, and no sessions.
-    LoggedOut {
-        at_least: i64,
-    },
-    /// Also inactive.
-    Disabled {
-        at_least: i64,
-    },
     /// Active, from this version to at least that one.
     Enabled {
         version: Option<i64>,
@@ -39,14 +38,9 @@ pub(super) enum Effect<'a> {
 impl Effect<'_> {
     /// Compares with the row as it is now: `None` if there is none.
     pub(super) fn outcome<F>(&self, row: Option<&Row<F>>) -> Outcome {
-        let written = match (*self, row) {
-            (Self::Inserted { .. }, None) => false,
+        let is_written = match (*self, row) {
             (Self::Deleted, row) => row.is_none(),
-            (Self::LoggedOut { at_least }, Some(row)) => row.is_logged_out(at_least),
-            (Self::Disabled { at_least }, Some(row)) => {
-                row.is_logged_out(at_least) && !row.is_active
-            }
-            (Self::LoggedOut { .. } | Self::Disabled { .. }, None) => false,
+            (Self::Inserted { .. }, None) => false,
             (Self::Inserted { id, columns }, Some(row)) => {
                 row.id == id
                     && row.columns.version >= columns.version
@@ -54,7 +48,12 @@ impl Effect<'_> {
                     && row.columns.secret == columns.secret
             }
             (Self::Set(update), Some(row)) if row.columns == *update.before() => false,
-            (Self::Set(update), Some(row)) if row.columns == *update.after() => true,
+            (Self::Set(update), Some(row)) if row.columns == *update.after() => {
+                if !is_unique(update) {
+                    return Outcome::Unknown;
+                }
+                true
+            }
             (Self::Enabled { version, .. }, Some(row)) if row.columns.version == version => false,
             (Self::Enabled { at_least, .. }, Some(row))
                 if row.is_active && row.columns.version >= Some(at_least) =>
@@ -63,14 +62,18 @@ impl Effect<'_> {
             }
             (Self::Set(_) | Self::Enabled { .. }, _) => return Outcome::Unknown,
         };
-        if written { Outcome::Written } else { Outcome::NotWritten }
+        if is_written { Outcome::Written } else { Outcome::NotWritten }
     }
 }
 
-impl<F> Row<F> {
-    fn is_logged_out(&self, at_least: i64) -> bool {
-        self.columns.version >= Some(at_least) && self.columns.sessions.is_none()
-    }
+/// Whether no other call writes the same. Two calls that use the same link both raise the same counter,
+/// and only one of them may succeed.
+fn is_unique(update: &Update) -> bool {
+    let (before, after) = (update.before(), update.after());
+    before.password_hash != after.password_hash
+        || before.secret != after.secret
+        || before.carried != after.carried
+        || before.sessions != after.sessions
 }
 
 #[cfg(test)]
@@ -98,26 +101,22 @@ mod tests {
             revokes: false,
         };
         let at_least = 5;
-        let out = Effect::LoggedOut { at_least };
-        let disabled = Effect::Disabled { at_least };
         let enabled = Effect::Enabled { version: Some(3), at_least };
         let inserted = Effect::Inserted { id: "1", columns: &old.columns };
         let none = None::<Row>;
+        // The link's counter alone: another call may have raised it.
+        let mut used = old.clone();
+        used.columns.lanes = Some("1".to_owned());
+        let link = Update { new: used.columns.clone(), ..update.clone() };
         for (effect, row, outcome) in [
             (Effect::Set(&update), Some(new.clone()), Written),
             (Effect::Set(&update), Some(old.clone()), NotWritten),
             (Effect::Set(&update), Some(row(2, None)), Unknown),
             (Effect::Set(&update), none.clone(), Unknown),
+            (Effect::Set(&link), Some(used), Unknown),
+            (Effect::Set(&link), Some(old.clone()), NotWritten),
             (Effect::Deleted, none.clone(), Written),
             (Effect::Deleted, Some(old.clone()), NotWritten),
-            (out, Some(row(5, None)), Written),
-            (out, Some(row(6, None)), Written),
-            (out, Some(row(4, None)), NotWritten),
-            (out, Some(row(5, Some("a"))), NotWritten),
-            (out, none.clone(), NotWritten),
-            (disabled, Some(inactive(5)), Written),
-            (disabled, Some(row(5, None)), NotWritten),
-            (disabled, none.clone(), NotWritten),
             (enabled, Some(row(5, None)), Written),
             (enabled, Some(inactive(3)), NotWritten),
             // Disabled again since, or never enabled: by others.

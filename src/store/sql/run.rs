@@ -6,10 +6,10 @@ use super::{
     Driver, Engine, Failure, Fault, Param, Slot,
     attempt::{self, Attempt, Attempts, Write},
     capacity::Kind,
-    outcome::{Effect, Outcome},
+    outcome::{Outcome, Witness},
     statements::{Sql, Statement},
 };
-use crate::store::{StoreError, UserKey};
+use crate::store::StoreError;
 
 /// A statement, its parameters, and the call's place.
 #[derive(Clone, Copy)]
@@ -30,13 +30,6 @@ struct Writing<'a, D, F> {
     engine: &'a Engine<D, F>,
     call: Call<'a>,
     witness: Option<Witness<'a>>,
-}
-
-/// The row that shows whether a change was written.
-#[derive(Clone, Copy)]
-pub(super) struct Witness<'a> {
-    pub(super) key: UserKey<'a>,
-    pub(super) effect: Effect<'a>,
 }
 
 impl<D: Driver, F: Send + Sync> Attempt for Reading<'_, D, F> {

@@ -98,8 +98,9 @@ impl PostgresOptions {
     /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
     ///
     /// The server aborts a statement shortly before half of it, and one that waits for a lock after two
-    /// fifths,
-    /// if the store [connects](Self::connect) by itself or is [behind a pooler](Self::behind_pooler).
+    /// fifths, if the store [connects](Self::connect) by itself or is
+    /// [behind a pooler](Self::behind_pooler). A connection that has not answered after half of it is
+    /// closed, and the call goes on over another one.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
@@ -112,7 +113,8 @@ impl PostgresOptions {
 
     /// Connects with a new pool.
     ///
-    /// A call waits up to 2 seconds for a connection.
+    /// A call waits up to 2 seconds for a connection. Two connections, or one of up to four, are reserved
+    /// for revocations.
     ///
     /// # Security
     ///
@@ -159,10 +161,14 @@ impl PostgresOptions {
 
     /// Makes a store over a pool of the application's own.
     ///
-    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the store's
-    /// own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
+    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than half of the
+    /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
     /// may otherwise still be written. They must lead to the primary server, not to a replica: each
     /// change is decided on what is read.
+    ///
+    /// The store reserves two connections of the pool for revocations, or one of up to four. The
+    /// application's own statements may still use all of them, and so may another store over this pool
+    /// that is not a clone of this one.
     ///
     /// If they lead through a proxy that pools transactions, [`behind_pooler`](Self::behind_pooler) is
     /// required here too; the store then sets the timeouts in its transactions.

@@ -50,7 +50,8 @@ impl SqliteOptions {
 
     /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
     ///
-    /// A statement waits for another writer for two fifths of it, if the store opens the file by itself.
+    /// The writes of a store and its clones wait in line, revocations first. A statement waits for a
+    /// writer of another process for two fifths of the timeout, if the store opens the file by itself.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
@@ -108,8 +109,8 @@ impl SqliteOptions {
     /// # Security
     ///
     /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
-    /// `busy_timeout` must be shorter than the store's own [`timeout`](Self::timeout): a call that has
-    /// timed out here may otherwise still be written.
+    /// `busy_timeout` must be shorter than half of the store's own [`timeout`](Self::timeout): a call that
+    /// has timed out here may otherwise still be written.
     ///
     /// # Errors
     ///
