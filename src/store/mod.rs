@@ -108,6 +108,7 @@
 //! ```
 
 mod changes;
+mod check;
 mod conformance;
 mod erased;
 mod error;
@@ -125,9 +126,9 @@ pub use self::sql::sqlite::SqliteStore;
 pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 #[cfg(feature = "postgres")]
 pub use self::sql::{listener::Listener, postgres::PostgresStore};
-pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
 pub use self::{
     changes::Changes,
+    check::{CheckReport, Finding, Severity},
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::Lanes,
@@ -135,4 +136,9 @@ pub use self::{
     row::{Columns, NewUser, Row, Update, UserEpoch, UserKey},
     stored_user::StoredUser,
     user_store::UserStore,
+};
+pub(crate) use self::{
+    changes::{ChangeSink, Listening},
+    erased::ErasedStore,
+    stored_user::Record,
 };

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use super::{Additions, BIGINT, additions, ready_table, script};
+use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
     PostgresStore, StoreError,
     sql::{Failure, Name, TableName, postgres::classify, users_table::Names},
@@ -35,7 +35,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             for (column, kind) in columns {
                 let present = present_column(&mut transaction, table, column).await;
                 let present = present.map_err(failed)?;
@@ -44,7 +44,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
                         let add = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
                         run(&mut transaction, add).await.map_err(failed)?;
                     }
-                    Some((found, _)) if kind == BIGINT && found != "bigint" => {
+                    Some((found, _)) if kind == TYPES.integer && found != "bigint" => {
                         let text = format!("the column {column} of {table} is {found}, not bigint");
                         return Err(StoreError::misconfigured(text));
                     }
@@ -69,7 +69,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let names = self.engine().names();
         let mut statements = vec![LOCK_TIMEOUT.to_owned()];
         statements.extend(names.is_ready.then(|| table_sql(names)));
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
             statements.extend(columns.map(|(name, kind)| {
                 format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {kind}")
@@ -85,7 +85,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
 pub(super) const BEGIN: [&str; 4] = [
     "SET LOCAL statement_timeout = '12s'",
     "SET LOCAL lock_timeout = '10s'",
-    "SELECT pg_advisory_xact_lock(8241996470512873)",
+    "SELECT pg_catalog.pg_advisory_xact_lock(8241996470512873)",
     LOCK_TIMEOUT,
 ];
 
@@ -95,12 +95,21 @@ pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 /// A column's default is relatch's own if it calls this.
 const CLOCK: &str = "clock_timestamp()";
 
+/// A type that is no keyword of SQL, and each function and operator, is named with its schema: another
+/// role may have created its own in a schema of the `search_path`.
+const TYPES: Types = Types {
+    text: "pg_catalog.text",
+    integer: "BIGINT",
+    uuid: "pg_catalog.uuid",
+    active: "BOOLEAN NOT NULL DEFAULT TRUE",
+};
+
 fn now_sql() -> String {
-    format!("(EXTRACT(EPOCH FROM {CLOCK}) * 1000)::BIGINT")
+    format!("CAST(EXTRACT(EPOCH FROM pg_catalog.{CLOCK}) OPERATOR(pg_catalog.*) 1000 AS BIGINT)")
 }
 
 fn table_sql(names: &Names) -> String {
-    ready_table(names, &now_sql())
+    ready_table(names, &TYPES, &now_sql())
 }
 
 fn default_sql(names: &Names) -> String {

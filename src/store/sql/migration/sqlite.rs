@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::{Additions, additions, ready_table, script};
+use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
     SqliteStore, StoreError,
     sql::{Failure, Name, TableName, sqlite::classify, users_table::Names},
@@ -30,7 +30,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             let present = present_columns(&mut transaction, table).await.map_err(failed)?;
             for (column, kind) in columns {
                 if !present.iter().any(|name| name.eq_ignore_ascii_case(column.as_str())) {
@@ -51,7 +51,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
         let mut statements: Vec<_> = names.is_ready.then(|| table_sql(names)).into_iter().collect();
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
             statements.extend(
                 columns.map(|(name, kind)| format!("ALTER TABLE {table} ADD COLUMN {name} {kind}")),
@@ -65,8 +65,12 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 /// Now in milliseconds.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
+/// The types that a `STRICT` table has too.
+const TYPES: Types =
+    Types { text: "TEXT", integer: "INTEGER", uuid: "TEXT", active: "INTEGER NOT NULL DEFAULT 1" };
+
 fn table_sql(names: &Names) -> String {
-    ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1)
+    ready_table(names, &TYPES, NOW)
 }
 
 /// A trigger, as SQLite adds no column whose default is not a constant.
@@ -82,12 +86,13 @@ fn trigger_sql(names: &Names) -> String {
     )
 }
 
+/// All columns, the generated ones too.
 async fn present_columns(
     connection: &mut SqliteConnection,
     table: &TableName,
 ) -> sqlx::Result<Vec<String>> {
     let schema = table.schema().map_or("main", Name::as_str);
-    let query = sqlx::query("SELECT name FROM pragma_table_info($1, $2)")
+    let query = sqlx::query("SELECT name FROM pragma_table_xinfo($1, $2)")
         .bind(table.table().as_str().to_owned())
         .bind(schema.to_owned());
     query.fetch_all(connection).await?.iter().map(|row| row.try_get(0)).collect()
