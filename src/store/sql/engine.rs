@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc, time::Duration as StdDuration};
 
-use time::Duration;
 use tokio::time::Instant;
 
 use super::{
@@ -21,9 +20,6 @@ use crate::{
 
 /// The number of attempts for a statement that conflicts with another transaction.
 const ATTEMPTS: usize = 4;
-
-/// The default timeout of a call.
-const TIMEOUT: StdDuration = StdDuration::from_secs(5);
 
 /// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
@@ -82,24 +78,15 @@ struct Shared<F> {
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, ConfigError> {
+    /// `timeout` is that of a call.
+    pub(super) fn new(
+        driver: D,
+        table: &UsersTable<F>,
+        timeout: StdDuration,
+    ) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
-        Ok(Self::over(driver, names, read, TIMEOUT))
-    }
-
-    /// The same store over another driver, whose statements may differ.
-    #[cfg(feature = "postgres")]
-    pub(super) fn with_driver(self, driver: D) -> Self {
-        Self::over(driver, self.shared.names.clone(), self.shared.read, self.timeout)
-    }
-
-    fn over(driver: D, names: Names, read: ReadFields<F>, timeout: StdDuration) -> Self {
         let statements = Statements::new(&names, &driver.dialect());
-        Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout }
-    }
-
-    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
+        Ok(Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout })
     }
 
     pub(super) const fn driver(&self) -> &D {
