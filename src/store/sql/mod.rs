@@ -1,5 +1,6 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
+mod check;
 mod engine;
 mod failure;
 #[cfg(feature = "postgres")]

@@ -7,18 +7,23 @@ mod sqlite;
 #[cfg(feature = "postgres")]
 mod triggers;
 
+#[cfg(feature = "postgres")]
+pub(super) use self::{postgres::TYPES as POSTGRES_TYPES, triggers::wanted as wanted_triggers};
+#[cfg(feature = "sqlite")]
+pub(super) use self::sqlite::TYPES as SQLITE_TYPES;
+
 use super::{
     Name, TableName,
     users_table::{IdType, Names},
 };
 
 /// The types of the columns, as a database writes them.
-struct Types {
-    text: &'static str,
-    integer: &'static str,
+pub(super) struct Types {
+    pub(super) text: &'static str,
+    pub(super) integer: &'static str,
     uuid: &'static str,
     /// Of the column that says whether a user is active, with its default.
-    active: &'static str,
+    pub(super) active: &'static str,
 }
 
 /// The columns that a table needs besides the application's own.

@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
-    SqliteStore, StoreError,
-    sql::{Failure, Name, TableName, sqlite::classify, users_table::Names},
+    SqliteStore, StoreError, UserStore as _,
+    sql::{Failure, Name, TableName, check::refuse_sqlite, sqlite::classify, users_table::Names},
 };
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
@@ -15,18 +15,21 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// initial version. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
     /// are not touched.
     ///
-    /// It may run at each start, and in several processes at once. Finally it [checks](Self::check) the
-    /// table.
+    /// It may run at each start, and in several processes at once. It refuses a table with a column that
+    /// exists already but does not fit, such as a login that is not unique, before it changes anything.
+    /// Finally it [checks](crate::store::UserStore::check) the whole table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known whether it was.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
+    /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
         let pool = &self.engine().driver().pool;
         // Other migrations wait for this one and then find nothing to do.
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        refuse_sqlite(&mut transaction, names).await?;
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
@@ -41,7 +44,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         }
         run(&mut transaction, trigger_sql(names)).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        self.check().await
+        self.check().await?.into_result().map(drop)
     }
 
     /// The SQL that [`migrate`](Self::migrate) runs, for the application's own migration tool. Leave out
@@ -66,7 +69,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 /// The types that a `STRICT` table has too.
-const TYPES: Types =
+pub(in crate::store::sql) const TYPES: Types =
     Types { text: "TEXT", integer: "INTEGER", uuid: "TEXT", active: "INTEGER NOT NULL DEFAULT 1" };
 
 fn table_sql(names: &Names) -> String {

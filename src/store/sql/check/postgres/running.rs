@@ -1,0 +1,1 @@
+//! What is found by preparing and running the statements.
