@@ -89,9 +89,7 @@ macro_rules! store_over_engine {
                 self.0.enable(id, version, at_least).await
             }
 
-            async fn check(
-                &self,
-            ) -> Result<crate::store::CheckReport, crate::store::StoreError> {
+            async fn check(&self) -> Result<crate::store::CheckReport, crate::store::StoreError> {
                 self.check_table().await
             }
         }

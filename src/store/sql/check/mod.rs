@@ -174,7 +174,8 @@ impl Wanted<'_> {
                     "there is no such column, so calls fail: run `migrate`, or name another one with \
                      `{setter}`"
                 );
-                self.problem(text).with_sql(format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))
+                self.problem(text)
+                    .with_sql(format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))
             }
             None => self.problem(format!(
                 "there is no such column, so calls fail: name another one with `{setter}`"

@@ -7,10 +7,10 @@ mod sqlite;
 #[cfg(feature = "postgres")]
 mod triggers;
 
-#[cfg(feature = "postgres")]
-pub(super) use self::{postgres::TYPES as POSTGRES_TYPES, triggers::wanted as wanted_triggers};
 #[cfg(feature = "sqlite")]
 pub(super) use self::sqlite::TYPES as SQLITE_TYPES;
+#[cfg(feature = "postgres")]
+pub(super) use self::{postgres::TYPES as POSTGRES_TYPES, triggers::wanted as wanted_triggers};
 
 use super::{
     Name, TableName,

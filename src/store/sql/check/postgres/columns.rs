@@ -127,7 +127,8 @@ fn narrow(wanted: &Wanted<'_>, width: &Width, limit: i32) -> Option<Finding> {
         let text = format!("{text} {least} or more, so it cannot be stored and the change fails");
         Some(wanted.problem(text).with_sql(sql))
     } else if limit < *usual {
-        let text = format!("{text} up to {usual}: a longer one cannot be stored, and its change fails");
+        let text =
+            format!("{text} up to {usual}: a longer one cannot be stored, and its change fails");
         Some(wanted.warning(text).with_sql(sql))
     } else {
         None

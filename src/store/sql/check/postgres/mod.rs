@@ -85,9 +85,8 @@ pub(in crate::store::sql) async fn refuse(
     for (wanted, oid) in tables {
         let Some(oid) = oid else { continue };
         let table = Table::read(connection, oid).await.map_err(failed)?;
-        let is_kept = |wanted: &&Wanted<'_>| {
-            table.column(wanted.column).is_some() || !wanted.role.is_added()
-        };
+        let is_kept =
+            |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
         let kept: Vec<_> = wanted.iter().filter(is_kept).copied().collect();
         findings.extend(of_columns(&table, &kept, names.id_type));
     }
@@ -142,7 +141,10 @@ fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
              bound of their caches",
             server.role
         );
-        let sql = format!("GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) TO {}", server.role);
+        let sql = format!(
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) TO {}",
+            server.role
+        );
         findings.push(Finding::warning("pg_notify", text).with_sql(sql));
     }
     findings.extend(of_queue(server.queue));
@@ -188,7 +190,8 @@ fn of_table(
 
 fn of_kind(table: &Table, name: &str) -> Option<Finding> {
     if !table.is_updatable && !table.is_table() {
-        let text = "it is no table and cannot be updated, so every login and every revocation fails";
+        let text =
+            "it is no table and cannot be updated, so every login and every revocation fails";
         return Some(Finding::problem(name, text));
     }
     if !table.is_table() {
@@ -197,7 +200,8 @@ fn of_kind(table: &Table, name: &str) -> Option<Finding> {
         return Some(Finding::warning(name, text));
     }
     table.has_children.then(|| {
-        let text = "other tables inherit from it, and no index keeps a login unique among all of them";
+        let text =
+            "other tables inherit from it, and no index keeps a login unique among all of them";
         Finding::warning(name, text)
     })
 }

@@ -22,16 +22,16 @@ impl Database {
     ) -> sqlx::Result<Self> {
         let schema = schema(users);
         let file = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = $1";
-        let file: Option<String> = sqlx::query_scalar(file)
-            .bind(schema.clone())
-            .fetch_optional(&mut *connection)
-            .await?;
+        let file: Option<String> =
+            sqlx::query_scalar(file).bind(schema.clone()).fetch_optional(&mut *connection).await?;
         let mode = "SELECT journal_mode FROM pragma_journal_mode($1)";
         let journal: String =
             sqlx::query_scalar(mode).bind(schema.clone()).fetch_one(&mut *connection).await?;
         let synchronous = "SELECT synchronous FROM pragma_synchronous($1)";
-        let synchronous: i64 =
-            sqlx::query_scalar(synchronous).bind(schema.clone()).fetch_one(&mut *connection).await?;
+        let synchronous: i64 = sqlx::query_scalar(synchronous)
+            .bind(schema.clone())
+            .fetch_one(&mut *connection)
+            .await?;
         let row = sqlx::query(
             "SELECT query_only, (SELECT foreign_keys FROM pragma_foreign_keys)
                FROM pragma_query_only",

@@ -12,12 +12,7 @@ use self::catalogue::{Column, Database, Table};
 use super::{Role, Wanted, of_group, of_users, plain, refused};
 use crate::store::{
     CheckReport, Finding, SqliteStore, StoreError,
-    sql::{
-        Failure, migration,
-        sqlite::classify,
-        timed_out,
-        users_table::Names,
-    },
+    sql::{Failure, migration, sqlite::classify, timed_out, users_table::Names},
 };
 
 /// The timeout of a whole check.
@@ -68,9 +63,8 @@ pub(in crate::store::sql) async fn refuse(
         let Some(first) = wanted.first() else { continue };
         let table = Table::read(connection, first.table).await.map_err(failed)?;
         let Some(table) = table else { continue };
-        let is_kept = |wanted: &&Wanted<'_>| {
-            table.column(wanted.column).is_some() || !wanted.role.is_added()
-        };
+        let is_kept =
+            |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
         let kept: Vec<_> = wanted.iter().filter(is_kept).copied().collect();
         findings.extend(of_columns(&table, &kept));
     }

@@ -62,7 +62,8 @@ async fn wrong_id(
     let mut is_any = async |condition: String| exists(connection, wanted, &condition).await;
     let is_blob = format!("typeof({id}) = 'blob'");
     if is_any(is_blob).await? {
-        let text = "it holds ids of 16 bytes, which are not found as text: no user is found by the id";
+        let text =
+            "it holds ids of 16 bytes, which are not found as text: no user is found by the id";
         return Ok(Some(wanted.problem(text)));
     }
     Ok(match id_type {
