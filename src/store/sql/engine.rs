@@ -1,13 +1,25 @@
 //! The store over SQL, generic over the database's driver.
 
-use std::{future::Future, sync::Arc, time::Duration as StdDuration};
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration as StdDuration,
+};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Dialect, Failure,
-    place::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS, VERSION},
-    statements::{Statements, Switch},
+    place::{
+        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
+        VERSION,
+    },
+    statements::{Changed, Sql, Statement, Statements, texts},
+    timed_out,
+    uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
 };
 use crate::{
     error::ConfigError,
@@ -25,8 +37,12 @@ const ATTEMPTS: usize = 4;
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
 
-    /// How this database writes the statements.
-    fn dialect(&self) -> Dialect;
+    /// How this database writes the statements over these tables, which it may look up.
+    fn dialect(
+        &self,
+        names: &Names,
+        until: Instant,
+    ) -> impl Future<Output = Result<Dialect, Failure>> + Send;
 
     /// Returns the number of changed rows. It times out at `until`.
     fn execute(
@@ -42,6 +58,9 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
         params: &[Param<'_>],
         until: Instant,
     ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+
+    /// Called when a change was written without its notification, which failed.
+    fn not_notified(&self, _failure: Failure) {}
 }
 
 /// A row of a result, by the positions of its columns.
@@ -56,6 +75,8 @@ pub(super) enum Param<'a> {
     Text(Option<&'a str>),
     Integer(Option<i64>),
     Bool(bool),
+    /// A UUID.
+    Bytes([u8; 16]),
 }
 
 /// The deadline of a call that begins now.
@@ -74,7 +95,10 @@ pub(super) struct Engine<D, F> {
 struct Shared<F> {
     names: Names,
     read: ReadFields<F>,
-    statements: Statements,
+    /// Learnt at the first call, and again when a statement no longer fits the tables.
+    statements: RwLock<Option<Arc<Statements>>>,
+    /// One call at a time learns.
+    learning: Mutex<()>,
 }
 
 impl<D: Driver, F> Engine<D, F> {
@@ -85,8 +109,9 @@ impl<D: Driver, F> Engine<D, F> {
         timeout: StdDuration,
     ) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
-        let statements = Statements::new(&names, &driver.dialect());
-        Ok(Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout })
+        let (statements, learning) = (RwLock::default(), Mutex::default());
+        let shared = Arc::new(Shared { names, read, statements, learning });
+        Ok(Self { driver, shared, timeout })
     }
 
     pub(super) const fn driver(&self) -> &D {
@@ -98,13 +123,15 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
-        let statements = &self.shared.statements;
-        let (sql, param) = match key {
-            UserKey::Id(id) => (&statements.read_by_id, self.id(id)),
-            UserKey::Login(login) => (&statements.read_by_login, text(login)),
+        let (statement, param) = match key {
+            UserKey::Id(id) => (Statement::ReadById, self.id(id)),
+            UserKey::Login(login) => (Statement::ReadByLogin, text(login)),
         };
         let Some(param) = param else { return Ok(None) };
-        let mut rows = self.driver.fetch(sql, &[param], by(self.timeout)).await?;
+        let mut rows = match self.fetch(statement, &[param], by(self.timeout)).await {
+            Err(Failure::Value(_)) => return Ok(None),
+            rows => rows?,
+        };
         match (rows.pop(), rows.pop()) {
             (None, _) => Ok(None),
             (Some(row), None) => self.shared.row(&row).map(Some),
@@ -116,48 +143,54 @@ impl<D: Driver, F> Engine<D, F> {
 
     pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
         let Some(id) = self.id(update.id()) else { return Ok(false) };
+        let (before, after) = (update.before(), update.after());
         let has_secret = self.shared.names.secret.is_some();
-        let mut params = vec![id];
-        for columns in [update.after(), update.before()] {
-            if columns.secret.is_some() && !has_secret {
-                return Err(no_secret());
-            }
-            let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
-            params.push(Param::Integer(*version));
-            let texts = [password_hash, carried, sessions, lanes].into_iter();
-            let texts = texts.chain(has_secret.then_some(secret));
-            params.extend(texts.map(|text| Param::Text(text.as_deref())));
+        if !has_secret && (before.secret.is_some() || after.secret.is_some()) {
+            return Err(no_secret());
         }
-        let statements = &self.shared.statements;
-        let sql = match update.revokes() {
-            true => &statements.compare_and_revoke,
-            false => &statements.compare_and_set,
+        let changed = Changed::between(before, after);
+        let mut params = vec![id];
+        params.extend(self.columns(before).map(|(_, param)| param));
+        let new = self.columns(after).filter(|(at, _)| changed.has(*at));
+        params.extend(new.map(|(_, param)| param));
+        let statement = Statement::CompareAndSet { changed, revokes: update.revokes() };
+        let until = by(self.timeout);
+        let done = match changed.is_nothing() {
+            true => self.fetch(statement, &params, until).await.map(|rows| !rows.is_empty()),
+            false => self.execute(statement, &params, until).await.map(|changed| changed > 0),
         };
-        match self.driver.execute(sql, &params, by(self.timeout)).await {
-            Ok(changed) => Ok(changed > 0),
+        match done {
             // Another transaction changed the row.
             Err(Failure::Conflict(_)) => Ok(false),
-            Err(Failure::Other(error)) => Err(error),
+            done => Ok(done?),
         }
+    }
+
+    /// The columns that are compared and set, with their places.
+    fn columns<'a>(&self, columns: &'a Columns) -> impl Iterator<Item = (usize, Param<'a>)> {
+        let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
+        let texts_of = [password_hash, carried, sessions, lanes, secret];
+        let texts_of = texts_of.into_iter().take(texts(&self.shared.names).count());
+        let params = texts_of.map(|text| Param::Text(text.as_deref()));
+        [Param::Integer(*version)].into_iter().chain(params).enumerate()
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
         let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(&self.shared.statements.delete, &[id]).await
+        self.change(Statement::Delete, &[id]).await
     }
 
     pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let Some(id) = self.id(id) else { return Ok(false) };
         let at_least = Param::Integer(Some(at_least));
-        self.change(&self.shared.statements.bump_version, &[id, at_least]).await
+        self.change(Statement::BumpVersion, &[id, at_least]).await
     }
 
     pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(Switch { disable, .. }) = &self.shared.statements.switch else {
-            return Err(no_status());
-        };
+        self.has_status()?;
         let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(disable, &[id, Param::Integer(Some(at_least)), Param::Bool(false)]).await
+        let params = [id, Param::Integer(Some(at_least)), Param::Bool(false)];
+        self.change(Statement::Disable, &params).await
     }
 
     pub(super) async fn enable(
@@ -166,12 +199,14 @@ impl<D: Driver, F> Engine<D, F> {
         version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let Some(Switch { enable, .. }) = &self.shared.statements.switch else {
-            return Err(no_status());
-        };
+        self.has_status()?;
         let Some(id) = self.id(id) else { return Ok(false) };
         let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
-        self.change(enable, &[id, at_least, Param::Bool(true), version]).await
+        self.change(Statement::Enable, &[id, at_least, Param::Bool(true), version]).await
+    }
+
+    fn has_status(&self) -> Result<(), StoreError> {
+        self.shared.names.active.as_ref().map(drop).ok_or(NO_STATUS)
     }
 
     pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
@@ -192,7 +227,7 @@ impl<D: Driver, F> Engine<D, F> {
             (None, Some(_)) => return Err(no_secret()),
             (None, None) => {}
         }
-        self.change(&self.shared.statements.insert, &params).await
+        Ok(self.run(Statement::Insert, &params).await?)
     }
 
     pub(super) async fn bump_epoch(
@@ -201,23 +236,143 @@ impl<D: Driver, F> Engine<D, F> {
         instance: &str,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let mut all = self.shared.statements.bump_epoch.iter();
-        let (_, sql) = all
-            .find(|(name, _)| name == kind)
+        let at = self.shared.names.groups.iter().position(|group| group.kind == kind);
+        let at = at
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
-        self.change(sql, &[instance, Param::Integer(Some(at_least))]).await
+        self.change(Statement::BumpEpoch(at), &[instance, Param::Integer(Some(at_least))]).await
     }
 
     /// Runs a statement without a condition on the row's values, and returns whether it changed a row.
-    async fn change(&self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<bool, StoreError> {
+    /// A key that the database cannot hold is no row's.
+    async fn change(&self, statement: Statement, params: &[Param<'_>]) -> Result<bool, StoreError> {
+        match self.run(statement, params).await {
+            Err(Failure::Value(_)) => Ok(false),
+            done => Ok(done?),
+        }
+    }
+
+    async fn run(&self, statement: Statement, params: &[Param<'_>]) -> Result<bool, Failure> {
         let until = by(self.timeout);
         let mut attempt = 1;
         loop {
-            match self.driver.execute(sql, params, until).await {
-                Ok(changed) => return Ok(changed > 0),
+            match self.execute(statement, params, until).await {
                 Err(Failure::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(failure) => return Err(failure.into()),
+                done => return Ok(done? > 0),
+            }
+        }
+    }
+
+    /// Runs a statement once that returns rows. If it does not fit the tables, it learns them again.
+    async fn fetch(
+        &self,
+        statement: Statement,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<Vec<D::Row>, Failure> {
+        let statements = self.statements(until).await?;
+        let sql = self.sql(&statements, statement);
+        match self.driver.fetch(&sql.plain, params, until).await {
+            Err(failure) => {
+                let statements = self.relearnt(failure, &statements, until).await?;
+                let sql = self.sql(&statements, statement);
+                self.driver.fetch(&sql.plain, params, until).await
+            }
+            rows => rows,
+        }
+    }
+
+    /// Runs a statement once, and returns the number of changed rows. If it does not fit the tables, it
+    /// learns them again.
+    async fn execute(
+        &self,
+        statement: Statement,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<u64, Failure> {
+        let statements = self.statements(until).await?;
+        let sql = self.sql(&statements, statement);
+        match self.notifying(&sql, params, until).await {
+            Err(failure) => {
+                let statements = self.relearnt(failure, &statements, until).await?;
+                let sql = self.sql(&statements, statement);
+                self.notifying(&sql, params, until).await
+            }
+            changed => changed,
+        }
+    }
+
+    /// Runs the statement with its notification. If the database refuses that, nothing was written, and
+    /// the change goes without: it must not depend on telling others.
+    async fn notifying(
+        &self,
+        sql: &Sql,
+        params: &[Param<'_>],
+        until: Instant,
+    ) -> Result<u64, Failure> {
+        let Some(notifying) = &sql.notifying else {
+            return self.driver.execute(&sql.plain, params, until).await;
+        };
+        match self.driver.execute(notifying, params, until).await {
+            Err(failure) if failure.is_refusal() => {
+                let changed = self.driver.execute(&sql.plain, params, until).await?;
+                if changed > 0 {
+                    self.driver.not_notified(failure);
+                }
+                Ok(changed)
+            }
+            changed => changed,
+        }
+    }
+
+    fn sql(&self, statements: &Statements, statement: Statement) -> Arc<Sql> {
+        statements.get(&self.shared.names, statement)
+    }
+
+    async fn statements(&self, until: Instant) -> Result<Arc<Statements>, Failure> {
+        match self.shared.known() {
+            Some(known) => Ok(known),
+            None => self.learn(None, until).await,
+        }
+    }
+
+    /// Other statements, if the tables are no longer those that `old` is for; or else the failure.
+    async fn relearnt(
+        &self,
+        failure: Failure,
+        old: &Arc<Statements>,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        if !failure.is_refusal() {
+            return Err(failure);
+        }
+        match self.learn(Some(old), until).await {
+            Ok(learnt) if !Arc::ptr_eq(&learnt, old) => Ok(learnt),
+            _ => Err(failure),
+        }
+    }
+
+    /// Learns the tables' shape, unless another call has done it since `old`.
+    async fn learn(
+        &self,
+        old: Option<&Arc<Statements>>,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        let turn = timeout_at(until, self.shared.learning.lock()).await;
+        let _turn = turn.map_err(|_| Failure::Other(timed_out()))?;
+        match self.shared.known() {
+            Some(known) if old.is_none_or(|old| !Arc::ptr_eq(old, &known)) => return Ok(known),
+            _ => {}
+        }
+        let dialect = self.driver.dialect(&self.shared.names, until).await?;
+        match old {
+            Some(old) if *old.dialect() == dialect => Ok(Arc::clone(old)),
+            _ => {
+                let learnt = Arc::new(Statements::new(dialect));
+                let mut statements =
+                    self.shared.statements.write().unwrap_or_else(PoisonError::into_inner);
+                *statements = Some(Arc::clone(&learnt));
+                Ok(learnt)
             }
         }
     }
@@ -237,11 +392,16 @@ impl Names {
                 number.map(|number| Param::Integer(Some(number)))
             }
             IdType::Uuid => is_uuid(id).then_some(Param::Text(Some(id))),
+            IdType::UuidBytes => bytes_of_uuid(id).map(Param::Bytes),
         }
     }
 }
 
 impl<F> Shared<F> {
+    fn known(&self) -> Option<Arc<Statements>> {
+        self.statements.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn row<C: Cells>(&self, cells: &C) -> Result<Row<F>, StoreError> {
         let text = |column, at| cells.text(at).map_err(|error| damaged(column, &error));
         let integer = |column, at| cells.integer(at).map_err(|error| damaged(column, &error));
@@ -253,19 +413,22 @@ impl<F> Shared<F> {
             sessions: text("sessions", SESSIONS)?,
             lanes: text("lanes", LANES)?,
         };
-        let fields = text("fields", FIELDS)?;
-        let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
-            // The error's own text may quote a field.
-            let (kind, at) = (error.classify(), error.column());
-            let text = format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}");
-            StoreError::damaged("fields", text)
-        })?;
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
+        let id = match self.names.id_type {
+            IdType::UuidBytes => uuid_of_hex(&id),
+            _ => id,
+        };
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
-        let mut row = Row::new(id, columns, fields);
-        row.is_active = integer("active", ACTIVE)? == Some(1);
+        let mut row = Row::new(id, columns, ());
+        row.is_active = match self.names.active {
+            Some(_) => flag("active", text("active", ACTIVE)?)?,
+            None => true,
+        };
+        if flag("is_deleted", text("is_deleted", IS_DELETED)?)? {
+            return Err(StoreError::damaged("is_deleted", "it is set in a row that is read"));
+        }
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {
@@ -275,7 +438,20 @@ impl<F> Shared<F> {
             }
             row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
         }
-        Ok(row)
+        match self.fields(cells) {
+            Ok(fields) => Ok(row.with_fields(fields)),
+            Err(error) => Err(StoreError::damaged_fields(row, error)),
+        }
+    }
+
+    /// The application's own fields; or why they cannot be read.
+    fn fields<C: Cells>(&self, cells: &C) -> Result<F, String> {
+        let json = cells.text(FIELDS).map_err(|error| error.to_string())?;
+        (self.read)(json.as_deref().unwrap_or("null")).map_err(|error| {
+            // The error's own text may quote a field.
+            let (kind, at) = (error.classify(), error.column());
+            format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}")
+        })
     }
 }
 
@@ -294,20 +470,18 @@ fn text(text: &str) -> Option<Param<'_>> {
     (!text.contains('\0')).then_some(Param::Text(Some(text)))
 }
 
-/// Whether this is a UUID in the form of RFC 9562 §4, in lower case.
-fn is_uuid(id: &str) -> bool {
-    id.len() == 36
-        && id.bytes().enumerate().all(|(at, c)| match at {
-            8 | 13 | 18 | 23 => c == b'-',
-            _ => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
-        })
+/// A flag, where `NULL` is no.
+fn flag(column: &'static str, value: Option<String>) -> Result<bool, StoreError> {
+    match value.as_deref() {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(StoreError::damaged(column, "it is none of NULL, 0, 1, false and true")),
+    }
 }
 
-const fn no_status() -> StoreError {
-    StoreError::unsupported(
-        "the users' table has no column that says whether a user is active: name it with `active`",
-    )
-}
+const NO_STATUS: StoreError = StoreError::unsupported(
+    "the users' table has no column that says whether a user is active: name it with `active`",
+);
 
 fn no_secret() -> StoreError {
     StoreError::misconfigured("the users' table has no column for a secret: name it with `secret`")
@@ -315,25 +489,4 @@ fn no_secret() -> StoreError {
 
 fn damaged(column: &'static str, error: &sqlx::Error) -> StoreError {
     StoreError::damaged(column, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uuid_has_one_form() {
-        let uuid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        assert!(is_uuid(uuid));
-        for other in [
-            &uuid.to_uppercase(),
-            &uuid.replace('-', ""),
-            &format!("{{{uuid}}}"),
-            &uuid[1..],
-            &uuid.replace("44-", "4g-"),
-            "",
-        ] {
-            assert!(!is_uuid(other), "{other}");
-        }
-    }
 }

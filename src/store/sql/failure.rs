@@ -2,13 +2,15 @@
 
 use std::{error, fmt};
 
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// The failure of a statement.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// A conflict with another transaction: nothing was written, and the statement may be run again.
     Conflict(StoreError),
+    /// A text that the database cannot hold, or that is no value of the column's type.
+    Value(StoreError),
     Other(StoreError),
 }
 
@@ -16,6 +18,7 @@ pub(super) enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Conflict,
+    Value,
     Unreachable,
     Misconfigured,
 }
@@ -46,8 +49,23 @@ impl Failure {
         };
         match fault {
             Fault::Conflict => Self::Conflict(StoreError::unreachable(source)),
+            Fault::Value => Self::Value(StoreError::misconfigured(source)),
             Fault::Unreachable => Self::Other(StoreError::unreachable(source)),
             Fault::Misconfigured => Self::Other(StoreError::misconfigured(source)),
+        }
+    }
+
+    /// The tables are not those of the description.
+    #[cfg(feature = "postgres")]
+    pub(super) fn misconfigured(text: String) -> Self {
+        Self::Other(StoreError::misconfigured(text))
+    }
+
+    /// Whether the database refused the statement as it is: it wrote nothing, and would refuse it again.
+    pub(super) const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Conflict(_) | Self::Value(_) => false,
+            Self::Other(error) => matches!(error.kind(), StoreErrorKind::Misconfigured),
         }
     }
 }
@@ -55,7 +73,7 @@ impl Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Conflict(error) | Failure::Other(error) => error,
+            Failure::Conflict(error) | Failure::Value(error) | Failure::Other(error) => error,
         }
     }
 }

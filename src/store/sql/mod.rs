@@ -1,6 +1,7 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
 mod check;
+mod dialect;
 mod engine;
 mod failure;
 #[cfg(feature = "postgres")]
@@ -10,15 +11,19 @@ mod name;
 pub(super) mod options;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
+#[cfg(feature = "postgres")]
+mod shape;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 mod statements;
 mod store;
 pub(super) mod users_table;
+mod uuid;
 
 use self::{
+    dialect::Dialect,
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault, timed_out},
     name::{Name, TableName},
-    statements::{Dialect, place},
+    statements::place,
 };

@@ -11,7 +11,8 @@ pub(super) use self::postgres::refuse as refuse_postgres;
 pub(super) use self::sqlite::refuse as refuse_sqlite;
 use super::{
     Name, TableName,
-    users_table::{Names, UserGroup},
+    statements::{Changed, Statement, texts},
+    users_table::{IdType, Names, UserGroup},
 };
 use crate::{
     sessions::{SessionPolicy, SessionTable},
@@ -38,6 +39,8 @@ enum Role {
     Lanes,
     Secret,
     Active,
+    DeletedAt,
+    IsDeleted,
     /// Names the user's group.
     Group,
     Field,
@@ -62,6 +65,8 @@ fn of_users(names: &Names) -> Vec<Wanted<'_>> {
     ];
     columns.extend(names.secret.iter().map(|column| wanted(column, Role::Secret)));
     columns.extend(names.active.iter().map(|column| wanted(column, Role::Active)));
+    columns.extend(names.deleted_at.iter().map(|column| wanted(column, Role::DeletedAt)));
+    columns.extend(names.is_deleted.iter().map(|column| wanted(column, Role::IsDeleted)));
     columns.extend(names.groups.iter().map(|group| wanted(&group.column, Role::Group)));
     columns.extend(names.fields.iter().flatten().map(|column| wanted(column, Role::Field)));
     columns
@@ -79,7 +84,11 @@ fn of_group(group: &UserGroup) -> [Wanted<'_>; 2] {
 impl Role {
     /// Whether a statement of a change writes it.
     const fn is_written(self) -> bool {
-        !matches!(self, Self::Id | Self::Login | Self::Group | Self::Field | Self::Key)
+        self.is_own_text() || self.is_counter() || matches!(self, Self::Active)
+    }
+
+    const fn is_flag(self) -> bool {
+        matches!(self, Self::Active | Self::IsDeleted)
     }
 
     /// Whether it is text that relatch writes.
@@ -113,6 +122,8 @@ impl Role {
             Self::Lanes => "UsersTable::lanes",
             Self::Secret => "UsersTable::secret",
             Self::Active => "UsersTable::active",
+            Self::DeletedAt => "UsersTable::deleted_at",
+            Self::IsDeleted => "UsersTable::is_deleted",
             Self::Group => "UsersTable::user_epoch",
             Self::Field => "UsersTable::fields",
             Self::Key => "GroupsTable::key",
@@ -164,6 +175,37 @@ impl Wanted<'_> {
         format!("{}.{}", plain(self.table), self.column.as_str())
     }
 
+    fn not_a_flag(&self) -> Finding {
+        self.problem(
+            "it holds values that are no flags, which are NULL, 0, 1, false and true: the users with \
+             them cannot be read",
+        )
+    }
+
+    /// Another form of the ids. `is_mended_by` is an expression for the right one.
+    fn odd_id(&self, what: &str, is_mended_by: Option<&str>) -> Finding {
+        let Self { table, column, .. } = self;
+        let text = format!("it holds {what}, so the users with them are not found or not read");
+        match is_mended_by {
+            Some(value) => {
+                self.problem(text).with_sql(format!("UPDATE {table} SET {column} = {value}"))
+            }
+            None => self.problem(text),
+        }
+    }
+
+    /// No index serves the look-up by this column.
+    fn slow(&self) -> Finding {
+        let Self { table, column, role } = self;
+        let when = match role {
+            Role::Id => "each request",
+            Role::Key => "each read of a user",
+            _ => "each login",
+        };
+        let text = format!("no index serves the look-up, so that {when} reads the whole table");
+        self.warning(text).with_sql(format!("CREATE INDEX ON {table} ({column})"))
+    }
+
     /// The column is not there. `kind` is the type of a new one, where `migrate` adds it.
     fn missing(&self, kind: Option<&str>) -> Finding {
         let Self { table, column, role } = self;
@@ -203,6 +245,60 @@ impl Wanted<'_> {
         );
         self.problem(text).with_sql(format!("CREATE UNIQUE INDEX ON {table} ({column})"))
     }
+}
+
+/// Each statement, with what it is for and the types of its parameters.
+fn statements(names: &Names) -> Vec<(&'static str, Statement, Vec<Kind>)> {
+    use Kind::{Bool, Bytes, Integer, Text};
+    let id = match names.id_type {
+        IdType::Text | IdType::Uuid => Text,
+        IdType::Integer => Integer,
+        IdType::UuidBytes => Bytes,
+    };
+    let texts = vec![Text; texts(names).count()];
+    let columns = || [Integer].into_iter().chain(texts.iter().copied());
+    let set = [id].into_iter().chain(columns()).chain(columns()).collect();
+    let changed = Changed::ALL;
+    let mut insert = vec![id, Text, Integer, Text];
+    insert.extend(names.secret.iter().map(|_| Text));
+    let mut all = vec![
+        ("reads a user by the id", Statement::ReadById, vec![id]),
+        ("reads a user by the login", Statement::ReadByLogin, vec![Text]),
+        ("changes a user", Statement::CompareAndSet { changed, revokes: true }, set),
+        ("logs a user out everywhere", Statement::BumpVersion, vec![id, Integer]),
+        ("deletes a user", Statement::Delete, vec![id]),
+        ("inserts a user", Statement::Insert, insert),
+    ];
+    if names.active.is_some() {
+        all.push(("disables a user", Statement::Disable, vec![id, Integer, Bool]));
+        all.push(("enables a user", Statement::Enable, vec![id, Integer, Bool, Integer]));
+    }
+    let groups = (0..names.groups.len()).map(Statement::BumpEpoch);
+    all.extend(groups.map(|statement| ("logs a group out", statement, vec![Text, Integer])));
+    all
+}
+
+/// The type of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Integer,
+    Bool,
+    Bytes,
+}
+
+/// A statement that the database refuses, with its message.
+fn refused_statement(table: &TableName, what: &str, error: &str) -> Finding {
+    Finding::problem(plain(table), format!("the statement that {what} is refused: {error}"))
+}
+
+/// A revocation of an existing row that the database takes and does not do.
+fn changes_nothing(table: &TableName, why: &str) -> Finding {
+    let text = format!(
+        "a revocation changes nothing although the user's row is there: {why} keeps the row from being \
+         changed"
+    );
+    Finding::problem(plain(table), text)
 }
 
 /// A table's name without quotes.

@@ -22,6 +22,7 @@ pub(super) struct Types {
     pub(super) text: &'static str,
     pub(super) integer: &'static str,
     uuid: &'static str,
+    bytes: &'static str,
     /// Of the column that says whether a user is active, with its default.
     pub(super) active: &'static str,
 }
@@ -55,11 +56,12 @@ fn script(statements: &[String]) -> String {
 /// Creates the ready table, where the version has the default `now`.
 fn ready_table(names: &Names, types: &Types, now: &str) -> String {
     let Names { table, id, login, password_hash, version, carried, sessions, lanes, .. } = names;
-    let Types { text, integer, uuid, active } = types;
+    let Types { text, integer, uuid, bytes, active } = types;
     let id_type = match names.id_type {
         IdType::Text => text,
         IdType::Integer => integer,
         IdType::Uuid => uuid,
+        IdType::UuidBytes => bytes,
     };
     let mut columns = vec![
         format!("{id} {id_type} NOT NULL PRIMARY KEY"),

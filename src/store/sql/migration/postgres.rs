@@ -99,6 +99,7 @@ pub(in crate::store::sql) const TYPES: Types = Types {
     text: "pg_catalog.text",
     integer: "BIGINT",
     uuid: "pg_catalog.uuid",
+    bytes: "pg_catalog.bytea",
     active: "BOOLEAN NOT NULL DEFAULT TRUE",
 };
 

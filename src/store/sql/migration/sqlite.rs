@@ -69,8 +69,13 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 /// The types that a `STRICT` table has too.
-pub(in crate::store::sql) const TYPES: Types =
-    Types { text: "TEXT", integer: "INTEGER", uuid: "TEXT", active: "INTEGER NOT NULL DEFAULT 1" };
+pub(in crate::store::sql) const TYPES: Types = Types {
+    text: "TEXT",
+    integer: "INTEGER",
+    uuid: "TEXT",
+    bytes: "BLOB",
+    active: "INTEGER NOT NULL DEFAULT 1",
+};
 
 fn table_sql(names: &Names) -> String {
     ready_table(names, &TYPES, NOW)

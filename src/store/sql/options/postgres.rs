@@ -1,6 +1,6 @@
 //! The options of a store in PostgreSQL.
 
-use std::{fmt, str::FromStr, time::Duration as StdDuration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
 
 use sqlx::{
     Connection as _, PgPool,
@@ -179,7 +179,7 @@ impl PostgresOptions {
         let listen =
             listen.map_err(|_| ConfigError::new("listen_url", "it is not a URL of PostgreSQL"))?;
         let pooled = self.behind_pooler.then(|| self.timeouts());
-        let driver = PostgresDriver { pool, channel, listen, pooled };
+        let driver = PostgresDriver { pool, channel, listen, pooled, unsent: Arc::default() };
         Ok(PostgresStore(Engine::new(driver, &table, self.timeout)?))
     }
 

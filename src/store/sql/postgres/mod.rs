@@ -2,7 +2,13 @@
 
 mod pooled;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _,
@@ -13,9 +19,14 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 
 pub(super) use self::pooled::Timeouts;
 use super::{
-    Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
+    Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param,
+    shape::{catalogue_sql, parse},
+    store::store_over_engine,
     timed_out,
+    users_table::Names,
 };
+use crate::store::StoreError;
+
 /// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
 /// shares the pool.
 ///
@@ -43,6 +54,16 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub const fn pool(&self) -> &PgPool {
         &self.0.driver().pool
     }
+
+    /// How many revocations were written without the notification that was to tell other processes,
+    /// since this store was made, by it and its clones: for a metric. The database refused to notify,
+    /// for example because its queue was full or the right to was revoked.
+    ///
+    /// Such a revocation holds. Another process sees it at the bound of its cache.
+    #[must_use]
+    pub fn unsent_notifications(&self) -> u64 {
+        self.0.driver().unsent.load(Ordering::Relaxed)
+    }
 }
 
 store_over_engine!(PostgresStore, PostgresDriver);
@@ -65,13 +86,17 @@ pub(super) struct PostgresDriver {
     pub(super) listen: Option<PgConnectOptions>,
     /// The timeouts of each transaction, behind a proxy that pools transactions.
     pub(super) pooled: Option<Timeouts>,
+    /// How many changes were written without their notifications.
+    pub(super) unsent: Arc<AtomicU64>,
 }
 
 impl Driver for PostgresDriver {
     type Row = PgRow;
 
-    fn dialect(&self) -> Dialect {
-        Dialect::Postgres { channel: self.channel.clone() }
+    async fn dialect(&self, names: &Names, until: Instant) -> Result<Dialect, Failure> {
+        let rows = self.fetch(&catalogue_sql(names).into(), &[], until).await?;
+        let shape = parse(names, &rows).map_err(Failure::misconfigured)?;
+        Ok(Dialect::Postgres { channel: self.channel.clone(), shape })
     }
 
     async fn execute(
@@ -94,6 +119,18 @@ impl Driver for PostgresDriver {
         let mut connection = self.acquire(until).await?;
         let rows = timeout_at(until, self.fetch_on(&mut connection, sql, params)).await;
         answer(connection, rows)
+    }
+
+    fn not_notified(&self, failure: Failure) {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
+        let error = StoreError::from(failure);
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            target: "relatch",
+            error = &error as &(dyn std::error::Error + 'static),
+            "a revocation was written without its notification"
+        );
+        let _ = error;
     }
 }
 
@@ -170,6 +207,7 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Postgres, PgArgum
         Param::Text(text) => query.bind(text),
         Param::Integer(integer) => query.bind(integer),
         Param::Bool(is) => query.bind(is),
+        Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
 }
 
@@ -180,6 +218,8 @@ pub(super) fn classify(code: &str) -> Fault {
         "40001" | "40P01" => Fault::Conflict,
         // A lock that is not available, and a read-only server.
         "55P03" | "25006" => Fault::Unreachable,
+        // A character that the database's encoding lacks, and text that is no value of a type.
+        "22021" | "22P05" | "22P02" => Fault::Value,
         _ => match code.get(..2) {
             // Feature, cardinality, data, constraint, state of the object, authorization, database,
             // schema, name or permission, limit: the table or its configuration is at fault.

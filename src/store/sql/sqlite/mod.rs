@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
+    users_table::Names,
 };
 /// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
@@ -64,8 +65,8 @@ pub(super) struct SqliteDriver {
 impl Driver for SqliteDriver {
     type Row = SqliteRow;
 
-    fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+    async fn dialect(&self, _names: &Names, _until: Instant) -> Result<Dialect, Failure> {
+        Ok(Dialect::Sqlite)
     }
 
     async fn execute(
@@ -107,6 +108,7 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Sqlite, SqliteArg
         Param::Text(text) => query.bind(text),
         Param::Integer(integer) => query.bind(integer),
         Param::Bool(is) => query.bind(is),
+        Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
 }
 
@@ -122,6 +124,7 @@ pub(super) fn classify(code: &str) -> Fault {
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
     const PROTOCOL: u32 = 15;
+    const TOO_BIG: u32 = 18;
     const BUSY_SNAPSHOT: u32 = 517;
     let code = code.parse::<u32>().unwrap_or_default();
     // An extended code has the primary one in its lowest byte.
@@ -129,6 +132,7 @@ pub(super) fn classify(code: &str) -> Fault {
         _ if code == BUSY_SNAPSHOT => Fault::Conflict,
         BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
         | PROTOCOL => Fault::Unreachable,
+        TOO_BIG => Fault::Value,
         _ => Fault::Misconfigured,
     }
 }

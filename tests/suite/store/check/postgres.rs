@@ -105,10 +105,9 @@ async fn a_column_of_another_type() {
         ("lanes", "JSONB", "every login fails"),
         ("carried", "BYTEA", "every change fails"),
         ("password_hash", "CHAR(200)", "pads"),
-        ("is_active", "TIMESTAMPTZ", "every read"),
+        ("is_active", "TIMESTAMPTZ", "no user can be read"),
         ("login", "INTEGER NOT NULL UNIQUE", "no login is found"),
-        ("id", "UUID PRIMARY KEY", "IdType::Uuid"),
-        ("id", "BIGINT PRIMARY KEY", "IdType::Integer"),
+        ("id", "BYTEA PRIMARY KEY", "IdType::UuidBytes"),
     ] {
         let Some(checked) = Checked::new(&table("accounts", column, definition)).await else {
             return;

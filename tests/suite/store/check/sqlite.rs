@@ -119,8 +119,9 @@ async fn ids_in_another_form() {
     let bare = format!("'{}'", uuid.replace('-', ""));
     let blob = "x'67e5504410b1426f9247bb680e5fe0c8'";
     for (id_type, id, words) in [
-        (IdType::Text, blob, "16 bytes"),
-        (IdType::Uuid, blob, "16 bytes"),
+        (IdType::Text, blob, "UuidBytes"),
+        (IdType::Uuid, blob, "UuidBytes"),
+        (IdType::UuidBytes, "'x'", "not 16 bytes"),
         (IdType::Uuid, &upper, "upper case"),
         (IdType::Uuid, &bare, "36 characters"),
         (IdType::Integer, "'x'", "no integers"),

@@ -12,13 +12,11 @@ use crate::store::sql::{Name, TableName};
 
 /// A table and its columns, indexes and triggers.
 pub(super) struct Table {
-    pub(super) oid: Oid,
     /// The table with its schema, quoted.
     pub(super) name: String,
     /// `pg_class.relkind`.
     pub(super) kind: String,
     pub(super) has_children: bool,
-    pub(super) has_row_security: bool,
     /// Whether row-level security applies to this role.
     pub(super) filters_rows: bool,
     pub(super) is_updatable: bool,
@@ -154,7 +152,7 @@ impl Table {
         // The bit of UPDATE in what `pg_relation_is_updatable` returns is 1 << 2.
         let row = sqlx::query(
             "SELECT format('%I.%I', n.nspname, c.relname), CAST(c.relkind AS text),
-                    c.relkind = 'r' AND c.relhassubclass, c.relrowsecurity,
+                    c.relkind = 'r' AND c.relhassubclass,
                     row_security_active(c.oid), pg_relation_is_updatable(c.oid, true) & 4 <> 0,
                     has_table_privilege(c.oid, 'DELETE'),
                     ARRAY(SELECT CAST(rulename AS text) FROM pg_rewrite
@@ -164,15 +162,13 @@ impl Table {
         );
         let row = row.bind(oid).persistent(false).fetch_one(&mut *connection).await?;
         Ok(Self {
-            oid,
             name: row.try_get(0)?,
             kind: row.try_get(1)?,
             has_children: row.try_get(2)?,
-            has_row_security: row.try_get(3)?,
-            filters_rows: row.try_get(4)?,
-            is_updatable: row.try_get(5)?,
-            can_delete: row.try_get(6)?,
-            rules: row.try_get(7)?,
+            filters_rows: row.try_get(3)?,
+            is_updatable: row.try_get(4)?,
+            can_delete: row.try_get(5)?,
+            rules: row.try_get(6)?,
             columns: all(connection, COLUMNS, oid, Column::read).await?,
             indexes: all(connection, INDEXES, oid, Index::read).await?,
             triggers: all(connection, TRIGGERS, oid, Trigger::read).await?,

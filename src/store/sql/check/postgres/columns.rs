@@ -6,7 +6,7 @@ use crate::store::{
     sql::{
         check::{Role, Wanted, Width},
         migration,
-        users_table::IdType,
+        users_table::{IdType, Names},
     },
 };
 
@@ -21,8 +21,12 @@ pub(super) fn unfit(wanted: &Wanted<'_>, column: &Column, id_type: IdType) -> Ve
         findings.push(counter(wanted, column));
     } else if role.is_own_text() && !is_text(column) {
         findings.push(not_text(wanted, column));
-    } else if role == Role::Active && column.base != "bool" {
-        findings.push(not_a_flag(wanted, column));
+    } else if role.is_flag() && !matches!(column.category.as_str(), "B" | "N" | "S") {
+        let text = format!(
+            "it is {}, and a flag is a BOOLEAN or a number that is 0 or 1: no user can be read",
+            column.kind
+        );
+        findings.push(wanted.problem(text));
     } else if role == Role::Id {
         findings.extend(unlike_id(wanted, column, id_type));
     } else if role == Role::Login && column.category != "S" {
@@ -82,31 +86,21 @@ fn not_text(wanted: &Wanted<'_>, column: &Column) -> Finding {
     }
 }
 
-fn not_a_flag(wanted: &Wanted<'_>, column: &Column) -> Finding {
-    let Wanted { table, column: name, .. } = wanted;
-    let text = format!("it is {}, and a flag is BOOLEAN: every read of a user fails", column.kind);
-    let finding = wanted.problem(text);
-    match column.category.as_str() {
-        "N" => finding.with_sql(format!(
-            "ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT, \
-             ALTER COLUMN {name} TYPE BOOLEAN USING {name} OPERATOR(pg_catalog.=) 1, \
-             ALTER COLUMN {name} SET DEFAULT TRUE"
-        )),
-        _ => finding,
-    }
-}
-
 fn unlike_id(wanted: &Wanted<'_>, column: &Column, id_type: IdType) -> Option<Finding> {
     let base = column.base.as_str();
+    let is_string = column.category == "S";
     let fits = match id_type {
-        IdType::Text => column.category == "S",
+        // A text that is no value of the column's type is nobody's.
+        IdType::Text => base != "bytea",
         IdType::Integer => matches!(base, "int2" | "int4" | "int8"),
-        IdType::Uuid => base == "uuid",
+        IdType::Uuid => base == "uuid" || is_string,
+        IdType::UuidBytes => base == "bytea",
     };
     let other = match base {
         "uuid" => "IdType::Uuid",
+        "bytea" => "IdType::UuidBytes",
         "int2" | "int4" | "int8" => "IdType::Integer",
-        _ if column.category == "S" => "IdType::Text",
+        _ if is_string => "IdType::Text",
         _ => "a column of another type",
     };
     (!fits).then(|| {
@@ -200,13 +194,27 @@ pub(super) fn rights(table: &Table, wanted: &[Wanted<'_>], role: &str) -> Vec<Fi
 }
 
 /// Whether the values of a column are unique among all rows.
-pub(super) fn is_unique(table: &Table, wanted: &Wanted<'_>) -> bool {
+pub(super) fn is_unique(table: &Table, wanted: &Wanted<'_>, names: &Names) -> bool {
     let Some(column) = table.column(wanted.column) else { return true };
+    // Rows that are no users may have the login of one.
+    let live = if wanted.role == Role::Login { live(table, names) } else { Vec::new() };
     table.indexes.iter().any(|index| {
         index.is_unique
             && index.columns == [column.name.as_str()]
-            && index.predicate.is_none()
+            && index.predicate.as_ref().is_none_or(|it| live.contains(&it.replace('"', "")))
             // Two texts that the column's collation takes for one may be two in another collation.
             && (column.is_deterministic || index.collation == column.collation)
     })
+}
+
+/// The conditions of indexes over the live rows, as PostgreSQL writes them, but without quotes.
+fn live(table: &Table, names: &Names) -> Vec<String> {
+    let deleted_at = names.deleted_at.iter().map(|name| format!("({} IS NULL)", name.as_str()));
+    let is_deleted = names.is_deleted.iter().flat_map(|name| {
+        let is_not_null = table.column(name).is_some_and(|column| column.is_not_null);
+        let name = name.as_str();
+        let not = is_not_null.then(|| [format!("(NOT {name})"), format!("({name} = false)")]);
+        not.into_iter().flatten().chain([format!("({name} IS NOT TRUE)")])
+    });
+    deleted_at.chain(is_deleted).collect()
 }

@@ -3,11 +3,12 @@
 mod catalogue;
 mod columns;
 mod running;
+mod values;
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::catalogue::{Path, Server, Table, resolve, run, server};
 use super::{Role, Wanted, of_group, of_users, plain, refused};
@@ -15,10 +16,12 @@ use crate::store::{
     CheckReport, Finding, PostgresStore, StoreError,
     sql::{
         Failure, TableName,
+        engine::Driver as _,
         migration::wanted_triggers,
         postgres::{PostgresDriver, classify},
+        statements::Statements,
         timed_out,
-        users_table::{IdType, Names},
+        users_table::Names,
     },
 };
 
@@ -32,16 +35,33 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub(in crate::store::sql) async fn check_table(&self) -> Result<CheckReport, StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let check = async {
+            let statements = self.statements_of_now().await?;
             let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
             run(&mut transaction, BEGIN).await.map_err(failed)?;
-            let report = self.check_within(&mut transaction).await.map_err(failed);
+            let report = self.check_within(&mut transaction, statements).await.map_err(failed);
             transaction.rollback().await.map_err(failed)?;
             Ok::<_, StoreError>(report?)
         };
         timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    async fn check_within(&self, connection: &mut PgConnection) -> sqlx::Result<CheckReport> {
+    /// The statements over the tables as they are now; `None` if a table or a column is not there. It
+    /// takes a connection of its own.
+    async fn statements_of_now(&self) -> Result<Option<Statements>, StoreError> {
+        let until = Instant::now() + TIMEOUT;
+        let dialect = self.engine().driver().dialect(self.engine().names(), until).await;
+        match dialect.map_err(StoreError::from) {
+            Ok(dialect) => Ok(Some(Statements::new(dialect))),
+            Err(error) if error.is_unreachable() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn check_within(
+        &self,
+        connection: &mut PgConnection,
+        statements: Option<Statements>,
+    ) -> sqlx::Result<CheckReport> {
         let names = self.engine().names();
         let mut report = CheckReport::new();
         report.set_user_epochs(names.groups.iter().map(|group| group.kind.clone()).collect());
@@ -58,14 +78,16 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
                 continue;
             };
             let table = Table::read(connection, oid).await?;
-            add(of_table(&table, &wanted, names.id_type, &server));
+            add(of_table(&table, &wanted, names, &server));
+            add(values::findings(connection, &table, &wanted, names.id_type).await?);
             add(of_triggers(&table, &wanted, self.engine().driver(), names));
             users.get_or_insert(table);
         }
         add(of_listener(self.engine().driver()));
-        if let Some(users) = users.filter(|_| report.is_ok()) {
+        if let (Some(users), Some(statements), true) = (users, statements, report.is_ok()) {
             path.enter(connection).await?;
-            for finding in Vec::<Finding>::new() {
+            let found = running::findings(connection, &statements, names, &users, &server);
+            for finding in found.await? {
                 report.add(finding);
             }
         }
@@ -88,7 +110,7 @@ pub(in crate::store::sql) async fn refuse(
         let is_kept =
             |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
         let kept: Vec<_> = wanted.iter().filter(is_kept).copied().collect();
-        findings.extend(of_columns(&table, &kept, names.id_type));
+        findings.extend(of_columns(&table, &kept, names));
     }
     path.enter(connection).await.map_err(failed)?;
     refused(findings)
@@ -173,17 +195,12 @@ fn of_listener(driver: &PostgresDriver) -> Vec<Finding> {
     vec![Finding::warning("listen_url", text)]
 }
 
-fn of_table(
-    table: &Table,
-    wanted: &[Wanted<'_>],
-    id_type: IdType,
-    server: &Server,
-) -> Vec<Finding> {
+fn of_table(table: &Table, wanted: &[Wanted<'_>], names: &Names, server: &Server) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(name) = wanted.first().map(|wanted| plain(wanted.table)) {
         findings.extend(of_kind(table, &name));
     }
-    findings.extend(of_columns(table, wanted, id_type));
+    findings.extend(of_columns(table, wanted, names));
     findings.extend(columns::rights(table, wanted, &server.role));
     findings
 }
@@ -206,15 +223,15 @@ fn of_kind(table: &Table, name: &str) -> Option<Finding> {
     })
 }
 
-fn of_columns(table: &Table, wanted: &[Wanted<'_>], id_type: IdType) -> Vec<Finding> {
+fn of_columns(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wanted in wanted {
         match table.column(wanted.column) {
-            Some(column) => findings.extend(columns::unfit(wanted, column, id_type)),
+            Some(column) => findings.extend(columns::unfit(wanted, column, names.id_type)),
             None => findings.push(columns::missing(wanted)),
         }
         let is_key = matches!(wanted.role, Role::Id | Role::Login | Role::Key);
-        if is_key && table.is_table() && !columns::is_unique(table, wanted) {
+        if is_key && table.is_table() && !columns::is_unique(table, wanted, names) {
             findings.push(wanted.not_unique());
         }
     }

@@ -59,10 +59,16 @@ pub(super) struct Table {
     pub(super) is_strict: bool,
     has_rowid: bool,
     columns: Vec<Column>,
-    /// Over a single column.
-    unique: Vec<String>,
+    unique: Vec<Unique>,
     /// Those that run before an update, or instead of it.
     pub(super) triggers: Vec<String>,
+}
+
+/// A unique index over a single column, or an expression over it.
+struct Unique {
+    column: String,
+    /// Without quotes.
+    condition: Option<String>,
 }
 
 pub(super) struct Column {
@@ -102,15 +108,20 @@ impl Table {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name.as_str()))
     }
 
-    /// Whether the values of a column are unique among all rows.
-    pub(super) fn is_unique(&self, name: &Name) -> bool {
+    /// Whether the values of a column are unique among all rows, or among those of a condition that is
+    /// good enough.
+    pub(super) fn is_unique(&self, name: &Name, is_enough: impl Fn(&str) -> bool) -> bool {
         let Some(column) = self.column(name) else { return true };
         // It is the row's number, and has no index.
         let is_rowid = self.has_rowid
             && column.key == 1
             && column.kind.eq_ignore_ascii_case("INTEGER")
             && self.columns.iter().all(|column| column.key < 2);
-        is_rowid || self.unique.iter().any(|unique| unique.eq_ignore_ascii_case(name.as_str()))
+        is_rowid
+            || self.unique.iter().any(|unique| {
+                unique.column.eq_ignore_ascii_case(name.as_str())
+                    && unique.condition.as_deref().is_none_or(&is_enough)
+            })
     }
 }
 
@@ -126,18 +137,37 @@ impl Column {
     }
 }
 
-/// The columns whose values a unique index without a condition keeps apart.
 async fn unique(
     connection: &mut SqliteConnection,
     table: &str,
     schema: &str,
-) -> sqlx::Result<Vec<String>> {
-    let query = sqlx::query_scalar(
-        "SELECT min(x.name) FROM pragma_index_list($1, $2) AS i, pragma_index_xinfo(i.name, $2) AS x
-          WHERE i.\"unique\" AND NOT i.partial AND x.key
-          GROUP BY i.name HAVING count(*) = 1 AND min(x.cid) >= 0",
+) -> sqlx::Result<Vec<Unique>> {
+    let query = format!(
+        "SELECT min(x.name), coalesce(min(s.sql), '')
+           FROM pragma_index_list($1, $2) AS i, pragma_index_xinfo(i.name, $2) AS x
+           LEFT JOIN \"{schema}\".sqlite_schema AS s ON s.type = 'index' AND s.name = i.name
+          WHERE i.\"unique\" AND x.key GROUP BY i.name HAVING count(*) = 1"
     );
-    query.bind(table.to_owned()).bind(schema.to_owned()).fetch_all(connection).await
+    let query = sqlx::query(sqlx::AssertSqlSafe(query));
+    let query = query.bind(table.to_owned()).bind(schema.to_owned());
+    let mut found = Vec::new();
+    for row in query.fetch_all(connection).await? {
+        let (column, sql): (Option<String>, String) = (row.try_get(0)?, row.try_get(1)?);
+        let sql = sql.replace(['"', '`', '[', ']'], "");
+        let lower = sql.to_ascii_lowercase();
+        let condition = lower.rfind(" where ").and_then(|at| sql.get(at + 7..));
+        let condition = condition.map(|condition| condition.trim().to_owned());
+        // An expression has no name: of these only the letter case is known to keep a login unique.
+        let of_case = || {
+            let (_, argument) =
+                lower.split_once("(lower(").or_else(|| lower.split_once("(upper("))?;
+            argument.split_once(')').map(|(column, _)| column.trim().to_owned())
+        };
+        if let Some(column) = column.or_else(of_case) {
+            found.push(Unique { column, condition });
+        }
+    }
+    Ok(found)
 }
 
 async fn triggers(

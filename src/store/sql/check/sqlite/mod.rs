@@ -1,6 +1,7 @@
 //! The check of a table in SQLite.
 
 mod catalogue;
+mod running;
 mod values;
 
 use std::time::Duration;
@@ -37,15 +38,22 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         let database = Database::read(connection, &names.table).await?;
         let mut add = |findings: Vec<Finding>| findings.into_iter().for_each(|f| report.add(f));
         add(of_database(&database, names));
+        let mut users = None;
         for wanted in tables(names) {
             let Some(first) = wanted.first() else { continue };
             match Table::read(connection, first.table).await? {
                 None => add(vec![no_table(first, names.is_ready)]),
                 Some(table) => {
                     add(of_table(&table, first));
-                    add(of_columns(&table, &wanted));
+                    add(of_columns(&table, &wanted, names));
                     add(values::findings(connection, &table, &wanted, names).await?);
+                    users.get_or_insert(table);
                 }
+            }
+        }
+        if let (Some(users), true) = (users, report.is_ok()) {
+            for finding in running::findings(connection, names, &users).await? {
+                report.add(finding);
             }
         }
         Ok(report)
@@ -66,7 +74,7 @@ pub(in crate::store::sql) async fn refuse(
         let is_kept =
             |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
         let kept: Vec<_> = wanted.iter().filter(is_kept).copied().collect();
-        findings.extend(of_columns(&table, &kept));
+        findings.extend(of_columns(&table, &kept, names));
     }
     refused(findings)
 }
@@ -134,7 +142,7 @@ fn of_table(table: &Table, wanted: &Wanted<'_>) -> Vec<Finding> {
 }
 
 /// Problems by the schema alone.
-fn of_columns(table: &Table, wanted: &[Wanted<'_>]) -> Vec<Finding> {
+fn of_columns(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wanted in wanted {
         match table.column(wanted.column) {
@@ -142,11 +150,24 @@ fn of_columns(table: &Table, wanted: &[Wanted<'_>]) -> Vec<Finding> {
             None => findings.push(missing(wanted)),
         }
         let is_key = matches!(wanted.role, Role::Id | Role::Login | Role::Key);
-        if is_key && !table.is_view && !table.is_unique(wanted.column) {
+        if is_key && !table.is_view && !is_unique(table, wanted, names) {
             findings.push(not_unique(wanted));
         }
     }
     findings
+}
+
+/// Whether the values of a column are unique among all rows, or a login among those of users.
+fn is_unique(table: &Table, wanted: &Wanted<'_>, names: &Names) -> bool {
+    let is_live = |condition: &str| {
+        let deleted_at = names.deleted_at.iter().map(|name| format!("{} is null", name.as_str()));
+        let is_deleted = names.is_deleted.iter().flat_map(|name| {
+            let name = name.as_str();
+            [format!("{name} is not 1"), format!("{name} is not true"), format!("not {name}")]
+        });
+        deleted_at.chain(is_deleted).any(|live| live.eq_ignore_ascii_case(condition))
+    };
+    table.is_unique(wanted.column, |condition| wanted.role == Role::Login && is_live(condition))
 }
 
 fn missing(wanted: &Wanted<'_>) -> Finding {

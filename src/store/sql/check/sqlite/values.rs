@@ -39,10 +39,13 @@ pub(super) async fn findings(
             role if role.is_own_text() => {
                 (format!("typeof({column}) NOT IN ('text', 'null')"), "values that are no texts")
             }
-            Role::Active => (
-                format!("{column} NOT IN (0, 1, 'true', 'false', '0', '1')"),
-                "values that are no flags (0 or 1)",
-            ),
+            role if role.is_flag() => {
+                let is_wrong = format!("CAST({column} AS TEXT) NOT IN ('0', '1', 'false', 'true')");
+                if exists(connection, wanted, &is_wrong).await? {
+                    findings.push(wanted.not_a_flag());
+                }
+                continue;
+            }
             _ => continue,
         };
         if exists(connection, wanted, &is_wrong).await? {
@@ -58,29 +61,29 @@ async fn wrong_id(
     wanted: &Wanted<'_>,
     id_type: IdType,
 ) -> sqlx::Result<Option<Finding>> {
-    let (table, id) = (wanted.table, wanted.column);
+    let id = wanted.column;
     let mut is_any = async |condition: String| exists(connection, wanted, &condition).await;
-    let is_blob = format!("typeof({id}) = 'blob'");
-    if is_any(is_blob).await? {
-        let text =
-            "it holds ids of 16 bytes, which are not found as text: no user is found by the id";
-        return Ok(Some(wanted.problem(text)));
-    }
+    let has_type = |kind: &str| format!("typeof({id}) = '{kind}'");
+    let has_no_type = |kind: &str| format!("typeof({id}) NOT IN ('{kind}', 'null')");
     Ok(match id_type {
-        IdType::Integer if is_any(format!("typeof({id}) NOT IN ('integer', 'null')")).await? => {
-            let text = "it holds ids that are no integers, which no token can name";
-            Some(wanted.problem(text))
+        IdType::UuidBytes => {
+            let is_odd = format!("{} OR length({id}) <> 16", has_no_type("blob"));
+            let odd = wanted.odd_id("ids that are not 16 bytes", None);
+            is_any(is_odd).await?.then_some(odd)
+        }
+        _ if is_any(has_type("blob")).await? => {
+            let what = "ids that are bytes and no text (for UUIDs there is `IdType::UuidBytes`)";
+            Some(wanted.odd_id(what, None))
+        }
+        IdType::Integer if is_any(has_no_type("integer")).await? => {
+            Some(wanted.odd_id("ids that are no integers", None))
         }
         IdType::Uuid if is_any(format!("{id} <> lower({id}) COLLATE BINARY")).await? => {
-            let text = "it holds UUIDs in upper case, and an id has one form, in lower case: the users \
-                        with them cannot be read";
-            let sql = format!("UPDATE {table} SET {id} = lower({id})");
-            Some(wanted.problem(text).with_sql(sql))
+            let lower = format!("lower({id})");
+            Some(wanted.odd_id("UUIDs in upper case", Some(&lower)))
         }
         IdType::Uuid if is_any(format!("length({id}) <> 36")).await? => {
-            let text = "it holds ids that are no UUIDs of 36 characters: the users with them cannot be \
-                        read";
-            Some(wanted.problem(text))
+            Some(wanted.odd_id("ids that are not a UUID's 36 characters", None))
         }
         _ => None,
     })
