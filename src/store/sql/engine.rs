@@ -343,7 +343,8 @@ impl<D: Driver, F> Engine<D, F> {
         old: &Arc<Statements>,
         until: Instant,
     ) -> Result<Arc<Statements>, Failure> {
-        if !failure.is_refusal() {
+        // A key that is no value of the column's type may be one of its type now.
+        if !failure.is_refusal() && !matches!(failure, Failure::Value(_)) {
             return Err(failure);
         }
         match self.learn(Some(old), until).await {
