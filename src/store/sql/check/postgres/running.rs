@@ -70,9 +70,6 @@ async fn slow(
     names: &Names,
 ) -> sqlx::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    run(connection, "SAVEPOINT relatch").await?;
-    let plan = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
-    run(connection, plan).await?;
     for wanted in of_users(names) {
         let (statement, kind) = match wanted.role {
             Role::Id => (Statement::ReadById, id_kind(names)),
@@ -81,18 +78,22 @@ async fn slow(
         };
         let sql = built.get(names, statement);
         run(connection, prepare(&sql.plain, &[kind])).await?;
+        run(connection, "SAVEPOINT relatch").await?;
+        let set = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
+        run(connection, set).await?;
         let explain = format!("EXPLAIN (COSTS OFF) EXECUTE {PREPARED} (NULL)");
-        let plan = run(connection, explain).await?;
+        let plan = run(connection, explain).await;
+        run(connection, "ROLLBACK TO SAVEPOINT relatch").await?;
+        // The server keeps it beyond the transaction.
         run(connection, deallocate()).await?;
-        let lines = plan.iter().map(|row| row.try_get::<String, _>(0));
-        let lines: Vec<_> = lines.collect::<sqlx::Result<_>>()?;
+        let lines: Vec<_> =
+            plan?.iter().map(|row| row.try_get::<String, _>(0)).collect::<sqlx::Result<_>>()?;
         // What follows are the look-ups of the groups.
         let mut own = lines.iter().take_while(|line| !line.contains("SubPlan"));
         if !own.any(|line| line.contains("Index Cond")) {
             findings.push(wanted.slow());
         }
     }
-    run(connection, "ROLLBACK TO SAVEPOINT relatch").await?;
     Ok(findings)
 }
 

@@ -74,9 +74,16 @@ async fn unheeded(
             return Ok(Some(refused_statement(&names.table, what, &message(error)?)));
         }
     };
+    let Names { table, id, version, sessions, deleted_at, is_deleted, .. } = names;
+    // A file that can only be read takes this statement alone for a write.
+    let nothing = format!("UPDATE {table} SET {version} = {version} WHERE FALSE");
+    let nothing = sqlx::query(AssertSqlSafe(nothing)).persistent(false);
+    let done = nothing.execute(&mut *transaction).await.map(drop);
     let mut finding = None;
-    if users.is_view || !users.triggers.is_empty() {
-        let Names { table, id, version, sessions, deleted_at, is_deleted, .. } = names;
+    if let Err(error) = done {
+        let what = "logs a user out everywhere";
+        finding = Some(refused_statement(&names.table, what, &message(error)?));
+    } else if users.is_view || !users.triggers.is_empty() {
         let mut live = vec!["TRUE".to_owned()];
         live.extend(deleted_at.iter().map(|column| format!("{column} IS NULL")));
         let is_not_set = |column: &_| Dialect::Sqlite.is_not_set(&format!("{column}"));
