@@ -114,6 +114,7 @@
 //! ```
 
 mod changes;
+mod check;
 mod conformance;
 mod erased;
 mod error;
@@ -131,9 +132,9 @@ pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use self::sql::{options::SqliteOptions, sqlite::SqliteStore};
-pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
 pub use self::{
     changes::Changes,
+    check::{CheckReport, Finding, Severity},
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::Lanes,
@@ -141,4 +142,9 @@ pub use self::{
     row::{Columns, NewUser, Row, Update, UserEpoch, UserKey},
     stored_user::StoredUser,
     user_store::UserStore,
+};
+pub(crate) use self::{
+    changes::{ChangeSink, Listening},
+    erased::ErasedStore,
+    stored_user::Record,
 };
