@@ -13,7 +13,8 @@ use super::{found::Found, shared_reads::SharedReads};
 use crate::{
     live::Revocations,
     store::{
-        ChangeSink, ErasedStore, Locked, Record, RowLock, StoreError, StoredUser, Update, UserKey,
+        ChangeSink, CheckReport, ErasedStore, Locked, Record, RowLock, StoreError, StoredUser,
+        Update, UserKey,
     },
 };
 
@@ -83,6 +84,17 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         };
         self.cache = Some(Cache::new(policy, Arc::new(load)));
         self
+    }
+
+    /// Checks the database. The store has timeouts of its own for that.
+    pub(super) async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.source.store.check().await
+    }
+
+    /// The bound of the cache, if there is one.
+    #[cfg(feature = "cache")]
+    pub(super) fn max_staleness(&self) -> Option<Duration> {
+        self.cache.as_ref().map(Cache::max_staleness)
     }
 
     /// Reads the row on the primary database, to decide a change on. Callers share a read by the id

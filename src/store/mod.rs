@@ -120,6 +120,7 @@
 //! ```
 
 mod changes;
+mod check;
 mod conformance;
 mod erased;
 mod error;
@@ -140,11 +141,9 @@ pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use self::sql::{options::SqliteOptions, sqlite::SqliteStore};
-pub(crate) use self::{
-    changes::ChangeSink, erased::ErasedStore, locked::RowLock, stored_user::Record,
-};
 pub use self::{
     changes::Changes,
+    check::{CheckReport, Finding, Severity},
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::Lanes,
@@ -153,4 +152,10 @@ pub use self::{
     row::{Columns, NewUser, Row, Update, UserEpoch, UserKey},
     stored_user::StoredUser,
     user_store::UserStore,
+};
+pub(crate) use self::{
+    changes::{ChangeSink, Listening},
+    erased::ErasedStore,
+    locked::RowLock,
+    stored_user::Record,
 };

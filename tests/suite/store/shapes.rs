@@ -232,7 +232,7 @@ fn with_fields(name: &str) -> UsersTable<Profile> {
 }
 
 const FIELDS: &str =
-    "(id TEXT PRIMARY KEY, email TEXT, password_hash TEXT, note TEXT, points BIGINT)";
+    "(id TEXT PRIMARY KEY, email TEXT UNIQUE, password_hash TEXT, note TEXT, points BIGINT)";
 const FIELDS_ROWS: &str = "VALUES ('1', 'Zoë \"x\" ''y''', NULL, 9007199254740993), \
                            ('2', 'SECRET', 'SECRET', NULL)";
 
@@ -278,7 +278,7 @@ fn groups(users: &str, tenants: &str, realms: &str) -> String {
     format!(
         "CREATE TABLE {realms} (name TEXT PRIMARY KEY);
          CREATE TABLE {tenants} (id INTEGER PRIMARY KEY, epoch BIGINT);
-         CREATE TABLE {users} (id TEXT PRIMARY KEY, login TEXT, password_hash TEXT,
+         CREATE TABLE {users} (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
                                realm TEXT, tenant_id INTEGER);
          INSERT INTO {realms} VALUES ('Staff'), ('leaving');
          INSERT INTO {tenants} VALUES (7, 41), (8, NULL);
