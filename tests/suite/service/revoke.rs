@@ -1,7 +1,7 @@
 //! Revocation by the text of a token (RFC 7009).
 
 use super::{ALICE, BOB, Backend, World, again, faulty::Faulty, refused, settings, settings_of};
-use crate::common::{copy, role};
+use crate::common::role;
 use relatch::{
     Access, Context, NoClaims, Reason, Token,
     authority::Adoption,
