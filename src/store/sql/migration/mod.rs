@@ -5,27 +5,19 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "postgres")]
-mod triggers;
-
-#[cfg(feature = "sqlite")]
-pub(super) use self::sqlite::TYPES as SQLITE_TYPES;
+mod trigger;
 #[cfg(feature = "postgres")]
-pub(super) use self::{postgres::TYPES as POSTGRES_TYPES, triggers::wanted as wanted_triggers};
+mod triggers;
+mod types;
+
+#[cfg(feature = "postgres")]
+pub(super) use self::trigger::wanted as wanted_triggers;
+pub(super) use self::types::Types;
 
 use super::{
     Name, TableName,
     users_table::{IdType, Names},
 };
-
-/// The types of the columns, as a database writes them.
-pub(super) struct Types {
-    pub(super) text: &'static str,
-    pub(super) integer: &'static str,
-    uuid: &'static str,
-    bytes: &'static str,
-    /// Of the column that says whether a user is active, with its default.
-    pub(super) active: &'static str,
-}
 
 /// The columns that a table needs besides the application's own.
 struct Additions<'a> {

@@ -41,7 +41,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
-        for Additions { table, columns } in additions(names, &TYPES) {
+        for Additions { table, columns } in additions(names, &Types::POSTGRES) {
             for (column, kind) in columns {
                 let present = present_column(&mut transaction, table, column).await;
                 let present = present.map_err(failed)?;
@@ -67,7 +67,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let names = self.engine().names();
         let mut statements = vec![LOCK_TIMEOUT.to_owned()];
         statements.extend(names.is_ready.then(|| table_sql(names)));
-        for Additions { table, columns } in additions(names, &TYPES) {
+        for Additions { table, columns } in additions(names, &Types::POSTGRES) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
             statements.extend(columns.map(|(name, kind)| {
                 format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {kind}")
@@ -93,22 +93,13 @@ pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 /// A column's default is relatch's own if it calls this.
 const CLOCK: &str = "clock_timestamp()";
 
-/// A type that is no keyword of SQL, and each function and operator, is named with its schema: another
-/// role may have created its own in a schema of the `search_path`.
-pub(in crate::store::sql) const TYPES: Types = Types {
-    text: "pg_catalog.text",
-    integer: "BIGINT",
-    uuid: "pg_catalog.uuid",
-    bytes: "pg_catalog.bytea",
-    active: "BOOLEAN NOT NULL DEFAULT TRUE",
-};
-
+/// Each function and operator is named with its schema, as the types are.
 fn now_sql() -> String {
     format!("CAST(EXTRACT(EPOCH FROM pg_catalog.{CLOCK}) OPERATOR(pg_catalog.*) 1000 AS BIGINT)")
 }
 
 fn table_sql(names: &Names) -> String {
-    ready_table(names, &TYPES, &now_sql())
+    ready_table(names, &Types::POSTGRES, &now_sql())
 }
 
 fn default_sql(names: &Names) -> String {

@@ -33,7 +33,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
-        for Additions { table, columns } in additions(names, &TYPES) {
+        for Additions { table, columns } in additions(names, &Types::SQLITE) {
             let present = present_columns(&mut transaction, table).await.map_err(failed)?;
             for (column, kind) in columns {
                 if !present.iter().any(|name| name.eq_ignore_ascii_case(column.as_str())) {
@@ -54,7 +54,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
         let mut statements: Vec<_> = names.is_ready.then(|| table_sql(names)).into_iter().collect();
-        for Additions { table, columns } in additions(names, &TYPES) {
+        for Additions { table, columns } in additions(names, &Types::SQLITE) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
             statements.extend(
                 columns.map(|(name, kind)| format!("ALTER TABLE {table} ADD COLUMN {name} {kind}")),
@@ -68,17 +68,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 /// Now in milliseconds.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
-/// The types that a `STRICT` table has too.
-pub(in crate::store::sql) const TYPES: Types = Types {
-    text: "TEXT",
-    integer: "INTEGER",
-    uuid: "TEXT",
-    bytes: "BLOB",
-    active: "INTEGER NOT NULL DEFAULT 1",
-};
-
 fn table_sql(names: &Names) -> String {
-    ready_table(names, &TYPES, NOW)
+    ready_table(names, &Types::SQLITE, NOW)
 }
 
 /// A trigger, as SQLite adds no column whose default is not a constant.

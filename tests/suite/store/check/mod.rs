@@ -58,5 +58,20 @@ fn one<'a>(report: &'a CheckReport, severity: Severity, subject: &str, words: &s
     finding
 }
 
+/// The columns of soft deletion, and conditions of an index over the logins of live rows.
+const SOFT: [(&str, bool, &str); 4] = [
+    ("gone TIMESTAMP", true, "gone IS NULL"),
+    ("gone BOOLEAN", false, "gone IS NOT TRUE"),
+    ("gone BOOLEAN NOT NULL DEFAULT FALSE", false, "NOT gone"),
+    ("\"gone\" BOOLEAN NOT NULL DEFAULT FALSE", false, "\"gone\" IS NOT TRUE"),
+];
+
+fn soft(name: &str, is_time: bool) -> UsersTable {
+    match is_time {
+        true => described(name).deleted_at("gone"),
+        false => described(name).is_deleted("gone"),
+    }
+}
+
 const PROBLEM: Severity = Severity::Problem;
 const WARNING: Severity = Severity::Warning;

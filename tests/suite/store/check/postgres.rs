@@ -11,7 +11,7 @@ use super::{
         HASH,
         databases::{postgres, postgres_url, run_postgres, unique},
     },
-    COLUMNS, PROBLEM, WARNING, check, described, is_clean, one, table,
+    COLUMNS, PROBLEM, SOFT, WARNING, check, described, is_clean, one, soft, table,
 };
 
 /// A table of this SQL, with relatch's triggers, the server's superuser and a store over it. In the SQL
@@ -24,7 +24,7 @@ struct Checked {
 
 impl Checked {
     async fn new(sql: &str) -> Option<Self> {
-        Self::of(sql, |name| described(name)).await
+        Self::of(sql, described).await
     }
 
     async fn of(
@@ -395,7 +395,7 @@ async fn a_pooler_without_a_url_to_listen_by() {
         options.over(checked.pool.clone(), described(&checked.name)).unwrap()
     };
     one(&check(&over(pooled())).await, WARNING, "listen_url", "bound of their caches");
-    is_clean(&over(pooled().listen_url(&postgres_url().unwrap()))).await;
+    is_clean(&over(pooled().listen_url(postgres_url().unwrap()))).await;
 }
 
 #[tokio::test]
@@ -439,4 +439,60 @@ async fn look_ups_have_an_index() {
     let hash = "CREATE UNIQUE INDEX ON accounts (lower(login)); CREATE INDEX ON accounts USING hash (login)";
     let Some(checked) = Checked::new(&format!("{sql}; {hash}")).await else { return };
     is_clean(&checked.store).await;
+}
+
+#[tokio::test]
+async fn a_login_is_unique_among_live_rows() {
+    for (column, is_time, condition) in SOFT {
+        let accounts = table("accounts", "login", &format!("TEXT NOT NULL, {column}"));
+        let index = format!("CREATE UNIQUE INDEX ON accounts (login) WHERE {condition}");
+        let sql = format!("{accounts}; {index}");
+        let Some(checked) = Checked::of(&sql, |name| soft(name, is_time)).await else { return };
+        let report = check(&checked.store).await;
+        assert!(report.is_ok(), "{condition}: {report}");
+        // It has the store's own condition.
+        if !condition.contains('"') {
+            assert!(report.findings().is_empty(), "{condition}: {report}");
+        }
+        // For rows that are all users it is not enough.
+        let plain = PostgresStore::new(checked.pool.clone(), described(&checked.name)).unwrap();
+        let report = check(&plain).await;
+        assert!(!report.is_ok() && report.to_string().contains("no unique index"), "{report}");
+    }
+}
+
+/// D8 and D11: values that the column's type allows and that no user's row may hold.
+#[tokio::test]
+async fn values_in_another_form() {
+    let uuid = "67E55044-10B1-426F-9247-BB680E5FE0C8";
+    for (column, definition, id_type, row, words) in [
+        ("id", "TEXT PRIMARY KEY", IdType::Uuid, format!("('{uuid}', 'a')"), "UUID in lower case"),
+        ("id", "BYTEA PRIMARY KEY", IdType::UuidBytes, "('\\x00', 'a')".to_owned(), "not 16 bytes"),
+        ("is_active", "SMALLINT DEFAULT 2", IdType::Text, "('1', 'a')".to_owned(), "no flags"),
+        ("is_active", "TEXT DEFAULT 'yes'", IdType::Text, "('1', 'a')".to_owned(), "no flags"),
+    ] {
+        let sql = format!(
+            "{}; INSERT INTO accounts (id, login) VALUES {row}",
+            table("accounts", column, definition)
+        );
+        let described = |name: &str| described(name).id_type(id_type);
+        let Some(checked) = Checked::of(&sql, described).await else { return };
+        checked.is_mended(PROBLEM, column, words).await;
+    }
+}
+
+/// A policy that hides every row proves nothing, and neither does a check that cannot lock the row.
+#[tokio::test]
+async fn a_check_waits_for_nobody() {
+    let trigger = "CREATE TRIGGER same BEFORE UPDATE ON accounts
+                   FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()";
+    let sql = format!("{}; {trigger}", table("accounts", "", ""));
+    let Some(checked) = Checked::new(&sql).await else { return };
+    checked.run("INSERT INTO accounts (id, login) VALUES ('1', 'ada')").await;
+    let mut other = checked.pool.begin().await.unwrap();
+    let lock = format!("SELECT 1 FROM {} FOR UPDATE", checked.name);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *other).await.unwrap();
+    one(&check(&checked.store).await, WARNING, &checked.name, "\"same\"");
+    other.rollback().await.unwrap();
+    one(&check(&checked.store).await, WARNING, &checked.name, "\"same\"");
 }

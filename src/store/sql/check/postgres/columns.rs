@@ -5,7 +5,7 @@ use crate::store::{
     Finding,
     sql::{
         check::{Role, Wanted, Width},
-        migration,
+        migration::Types,
         users_table::{IdType, Names},
     },
 };
@@ -141,7 +141,7 @@ fn alter(wanted: &Wanted<'_>, kind: &str, cast: &str) -> String {
 
 /// Columns that are not there.
 pub(super) fn missing(wanted: &Wanted<'_>) -> Finding {
-    let types = &migration::POSTGRES_TYPES;
+    let types = &Types::POSTGRES;
     wanted.missing(match wanted.role {
         role if !role.is_added() => None,
         Role::Active => Some(types.active),

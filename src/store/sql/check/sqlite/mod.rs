@@ -13,7 +13,7 @@ use self::catalogue::{Column, Database, Table};
 use super::{Role, Wanted, of_group, of_users, plain, refused};
 use crate::store::{
     CheckReport, Finding, SqliteStore, StoreError,
-    sql::{Failure, migration, sqlite::classify, users_table::Names},
+    sql::{Failure, migration::Types, sqlite::classify, users_table::Names},
 };
 
 /// The timeout of a whole check.
@@ -171,7 +171,7 @@ fn is_unique(table: &Table, wanted: &Wanted<'_>, names: &Names) -> bool {
 }
 
 fn missing(wanted: &Wanted<'_>) -> Finding {
-    let types = &migration::SQLITE_TYPES;
+    let types = &Types::SQLITE;
     wanted.missing(match wanted.role {
         role if !role.is_added() => None,
         Role::Active => Some(types.active),
