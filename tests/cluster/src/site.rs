@@ -1,6 +1,6 @@
 //! The service of each process: the same keys, over the same table.
 
-use std::error::Error;
+use std::{error::Error, str::FromStr};
 
 use relatch::{
     Authority, MasterKey, SessionPolicy,
@@ -10,6 +10,7 @@ use relatch::{
         UsersTable,
     },
 };
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use time::Duration;
 
 use crate::rpc::{Config, Database};
@@ -35,6 +36,13 @@ impl Site {
         let store = match &config.database {
             Database::Postgres(url) => {
                 Store::Postgres(PostgresStore::connect(url, UsersTable::ready()).await?)
+            }
+            Database::Pooled(url) => {
+                let options = PgConnectOptions::from_str(url)?
+                    .extra_float_digits(None)
+                    .statement_cache_capacity(0);
+                let pool = PgPoolOptions::new().connect_with(options).await?;
+                Store::Postgres(PostgresStore::new(pool, UsersTable::ready())?)
             }
             Database::Sqlite(path) => {
                 Store::Sqlite(SqliteStore::open(path, UsersTable::ready()).await?)
@@ -64,6 +72,20 @@ impl Store {
         match self {
             Self::Postgres(store) => store.insert(user).await,
             Self::Sqlite(store) => store.insert(user).await,
+        }
+    }
+
+    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(store) => store.delete(id).await,
+            Self::Sqlite(store) => store.delete(id).await,
+        }
+    }
+
+    pub async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(store) => store.bump_version(id, at_least).await,
+            Self::Sqlite(store) => store.bump_version(id, at_least).await,
         }
     }
 
