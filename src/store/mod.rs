@@ -119,12 +119,12 @@ mod sql;
 mod stored_user;
 mod user_store;
 
-#[cfg(feature = "sqlite")]
-pub use self::sql::sqlite::SqliteStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 #[cfg(feature = "postgres")]
-pub use self::sql::{listener::Listener, postgres::PostgresStore};
+pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};
+#[cfg(feature = "sqlite")]
+pub use self::sql::{options::SqliteOptions, sqlite::SqliteStore};
 pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
 pub use self::{
     changes::Changes,

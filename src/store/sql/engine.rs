@@ -2,7 +2,6 @@
 
 use std::{future::Future, sync::Arc, time::Duration as StdDuration};
 
-use time::Duration;
 use tokio::time::Instant;
 
 use super::{
@@ -21,9 +20,6 @@ use crate::{
 
 /// The number of attempts for a statement that conflicts with another transaction.
 const ATTEMPTS: usize = 4;
-
-/// The default timeout of a call.
-const TIMEOUT: StdDuration = StdDuration::from_secs(5);
 
 /// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
@@ -82,24 +78,15 @@ struct Shared<F> {
 }
 
 impl<D: Driver, F> Engine<D, F> {
-    pub(super) fn new(driver: D, table: &UsersTable<F>) -> Result<Self, ConfigError> {
+    /// `timeout` is that of a call.
+    pub(super) fn new(
+        driver: D,
+        table: &UsersTable<F>,
+        timeout: StdDuration,
+    ) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
-        Ok(Self::over(driver, names, read, TIMEOUT))
-    }
-
-    /// The same store over another driver, whose statements may differ.
-    #[cfg(feature = "postgres")]
-    pub(super) fn with_driver(self, driver: D) -> Self {
-        Self::over(driver, self.shared.names.clone(), self.shared.read, self.timeout)
-    }
-
-    fn over(driver: D, names: Names, read: ReadFields<F>, timeout: StdDuration) -> Self {
         let statements = Statements::new(&names, &driver.dialect());
-        Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout }
-    }
-
-    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
+        Ok(Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout })
     }
 
     pub(super) const fn driver(&self) -> &D {
@@ -266,18 +253,11 @@ impl<F> Shared<F> {
             sessions: text("sessions", SESSIONS)?,
             lanes: text("lanes", LANES)?,
         };
-        let fields = text("fields", FIELDS)?;
-        let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
-            // The error's own text may quote a field.
-            let (kind, at) = (error.classify(), error.column());
-            let text = format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}");
-            StoreError::damaged("fields", text)
-        })?;
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
-        let mut row = Row::new(id, columns, fields);
+        let mut row = Row::new(id, columns, ());
         row.is_active = integer("active", ACTIVE)? == Some(1);
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
@@ -288,7 +268,20 @@ impl<F> Shared<F> {
             }
             row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
         }
-        Ok(row)
+        match self.fields(cells) {
+            Ok(fields) => Ok(row.with_fields(fields)),
+            Err(error) => Err(StoreError::damaged_fields(row, error)),
+        }
+    }
+
+    /// The application's own fields; or why they cannot be read.
+    fn fields<C: Cells>(&self, cells: &C) -> Result<F, String> {
+        let json = cells.text(FIELDS).map_err(|error| error.to_string())?;
+        (self.read)(json.as_deref().unwrap_or("null")).map_err(|error| {
+            // The error's own text may quote a field.
+            let (kind, at) = (error.classify(), error.column());
+            format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}")
+        })
     }
 }
 

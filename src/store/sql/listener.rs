@@ -12,20 +12,23 @@ use std::{
 
 use sqlx::{
     PgPool,
-    postgres::{PgListener, PgNotification, PgPoolOptions},
+    postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions},
 };
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
+use super::postgres::PostgresDriver;
 use crate::store::{Changes, PostgresStore};
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Listens for revocations by other processes and passes them to this process's service, until the
     /// [`Listener`] is dropped.
     ///
-    /// It uses one connection of its own, with the options of the store's pool. A lost or silent
+    /// It uses one connection of its own, by
+    /// [`PostgresOptions::listen_url`](crate::store::PostgresOptions::listen_url) or else with the options
+    /// of the store's pool. A lost or silent
     /// connection is noticed within 15 seconds and replaced, without end. After each reconnection all
     /// users are read again, as notifications may have been missed. Until then the bound of the cache
     /// holds, as it does without a listener.
@@ -54,9 +57,11 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     #[must_use = "it listens until it is dropped"]
     pub fn listen_with(&self, notify: impl Fn(Option<&str>) + Send + Sync + 'static) -> Listener {
         let is_connected = Arc::new(AtomicBool::new(false));
+        let PostgresDriver { pool, channel, listen, .. } = self.engine().driver();
         let notifications = Notifications {
-            pool: self.engine().driver().pool.clone(),
-            channel: self.engine().driver().channel.as_str().to_owned(),
+            pool: pool.clone(),
+            listen: listen.clone(),
+            channel: channel.as_str().to_owned(),
             notify: Box::new(move |user_id| {
                 // A panic of the application loses this notification, and does not end the listener.
                 let _ = catch_unwind(AssertUnwindSafe(|| notify(user_id)));
@@ -108,6 +113,7 @@ type Notify = Box<dyn Fn(Option<&str>) + Send + Sync>;
 /// The task of a listener.
 struct Notifications {
     pool: PgPool,
+    listen: Option<PgConnectOptions>,
     channel: String,
     notify: Notify,
     is_connected: Arc<AtomicBool>,
@@ -164,7 +170,10 @@ struct Connection {
 impl Connection {
     async fn open(notifications: &Notifications) -> sqlx::Result<Self> {
         // A pool for this connection alone: it would occupy one of the application's for ever.
-        let options = (*notifications.pool.connect_options()).clone();
+        let options = match &notifications.listen {
+            Some(options) => options.clone(),
+            None => (*notifications.pool.connect_options()).clone(),
+        };
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ANSWER)

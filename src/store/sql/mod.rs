@@ -6,6 +6,7 @@ mod failure;
 pub(super) mod listener;
 pub(super) mod migration;
 mod name;
+pub(super) mod options;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
 #[cfg(feature = "sqlite")]

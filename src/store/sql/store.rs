@@ -8,13 +8,6 @@
 macro_rules! store_over_engine {
     ($store:ident, $driver:ty) => {
         impl<F: Clone + Send + Sync + 'static> $store<F> {
-            /// Sets the timeout of a call, after which it fails as unreachable: 5 seconds by
-            /// default.
-            #[must_use]
-            pub fn timeout(self, timeout: time::Duration) -> Self {
-                Self(self.0.with_timeout(timeout))
-            }
-
             /// Checks that the table matches its description. Call it at the start, not at the first
             /// login.
             ///

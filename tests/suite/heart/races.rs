@@ -13,8 +13,8 @@ use relatch::{
     Authority, Context, MasterKey, NoClaims, Reason, RefreshToken, SessionTokens, Token,
     service::{CachePolicy, LoginRefusal, Service, ServiceBuilder, ServiceError},
     store::{
-        GroupsTable, MemoryStore, NewUser, Row, SqliteStore, StoreError, Update, UserKey,
-        UserStore, UsersTable,
+        GroupsTable, MemoryStore, NewUser, Row, SqliteOptions, SqliteStore, StoreError, Update,
+        UserKey, UserStore, UsersTable,
     },
     user::RecordError,
 };
@@ -391,6 +391,13 @@ async fn postgres(definition: &str) -> Option<(relatch::store::PostgresStore, St
     Some((store, name))
 }
 
+/// The same store, with a channel of its own.
+#[cfg(feature = "postgres")]
+fn on_channel(store: &relatch::store::PostgresStore, name: &str) -> relatch::store::PostgresStore {
+    let options = relatch::store::PostgresOptions::new().channel(name);
+    options.over(store.pool().clone(), UsersTable::named(name)).unwrap()
+}
+
 /// Waits for the condition, with a deadline for slow machines.
 #[cfg(feature = "postgres")]
 async fn until(mut is_so: impl FnMut() -> bool) {
@@ -428,7 +435,7 @@ async fn postgres_takes_one_form_of_an_id_alone() {
 async fn a_listener_outlives_a_panic_of_what_it_tells() {
     let sql = "CREATE TABLE users (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT)";
     let Some((store, name)) = postgres(sql).await else { return };
-    let store = store.channel(&name).unwrap();
+    let store = on_channel(&store, &name);
     store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap();
     let notified = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&notified);
@@ -473,7 +480,7 @@ async fn triggers_tell_the_id_as_it_is_read() {
     let sql =
         "CREATE TABLE users (id CHAR(10) PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT) ";
     let Some((store, name)) = postgres(sql).await else { return };
-    let store = store.channel(&name).unwrap();
+    let store = on_channel(&store, &name);
     store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap();
     store.migrate_triggers().await.unwrap();
     let notified = Arc::new(Mutex::new(Vec::new()));
@@ -500,8 +507,8 @@ async fn triggers_tell_of_a_group_that_appears_or_goes() {
     };
     run(format!("CREATE TABLE {groups} (id TEXT PRIMARY KEY)")).await;
     let table = UsersTable::named(&name).user_epoch("t", "tenant", GroupsTable::named(&groups));
-    let store = relatch::store::PostgresStore::new(store.pool().clone(), table).unwrap();
-    let store = store.channel(&name).unwrap();
+    let options = relatch::store::PostgresOptions::new().channel(&name);
+    let store = options.over(store.pool().clone(), table).unwrap();
     store.migrate().await.unwrap();
     store.migrate_triggers().await.unwrap();
     let notified = Arc::new(AtomicUsize::new(0));
@@ -762,7 +769,8 @@ async fn an_enable_that_was_given_up_undoes_no_later_disable() {
     let version = store.read(UserKey::Id("ada")).await.unwrap().unwrap().columns.version;
     let mut writer = store.pool().acquire().await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *writer).await.unwrap();
-    let hasty = store.clone().timeout(Duration::milliseconds(100));
+    let hasty = SqliteOptions::new().timeout(Duration::milliseconds(100));
+    let hasty = hasty.over(store.pool().clone(), UsersTable::ready()).unwrap();
     let given_up = hasty.enable("ada", version, 0).await;
     let admin = service.clone();
     let disabling = tokio::spawn(async move { admin.disable("ada").await });

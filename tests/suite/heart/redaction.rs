@@ -256,8 +256,9 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     use relatch::{
         service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
         store::{
-            Conformance, GroupsTable, IdType, Lanes, MemoryStore, NewUser, PostgresStore,
-            SqliteStore, StoreError, UserEpoch, UserKey, UserStore, UsersTable, check_conformance,
+            Conformance, GroupsTable, IdType, Lanes, MemoryStore, NewUser, PostgresOptions,
+            PostgresStore, SqliteOptions, SqliteStore, StoreError, UserEpoch, UserKey, UserStore,
+            UsersTable, check_conformance,
         },
     };
 
@@ -308,6 +309,8 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     let postgres = postgres.unwrap();
     print("Listener", &postgres.listen_with(|_| ()));
     print("PostgresStore", &postgres);
+    print("PostgresOptions", &PostgresOptions::new().listen_url(lazy));
+    print("SqliteOptions", &SqliteOptions::new());
     let pool = sqlx::SqlitePool::connect_lazy("sqlite::memory:").unwrap();
     print("SqliteStore", &SqliteStore::new(pool.clone(), table).unwrap());
     print("ConfigError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());

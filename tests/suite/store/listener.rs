@@ -8,7 +8,9 @@ use std::{
 use relatch::{
     Authority, MasterKey,
     service::{CachePolicy, Service},
-    store::{GroupsTable, Listener, NewUser, PostgresStore, UserStore, UsersTable},
+    store::{
+        GroupsTable, Listener, NewUser, PostgresOptions, PostgresStore, UserStore, UsersTable,
+    },
 };
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, sleep};
@@ -60,7 +62,7 @@ async fn store() -> Option<(PostgresStore, PgPool, String)> {
     let groups = GroupsTable::named(&format!("{name}_t"));
     let table = UsersTable::named(&name).active("is_active").user_epoch("tenant", "tenant", groups);
     let url = format!("{}&application_name={name}", postgres_url()?);
-    let store = PostgresStore::connect(&url, table).await.unwrap().channel(&name).unwrap();
+    let store = PostgresOptions::new().channel(&name).connect(&url, table).await.unwrap();
     store.migrate().await.unwrap();
     assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
     assert!(store.insert(NewUser::with_password_hash("Zoë 2", "zoe", HASH)).await.unwrap());
@@ -201,8 +203,8 @@ async fn a_connection_that_is_silent_is_noticed() {
     let Some((_, pool, name)) = store().await else { return };
     let proxy = Proxy::start();
     let url = proxy.url();
-    let store = PostgresStore::connect(&url, UsersTable::named(&name)).await.unwrap();
-    let store = store.channel(&name).unwrap();
+    let options = PostgresOptions::new().channel(&name);
+    let store = options.connect(&url, UsersTable::named(&name)).await.unwrap();
     let heard = Heard::default();
     let listener = heard.listen(&store);
     assert_eq!(heard.take(1).await, [EVERYBODY]);

@@ -9,6 +9,7 @@ mod databases;
 mod listener;
 mod migrations;
 mod nonconforming;
+mod options;
 mod outages;
 mod shapes;
 

@@ -4,11 +4,11 @@
 use std::net::TcpListener;
 use std::{error::Error, time::Duration};
 
-#[cfg(feature = "postgres")]
-use relatch::store::PostgresStore;
 use relatch::store::{
-    NewUser, SqliteStore, StoreError, StoreErrorKind, UserKey, UserStore, UsersTable,
+    NewUser, SqliteOptions, SqliteStore, StoreError, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
+#[cfg(feature = "postgres")]
+use relatch::store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "postgres")]
 use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
@@ -154,8 +154,9 @@ async fn an_sqlite_file_that_is_locked_or_only_read_is_unreachable() {
     let error = impatient.bump_version("1", 0).await.unwrap_err();
     assert!(error.is_unreachable(), "{error:?}");
     let began = Instant::now();
-    let error =
-        store.clone().timeout(time::Duration::milliseconds(50)).delete("1").await.unwrap_err();
+    let hasty = SqliteOptions::new().timeout(time::Duration::milliseconds(50));
+    let hasty = hasty.over(store.pool().clone(), UsersTable::ready()).unwrap();
+    let error = hasty.delete("1").await.unwrap_err();
     assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(2), "{error:?}");
     assert!(store.read(UserKey::Id("1")).await.unwrap().is_some(), "readers go on");
     writer.rollback().await.unwrap();
@@ -189,8 +190,8 @@ async fn a_postgres_server_that_is_away_or_silent_is_unreachable() {
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
     let pool = sqlx::PgPool::connect_lazy(&url).unwrap();
-    let store =
-        PostgresStore::new(pool, table()).unwrap().timeout(time::Duration::milliseconds(100));
+    let options = PostgresOptions::new().timeout(time::Duration::milliseconds(100));
+    let store = options.over(pool, table()).unwrap();
     let began = Instant::now();
     assert!(store.read(UserKey::Id("1")).await.unwrap_err().is_unreachable());
     assert!(began.elapsed() < Duration::from_secs(2));
@@ -219,8 +220,8 @@ async fn a_row_that_is_locked_is_given_up() {
     let began = Instant::now();
     let error = store.bump_version("1", 0).await.unwrap_err();
     assert!(error.is_unreachable() && began.elapsed() < Duration::from_secs(4), "{error:?}");
-    let hasty = PostgresStore::new(pool.clone(), whole(&name)).unwrap();
-    let hasty = hasty.timeout(time::Duration::milliseconds(100));
+    let hasty = PostgresOptions::new().timeout(time::Duration::milliseconds(100));
+    let hasty = hasty.over(pool.clone(), whole(&name)).unwrap();
     assert!(hasty.bump_version("1", 0).await.unwrap_err().is_unreachable());
     writer.rollback().await.unwrap();
     assert!(store.bump_version("1", 0).await.unwrap());
@@ -249,7 +250,8 @@ async fn a_connection_that_does_not_answer_is_not_kept() {
     // The pool tests a connection that is returned to it.
     sleep(Duration::from_millis(200)).await;
     proxy.set_silent(true);
-    let hasty = store.clone().timeout(time::Duration::milliseconds(100));
+    let hasty = PostgresOptions::new().timeout(time::Duration::milliseconds(100));
+    let hasty = hasty.over(store.pool().clone(), whole(&name)).unwrap();
     assert!(hasty.read(UserKey::Id("1")).await.unwrap_err().is_unreachable());
     proxy.set_silent(false);
     assert!(store.read(UserKey::Id("1")).await.unwrap().is_some());

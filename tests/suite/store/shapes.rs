@@ -3,12 +3,12 @@
 use std::error::Error;
 
 use relatch::ConfigError;
-#[cfg(feature = "postgres")]
-use relatch::store::PostgresStore;
 use relatch::store::{
     Conformance, GroupsTable, IdType, NewUser, SqliteStore, StoreErrorKind, UserEpoch, UserKey,
     UserStore, UsersTable,
 };
+#[cfg(feature = "postgres")]
+use relatch::store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -327,8 +327,8 @@ async fn a_name_that_is_not_one_never_reaches_a_database() {
     }
     #[cfg(feature = "postgres")]
     if let Some(pool) = postgres().await {
-        let store = PostgresStore::new(pool, UsersTable::ready()).unwrap();
-        let error = store.channel("relatch'; --").map(drop).unwrap_err();
+        let options = PostgresOptions::new().channel("relatch'; --");
+        let error = options.over(pool, UsersTable::ready()).map(drop).unwrap_err();
         assert!(error.to_string().contains("the channel"), "{error}");
     }
 }

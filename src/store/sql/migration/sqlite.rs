@@ -24,7 +24,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
-        let pool = &self.engine().driver().0;
+        let pool = &self.engine().driver().pool;
         // Other migrations wait for this one and then find nothing to do.
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if names.is_ready {

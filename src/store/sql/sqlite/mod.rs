@@ -1,25 +1,17 @@
 //! A store of users in a table of an SQLite file.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration as StdDuration};
+use std::{fmt, sync::Arc};
 
 use sqlx::{
     AssertSqlSafe, Row as _, Sqlite, SqlitePool,
     query::Query,
-    sqlite::{
-        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
-        SqliteSynchronous,
-    },
+    sqlite::{SqliteArguments, SqliteRow},
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
 };
-use crate::{
-    error::ConfigError,
-    store::{StoreError, UsersTable},
-};
-
 /// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
@@ -43,56 +35,13 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct SqliteStore<F = ()>(Engine<SqliteDriver, F>);
+pub struct SqliteStore<F = ()>(pub(super) Engine<SqliteDriver, F>);
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
-    /// Opens the file with a new pool, and creates it if there is none.
-    ///
-    /// The settings: what was written survives a loss of power (a write-ahead log, synced at each
-    /// transaction), a statement waits up to 2 seconds for another writer, and foreign keys are
-    /// enforced.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the file cannot be opened, or the table's description is not valid
-    /// ([`ConfigError`]).
-    pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(StdDuration::from_secs(2))
-            .foreign_keys(true);
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(StdDuration::from_secs(2))
-            // A connection to a file does not break.
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|error| Failure::new(&error, classify))?;
-        Ok(Self::new(pool, table)?)
-    }
-
-    /// Makes a store over a pool of the application's own.
-    ///
-    /// # Security
-    ///
-    /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
-    /// `busy_timeout` must be shorter than the store's own [`timeout`](Self::timeout): a call that has
-    /// timed out here may otherwise still be written.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`]
-    pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, ConfigError> {
-        Ok(Self(Engine::new(SqliteDriver(pool), &table)?))
-    }
-
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &SqlitePool {
-        &self.0.driver().0
+        &self.0.driver().pool
     }
 }
 
@@ -100,12 +49,17 @@ store_over_engine!(SqliteStore, SqliteDriver);
 
 impl<F> fmt::Debug for SqliteStore<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("reads_on_calling_thread", &self.0.driver().reads_on_calling_thread)
+            .finish_non_exhaustive()
     }
 }
 
 #[derive(Clone)]
-pub(super) struct SqliteDriver(pub(super) SqlitePool);
+pub(super) struct SqliteDriver {
+    pub(super) pool: SqlitePool,
+    pub(super) reads_on_calling_thread: bool,
+}
 
 impl Driver for SqliteDriver {
     type Row = SqliteRow;
@@ -120,7 +74,7 @@ impl Driver for SqliteDriver {
         params: &[Param<'_>],
         until: Instant,
     ) -> Result<u64, Failure> {
-        let done = timeout_at(until, bind(sql, params).execute(&self.0)).await;
+        let done = timeout_at(until, bind(sql, params).execute(&self.pool)).await;
         let done = done.map_err(|_| Failure::Other(timed_out()))?;
         done.map(|done| done.rows_affected()).map_err(|error| Failure::new(&error, classify))
     }
@@ -131,7 +85,7 @@ impl Driver for SqliteDriver {
         params: &[Param<'_>],
         until: Instant,
     ) -> Result<Vec<SqliteRow>, Failure> {
-        let rows = timeout_at(until, bind(sql, params).fetch_all(&self.0)).await;
+        let rows = timeout_at(until, bind(sql, params).fetch_all(&self.pool)).await;
         let rows = rows.map_err(|_| Failure::Other(timed_out()))?;
         rows.map_err(|error| Failure::new(&error, classify))
     }

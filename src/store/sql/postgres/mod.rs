@@ -1,23 +1,21 @@
 //! A store of users in a table of PostgreSQL.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration as StdDuration};
+mod pooled;
+
+use std::{fmt, sync::Arc};
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _,
+    postgres::{PgArguments, PgConnectOptions, PgRow},
     query::Query,
 };
 use tokio::time::{Instant, error::Elapsed, timeout_at};
 
+pub(super) use self::pooled::Timeouts;
 use super::{
     Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
     timed_out,
 };
-use crate::{
-    error::ConfigError,
-    store::{StoreError, UsersTable},
-};
-
 /// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
 /// shares the pool.
 ///
@@ -37,87 +35,9 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct PostgresStore<F = ()>(Engine<PostgresDriver, F>);
-
-/// A connection that was idle for longer is pinged before use.
-const IDLE: StdDuration = StdDuration::from_secs(1);
-
-/// The default channel of the notifications.
-const CHANNEL: &str = "relatch";
+pub struct PostgresStore<F = ()>(pub(super) Engine<PostgresDriver, F>);
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// Connects with a new pool of at most 10 connections.
-    ///
-    /// A call waits up to 2 seconds for a connection. The server aborts a statement after 2½ seconds (2
-    /// seconds of waiting for a lock), before the store's own timeout. A proxy that pools transactions
-    /// may refuse these options: use a pool without them, by [`new`](Self::new).
-    ///
-    /// # Security
-    ///
-    /// For TLS, enable one of `sqlx`'s `tls-…` features, in the version that this crate uses, **and**
-    /// set `sslmode=verify-full` in the URL: the default silently falls back to plain text.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the server cannot be reached, or the table's description is not valid
-    /// ([`ConfigError`]).
-    pub async fn connect(url: &str, table: UsersTable<F>) -> Result<Self, StoreError> {
-        let failure = |error: sqlx::Error| Failure::new(&error, classify);
-        let options = PgConnectOptions::from_str(url).map_err(failure)?.options([
-            ("statement_timeout", "2500"),
-            ("lock_timeout", "2000"),
-            ("idle_in_transaction_session_timeout", "10000"),
-        ]);
-        let pool = PgPoolOptions::new()
-            .acquire_timeout(StdDuration::from_secs(2))
-            // A ping before each use would take as long as the read itself.
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(options)
-            .await
-            .map_err(failure)?;
-        Ok(Self::new(pool, table)?)
-    }
-
-    /// Makes a store over a pool of the application's own.
-    ///
-    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the store's
-    /// own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
-    /// may otherwise still be written. They must lead to the primary server, not to a replica: each
-    /// change is decided on what is read.
-    ///
-    /// Through a proxy that pools transactions (pgbouncer), set the timeouts by
-    /// `ALTER ROLE … SET statement_timeout`, let it keep prepared statements (pgbouncer since 1.21) or
-    /// connect with `statement_cache_capacity(0)`, and [listen](Self::listen) by another store that
-    /// [connects](Self::connect) to the server directly: `direct.listen(service.changes())`.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`]
-    pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, ConfigError> {
-        let driver = PostgresDriver { pool, channel: Name::fixed(CHANNEL) };
-        Ok(Self(Engine::new(driver, &table)?))
-    }
-
-    /// Sets the channel of the notifications of revocations. Default: `relatch`. It must be the same for
-    /// all processes over one table, and follow the rules for a column's name.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`]
-    pub fn channel(self, channel: &str) -> Result<Self, ConfigError> {
-        let channel = Name::parse("the channel", channel)?;
-        let driver = PostgresDriver { channel, ..self.0.driver().clone() };
-        Ok(Self(self.0.with_driver(driver)))
-    }
-
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
@@ -141,6 +61,10 @@ impl<F> fmt::Debug for PostgresStore<F> {
 pub(super) struct PostgresDriver {
     pub(super) pool: PgPool,
     pub(super) channel: Name,
+    /// The listener's own connection, if it is not the pool's.
+    pub(super) listen: Option<PgConnectOptions>,
+    /// The timeouts of each transaction, behind a proxy that pools transactions.
+    pub(super) pooled: Option<Timeouts>,
 }
 
 impl Driver for PostgresDriver {
@@ -157,8 +81,8 @@ impl Driver for PostgresDriver {
         until: Instant,
     ) -> Result<u64, Failure> {
         let mut connection = self.acquire(until).await?;
-        let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
-        Ok(answer(connection, done)?.rows_affected())
+        let done = timeout_at(until, self.execute_on(&mut connection, sql, params)).await;
+        answer(connection, done)
     }
 
     async fn fetch(
@@ -168,7 +92,7 @@ impl Driver for PostgresDriver {
         until: Instant,
     ) -> Result<Vec<PgRow>, Failure> {
         let mut connection = self.acquire(until).await?;
-        let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
+        let rows = timeout_at(until, self.fetch_on(&mut connection, sql, params)).await;
         answer(connection, rows)
     }
 }
@@ -178,6 +102,38 @@ impl PostgresDriver {
         let connection = timeout_at(until, self.pool.acquire()).await;
         let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
         connection.map_err(|error| Failure::new(&error, classify))
+    }
+
+    /// Runs the statement on this connection, and returns the number of changed rows. If the transaction
+    /// is dropped before its end, the driver rolls it back.
+    async fn execute_on(
+        &self,
+        connection: &mut PgConnection,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+    ) -> sqlx::Result<u64> {
+        let query = bind(sql, params);
+        let Some(timeouts) = self.pooled else {
+            return Ok(query.execute(connection).await?.rows_affected());
+        };
+        let mut transaction = timeouts.begin(connection).await?;
+        let done = query.persistent(false).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn fetch_on(
+        &self,
+        connection: &mut PgConnection,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+    ) -> sqlx::Result<Vec<PgRow>> {
+        let query = bind(sql, params);
+        let Some(timeouts) = self.pooled else { return query.fetch_all(connection).await };
+        let mut transaction = timeouts.begin(connection).await?;
+        let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(rows)
     }
 }
 

@@ -1,0 +1,229 @@
+//! The options of a store in PostgreSQL.
+
+use std::{fmt, str::FromStr, time::Duration as StdDuration};
+
+use sqlx::{
+    Connection as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use time::Duration;
+
+use super::{TIMEOUT, lock_timeout};
+use crate::{
+    error::ConfigError,
+    store::{
+        StoreError, UsersTable,
+        sql::{
+            Engine, Failure, Name,
+            postgres::{PostgresDriver, PostgresStore, Timeouts, classify},
+        },
+    },
+};
+
+/// A connection that was idle for longer is pinged before use.
+const IDLE: StdDuration = StdDuration::from_secs(1);
+
+/// The options of a [`PostgresStore`].
+///
+/// # Example
+///
+/// ```no_run
+/// use relatch::store::{PostgresOptions, UsersTable};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let users = PostgresOptions::new()
+///     .behind_pooler()
+///     .listen_url("postgres://app@db.internal:5432/app")
+///     .connect("postgres://app@pgbouncer.internal:6432/app", UsersTable::ready())
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until a store is made of them"]
+pub struct PostgresOptions {
+    behind_pooler: bool,
+    listen_url: Option<String>,
+    channel: String,
+    timeout: StdDuration,
+    max_connections: u32,
+}
+
+impl PostgresOptions {
+    /// The default options: a direct connection to the server.
+    pub fn new() -> Self {
+        Self {
+            behind_pooler: false,
+            listen_url: None,
+            channel: "relatch".to_owned(),
+            timeout: TIMEOUT,
+            max_connections: 10,
+        }
+    }
+
+    /// Works through a proxy that pools transactions, such as PgBouncer with
+    /// `pool_mode=transaction`.
+    ///
+    /// Such a proxy may send two messages of one client to two servers, unless they are in one
+    /// transaction. So each statement then runs unnamed in a transaction of its own, which also sets the
+    /// timeouts: four round trips instead of one. No startup option is sent that PgBouncer 1.18 refuses;
+    /// one in the URL (`options=…`) still is.
+    ///
+    /// It does not work with PgBouncer's `pool_mode=statement`, which allows no transactions. A proxy in
+    /// `pool_mode=session` needs no option, and neither does a direct connection.
+    ///
+    /// The proxy passes no notifications on: set [`listen_url`](Self::listen_url) to listen.
+    ///
+    /// # Security
+    ///
+    /// **Without this option a proxy that pools transactions mixes up the statements of its clients**: a
+    /// read may run another client's `DELETE`. No setting of the driver's statement cache prevents it.
+    pub fn behind_pooler(self) -> Self {
+        Self { behind_pooler: true, ..self }
+    }
+
+    /// Sets the URL by which [`PostgresStore::listen`] connects: the server's own, not the pooling
+    /// proxy's. Default: the options of the store's pool.
+    pub fn listen_url(self, url: impl Into<String>) -> Self {
+        Self { listen_url: Some(url.into()), ..self }
+    }
+
+    /// Sets the channel of the notifications of revocations. Default: `relatch`. It must be the same for
+    /// all processes over one table, and follow the rules for a column's name.
+    pub fn channel(self, channel: impl Into<String>) -> Self {
+        Self { channel: channel.into(), ..self }
+    }
+
+    /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
+    ///
+    /// The server aborts a statement after half of it, and one that waits for a lock after two fifths,
+    /// if the store [connects](Self::connect) by itself or is [behind a pooler](Self::behind_pooler).
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
+    }
+
+    /// Sets the greatest number of connections of the pool that [`connect`](Self::connect) makes, at
+    /// least 1. Default: 10.
+    pub fn max_connections(self, count: u32) -> Self {
+        Self { max_connections: count, ..self }
+    }
+
+    /// Connects with a new pool.
+    ///
+    /// A call waits up to 2 seconds for a connection.
+    ///
+    /// # Security
+    ///
+    /// For TLS, enable one of `sqlx`'s `tls-…` features, in the version that this crate uses, **and**
+    /// set `sslmode=verify-full` in the URL: the default silently falls back to plain text.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the server cannot be reached, or an option or the table's description is not
+    /// valid ([`ConfigError`]).
+    pub async fn connect<F: Clone + Send + Sync + 'static>(
+        self,
+        url: &str,
+        table: UsersTable<F>,
+    ) -> Result<PostgresStore<F>, StoreError> {
+        let failure = |error: sqlx::Error| Failure::new(&error, classify);
+        if self.max_connections == 0 {
+            let text = "a pool needs at least one connection";
+            return Err(ConfigError::new("max_connections", text).into());
+        }
+        let options = PgConnectOptions::from_str(url).map_err(failure)?;
+        let options = match self.behind_pooler {
+            true => options.extra_float_digits(None).statement_cache_capacity(0),
+            false => options.options(self.timeouts().settings()),
+        };
+        let pool = PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(StdDuration::from_secs(2))
+            // A ping before each use would take as long as the read itself.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(failure)?;
+        Ok(self.over(pool, table)?)
+    }
+
+    /// Makes a store over a pool of the application's own.
+    ///
+    /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than the store's
+    /// own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
+    /// may otherwise still be written. They must lead to the primary server, not to a replica: each
+    /// change is decided on what is read.
+    ///
+    /// If they lead through a proxy that pools transactions, [`behind_pooler`](Self::behind_pooler) is
+    /// required here too; the store then sets the timeouts in its transactions.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]
+    pub fn over<F: Clone + Send + Sync + 'static>(
+        self,
+        pool: PgPool,
+        table: UsersTable<F>,
+    ) -> Result<PostgresStore<F>, ConfigError> {
+        let channel = Name::parse("the channel", &self.channel)?;
+        let listen = self.listen_url.as_deref().map(PgConnectOptions::from_str).transpose();
+        // The error's own text may quote the URL, with a password.
+        let listen =
+            listen.map_err(|_| ConfigError::new("listen_url", "it is not a URL of PostgreSQL"))?;
+        let pooled = self.behind_pooler.then(|| self.timeouts());
+        let driver = PostgresDriver { pool, channel, listen, pooled };
+        Ok(PostgresStore(Engine::new(driver, &table, self.timeout)?))
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts { statement: self.timeout / 2, lock: lock_timeout(self.timeout) }
+    }
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for PostgresOptions {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("behind_pooler", &self.behind_pooler)
+            .field("channel", &self.channel)
+            .field("timeout", &self.timeout)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    /// Connects with a new pool: [`PostgresOptions::connect`] with the default options.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the server cannot be reached, or the table's description is not valid
+    /// ([`ConfigError`]).
+    pub async fn connect(url: &str, table: UsersTable<F>) -> Result<Self, StoreError> {
+        PostgresOptions::new().connect(url, table).await
+    }
+
+    /// Makes a store over a pool of the application's own: [`PostgresOptions::over`] with the default
+    /// options.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]
+    pub fn new(pool: PgPool, table: UsersTable<F>) -> Result<Self, ConfigError> {
+        PostgresOptions::new().over(pool, table)
+    }
+}

@@ -1,0 +1,203 @@
+//! The options of a store in SQLite.
+
+use std::{path::Path, time::Duration as StdDuration};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use time::Duration;
+
+use super::{TIMEOUT, lock_timeout};
+use crate::{
+    error::ConfigError,
+    store::{
+        StoreError, UsersTable,
+        sql::{
+            Engine, Failure,
+            sqlite::{SqliteDriver, SqliteStore, classify},
+        },
+    },
+};
+
+/// The options of an [`SqliteStore`].
+///
+/// # Example
+///
+/// ```
+/// use relatch::store::{SqliteOptions, UsersTable};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let timeout = time::Duration::seconds(3);
+/// let users = SqliteOptions::new().timeout(timeout).in_memory(UsersTable::ready()).await?;
+/// users.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a store is made of them"]
+pub struct SqliteOptions {
+    timeout: StdDuration,
+    reads_on_calling_thread: bool,
+}
+
+impl SqliteOptions {
+    /// The default options.
+    pub fn new() -> Self {
+        Self { timeout: TIMEOUT, reads_on_calling_thread: false }
+    }
+
+    /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
+    ///
+    /// A statement waits for another writer for two fifths of it, if the store opens the file by itself.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
+    }
+
+    /// Reads a user's row on the thread that polls the call, rather than on another one.
+    ///
+    /// It saves the change of threads, most of a read's time. While it reads, the thread serves nothing
+    /// else: choose it only if the file is on a fast local disk and fits into memory.
+    pub fn read_on_calling_thread(self) -> Self {
+        Self { reads_on_calling_thread: true, ..self }
+    }
+
+    /// Opens the file with a new pool, and creates it if there is none.
+    ///
+    /// The settings: what was written survives a loss of power (a write-ahead log, synced at each
+    /// transaction), and foreign keys are enforced.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the file cannot be opened, `path` is no path of a file (empty, `:memory:`, or a
+    /// URL: `sqlite:…`, `file:…`), or the table's description is not valid ([`ConfigError`]).
+    pub async fn open<F: Clone + Send + Sync + 'static>(
+        self,
+        path: impl AsRef<Path>,
+        table: UsersTable<F>,
+    ) -> Result<SqliteStore<F>, StoreError> {
+        let path = path.as_ref();
+        is_path(path)?;
+        let options = self
+            .connect_options()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        self.pool(SqlitePoolOptions::new(), options, table).await
+    }
+
+    /// Makes a store in memory, for tests: a pool of one connection, which is never closed. It is empty,
+    /// and gone with the store's last clone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the table's description is not valid ([`ConfigError`]).
+    pub async fn in_memory<F: Clone + Send + Sync + 'static>(
+        self,
+        table: UsersTable<F>,
+    ) -> Result<SqliteStore<F>, StoreError> {
+        let options = self.connect_options().filename(":memory:");
+        let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        self.pool(one, options, table).await
+    }
+
+    /// Makes a store over a pool of the application's own.
+    ///
+    /// # Security
+    ///
+    /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
+    /// `busy_timeout` must be shorter than the store's own [`timeout`](Self::timeout): a call that has
+    /// timed out here may otherwise still be written.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]
+    pub fn over<F: Clone + Send + Sync + 'static>(
+        self,
+        pool: SqlitePool,
+        table: UsersTable<F>,
+    ) -> Result<SqliteStore<F>, ConfigError> {
+        let Self { timeout, reads_on_calling_thread } = self;
+        let driver = SqliteDriver { pool, reads_on_calling_thread };
+        Ok(SqliteStore(Engine::new(driver, &table, timeout)?))
+    }
+
+    fn connect_options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new().busy_timeout(lock_timeout(self.timeout)).foreign_keys(true)
+    }
+
+    async fn pool<F: Clone + Send + Sync + 'static>(
+        self,
+        pool: SqlitePoolOptions,
+        options: SqliteConnectOptions,
+        table: UsersTable<F>,
+    ) -> Result<SqliteStore<F>, StoreError> {
+        let pool = pool
+            .acquire_timeout(StdDuration::from_secs(2))
+            // A connection to a file does not break.
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|error| Failure::new(&error, classify))?;
+        Ok(self.over(pool, table)?)
+    }
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
+    /// Opens the file with a new pool, and creates it if there is none: [`SqliteOptions::open`] with the
+    /// default options.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the file cannot be opened, or the table's description is not valid
+    /// ([`ConfigError`]).
+    pub async fn open(path: impl AsRef<Path>, table: UsersTable<F>) -> Result<Self, StoreError> {
+        SqliteOptions::new().open(path, table).await
+    }
+
+    /// Makes a store over a pool of the application's own: [`SqliteOptions::over`] with the default
+    /// options.
+    ///
+    /// # Security
+    ///
+    /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]
+    pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, ConfigError> {
+        SqliteOptions::new().over(pool, table)
+    }
+}
+
+/// Refuses what SQLite does not take for the path of a file: each connection to `:memory:` or to the
+/// empty path has a database of its own.
+fn is_path(path: &Path) -> Result<(), ConfigError> {
+    let name = path.to_string_lossy();
+    let error = |text: &'static str| Err(ConfigError::new("open", text));
+    let is_scheme = |scheme: &str| {
+        scheme.len() > 1 && scheme.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c))
+    };
+    match name.split_once(':') {
+        _ if name.is_empty() => error("the path is empty"),
+        _ if name == ":memory:" => {
+            error("`:memory:` is no path of a file: for a database in memory, use `in_memory`")
+        }
+        Some((scheme, rest))
+            if is_scheme(scheme)
+                && (["file", "sqlite"].iter().any(|s| scheme.eq_ignore_ascii_case(s))
+                    || rest.starts_with("//")) =>
+        {
+            error("a URL is no path of a file: leave out its scheme")
+        }
+        _ => Ok(()),
+    }
+}
