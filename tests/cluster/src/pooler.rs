@@ -72,18 +72,16 @@ async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Resu
     let stores = [Site::open(&config).await?.store, Site::open(&config).await?.store];
     let began = Instant::now();
     let mut dice = Dice::new(extent.seed);
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|at| {
-            let client = Client {
-                at,
-                store: stores[at % 2].clone(),
-                dice: dice.fork(),
-                versions: [0; USERS],
-                faults: Vec::new(),
-            };
-            tokio::spawn(client.run(extent.pooled))
-        })
-        .collect();
+    let mut clients = Vec::new();
+    for at in 0..CLIENTS {
+        let mut versions = [0; USERS];
+        for (own, version) in versions.iter_mut().enumerate() {
+            *version = version_of(direct, at * USERS + own).await?.ok_or("no such user")?;
+        }
+        let (store, dice) = (stores[at % 2].clone(), dice.fork());
+        let client = Client { at, store, dice, versions, faults: Vec::new() };
+        clients.push(tokio::spawn(client.run(extent.pooled)));
+    }
     let (mut faults, mut versions) = (Vec::new(), Vec::<Option<i64>>::new());
     for client in clients {
         // The driver may panic over an answer to another statement.
@@ -101,12 +99,9 @@ async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Resu
     let took = began.elapsed();
     let (mut lost, mut wrong) = (0, 0);
     for (user, version) in versions.iter().enumerate() {
-        match direct.store.read(UserKey::Id(&user_id(user))).await? {
+        match version_of(direct, user).await? {
             None => lost += 1,
-            Some(row) if version.is_some_and(|of| row.columns.version.unwrap_or(0) != of) => {
-                wrong += 1
-            }
-            Some(_) => {}
+            found => wrong += usize::from(version.is_some() && found != *version),
         }
     }
     println!(
@@ -116,8 +111,13 @@ async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Resu
         faults.len(),
         versions.len(),
     );
-    expect(lost + wrong == 0, "users through PgBouncer", &(lost, wrong))?;
+    expect(lost + wrong == 0, "users through PgBouncer", &(lost, wrong, faults.first()))?;
     expect(faults.is_empty(), "calls through PgBouncer", &faults.first())
+}
+
+async fn version_of(site: &Site, user: usize) -> Result<Option<i64>, Failure> {
+    let row = site.store.read(UserKey::Id(&user_id(user))).await?;
+    Ok(row.map(|row| row.columns.version.unwrap_or(0)))
 }
 
 struct Client {
@@ -133,7 +133,8 @@ impl Client {
     async fn run(mut self, operations: usize) -> Self {
         for number in 0..operations {
             if let Err(error) = self.step(number).await {
-                self.faults.push(error.to_string());
+                let source = error.source().map(ToString::to_string).unwrap_or_default();
+                self.faults.push(format!("{error}: {source}"));
             }
         }
         self

@@ -1,16 +1,15 @@
 //! The service of each process: the same keys, over the same table.
 
-use std::{error::Error, str::FromStr};
+use std::error::Error;
 
 use relatch::{
     Authority, MasterKey, SessionPolicy,
     service::{CachePolicy, Service, ServiceBuilder},
     store::{
-        Listener, NewUser, PostgresStore, Row, SqliteStore, StoreError, UserKey, UserStore,
-        UsersTable,
+        Listener, NewUser, PostgresOptions, PostgresStore, Row, SqliteStore, StoreError, UserKey,
+        UserStore, UsersTable,
     },
 };
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use time::Duration;
 
 use crate::rpc::{Config, Database};
@@ -38,11 +37,8 @@ impl Site {
                 Store::Postgres(PostgresStore::connect(url, UsersTable::ready()).await?)
             }
             Database::Pooled(url) => {
-                let options = PgConnectOptions::from_str(url)?
-                    .extra_float_digits(None)
-                    .statement_cache_capacity(0);
-                let pool = PgPoolOptions::new().connect_with(options).await?;
-                Store::Postgres(PostgresStore::new(pool, UsersTable::ready())?)
+                let options = PostgresOptions::new().behind_pooler();
+                Store::Postgres(options.connect(url, UsersTable::ready()).await?)
             }
             Database::Sqlite(path) => {
                 Store::Sqlite(SqliteStore::open(path, UsersTable::ready()).await?)
