@@ -120,7 +120,7 @@ impl SqliteOptions {
         table: UsersTable<F>,
     ) -> Result<SqliteStore<F>, ConfigError> {
         let Self { timeout, reads_on_calling_thread } = self;
-        let driver = SqliteDriver { pool, reads_on_calling_thread };
+        let driver = SqliteDriver::new(pool, reads_on_calling_thread);
         Ok(SqliteStore(Engine::new(driver, &table, timeout)?))
     }
 
