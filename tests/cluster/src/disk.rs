@@ -11,7 +11,7 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    Extent,
+    Extent, ask_fresh,
     check::{Terms, check},
     cluster::Cluster,
     dice::Dice,
@@ -29,7 +29,8 @@ use crate::{
 const USERS: usize = 6;
 const TASKS: usize = 16;
 const SESSIONS: u32 = 32;
-const MIB: u32 = 100;
+const MIB: u32 = 120;
+const STATEMENTS: usize = 8;
 const STALENESS: Duration = Duration::from_secs(4);
 
 /// Fills the server's file system under load, as another program's file would, and empties it again.
@@ -45,12 +46,13 @@ pub async fn run(extent: &Extent, directory: &Path) -> Result<(), Failure> {
         listens: true,
         ..driver.clone()
     };
-    let site = prepare(&driver, USERS + 1).await?;
+    let site = prepare(&driver, USERS + 2).await?;
     let nodes = vec![Arc::new(Node::spawn(&worker)?), Arc::new(Node::spawn(&worker)?)];
     for node in &nodes {
         until_listening(node).await?;
     }
     let kept = start(&nodes[0], &user_id(USERS)).await?.0;
+    let revoked = start(&nodes[0], &user_id(USERS + 1)).await?.0;
     let storm = Storm::new(nodes.clone(), USERS, 12);
     let mut dice = Dice::new(extent.seed);
     let running = {
@@ -60,38 +62,30 @@ pub async fn run(extent: &Extent, directory: &Path) -> Result<(), Failure> {
     sleep(Duration::from_millis(1000)).await;
     let ballast = directory.join("ballast");
     fill(&ballast)?;
-    // Writes that need more of the disk: the server ends them, or ends itself.
+    // Statements that need more of the disk. For a new file of its log the server has to end itself.
     let admin = cluster.admin("disk").await?;
-    let grow = "CREATE TABLE IF NOT EXISTS filling AS \
-                SELECT repeat(i::text, 500) FROM generate_series(1, 40000) AS i";
+    let grow = "CREATE TABLE filling AS SELECT repeat('x', 2000) FROM generate_series(1, 40000)";
     let mut refused = 0;
-    for _ in 0..8 {
-        refused += u32::from(sqlx::query(grow).execute(&admin).await.is_err());
+    for statement in [grow, "SELECT pg_switch_wal()"].into_iter().cycle().take(STATEMENTS) {
+        refused += usize::from(sqlx::query(statement).execute(&admin).await.is_err());
         fill(&ballast)?;
         sleep(Duration::from_millis(250)).await;
     }
-    expect(refused > 0, "the server's own answer", &refused)?;
-    let bump = nodes[1].call(Op::Bump { user: user_id(USERS) }).await;
+    expect(refused > 0, "statements that the server refused", &refused)?;
+    let bump = nodes[1].call(Op::Bump { user: user_id(USERS + 1) }).await;
     let is_either = matches!(bump, Outcome::Done | Outcome::Unavailable(_));
     expect(is_either, "a revocation while the disk is full", &bump)?;
     let during = storm.records().len();
     fs::remove_file(&ballast)?;
-    // A server that ended itself is started again, as an operator would.
     cluster.start_again().await?;
     admin.close().await;
-    let kept = match bump {
-        Outcome::Done => {
-            // The server accepts it no more, whatever became of the server.
-            let found = crate::ask_fresh(&nodes[0], &kept).await;
-            let is_either = matches!(found, Outcome::Rejected(_) | Outcome::Unavailable(_));
-            expect(is_either, "after a revocation while the disk was full", &found)?;
-            None
+    until_back(&nodes, &kept).await?;
+    if bump == Outcome::Done {
+        for node in &nodes {
+            let found = ask_fresh(node, &revoked).await;
+            let is_refused = matches!(found, Outcome::Rejected(_));
+            expect(is_refused, "after a revocation while the disk was full", &found)?;
         }
-        _ => Some(kept),
-    };
-    match &kept {
-        Some(kept) => until_back(&nodes, kept).await?,
-        None => sleep(Duration::from_millis(1000)).await,
     }
     sleep(Duration::from_millis(1000)).await;
     storm.stop();
@@ -104,8 +98,8 @@ pub async fn run(extent: &Extent, directory: &Path) -> Result<(), Failure> {
         .await
         .map_err(|error| format!("after the disk was full: {error}"))?;
     println!(
-        "disk full: {} operations {:?}, refused or unknown {}; the server refused {refused} of 8 other \
-         statements; {counts:?}",
+        "disk full: {} operations {:?}, refused or unknown {}; the server refused {refused} of \
+         {STATEMENTS} other statements; {counts:?}",
         records.len(),
         outcomes(&records),
         records.iter().filter(|record| record.outcome.is_unknown()).count(),
