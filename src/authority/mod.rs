@@ -358,6 +358,12 @@ impl Authority {
         Ok(base64url::encode(&derivation.stamp(&body, header, payload.as_bytes())))
     }
 
+    /// The kinds of the epochs that come from users' records, outermost first.
+    #[cfg(feature = "service")]
+    pub(crate) fn user_epochs(&self) -> &[String] {
+        &self.core.settings.user_epochs
+    }
+
     #[cfg(feature = "live")]
     pub(crate) fn leeway(&self) -> Duration {
         Duration::seconds(self.core.settings.leeway.cast_signed())

@@ -23,7 +23,7 @@ use crate::{
     authority::Authority,
     password::PasswordHasher,
     sessions::{SessionEvent, SessionInfo},
-    store::{ErasedStore, StoredUser, UserStore},
+    store::{ErasedStore, Listening, StoredUser, UserStore},
     token::purpose::NoClaims,
 };
 
@@ -147,6 +147,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             passwords: Passwords::new(self.hasher, self.hashes_at_once.get()),
             claims: self.claims,
             events: Events::new(self.on_event),
+            listening: Listening::default(),
         }))
     }
 }

@@ -14,6 +14,7 @@
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
+//! | the start of the application | [`Service::check`] |
 //!
 //! Each change is decided on the row of the primary database and written by one compare-and-set. If
 //! another change was faster, it is decided again. Passwords are hashed off the async threads, a few
@@ -68,6 +69,7 @@ mod authenticate;
 mod builder;
 #[cfg(feature = "cache")]
 mod cache;
+mod check;
 mod client;
 mod devices;
 mod error;
@@ -99,7 +101,7 @@ use self::{events::Events, passwords::Passwords, records::Records};
 use crate::{
     authority::Authority,
     sessions::SessionInfo,
-    store::{Changes, StoredUser},
+    store::{Changes, Listening, StoredUser},
     token::purpose::NoClaims,
 };
 
@@ -117,6 +119,7 @@ struct Inner<F, C> {
     passwords: Passwords,
     claims: Claims<F, C>,
     events: Events,
+    listening: Listening,
 }
 
 type Claims<F, C> = Box<dyn Fn(&StoredUser<F>, Option<&SessionInfo>) -> C + Send + Sync>;
@@ -140,7 +143,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 
     /// The handle by which this service is notified of changes that were not made through it.
     pub fn changes(&self) -> Changes {
-        Changes::new(Arc::clone(&self.0.records) as _)
+        Changes::new(Arc::clone(&self.0.records) as _, self.0.listening.clone())
     }
 }
 

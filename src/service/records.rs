@@ -12,7 +12,9 @@ use super::cache::{Cache, CachePolicy};
 use super::found::Found;
 use crate::{
     live::Revocations,
-    store::{ChangeSink, ErasedStore, Record, StoreError, StoredUser, Update, UserKey},
+    store::{
+        ChangeSink, CheckReport, ErasedStore, Record, StoreError, StoredUser, Update, UserKey,
+    },
 };
 
 /// The store, with the cache in front of it and the receivers of revocations.
@@ -71,6 +73,17 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         };
         self.cache = Some(Cache::new(policy, Arc::new(load)));
         self
+    }
+
+    /// Checks the database. The store has timeouts of its own for that.
+    pub(super) async fn check(&self) -> Result<CheckReport, StoreError> {
+        self.source.store.check().await
+    }
+
+    /// The bound of the cache, if there is one.
+    #[cfg(feature = "cache")]
+    pub(super) fn max_staleness(&self) -> Option<Duration> {
+        self.cache.as_ref().map(Cache::max_staleness)
     }
 
     /// Reads the row on the primary database, to decide a change on.

@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{Row, StoreError, Update, UserKey, UserStore};
+use super::{CheckReport, Row, StoreError, Update, UserKey, UserStore};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -25,6 +25,7 @@ pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
         version: Option<i64>,
         at_least: i64,
     ) -> BoxFuture<'a, bool>;
+    fn check(&self) -> BoxFuture<'_, CheckReport>;
 }
 
 impl<S: UserStore> ErasedStore<S::Fields> for S {
@@ -64,5 +65,9 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
         at_least: i64,
     ) -> BoxFuture<'a, bool> {
         Box::pin(UserStore::enable(self, id, version, at_least))
+    }
+
+    fn check(&self) -> BoxFuture<'_, CheckReport> {
+        Box::pin(UserStore::check(self))
     }
 }

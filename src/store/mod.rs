@@ -46,16 +46,22 @@
 //!     Ok(Some(Row::new(row.try_get::<i64, _>("id")?.to_string(), columns, ())))
 //! }
 //!
-//! async fn write(db: &mut SqliteConnection, id: &str, new: &Columns) -> sqlx::Result<()> {
+//! /// Writes credentials only if they change: a trigger may take each write for a change.
+//! async fn write(db: &mut SqliteConnection, update: &Update) -> sqlx::Result<()> {
+//!     let (id, old, new) = (update.id(), update.before(), update.after());
 //!     let accounts = "UPDATE accounts SET epoch = $2, sessions = $3, lanes = $4 WHERE id = $1";
 //!     let query = sqlx::query(accounts).bind(id.to_owned()).bind(new.version);
 //!     query.bind(new.sessions.clone()).bind(new.lanes.clone()).execute(&mut *db).await?;
-//!     for (kind, value) in
-//!         [("password", &new.password_hash), ("secret", &new.secret), ("carried", &new.carried)]
-//!     {
-//!         let credential = "INSERT OR REPLACE INTO credentials VALUES ($1, $2, $3)";
-//!         let query = sqlx::query(credential).bind(id.to_owned()).bind(kind);
-//!         query.bind(value.clone()).execute(&mut *db).await?;
+//!     for (kind, old, new) in [
+//!         ("password", &old.password_hash, &new.password_hash),
+//!         ("secret", &old.secret, &new.secret),
+//!         ("carried", &old.carried, &new.carried),
+//!     ] {
+//!         if old != new {
+//!             let credential = "INSERT OR REPLACE INTO credentials VALUES ($1, $2, $3)";
+//!             let query = sqlx::query(credential).bind(id.to_owned()).bind(kind);
+//!             query.bind(new.clone()).execute(&mut *db).await?;
+//!         }
 //!     }
 //!     Ok(())
 //! }
@@ -74,7 +80,7 @@
 //!             let row = read(&mut transaction, UserKey::Id(update.id())).await?;
 //!             let is_as_it_was = row.is_some_and(|row| row.columns == *update.before());
 //!             if is_as_it_was {
-//!                 write(&mut transaction, update.id(), update.after()).await?;
+//!                 write(&mut transaction, update).await?;
 //!             }
 //!             transaction.commit().await.map(|()| is_as_it_was)
 //!         };
@@ -108,6 +114,7 @@
 //! ```
 
 mod changes;
+mod check;
 mod conformance;
 mod erased;
 mod error;
@@ -125,9 +132,9 @@ pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
 pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use self::sql::{options::SqliteOptions, sqlite::SqliteStore};
-pub(crate) use self::{changes::ChangeSink, erased::ErasedStore, stored_user::Record};
 pub use self::{
     changes::Changes,
+    check::{CheckReport, Finding, Severity},
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::Lanes,
@@ -135,4 +142,9 @@ pub use self::{
     row::{Columns, NewUser, Row, Update, UserEpoch, UserKey},
     stored_user::StoredUser,
     user_store::UserStore,
+};
+pub(crate) use self::{
+    changes::{ChangeSink, Listening},
+    erased::ErasedStore,
+    stored_user::Record,
 };

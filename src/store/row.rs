@@ -162,7 +162,8 @@ impl Update {
         &self.old
     }
 
-    /// The columns to write.
+    /// The columns to write: those that differ from [`before`](Self::before), and no others, as a
+    /// database's trigger may take each column that is named for changed.
     #[must_use]
     pub const fn after(&self) -> &Columns {
         &self.new

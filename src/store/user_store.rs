@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{Row, StoreError, Update, UserKey};
+use super::{CheckReport, Row, StoreError, Update, UserKey};
 
 /// A store of users' records.
 ///
@@ -123,6 +123,21 @@ pub trait UserStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = (id, version, at_least);
         async { Err(NO_STATUS) }
+    }
+
+    /// Checks that each call will work on the database as it is, before the first request. It writes
+    /// nothing that stays.
+    ///
+    /// The default is an empty report. The stores in SQL prove, by the database's catalogue and by
+    /// preparing each statement, that the columns have fitting types, that the id and the login are
+    /// unique, that the role has the rights, and more; they may take seconds. What is found is in the
+    /// report and no error.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: the check could not be finished.
+    fn check(&self) -> impl Future<Output = Result<CheckReport, StoreError>> + Send {
+        async { Ok(CheckReport::new()) }
     }
 }
 

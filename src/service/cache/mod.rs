@@ -65,6 +65,10 @@ impl<F: Clone + Send + Sync + 'static> Cache<F> {
         }))
     }
 
+    pub(super) fn max_staleness(&self) -> Duration {
+        self.0.max_staleness
+    }
+
     /// A cached record within the bound, else one shared read.
     pub(super) async fn find(&self, id: &str) -> Result<Found<F>, StoreError> {
         self.find_by(id, None, Pace::AtOnce).await

@@ -75,9 +75,10 @@ impl Failure {
         self.is_answer && matches!(self.fault, Fault::Unavailable | Fault::Misconfigured)
     }
 
-    /// Whether the database refused a statement that does not fit the tables.
+    /// Whether the database refused a statement that may not fit the tables: a key that is no value of
+    /// the column's type may be one of its type now.
     pub(super) const fn is_misfit(&self) -> bool {
-        self.is_answer && matches!(self.fault, Fault::Misconfigured)
+        self.is_answer && matches!(self.fault, Fault::Misconfigured | Fault::Value)
     }
 
     /// The failure to get a connection: no statement was sent.

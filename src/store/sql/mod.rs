@@ -2,6 +2,7 @@
 
 mod attempt;
 mod capacity;
+mod check;
 mod checkout;
 mod dialect;
 mod engine;

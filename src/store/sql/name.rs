@@ -66,7 +66,6 @@ impl TableName {
         &self.table
     }
 
-    #[cfg(feature = "sqlite")]
     pub(super) const fn schema(&self) -> Option<&Name> {
         self.schema.as_ref()
     }

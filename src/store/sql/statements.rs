@@ -44,6 +44,9 @@ pub(super) enum Statement {
 pub(super) struct Changed(u8);
 
 impl Changed {
+    /// Every column.
+    pub(super) const ALL: Self = Self(0b11_1111);
+
     pub(super) fn between(before: &Columns, after: &Columns) -> Self {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = before;
         let changed = [

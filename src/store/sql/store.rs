@@ -8,18 +8,6 @@
 macro_rules! store_over_engine {
     ($store:ident, $driver:ty) => {
         impl<F: Clone + Send + Sync + 'static> $store<F> {
-            /// Checks that the table matches its description. Call it at the start, not at the first
-            /// login.
-            ///
-            /// # Errors
-            ///
-            /// [`StoreError`](crate::store::StoreError), of the kind
-            /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if a column is missing
-            /// or mistyped.
-            pub async fn check(&self) -> Result<(), crate::store::StoreError> {
-                self.0.read(crate::store::UserKey::Login("")).await.map(drop)
-            }
-
             /// Inserts a user, and returns whether there was none of this id or login before.
             /// Otherwise nothing changes.
             ///
@@ -99,6 +87,10 @@ macro_rules! store_over_engine {
                 at_least: i64,
             ) -> Result<bool, crate::store::StoreError> {
                 self.0.enable(id, version, at_least).await
+            }
+
+            async fn check(&self) -> Result<crate::store::CheckReport, crate::store::StoreError> {
+                self.check_table().await
             }
         }
 

@@ -16,15 +16,18 @@ use crate::error::ConfigError;
 ///
 /// # What is checked
 ///
-/// The store's `check` reads once, by a login. It finds a missing table or column, and in PostgreSQL
-/// a login that is not text or an active column that is not a `BOOLEAN`. The store's `migrate` ends
-/// with the same check; in PostgreSQL it also refuses a version or a group's counter that is not a
-/// `BIGINT`. Neither checks:
+/// [`UserStore::check`](crate::store::UserStore::check) reports what does not fit, before the first
+/// request:
 ///
-/// - the type of the id's column: with a wrong [`id_type`](UsersTable::id_type) users may not be found
-///   by id, or the first such read fails;
-/// - that the id and the login are `UNIQUE`: if two rows have one login, reading it fails;
-/// - the contents of rows.
+/// - a table or column that is missing, or has a type, a width, `NOT NULL` or a generated value that
+///   keeps relatch from writing it;
+/// - an id or a login that no index keeps unique, and look-ups that no index serves;
+/// - rights that the role lacks, row-level security, triggers and rules that stop a change, a view or a
+///   server that cannot be written;
+/// - in a sample of rows, ids and flags in another form.
+///
+/// For most of it the report has the SQL that mends it. The store's `migrate` refuses such a column
+/// before it changes anything, and ends with a check.
 ///
 /// # Example
 ///

@@ -144,6 +144,27 @@ async fn all(store: &PostgresStore<Profile>, id: &str, other: &str) {
     assert!(store.read(UserKey::Id(other)).await.unwrap().is_none());
 }
 
+/// What the migration left in the table runs whenever the application's own SQL writes it.
+async fn defaults_and_triggers(app: &str, name: &str, id: &str) {
+    let mut connection = PgConnection::connect(app).await.unwrap();
+    let mut run = async |sql: String| {
+        let query = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        query.execute(&mut connection).await.unwrap();
+    };
+    run(format!("UPDATE {name} SET token_version = 1, email = email || '.com'")).await;
+    let other = match id.len() {
+        36 if name == "of_bytes" => "'\\x97e5504410b1426f9247bb680e5fe0c8'",
+        36 => "'97e55044-10b1-426f-9247-bb680e5fe0c8'",
+        _ => "'9'",
+    };
+    run(format!("INSERT INTO {name} (id, email) VALUES ({other}, 'new')")).await;
+    run("UPDATE tenants SET epoch = epoch".to_owned()).await;
+    let version = format!("SELECT min(token_version) FROM {name} WHERE email LIKE 'new'");
+    let version: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(version)).fetch_one(&mut connection).await.unwrap();
+    assert!(version > 1_700_000_000_000, "{version}");
+}
+
 #[tokio::test]
 async fn no_statement_runs_what_another_role_made() {
     let Some([app, mallory, admin]) = database().await else { return };
@@ -180,8 +201,13 @@ async fn no_statement_runs_what_another_role_made() {
             let options = PostgresOptions::new();
             let options = if behind_pooler { options.behind_pooler() } else { options };
             let store = options.connect(&app, table).await.unwrap();
+            store.migrate().await.unwrap();
+            store.migrate_triggers().await.unwrap();
             all(&store, id, other).await;
             assert_eq!(store.unsent_notifications(), 0);
+            defaults_and_triggers(&app, name, id).await;
+            assert!(store.check().await.unwrap().is_ok());
+            store.drop_triggers().await.unwrap();
             run(&admin, format!("TRUNCATE {name}")).await;
         }
     }

@@ -186,13 +186,25 @@ async fn a_connection_that_is_killed_is_made_again() {
     let heard = Heard::default();
     let listener = heard.listen(&store);
     assert_eq!(heard.take(1).await, [EVERYBODY]);
-    for _ in 0..3 {
+    let measured = |listener: &Listener| {
+        let (heard, round_trip) = (listener.last_heard(), listener.round_trip().unwrap());
+        assert!(heard < time::Duration::seconds(15), "{heard}");
+        assert!(
+            round_trip.is_positive() && round_trip < time::Duration::seconds(5),
+            "{round_trip}"
+        );
+    };
+    measured(&listener);
+    assert_eq!(listener.reconnections(), 0);
+    for times in 1..4 {
         let kill = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'"
         );
         run_postgres(&pool, kill).await;
         assert_eq!(heard.take(1).await, [EVERYBODY], "notifications may have been missed");
         assert!(listener.is_connected());
+        assert_eq!(listener.reconnections(), times);
+        measured(&listener);
         run_postgres(&pool, format!("SELECT pg_notify('{name}', '1')")).await;
         assert_eq!(heard.take(1).await, of("1"));
     }

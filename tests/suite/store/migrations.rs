@@ -14,7 +14,7 @@ use super::{
 
 fn live(name: &str) -> String {
     format!(
-        "CREATE TABLE {name} (id BIGINT PRIMARY KEY, login TEXT NOT NULL, \
+        "CREATE TABLE {name} (id BIGINT PRIMARY KEY, login TEXT NOT NULL UNIQUE, \
                               password_hash TEXT NOT NULL, tenant TEXT);
          CREATE TABLE {name}_t (id TEXT PRIMARY KEY);
          INSERT INTO {name}_t VALUES ('x'), ('y');
@@ -137,17 +137,61 @@ async fn a_migrated_table_in_postgres_is_not_locked_again() {
     reader.commit().await.unwrap();
 }
 
+/// D9: the application may change its own columns after the triggers are there.
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn a_version_of_32_bits_is_refused() {
+async fn triggers_hold_no_column_fast() {
     let Some(pool) = postgres().await else { return };
     let name = unique("accounts");
     run_postgres(&pool, live(&name)).await;
-    run_postgres(&pool, format!("ALTER TABLE {name} ADD COLUMN token_version INTEGER")).await;
-    let error = PostgresStore::new(pool, described(&name)).unwrap().migrate().await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
-    let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("token_version") && source.contains("integer"), "{source}");
+    run_postgres(&pool, format!("ALTER TABLE {name} ADD COLUMN note TEXT, ADD COLUMN old INTEGER"))
+        .await;
+    let table = described(&name).fields::<serde_json::Value>(["note", "old"]);
+    let store = PostgresStore::new(pool.clone(), table).unwrap();
+    store.migrate().await.unwrap();
+    store.migrate_triggers().await.unwrap();
+    for change in [
+        "ALTER COLUMN password_hash TYPE VARCHAR(255)",
+        "DROP COLUMN old",
+        "RENAME COLUMN note TO remark",
+        "ALTER COLUMN token_version SET DEFAULT 0",
+    ] {
+        run_postgres(&pool, format!("ALTER TABLE {name} {change}")).await;
+        run_postgres(&pool, format!("UPDATE {name} SET password_hash = 'another' WHERE id = 1"))
+            .await;
+    }
+    store.drop_triggers().await.unwrap();
+    run_postgres(&pool, format!("UPDATE {name} SET password_hash = 'last'")).await;
+}
+
+/// D4: what a trigger cannot tell, it does not stop.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn triggers_fail_no_change() {
+    let Some(url) = postgres_url() else { return };
+    let name = unique("mute");
+    let pool = postgres().await.unwrap();
+    run_postgres(&pool, format!("CREATE ROLE {name} LOGIN")).await;
+    run_postgres(&pool, format!("CREATE DATABASE {name} OWNER {name}")).await;
+    let url = url.replace("/postgres?", &format!("/{name}?"));
+    let admin = sqlx::PgPool::connect(&url).await.unwrap();
+    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
+    run_postgres(&admin, revoke).await;
+    let owner =
+        sqlx::PgPool::connect(&url.replace("postgres@", &format!("{name}@"))).await.unwrap();
+    run_postgres(&owner, live("accounts")).await;
+    let store = PostgresStore::new(owner.clone(), described("accounts")).unwrap();
+    store.migrate().await.unwrap();
+    store.migrate_triggers().await.unwrap();
+    let report = store.check().await.unwrap();
+    let finding =
+        report.findings().iter().find(|finding| finding.subject() == "pg_notify").unwrap();
+    run_postgres(&owner, "UPDATE accounts SET token_version = 7").await;
+    run_postgres(&owner, "UPDATE accounts_t SET epoch = 7").await;
+    run_postgres(&owner, "DELETE FROM accounts WHERE id = 2; TRUNCATE accounts").await;
+    run_postgres(&admin, finding.sql().unwrap()).await;
+    let report = store.check().await.unwrap();
+    assert!(report.findings().is_empty(), "{report}");
 }
 
 #[tokio::test]

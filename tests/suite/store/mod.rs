@@ -4,6 +4,7 @@
 //! Without it, the tests over PostgreSQL print that they are skipped. Without the feature `postgres`,
 //! they are not built.
 
+mod check;
 mod databases;
 #[cfg(feature = "postgres")]
 mod hostile;

@@ -66,7 +66,7 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
         run_sqlite(&pool, without(&name, column)).await;
         let store = SqliteStore::new(pool.clone(), whole(&name)).unwrap();
         is_misconfigured(store.read(UserKey::Login("1")).await, column);
-        is_misconfigured(store.check().await, column);
+        assert!(!store.check().await.unwrap().is_ok());
         match column {
             "id" => is_misconfigured(store.delete("1").await, column),
             "token_version" | "sessions" => {

@@ -173,6 +173,37 @@ async fn an_own_table_in_postgres() {
     }
 }
 
+/// Such a table takes no value of another type than its column's.
+#[tokio::test]
+async fn a_strict_table_in_sqlite() {
+    for (id_type, column, id) in [
+        (IdType::Text, "TEXT", "Ada-1"),
+        (IdType::Integer, "INTEGER", "17"),
+        (IdType::Uuid, "TEXT", UUID),
+        (IdType::UuidBytes, "BLOB", UUID),
+    ] {
+        let directory = Directory::new();
+        let pool = directory.pool().await;
+        let sql = format!(
+            "CREATE TABLE accounts (id {column} NOT NULL PRIMARY KEY, login TEXT NOT NULL UNIQUE,
+                password_hash TEXT, secret TEXT, token_version INTEGER, carried TEXT, sessions TEXT,
+                lanes TEXT, is_active INTEGER NOT NULL DEFAULT 1, tenant INTEGER DEFAULT 7) STRICT;
+             CREATE TABLE tenants (id INTEGER PRIMARY KEY, epoch INTEGER) STRICT;
+             INSERT INTO tenants VALUES (7, 1)"
+        );
+        run_sqlite(&pool, sql).await;
+        let table = UsersTable::named("accounts").id_type(id_type).secret("secret");
+        let table = table.active("is_active");
+        let table = table.user_epoch("tenant", "tenant", GroupsTable::named("tenants"));
+        let store = SqliteStore::new(pool, table).unwrap();
+        assert!(store.insert(NewUser::with_password_hash(id, "ada", HASH)).await.unwrap());
+        Conformance::new(id).login("ada").check(&store).await.unwrap();
+        assert!(store.disable(id, 0).await.unwrap());
+        assert!(!store.read(UserKey::Id(id)).await.unwrap().unwrap().is_active);
+        assert!(store.bump_epoch("tenant", "7", 9).await.unwrap());
+    }
+}
+
 /// At this isolation level the second of two transactions over one row fails instead of waiting.
 #[cfg(feature = "postgres")]
 #[tokio::test]
@@ -201,7 +232,7 @@ fn with_fields(name: &str) -> UsersTable<Profile> {
 }
 
 const FIELDS: &str =
-    "(id TEXT PRIMARY KEY, email TEXT, password_hash TEXT, note TEXT, points BIGINT)";
+    "(id TEXT PRIMARY KEY, email TEXT UNIQUE, password_hash TEXT, note TEXT, points BIGINT)";
 const FIELDS_ROWS: &str = "VALUES ('1', 'Zoë \"x\" ''y''', NULL, 9007199254740993), \
                            ('2', 'SECRET', 'SECRET', NULL)";
 
@@ -247,7 +278,7 @@ fn groups(users: &str, tenants: &str, realms: &str) -> String {
     format!(
         "CREATE TABLE {realms} (name TEXT PRIMARY KEY);
          CREATE TABLE {tenants} (id INTEGER PRIMARY KEY, epoch BIGINT);
-         CREATE TABLE {users} (id TEXT PRIMARY KEY, login TEXT, password_hash TEXT,
+         CREATE TABLE {users} (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
                                realm TEXT, tenant_id INTEGER);
          INSERT INTO {realms} VALUES ('Staff'), ('leaving');
          INSERT INTO {tenants} VALUES (7, 41), (8, NULL);

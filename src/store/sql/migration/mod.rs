@@ -7,12 +7,25 @@ mod sqlite;
 #[cfg(feature = "postgres")]
 mod triggers;
 
+#[cfg(feature = "sqlite")]
+pub(super) use self::sqlite::TYPES as SQLITE_TYPES;
+#[cfg(feature = "postgres")]
+pub(super) use self::{postgres::TYPES as POSTGRES_TYPES, triggers::wanted as wanted_triggers};
+
 use super::{
     Name, TableName,
     users_table::{IdType, Names},
 };
 
-const BIGINT: &str = "BIGINT";
+/// The types of the columns, as a database writes them.
+pub(super) struct Types {
+    pub(super) text: &'static str,
+    pub(super) integer: &'static str,
+    uuid: &'static str,
+    bytes: &'static str,
+    /// Of the column that says whether a user is active, with its default.
+    pub(super) active: &'static str,
+}
 
 /// The columns that a table needs besides the application's own.
 struct Additions<'a> {
@@ -21,17 +34,18 @@ struct Additions<'a> {
 }
 
 /// Each column may be `NULL` or has a constant default, so no row is rewritten.
-fn additions(names: &Names) -> Vec<Additions<'_>> {
+fn additions<'a>(names: &'a Names, types: &Types) -> Vec<Additions<'a>> {
     let Names { version, carried, sessions, lanes, secret, active, .. } = names;
-    let mut columns = vec![(version, BIGINT)];
+    let mut columns = vec![(version, types.integer)];
     let texts = [carried, sessions, lanes].into_iter().chain(secret);
-    columns.extend(texts.map(|column| (column, "TEXT")));
-    columns.extend(active.iter().map(|column| (column, "BOOLEAN NOT NULL DEFAULT TRUE")));
+    columns.extend(texts.map(|column| (column, types.text)));
+    columns.extend(active.iter().map(|column| (column, types.active)));
     let users = Additions { table: &names.table, columns };
     let groups = names
         .groups
         .iter()
-        .map(|group| Additions { table: &group.table, columns: vec![(&group.counter, BIGINT)] });
+        .map(|group| (&group.table, vec![(&group.counter, types.integer)]))
+        .map(|(table, columns)| Additions { table, columns });
     std::iter::once(users).chain(groups).collect()
 }
 
@@ -40,22 +54,22 @@ fn script(statements: &[String]) -> String {
 }
 
 /// Creates the ready table, where the version has the default `now`.
-fn ready_table(names: &Names, now: &str) -> String {
+fn ready_table(names: &Names, types: &Types, now: &str) -> String {
     let Names { table, id, login, password_hash, version, carried, sessions, lanes, .. } = names;
+    let Types { text, integer, uuid, bytes, active } = types;
     let id_type = match names.id_type {
-        IdType::Text => "TEXT",
-        IdType::Integer => BIGINT,
-        IdType::Uuid => "UUID",
-        IdType::UuidBytes => "BYTEA",
+        IdType::Text => text,
+        IdType::Integer => integer,
+        IdType::Uuid => uuid,
+        IdType::UuidBytes => bytes,
     };
     let mut columns = vec![
         format!("{id} {id_type} NOT NULL PRIMARY KEY"),
-        format!("{login} TEXT NOT NULL UNIQUE"),
-        format!("{version} {BIGINT} DEFAULT ({now})"),
+        format!("{login} {text} NOT NULL UNIQUE"),
+        format!("{version} {integer} DEFAULT ({now})"),
     ];
     let texts = [password_hash, carried, sessions, lanes].into_iter().chain(&names.secret);
-    columns.extend(texts.map(|column| format!("{column} TEXT")));
-    let active = names.active.iter();
-    columns.extend(active.map(|column| format!("{column} BOOLEAN NOT NULL DEFAULT TRUE")));
+    columns.extend(texts.map(|column| format!("{column} {text}")));
+    columns.extend(names.active.iter().map(|column| format!("{column} {active}")));
     format!("CREATE TABLE IF NOT EXISTS {table} (\n    {}\n)", columns.join(",\n    "))
 }

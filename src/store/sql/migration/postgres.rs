@@ -1,11 +1,13 @@
 //! The migration of a table in PostgreSQL.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Additions, BIGINT, additions, ready_table, script};
+use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
-    PostgresStore, StoreError,
-    sql::{Failure, Name, TableName, postgres::classify, users_table::Names},
+    PostgresStore, StoreError, UserStore as _,
+    sql::{
+        Failure, Name, TableName, check::refuse_postgres, postgres::classify, users_table::Names,
+    },
 };
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
@@ -18,13 +20,16 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// No row is rewritten. The table is locked only if something is to be added, and briefly. It
     /// waits at most 2 seconds for the lock, so that other statements do not queue for long. If the
     /// error [`is_unreachable`](StoreError::is_unreachable), try again. It may run at each start, and in
-    /// several processes at once. Finally it [checks](Self::check) the table.
+    /// several processes at once.
+    ///
+    /// It refuses a table with a column that exists already but does not fit, such as a version that is
+    /// no `BIGINT` or a login that is not unique, before it changes anything. Finally it
+    /// [checks](crate::store::UserStore::check) the whole table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A version or a counter
-    /// that exists already, but not as a `BIGINT`, is
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured).
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
+    /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
@@ -32,26 +37,19 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         for statement in BEGIN {
             run(&mut transaction, statement.to_owned()).await.map_err(failed)?;
         }
+        refuse_postgres(&mut transaction, names).await?;
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             for (column, kind) in columns {
                 let present = present_column(&mut transaction, table, column).await;
                 let present = present.map_err(failed)?;
-                match &present {
-                    None => {
-                        let add = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
-                        run(&mut transaction, add).await.map_err(failed)?;
-                    }
-                    Some((found, _)) if kind == BIGINT && found != "bigint" => {
-                        let text = format!("the column {column} of {table} is {found}, not bigint");
-                        return Err(StoreError::misconfigured(text));
-                    }
-                    Some(_) => {}
+                if present.is_none() {
+                    let add = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
+                    run(&mut transaction, add).await.map_err(failed)?;
                 }
-                let has_default = |default: &str| default.contains(CLOCK);
-                let is_done = present.is_some_and(|(_, default)| has_default(&default));
+                let is_done = present.is_some_and(|default| default.contains(CLOCK));
                 if *column == names.version && *table == names.table && !is_done {
                     let default = default_sql(names);
                     run(&mut transaction, default).await.map_err(failed)?;
@@ -59,7 +57,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
             }
         }
         transaction.commit().await.map_err(failed)?;
-        self.check().await
+        self.check().await?.into_result().map(drop)
     }
 
     /// The SQL that [`migrate`](Self::migrate) runs, for the application's own migration tool. Run it in
@@ -69,7 +67,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let names = self.engine().names();
         let mut statements = vec![LOCK_TIMEOUT.to_owned()];
         statements.extend(names.is_ready.then(|| table_sql(names)));
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
             statements.extend(columns.map(|(name, kind)| {
                 format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {kind}")
@@ -85,7 +83,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
 pub(super) const BEGIN: [&str; 4] = [
     "SET LOCAL statement_timeout = '12s'",
     "SET LOCAL lock_timeout = '10s'",
-    "SELECT pg_advisory_xact_lock(8241996470512873)",
+    "SELECT pg_catalog.pg_advisory_xact_lock(8241996470512873)",
     LOCK_TIMEOUT,
 ];
 
@@ -95,12 +93,22 @@ pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 /// A column's default is relatch's own if it calls this.
 const CLOCK: &str = "clock_timestamp()";
 
+/// A type that is no keyword of SQL, and each function and operator, is named with its schema: another
+/// role may have created its own in a schema of the `search_path`.
+pub(in crate::store::sql) const TYPES: Types = Types {
+    text: "pg_catalog.text",
+    integer: "BIGINT",
+    uuid: "pg_catalog.uuid",
+    bytes: "pg_catalog.bytea",
+    active: "BOOLEAN NOT NULL DEFAULT TRUE",
+};
+
 fn now_sql() -> String {
-    format!("(EXTRACT(EPOCH FROM {CLOCK}) * 1000)::BIGINT")
+    format!("CAST(EXTRACT(EPOCH FROM pg_catalog.{CLOCK}) OPERATOR(pg_catalog.*) 1000 AS BIGINT)")
 }
 
 fn table_sql(names: &Names) -> String {
-    ready_table(names, &now_sql())
+    ready_table(names, &TYPES, &now_sql())
 }
 
 fn default_sql(names: &Names) -> String {
@@ -108,22 +116,24 @@ fn default_sql(names: &Names) -> String {
     format!("ALTER TABLE {table} ALTER COLUMN {version} SET DEFAULT {}", now_sql())
 }
 
-/// The column's type and default, if there is such a column.
+/// The column's default, if there is such a column.
 async fn present_column(
     connection: &mut PgConnection,
     table: &TableName,
     column: &Name,
-) -> sqlx::Result<Option<(String, String)>> {
-    let query = sqlx::query(
-        "SELECT format_type(a.atttypid, NULL), \
-                coalesce(pg_get_expr(d.adbin, d.adrelid), '') \
-           FROM pg_attribute a \
-           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-          WHERE a.attrelid = to_regclass($1) AND a.attname = $2 AND a.attnum > 0",
+) -> sqlx::Result<Option<String>> {
+    let query = sqlx::query_scalar(
+        "SELECT coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '') \
+           FROM pg_catalog.pg_attribute a \
+           LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid \
+                                            AND d.adnum OPERATOR(pg_catalog.=) a.attnum \
+          WHERE a.attrelid OPERATOR(pg_catalog.=) \
+                    CAST(pg_catalog.to_regclass($1) AS pg_catalog.oid) \
+            AND a.attname OPERATOR(pg_catalog.=) CAST($2 AS pg_catalog.name) \
+            AND a.attnum OPERATOR(pg_catalog.>) 0",
     );
-    let row =
-        query.bind(table.to_string()).bind(column.as_str()).fetch_optional(connection).await?;
-    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    let query = query.bind(table.to_string()).bind(column.as_str().to_owned());
+    query.persistent(false).fetch_optional(connection).await
 }
 
 pub(super) async fn run(connection: &mut PgConnection, sql: String) -> sqlx::Result<()> {

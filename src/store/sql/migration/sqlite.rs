@@ -2,10 +2,10 @@
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::{Additions, additions, ready_table, script};
+use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
-    SqliteStore, StoreError,
-    sql::{Failure, Name, TableName, sqlite::classify, users_table::Names},
+    SqliteStore, StoreError, UserStore as _,
+    sql::{Failure, Name, TableName, check::refuse_sqlite, sqlite::classify, users_table::Names},
 };
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
@@ -15,22 +15,25 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// initial version. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
     /// are not touched.
     ///
-    /// It may run at each start, and in several processes at once. Finally it [checks](Self::check) the
-    /// table.
+    /// It may run at each start, and in several processes at once. It refuses a table with a column that
+    /// exists already but does not fit, such as a login that is not unique, before it changes anything.
+    /// Finally it [checks](crate::store::UserStore::check) the whole table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known whether it was.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
+    /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
         let pool = &self.engine().driver().pool;
         // Other migrations wait for this one and then find nothing to do.
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        refuse_sqlite(&mut transaction, names).await?;
         if names.is_ready {
             run(&mut transaction, table_sql(names)).await.map_err(failed)?;
         }
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             let present = present_columns(&mut transaction, table).await.map_err(failed)?;
             for (column, kind) in columns {
                 if !present.iter().any(|name| name.eq_ignore_ascii_case(column.as_str())) {
@@ -41,7 +44,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         }
         run(&mut transaction, trigger_sql(names)).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        self.check().await
+        self.check().await?.into_result().map(drop)
     }
 
     /// The SQL that [`migrate`](Self::migrate) runs, for the application's own migration tool. Leave out
@@ -51,7 +54,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
         let mut statements: Vec<_> = names.is_ready.then(|| table_sql(names)).into_iter().collect();
-        for Additions { table, columns } in additions(names) {
+        for Additions { table, columns } in additions(names, &TYPES) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
             statements.extend(
                 columns.map(|(name, kind)| format!("ALTER TABLE {table} ADD COLUMN {name} {kind}")),
@@ -65,9 +68,17 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 /// Now in milliseconds.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
+/// The types that a `STRICT` table has too.
+pub(in crate::store::sql) const TYPES: Types = Types {
+    text: "TEXT",
+    integer: "INTEGER",
+    uuid: "TEXT",
+    bytes: "BLOB",
+    active: "INTEGER NOT NULL DEFAULT 1",
+};
+
 fn table_sql(names: &Names) -> String {
-    let table = ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1);
-    table.replacen(" BYTEA NOT NULL", " BLOB NOT NULL", 1)
+    ready_table(names, &TYPES, NOW)
 }
 
 /// A trigger, as SQLite adds no column whose default is not a constant.
@@ -83,12 +94,13 @@ fn trigger_sql(names: &Names) -> String {
     )
 }
 
+/// All columns, the generated ones too.
 async fn present_columns(
     connection: &mut SqliteConnection,
     table: &TableName,
 ) -> sqlx::Result<Vec<String>> {
     let schema = table.schema().map_or("main", Name::as_str);
-    let query = sqlx::query("SELECT name FROM pragma_table_info($1, $2)")
+    let query = sqlx::query("SELECT name FROM pragma_table_xinfo($1, $2)")
         .bind(table.table().as_str().to_owned())
         .bind(schema.to_owned());
     query.fetch_all(connection).await?.iter().map(|row| row.try_get(0)).collect()

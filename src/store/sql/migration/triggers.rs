@@ -8,7 +8,11 @@ use super::{
 };
 use crate::store::{
     PostgresStore, StoreError,
-    sql::{Failure, Name, postgres::classify, users_table::Names},
+    sql::{
+        Failure, Name, TableName,
+        postgres::classify,
+        users_table::{Names, UserGroup},
+    },
 };
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
@@ -16,6 +20,11 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// [listen](Self::listen): a change of the id, the version, the hash, the secret, whether the user
     /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user; a
     /// group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
+    ///
+    /// A trigger never fails a change: what it cannot notify of is a `WARNING` of the server's, and
+    /// the bound of the cache holds. While PostgreSQL's queue of notifications is nine tenths full, the
+    /// triggers notify of nothing. They name no columns, so the application may alter and drop its own;
+    /// [`drop_triggers`](Self::drop_triggers) removes them.
     ///
     /// Without triggers the application notifies of its own changes itself, by
     /// [`Changes`](crate::store::Changes) or `pg_notify`. Each run locks the table briefly against
@@ -26,87 +35,188 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     ///
     /// [`StoreError`]: nothing was changed, or it is not known whether it was.
     pub async fn migrate_triggers(&self) -> Result<(), StoreError> {
-        let failed = |error: sqlx::Error| Failure::new(&error, classify);
-        let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
-        for statement in BEGIN {
-            run(&mut transaction, statement.to_owned()).await.map_err(failed)?;
-        }
-        for statement in triggers(self.engine().names(), &self.engine().driver().channel) {
-            run(&mut transaction, statement).await.map_err(failed)?;
-        }
-        Ok(transaction.commit().await.map_err(failed)?)
+        self.run_in_turn(triggers(self.engine().names(), &self.engine().driver().channel)).await
     }
 
     /// The SQL that [`migrate_triggers`](Self::migrate_triggers) runs.
     #[must_use]
     pub fn triggers_sql(&self) -> String {
-        let mut statements = vec![LOCK_TIMEOUT.to_owned()];
-        statements.extend(triggers(self.engine().names(), &self.engine().driver().channel));
-        script(&statements)
+        let driver = self.engine().driver();
+        in_script(triggers(self.engine().names(), &driver.channel))
+    }
+
+    /// Drops the triggers of [`migrate_triggers`](Self::migrate_triggers), and their function if no
+    /// other table's triggers use it. It locks the table as `migrate_triggers` does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was.
+    pub async fn drop_triggers(&self) -> Result<(), StoreError> {
+        self.run_in_turn(drops(self.engine().names())).await
+    }
+
+    /// The SQL that [`drop_triggers`](Self::drop_triggers) runs.
+    #[must_use]
+    pub fn drop_triggers_sql(&self) -> String {
+        in_script(drops(self.engine().names()))
+    }
+
+    /// Runs the statements in one transaction, after other migrations.
+    async fn run_in_turn(&self, statements: Vec<String>) -> Result<(), StoreError> {
+        let failed = |error: sqlx::Error| Failure::new(&error, classify);
+        let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
+        let begin = BEGIN.map(str::to_owned);
+        for statement in begin.into_iter().chain(statements) {
+            run(&mut transaction, statement).await.map_err(failed)?;
+        }
+        Ok(transaction.commit().await.map_err(failed)?)
     }
 }
 
-/// A call with one argument instead of two notifies of all users.
-fn triggers(names: &Names, channel: &Name) -> Vec<String> {
+/// A trigger to create.
+pub(in crate::store::sql) struct Trigger<'a> {
+    pub(in crate::store::sql) name: String,
+    pub(in crate::store::sql) table: &'a TableName,
+    event: &'static str,
+    is_for_each_row: bool,
+    /// After the channel.
+    arguments: Vec<&'a str>,
+}
+
+/// The triggers of the users' table and of the groups' tables.
+pub(in crate::store::sql) fn wanted(names: &Names) -> Vec<Trigger<'_>> {
     let Names { table, id, version, password_hash, sessions, secret, active, .. } = names;
-    let function = table.beside("relatch_changed");
-    let channel = channel.as_str();
-    let call = |arguments: &str| format!("EXECUTE FUNCTION {function}({arguments})");
-    let everybody = call(&format!("'{channel}'"));
-    let user = call(&format!("'{channel}', '{}'", id.as_str()));
-
     let groups = names.groups.iter().map(|group| &group.column);
-    let watched =
-        [id, version, password_hash].into_iter().chain(secret).chain(active).chain(groups);
-    let mut conditions: Vec<_> =
-        watched.map(|column| format!("OLD.{column} IS DISTINCT FROM NEW.{column}")).collect();
-    // As text, since not every type can be compared.
-    conditions.extend(names.fields.iter().flatten().map(|column| {
-        format!("CAST(OLD.{column} AS TEXT) IS DISTINCT FROM CAST(NEW.{column} AS TEXT)")
-    }));
-    conditions.push(format!("(OLD.{sessions} IS NOT NULL AND NEW.{sessions} IS NULL)"));
-    let conditions = conditions.join("\n    OR ");
-
-    let mut statements = vec![
-        format!(
-            "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger\n\
-             LANGUAGE plpgsql SET search_path = pg_catalog AS $relatch$\n\
-             BEGIN\n    \
-             IF TG_NARGS = 2 THEN\n        \
-             EXECUTE format('SELECT pg_notify($1, CAST(($2).%I AS TEXT))', TG_ARGV[1])\n            \
-             USING TG_ARGV[0], OLD;\n    \
-             ELSE\n        \
-             PERFORM pg_notify(TG_ARGV[0], '');\n    \
-             END IF;\n    \
-             RETURN NULL;\n\
-             END $relatch$"
-        ),
-        format!(
-            "CREATE OR REPLACE TRIGGER relatch_updated AFTER UPDATE ON {table}\n\
-             FOR EACH ROW WHEN ({conditions})\n{user}"
-        ),
-        format!(
-            "CREATE OR REPLACE TRIGGER relatch_deleted AFTER DELETE ON {table}\n\
-             FOR EACH ROW {user}"
-        ),
-        format!(
-            "CREATE OR REPLACE TRIGGER relatch_truncated AFTER TRUNCATE ON {table}\n\
-             FOR EACH STATEMENT {everybody}"
-        ),
+    let watched = [id, version, password_hash].into_iter().chain(secret).chain(active);
+    let watched = watched.chain(groups).chain(names.fields.iter().flatten());
+    let user = vec![id.as_str(), sessions.as_str()];
+    let updated = user.iter().copied().chain(watched.map(Name::as_str)).collect();
+    let trigger = |name: &str, event, is_for_each_row, arguments| Trigger {
+        name: name.to_owned(),
+        table,
+        event,
+        is_for_each_row,
+        arguments,
+    };
+    let mut triggers = vec![
+        trigger("relatch_updated", "UPDATE", true, updated),
+        trigger("relatch_deleted", "DELETE", true, user),
+        trigger("relatch_truncated", "TRUNCATE", false, Vec::new()),
     ];
-    for group in &names.groups {
-        let (counter, table) = (&group.counter, &group.table);
+    for UserGroup { counter, table, .. } in &names.groups {
         // A hash gives each counter a trigger name of its own within PostgreSQL's 63 bytes.
         let name = Sha256::digest(counter.as_str());
         let name = format!("relatch_{:02x}{:02x}{:02x}{:02x}", name[0], name[1], name[2], name[3]);
-        statements.push(format!(
-            "CREATE OR REPLACE TRIGGER {name}_bumped AFTER UPDATE ON {table}\n\
-             FOR EACH ROW WHEN (OLD.{counter} IS DISTINCT FROM NEW.{counter})\n{everybody}"
-        ));
-        statements.push(format!(
-            "CREATE OR REPLACE TRIGGER {name}_there AFTER INSERT OR DELETE OR TRUNCATE ON {table}\n\
-             FOR EACH STATEMENT {everybody}"
-        ));
+        triggers.push(Trigger {
+            table,
+            // Without an id: a notification of everybody.
+            ..trigger(&format!("{name}_bumped"), "UPDATE", true, vec!["", "", counter.as_str()])
+        });
+        let there = "INSERT OR DELETE OR TRUNCATE";
+        triggers
+            .push(Trigger { table, ..trigger(&format!("{name}_there"), there, false, Vec::new()) });
     }
+    triggers
+}
+
+impl Trigger<'_> {
+    fn sql(&self, function: &str, channel: &Name) -> String {
+        let Self { name, table, event, is_for_each_row, arguments } = self;
+        let each = if *is_for_each_row { "ROW" } else { "STATEMENT" };
+        let arguments: Vec<_> = std::iter::once(&channel.as_str())
+            .chain(arguments)
+            .map(|argument| format!("'{argument}'"))
+            .collect();
+        let arguments = arguments.join(", ");
+        format!(
+            "CREATE OR REPLACE TRIGGER {name} AFTER {event} ON {table}\n\
+             FOR EACH {each} EXECUTE FUNCTION {function}({arguments})"
+        )
+    }
+}
+
+/// The function of the triggers. Its arguments are the channel; for a row, the columns of the id (empty
+/// for everybody) and of the sessions; and for an update, the columns to compare.
+///
+/// All is compared as text, since not every type can be compared, and by names in JSON, so that
+/// PostgreSQL knows of no column that the triggers depend on. A comparison that fails counts as a change,
+/// and an id that cannot be read as everybody's.
+const FUNCTION: &str = "() RETURNS pg_catalog.trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $relatch$
+DECLARE
+    before jsonb;
+    after jsonb;
+    kind regtype;
+    id text := '';
+BEGIN
+    -- A full queue would fail the change when it is committed.
+    IF pg_notification_queue_usage() >= 0.9 THEN
+        RAISE WARNING 'relatch: the queue of notifications is nearly full, nothing is sent';
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        BEGIN
+            before := to_jsonb(OLD);
+            after := to_jsonb(NEW);
+            IF NOT EXISTS (
+                SELECT FROM unnest(TG_ARGV[3:]) AS name
+                 WHERE before ->> name IS DISTINCT FROM after ->> name
+            ) AND (before ->> TG_ARGV[2] IS NULL OR after ->> TG_ARGV[2] IS NOT NULL) THEN
+                RETURN NULL;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'relatch: the rows cannot be compared: %', SQLERRM;
+        END;
+    END IF;
+    IF TG_LEVEL = 'ROW' AND TG_ARGV[1] <> '' THEN
+        BEGIN
+            EXECUTE format('SELECT pg_typeof(($1).%I)', TG_ARGV[1]) INTO kind USING OLD;
+            -- A UUID of 16 bytes, in its usual form.
+            EXECUTE format(
+                CASE kind WHEN CAST('bytea' AS regtype)
+                    THEN 'SELECT CAST(CAST(encode(($1).%I, ''hex'') AS uuid) AS text)'
+                    ELSE 'SELECT CAST(($1).%I AS text)' END,
+                TG_ARGV[1]
+            ) INTO id USING OLD;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'relatch: the id cannot be read: %', SQLERRM;
+        END;
+    END IF;
+    PERFORM pg_notify(TG_ARGV[0], id);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'relatch: nobody is notified: %', SQLERRM;
+    RETURN NULL;
+END $relatch$";
+
+/// The name of the function.
+fn function(names: &Names) -> String {
+    names.table.beside("relatch_changed")
+}
+
+fn triggers(names: &Names, channel: &Name) -> Vec<String> {
+    let function = function(names);
+    let mut statements = vec![format!("CREATE OR REPLACE FUNCTION {function}{FUNCTION}")];
+    statements.extend(wanted(names).iter().map(|trigger| trigger.sql(&function, channel)));
     statements
+}
+
+fn drops(names: &Names) -> Vec<String> {
+    let function = function(names);
+    let drop = |Trigger { name, table, .. }| format!("DROP TRIGGER IF EXISTS {name} ON {table}");
+    let mut statements: Vec<_> = wanted(names).into_iter().map(drop).collect();
+    statements.push(format!(
+        "DO $relatch$ BEGIN\n    \
+         DROP FUNCTION IF EXISTS {function}();\n\
+         EXCEPTION WHEN dependent_objects_still_exist THEN\n    \
+         NULL; -- Another table's triggers use it.\n\
+         END $relatch$"
+    ));
+    statements
+}
+
+fn in_script(statements: Vec<String>) -> String {
+    let mut all = vec![LOCK_TIMEOUT.to_owned()];
+    all.extend(statements);
+    script(&all)
 }

@@ -31,7 +31,13 @@ use crate::store::StoreError;
 /// shares the pool.
 ///
 /// A statement that revokes also notifies, in its own transaction, so that each process that
-/// [listens](Self::listen) reads the user again at once.
+/// [listens](Self::listen) reads the user again at once. If the server refuses to notify, the
+/// revocation is written all the same, and [counted](Self::unsent_notifications).
+///
+/// The first call looks up the tables' schemas, by the `search_path` of its connection, and the types of
+/// the columns by which users are found. From then on the statements name each schema, and compare each
+/// key in its column's type, so that the index serves. A statement that fails looks both up again: a
+/// table may be altered or moved while the store is in use.
 ///
 /// # Example
 ///

@@ -1,0 +1,300 @@
+//! The check of a table in PostgreSQL.
+
+mod catalogue;
+mod columns;
+mod running;
+mod values;
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::{Instant, timeout};
+
+use self::catalogue::{Path, Server, Table, resolve, run, server};
+use super::{Role, Wanted, of_group, of_users, plain, refused};
+use crate::store::{
+    CheckReport, Finding, PostgresStore, StoreError,
+    sql::{
+        Failure, Slot, TableName,
+        engine::Driver as _,
+        migration::wanted_triggers,
+        postgres::{PostgresDriver, classify},
+        statements::Statements,
+        users_table::Names,
+    },
+};
+
+/// The timeout of a whole check.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// So that a check waits for nobody for long. It writes nothing that stays.
+const BEGIN: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'";
+
+impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    pub(in crate::store::sql) async fn check_table(&self) -> Result<CheckReport, StoreError> {
+        let failed = |error: sqlx::Error| Failure::new(&error, classify);
+        let check = async {
+            let statements = self.statements_of_now().await?;
+            let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
+            run(&mut transaction, BEGIN).await.map_err(failed)?;
+            let report = self.check_within(&mut transaction, statements).await.map_err(failed);
+            transaction.rollback().await.map_err(failed)?;
+            Ok::<_, StoreError>(report?)
+        };
+        timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(Failure::timed_out().into()))
+    }
+
+    /// The statements over the tables as they are now; `None` if a table or a column is not there. It
+    /// takes a connection of its own.
+    async fn statements_of_now(&self) -> Result<Option<Statements>, StoreError> {
+        let until = Instant::now() + TIMEOUT;
+        let dialect =
+            self.engine().driver().dialect(self.engine().names(), &Slot::default(), until).await;
+        match dialect.map_err(StoreError::from) {
+            Ok(dialect) => Ok(Some(Statements::new(dialect))),
+            Err(error) if error.is_unreachable() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn check_within(
+        &self,
+        connection: &mut PgConnection,
+        statements: Option<Statements>,
+    ) -> sqlx::Result<CheckReport> {
+        let names = self.engine().names();
+        let mut report = CheckReport::new();
+        report.set_user_epochs(names.groups.iter().map(|group| group.kind.clone()).collect());
+        report.set_shared();
+        let tables = tables(connection, names).await?;
+        let path = Path::leave(connection).await?;
+        let server = server(connection, &path).await?;
+        let mut add = |findings: Vec<Finding>| findings.into_iter().for_each(|f| report.add(f));
+        add(of_server(&server, &names.table));
+        let mut users = None;
+        for (wanted, oid) in tables {
+            let Some(oid) = oid else {
+                add(vec![no_table(&wanted, names.is_ready)]);
+                continue;
+            };
+            let table = Table::read(connection, oid).await?;
+            add(of_table(&table, &wanted, names, &server));
+            add(values::findings(connection, &table, &wanted, names.id_type).await?);
+            add(of_triggers(&table, &wanted, self.engine().driver(), names));
+            users.get_or_insert(table);
+        }
+        add(of_listener(self.engine().driver()));
+        if let (Some(users), Some(statements), true) = (users, statements, report.is_ok()) {
+            path.enter(connection).await?;
+            let found = running::findings(connection, &statements, names, &users, &server);
+            for finding in found.await? {
+                report.add(finding);
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Refuses what a migration would leave as it is, before it changes anything.
+pub(in crate::store::sql) async fn refuse(
+    connection: &mut PgConnection,
+    names: &Names,
+) -> Result<(), StoreError> {
+    let failed = |error: sqlx::Error| Failure::new(&error, classify);
+    let mut findings = Vec::new();
+    let tables = tables(connection, names).await.map_err(failed)?;
+    let path = Path::leave(connection).await.map_err(failed)?;
+    for (wanted, oid) in tables {
+        let Some(oid) = oid else { continue };
+        let table = Table::read(connection, oid).await.map_err(failed)?;
+        let is_kept =
+            |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
+        let kept: Vec<_> = wanted.iter().filter(is_kept).copied().collect();
+        findings.extend(of_columns(&table, &kept, names));
+    }
+    path.enter(connection).await.map_err(failed)?;
+    refused(findings)
+}
+
+type Found<'a> = (Vec<Wanted<'a>>, Option<sqlx::postgres::types::Oid>);
+
+/// The users' table first.
+async fn tables<'a>(
+    connection: &mut PgConnection,
+    names: &'a Names,
+) -> sqlx::Result<Vec<Found<'a>>> {
+    let mut tables = vec![(of_users(names), resolve(connection, &names.table).await?)];
+    for group in &names.groups {
+        tables.push((of_group(group).to_vec(), resolve(connection, &group.table).await?));
+    }
+    Ok(tables)
+}
+
+fn no_table(wanted: &[Wanted<'_>], is_ready: bool) -> Finding {
+    let table = wanted.first().map(|wanted| plain(wanted.table)).unwrap_or_default();
+    let how = if is_ready { "run `migrate`" } else { "create it, or name it with its schema" };
+    Finding::problem(table, format!("there is no such table, so every call fails: {how}"))
+}
+
+fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let database = |text: &str| Finding::problem("server", text);
+    if server.is_replica {
+        findings.push(database(
+            "it is a replica, which cannot be written, so every login and every revocation fails: \
+             connect to the primary",
+        ));
+    } else if server.is_read_only {
+        let sql = format!("ALTER ROLE {} SET default_transaction_read_only = off", server.role);
+        let text = "transactions are read-only, so every login and every revocation fails";
+        findings.push(database(text).with_sql(sql));
+    }
+    for (schema, role) in server.creators.iter().filter(|_| table.schema().is_none()) {
+        let text = format!(
+            "{role} may create objects in the schema {schema}, where the table's name is looked up, and \
+             so may put another table before it: name the table with its schema, or revoke the right"
+        );
+        let sql = format!("REVOKE CREATE ON SCHEMA {schema} FROM {role}");
+        findings.push(Finding::warning("search_path", text).with_sql(sql));
+    }
+    if !server.can_notify {
+        let text = format!(
+            "the role {} may not call pg_notify, so revocations reach other processes only by the \
+             bound of their caches",
+            server.role
+        );
+        let sql = format!(
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) TO {}",
+            server.role
+        );
+        findings.push(Finding::warning("pg_notify", text).with_sql(sql));
+    }
+    findings.extend(of_queue(server.queue));
+    findings
+}
+
+/// A session that listens and never reads keeps all notifications.
+fn of_queue(usage: f64) -> Option<Finding> {
+    (usage >= 0.5).then(|| {
+        let text = format!(
+            "the queue of notifications is full to {:.0} %, and none is sent when it is full, so that \
+             revocations reach other processes only by the bound of their caches: end the session that \
+             listens in a long transaction",
+            100.0 * usage
+        );
+        Finding::warning("pg_notify", text)
+    })
+}
+
+fn of_listener(driver: &PostgresDriver) -> Vec<Finding> {
+    if driver.pooled.is_none() || driver.listen.is_some() {
+        return Vec::new();
+    }
+    let text = "behind a pooler no notification arrives, so that revocations reach other processes only \
+                by the bound of their caches: set `PostgresOptions::listen_url`";
+    vec![Finding::warning("listen_url", text)]
+}
+
+fn of_table(table: &Table, wanted: &[Wanted<'_>], names: &Names, server: &Server) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(name) = wanted.first().map(|wanted| plain(wanted.table)) {
+        findings.extend(of_kind(table, &name));
+    }
+    findings.extend(of_columns(table, wanted, names));
+    findings.extend(columns::rights(table, wanted, &server.role));
+    findings
+}
+
+fn of_kind(table: &Table, name: &str) -> Option<Finding> {
+    if !table.is_updatable && !table.is_table() {
+        let text =
+            "it is no table and cannot be updated, so every login and every revocation fails";
+        return Some(Finding::problem(name, text));
+    }
+    if !table.is_table() {
+        let text = "it is a view or a foreign table, of which no index proves that the id and the login \
+                    are unique, and which has no triggers that notify: name the table itself";
+        return Some(Finding::warning(name, text));
+    }
+    table.has_children.then(|| {
+        let text =
+            "other tables inherit from it, and no index keeps a login unique among all of them";
+        Finding::warning(name, text)
+    })
+}
+
+fn of_columns(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for wanted in wanted {
+        match table.column(wanted.column) {
+            Some(column) => findings.extend(columns::unfit(wanted, column, names.id_type)),
+            None => findings.push(columns::missing(wanted)),
+        }
+        let is_key = matches!(wanted.role, Role::Id | Role::Login | Role::Key);
+        if is_key && table.is_table() && !columns::is_unique(table, wanted, names) {
+            findings.push(wanted.not_unique());
+        }
+    }
+    findings
+}
+
+/// Triggers and rules of the application's that may stop or change what is written, and those of
+/// relatch's that are not there.
+fn of_triggers(
+    table: &Table,
+    wanted: &[Wanted<'_>],
+    driver: &PostgresDriver,
+    names: &Names,
+) -> Vec<Finding> {
+    let Some(name) = wanted.first().map(|wanted| wanted.table) else { return Vec::new() };
+    let subject = plain(name);
+    let mut findings = Vec::new();
+    for trigger in table.triggers.iter().filter(|trigger| trigger.may_stop_update) {
+        if trigger.is_enabled {
+            let text = format!(
+                "the trigger {:?} runs before each change of a row: it must neither change a column of \
+                 relatch's nor return NULL, or logins and revocations are lost",
+                trigger.name
+            );
+            findings.push(Finding::warning(&subject, text));
+        }
+    }
+    for rule in &table.rules {
+        let text = format!(
+            "the rule {rule:?} rewrites changes of the table: logins and revocations may do something \
+             else than they say"
+        );
+        findings.push(Finding::warning(&subject, text));
+    }
+    let own = wanted_triggers(names);
+    let mut own = own.iter().filter(|trigger| trigger.table == name).peekable();
+    let is_there = |name: &str| {
+        table.triggers.iter().any(|trigger| {
+            trigger.is_own
+                && trigger.is_enabled
+                && trigger.name == name
+                && trigger.channel == driver.channel.as_str()
+        })
+    };
+    if table.is_table() && own.peek().is_some() && !own.all(|trigger| is_there(&trigger.name)) {
+        let text = format!(
+            "it has no triggers that notify on the channel {:?}, so that changes by the application's \
+             own SQL reach processes only by the bound of their caches: run `migrate_triggers`",
+            driver.channel.as_str()
+        );
+        findings.push(Finding::warning(&subject, text));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_told_before_it_is_full() {
+        assert!(of_queue(0.0).is_none() && of_queue(0.49).is_none());
+        let finding = of_queue(0.5).unwrap();
+        assert!(finding.text().contains("full to 50 %"), "{finding}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What is found by preparing the statements, and by a revocation that is rolled back.
+
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+
+use super::catalogue::Table;
+use crate::store::{
+    Finding,
+    sql::{
+        Dialect,
+        check::{Role, changes_nothing, of_users, refused_statement, statements},
+        statements::{Statement, Statements},
+        users_table::Names,
+    },
+};
+
+pub(super) async fn findings(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    users: &Table,
+) -> sqlx::Result<Vec<Finding>> {
+    let built = Statements::new(Dialect::Sqlite);
+    let mut findings = Vec::new();
+    for (what, statement, _) in statements(names) {
+        let sql = built.get(names, statement);
+        match plan(connection, &sql.plain).await {
+            Ok(steps) => findings.extend(slow(names, statement, &steps)),
+            Err(error) => {
+                findings.push(refused_statement(&names.table, what, &message(error)?));
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.extend(unheeded(connection, names, users).await?);
+    }
+    Ok(findings)
+}
+
+/// The steps by which a statement would run.
+async fn plan(connection: &mut SqliteConnection, sql: &str) -> sqlx::Result<Vec<String>> {
+    let explain = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+    let rows = explain.persistent(false).fetch_all(connection).await?;
+    rows.iter().map(|row| row.try_get("detail")).collect()
+}
+
+/// A look-up that no index serves.
+fn slow(names: &Names, statement: Statement, steps: &[String]) -> Option<Finding> {
+    let role = match statement {
+        Statement::ReadById => Role::Id,
+        Statement::ReadByLogin => Role::Login,
+        _ => return None,
+    };
+    let wanted = of_users(names).into_iter().find(|wanted| wanted.role == role)?;
+    let is_scan = |step: &String| step == "SCAN u" || step.starts_with("SCAN u ");
+    let (table, column) = (wanted.table, wanted.column);
+    let bare = table.table();
+    let index = table.beside(&format!("{}_{}", bare.as_str(), column.as_str()));
+    let sql = format!("CREATE INDEX {index} ON {bare} ({column})");
+    steps.iter().any(is_scan).then(|| wanted.slow().with_sql(sql))
+}
+
+/// Takes the lock of a writer, and if a trigger may keep a row from being changed, revokes some user; all
+/// is rolled back.
+async fn unheeded(
+    connection: &mut SqliteConnection,
+    names: &Names,
+    users: &Table,
+) -> sqlx::Result<Option<Finding>> {
+    let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+    let mut transaction = match begun {
+        Ok(transaction) => transaction,
+        Err(error) if is_busy(&error) => return Ok(None),
+        Err(error) => {
+            let what = "logs a user out everywhere";
+            return Ok(Some(refused_statement(&names.table, what, &message(error)?)));
+        }
+    };
+    let Names { table, id, version, sessions, deleted_at, is_deleted, .. } = names;
+    // A file that can only be read takes this statement alone for a write.
+    let nothing = format!("UPDATE {table} SET {version} = {version} WHERE FALSE");
+    let nothing = sqlx::query(AssertSqlSafe(nothing)).persistent(false);
+    let done = nothing.execute(&mut *transaction).await.map(drop);
+    let mut finding = None;
+    if let Err(error) = done {
+        let what = "logs a user out everywhere";
+        finding = Some(refused_statement(&names.table, what, &message(error)?));
+    } else if users.is_view || !users.triggers.is_empty() {
+        let mut live = vec!["TRUE".to_owned()];
+        live.extend(deleted_at.iter().map(|column| format!("{column} IS NULL")));
+        let is_not_set = |column: &_| Dialect::Sqlite.is_not_set(&format!("{column}"));
+        live.extend(is_deleted.iter().map(is_not_set));
+        let live = live.join(" AND ");
+        let any = format!("SELECT {id} FROM {table} WHERE {live} LIMIT 1");
+        let bump = format!(
+            "UPDATE {table} SET {version} = coalesce({version}, 0) + 1, {sessions} = NULL \
+             WHERE {id} = ({any})"
+        );
+        let is_any = sqlx::query(AssertSqlSafe(any)).persistent(false);
+        let is_any = is_any.fetch_optional(&mut *transaction).await?.is_some();
+        let bump = sqlx::query(AssertSqlSafe(bump)).persistent(false);
+        finding = match bump.execute(&mut *transaction).await {
+            Ok(done) if is_any && done.rows_affected() == 0 => {
+                Some(changes_nothing(&names.table, "a trigger"))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                let what = "logs a user out everywhere";
+                Some(refused_statement(&names.table, what, &message(error)?))
+            }
+        };
+    }
+    transaction.rollback().await?;
+    Ok(finding)
+}
+
+/// What the database says; or the error of the connection.
+fn message(error: sqlx::Error) -> sqlx::Result<String> {
+    match error.as_database_error() {
+        Some(database) if !is_busy(&error) => Ok(database.message().to_owned()),
+        _ => Err(error),
+    }
+}
+
+/// Another writer, <https://sqlite.org/rescode.html>: 5 in the lowest byte.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+}

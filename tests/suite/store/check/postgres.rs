@@ -1,0 +1,442 @@
+//! A check of a table in PostgreSQL.
+
+use relatch::store::{
+    GroupsTable, IdType, NewUser, PostgresOptions, PostgresStore, StoreErrorKind, UserKey,
+    UserStore,
+};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::{
+    super::{
+        HASH,
+        databases::{postgres, postgres_url, run_postgres, unique},
+    },
+    COLUMNS, PROBLEM, WARNING, check, described, is_clean, one, table,
+};
+
+/// A table of this SQL, with relatch's triggers, the server's superuser and a store over it. In the SQL
+/// the table is called `accounts`.
+struct Checked {
+    name: String,
+    pool: PgPool,
+    store: PostgresStore,
+}
+
+impl Checked {
+    async fn new(sql: &str) -> Option<Self> {
+        Self::of(sql, |name| described(name)).await
+    }
+
+    async fn of(
+        sql: &str,
+        described: impl FnOnce(&str) -> relatch::store::UsersTable,
+    ) -> Option<Self> {
+        let pool = postgres().await?;
+        let name = unique("checked");
+        run_postgres(&pool, sql.replace("accounts", &name)).await;
+        let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+        store.migrate_triggers().await.unwrap();
+        Some(Self { name, pool, store })
+    }
+
+    async fn run(&self, sql: &str) {
+        run_postgres(&self.pool, sql.replace("accounts", &self.name)).await;
+    }
+
+    /// The one finding, which its SQL mends if it has any.
+    async fn is_mended(&self, severity: relatch::store::Severity, subject: &str, words: &str) {
+        let report = check(&self.store).await;
+        let subject = subject.replace("accounts", &self.name);
+        let finding = one(&report, severity, &subject, words);
+        if let Some(sql) = finding.sql() {
+            run_postgres(&self.pool, sql).await;
+            is_clean(&self.store).await;
+        }
+    }
+
+    /// A store of another role with the right to use the schema alone, and the role.
+    async fn of_role(&self) -> (PostgresStore, String) {
+        let role = unique("role");
+        self.run(&format!("CREATE ROLE {role} LOGIN")).await;
+        let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+        (PostgresStore::connect(&url, described(&self.name)).await.unwrap(), role)
+    }
+
+    async fn drop_role(&self, role: &str) {
+        self.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_fits_has_no_findings() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    is_clean(&checked.store).await;
+    assert!(checked.store.insert(NewUser::with_password_hash("1", "a", HASH)).await.unwrap());
+    is_clean(&checked.store).await;
+    checked.store.migrate().await.unwrap();
+    is_clean(&checked.store).await;
+    let nowhere = PostgresStore::new(checked.pool.clone(), described("nowhere")).unwrap();
+    one(&check(&nowhere).await, PROBLEM, "nowhere", "no such table");
+    checked.run("DROP TABLE accounts").await;
+    one(&check(&checked.store).await, PROBLEM, &checked.name, "no such table");
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_there() {
+    for (column, _) in COLUMNS {
+        let Some(checked) = Checked::new(&table("accounts", column, "")).await else { return };
+        let is_added = !matches!(column, "id" | "login" | "password_hash");
+        let report = check(&checked.store).await;
+        assert_eq!(one(&report, PROBLEM, column, "no such").sql().is_some(), is_added, "{report}");
+        checked.is_mended(PROBLEM, column, "no such column").await;
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_another_type() {
+    for (column, definition, words) in [
+        ("token_version", "INTEGER", "every other bump"),
+        ("token_version", "SMALLINT DEFAULT 1", "every other bump"),
+        ("token_version", "NUMERIC", "every other bump"),
+        ("token_version", "TEXT", "every other bump"),
+        ("sessions", "JSONB", "every login fails"),
+        ("sessions", "JSON", "every login fails"),
+        ("sessions", "INTEGER", "every change fails"),
+        ("lanes", "JSONB", "every login fails"),
+        ("carried", "BYTEA", "every change fails"),
+        ("password_hash", "CHAR(200)", "pads"),
+        ("is_active", "TIMESTAMPTZ", "no user can be read"),
+        ("login", "INTEGER NOT NULL UNIQUE", "no login is found"),
+        ("id", "BYTEA PRIMARY KEY", "IdType::UuidBytes"),
+    ] {
+        let Some(checked) = Checked::new(&table("accounts", column, definition)).await else {
+            return;
+        };
+        let error = checked.store.migrate().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+        checked.is_mended(PROBLEM, column, words).await;
+    }
+}
+
+/// Under a domain the type itself is meant.
+#[tokio::test]
+async fn a_domain_is_what_it_is_made_of() {
+    let (big, short) = (unique("big"), unique("short"));
+    let domains = format!("CREATE DOMAIN {big} AS BIGINT; CREATE DOMAIN {short} AS VARCHAR(50)");
+    let sql = format!("{domains}; {}", table("accounts", "token_version", &big));
+    let Some(checked) = Checked::new(&sql).await else { return };
+    is_clean(&checked.store).await;
+    checked.run(&format!("ALTER TABLE accounts ALTER password_hash TYPE {short}")).await;
+    checked.is_mended(PROBLEM, "password_hash", "holds 50 characters").await;
+}
+
+#[tokio::test]
+async fn a_column_that_is_too_narrow() {
+    for (severity, column, kind) in [
+        (PROBLEM, "password_hash", "VARCHAR(60)"),
+        (WARNING, "password_hash", "VARCHAR(100)"),
+        (PROBLEM, "carried", "VARCHAR(64)"),
+        (PROBLEM, "secret", "VARCHAR(32)"),
+        (PROBLEM, "sessions", "VARCHAR(255)"),
+        (WARNING, "sessions", "VARCHAR(4000)"),
+        (WARNING, "lanes", "VARCHAR(255)"),
+    ] {
+        let Some(checked) = Checked::new(&table("accounts", column, kind)).await else { return };
+        checked.is_mended(severity, column, "characters").await;
+    }
+    let Some(checked) = Checked::new(&table("accounts", "password_hash", "VARCHAR(255)")).await
+    else {
+        return;
+    };
+    is_clean(&checked.store).await;
+}
+
+#[tokio::test]
+async fn a_column_that_relatch_cannot_write() {
+    for (column, definition, words) in [
+        ("sessions", "TEXT NOT NULL DEFAULT ''", "NOT NULL"),
+        ("carried", "TEXT NOT NULL DEFAULT ''", "NOT NULL"),
+        ("is_active", "BOOLEAN GENERATED ALWAYS AS (TRUE) STORED", "generated"),
+    ] {
+        let Some(checked) = Checked::new(&table("accounts", column, definition)).await else {
+            return;
+        };
+        checked.is_mended(PROBLEM, column, words).await;
+    }
+}
+
+/// D5: it is refused before anything is changed.
+#[tokio::test]
+async fn a_migration_refuses_what_it_would_leave() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("checked");
+    let sql = format!(
+        "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
+                              token_version INTEGER)"
+    );
+    run_postgres(&pool, sql).await;
+    let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+    let error = store.migrate().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("token_version") && source.contains("integer"), "{source}");
+    let count =
+        format!("SELECT count(*) FROM information_schema.columns WHERE table_name = '{name}'");
+    let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&pool).await.unwrap();
+    assert_eq!(count, 4, "nothing was added");
+}
+
+#[tokio::test]
+async fn a_login_or_an_id_that_is_not_unique() {
+    for (column, definition) in [("login", "TEXT NOT NULL"), ("id", "TEXT NOT NULL")] {
+        for index in [
+            "",
+            "CREATE INDEX ON accounts (login); CREATE INDEX ON accounts (id)",
+            "CREATE UNIQUE INDEX ON accounts (id, login)",
+            "CREATE UNIQUE INDEX ON accounts (login) WHERE secret IS NULL;
+             CREATE UNIQUE INDEX ON accounts (id) WHERE secret IS NULL",
+        ] {
+            let sql = table("accounts", column, definition) + ";" + index;
+            let Some(checked) = Checked::new(&sql).await else { return };
+            checked.is_mended(PROBLEM, column, "no unique index").await;
+        }
+    }
+}
+
+/// Two logins of one letter case are not equal either, but this index does not serve the look-up.
+#[tokio::test]
+async fn a_unique_index_on_the_login_in_lower_case() {
+    let index = "CREATE UNIQUE INDEX ON accounts (lower(login))";
+    let sql = format!("{}; {index}", table("accounts", "login", "TEXT NOT NULL"));
+    let Some(checked) = Checked::new(&sql).await else { return };
+    checked.is_mended(WARNING, "accounts.login", "reads the whole table").await;
+}
+
+/// With such a collation two texts are one login that are not equal byte for byte.
+#[tokio::test]
+async fn a_unique_index_of_another_collation() {
+    let collation = unique("folding");
+    let sql = format!(
+        "CREATE COLLATION {collation} (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+         {}; CREATE UNIQUE INDEX ON accounts (login COLLATE \"C\")",
+        table("accounts", "login", &format!("TEXT COLLATE {collation} NOT NULL"))
+    );
+    let Some(checked) = Checked::new(&sql).await else { return };
+    checked.is_mended(PROBLEM, "accounts.login", "no unique index").await;
+}
+
+#[tokio::test]
+async fn rights_that_the_role_lacks() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let (store, role) = checked.of_role().await;
+    let grants = [
+        (PROBLEM, "may not read", "SELECT"),
+        (PROBLEM, "may not update", "UPDATE"),
+        (WARNING, "may not delete", "DELETE"),
+        (WARNING, "may not insert", "INSERT"),
+    ];
+    for (severity, words, _) in grants {
+        let report = check(&store).await;
+        let finding = report.findings().iter().find(|finding| finding.text().contains(words));
+        let finding = finding.unwrap_or_else(|| panic!("{words}: {report}"));
+        assert_eq!(finding.severity(), severity);
+        assert!(finding.text().contains(&role), "{finding}");
+        run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    }
+    is_clean(&store).await;
+
+    // A single column.
+    checked.run(&format!("REVOKE ALL ON accounts FROM {role}")).await;
+    checked.run(&format!("GRANT SELECT, DELETE, INSERT ON accounts TO {role}")).await;
+    let granted = "token_version, password_hash, carried, lanes, secret, is_active";
+    checked.run(&format!("GRANT UPDATE ({granted}) ON accounts TO {role}")).await;
+    let report = check(&store).await;
+    let finding = one(&report, PROBLEM, &checked.name, "may not update \"sessions\"");
+    run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    is_clean(&store).await;
+    checked.drop_role(&role).await;
+}
+
+/// D10: rows that can be read and not changed.
+#[tokio::test]
+async fn row_level_security_that_lets_nothing_be_changed() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let (store, role) = checked.of_role().await;
+    checked
+        .run(&format!(
+            "GRANT ALL ON accounts TO {role}; ALTER TABLE accounts ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY read ON accounts FOR SELECT USING (true)"
+        ))
+        .await;
+    one(&check(&store).await, WARNING, &checked.name, "row-level security");
+    checked.run("INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 7)").await;
+    let report = check(&store).await;
+    let finding = one(&report, PROBLEM, &checked.name, "row-level security");
+    run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    is_clean(&store).await;
+    let row = store.read(UserKey::Id("1")).await.unwrap().unwrap();
+    assert_eq!(row.columns.version, Some(7), "a check writes nothing that stays");
+    checked.drop_role(&role).await;
+}
+
+#[tokio::test]
+async fn a_trigger_that_stops_each_change() {
+    let function = unique("stops");
+    let sql = format!(
+        "{}; CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER stops BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION {function}()",
+        table("accounts", "", "")
+    );
+    let Some(checked) = Checked::new(&sql).await else { return };
+    one(&check(&checked.store).await, WARNING, &checked.name, "\"stops\"");
+    checked.run("INSERT INTO accounts (id, login) VALUES ('1', 'ada')").await;
+    let report = check(&checked.store).await;
+    one(&report, PROBLEM, &checked.name, "changes nothing");
+    checked.run("ALTER TABLE accounts DISABLE TRIGGER stops").await;
+    is_clean(&checked.store).await;
+}
+
+#[tokio::test]
+async fn a_rule() {
+    let rule = "CREATE RULE keep AS ON UPDATE TO accounts DO INSTEAD NOTHING";
+    let sql = format!("{}; {rule}", table("accounts", "", ""));
+    let Some(checked) = Checked::new(&sql).await else { return };
+    let report = check(&checked.store).await;
+    assert!(report.to_string().contains("the rule \"keep\""), "{report}");
+}
+
+#[tokio::test]
+async fn a_view_a_partitioned_table_and_one_that_is_inherited() {
+    let Some(pool) = postgres().await else { return };
+    let (rows, view) = (unique("rows"), unique("view"));
+    run_postgres(&pool, table(&rows, "", "")).await;
+    run_postgres(&pool, format!("CREATE VIEW {view} AS SELECT * FROM {rows}")).await;
+    let of = |name: &str| PostgresStore::new(pool.clone(), described(name)).unwrap();
+    one(&check(&of(&view)).await, WARNING, &view, "it is a view");
+    let view = unique("view");
+    run_postgres(&pool, format!("CREATE VIEW {view} AS SELECT DISTINCT * FROM {rows}")).await;
+    one(&check(&of(&view)).await, PROBLEM, &view, "cannot be updated");
+
+    let child = format!("CREATE TABLE {rows}_child () INHERITS ({rows})");
+    run_postgres(&pool, child).await;
+    of(&rows).migrate_triggers().await.unwrap();
+    one(&check(&of(&rows)).await, WARNING, &rows, "inherit");
+
+    let parts = unique("parts");
+    let login = table(&parts, "login", "TEXT NOT NULL") + " PARTITION BY HASH (id)";
+    run_postgres(&pool, login).await;
+    let part = "CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 1, REMAINDER 0)";
+    run_postgres(&pool, part.replace("parts", &parts)).await;
+    of(&parts).migrate_triggers().await.unwrap();
+    // A unique index on a partitioned table has the key of its partitions.
+    one(&check(&of(&parts)).await, PROBLEM, &format!("{parts}.login"), "no unique index");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_written() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let (_, role) = checked.of_role().await;
+    checked.run(&format!("GRANT ALL ON accounts TO {role}")).await;
+    checked.run(&format!("ALTER ROLE {role} SET default_transaction_read_only = on")).await;
+    let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+    let connect = async || PostgresStore::connect(&url, described(&checked.name)).await.unwrap();
+    let report = check(&connect().await).await;
+    let finding = one(&report, PROBLEM, "server", "read-only");
+    run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    is_clean(&connect().await).await;
+    checked.drop_role(&role).await;
+}
+
+/// D12: others may put a table of this name before ours.
+#[tokio::test]
+async fn a_schema_in_which_others_may_create() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let (schema, role) = (unique("schema"), unique("role"));
+    checked.run(&format!("CREATE ROLE {role}; CREATE SCHEMA {schema}")).await;
+    checked.run(&format!("GRANT ALL ON SCHEMA {schema} TO {role}, PUBLIC")).await;
+    let url = format!("{}&options=-c%20search_path%3D{schema},public", postgres_url().unwrap());
+    let store = PostgresStore::connect(&url, described(&checked.name)).await.unwrap();
+    for who in ["PUBLIC", &role] {
+        let report = check(&store).await;
+        let finding = one(&report, WARNING, "search_path", &format!("{who} may create"));
+        run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    }
+    is_clean(&store).await;
+    checked.run(&format!("GRANT ALL ON SCHEMA {schema} TO PUBLIC")).await;
+    let named = described(&format!("public.{}", checked.name));
+    is_clean(&PostgresStore::connect(&url, named).await.unwrap()).await;
+    checked.run(&format!("DROP SCHEMA {schema}; DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn triggers_that_are_not_there() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    checked.store.drop_triggers().await.unwrap();
+    checked.store.drop_triggers().await.unwrap();
+    one(&check(&checked.store).await, WARNING, &checked.name, "migrate_triggers");
+    run_postgres(&checked.pool, checked.store.triggers_sql()).await;
+    is_clean(&checked.store).await;
+    run_postgres(&checked.pool, checked.store.drop_triggers_sql()).await;
+    one(&check(&checked.store).await, WARNING, &checked.name, "migrate_triggers");
+    checked.store.migrate_triggers().await.unwrap();
+    checked.run("ALTER TABLE accounts DISABLE TRIGGER relatch_updated").await;
+    one(&check(&checked.store).await, WARNING, &checked.name, "migrate_triggers");
+    checked.store.migrate_triggers().await.unwrap();
+    let other = PostgresOptions::new().channel("other");
+    let other = other.over(checked.pool.clone(), described(&checked.name)).unwrap();
+    one(&check(&other).await, WARNING, &checked.name, "\"other\"");
+}
+
+#[tokio::test]
+async fn a_pooler_without_a_url_to_listen_by() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let pooled = || PostgresOptions::new().behind_pooler();
+    let over = |options: PostgresOptions| {
+        options.over(checked.pool.clone(), described(&checked.name)).unwrap()
+    };
+    one(&check(&over(pooled())).await, WARNING, "listen_url", "bound of their caches");
+    is_clean(&over(pooled().listen_url(&postgres_url().unwrap()))).await;
+}
+
+#[tokio::test]
+async fn a_table_of_groups() {
+    for (columns, subject, words) in [
+        ("id TEXT, epoch BIGINT", "_t.id", "no unique index"),
+        ("id TEXT PRIMARY KEY", "_t.epoch", "no such column"),
+        ("id TEXT PRIMARY KEY, epoch INTEGER", "_t.epoch", "every other bump"),
+        (
+            "id TEXT PRIMARY KEY, epoch BIGINT GENERATED ALWAYS AS (1) STORED",
+            "_t.epoch",
+            "generated",
+        ),
+    ] {
+        let accounts = table("accounts", "secret", "TEXT, tenant TEXT");
+        let sql = format!("CREATE TABLE accounts_t ({columns}); {accounts}");
+        let described = |name: &str| {
+            let groups = GroupsTable::named(&format!("{name}_t"));
+            described(name).user_epoch("tenant", "tenant", groups)
+        };
+        let Some(checked) = Checked::of(&sql, described).await else { return };
+        checked.is_mended(PROBLEM, subject, words).await;
+    }
+}
+
+/// D6: the look-up by id reads the whole table only if no index can serve.
+#[tokio::test]
+async fn look_ups_have_an_index() {
+    for (id_type, id) in [
+        (IdType::Text, "CHAR(36) PRIMARY KEY"),
+        (IdType::Text, "VARCHAR(40) PRIMARY KEY"),
+        (IdType::Uuid, "UUID PRIMARY KEY"),
+        (IdType::Integer, "INTEGER PRIMARY KEY"),
+    ] {
+        let sql = table("accounts", "id", id);
+        let described = |name: &str| described(name).id_type(id_type);
+        let Some(checked) = Checked::of(&sql, described).await else { return };
+        is_clean(&checked.store).await;
+    }
+    let sql = table("accounts", "login", "TEXT NOT NULL");
+    let hash = "CREATE UNIQUE INDEX ON accounts (lower(login)); CREATE INDEX ON accounts USING hash (login)";
+    let Some(checked) = Checked::new(&format!("{sql}; {hash}")).await else { return };
+    is_clean(&checked.store).await;
+}
