@@ -16,12 +16,68 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/postgres");
 pub struct Cluster {
     directory: PathBuf,
     url: String,
+    /// The version of the programs; `None` for the distribution's.
+    version: Option<&'static str>,
 }
 
 impl Cluster {
     pub async fn start(directory: &Path) -> Result<Self, Failure> {
-        let url = script("start", directory).await?;
-        Ok(Self { directory: directory.to_owned(), url: url.trim().to_owned() })
+        Self::start_with(directory, None, &[]).await
+    }
+
+    /// Starts a server of this version with further settings.
+    pub async fn start_with(
+        directory: &Path,
+        version: Option<&'static str>,
+        settings: &[&str],
+    ) -> Result<Self, Failure> {
+        let new = Self { directory: directory.to_owned(), url: String::new(), version };
+        new.made("start", settings).await
+    }
+
+    /// Starts a server whose file system has this size.
+    pub async fn start_small(
+        directory: &Path,
+        mib: u32,
+        settings: &[&str],
+    ) -> Result<Self, Failure> {
+        let new = Self { directory: directory.to_owned(), url: String::new(), version: None };
+        new.script("small", &[&mib.to_string()]).await?;
+        new.made("start", settings).await
+    }
+
+    /// Starts a standby of this server.
+    pub async fn standby(&self, directory: &Path) -> Result<Self, Failure> {
+        let new = Self { directory: directory.to_owned(), url: String::new(), version: None };
+        new.made("standby", &[&self.directory.display().to_string()]).await
+    }
+
+    /// Makes a standby the primary.
+    pub async fn promote(&self) -> Result<(), Failure> {
+        self.script("promote", &[]).await.map(drop)
+    }
+
+    pub async fn stop(&self) -> Result<(), Failure> {
+        self.script("stop", &[]).await.map(drop)
+    }
+
+    /// Starts this server, which was stopped, as a standby of the other one.
+    pub async fn follow(&self, other: &Self) -> Result<(), Failure> {
+        self.script("follow", &[&other.directory.display().to_string()]).await.map(drop)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A setting of the running server.
+    pub async fn set(&self, setting: &str) -> Result<(), Failure> {
+        let admin = self.admin("postgres").await?;
+        let set = format!("ALTER SYSTEM SET {setting}");
+        sqlx::query(AssertSqlSafe(set)).execute(&admin).await?;
+        sqlx::query("SELECT pg_reload_conf()").execute(&admin).await?;
+        admin.close().await;
+        Ok(())
     }
 
     /// Creates an empty database.
@@ -43,7 +99,7 @@ impl Cluster {
         let pid_file = fs::read_to_string(self.directory.join("data/postmaster.pid"))?;
         let postmaster: u32 = pid_file.lines().next().unwrap_or_default().parse()?;
         let children = children_of(postmaster);
-        script("kill", &self.directory).await?;
+        self.script("kill", &[]).await?;
         for child in children {
             // Most have ended already, because their parent has.
             Command::new("kill")
@@ -56,29 +112,43 @@ impl Cluster {
     }
 
     pub async fn start_again(&self) -> Result<(), Failure> {
-        script("start", &self.directory).await.map(drop)
+        self.script("start", &[]).await.map(drop)
     }
 
-    fn url_of(&self, database: &str) -> String {
+    pub fn url_of(&self, database: &str) -> String {
         self.url.replacen("/postgres?", &format!("/{database}?"), 1)
+    }
+
+    async fn made(mut self, what: &str, args: &[&str]) -> Result<Self, Failure> {
+        self.url = self.script(what, args).await?.trim().to_owned();
+        Ok(self)
+    }
+
+    async fn script(&self, what: &str, args: &[&str]) -> Result<String, Failure> {
+        let mut command = Command::new(SCRIPT);
+        command.arg(what).arg(&self.directory).args(args).stderr(Stdio::inherit());
+        if let Some(version) = self.version {
+            command.env("POSTGRES_VERSION", version);
+        }
+        let output = command.output().await?;
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout)?),
+            false => Err(format!("tests/cluster/postgres {what} failed").into()),
+        }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let stopped = std::process::Command::new(SCRIPT).arg("stop").arg(&self.directory).status();
+        let mut command = std::process::Command::new(SCRIPT);
+        command.arg("stop").arg(&self.directory);
+        if let Some(version) = self.version {
+            command.env("POSTGRES_VERSION", version);
+        }
+        let stopped = command.status();
         if !stopped.is_ok_and(|status| status.success()) {
             eprintln!("the cluster in {} was not stopped", self.directory.display());
         }
-    }
-}
-
-async fn script(what: &str, directory: &Path) -> Result<String, Failure> {
-    let output = Command::new(SCRIPT).arg(what).arg(directory).stderr(Stdio::inherit()).output();
-    let output = output.await?;
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout)?),
-        false => Err(format!("tests/cluster/postgres {what} failed").into()),
     }
 }
 

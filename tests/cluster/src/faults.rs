@@ -6,14 +6,14 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Extent, ask,
+    Extent, ask, ask_fresh,
     check::{Terms, check},
     cluster::Cluster,
     dice::Dice,
     expect,
     node::Node,
     plain, prepare,
-    rpc::{Config, Database, Op, Outcome},
+    rpc::{Config, Database, Outcome},
     site::{Failure, Site},
     start,
     storm::{Storm, outcomes, user_id},
@@ -124,12 +124,11 @@ pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure>
 }
 
 /// Waits until both servers read again.
-async fn until_back(nodes: &[Arc<Node>], token: &str) -> Result<(), Failure> {
+pub async fn until_back(nodes: &[Arc<Node>], token: &str) -> Result<(), Failure> {
     let since = Instant::now();
     for node in nodes {
         loop {
-            let op = Op::Authenticate { token: token.to_owned(), fresh: true };
-            match node.call(op).await {
+            match ask_fresh(node, token).await {
                 Outcome::Done => break,
                 Outcome::Unavailable(_) if since.elapsed().as_secs() < 20 => {}
                 found => return Err(format!("after the outage: {found:?}").into()),

@@ -5,8 +5,14 @@ mod check;
 mod cluster;
 mod concurrency;
 mod dice;
+mod disk;
+mod failover;
 mod faults;
+mod half_open;
 mod node;
+mod pooler;
+mod proxy;
+mod queue;
 mod rpc;
 mod site;
 mod slow;
@@ -32,15 +38,31 @@ use crate::{
 };
 
 const USAGE: &str = "\
-relatch-cluster [--seed N] [--rounds N] [--steps N] [--bumps N] [PART...]
+relatch-cluster [--seed N] [--rounds N] [--steps N] [--bumps N] [--pooled N] [PART...]
 
-Parts: concurrency, crash (kills PostgreSQL), cut (cuts a listener's connection), kill (kills servers
-over SQLite), slow, staleness. All of them, if none is named.
+Parts: concurrency, crash (kills PostgreSQL), cut (cuts a listener's connection), disk (is full),
+failover (to a standby), half-open (connections), kill (kills servers over SQLite), pooler (PgBouncer),
+queue (of notifications is full), slow, staleness. All of them, if none is named.
 
 --rounds N   kills in crash, cut and kill (6)
 --steps N    steps of each task in concurrency (50)
 --bumps N    bumps in staleness (1000)
+--pooled N   operations of each client in pooler (10000)
 --seed N     repeats the random choices of a run";
+
+const PARTS: [&str; 11] = [
+    "concurrency",
+    "crash",
+    "cut",
+    "disk",
+    "failover",
+    "half-open",
+    "kill",
+    "pooler",
+    "queue",
+    "slow",
+    "staleness",
+];
 
 /// The size of a run.
 pub struct Extent {
@@ -48,6 +70,7 @@ pub struct Extent {
     pub rounds: u32,
     pub steps: usize,
     pub bumps: usize,
+    pub pooled: usize,
 }
 
 #[tokio::main]
@@ -59,7 +82,8 @@ async fn main() -> ExitCode {
         return done(worker::run(config).await);
     }
     let seed = u64::from(std::process::id()) ^ worker::now();
-    let mut extent = Extent { seed: seed % 1_000_000, rounds: 6, steps: 50, bumps: 1000 };
+    let mut extent =
+        Extent { seed: seed % 1_000_000, rounds: 6, steps: 50, bumps: 1000, pooled: 10_000 };
     let mut parts = Vec::new();
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
@@ -68,7 +92,8 @@ async fn main() -> ExitCode {
             "--rounds" => number().and_then(|n| u32::try_from(n).ok()).map(|n| extent.rounds = n),
             "--steps" => number().and_then(|n| usize::try_from(n).ok()).map(|n| extent.steps = n),
             "--bumps" => number().and_then(|n| usize::try_from(n).ok()).map(|n| extent.bumps = n),
-            "concurrency" | "crash" | "cut" | "kill" | "slow" | "staleness" => {
+            "--pooled" => number().and_then(|n| usize::try_from(n).ok()).map(|n| extent.pooled = n),
+            part if PARTS.contains(&part) => {
                 parts.push(arg.clone());
                 Some(())
             }
@@ -105,39 +130,34 @@ async fn run_over(
     cluster: &Cluster,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let is_part = |part: &str| parts.is_empty() || parts.iter().any(|named| named == part);
     let all = Instant::now();
-    if is_part("concurrency") {
+    for part in
+        PARTS.iter().filter(|part| parts.is_empty() || parts.iter().any(|named| named == *part))
+    {
         let began = Instant::now();
-        concurrency::postgres(extent, cluster).await?;
-        concurrency::sqlite(extent, directory).await?;
-        println!("concurrency: {:.1?}", began.elapsed());
-    }
-    if is_part("crash") {
-        let began = Instant::now();
-        faults::postgres(extent, cluster).await?;
-        println!("crash: {:.1?}", began.elapsed());
-    }
-    if is_part("cut") {
-        let began = Instant::now();
-        faults::listener(extent, cluster).await?;
-        println!("cut: {:.1?}", began.elapsed());
-    }
-    if is_part("kill") {
-        let began = Instant::now();
-        faults::sqlite(extent, directory).await?;
-        println!("kill: {:.1?}", began.elapsed());
-    }
-    if is_part("slow") {
-        let began = Instant::now();
-        slow::postgres(cluster).await?;
-        slow::sqlite(directory).await?;
-        println!("slow: {:.1?}", began.elapsed());
-    }
-    if is_part("staleness") {
-        let began = Instant::now();
-        staleness::measure(extent, cluster).await?;
-        println!("staleness: {:.1?}", began.elapsed());
+        match *part {
+            "concurrency" => {
+                concurrency::postgres(extent, cluster).await?;
+                concurrency::sqlite(extent, directory).await?;
+            }
+            "crash" => faults::postgres(extent, cluster).await?,
+            "cut" => faults::listener(extent, cluster).await?,
+            "disk" => disk::run(extent, directory).await?,
+            "failover" => {
+                failover::crash(extent, directory).await?;
+                failover::switchover(directory).await?;
+            }
+            "half-open" => half_open::run(cluster).await?,
+            "kill" => faults::sqlite(extent, directory).await?,
+            "pooler" => pooler::run(extent, cluster, directory).await?,
+            "queue" => queue::run(directory).await?,
+            "slow" => {
+                slow::postgres(cluster).await?;
+                slow::sqlite(directory).await?;
+            }
+            _ => staleness::measure(extent, cluster).await?,
+        }
+        println!("{part}: {:.1?}", began.elapsed());
     }
     println!("all: {:.1?}", all.elapsed());
     Ok(())
@@ -201,10 +221,37 @@ pub async fn ask(node: &Node, token: &str) -> Outcome {
     node.call(Op::Authenticate { token: token.to_owned(), fresh: false }).await
 }
 
+/// Authenticates this token on a worker, which asks the database.
+pub async fn ask_fresh(node: &Node, token: &str) -> Outcome {
+    node.call(Op::Authenticate { token: token.to_owned(), fresh: true }).await
+}
+
 /// Fails with this text and value unless `is_so`.
 pub fn expect(is_so: bool, what: &str, found: &dyn std::fmt::Debug) -> Result<(), Failure> {
     match is_so {
         true => Ok(()),
         false => Err(format!("{what}: {found:?}").into()),
     }
+}
+
+/// Polls all futures concurrently.
+pub async fn concurrently<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut is_done = true;
+        for (future, output) in &mut all {
+            if output.is_none() {
+                match future.as_mut().poll(cx) {
+                    std::task::Poll::Ready(ready) => *output = Some(ready),
+                    std::task::Poll::Pending => is_done = false,
+                }
+            }
+        }
+        match is_done {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, output)| output).collect()
 }

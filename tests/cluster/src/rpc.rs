@@ -15,6 +15,8 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Database {
     Postgres(String),
+    /// Through a proxy that pools transactions.
+    Pooled(String),
     Sqlite(String),
 }
 

@@ -6,8 +6,8 @@ use relatch::{
     Authority, MasterKey, SessionPolicy,
     service::{CachePolicy, Service, ServiceBuilder},
     store::{
-        Listener, NewUser, PostgresStore, Row, SqliteStore, StoreError, UserKey, UserStore,
-        UsersTable,
+        Listener, NewUser, PostgresOptions, PostgresStore, Row, SqliteStore, StoreError, UserKey,
+        UserStore, UsersTable,
     },
 };
 use time::Duration;
@@ -35,6 +35,10 @@ impl Site {
         let store = match &config.database {
             Database::Postgres(url) => {
                 Store::Postgres(PostgresStore::connect(url, UsersTable::ready()).await?)
+            }
+            Database::Pooled(url) => {
+                let options = PostgresOptions::new().behind_pooler();
+                Store::Postgres(options.connect(url, UsersTable::ready()).await?)
             }
             Database::Sqlite(path) => {
                 Store::Sqlite(SqliteStore::open(path, UsersTable::ready()).await?)
@@ -64,6 +68,20 @@ impl Store {
         match self {
             Self::Postgres(store) => store.insert(user).await,
             Self::Sqlite(store) => store.insert(user).await,
+        }
+    }
+
+    pub async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(store) => store.delete(id).await,
+            Self::Sqlite(store) => store.delete(id).await,
+        }
+    }
+
+    pub async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(store) => store.bump_version(id, at_least).await,
+            Self::Sqlite(store) => store.bump_version(id, at_least).await,
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::{
     Extent, ask,
     cluster::Cluster,
-    expect,
+    concurrently, expect,
     node::Node,
     plain, prepare,
     rpc::{Config, Op, Outcome},
@@ -76,7 +76,7 @@ pub async fn measure(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> 
             expect(matches!(watched.0, Outcome::Rejected(_)), "what it is refused as", &watched)?;
             Ok(watched.1.saturating_sub(bumped.1))
         });
-        for watch in join_all(watches).await {
+        for watch in concurrently(watches).await {
             let took = watch?;
             let limit = u64::try_from((bound + SLACK).as_nanos())?;
             expect(took <= limit, "refused within the bound", &Duration::from_nanos(took))?;
@@ -94,28 +94,6 @@ pub async fn measure(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> 
     });
     println!("{line}");
     Ok(())
-}
-
-/// Polls all futures concurrently.
-async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut all: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|cx| {
-        let mut is_done = true;
-        for (future, output) in &mut all {
-            if output.is_none() {
-                match future.as_mut().poll(cx) {
-                    std::task::Poll::Ready(ready) => *output = Some(ready),
-                    std::task::Poll::Pending => is_done = false,
-                }
-            }
-        }
-        match is_done {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    all.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 fn summary(samples: &mut [u64]) -> serde_json::Value {

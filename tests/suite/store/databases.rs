@@ -19,8 +19,13 @@ use std::{
 };
 
 #[cfg(feature = "postgres")]
-use sqlx::PgPool;
+use relatch::{
+    ConfigError,
+    store::{PostgresOptions, StoreError, UsersTable},
+};
 use sqlx::{AssertSqlSafe, SqlitePool};
+#[cfg(feature = "postgres")]
+use sqlx::{PgPool, postgres::PgConnectOptions};
 
 /// A directory that is deleted on drop.
 pub(super) struct Directory(PathBuf);
@@ -72,6 +77,62 @@ pub(super) fn postgres_url() -> Option<String> {
 #[cfg(feature = "postgres")]
 pub(super) async fn postgres() -> Option<PgPool> {
     Some(PgPool::connect(&postgres_url()?).await.unwrap())
+}
+
+/// The URL of a PgBouncer that pools transactions in front of the server for tests, if there is one.
+#[cfg(feature = "postgres")]
+fn pooler_url() -> Option<String> {
+    env::var("RELATCH_TEST_PGBOUNCER").ok()
+}
+
+/// Makes stores as `relatch::store::PostgresStore` does, but through PgBouncer if there is one. A
+/// connection that needs something else (startup options, another role, a proxy) stays direct.
+#[cfg(feature = "postgres")]
+pub(super) struct PostgresStore;
+
+#[cfg(feature = "postgres")]
+impl PostgresStore {
+    pub(super) fn new<F: Clone + Send + Sync + 'static>(
+        pool: PgPool,
+        table: UsersTable<F>,
+    ) -> Result<relatch::store::PostgresStore<F>, ConfigError> {
+        let direct: Option<PgConnectOptions> = postgres_url().map(|url| url.parse().unwrap());
+        let of_pool = pool.connect_options();
+        let is_plain = direct.is_some_and(|direct| {
+            direct.get_socket() == of_pool.get_socket()
+                && direct.get_username() == of_pool.get_username()
+                && of_pool.get_options().is_none()
+        });
+        match pooler_url() {
+            Some(url) if is_plain => {
+                let options: PgConnectOptions = url.parse().unwrap();
+                let pool = PgPool::connect_lazy_with(options.extra_float_digits(None));
+                PostgresOptions::new().behind_pooler().over(pool, table)
+            }
+            _ => relatch::store::PostgresStore::new(pool, table),
+        }
+    }
+
+    pub(super) async fn connect<F: Clone + Send + Sync + 'static>(
+        url: &str,
+        table: UsersTable<F>,
+    ) -> Result<relatch::store::PostgresStore<F>, StoreError> {
+        let (options, url) = through_pooler(PostgresOptions::new(), url);
+        options.connect(&url, table).await
+    }
+}
+
+/// The options and the URL that lead through PgBouncer to the server of this URL, if there is one.
+/// It listens directly.
+#[cfg(feature = "postgres")]
+pub(super) fn through_pooler(options: PostgresOptions, url: &str) -> (PostgresOptions, String) {
+    let rest = postgres_url().and_then(|direct| Some(url.strip_prefix(&direct)?.to_owned()));
+    match (pooler_url(), rest) {
+        (Some(pooler), Some(rest)) if !rest.contains("options=") => {
+            (options.behind_pooler().listen_url(url), pooler + &rest)
+        }
+        _ => (options, url.to_owned()),
+    }
 }
 
 #[cfg(feature = "postgres")]

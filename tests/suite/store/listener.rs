@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     HASH,
-    databases::{Proxy, postgres, postgres_url, run_postgres, unique},
+    databases::{Proxy, postgres, postgres_url, run_postgres, through_pooler, unique},
 };
 
 /// The notifications that one process received.
@@ -62,7 +62,8 @@ async fn store() -> Option<(PostgresStore, PgPool, String)> {
     let groups = GroupsTable::named(&format!("{name}_t"));
     let table = UsersTable::named(&name).active("is_active").user_epoch("tenant", "tenant", groups);
     let url = format!("{}&application_name={name}", postgres_url()?);
-    let store = PostgresOptions::new().channel(&name).connect(&url, table).await.unwrap();
+    let (options, url) = through_pooler(PostgresOptions::new().channel(&name), &url);
+    let store = options.connect(&url, table).await.unwrap();
     store.migrate().await.unwrap();
     assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
     assert!(store.insert(NewUser::with_password_hash("Zoë 2", "zoe", HASH)).await.unwrap());

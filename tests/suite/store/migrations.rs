@@ -1,14 +1,12 @@
 //! Adding relatch's columns to tables in use.
 
-#[cfg(feature = "postgres")]
-use relatch::store::PostgresStore;
 use relatch::store::{
     GroupsTable, NewUser, SqliteStore, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
 use sqlx::AssertSqlSafe;
 
 #[cfg(feature = "postgres")]
-use super::databases::{postgres, postgres_url, run_postgres, unique};
+use super::databases::{PostgresStore, postgres, postgres_url, run_postgres, unique};
 use super::{
     HASH,
     databases::{Directory, run_sqlite},

@@ -4,11 +4,11 @@
 use std::net::TcpListener;
 use std::{error::Error, time::Duration};
 
+#[cfg(feature = "postgres")]
+use relatch::store::PostgresOptions;
 use relatch::store::{
     NewUser, SqliteOptions, SqliteStore, StoreError, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
-#[cfg(feature = "postgres")]
-use relatch::store::{PostgresOptions, PostgresStore};
 #[cfg(feature = "postgres")]
 use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio::time::sleep;
 
 #[cfg(feature = "postgres")]
-use super::databases::{Proxy, postgres, postgres_url, run_postgres};
+use super::databases::{PostgresStore, Proxy, postgres, postgres_url, run_postgres};
 use super::{
     HASH,
     databases::{Directory, run_sqlite, unique},

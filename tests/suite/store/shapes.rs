@@ -3,17 +3,17 @@
 use std::error::Error;
 
 use relatch::ConfigError;
+#[cfg(feature = "postgres")]
+use relatch::store::PostgresOptions;
 use relatch::store::{
     Conformance, GroupsTable, IdType, NewUser, SqliteStore, StoreErrorKind, UserEpoch, UserKey,
     UserStore, UsersTable,
 };
 #[cfg(feature = "postgres")]
-use relatch::store::{PostgresOptions, PostgresStore};
-#[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 #[cfg(feature = "postgres")]
-use super::databases::{postgres, postgres_url, run_postgres, unique};
+use super::databases::{PostgresStore, postgres, postgres_url, run_postgres, unique};
 use super::{
     HASH,
     databases::{Directory, run_sqlite},

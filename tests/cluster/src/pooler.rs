@@ -1,0 +1,180 @@
+//! A proxy that pools transactions stands between the store and the server.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use relatch::store::{NewUser, UserKey};
+use tokio::{process::Command, time::Instant};
+
+use crate::{
+    Extent,
+    cluster::Cluster,
+    dice::Dice,
+    expect, plain, prepare,
+    rpc::Database,
+    site::{Failure, Site, Store},
+    storm::user_id,
+};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pgbouncer/pgbouncer");
+
+const CLIENTS: usize = 8;
+
+/// Each client changes its own users, and reads those of all.
+const USERS: usize = 25;
+
+/// A running PgBouncer; stops on drop.
+struct Pooler {
+    directory: PathBuf,
+    url: String,
+}
+
+impl Pooler {
+    async fn start(version: &str, directory: &Path, server: &str) -> Result<Self, Failure> {
+        let mut command = Command::new(SCRIPT);
+        command.args(["start", version]).arg(directory).arg(server).stderr(Stdio::inherit());
+        let output = command.output().await?;
+        expect(output.status.success(), "tests/pgbouncer/pgbouncer start", &output.status)?;
+        let url = String::from_utf8(output.stdout)?.trim().to_owned();
+        Ok(Self { directory: directory.to_owned(), url })
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let stopped = std::process::Command::new(SCRIPT).arg("stop").arg(&self.directory).status();
+        if !stopped.is_ok_and(|status| status.success()) {
+            eprintln!("the PgBouncer in {} was not stopped", self.directory.display());
+        }
+    }
+}
+
+pub async fn run(extent: &Extent, cluster: &Cluster, directory: &Path) -> Result<(), Failure> {
+    for version in ["packaged", "current"] {
+        let name = format!("pooler_{version}");
+        let Database::Postgres(server) = cluster.database(&name).await? else {
+            return Err("no database".into());
+        };
+        let pooler = Pooler::start(version, &directory.join(&name), &server).await?;
+        let pooled = pooler.url.replacen("/postgres?", &format!("/{name}?"), 1);
+        let direct = prepare(&plain(Database::Postgres(server), 8), CLIENTS * USERS).await?;
+        storm(extent, version, &direct, &pooled).await?;
+    }
+    Ok(())
+}
+
+/// Every client knows exactly what its users' rows must hold.
+async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Result<(), Failure> {
+    // Two pools, as of two processes.
+    let config = plain(Database::Pooled(url.to_owned()), 8);
+    let stores = [Site::open(&config).await?.store, Site::open(&config).await?.store];
+    let began = Instant::now();
+    let mut dice = Dice::new(extent.seed);
+    let mut clients = Vec::new();
+    for at in 0..CLIENTS {
+        let mut versions = [0; USERS];
+        for (own, version) in versions.iter_mut().enumerate() {
+            *version = version_of(direct, at * USERS + own).await?.ok_or("no such user")?;
+        }
+        let (store, dice) = (stores[at % 2].clone(), dice.fork());
+        let client = Client { at, store, dice, versions, faults: Vec::new() };
+        clients.push(tokio::spawn(client.run(extent.pooled)));
+    }
+    let (mut faults, mut versions) = (Vec::new(), Vec::<Option<i64>>::new());
+    for client in clients {
+        // The driver may panic over an answer to another statement.
+        match client.await {
+            Ok(client) => {
+                faults.extend(client.faults);
+                versions.extend(client.versions.map(Some));
+            }
+            Err(error) => {
+                faults.push(error.to_string());
+                versions.extend([None; USERS]);
+            }
+        }
+    }
+    let took = began.elapsed();
+    let (mut lost, mut wrong) = (0, 0);
+    for (user, version) in versions.iter().enumerate() {
+        match version_of(direct, user).await? {
+            None => lost += 1,
+            found => wrong += usize::from(version.is_some() && found != *version),
+        }
+    }
+    println!(
+        "PgBouncer {version}: {} operations of {CLIENTS} clients in {took:.1?}; {} failed or answered \
+         for another; of {} users {lost} lost, {wrong} of another version",
+        CLIENTS * extent.pooled,
+        faults.len(),
+        versions.len(),
+    );
+    expect(lost + wrong == 0, "users through PgBouncer", &(lost, wrong, faults.first()))?;
+    expect(faults.is_empty(), "calls through PgBouncer", &faults.first())
+}
+
+async fn version_of(site: &Site, user: usize) -> Result<Option<i64>, Failure> {
+    let row = site.store.read(UserKey::Id(&user_id(user))).await?;
+    Ok(row.map(|row| row.columns.version.unwrap_or(0)))
+}
+
+struct Client {
+    at: usize,
+    store: Store,
+    dice: Dice,
+    /// What the rows of its own users hold.
+    versions: [i64; USERS],
+    faults: Vec<String>,
+}
+
+impl Client {
+    async fn run(mut self, operations: usize) -> Self {
+        for number in 0..operations {
+            if let Err(error) = self.step(number).await {
+                let source = error.source().map(ToString::to_string).unwrap_or_default();
+                self.faults.push(format!("{error}: {source}"));
+            }
+        }
+        self
+    }
+
+    async fn step(&mut self, number: usize) -> Result<(), Failure> {
+        let own = self.dice.roll(USERS);
+        let (id, version) = (user_id(self.at * USERS + own), self.versions[own]);
+        let absent = format!("absent-{}-{number}", self.at);
+        match self.dice.roll(100) {
+            0..40 => {
+                let row = self.store.read(UserKey::Id(&id)).await?.ok_or("a user's row is gone")?;
+                let found = (&*row.id, row.columns.version.unwrap_or(0));
+                expect(found == (&*id, version), "a read of its own user", &found)
+            }
+            40..60 => {
+                let other = user_id(self.dice.roll(CLIENTS * USERS));
+                let row = self.store.read(UserKey::Login(&other)).await?;
+                let row = row.ok_or("another's row is gone")?;
+                expect(row.id == other, "a read by login", &row.id)
+            }
+            60..70 => {
+                let found = self.store.read(UserKey::Id(&absent)).await?;
+                expect(found.is_none(), "a read of nobody", &found.map(|row| row.id))
+            }
+            70..80 => {
+                let is_deleted = self.store.delete(&absent).await?;
+                expect(!is_deleted, "a deletion of nobody", &is_deleted)
+            }
+            80..95 => {
+                let is_bumped = self.store.bump_version(&id, 0).await?;
+                self.versions[own] += i64::from(is_bumped);
+                expect(is_bumped, "a bump", &is_bumped)
+            }
+            _ => {
+                let new = NewUser::without_password(absent.clone(), absent.clone())?;
+                let is_new = self.store.insert(new).await?;
+                let is_deleted = self.store.delete(&absent).await?;
+                expect((is_new, is_deleted) == (true, true), "a new user", &(is_new, is_deleted))
+            }
+        }
+    }
+}
