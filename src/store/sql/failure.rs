@@ -44,11 +44,23 @@ impl Failure {
             | E::BeginFailed => Fault::Unreachable,
             _ => Fault::Misconfigured,
         };
+        Self::of_fault(fault, source)
+    }
+
+    fn of_fault(fault: Fault, source: Message) -> Self {
         match fault {
             Fault::Conflict => Self::Conflict(StoreError::unreachable(source)),
             Fault::Unreachable => Self::Other(StoreError::unreachable(source)),
             Fault::Misconfigured => Self::Other(StoreError::misconfigured(source)),
         }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Failure {
+    /// The failure of a statement that did not run through sqlx.
+    pub(super) fn of_code(code: &str, message: &str, classify: fn(&str) -> Fault) -> Self {
+        Self::of_fault(classify(code), Message(format!("{message} (code {code})")))
     }
 }
 

@@ -11,6 +11,7 @@ mod migrations;
 mod nonconforming;
 mod options;
 mod outages;
+mod reads;
 mod shapes;
 
 use relatch::store::{Conformance, MemoryStore, NewUser, check_conformance};

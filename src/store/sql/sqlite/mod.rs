@@ -1,5 +1,7 @@
 //! A store of users in a table of an SQLite file.
 
+mod reader;
+
 use std::{fmt, sync::Arc};
 
 use sqlx::{
@@ -9,6 +11,8 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use self::reader::ReadRow;
+pub(super) use self::reader::Reader;
 use super::{
     Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
 };
@@ -50,7 +54,7 @@ store_over_engine!(SqliteStore, SqliteDriver);
 impl<F> fmt::Debug for SqliteStore<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
-            .field("reads_on_calling_thread", &self.0.driver().reads_on_calling_thread)
+            .field("reader", &self.0.driver().reader)
             .finish_non_exhaustive()
     }
 }
@@ -58,11 +62,12 @@ impl<F> fmt::Debug for SqliteStore<F> {
 #[derive(Clone)]
 pub(super) struct SqliteDriver {
     pub(super) pool: SqlitePool,
-    pub(super) reads_on_calling_thread: bool,
+    /// Reads the file; without it, the pool does.
+    pub(super) reader: Option<Reader>,
 }
 
 impl Driver for SqliteDriver {
-    type Row = SqliteRow;
+    type Row = SqliteCells;
 
     fn dialect(&self) -> Dialect {
         Dialect::Sqlite
@@ -84,20 +89,41 @@ impl Driver for SqliteDriver {
         sql: &Arc<str>,
         params: &[Param<'_>],
         until: Instant,
-    ) -> Result<Vec<SqliteRow>, Failure> {
+    ) -> Result<Vec<SqliteCells>, Failure> {
+        if let Some(reader) = &self.reader {
+            if self.pool.is_closed() {
+                reader.close();
+                return Err(Failure::new(&sqlx::Error::PoolClosed, classify));
+            }
+            let rows = reader.fetch(sql, params, until).await?;
+            return Ok(rows.into_iter().map(SqliteCells::Read).collect());
+        }
         let rows = timeout_at(until, bind(sql, params).fetch_all(&self.pool)).await;
         let rows = rows.map_err(|_| Failure::Other(timed_out()))?;
-        rows.map_err(|error| Failure::new(&error, classify))
+        let rows = rows.map_err(|error| Failure::new(&error, classify))?;
+        Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
     }
 }
 
-impl Cells for SqliteRow {
+/// A row, of a connection of the pool or of the reader.
+pub(super) enum SqliteCells {
+    Fetched(SqliteRow),
+    Read(ReadRow),
+}
+
+impl Cells for SqliteCells {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
-        self.try_get(at)
+        match self {
+            Self::Fetched(row) => row.try_get(at),
+            Self::Read(row) => row.text(at),
+        }
     }
 
     fn integer(&self, at: usize) -> sqlx::Result<Option<i64>> {
-        self.try_get(at)
+        match self {
+            Self::Fetched(row) => row.try_get(at),
+            Self::Read(row) => row.integer(at),
+        }
     }
 }
 
