@@ -2,6 +2,8 @@
 
 use std::{error, fmt, sync::Arc};
 
+use super::Row;
+
 type Source = Arc<dyn error::Error + Send + Sync>;
 
 /// A failure of a store. **It says nothing about the user or the token.** A missing user is not an
@@ -14,6 +16,8 @@ pub struct StoreError {
     kind: StoreErrorKind,
     what: &'static str,
     source: Option<Source>,
+    /// The row, if only its fields cannot be read.
+    bare: Option<Arc<Row>>,
 }
 
 /// The kind of a store failure. It says who can repair it.
@@ -56,10 +60,19 @@ impl StoreError {
         Self::new(StoreErrorKind::Damaged, column, source)
     }
 
+    /// The application's own fields of this row cannot be read: [`StoreErrorKind::Damaged`]. All else
+    /// of the row can. Calls that need no field, such as every revocation, work on it.
+    pub fn damaged_fields(
+        row: Row,
+        source: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { bare: Some(Arc::new(row)), ..Self::damaged("fields", source) }
+    }
+
     /// The store does not implement this: [`StoreErrorKind::Unsupported`].
     #[must_use]
     pub const fn unsupported(what: &'static str) -> Self {
-        Self { kind: StoreErrorKind::Unsupported, what, source: None }
+        Self { kind: StoreErrorKind::Unsupported, what, source: None, bare: None }
     }
 
     /// The kind of the failure.
@@ -74,12 +87,17 @@ impl StoreError {
         matches!(self.kind, StoreErrorKind::Unreachable)
     }
 
+    /// The row, if it was read and only its fields cannot be.
+    pub(crate) fn bare_row(&self) -> Option<&Row> {
+        self.bare.as_deref()
+    }
+
     fn new(
         kind: StoreErrorKind,
         what: &'static str,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, what, source: Some(Arc::from(source.into())) }
+        Self { kind, what, source: Some(Arc::from(source.into())), bare: None }
     }
 }
 

@@ -83,6 +83,12 @@ impl<F> Row<F> {
 }
 
 impl<F> Row<F> {
+    /// The same row with these fields.
+    pub(crate) fn with_fields<G>(self, fields: G) -> Row<G> {
+        let Self { id, is_active, columns, epochs, fields: _ } = self;
+        Row { id, is_active, columns, epochs, fields }
+    }
+
     /// Logs out everywhere, and returns whether the version could still grow.
     pub(super) fn bump(&mut self, at_least: i64) -> bool {
         let Some(next) = self.columns.version.unwrap_or(0).checked_add(1) else { return false };

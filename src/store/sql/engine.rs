@@ -5,9 +5,12 @@ use std::{future::Future, sync::Arc, time::Duration as StdDuration};
 use tokio::time::Instant;
 
 use super::{
-    Dialect, Failure,
+    Capacity, Dialect, Failure, Fault, Slot,
+    capacity::Kind,
+    outcome::Effect,
     place::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS, VERSION},
-    statements::{Statements, Switch},
+    run::Witness,
+    statements::{Change, Statements, Switch},
 };
 use crate::{
     error::ConfigError,
@@ -18,9 +21,6 @@ use crate::{
     },
 };
 
-/// The number of attempts for a statement that conflicts with another transaction.
-const ATTEMPTS: usize = 4;
-
 /// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
@@ -28,11 +28,18 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
     /// How this database writes the statements.
     fn dialect(&self) -> Dialect;
 
+    /// Which calls may use the pool.
+    fn capacity(&self) -> &Capacity;
+
+    /// The number of connections in the pool now.
+    fn connections(&self) -> u32;
+
     /// Returns the number of changed rows. It times out at `until`.
     fn execute(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
@@ -40,8 +47,15 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+
+    /// Prepares the pool for another attempt after this fault.
+    fn recover(&self, fault: Fault);
+
+    /// Counts a change of which no other process was notified.
+    fn not_notified(&self, failure: &Failure);
 }
 
 /// A row of a result, by the positions of its columns.
@@ -97,14 +111,36 @@ impl<D: Driver, F> Engine<D, F> {
         &self.shared.names
     }
 
+    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
+        self.shared.names.id(id)
+    }
+}
+
+impl<D: Driver, F: Send + Sync> Engine<D, F> {
+    /// The deadline of a call that begins now.
+    pub(super) fn deadline(&self) -> Instant {
+        by(self.timeout)
+    }
+
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
+        let until = self.deadline();
+        let slot = self.driver.capacity().enter(Kind::Read, until).await?;
+        self.read_row(key, &slot, until).await
+    }
+
+    pub(super) async fn read_row(
+        &self,
+        key: UserKey<'_>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Option<Row<F>>, StoreError> {
         let statements = &self.shared.statements;
         let (sql, param) = match key {
             UserKey::Id(id) => (&statements.read_by_id, self.id(id)),
             UserKey::Login(login) => (&statements.read_by_login, text(login)),
         };
         let Some(param) = param else { return Ok(None) };
-        let mut rows = self.driver.fetch(sql, &[param], by(self.timeout)).await?;
+        let mut rows = self.fetch(sql, &[param], slot, until).await?;
         match (rows.pop(), rows.pop()) {
             (None, _) => Ok(None),
             (Some(row), None) => self.shared.row(&row).map(Some),
@@ -129,35 +165,30 @@ impl<D: Driver, F> Engine<D, F> {
             params.extend(texts.map(|text| Param::Text(text.as_deref())));
         }
         let statements = &self.shared.statements;
-        let sql = match update.revokes() {
-            true => &statements.compare_and_revoke,
-            false => &statements.compare_and_set,
+        let (sql, kind) = match update.revokes() {
+            true => (&statements.compare_and_revoke, Kind::Revocation),
+            false => (&statements.compare_and_set, Kind::Write),
         };
-        match self.driver.execute(sql, &params, by(self.timeout)).await {
-            Ok(changed) => Ok(changed > 0),
-            // Another transaction changed the row.
-            Err(Failure::Conflict(_)) => Ok(false),
-            Err(Failure::Other(error)) => Err(error),
-        }
+        let witness = Witness { key: UserKey::Id(update.id()), effect: Effect::Set(update) };
+        self.change(sql, &params, kind, Some(witness)).await
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(&self.shared.statements.delete, &[id]).await
+        self.revoke(id, &self.shared.statements.delete, &[], Effect::Deleted).await
     }
 
     pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(id) = self.id(id) else { return Ok(false) };
-        let at_least = Param::Integer(Some(at_least));
-        self.change(&self.shared.statements.bump_version, &[id, at_least]).await
+        let params = [Param::Integer(Some(at_least))];
+        let effect = Effect::LoggedOut { at_least };
+        self.revoke(id, &self.shared.statements.bump_version, &params, effect).await
     }
 
     pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let Some(Switch { disable, .. }) = &self.shared.statements.switch else {
             return Err(no_status());
         };
-        let Some(id) = self.id(id) else { return Ok(false) };
-        self.change(disable, &[id, Param::Integer(Some(at_least)), Param::Bool(false)]).await
+        let params = [Param::Integer(Some(at_least)), Param::Bool(false)];
+        self.revoke(id, disable, &params, Effect::Disabled { at_least }).await
     }
 
     pub(super) async fn enable(
@@ -169,9 +200,12 @@ impl<D: Driver, F> Engine<D, F> {
         let Some(Switch { enable, .. }) = &self.shared.statements.switch else {
             return Err(no_status());
         };
-        let Some(id) = self.id(id) else { return Ok(false) };
-        let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
-        self.change(enable, &[id, at_least, Param::Bool(true), version]).await
+        let Some(param) = self.id(id) else { return Ok(false) };
+        let least = Param::Integer(Some(at_least));
+        let params = [param, least, Param::Bool(true), Param::Integer(version)];
+        let effect = Effect::Enabled { version, at_least };
+        let witness = Witness { key: UserKey::Id(id), effect };
+        self.change(enable, &params, Kind::Write, Some(witness)).await
     }
 
     pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
@@ -181,7 +215,8 @@ impl<D: Driver, F> Engine<D, F> {
             )
         };
         let id = self.id(&user.id).ok_or_else(not_an_id)?;
-        let Columns { version, password_hash, secret, .. } = &user.columns(first_version());
+        let columns = &user.columns(first_version());
+        let Columns { version, password_hash, secret, .. } = columns;
         let login = text(&user.login).ok_or_else(|| {
             StoreError::unsupported("the new user's login contains a NUL character")
         })?;
@@ -192,7 +227,9 @@ impl<D: Driver, F> Engine<D, F> {
             (None, Some(_)) => return Err(no_secret()),
             (None, None) => {}
         }
-        self.change(&self.shared.statements.insert, &params).await
+        let effect = Effect::Inserted { id: &user.id, columns };
+        let witness = Witness { key: UserKey::Login(&user.login), effect };
+        self.change(&self.shared.statements.insert, &params, Kind::Write, Some(witness)).await
     }
 
     pub(super) async fn bump_epoch(
@@ -206,24 +243,23 @@ impl<D: Driver, F> Engine<D, F> {
             .find(|(name, _)| name == kind)
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
-        self.change(sql, &[instance, Param::Integer(Some(at_least))]).await
+        let params = [instance, Param::Integer(Some(at_least))];
+        self.change(sql, &params, Kind::Revocation, None).await
     }
 
-    /// Runs a statement without a condition on the row's values, and returns whether it changed a row.
-    async fn change(&self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<bool, StoreError> {
-        let until = by(self.timeout);
-        let mut attempt = 1;
-        loop {
-            match self.driver.execute(sql, params, until).await {
-                Ok(changed) => return Ok(changed > 0),
-                Err(Failure::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-    }
-
-    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
-        self.shared.names.id(id)
+    /// Runs a statement whose first parameter is the id, and whose only condition is that there is such
+    /// a user.
+    async fn revoke(
+        &self,
+        id: &str,
+        sql: &Change,
+        params: &[Param<'_>],
+        effect: Effect<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(param) = self.id(id) else { return Ok(false) };
+        let params = [&[param], params].concat();
+        let witness = Witness { key: UserKey::Id(id), effect };
+        self.change(sql, &params, Kind::Revocation, Some(witness)).await
     }
 }
 
@@ -253,18 +289,11 @@ impl<F> Shared<F> {
             sessions: text("sessions", SESSIONS)?,
             lanes: text("lanes", LANES)?,
         };
-        let fields = text("fields", FIELDS)?;
-        let fields = (self.read)(fields.as_deref().unwrap_or("null")).map_err(|error| {
-            // The error's own text may quote a field.
-            let (kind, at) = (error.classify(), error.column());
-            let text = format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}");
-            StoreError::damaged("fields", text)
-        })?;
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
-        let mut row = Row::new(id, columns, fields);
+        let mut row = Row::new(id, columns, ());
         row.is_active = integer("active", ACTIVE)? == Some(1);
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
@@ -275,7 +304,20 @@ impl<F> Shared<F> {
             }
             row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
         }
-        Ok(row)
+        match self.fields(cells) {
+            Ok(fields) => Ok(row.with_fields(fields)),
+            Err(error) => Err(StoreError::damaged_fields(row, error)),
+        }
+    }
+
+    /// The application's own fields; or why they cannot be read.
+    fn fields<C: Cells>(&self, cells: &C) -> Result<F, String> {
+        let json = cells.text(FIELDS).map_err(|error| error.to_string())?;
+        (self.read)(json.as_deref().unwrap_or("null")).map_err(|error| {
+            // The error's own text may quote a field.
+            let (kind, at) = (error.classify(), error.column());
+            format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}")
+        })
     }
 }
 

@@ -5,19 +5,43 @@ use std::{error, fmt};
 use crate::store::StoreError;
 
 /// The failure of a statement.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// A conflict with another transaction: nothing was written, and the statement may be run again.
-    Conflict(StoreError),
-    Other(StoreError),
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    /// Whether the database itself answered with this error.
+    is_answer: bool,
+    error: StoreError,
 }
 
-/// The meaning of a database's own error code.
+/// What failed, which decides what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// A conflict with another transaction. Nothing was written, and the statement may be run again.
     Conflict,
-    Unreachable,
+    /// This connection cannot run the statement, and another one may. Nothing was written.
+    Unfit,
+    /// The connection broke. It is not known whether a change was written.
+    Lost,
+    /// No answer in time. It is not known whether a change was written, or still will be.
+    TimedOut,
+    /// The database itself ended the statement, because it waited or ran too long. Nothing was written.
+    Canceled,
+    /// A value that the database cannot hold.
+    Value,
+    Unavailable,
     Misconfigured,
+}
+
+impl Fault {
+    /// Whether a statement with this fault may have been written, or may still be.
+    pub(super) const fn is_outcome_unknown(self) -> bool {
+        matches!(self, Self::Lost | Self::TimedOut)
+    }
+
+    /// Whether the connection is of no further use.
+    pub(super) const fn is_of_connection(self) -> bool {
+        matches!(self, Self::Unfit | Self::Lost | Self::TimedOut)
+    }
 }
 
 impl Failure {
@@ -32,26 +56,52 @@ impl Failure {
             }
             None => error.to_string(),
         };
-        let source = Message(text);
         let fault = match error {
             E::Database(error) => classify(&error.code().unwrap_or_default()),
-            E::Io(_)
-            | E::Tls(_)
-            | E::Protocol(_)
-            | E::PoolTimedOut
-            | E::PoolClosed
-            | E::WorkerCrashed
-            | E::BeginFailed => Fault::Unreachable,
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::WorkerCrashed => Fault::Lost,
+            E::PoolTimedOut | E::PoolClosed | E::BeginFailed => Fault::Unavailable,
             _ => Fault::Misconfigured,
         };
-        Self::of_fault(fault, source)
+        Self::of_fault(fault, error.as_database_error().is_some(), Message(text))
     }
 
-    fn of_fault(fault: Fault, source: Message) -> Self {
-        match fault {
-            Fault::Conflict => Self::Conflict(StoreError::unreachable(source)),
-            Fault::Unreachable => Self::Other(StoreError::unreachable(source)),
-            Fault::Misconfigured => Self::Other(StoreError::misconfigured(source)),
+    fn of_fault(fault: Fault, is_answer: bool, message: Message) -> Self {
+        let error = match fault {
+            Fault::Value | Fault::Misconfigured => StoreError::misconfigured(message),
+            _ => StoreError::unreachable(message),
+        };
+        Self { fault, is_answer, error }
+    }
+
+    /// Whether the database refused the statement itself. Nothing was written, and a plainer statement
+    /// may succeed.
+    pub(super) const fn is_refusal(&self) -> bool {
+        let is_of_statement =
+            matches!(self.fault, Fault::Value | Fault::Unavailable | Fault::Misconfigured);
+        self.is_answer && is_of_statement
+    }
+
+    /// The failure to get a connection: no statement was sent.
+    pub(super) fn before_the_statement(self) -> Self {
+        let fault = if self.fault == Fault::Lost { Fault::Unfit } else { self.fault };
+        Self { fault, ..self }
+    }
+
+    /// The failure at a deadline of the store's own.
+    pub(super) fn timed_out() -> Self {
+        Self {
+            fault: Fault::TimedOut,
+            is_answer: false,
+            error: StoreError::unreachable("the database did not answer in time"),
+        }
+    }
+
+    /// No connection was free in time. No statement was sent.
+    pub(super) fn exhausted() -> Self {
+        Self {
+            fault: Fault::Unavailable,
+            is_answer: false,
+            error: StoreError::unreachable("too many calls wait for a connection"),
         }
     }
 }
@@ -60,21 +110,24 @@ impl Failure {
 impl Failure {
     /// The failure of a statement that did not run through sqlx.
     pub(super) fn of_code(code: &str, message: &str, classify: fn(&str) -> Fault) -> Self {
-        Self::of_fault(classify(code), Message(format!("{message} (code {code})")))
+        Self::of_fault(classify(code), true, Message(format!("{message} (code {code})")))
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Conflict(error) | Failure::Other(error) => error,
-        }
+        failure.error
     }
 }
 
-/// The error after the store's own timeout.
-pub(super) fn timed_out() -> StoreError {
-    StoreError::unreachable("the database did not answer in time")
+impl fmt::Display for Failure {
+    /// The cause.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match error::Error::source(&self.error) {
+            Some(source) => write!(f, "{source}"),
+            None => write!(f, "{}", self.error),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -87,3 +140,10 @@ impl fmt::Display for Message {
 }
 
 impl error::Error for Message {}
+
+#[cfg(test)]
+impl Failure {
+    pub(super) fn of(fault: Fault) -> Self {
+        Self { fault, is_answer: true, error: StoreError::unreachable("a test") }
+    }
+}

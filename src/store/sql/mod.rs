@@ -1,5 +1,8 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
+mod attempt;
+mod capacity;
+mod checkout;
 mod engine;
 mod failure;
 #[cfg(feature = "postgres")]
@@ -7,8 +10,10 @@ pub(super) mod listener;
 pub(super) mod migration;
 mod name;
 pub(super) mod options;
+mod outcome;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
+mod run;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 mod statements;
@@ -16,8 +21,10 @@ mod store;
 pub(super) mod users_table;
 
 use self::{
+    capacity::{Capacity, Slot},
+    checkout::Checkout,
     engine::{Cells, Driver, Engine, Param},
-    failure::{Failure, Fault, timed_out},
+    failure::{Failure, Fault},
     name::{Name, TableName},
     statements::{Dialect, place},
 };

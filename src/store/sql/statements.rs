@@ -15,6 +15,20 @@ pub(super) enum Dialect {
     Postgres { channel: Name },
 }
 
+/// A statement that changes rows.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) sql: Arc<str>,
+    /// The same without its notification, if it has one.
+    pub(super) silent: Option<Arc<str>>,
+}
+
+impl Change {
+    fn silent(statement: String) -> Self {
+        Self { sql: statement.into(), silent: None }
+    }
+}
+
 /// Every statement that a store runs over users.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -22,25 +36,25 @@ pub(super) struct Statements {
     pub(super) read_by_login: Arc<str>,
     /// `$1` the id, then from `$2` the new columns and after them the old ones: the version first, the
     /// others in the order of [`columns`].
-    pub(super) compare_and_set: Arc<str>,
-    pub(super) compare_and_revoke: Arc<str>,
-    pub(super) delete: Arc<str>,
+    pub(super) compare_and_set: Change,
+    pub(super) compare_and_revoke: Change,
+    pub(super) delete: Change,
     /// `$1` the id, `$2` the least version.
-    pub(super) bump_version: Arc<str>,
+    pub(super) bump_version: Change,
     pub(super) switch: Option<Switch>,
     /// The id, the login, the version, the hash, and the secret where there is a column for it.
-    pub(super) insert: Arc<str>,
+    pub(super) insert: Change,
     /// By kind; `$1` the group, `$2` the least counter.
-    pub(super) bump_epoch: Vec<(String, Arc<str>)>,
+    pub(super) bump_epoch: Vec<(String, Change)>,
 }
 
 /// Bumps of the version that also set whether the user is active.
 #[derive(Debug)]
 pub(super) struct Switch {
     /// `$3` is false.
-    pub(super) disable: Arc<str>,
+    pub(super) disable: Change,
     /// `$3` is true, `$4` the version that the row must have.
-    pub(super) enable: Arc<str>,
+    pub(super) enable: Change,
 }
 
 impl Statements {
@@ -49,9 +63,9 @@ impl Statements {
         Self {
             read_by_id: build.read(&build.is_id()),
             read_by_login: build.read(&format!("u.{} = $1", names.login)),
-            compare_and_set: build.compare_and_set().into(),
-            compare_and_revoke: build.notifying_user(&build.compare_and_set()),
-            delete: build.notifying_user(&format!(
+            compare_and_set: Change::silent(build.compare_and_set()),
+            compare_and_revoke: build.notifying_user(build.compare_and_set()),
+            delete: build.notifying_user(format!(
                 "DELETE FROM {} AS u WHERE {}",
                 names.table,
                 build.is_id()
@@ -159,32 +173,31 @@ impl Build<'_> {
     }
 
     /// `set` is empty or ends with a comma, `condition` is empty or begins with `AND`.
-    fn bump_version(&self, set: &str, condition: &str) -> Arc<str> {
+    fn bump_version(&self, set: &str, condition: &str) -> Change {
         let Names { table, version, sessions, .. } = self.names;
         let (next, has_next) = self.next(&format!("u.{version}"));
         let is_id = self.is_id();
-        self.notifying_user(&format!(
+        self.notifying_user(format!(
             "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL \
              WHERE {is_id} AND {has_next}{condition}"
         ))
     }
 
-    fn insert(&self) -> Arc<str> {
+    fn insert(&self) -> Change {
         let Names { table, id, login, version, password_hash, secret, .. } = self.names;
         let value = self.id_value();
         let (secret, fifth) = match secret {
             Some(secret) => (format!(", {secret}"), ", $5"),
             None => (String::new(), ""),
         };
-        format!(
+        Change::silent(format!(
             "INSERT INTO {table} ({id}, {login}, {version}, {password_hash}{secret}) \
              VALUES ({value}, $2, $3, $4{fifth}) ON CONFLICT DO NOTHING"
-        )
-        .into()
+        ))
     }
 
     /// The key is compared as text, whatever its type. That reads all groups, and is rare.
-    fn bump_epoch(&self, group: &UserGroup) -> Arc<str> {
+    fn bump_epoch(&self, group: &UserGroup) -> Change {
         let UserGroup { table, key, counter, .. } = group;
         let (next, has_next) = self.next(&format!("g.{counter}"));
         let update = format!(
@@ -194,9 +207,9 @@ impl Build<'_> {
         );
         match self.dialect {
             #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => update.into(),
+            Dialect::Sqlite => Change::silent(update),
             #[cfg(feature = "postgres")]
-            Dialect::Postgres { channel } => notifying(&update, "1", channel, "''"),
+            Dialect::Postgres { channel } => notifying(update, "1", channel, "''"),
         }
     }
 
@@ -214,10 +227,10 @@ impl Build<'_> {
 
     /// The statement, and a notification of the user in its transaction. If no row is changed, nothing
     /// is sent.
-    fn notifying_user(&self, statement: &str) -> Arc<str> {
+    fn notifying_user(&self, statement: String) -> Change {
         match self.dialect {
             #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => statement.into(),
+            Dialect::Sqlite => Change::silent(statement),
             #[cfg(feature = "postgres")]
             Dialect::Postgres { channel } => {
                 let id = format!("CAST(u.{} AS TEXT)", self.names.id);
@@ -301,13 +314,13 @@ impl Build<'_> {
 }
 
 #[cfg(feature = "postgres")]
-fn notifying(statement: &str, returned: &str, channel: &Name, payload: &str) -> Arc<str> {
+fn notifying(statement: String, returned: &str, channel: &Name, payload: &str) -> Change {
     let channel = channel.as_str();
-    format!(
+    let sql = format!(
         "WITH changed AS ({statement} RETURNING {returned} AS id) \
          SELECT pg_notify('{channel}', {payload}) FROM changed"
-    )
-    .into()
+    );
+    Change { sql: sql.into(), silent: Some(statement.into()) }
 }
 
 #[cfg(test)]
@@ -330,7 +343,7 @@ mod tests {
             for (table, count) in
                 [(UsersTable::named("accounts"), 5), (UsersTable::named("accounts").secret("s"), 6)]
             {
-                let sql = of(&table, &dialect).compare_and_set;
+                let sql = of(&table, &dialect).compare_and_set.sql;
                 let (set, condition) = sql.split_once(" WHERE ").unwrap();
                 assert_eq!(set.matches(" = $").count(), count, "{sql}");
                 let (names, _) = table.checked().unwrap();
@@ -350,7 +363,7 @@ mod tests {
         let table = UsersTable::named("app.accounts").active("enabled");
         let sql = of(&table.user_epoch("tenant", "tenant_id", groups), &postgres());
         assert_eq!(
-            &*sql.bump_version,
+            &*sql.bump_version.sql,
             "WITH changed AS (UPDATE \"app\".\"accounts\" AS u SET \
              \"token_version\" = greatest(coalesce(u.\"token_version\", 0) + 1, $2), \
              \"sessions\" = NULL WHERE u.\"id\" = $1 \
@@ -360,10 +373,10 @@ mod tests {
         );
         let Switch { disable, enable } = sql.switch.unwrap();
         for statement in [&sql.compare_and_revoke, &sql.delete, &disable, &enable] {
-            assert!(statement.ends_with("pg_notify('relatch', changed.id) FROM changed"));
+            assert!(statement.sql.ends_with("pg_notify('relatch', changed.id) FROM changed"));
         }
-        assert!(sql.bump_epoch[0].1.ends_with("pg_notify('relatch', '') FROM changed"));
-        assert!(!sql.compare_and_set.contains("pg_notify"));
+        assert!(sql.bump_epoch[0].1.sql.ends_with("pg_notify('relatch', '') FROM changed"));
+        assert!(!sql.compare_and_set.sql.contains("pg_notify"));
     }
 
     /// In SQLite a quoted name that is no column's is a text.
@@ -371,7 +384,7 @@ mod tests {
     fn whatever_is_read_or_compared_is_named_with_its_table() {
         let table = UsersTable::ready().fields::<u8>(["email"]);
         let sql = of(&table, &Dialect::Sqlite);
-        for statement in [&sql.read_by_id, &sql.read_by_login, &sql.delete] {
+        for statement in [&sql.read_by_id, &sql.read_by_login, &sql.delete.sql] {
             let quoted = statement.split("\"relatch_users\" AS u").collect::<String>();
             assert_eq!(
                 quoted.matches('"').count(),

@@ -9,9 +9,12 @@ use std::{
 #[cfg(feature = "postgres")]
 use std::{
     io::{Read, Write},
-    net::TcpListener,
+    net::{Shutdown, TcpListener},
     os::unix::net::UnixStream,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     thread,
 };
 
@@ -80,11 +83,25 @@ pub(super) async fn run_sqlite(pool: &SqlitePool, sql: impl Into<String>) {
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
 }
 
-/// A proxy between TCP and the server's socket. It drops the data that arrives while it is silent.
+/// A proxy between TCP and the server's socket.
 #[cfg(feature = "postgres")]
 pub(super) struct Proxy {
     port: u16,
-    is_silent: Arc<AtomicBool>,
+    wire: Arc<Wire>,
+}
+
+/// The state of a proxy, for all its connections.
+#[cfg(feature = "postgres")]
+#[derive(Default)]
+struct Wire {
+    /// Data that arrives is dropped.
+    is_silent: AtomicBool,
+    /// Data of the connections up to this number is dropped, for ever.
+    stranded: AtomicUsize,
+    /// The number of connections.
+    count: AtomicUsize,
+    /// The answer with these bytes is not passed on; its connection is closed.
+    lost_answer: Mutex<Option<&'static [u8]>>,
 }
 
 #[cfg(feature = "postgres")]
@@ -96,18 +113,23 @@ impl Proxy {
         let socket = format!("{directory}/.s.PGSQL.5432");
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port();
-        let is_silent = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&is_silent);
+        let wire = Arc::new(Wire::default());
+        let shared = Arc::clone(&wire);
         thread::spawn(move || {
             for client in server.incoming() {
                 let (client, server) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
                 let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let flags = (Arc::clone(&flag), Arc::clone(&flag));
-                thread::spawn(move || pass(client, server, &flags.0));
-                thread::spawn(move || pass(back.0, back.1, &flags.1));
+                let number = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
+                let wires = (Arc::clone(&shared), Arc::clone(&shared));
+                thread::spawn(move || wires.0.pass(number, &client, &server));
+                thread::spawn(move || {
+                    wires.1.pass(number, &back.0, &back.1);
+                    let _ = back.0.shutdown(Shutdown::Both);
+                    let _ = back.1.shutdown(Shutdown::Both);
+                });
             }
         });
-        Self { port, is_silent }
+        Self { port, wire }
     }
 
     pub(super) fn url(&self) -> String {
@@ -115,16 +137,43 @@ impl Proxy {
     }
 
     pub(super) fn set_silent(&self, is_silent: bool) {
-        self.is_silent.store(is_silent, Ordering::SeqCst);
+        self.wire.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// Makes the present connections half-open: they stay open and pass nothing more on. Later ones
+    /// work.
+    pub(super) fn strand(&self) {
+        self.wire.stranded.store(self.wire.count.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Loses the server's next answer with these bytes, and closes its connection.
+    pub(super) fn lose_answer(&self, bytes: &'static [u8]) {
+        *self.wire.lost_answer.lock().unwrap() = Some(bytes);
+    }
+
+    /// Whether the answer was lost.
+    pub(super) fn has_lost_answer(&self) -> bool {
+        self.wire.lost_answer.lock().unwrap().is_none()
     }
 }
 
 #[cfg(feature = "postgres")]
-fn pass(mut from: impl Read, mut to: impl Write, is_silent: &AtomicBool) {
-    let mut buffer = [0; 8192];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..count]).is_err() {
-            return;
+impl Wire {
+    fn pass(&self, number: usize, mut from: impl Read, mut to: impl Write) {
+        let mut buffer = [0; 8192];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            let data = &buffer[..count];
+            let mut lost = self.lost_answer.lock().unwrap();
+            if lost.is_some_and(|bytes| data.windows(bytes.len()).any(|part| part == bytes)) {
+                *lost = None;
+                return;
+            }
+            drop(lost);
+            let is_dropped = self.is_silent.load(Ordering::SeqCst)
+                || number <= self.stranded.load(Ordering::SeqCst);
+            if !is_dropped && to.write_all(data).is_err() {
+                return;
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 mod databases;
 #[cfg(feature = "postgres")]
 mod listener;
+mod lost_connections;
 mod migrations;
 mod nonconforming;
 mod options;

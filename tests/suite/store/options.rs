@@ -90,7 +90,7 @@ async fn behind_a_pooler_the_timeouts_hold_in_each_transaction() {
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(view)).execute(store.pool()).await.unwrap();
     let row = store.read(UserKey::Login("1")).await.unwrap().unwrap();
-    assert_eq!(row.fields, Shown { statement: "2s".to_owned(), lock: "1600ms".to_owned() });
+    assert_eq!(row.fields, Shown { statement: "1800ms".to_owned(), lock: "1600ms".to_owned() });
     let query = sqlx::query_as(
         "SELECT current_setting('statement_timeout'),
         (SELECT count(*) FROM pg_prepared_statements WHERE statement NOT LIKE '%prepared%')",

@@ -20,3 +20,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 fn lock_timeout(timeout: Duration) -> Duration {
     timeout * 2 / 5
 }
+
+/// How long a statement may take in the server: a little less than half of the call's timeout, after
+/// which a connection counts as broken.
+#[cfg(feature = "postgres")]
+fn statement_timeout(timeout: Duration) -> Duration {
+    timeout / 20 * 9
+}

@@ -1,21 +1,22 @@
 //! The options of a store in PostgreSQL.
 
-use std::{fmt, str::FromStr, time::Duration as StdDuration};
+use std::{fmt, io, str::FromStr, time::Duration as StdDuration};
 
 use sqlx::{
     Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use time::Duration;
+use tokio::time::timeout;
 
-use super::{TIMEOUT, lock_timeout};
+use super::{TIMEOUT, lock_timeout, statement_timeout};
 use crate::{
     error::ConfigError,
     store::{
         StoreError, UsersTable,
         sql::{
             Engine, Failure, Name,
-            postgres::{PostgresDriver, PostgresStore, Timeouts, classify},
+            postgres::{PING, PostgresDriver, PostgresStore, Timeouts, classify},
         },
     },
 };
@@ -96,7 +97,8 @@ impl PostgresOptions {
 
     /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
     ///
-    /// The server aborts a statement after half of it, and one that waits for a lock after two fifths,
+    /// The server aborts a statement shortly before half of it, and one that waits for a lock after two
+    /// fifths,
     /// if the store [connects](Self::connect) by itself or is [behind a pooler](Self::behind_pooler).
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
@@ -144,7 +146,7 @@ impl PostgresOptions {
             .before_acquire(|connection, about| {
                 Box::pin(async move {
                     if about.idle_for > IDLE {
-                        connection.ping().await?;
+                        timeout(PING, connection.ping()).await.map_err(io::Error::from)??;
                     }
                     Ok(true)
                 })
@@ -179,12 +181,12 @@ impl PostgresOptions {
         let listen =
             listen.map_err(|_| ConfigError::new("listen_url", "it is not a URL of PostgreSQL"))?;
         let pooled = self.behind_pooler.then(|| self.timeouts());
-        let driver = PostgresDriver { pool, channel, listen, pooled };
+        let driver = PostgresDriver::new(pool, channel, listen, pooled);
         Ok(PostgresStore(Engine::new(driver, &table, self.timeout)?))
     }
 
     fn timeouts(&self) -> Timeouts {
-        Timeouts { statement: self.timeout / 2, lock: lock_timeout(self.timeout) }
+        Timeouts { statement: statement_timeout(self.timeout), lock: lock_timeout(self.timeout) }
     }
 }
 

@@ -143,7 +143,7 @@ impl SqliteOptions {
         reader: Option<Reader>,
         table: &UsersTable<F>,
     ) -> Result<SqliteStore<F>, ConfigError> {
-        Ok(SqliteStore(Engine::new(SqliteDriver { pool, reader }, table, self.timeout)?))
+        Ok(SqliteStore(Engine::new(SqliteDriver::new(pool, reader), table, self.timeout)?))
     }
 
     fn connect_options(&self) -> SqliteConnectOptions {

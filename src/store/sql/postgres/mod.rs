@@ -2,7 +2,14 @@
 
 mod pooled;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration as StdDuration,
+};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _,
@@ -13,9 +20,10 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 
 pub(super) use self::pooled::Timeouts;
 use super::{
-    Cells, Dialect, Driver, Engine, Failure, Fault, Name, Param, store::store_over_engine,
-    timed_out,
+    Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
+    store::store_over_engine,
 };
+
 /// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
 /// shares the pool.
 ///
@@ -37,7 +45,25 @@ use super::{
 /// ```
 pub struct PostgresStore<F = ()>(pub(super) Engine<PostgresDriver, F>);
 
+/// The time in which an idle connection must answer a ping.
+pub(super) const PING: StdDuration = StdDuration::from_millis(500);
+
+/// The time in which a connection must be back in the pool. A statement whose caller has hung up must
+/// end within it.
+const RETURN: StdDuration = StdDuration::from_secs(2);
+
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
+    /// The number of revocations that were stored although the notification of other processes failed,
+    /// by this store and its clones: for a metric. Until the bound of their caches, other processes
+    /// may accept what was revoked.
+    ///
+    /// Notifications fail when the server's queue of them is full, which a listener of any application
+    /// causes that stays in one transaction for long, or when the role may not call `pg_notify`.
+    #[must_use]
+    pub fn unsent_notifications(&self) -> u64 {
+        self.0.driver().unsent_notifications.load(Ordering::Relaxed)
+    }
+
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
@@ -65,43 +91,35 @@ pub(super) struct PostgresDriver {
     pub(super) listen: Option<PgConnectOptions>,
     /// The timeouts of each transaction, behind a proxy that pools transactions.
     pub(super) pooled: Option<Timeouts>,
-}
-
-impl Driver for PostgresDriver {
-    type Row = PgRow;
-
-    fn dialect(&self) -> Dialect {
-        Dialect::Postgres { channel: self.channel.clone() }
-    }
-
-    async fn execute(
-        &self,
-        sql: &Arc<str>,
-        params: &[Param<'_>],
-        until: Instant,
-    ) -> Result<u64, Failure> {
-        let mut connection = self.acquire(until).await?;
-        let done = timeout_at(until, self.execute_on(&mut connection, sql, params)).await;
-        answer(connection, done)
-    }
-
-    async fn fetch(
-        &self,
-        sql: &Arc<str>,
-        params: &[Param<'_>],
-        until: Instant,
-    ) -> Result<Vec<PgRow>, Failure> {
-        let mut connection = self.acquire(until).await?;
-        let rows = timeout_at(until, self.fetch_on(&mut connection, sql, params)).await;
-        answer(connection, rows)
-    }
+    capacity: Arc<Capacity>,
+    unsent_notifications: Arc<AtomicU64>,
 }
 
 impl PostgresDriver {
-    async fn acquire(&self, until: Instant) -> Result<Connection, Failure> {
+    pub(super) fn new(
+        pool: PgPool,
+        channel: Name,
+        listen: Option<PgConnectOptions>,
+        pooled: Option<Timeouts>,
+    ) -> Self {
+        let (connections, patience) =
+            (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+        Self {
+            pool,
+            channel,
+            listen,
+            pooled,
+            capacity: Arc::new(Capacity::new(connections, patience)),
+            unsent_notifications: Arc::default(),
+        }
+    }
+
+    /// Takes a connection for one statement.
+    async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Connection, Failure> {
         let connection = timeout_at(until, self.pool.acquire()).await;
-        let connection = connection.map_err(|_| Failure::Other(timed_out()))?;
-        connection.map_err(|error| Failure::new(&error, classify))
+        let connection = connection.map_err(|_| Failure::timed_out())?;
+        let failure = |error| Failure::new(&error, classify).before_the_statement();
+        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), Some(RETURN)))
     }
 
     /// Runs the statement on this connection, and returns the number of changed rows. If the transaction
@@ -137,22 +155,82 @@ impl PostgresDriver {
     }
 }
 
-/// Discards a connection that did not answer in time: its server may be gone, and a ping or an orderly
-/// close would occupy its place in the pool for as long.
+impl Driver for PostgresDriver {
+    type Row = PgRow;
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres { channel: self.channel.clone() }
+    }
+
+    fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.size()
+    }
+
+    async fn execute(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<u64, Failure> {
+        let mut connection = self.checkout(slot, until).await?;
+        let done = timeout_at(until, self.execute_on(&mut connection, sql, params)).await;
+        answer(connection, done)
+    }
+
+    async fn fetch(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut connection = self.checkout(slot, until).await?;
+        let rows = timeout_at(until, self.fetch_on(&mut connection, sql, params)).await;
+        answer(connection, rows)
+    }
+
+    /// One broken connection is seldom alone: those that are idle must answer a ping, or are closed.
+    fn recover(&self, fault: Fault) {
+        if fault.is_outcome_unknown() {
+            for _ in 0..self.pool.num_idle() {
+                let Some(idle) = self.pool.try_acquire() else { return };
+                drop(Checkout::new(idle, Slot::default(), Some(PING)));
+            }
+        }
+    }
+
+    fn not_notified(&self, failure: &Failure) {
+        self.unsent_notifications.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "tracing")]
+        tracing::warn!(target: "relatch", cause = %failure, "a revocation was stored and not notified");
+        #[cfg(not(feature = "tracing"))]
+        let _ = failure;
+    }
+}
+
+/// Closes a connection that is of no further use: a ping or an orderly close would occupy its place in
+/// the pool until the network notices that the server is gone.
 fn answer<T>(
     connection: Connection,
     answer: Result<sqlx::Result<T>, Elapsed>,
 ) -> Result<T, Failure> {
-    match answer {
-        Ok(answer) => answer.map_err(|error| Failure::new(&error, classify)),
-        Err(_) => {
-            drop(connection.detach());
-            Err(Failure::Other(timed_out()))
-        }
+    let failure = match answer {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => Failure::new(&error, classify),
+        Err(_) => Failure::timed_out(),
+    };
+    if failure.fault.is_of_connection() {
+        connection.discard();
     }
+    Err(failure)
 }
 
-type Connection = sqlx::pool::PoolConnection<Postgres>;
+type Connection = Checkout<Postgres>;
 
 impl Cells for PgRow {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
@@ -178,15 +256,24 @@ pub(super) fn classify(code: &str) -> Fault {
     match code {
         // A serialization failure, and a deadlock.
         "40001" | "40P01" => Fault::Conflict,
-        // A lock that is not available, and a read-only server.
-        "55P03" | "25006" => Fault::Unreachable,
+        // A read-only session, as after a failover. Another session may be able to write.
+        "25006" => Fault::Unfit,
+        // A lock that is not available in time, and a statement that took too long.
+        "55P03" | "57014" => Fault::Canceled,
+        // The end of the session: an idle transaction, an administrator, a crash, a start, a dropped
+        // database, an idle session. The server may have committed just before.
+        "25P03" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Fault::Lost,
+        // A character outside the database's encoding, and a text that is too long.
+        "22021" | "22P05" | "22001" => Fault::Value,
         _ => match code.get(..2) {
+            // The connection.
+            Some("08") => Fault::Lost,
             // Feature, cardinality, data, constraint, state of the object, authorization, database,
             // schema, name or permission, limit: the table or its configuration is at fault.
             Some("0A" | "21" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
                 Fault::Misconfigured
             }
-            _ => Fault::Unreachable,
+            _ => Fault::Unavailable,
         },
     }
 }
@@ -197,14 +284,21 @@ mod tests {
 
     #[test]
     fn codes_tell_whom_to_call() {
-        for code in ["08006", "53300", "57014", "57P01", "55P03", "25006", "XX000", "58030", ""] {
-            assert_eq!(classify(code), Fault::Unreachable, "{code}");
-        }
-        for code in ["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"] {
-            assert_eq!(classify(code), Fault::Misconfigured, "{code}");
-        }
-        for code in ["40001", "40P01"] {
-            assert_eq!(classify(code), Fault::Conflict, "{code}");
+        for (fault, codes) in [
+            (Fault::Conflict, ["40001", "40P01"].as_slice()),
+            (Fault::Unfit, &["25006"]),
+            (Fault::Lost, &["08006", "57P01", "57P02", "57P03", "57P05", "25P03"]),
+            (Fault::Canceled, &["57014", "55P03"]),
+            (Fault::Value, &["22021", "22P05", "22001"]),
+            (Fault::Unavailable, &["53300", "XX000", "58030", ""]),
+            (
+                Fault::Misconfigured,
+                &["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"],
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(classify(code), fault, "{code}");
+            }
         }
     }
 }

@@ -14,8 +14,10 @@ use tokio::time::{Instant, timeout_at};
 use self::reader::ReadRow;
 pub(super) use self::reader::Reader;
 use super::{
-    Cells, Dialect, Driver, Engine, Failure, Fault, Param, store::store_over_engine, timed_out,
+    Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Param, Slot,
+    store::store_over_engine,
 };
+
 /// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
@@ -64,6 +66,25 @@ pub(super) struct SqliteDriver {
     pub(super) pool: SqlitePool,
     /// Reads the file; without it, the pool does.
     pub(super) reader: Option<Reader>,
+    capacity: Arc<Capacity>,
+}
+
+impl SqliteDriver {
+    pub(super) fn new(pool: SqlitePool, reader: Option<Reader>) -> Self {
+        let (connections, patience) =
+            (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+        let capacity = Capacity::new(connections, patience).with_one_writer();
+        Self { pool, reader, capacity: Arc::new(capacity) }
+    }
+
+    /// Takes a connection for one statement. A statement that was given up goes on, for no longer than
+    /// the `busy_timeout`, and keeps its place as long.
+    async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Checkout<Sqlite>, Failure> {
+        let connection = timeout_at(until, self.pool.acquire()).await;
+        let connection = connection.map_err(|_| Failure::timed_out())?;
+        let failure = |error| Failure::new(&error, classify).before_the_statement();
+        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), None))
+    }
 }
 
 impl Driver for SqliteDriver {
@@ -73,14 +94,24 @@ impl Driver for SqliteDriver {
         Dialect::Sqlite
     }
 
+    fn capacity(&self) -> &Capacity {
+        &self.capacity
+    }
+
+    fn connections(&self) -> u32 {
+        self.pool.size()
+    }
+
     async fn execute(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<u64, Failure> {
-        let done = timeout_at(until, bind(sql, params).execute(&self.pool)).await;
-        let done = done.map_err(|_| Failure::Other(timed_out()))?;
+        let mut connection = self.checkout(slot, until).await?;
+        let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
+        let done = done.map_err(|_| Failure::timed_out())?;
         done.map(|done| done.rows_affected()).map_err(|error| Failure::new(&error, classify))
     }
 
@@ -88,6 +119,7 @@ impl Driver for SqliteDriver {
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<Vec<SqliteCells>, Failure> {
         if let Some(reader) = &self.reader {
@@ -95,14 +127,21 @@ impl Driver for SqliteDriver {
                 reader.close();
                 return Err(Failure::new(&sqlx::Error::PoolClosed, classify));
             }
-            let rows = reader.fetch(sql, params, until).await?;
+            let rows = reader.fetch(sql, params, slot, until).await?;
             return Ok(rows.into_iter().map(SqliteCells::Read).collect());
         }
-        let rows = timeout_at(until, bind(sql, params).fetch_all(&self.pool)).await;
-        let rows = rows.map_err(|_| Failure::Other(timed_out()))?;
+        let mut connection = self.checkout(slot, until).await?;
+        let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
+        let rows = rows.map_err(|_| Failure::timed_out())?;
         let rows = rows.map_err(|error| Failure::new(&error, classify))?;
         Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
     }
+
+    /// A connection to a file does not break.
+    fn recover(&self, _: Fault) {}
+
+    /// An SQLite file has no notifications.
+    fn not_notified(&self, _: &Failure) {}
 }
 
 /// A row, of a connection of the pool or of the reader.
@@ -148,13 +187,15 @@ pub(super) fn classify(code: &str) -> Fault {
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
     const PROTOCOL: u32 = 15;
+    const TOOBIG: u32 = 18;
     const BUSY_SNAPSHOT: u32 = 517;
     let code = code.parse::<u32>().unwrap_or_default();
     // An extended code has the primary one in its lowest byte.
     match code & 0xff {
         _ if code == BUSY_SNAPSHOT => Fault::Conflict,
         BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
-        | PROTOCOL => Fault::Unreachable,
+        | PROTOCOL => Fault::Unavailable,
+        TOOBIG => Fault::Value,
         _ => Fault::Misconfigured,
     }
 }
@@ -166,9 +207,10 @@ mod tests {
     #[test]
     fn codes_tell_whom_to_call() {
         assert_eq!(classify("517"), Fault::Conflict);
+        assert_eq!(classify("18"), Fault::Value);
         // Busy, locked, read-only, an error of the disk at a sync, full.
         for code in ["5", "6", "8", "1034", "13", "14"] {
-            assert_eq!(classify(code), Fault::Unreachable, "{code}");
+            assert_eq!(classify(code), Fault::Unavailable, "{code}");
         }
         // No such table, a constraint, a mismatch, not a database.
         for code in ["1", "1299", "20", "26", ""] {

@@ -15,51 +15,35 @@ use rusqlite::{
     types::{Value, ValueRef},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 
-use super::{Cells, Failure, Param, classify, timed_out};
-use crate::store::StoreError;
+use super::{Cells, Failure, Param, Slot, classify};
 
-/// The greatest number of connections, and of reads at once.
-const CONNECTIONS: usize = 8;
-
-/// The connections of a store that read. A clone is cheap and shares them.
+/// The connections of a store that read, one for each read at once. A clone is cheap and shares them.
 #[derive(Clone)]
 pub(in crate::store::sql) struct Reader(Arc<Shared>);
 
 struct Shared {
     path: PathBuf,
     is_on_calling_thread: bool,
-    /// One permit for each connection in use.
-    places: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Reader {
     /// Reads of this file, which must exist when the first row is read. The path is absolute.
     pub(in crate::store::sql) fn new(path: PathBuf, is_on_calling_thread: bool) -> Self {
-        Self(Arc::new(Shared {
-            path,
-            is_on_calling_thread,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
-            idle: Mutex::default(),
-        }))
+        Self(Arc::new(Shared { path, is_on_calling_thread, idle: Mutex::default() }))
     }
 
     pub(super) async fn fetch(
         &self,
         sql: &Arc<str>,
         params: &[Param<'_>],
+        slot: &Slot,
         until: Instant,
     ) -> Result<Vec<ReadRow>, Failure> {
-        let place = timeout_at(until, Arc::clone(&self.0.places).acquire_owned()).await;
-        // It is never closed.
-        let (Ok(Ok(place)), true) = (place, Instant::now() < until) else {
-            return Err(Failure::Other(timed_out()));
-        };
         let params: Vec<_> = params.iter().map(value).collect();
         let mut connection = self.0.idle().pop();
         if self.0.is_on_calling_thread
@@ -78,7 +62,7 @@ impl Reader {
         let turn = Turn::default();
         let job = Job {
             shared: Arc::clone(&self.0),
-            _place: place,
+            _slot: slot.clone(),
             connection,
             sql: Arc::clone(sql),
             params,
@@ -91,8 +75,8 @@ impl Reader {
         match rows {
             Ok(Ok(rows)) => rows.map_err(|error| failure(&error)),
             // A panic, or the runtime's end.
-            Ok(Err(error)) => Err(Failure::Other(StoreError::unreachable(error))),
-            Err(_) => Err(Failure::Other(timed_out())),
+            Ok(Err(_)) => Err(Failure::new(&sqlx::Error::WorkerCrashed, classify)),
+            Err(_) => Err(Failure::timed_out()),
         }
     }
 
@@ -118,10 +102,10 @@ impl Shared {
     }
 }
 
-/// A read on another thread.
+/// A read on another thread. It keeps its place among the calls when its caller hangs up.
 struct Job {
     shared: Arc<Shared>,
-    _place: OwnedSemaphorePermit,
+    _slot: Slot,
     connection: Option<Connection>,
     sql: Arc<str>,
     params: Vec<Value>,

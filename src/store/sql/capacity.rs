@@ -1,0 +1,165 @@
+//! The order in which a store's calls get connections. A revocation waits for no other call.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::Failure;
+
+/// The capacity of a pool, a part of which is reserved for revocations. Calls of one kind are served in
+/// the order in which they came.
+#[derive(Debug)]
+pub(super) struct Capacity {
+    /// The connections for other calls than revocations.
+    ordinary: Arc<Semaphore>,
+    /// The longest wait for one of them.
+    patience: Duration,
+    /// In a database with one writer at a time.
+    writers: Option<Writers>,
+}
+
+/// The kind of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Read,
+    Write,
+    Revocation,
+}
+
+/// A line of writers. At most one of the ordinary writers waits for the lock itself, so that a
+/// revocation is at most second in line.
+#[derive(Debug, Default)]
+struct Writers {
+    lock: Arc<Mutex<()>>,
+    ordinary: Mutex<()>,
+}
+
+/// A place among a store's calls. It is free again when the last clone is dropped, which is when the
+/// connection is back in the pool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot {
+    _held: Option<Arc<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    _connection: Option<OwnedSemaphorePermit>,
+    _write_lock: Option<OwnedMutexGuard<()>>,
+}
+
+impl Capacity {
+    /// For a pool of at most `connections`, in which a call waits at most for `patience`.
+    pub(super) fn new(connections: u32, patience: Duration) -> Self {
+        let reserved = match connections {
+            0 | 1 => 0,
+            2..=4 => 1,
+            _ => 2,
+        };
+        let ordinary = usize::try_from(connections - reserved).unwrap_or(usize::MAX);
+        let ordinary = Arc::new(Semaphore::new(ordinary.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { ordinary, patience, writers: None }
+    }
+
+    /// Lets one call write at a time.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn with_one_writer(self) -> Self {
+        Self { writers: Some(Writers::default()), ..self }
+    }
+
+    /// Waits for a place until this deadline.
+    pub(super) async fn enter(&self, kind: Kind, until: Instant) -> Result<Slot, Failure> {
+        let until = Instant::now().checked_add(self.patience).map_or(until, |at| at.min(until));
+        let held = async {
+            match (&self.writers, kind) {
+                // The one writer uses a reserved connection. With the lock it waits for no reader, or
+                // a revocation would wait with it.
+                (Some(writers), Kind::Write | Kind::Revocation) => {
+                    Held { _connection: None, _write_lock: Some(writers.enter(kind).await) }
+                }
+                (None, Kind::Revocation) => Held { _connection: None, _write_lock: None },
+                (_, Kind::Read | Kind::Write) => {
+                    // It fails only once it is closed, which it never is.
+                    let permit = Arc::clone(&self.ordinary).acquire_owned().await.ok();
+                    Held { _connection: permit, _write_lock: None }
+                }
+            }
+        };
+        let held = timeout_at(until, held).await.map_err(|_| Failure::exhausted())?;
+        Ok(Slot { _held: Some(Arc::new(held)) })
+    }
+}
+
+impl Writers {
+    async fn enter(&self, kind: Kind) -> OwnedMutexGuard<()> {
+        let _first_of_the_ordinary = match kind {
+            Kind::Revocation => None,
+            Kind::Read | Kind::Write => Some(self.ordinary.lock().await),
+        };
+        Arc::clone(&self.lock).lock_owned().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    async fn enter(capacity: &Capacity, kind: Kind) -> Result<Slot, Failure> {
+        capacity.enter(kind, Instant::now() + LONG).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn some_connections_are_for_revocations_alone() {
+        for (connections, ordinary) in [(0, 1), (1, 1), (2, 1), (4, 3), (5, 3), (10, 8)] {
+            let capacity = Capacity::new(connections, Duration::from_secs(2));
+            let mut slots = Vec::new();
+            while let Ok(slot) = enter(&capacity, Kind::Read).await {
+                slots.push(slot);
+            }
+            assert_eq!(slots.len(), ordinary, "of {connections}");
+            assert!(enter(&capacity, Kind::Revocation).await.is_ok());
+            // The place is free when its last clone is dropped.
+            let clone = slots.pop();
+            let clone = (clone.clone(), drop(clone)).0;
+            assert!(enter(&capacity, Kind::Write).await.is_err());
+            drop(clone);
+            assert!(enter(&capacity, Kind::Write).await.is_ok());
+        }
+        let huge = Capacity::new(u32::MAX, Duration::MAX);
+        assert!(enter(&huge, Kind::Read).await.is_ok());
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_overtakes_the_writers_in_line() {
+        let capacity = Capacity::new(10, LONG).with_one_writer();
+        let first = enter(&capacity, Kind::Write).await.unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut second = pin!(enter(&capacity, Kind::Write));
+        let mut third = pin!(enter(&capacity, Kind::Write));
+        let mut revocation = pin!(enter(&capacity, Kind::Revocation));
+        for waiting in [second.as_mut(), third.as_mut()] {
+            assert!(waiting.poll(&mut context).is_pending());
+        }
+        assert!(revocation.as_mut().poll(&mut context).is_pending());
+        assert_eq!(capacity.ordinary.available_permits(), 8, "writers occupy no reader's place");
+        drop(first);
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        assert!(revocation.as_mut().poll(&mut context).is_pending());
+        let second = second.await.unwrap();
+        assert!(third.as_mut().poll(&mut context).is_pending());
+        drop(second);
+        drop(revocation.await.unwrap());
+        assert!(third.await.is_ok());
+    }
+}
