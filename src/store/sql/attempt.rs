@@ -84,16 +84,16 @@ pub(super) async fn read<A: Attempt>(
 
 /// Writes once, and returns whether it changed a row. Before another run, it reads whether the one
 /// before was written although its answer was lost.
-pub(super) async fn write(write: &impl Write, mut attempts: Attempts) -> Result<bool, StoreError> {
+pub(super) async fn write(write: &impl Write, mut attempts: Attempts) -> Result<bool, Failure> {
     let mut may_be_written = false;
     loop {
         let failure = match write.run(attempts.deadline()).await {
             // An earlier run may have changed the row late, so that this one did not find it.
             Ok(0) if may_be_written => {
-                return match write.outcome(attempts.until).await? {
-                    Outcome::Written => Ok(true),
-                    Outcome::NotWritten => Ok(false),
-                    Outcome::Unknown => Err(unknown()),
+                return match write.outcome(attempts.until).await {
+                    Ok(Outcome::Written) => Ok(true),
+                    Ok(Outcome::NotWritten) => Ok(false),
+                    Ok(Outcome::Unknown) | Err(_) => Err(Failure::unknown()),
                 };
             }
             Ok(changed) => return Ok(changed > 0),
@@ -106,18 +106,14 @@ pub(super) async fn write(write: &impl Write, mut attempts: Attempts) -> Result<
             match write.outcome(attempts.until).await {
                 Ok(Outcome::Written) => return Ok(true),
                 Ok(Outcome::NotWritten) if has_more => continue,
-                _ => return Err(unknown()),
+                _ => return Err(Failure::unknown()),
             }
         }
         if !has_more {
-            return Err(failure.into());
+            return Err(failure);
         }
         write.recover(failure.fault);
     }
-}
-
-fn unknown() -> StoreError {
-    StoreError::unreachable("the database's answer was lost: it is not known whether it wrote")
 }
 
 #[cfg(test)]
@@ -200,7 +196,8 @@ mod tests {
     async fn writes(connections: u32, steps: Vec<Step>) -> Result<bool, String> {
         let write = async |script: &Script, attempts| write(script, attempts).await;
         let answer = play(connections, steps, write).await;
-        answer.map_err(|error| {
+        answer.map_err(|failure| {
+            let error = StoreError::from(failure);
             assert!(error.is_unreachable());
             std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
         })

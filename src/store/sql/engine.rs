@@ -1,16 +1,27 @@
 //! The store over SQL, generic over the database's driver.
 
-use std::{future::Future, sync::Arc, time::Duration as StdDuration};
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration as StdDuration,
+};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Capacity, Dialect, Failure, Fault, Slot,
     capacity::Kind,
     outcome::Effect,
-    place::{ACTIVE, CARRIED, FIELDS, GROUPS, ID, LANES, PASSWORD_HASH, SECRET, SESSIONS, VERSION},
+    place::{
+        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
+        VERSION,
+    },
     run::Witness,
-    statements::{Change, Statements, Switch},
+    statements::{Changed, Sql, Statement, Statements, texts},
+    uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
 };
 use crate::{
     error::ConfigError,
@@ -25,8 +36,13 @@ use crate::{
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
 
-    /// How this database writes the statements.
-    fn dialect(&self) -> Dialect;
+    /// How this database writes the statements over these tables, which it may look up.
+    fn dialect(
+        &self,
+        names: &Names,
+        slot: &Slot,
+        until: Instant,
+    ) -> impl Future<Output = Result<Dialect, Failure>> + Send;
 
     /// Which calls may use the pool.
     fn capacity(&self) -> &Capacity;
@@ -54,8 +70,8 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
     /// Prepares the pool for another attempt after this fault.
     fn recover(&self, fault: Fault);
 
-    /// Counts a change of which no other process was notified.
-    fn not_notified(&self, failure: &Failure);
+    /// Called when a change was written without its notification, which failed.
+    fn not_notified(&self, _: Failure) {}
 }
 
 /// A row of a result, by the positions of its columns.
@@ -70,6 +86,8 @@ pub(super) enum Param<'a> {
     Text(Option<&'a str>),
     Integer(Option<i64>),
     Bool(bool),
+    /// A UUID.
+    Bytes([u8; 16]),
 }
 
 /// The deadline of a call that begins now.
@@ -88,7 +106,10 @@ pub(super) struct Engine<D, F> {
 struct Shared<F> {
     names: Names,
     read: ReadFields<F>,
-    statements: Statements,
+    /// Learnt at the first call, and again when a statement no longer fits the tables.
+    statements: RwLock<Option<Arc<Statements>>>,
+    /// One call at a time learns.
+    learning: Mutex<()>,
 }
 
 impl<D: Driver, F> Engine<D, F> {
@@ -99,8 +120,9 @@ impl<D: Driver, F> Engine<D, F> {
         timeout: StdDuration,
     ) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
-        let statements = Statements::new(&names, &driver.dialect());
-        Ok(Self { driver, shared: Arc::new(Shared { names, read, statements }), timeout })
+        let (statements, learning) = (RwLock::default(), Mutex::default());
+        let shared = Arc::new(Shared { names, read, statements, learning });
+        Ok(Self { driver, shared, timeout })
     }
 
     pub(super) const fn driver(&self) -> &D {
@@ -134,13 +156,15 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
         slot: &Slot,
         until: Instant,
     ) -> Result<Option<Row<F>>, StoreError> {
-        let statements = &self.shared.statements;
-        let (sql, param) = match key {
-            UserKey::Id(id) => (&statements.read_by_id, self.id(id)),
-            UserKey::Login(login) => (&statements.read_by_login, text(login)),
+        let (statement, param) = match key {
+            UserKey::Id(id) => (Statement::ReadById, self.id(id)),
+            UserKey::Login(login) => (Statement::ReadByLogin, text(login)),
         };
         let Some(param) = param else { return Ok(None) };
-        let mut rows = self.fetch(sql, &[param], slot, until).await?;
+        let mut rows = match self.fetch(statement, &[param], slot, until).await {
+            Err(failure) if failure.fault == Fault::Value => return Ok(None),
+            rows => rows?,
+        };
         match (rows.pop(), rows.pop()) {
             (None, _) => Ok(None),
             (Some(row), None) => self.shared.row(&row).map(Some),
@@ -152,43 +176,49 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
 
     pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
         let Some(id) = self.id(update.id()) else { return Ok(false) };
+        let (before, after) = (update.before(), update.after());
         let has_secret = self.shared.names.secret.is_some();
-        let mut params = vec![id];
-        for columns in [update.after(), update.before()] {
-            if columns.secret.is_some() && !has_secret {
-                return Err(no_secret());
-            }
-            let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
-            params.push(Param::Integer(*version));
-            let texts = [password_hash, carried, sessions, lanes].into_iter();
-            let texts = texts.chain(has_secret.then_some(secret));
-            params.extend(texts.map(|text| Param::Text(text.as_deref())));
+        if !has_secret && (before.secret.is_some() || after.secret.is_some()) {
+            return Err(no_secret());
         }
-        let statements = &self.shared.statements;
-        let (sql, kind) = match update.revokes() {
-            true => (&statements.compare_and_revoke, Kind::Revocation),
-            false => (&statements.compare_and_set, Kind::Write),
-        };
+        let changed = Changed::between(before, after);
+        let mut params = vec![id];
+        params.extend(self.columns(before).map(|(_, param)| param));
+        let new = self.columns(after).filter(|(at, _)| changed.has(*at));
+        params.extend(new.map(|(_, param)| param));
+        let statement = Statement::CompareAndSet { changed, revokes: update.revokes() };
+        if changed.is_nothing() {
+            let until = self.deadline();
+            let slot = self.driver.capacity().enter(Kind::Read, until).await?;
+            return Ok(!self.fetch(statement, &params, &slot, until).await?.is_empty());
+        }
+        let kind = if update.revokes() { Kind::Revocation } else { Kind::Write };
         let witness = Witness { key: UserKey::Id(update.id()), effect: Effect::Set(update) };
-        self.change(sql, &params, kind, Some(witness)).await
+        Ok(self.execute(statement, &params, kind, Some(witness)).await?)
+    }
+
+    /// The columns that are compared and set, with their places.
+    fn columns<'a>(&self, columns: &'a Columns) -> impl Iterator<Item = (usize, Param<'a>)> {
+        let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
+        let texts_of = [password_hash, carried, sessions, lanes, secret];
+        let texts_of = texts_of.into_iter().take(texts(&self.shared.names).count());
+        let params = texts_of.map(|text| Param::Text(text.as_deref()));
+        [Param::Integer(*version)].into_iter().chain(params).enumerate()
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.revoke(id, &self.shared.statements.delete, &[], Effect::Deleted).await
+        self.change(Statement::Delete, id, &[], Effect::Deleted).await
     }
 
     pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let params = [Param::Integer(Some(at_least))];
-        let effect = Effect::LoggedOut { at_least };
-        self.revoke(id, &self.shared.statements.bump_version, &params, effect).await
+        self.change(Statement::BumpVersion, id, &params, Effect::LoggedOut { at_least }).await
     }
 
     pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(Switch { disable, .. }) = &self.shared.statements.switch else {
-            return Err(no_status());
-        };
+        self.has_status()?;
         let params = [Param::Integer(Some(at_least)), Param::Bool(false)];
-        self.revoke(id, disable, &params, Effect::Disabled { at_least }).await
+        self.change(Statement::Disable, id, &params, Effect::Disabled { at_least }).await
     }
 
     pub(super) async fn enable(
@@ -197,15 +227,14 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
         version: Option<i64>,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let Some(Switch { enable, .. }) = &self.shared.statements.switch else {
-            return Err(no_status());
-        };
-        let Some(param) = self.id(id) else { return Ok(false) };
-        let least = Param::Integer(Some(at_least));
-        let params = [param, least, Param::Bool(true), Param::Integer(version)];
+        self.has_status()?;
         let effect = Effect::Enabled { version, at_least };
-        let witness = Witness { key: UserKey::Id(id), effect };
-        self.change(enable, &params, Kind::Write, Some(witness)).await
+        let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
+        self.change(Statement::Enable, id, &[at_least, Param::Bool(true), version], effect).await
+    }
+
+    fn has_status(&self) -> Result<(), StoreError> {
+        self.shared.names.active.as_ref().map(drop).ok_or(NO_STATUS)
     }
 
     pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
@@ -229,7 +258,7 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
         }
         let effect = Effect::Inserted { id: &user.id, columns };
         let witness = Witness { key: UserKey::Login(&user.login), effect };
-        self.change(&self.shared.statements.insert, &params, Kind::Write, Some(witness)).await
+        Ok(self.execute(Statement::Insert, &params, Kind::Write, Some(witness)).await?)
     }
 
     pub(super) async fn bump_epoch(
@@ -238,28 +267,88 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
         instance: &str,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let mut all = self.shared.statements.bump_epoch.iter();
-        let (_, sql) = all
-            .find(|(name, _)| name == kind)
+        let at = self.shared.names.groups.iter().position(|group| group.kind == kind);
+        let at = at
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
         let params = [instance, Param::Integer(Some(at_least))];
-        self.change(sql, &params, Kind::Revocation, None).await
+        // Twice is as good as once.
+        let done = self.execute(Statement::BumpEpoch(at), &params, Kind::Revocation, None).await;
+        done.or_else(nobody)
     }
 
-    /// Runs a statement whose first parameter is the id, and whose only condition is that there is such
-    /// a user.
-    async fn revoke(
+    /// Changes the user of this id, whatever the row holds, and returns whether there was one. The id is
+    /// the first parameter.
+    async fn change(
         &self,
+        statement: Statement,
         id: &str,
-        sql: &Change,
         params: &[Param<'_>],
         effect: Effect<'_>,
     ) -> Result<bool, StoreError> {
         let Some(param) = self.id(id) else { return Ok(false) };
         let params = [&[param], params].concat();
         let witness = Witness { key: UserKey::Id(id), effect };
-        self.change(sql, &params, Kind::Revocation, Some(witness)).await
+        let done = self.execute(statement, &params, Kind::Revocation, Some(witness)).await;
+        done.or_else(nobody)
+    }
+
+    pub(super) fn sql(&self, statements: &Statements, statement: Statement) -> Arc<Sql> {
+        statements.get(&self.shared.names, statement)
+    }
+
+    pub(super) async fn statements(
+        &self,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        match self.shared.known() {
+            Some(known) => Ok(known),
+            None => self.learn(None, slot, until).await,
+        }
+    }
+
+    /// Other statements, if the tables are no longer those that `old` is for; or else the failure.
+    pub(super) async fn relearnt(
+        &self,
+        failure: Failure,
+        old: &Arc<Statements>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        if !failure.is_misfit() {
+            return Err(failure);
+        }
+        match self.learn(Some(old), slot, until).await {
+            Ok(learnt) if !Arc::ptr_eq(&learnt, old) => Ok(learnt),
+            _ => Err(failure),
+        }
+    }
+
+    /// Learns the tables' shape, unless another call has done it since `old`.
+    async fn learn(
+        &self,
+        old: Option<&Arc<Statements>>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Arc<Statements>, Failure> {
+        let turn = timeout_at(until, self.shared.learning.lock()).await;
+        let _turn = turn.map_err(|_| Failure::timed_out())?;
+        match self.shared.known() {
+            Some(known) if old.is_none_or(|old| !Arc::ptr_eq(old, &known)) => return Ok(known),
+            _ => {}
+        }
+        let dialect = self.driver.dialect(&self.shared.names, slot, until).await?;
+        match old {
+            Some(old) if *old.dialect() == dialect => Ok(Arc::clone(old)),
+            _ => {
+                let learnt = Arc::new(Statements::new(dialect));
+                let mut statements =
+                    self.shared.statements.write().unwrap_or_else(PoisonError::into_inner);
+                *statements = Some(Arc::clone(&learnt));
+                Ok(learnt)
+            }
+        }
     }
 }
 
@@ -273,11 +362,16 @@ impl Names {
                 number.map(|number| Param::Integer(Some(number)))
             }
             IdType::Uuid => is_uuid(id).then_some(Param::Text(Some(id))),
+            IdType::UuidBytes => bytes_of_uuid(id).map(Param::Bytes),
         }
     }
 }
 
 impl<F> Shared<F> {
+    fn known(&self) -> Option<Arc<Statements>> {
+        self.statements.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn row<C: Cells>(&self, cells: &C) -> Result<Row<F>, StoreError> {
         let text = |column, at| cells.text(at).map_err(|error| damaged(column, &error));
         let integer = |column, at| cells.integer(at).map_err(|error| damaged(column, &error));
@@ -290,11 +384,21 @@ impl<F> Shared<F> {
             lanes: text("lanes", LANES)?,
         };
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
+        let id = match self.names.id_type {
+            IdType::UuidBytes => uuid_of_hex(&id),
+            _ => id,
+        };
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }
         let mut row = Row::new(id, columns, ());
-        row.is_active = integer("active", ACTIVE)? == Some(1);
+        row.is_active = match self.names.active {
+            Some(_) => flag("active", text("active", ACTIVE)?)?,
+            None => true,
+        };
+        if flag("is_deleted", text("is_deleted", IS_DELETED)?)? {
+            return Err(StoreError::damaged("is_deleted", "it is set in a row that is read"));
+        }
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {
@@ -331,25 +435,31 @@ impl<D: Clone, F> Clone for Engine<D, F> {
     }
 }
 
+/// A key that the database cannot hold is no row's.
+fn nobody(failure: Failure) -> Result<bool, StoreError> {
+    match failure.fault {
+        Fault::Value => Ok(false),
+        _ => Err(failure.into()),
+    }
+}
+
 /// PostgreSQL stores no text with a NUL, so no user can have such a name.
 fn text(text: &str) -> Option<Param<'_>> {
     (!text.contains('\0')).then_some(Param::Text(Some(text)))
 }
 
-/// Whether this is a UUID in the form of RFC 9562 §4, in lower case.
-fn is_uuid(id: &str) -> bool {
-    id.len() == 36
-        && id.bytes().enumerate().all(|(at, c)| match at {
-            8 | 13 | 18 | 23 => c == b'-',
-            _ => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
-        })
+/// A flag, where `NULL` is no.
+fn flag(column: &'static str, value: Option<String>) -> Result<bool, StoreError> {
+    match value.as_deref() {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(StoreError::damaged(column, "it is none of NULL, 0, 1, false and true")),
+    }
 }
 
-const fn no_status() -> StoreError {
-    StoreError::unsupported(
-        "the users' table has no column that says whether a user is active: name it with `active`",
-    )
-}
+const NO_STATUS: StoreError = StoreError::unsupported(
+    "the users' table has no column that says whether a user is active: name it with `active`",
+);
 
 fn no_secret() -> StoreError {
     StoreError::misconfigured("the users' table has no column for a secret: name it with `secret`")
@@ -357,25 +467,4 @@ fn no_secret() -> StoreError {
 
 fn damaged(column: &'static str, error: &sqlx::Error) -> StoreError {
     StoreError::damaged(column, error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_uuid_has_one_form() {
-        let uuid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        assert!(is_uuid(uuid));
-        for other in [
-            &uuid.to_uppercase(),
-            &uuid.replace('-', ""),
-            &format!("{{{uuid}}}"),
-            &uuid[1..],
-            &uuid.replace("44-", "4g-"),
-            "",
-        ] {
-            assert!(!is_uuid(other), "{other}");
-        }
-    }
 }

@@ -26,7 +26,7 @@ pub(super) enum Fault {
     TimedOut,
     /// The database itself ended the statement, because it waited or ran too long. Nothing was written.
     Canceled,
-    /// A value that the database cannot hold.
+    /// A value that the database cannot hold, or that is no value of the column's type.
     Value,
     Unavailable,
     Misconfigured,
@@ -73,12 +73,14 @@ impl Failure {
         Self { fault, is_answer, error }
     }
 
-    /// Whether the database refused the statement itself. Nothing was written, and a plainer statement
-    /// may succeed.
+    /// Whether the database refused the statement, and would refuse it again. Nothing was written.
     pub(super) const fn is_refusal(&self) -> bool {
-        let is_of_statement =
-            matches!(self.fault, Fault::Value | Fault::Unavailable | Fault::Misconfigured);
-        self.is_answer && is_of_statement
+        self.is_answer && matches!(self.fault, Fault::Unavailable | Fault::Misconfigured)
+    }
+
+    /// Whether the database refused a statement that does not fit the tables.
+    pub(super) const fn is_misfit(&self) -> bool {
+        self.is_answer && matches!(self.fault, Fault::Misconfigured)
     }
 
     /// The failure to get a connection: no statement was sent.
@@ -94,6 +96,19 @@ impl Failure {
             is_answer: false,
             error: StoreError::unreachable("the database did not answer in time"),
         }
+    }
+
+    /// The tables are not those of the description.
+    #[cfg(feature = "postgres")]
+    pub(super) fn misconfigured(text: String) -> Self {
+        let error = StoreError::misconfigured(text);
+        Self { fault: Fault::Misconfigured, is_answer: false, error }
+    }
+
+    /// The answer to a write was lost, and the row does not show what became of it.
+    pub(super) fn unknown() -> Self {
+        let text = "the database's answer was lost: it is not known whether it wrote";
+        Self { fault: Fault::Unavailable, is_answer: false, error: StoreError::unreachable(text) }
     }
 
     /// No connection was free in time. No statement was sent.
@@ -117,16 +132,6 @@ impl Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         failure.error
-    }
-}
-
-impl fmt::Display for Failure {
-    /// The cause.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match error::Error::source(&self.error) {
-            Some(source) => write!(f, "{source}"),
-            None => write!(f, "{}", self.error),
-        }
     }
 }
 

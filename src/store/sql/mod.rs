@@ -3,6 +3,7 @@
 mod attempt;
 mod capacity;
 mod checkout;
+mod dialect;
 mod engine;
 mod failure;
 #[cfg(feature = "postgres")]
@@ -14,17 +15,21 @@ mod outcome;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
 mod run;
+#[cfg(feature = "postgres")]
+mod shape;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 mod statements;
 mod store;
 pub(super) mod users_table;
+mod uuid;
 
 use self::{
     capacity::{Capacity, Slot},
     checkout::Checkout,
+    dialect::Dialect,
     engine::{Cells, Driver, Engine, Param},
     failure::{Failure, Fault},
     name::{Name, TableName},
-    statements::{Dialect, place},
+    statements::place,
 };

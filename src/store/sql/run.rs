@@ -1,6 +1,4 @@
-//! The run of a statement: its place among other calls, further attempts, and the notification.
-
-use std::sync::Arc;
+//! The run of a statement: its place among other calls, further attempts, and its notification.
 
 use tokio::time::Instant;
 
@@ -9,24 +7,28 @@ use super::{
     attempt::{self, Attempt, Attempts, Write},
     capacity::Kind,
     outcome::{Effect, Outcome},
-    statements::Change,
+    statements::{Sql, Statement},
 };
 use crate::store::{StoreError, UserKey};
 
-/// A read of rows.
-struct Reading<'a, D> {
-    driver: &'a D,
-    sql: &'a Arc<str>,
+/// A statement, its parameters, and the call's place.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    statement: Statement,
     params: &'a [Param<'a>],
     slot: &'a Slot,
+}
+
+/// A read of rows.
+struct Reading<'a, D, F> {
+    engine: &'a Engine<D, F>,
+    call: Call<'a>,
 }
 
 /// A change of rows.
 struct Writing<'a, D, F> {
     engine: &'a Engine<D, F>,
-    change: &'a Change,
-    params: &'a [Param<'a>],
-    slot: &'a Slot,
+    call: Call<'a>,
     witness: Option<Witness<'a>>,
 }
 
@@ -37,34 +39,23 @@ pub(super) struct Witness<'a> {
     pub(super) effect: Effect<'a>,
 }
 
-impl<D: Driver> Attempt for Reading<'_, D> {
+impl<D: Driver, F: Send + Sync> Attempt for Reading<'_, D, F> {
     type Answer = Vec<D::Row>;
 
     async fn run(&self, until: Instant) -> Result<Vec<D::Row>, Failure> {
-        self.driver.fetch(self.sql, self.params, self.slot, until).await
+        self.engine.fetch_once(self.call, until).await
     }
 
     fn recover(&self, fault: Fault) {
-        self.driver.recover(fault);
+        self.engine.driver().recover(fault);
     }
 }
 
 impl<D: Driver, F: Send + Sync> Attempt for Writing<'_, D, F> {
     type Answer = u64;
 
-    /// A notification that fails fails no change: it is then made without.
     async fn run(&self, until: Instant) -> Result<u64, Failure> {
-        let driver = self.engine.driver();
-        let answer = driver.execute(&self.change.sql, self.params, self.slot, until).await;
-        let (Err(failure), Some(silent)) = (&answer, &self.change.silent) else { return answer };
-        if !failure.is_refusal() {
-            return answer;
-        }
-        let changed = driver.execute(silent, self.params, self.slot, until).await?;
-        if changed > 0 {
-            driver.not_notified(failure);
-        }
-        Ok(changed)
+        self.engine.execute_once(self.call, until).await
     }
 
     fn recover(&self, fault: Fault) {
@@ -75,7 +66,7 @@ impl<D: Driver, F: Send + Sync> Attempt for Writing<'_, D, F> {
 impl<D: Driver, F: Send + Sync> Write for Writing<'_, D, F> {
     async fn outcome(&self, until: Instant) -> Result<Outcome, StoreError> {
         let Some(Witness { key, effect }) = self.witness else { return Ok(Outcome::NotWritten) };
-        match self.engine.read_row(key, self.slot, until).await {
+        match self.engine.read_row(key, self.call.slot, until).await {
             Ok(row) => Ok(effect.outcome(row.as_ref())),
             Err(error) => error.bare_row().map(|row| effect.outcome(Some(row))).ok_or(error),
         }
@@ -83,29 +74,81 @@ impl<D: Driver, F: Send + Sync> Write for Writing<'_, D, F> {
 }
 
 impl<D: Driver, F: Send + Sync> Engine<D, F> {
+    /// Runs a statement that returns rows.
     pub(super) async fn fetch(
         &self,
-        sql: &Arc<str>,
+        statement: Statement,
         params: &[Param<'_>],
         slot: &Slot,
         until: Instant,
     ) -> Result<Vec<D::Row>, Failure> {
-        let driver = self.driver();
-        let attempts = Attempts::new(until, driver.connections());
-        attempt::read(&Reading { driver, sql, params, slot }, attempts).await
+        let attempts = Attempts::new(until, self.driver().connections());
+        let call = Call { statement, params, slot };
+        attempt::read(&Reading { engine: self, call }, attempts).await
     }
 
     /// Runs a change and returns whether it changed a row. Without a witness it may be made twice.
-    pub(super) async fn change(
+    pub(super) async fn execute(
         &self,
-        change: &Change,
+        statement: Statement,
         params: &[Param<'_>],
         kind: Kind,
         witness: Option<Witness<'_>>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, Failure> {
         let until = self.deadline();
         let slot = &self.driver().capacity().enter(kind, until).await?;
         let attempts = Attempts::new(until, self.driver().connections());
-        attempt::write(&Writing { engine: self, change, params, slot, witness }, attempts).await
+        let call = Call { statement, params, slot };
+        attempt::write(&Writing { engine: self, call, witness }, attempts).await
+    }
+
+    /// If the statement does not fit the tables, it learns them again.
+    async fn fetch_once(&self, call: Call<'_>, until: Instant) -> Result<Vec<D::Row>, Failure> {
+        let Call { statement, params, slot } = call;
+        let statements = self.statements(slot, until).await?;
+        let sql = self.sql(&statements, statement);
+        match self.driver().fetch(&sql.plain, params, slot, until).await {
+            Err(failure) => {
+                let statements = self.relearnt(failure, &statements, slot, until).await?;
+                let sql = self.sql(&statements, statement);
+                self.driver().fetch(&sql.plain, params, slot, until).await
+            }
+            rows => rows,
+        }
+    }
+
+    /// Returns the number of changed rows. If the statement does not fit the tables, it learns them
+    /// again.
+    async fn execute_once(&self, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
+        let Call { statement, slot, .. } = call;
+        let statements = self.statements(slot, until).await?;
+        let sql = self.sql(&statements, statement);
+        match self.notifying(&sql, call, until).await {
+            Err(failure) => {
+                let statements = self.relearnt(failure, &statements, slot, until).await?;
+                let sql = self.sql(&statements, statement);
+                self.notifying(&sql, call, until).await
+            }
+            changed => changed,
+        }
+    }
+
+    /// Runs the statement with its notification. If the database refuses that, nothing was written, and
+    /// the change goes without: it must not depend on telling others.
+    async fn notifying(&self, sql: &Sql, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
+        let Call { params, slot, .. } = call;
+        let Some(notifying) = &sql.notifying else {
+            return self.driver().execute(&sql.plain, params, slot, until).await;
+        };
+        match self.driver().execute(notifying, params, slot, until).await {
+            Err(failure) if failure.is_refusal() => {
+                let changed = self.driver().execute(&sql.plain, params, slot, until).await?;
+                if changed > 0 {
+                    self.driver().not_notified(failure);
+                }
+                Ok(changed)
+            }
+            changed => changed,
+        }
     }
 }

@@ -1,84 +1,105 @@
-//! The statements over a users' table, each built once. Everything but a checked name is bound.
+//! The statements over a users' table. Everything but a checked name is bound.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use super::Name;
-use crate::store::sql::users_table::{IdType, Names, UserGroup};
+use super::{Dialect, Name};
+use crate::store::{
+    Columns,
+    sql::users_table::{IdType, Names, UserGroup},
+};
 
-/// The differences between the databases' SQL.
-#[derive(Clone, Debug)]
-pub(super) enum Dialect {
-    #[cfg(feature = "sqlite")]
-    Sqlite,
-    /// With the channel of the notifications.
-    #[cfg(feature = "postgres")]
-    Postgres { channel: Name },
+/// A statement that a store runs over users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Statement {
+    /// `$1` the id.
+    ReadById,
+    /// `$1` the login.
+    ReadByLogin,
+    /// `$1` the id, then the old columns, then the new ones of those that change: the version first, the
+    /// others in the order of [`texts`]. If none changes, it selects the row.
+    CompareAndSet {
+        changed: Changed,
+        /// Whether it notifies.
+        revokes: bool,
+    },
+    /// `$1` the id.
+    Delete,
+    /// `$1` the id, `$2` the least version.
+    BumpVersion,
+    /// As [`BumpVersion`](Self::BumpVersion); `$3` is false.
+    Disable,
+    /// As [`BumpVersion`](Self::BumpVersion); `$3` is true, `$4` the version that the row must have.
+    Enable,
+    /// The id, the login, the version, the hash, and the secret where there is a column for it.
+    Insert,
+    /// Of the group at this place in the description: `$1` its key, `$2` the least counter.
+    BumpEpoch(usize),
 }
 
-/// A statement that changes rows.
-#[derive(Debug)]
-pub(super) struct Change {
-    pub(super) sql: Arc<str>,
-    /// The same without its notification, if it has one.
-    pub(super) silent: Option<Arc<str>>,
-}
+/// The columns that a compare-and-set changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Changed(u8);
 
-impl Change {
-    fn silent(statement: String) -> Self {
-        Self { sql: statement.into(), silent: None }
+impl Changed {
+    pub(super) fn between(before: &Columns, after: &Columns) -> Self {
+        let Columns { version, password_hash, secret, carried, sessions, lanes } = before;
+        let changed = [
+            *version != after.version,
+            *password_hash != after.password_hash,
+            *carried != after.carried,
+            *sessions != after.sessions,
+            *lanes != after.lanes,
+            *secret != after.secret,
+        ];
+        Self(changed.iter().rev().fold(0, |bits, changed| bits << 1 | u8::from(*changed)))
+    }
+
+    pub(super) const fn is_nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the column at this place changes: 0 for the version, then those of [`texts`].
+    pub(super) const fn has(self, at: usize) -> bool {
+        self.0 >> at & 1 == 1
     }
 }
 
-/// Every statement that a store runs over users.
+/// A statement's SQL.
 #[derive(Debug)]
-pub(super) struct Statements {
-    pub(super) read_by_id: Arc<str>,
-    pub(super) read_by_login: Arc<str>,
-    /// `$1` the id, then from `$2` the new columns and after them the old ones: the version first, the
-    /// others in the order of [`columns`].
-    pub(super) compare_and_set: Change,
-    pub(super) compare_and_revoke: Change,
-    pub(super) delete: Change,
-    /// `$1` the id, `$2` the least version.
-    pub(super) bump_version: Change,
-    pub(super) switch: Option<Switch>,
-    /// The id, the login, the version, the hash, and the secret where there is a column for it.
-    pub(super) insert: Change,
-    /// By kind; `$1` the group, `$2` the least counter.
-    pub(super) bump_epoch: Vec<(String, Change)>,
+pub(super) struct Sql {
+    pub(super) plain: Arc<str>,
+    /// The same, with a notification in its transaction.
+    pub(super) notifying: Option<Arc<str>>,
 }
 
-/// Bumps of the version that also set whether the user is active.
+/// The statements over one table, each built at its first use.
 #[derive(Debug)]
-pub(super) struct Switch {
-    /// `$3` is false.
-    pub(super) disable: Change,
-    /// `$3` is true, `$4` the version that the row must have.
-    pub(super) enable: Change,
+pub(super) struct Statements {
+    dialect: Dialect,
+    built: RwLock<HashMap<Statement, Arc<Sql>>>,
 }
 
 impl Statements {
-    pub(super) fn new(names: &Names, dialect: &Dialect) -> Self {
-        let build = Build { names, dialect };
-        Self {
-            read_by_id: build.read(&build.is_id()),
-            read_by_login: build.read(&format!("u.{} = $1", names.login)),
-            compare_and_set: Change::silent(build.compare_and_set()),
-            compare_and_revoke: build.notifying_user(build.compare_and_set()),
-            delete: build.notifying_user(format!(
-                "DELETE FROM {} AS u WHERE {}",
-                names.table,
-                build.is_id()
-            )),
-            bump_version: build.bump_version("", ""),
-            switch: names.active.as_ref().map(|active| build.switch(active)),
-            insert: build.insert(),
-            bump_epoch: names
-                .groups
-                .iter()
-                .map(|group| (group.kind.clone(), build.bump_epoch(group)))
-                .collect(),
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, built: RwLock::default() }
+    }
+
+    pub(super) const fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    pub(super) fn get(&self, names: &Names, statement: Statement) -> Arc<Sql> {
+        let built = self.built.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sql) = built.get(&statement) {
+            return Arc::clone(sql);
         }
+        drop(built);
+        let sql = Arc::new(Build { names, dialect: &self.dialect }.statement(statement));
+        let mut built = self.built.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(built.entry(statement).or_insert(sql))
     }
 }
 
@@ -93,12 +114,13 @@ pub(super) mod place {
     pub(crate) const SESSIONS: usize = 6;
     pub(crate) const LANES: usize = 7;
     pub(crate) const SECRET: usize = 8;
+    pub(crate) const IS_DELETED: usize = 9;
     /// From here on, two columns for each epoch: the group and its counter.
-    pub(crate) const GROUPS: usize = 9;
+    pub(crate) const GROUPS: usize = 10;
 }
 
 /// The text columns that are compared and set, after the version.
-pub(super) fn columns(names: &Names) -> impl Iterator<Item = &Name> {
+pub(super) fn texts(names: &Names) -> impl Iterator<Item = &Name> {
     let Names { password_hash, carried, sessions, lanes, secret, .. } = names;
     [password_hash, carried, sessions, lanes].into_iter().chain(secret)
 }
@@ -109,250 +131,342 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Reads up to two rows, so that a second one is noticed.
-    fn read(&self, condition: &str) -> Arc<str> {
-        let Names { table, id, version, active, secret, groups, .. } = self.names;
-        let active = active.as_ref().map_or_else(
-            || "1".to_owned(),
-            |active| format!("CASE WHEN u.{active} THEN 1 ELSE 0 END"),
-        );
-        let mut selected = vec![
-            format!("CAST(u.{id} AS TEXT)"),
-            format!("CAST({active} AS BIGINT)"),
-            self.fields(),
-            self.integer(&format!("u.{version}")),
-        ];
-        selected.extend(columns(self.names).map(|column| self.text(column)));
-        if secret.is_none() {
-            selected.push("CAST(NULL AS TEXT)".to_owned());
-        }
-        for UserGroup { column, table, key, counter, .. } in groups {
-            selected.push(format!("CAST(u.{column} AS TEXT)"));
-            let counter = self.integer(&format!("coalesce(g.{counter}, 0)"));
-            selected
-                .push(format!("(SELECT {counter} FROM {table} AS g WHERE g.{key} = u.{column})"));
-        }
-        let selected = selected.join(", ");
-        format!("SELECT {selected} FROM {table} AS u WHERE {condition} LIMIT 2").into()
-    }
-
-    fn fields(&self) -> String {
-        let Some(fields) = &self.names.fields else { return "CAST(NULL AS TEXT)".to_owned() };
-        let members = fields.iter().map(|name| format!("'{}', u.{name}", name.as_str()));
-        let members = members.collect::<Vec<_>>().join(", ");
-        match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => format!("json_object({members})"),
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => format!("CAST(json_build_object({members}) AS TEXT)"),
-        }
-    }
-
-    fn compare_and_set(&self) -> String {
-        let Names { table, version, .. } = self.names;
-        let texts: Vec<_> = columns(self.names).collect();
-        let (new, old) = (2, 3 + texts.len());
-        let mut set = vec![format!("{version} = ${new}")];
-        let mut condition =
-            vec![self.is_id(), format!("u.{version} {} ${old}", self.is_not_distinct())];
-        for (at, name) in (1..).zip(texts) {
-            set.push(format!("{name} = ${}", new + at));
-            condition.push(self.is_text(name, old + at));
-        }
-        let (set, condition) = (set.join(", "), condition.join(" AND "));
-        format!("UPDATE {table} AS u SET {set} WHERE {condition}")
-    }
-
-    fn switch(&self, active: &Name) -> Switch {
-        let set = format!("{active} = $3, ");
-        let (version, is) = (&self.names.version, self.is_not_distinct());
-        Switch {
-            disable: self.bump_version(&set, ""),
-            enable: self.bump_version(&set, &format!(" AND u.{version} {is} $4")),
-        }
-    }
-
-    /// `set` is empty or ends with a comma, `condition` is empty or begins with `AND`.
-    fn bump_version(&self, set: &str, condition: &str) -> Change {
-        let Names { table, version, sessions, .. } = self.names;
-        let (next, has_next) = self.next(&format!("u.{version}"));
-        let is_id = self.is_id();
-        self.notifying_user(format!(
-            "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL \
-             WHERE {is_id} AND {has_next}{condition}"
-        ))
-    }
-
-    fn insert(&self) -> Change {
-        let Names { table, id, login, version, password_hash, secret, .. } = self.names;
-        let value = self.id_value();
-        let (secret, fifth) = match secret {
-            Some(secret) => (format!(", {secret}"), ", $5"),
-            None => (String::new(), ""),
-        };
-        Change::silent(format!(
-            "INSERT INTO {table} ({id}, {login}, {version}, {password_hash}{secret}) \
-             VALUES ({value}, $2, $3, $4{fifth}) ON CONFLICT DO NOTHING"
-        ))
-    }
-
-    /// The key is compared as text, whatever its type. That reads all groups, and is rare.
-    fn bump_epoch(&self, group: &UserGroup) -> Change {
-        let UserGroup { table, key, counter, .. } = group;
-        let (next, has_next) = self.next(&format!("g.{counter}"));
-        let update = format!(
-            "UPDATE {table} AS g SET {counter} = {next} \
-             WHERE CAST(g.{key} AS TEXT) = $1 {} AND {has_next}",
-            self.byte_for_byte()
-        );
-        match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => Change::silent(update),
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { channel } => notifying(update, "1", channel, "''"),
-        }
-    }
-
-    /// `max(coalesce(counter, 0) + 1, $2)`, and the condition that there is such a value.
-    fn next(&self, counter: &str) -> (String, String) {
-        let greatest = match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => "max",
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => "greatest",
-        };
-        let next = format!("{greatest}(coalesce({counter}, 0) + 1, $2)");
-        (next, format!("coalesce({counter}, 0) < {}", i64::MAX))
-    }
-
-    /// The statement, and a notification of the user in its transaction. If no row is changed, nothing
-    /// is sent.
-    fn notifying_user(&self, statement: String) -> Change {
-        match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => Change::silent(statement),
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { channel } => {
-                let id = format!("CAST(u.{} AS TEXT)", self.names.id);
-                notifying(statement, &id, channel, "changed.id")
+    fn statement(&self, statement: Statement) -> Sql {
+        let Self { names, dialect } = self;
+        let user = |statement: String| self.notifying(statement, &self.id());
+        match statement {
+            Statement::ReadById => plain(self.read(&self.is_id())),
+            Statement::ReadByLogin => plain(self.read(&self.is_login())),
+            Statement::CompareAndSet { changed, .. } if changed.is_nothing() => {
+                let (table, condition) = (self.users(), self.is_as_before());
+                plain(format!("SELECT {} FROM {table} AS u WHERE {condition}", self.id()))
+            }
+            Statement::CompareAndSet { changed, revokes: false } => plain(self.set(changed)),
+            Statement::CompareAndSet { changed, revokes: true } => user(self.set(changed)),
+            Statement::Delete => {
+                user(format!("DELETE FROM {} AS u WHERE {}", self.users(), self.is_id()))
+            }
+            Statement::BumpVersion => user(self.bump_version("", "")),
+            Statement::Disable => user(self.bump_version(&self.set_active(), "")),
+            Statement::Enable => {
+                let version = format!("u.{}", names.version);
+                let is_version = dialect.is_integer_or_null(&version, "$4");
+                user(self.bump_version(&self.set_active(), &format!(" AND {is_version}")))
+            }
+            Statement::Insert => plain(self.insert()),
+            Statement::BumpEpoch(at) => {
+                let update = names.groups.get(at).map(|group| self.bump_epoch(at, group));
+                self.notifying(update.unwrap_or_default(), "''")
             }
         }
     }
 
-    /// The condition that the row has the id `$1`.
+    fn notifying(&self, statement: String, returned: &str) -> Sql {
+        let notifying = self.dialect.notifying(&statement, returned).map(Arc::from);
+        Sql { notifying, ..plain(statement) }
+    }
+
+    /// Reads up to two rows, so that a second one is noticed.
+    fn read(&self, condition: &str) -> String {
+        let Self { names, dialect } = self;
+        let column = |name: &Name| format!("u.{name}");
+        let null = || dialect.as_text("NULL");
+        let flag = |name: &Option<Name>| match name {
+            Some(name) => dialect.as_text(&column(name)),
+            None => null(),
+        };
+        let fields = names.fields.as_ref().map_or_else(null, |fields| {
+            dialect.json_object(fields.iter().map(|name| (name.as_str(), column(name))))
+        });
+        let id = match names.id_type {
+            IdType::UuidBytes => dialect.hex(&column(&names.id)),
+            _ => dialect.as_text(&column(&names.id)),
+        };
+        let mut selected =
+            vec![id, flag(&names.active), fields, dialect.integer(&column(&names.version))];
+        selected.extend(texts(names).map(|name| dialect.text(&column(name))));
+        if names.secret.is_none() {
+            selected.push(null());
+        }
+        selected.push(flag(&names.is_deleted));
+        for (at, UserGroup { column, counter, .. }) in names.groups.iter().enumerate() {
+            let column = format!("u.{column}");
+            let (table, is_key) = (self.group(at), self.is_group_of(at, &column));
+            let counter = dialect.integer(&format!("coalesce(g.{counter}, 0)"));
+            selected.push(dialect.as_text(&column));
+            selected.push(format!("(SELECT {counter} FROM {table} AS g WHERE {is_key})"));
+        }
+        let (selected, table) = (selected.join(", "), self.users());
+        format!("SELECT {selected} FROM {table} AS u WHERE {condition} LIMIT 2")
+    }
+
+    /// The condition that the row holds the old columns.
+    fn is_as_before(&self) -> String {
+        let version = format!("u.{}", self.names.version);
+        let mut condition = vec![self.is_id(), self.dialect.is_integer_or_null(&version, "$2")];
+        condition.extend((3..).zip(texts(self.names)).map(|(at, name)| {
+            self.dialect.is_text_or_null(&format!("u.{name}"), &format!("${at}"))
+        }));
+        condition.join(" AND ")
+    }
+
+    /// Names the columns that change, and no other: a trigger of the application's may take any that is
+    /// named for changed.
+    fn set(&self, changed: Changed) -> String {
+        let columns: Vec<_> = [&self.names.version].into_iter().chain(texts(self.names)).collect();
+        let first = 2 + columns.len();
+        let new = columns.iter().enumerate().filter(|(at, _)| changed.has(*at));
+        let set: Vec<_> =
+            (first..).zip(new).map(|(param, (_, name))| format!("{name} = ${param}")).collect();
+        let (table, set, condition) = (self.users(), set.join(", "), self.is_as_before());
+        format!("UPDATE {table} AS u SET {set} WHERE {condition}")
+    }
+
+    fn set_active(&self) -> String {
+        let value = self.dialect.active_value("$3");
+        self.names.active.as_ref().map(|active| format!("{active} = {value}, ")).unwrap_or_default()
+    }
+
+    /// `set` is empty or ends with a comma, `condition` is empty or begins with `AND`.
+    fn bump_version(&self, set: &str, condition: &str) -> String {
+        let Names { version, sessions, .. } = self.names;
+        let (next, has_next) = self.dialect.next(&format!("u.{version}"));
+        let (table, is_id) = (self.users(), self.is_id());
+        format!(
+            "UPDATE {table} AS u SET {set}{version} = {next}, {sessions} = NULL \
+             WHERE {is_id} AND {has_next}{condition}"
+        )
+    }
+
+    fn insert(&self) -> String {
+        let Names { id, login, version, password_hash, secret, .. } = self.names;
+        let (table, id_value, login_value) =
+            (self.users(), self.id_value(), self.login_value("$2"));
+        let (secret, fifth) = match secret {
+            Some(secret) => (format!(", {secret}"), ", $5"),
+            None => (String::new(), ""),
+        };
+        format!(
+            "INSERT INTO {table} ({id}, {login}, {version}, {password_hash}{secret}) \
+             VALUES ({id_value}, {login_value}, $3, $4{fifth}) ON CONFLICT DO NOTHING"
+        )
+    }
+
+    fn bump_epoch(&self, at: usize, UserGroup { key, counter, .. }: &UserGroup) -> String {
+        let (next, has_next) = self.dialect.next(&format!("g.{counter}"));
+        // The key is compared as text, whatever its type.
+        let is_text = self.dialect.is_text(&format!("g.{key}"), "$1");
+        let is_key = match self.dialect {
+            // It reads all groups, which is rare.
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => is_text,
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { .. } => format!("{} AND {is_text}", self.is_group_of(at, "$1")),
+        };
+        let table = self.group(at);
+        format!("UPDATE {table} AS g SET {counter} = {next} WHERE {is_key} AND {has_next}")
+    }
+
+    fn users(&self) -> String {
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => self.names.table.to_string(),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { shape, .. } => shape.users.clone(),
+        }
+    }
+
+    /// The table of the group at this place.
+    fn group(&self, at: usize) -> String {
+        let table = match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => self.names.groups.get(at).map(|group| group.table.to_string()),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { shape, .. } => {
+                shape.groups.get(at).map(|group| group.table.clone())
+            }
+        };
+        table.unwrap_or_default()
+    }
+
+    /// The condition that the group at this place has this key.
+    fn is_group_of(&self, at: usize, value: &str) -> String {
+        let key = self.names.groups.get(at).map(|group| format!("g.{}", group.key));
+        let key = key.unwrap_or_default();
+        match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => format!("{key} = {value}"),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { shape, .. } => {
+                let is = shape.groups.get(at).map(|group| group.key.is(&key, value));
+                is.unwrap_or_default()
+            }
+        }
+    }
+
+    /// The row's id as it is told to others.
+    fn id(&self) -> String {
+        let id = format!("u.{}", self.names.id);
+        match (self.dialect, self.names.id_type) {
+            // The row was found by 16 bytes, so these are as many.
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres { .. }, IdType::UuidBytes) => {
+                let uuid = format!("CAST({} AS pg_catalog.uuid)", self.dialect.hex(&id));
+                self.dialect.as_text(&uuid)
+            }
+            _ => self.dialect.as_text(&id),
+        }
+    }
+
+    /// The condition that a live row has the id `$1`.
     fn is_id(&self) -> String {
-        let (id, value) = (&self.names.id, self.id_value());
+        let id = format!("u.{}", self.names.id);
+        // The first comparison uses the index. A text of another form, which the column's type or
+        // collation takes for the same, is another id.
+        let byte_for_byte = || self.dialect.is_text(&id, "$1");
+        let is = match (self.dialect, self.names.id_type) {
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, IdType::Text | IdType::Uuid) => {
+                format!("{id} = $1 AND {}", byte_for_byte())
+            }
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, _) => format!("{id} = $1"),
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres { shape, .. }, IdType::Text | IdType::Uuid) => {
+                format!("{} AND {}", shape.id.is(&id, "$1"), byte_for_byte())
+            }
+            #[cfg(feature = "postgres")]
+            (Dialect::Postgres { shape, .. }, _) => format!("{id} {} $1", shape.id.equals),
+        };
+        self.live(is)
+    }
+
+    /// The condition that a live row has the login `$1`, by the column's own type and collation.
+    fn is_login(&self) -> String {
+        let login = format!("u.{}", self.names.login);
+        let is = match self.dialect {
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => format!("{login} = $1"),
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres { shape, .. } => shape.login.is(&login, "$1"),
+        };
+        self.live(is)
+    }
+
+    /// The condition, and that the row is a user's.
+    fn live(&self, mut condition: String) -> String {
+        let Names { deleted_at, is_deleted, .. } = self.names;
+        if let Some(deleted_at) = deleted_at {
+            condition += &format!(" AND u.{deleted_at} IS NULL");
+        }
+        if let Some(is_deleted) = is_deleted {
+            let is_not_set = self.dialect.is_not_set(&format!("u.{is_deleted}"));
+            condition += &format!(" AND {is_not_set}");
+        }
+        condition
+    }
+
+    fn id_value(&self) -> String {
         match (self.dialect, self.names.id_type) {
-            // A column of another type than text also matches a number's other forms.
-            #[cfg(feature = "sqlite")]
-            (Dialect::Sqlite, IdType::Text | IdType::Uuid) => self.is_text_id(),
-            // And a column of another collation matches other texts.
             #[cfg(feature = "postgres")]
-            (Dialect::Postgres { .. }, IdType::Text) => self.is_text_id(),
-            _ => format!("u.{id} = {value}"),
+            (Dialect::Postgres { shape, .. }, IdType::Text | IdType::Uuid) => shape.id.value("$1"),
+            _ => "$1".to_owned(),
         }
     }
 
-    /// The first comparison uses the index.
-    fn is_text_id(&self) -> String {
-        let id = &self.names.id;
-        format!("u.{id} = $1 AND CAST(u.{id} AS TEXT) = $1 {}", self.byte_for_byte())
-    }
-
-    /// The id in its column's own type, so that the index is used.
-    fn id_value(&self) -> &'static str {
-        match (self.dialect, self.names.id_type) {
-            #[cfg(feature = "postgres")]
-            (Dialect::Postgres { .. }, IdType::Uuid) => "CAST($1 AS UUID)",
-            _ => "$1",
-        }
-    }
-
-    /// The condition that a text column equals this parameter, where `NULL` equals `NULL`.
-    fn is_text(&self, column: &Name, at: usize) -> String {
-        let (is, byte_for_byte) = (self.is_not_distinct(), self.byte_for_byte());
-        format!("{} {is} ${at} {byte_for_byte}", self.text(column))
-    }
-
-    /// A collation that ignores the column's own.
-    fn byte_for_byte(&self) -> &'static str {
+    fn login_value(&self, param: &str) -> String {
         match self.dialect {
             #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => "COLLATE BINARY",
+            Dialect::Sqlite => param.to_owned(),
             #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => "COLLATE \"C\"",
-        }
-    }
-
-    fn is_not_distinct(&self) -> &'static str {
-        match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => "IS",
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => "IS NOT DISTINCT FROM",
-        }
-    }
-
-    /// No cast in SQLite: it would convert any value to text and hide the damage.
-    fn text(&self, column: &Name) -> String {
-        match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => format!("u.{column}"),
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => format!("CAST(u.{column} AS TEXT)"),
-        }
-    }
-
-    fn integer(&self, column: &str) -> String {
-        match self.dialect {
-            #[cfg(feature = "sqlite")]
-            Dialect::Sqlite => column.to_owned(),
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres { .. } => format!("CAST({column} AS BIGINT)"),
+            Dialect::Postgres { shape, .. } => shape.login.value(param),
         }
     }
 }
 
-#[cfg(feature = "postgres")]
-fn notifying(statement: String, returned: &str, channel: &Name, payload: &str) -> Change {
-    let channel = channel.as_str();
-    let sql = format!(
-        "WITH changed AS ({statement} RETURNING {returned} AS id) \
-         SELECT pg_notify('{channel}', {payload}) FROM changed"
-    );
-    Change { sql: sql.into(), silent: Some(statement.into()) }
+fn plain(statement: String) -> Sql {
+    Sql { plain: statement.into(), notifying: None }
 }
 
 #[cfg(test)]
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod tests {
     use super::*;
-    use crate::store::{GroupsTable, UsersTable};
+    use crate::store::{
+        GroupsTable, UsersTable,
+        sql::shape::{Flag, Group, Key, Shape},
+    };
 
-    fn of<F>(table: &UsersTable<F>, dialect: &Dialect) -> Statements {
-        Statements::new(&table.checked().unwrap().0, dialect)
+    fn sqlite() -> Dialect {
+        Dialect::Sqlite
     }
 
     fn postgres() -> Dialect {
-        Dialect::Postgres { channel: Name::fixed("relatch") }
+        let key = || Key {
+            type_name: "\"pg_catalog\".\"text\"".to_owned(),
+            equals: "OPERATOR(\"pg_catalog\".=)".to_owned(),
+        };
+        let flag = || Some(Flag::Boolean { is_not_null: true });
+        Dialect::Postgres {
+            channel: Name::fixed("relatch"),
+            shape: Shape {
+                users: "\"app\".\"accounts\"".to_owned(),
+                id: key(),
+                login: key(),
+                active: flag(),
+                is_deleted: flag(),
+                groups: vec![Group { table: "\"app\".\"tenants\"".to_owned(), key: key() }],
+            },
+        }
+    }
+
+    fn sql<F>(table: &UsersTable<F>, dialect: Dialect, statement: Statement) -> Arc<Sql> {
+        let (names, _) = table.checked().unwrap();
+        Statements::new(dialect).get(&names, statement)
+    }
+
+    fn columns(count: i64) -> Columns {
+        let mut columns = Columns::default();
+        columns.version = Some(count);
+        let text = || Some(count.to_string());
+        columns.password_hash = text();
+        columns.carried = text();
+        columns.sessions = text();
+        columns.lanes = text();
+        columns
     }
 
     #[test]
-    fn the_condition_has_each_column_that_is_written() {
-        for dialect in [Dialect::Sqlite, postgres()] {
+    fn all_columns_are_compared_and_those_that_change_are_set() {
+        let (before, after) = (columns(1), columns(2));
+        let mut one = before.clone();
+        one.sessions = None;
+        for dialect in [sqlite(), postgres()] {
             for (table, count) in
                 [(UsersTable::named("accounts"), 5), (UsersTable::named("accounts").secret("s"), 6)]
             {
-                let sql = of(&table, &dialect).compare_and_set.sql;
-                let (set, condition) = sql.split_once(" WHERE ").unwrap();
-                assert_eq!(set.matches(" = $").count(), count, "{sql}");
+                let changed = Changed::between(&before, &after);
+                let statement = Statement::CompareAndSet { changed, revokes: false };
+                let all = &sql(&table, dialect.clone(), statement).plain;
+                let (set, condition) = all.split_once(" WHERE ").unwrap();
+                assert_eq!(set.matches(" = $").count(), 5, "{all}");
                 let (names, _) = table.checked().unwrap();
-                for name in columns(&names).chain([&names.version]) {
-                    assert!(set.contains(&format!("{name} = $")), "{sql}");
-                    assert!(condition.contains(&format!("u.{name}")), "{sql}");
+                for name in texts(&names).chain([&names.version]) {
+                    assert!(condition.contains(&format!("u.{name}")), "{all}");
                 }
-                assert!(sql.contains(&format!("${}", 1 + 2 * count)), "{sql}");
-                assert!(!sql.contains(&format!("${}", 2 + 2 * count)), "{sql}");
+                assert!(all.contains(&format!("${}", 6 + count)), "{all}");
+                assert!(!all.contains(&format!("${}", 7 + count)), "{all}");
+
+                let changed = Changed::between(&before, &one);
+                let statement = Statement::CompareAndSet { changed, revokes: false };
+                let some = &sql(&table, dialect.clone(), statement).plain;
+                let set = format!(" SET \"sessions\" = ${} WHERE {condition}", 2 + count);
+                assert!(some.ends_with(&set), "{some}");
+
+                let changed = Changed::between(&before, &before);
+                let statement = Statement::CompareAndSet { changed, revokes: true };
+                let none = &sql(&table, dialect.clone(), statement).plain;
+                assert!(none.starts_with("SELECT ") && none.ends_with(condition), "{none}");
             }
         }
     }
@@ -360,37 +474,44 @@ mod tests {
     #[test]
     fn a_revocation_is_told_in_its_own_statement() {
         let groups = GroupsTable::named("tenants");
-        let table = UsersTable::named("app.accounts").active("enabled");
-        let sql = of(&table.user_epoch("tenant", "tenant_id", groups), &postgres());
+        let table = UsersTable::named("accounts").active("enabled").deleted_at("gone");
+        let table = table.user_epoch("tenant", "tenant_id", groups);
+        let sql = |statement| sql(&table, postgres(), statement).notifying.clone();
         assert_eq!(
-            &*sql.bump_version.sql,
-            "WITH changed AS (UPDATE \"app\".\"accounts\" AS u SET \
-             \"token_version\" = greatest(coalesce(u.\"token_version\", 0) + 1, $2), \
-             \"sessions\" = NULL WHERE u.\"id\" = $1 \
-             AND CAST(u.\"id\" AS TEXT) = $1 COLLATE \"C\" \
-             AND coalesce(u.\"token_version\", 0) < 9223372036854775807 RETURNING CAST(u.\"id\" AS TEXT) AS id) \
-             SELECT pg_notify('relatch', changed.id) FROM changed"
+            sql(Statement::BumpVersion).as_deref(),
+            Some(
+                "WITH changed AS (UPDATE \"app\".\"accounts\" AS u SET \"token_version\" = \
+                 greatest(CAST(coalesce(u.\"token_version\", 0) AS pg_catalog.int8) \
+                 OPERATOR(pg_catalog.+) 1, $2), \"sessions\" = NULL WHERE \
+                 u.\"id\" OPERATOR(\"pg_catalog\".=) CAST($1 AS \"pg_catalog\".\"text\") AND \
+                 CAST(u.\"id\" AS pg_catalog.text) OPERATOR(pg_catalog.=) $1 COLLATE pg_catalog.\"C\" \
+                 AND u.\"gone\" IS NULL AND \
+                 CAST(coalesce(u.\"token_version\", 0) AS pg_catalog.int8) \
+                 OPERATOR(pg_catalog.<) 9223372036854775807 \
+                 RETURNING CAST(u.\"id\" AS pg_catalog.text) AS id) \
+                 SELECT pg_catalog.pg_notify('relatch', changed.id) FROM changed"
+            )
         );
-        let Switch { disable, enable } = sql.switch.unwrap();
-        for statement in [&sql.compare_and_revoke, &sql.delete, &disable, &enable] {
-            assert!(statement.sql.ends_with("pg_notify('relatch', changed.id) FROM changed"));
+        let changed = Changed::between(&columns(1), &columns(2));
+        for revokes in [false, true] {
+            let statement = Statement::CompareAndSet { changed, revokes };
+            assert_eq!(sql(statement).is_some(), revokes);
         }
-        assert!(sql.bump_epoch[0].1.sql.ends_with("pg_notify('relatch', '') FROM changed"));
-        assert!(!sql.compare_and_set.sql.contains("pg_notify"));
+        for statement in
+            [Statement::Delete, Statement::Disable, Statement::Enable, Statement::BumpEpoch(0)]
+        {
+            assert!(sql(statement).is_some(), "{statement:?}");
+        }
     }
 
     /// In SQLite a quoted name that is no column's is a text.
     #[test]
     fn whatever_is_read_or_compared_is_named_with_its_table() {
-        let table = UsersTable::ready().fields::<u8>(["email"]);
-        let sql = of(&table, &Dialect::Sqlite);
-        for statement in [&sql.read_by_id, &sql.read_by_login, &sql.delete.sql] {
-            let quoted = statement.split("\"relatch_users\" AS u").collect::<String>();
-            assert_eq!(
-                quoted.matches('"').count(),
-                2 * quoted.matches("u.\"").count(),
-                "{statement}"
-            );
+        let table = UsersTable::ready().fields::<u8>(["email"]).is_deleted("gone");
+        for statement in [Statement::ReadById, Statement::ReadByLogin, Statement::Delete] {
+            let sql = &sql(&table, Dialect::Sqlite, statement).plain;
+            let quoted = sql.split("\"relatch_users\" AS u").collect::<String>();
+            assert_eq!(quoted.matches('"').count(), 2 * quoted.matches("u.\"").count(), "{sql}");
         }
     }
 }

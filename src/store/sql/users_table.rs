@@ -68,6 +68,9 @@ pub enum IdType {
     /// A UUID: the type `UUID` in PostgreSQL, text in SQLite. Only its usual form is an id: hyphenated,
     /// in lower case.
     Uuid,
+    /// A UUID as 16 bytes: `BYTEA` in PostgreSQL, `BLOB` in SQLite, as `sqlx` writes a `Uuid` there. In
+    /// tokens and in each call it has its usual form: hyphenated, in lower case.
+    UuidBytes,
 }
 
 /// A table of groups of users, such as tenants, each with the counter of its epoch.
@@ -133,8 +136,8 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// Sets the column with a user's login, text and unique. It is compared by its collation, for
-    /// example SQLite's `COLLATE NOCASE`. PostgreSQL's `citext` is compared as text, letter for letter.
+    /// Sets the column with a user's login, text and unique. It is compared by its own type and
+    /// collation: with SQLite's `COLLATE NOCASE` or PostgreSQL's `citext`, `Ada` and `ada` are one login.
     #[must_use]
     pub fn login(self, column: &str) -> Self {
         self.name("the login column", column, |names, name| names.login = name)
@@ -176,11 +179,33 @@ impl<F> UsersTable<F> {
         self.name("the secret column", column, |names, name| names.secret = Some(name))
     }
 
-    /// Sets the column that says whether a user is active, `BOOLEAN`. Without it every user is active,
-    /// and users cannot be disabled through the store. `NULL` is not active.
+    /// Sets the column that says whether a user is active: a `BOOLEAN`, or a number that is 0 or 1.
+    /// Without it every user is active, and users cannot be disabled through the store. `NULL` is not
+    /// active. A row with another value is [`Damaged`](crate::store::StoreErrorKind::Damaged).
     #[must_use]
     pub fn active(self, column: &str) -> Self {
         self.name("the active column", column, |names, name| names.active = Some(name))
+    }
+
+    /// Sets a column that says when the application deleted a user whose row it keeps. A row is a user's
+    /// only while it is `NULL` there; otherwise the store neither finds nor writes it.
+    ///
+    /// Two such rows may have one login, if at most one of them is live: make the login unique by
+    /// `CREATE UNIQUE INDEX … ON accounts (email) WHERE deleted_at IS NULL`. Ids stay unique among all.
+    #[must_use]
+    pub fn deleted_at(self, column: &str) -> Self {
+        self.name("the deleted_at column", column, |names, name| names.deleted_at = Some(name))
+    }
+
+    /// Sets a column that says whether the application deleted a user whose row it keeps: a `BOOLEAN`,
+    /// or a number that is 0 or 1. A row is a user's only while it is false or `NULL` there.
+    ///
+    /// In PostgreSQL, make the login unique by an index with the condition `WHERE NOT is_deleted` if the
+    /// column is `NOT NULL`, and `WHERE is_deleted IS NOT TRUE` otherwise: the store's own condition,
+    /// so that the index serves. In SQLite an index on the login without a condition serves.
+    #[must_use]
+    pub fn is_deleted(self, column: &str) -> Self {
+        self.name("the is_deleted column", column, |names, name| names.is_deleted = Some(name))
     }
 
     /// Adds the epoch of a group that each user is in. `column` of the user's row names the group, which
@@ -210,7 +235,9 @@ impl<F> UsersTable<F> {
     /// set before. They are read as one JSON object, whose members have the columns' names, into a type
     /// of the application's.
     ///
-    /// In SQLite a `BOOLEAN` is a number, and a `BLOB` cannot be read like this.
+    /// In SQLite a `BOOLEAN` is a number. Bytes are a text of hexadecimal digits after `\\x`, and an
+    /// infinite number is the text `Infinity` or `-Infinity`. If the fields of a row cannot be read into
+    /// the type, the user cannot log in and is not authenticated; each revocation still works.
     #[must_use]
     pub fn fields<G>(self, columns: impl IntoIterator<Item = impl AsRef<str>>) -> UsersTable<G>
     where
@@ -298,6 +325,8 @@ pub(super) struct Names {
     pub(super) lanes: Name,
     pub(super) secret: Option<Name>,
     pub(super) active: Option<Name>,
+    pub(super) deleted_at: Option<Name>,
+    pub(super) is_deleted: Option<Name>,
     pub(super) groups: Vec<UserGroup>,
     pub(super) fields: Option<Vec<Name>>,
 }
@@ -328,6 +357,8 @@ impl Names {
             lanes: Name::fixed("lanes"),
             secret: None,
             active: None,
+            deleted_at: None,
+            is_deleted: None,
             groups: Vec::new(),
             fields: None,
         }
@@ -339,6 +370,7 @@ impl Names {
         let Self { version, password_hash, carried, sessions, lanes, secret, active, .. } = self;
         let written = [version, password_hash, carried, sessions, lanes];
         let mut names: Vec<_> = written.into_iter().chain(secret).chain(active).collect();
+        names.extend([&self.deleted_at, &self.is_deleted].into_iter().flatten());
         names.push(&self.id);
         if self.login != self.id {
             names.push(&self.login);

@@ -190,14 +190,9 @@ async fn no_call_fails_because_the_server_ended_its_connection() {
 type Events = std::sync::Arc<std::sync::Mutex<Vec<SessionEvent>>>;
 
 #[cfg(feature = "postgres")]
-fn service(store: PostgresStore, has_tenants: bool) -> (Service, Events) {
+fn service(store: PostgresStore) -> (Service, Events) {
     let key = MasterKey::generate("k").unwrap();
-    let authority = Authority::builder(key, "https://i", "https://a");
-    let authority = match has_tenants {
-        true => authority.user_epoch("tenant"),
-        false => authority,
-    };
-    let authority = authority.build().unwrap();
+    let authority = Authority::builder(key, "https://i", "https://a").build().unwrap();
     let events = Events::default();
     let heard = std::sync::Arc::clone(&events);
     let service = Service::builder(authority, store)
@@ -213,7 +208,7 @@ async fn a_lost_answer_to_a_commit_is_read_from_the_row() {
     let Some(scratch) = Scratch::new().await else { return };
     let proxy = Proxy::start();
     let store = scratch.connect(&proxy.url()).await;
-    let (service, events) = service(store.clone(), false);
+    let (service, events) = service(store.clone());
     let tokens = service.start_session("1", "laptop").await.unwrap();
 
     proxy.lose_answer(b"UPDATE 1\0");
@@ -328,7 +323,7 @@ async fn a_revocation_waits_for_no_read() {
                 PostgresStore::new(pool, scratch.table.clone()).unwrap()
             }
         };
-        let (service, _) = service(store.clone(), false);
+        let (service, _) = service(store.clone());
         let mut reads = JoinSet::new();
         for number in 0..10_000 {
             let (store, id) = (store.clone(), (number % USERS).to_string());
@@ -349,48 +344,6 @@ async fn a_revocation_waits_for_no_read() {
         assert!(took < Duration::from_millis(500), "{took:?} behind {rest} reads");
         reads.shutdown().await;
     }
-}
-
-/// Telling other processes is no condition of a revocation.
-#[cfg(feature = "postgres")]
-#[tokio::test]
-async fn a_notification_that_fails_fails_no_revocation() {
-    let Some(admin) = postgres().await else { return };
-    let name = unique("mute");
-    run_postgres(&admin, format!("CREATE ROLE {name} LOGIN")).await;
-    run_postgres(&admin, format!("CREATE DATABASE {name} OWNER {name}")).await;
-    let base = postgres_url().unwrap().replace("/postgres?", &format!("/{name}?"));
-    let scratch = PgPool::connect(&base).await.unwrap();
-    let mute = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify FROM PUBLIC; \
-                ALTER SCHEMA public OWNER TO ";
-    run_postgres(&scratch, format!("{mute}{name}")).await;
-
-    let url = base.replace("postgres@", &format!("{name}@"));
-    let pool = PgPool::connect(&url).await.unwrap();
-    let sql = "CREATE TABLE tenants (id TEXT PRIMARY KEY, epoch BIGINT); \
-               INSERT INTO tenants VALUES ('x', 0); \
-               CREATE TABLE accounts (id TEXT PRIMARY KEY, login TEXT UNIQUE, \
-                   password_hash TEXT, token_version BIGINT, carried TEXT, sessions TEXT, \
-                   lanes TEXT, is_active BOOLEAN DEFAULT true, tenant TEXT)";
-    run_postgres(&pool, sql).await;
-    let groups = GroupsTable::named("tenants").counter("epoch");
-    let table = UsersTable::named("accounts").active("is_active");
-    let store = PostgresStore::connect(&url, table.user_epoch("tenant", "tenant", groups));
-    let store = store.await.unwrap();
-    assert!(store.insert(user(1)).await.unwrap());
-    let (service, _) = service(store.clone(), true);
-
-    let tokens = service.start_session("1", "laptop").await.unwrap();
-
-    let session = service.authenticate(tokens.access()).await.unwrap();
-    service.log_out(&session).await.unwrap();
-    service.log_out_everywhere("1").await.unwrap();
-    service.disable("1").await.unwrap();
-    service.enable("1").await.unwrap();
-    service.bump_epoch("tenant", "x").await.unwrap();
-    service.delete("1").await.unwrap();
-    assert_eq!(store.clone().unsent_notifications(), 6);
-    assert!(service.authenticate(tokens.access()).await.is_err());
 }
 
 /// A process' own writes wait for each other in line. SQLite itself lets them try again and again, and

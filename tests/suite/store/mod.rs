@@ -6,14 +6,22 @@
 
 mod databases;
 #[cfg(feature = "postgres")]
+mod hostile;
+#[cfg(feature = "postgres")]
 mod listener;
+#[cfg(feature = "postgres")]
+mod lookups;
 mod lost_connections;
 mod migrations;
 mod nonconforming;
+#[cfg(feature = "postgres")]
+mod notifications;
 mod options;
 mod outages;
 mod reads;
 mod shapes;
+mod triggers;
+mod values;
 
 use relatch::store::{Conformance, MemoryStore, NewUser, check_conformance};
 

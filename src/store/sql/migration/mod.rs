@@ -46,6 +46,7 @@ fn ready_table(names: &Names, now: &str) -> String {
         IdType::Text => "TEXT",
         IdType::Integer => BIGINT,
         IdType::Uuid => "UUID",
+        IdType::UuidBytes => "BYTEA",
     };
     let mut columns = vec![
         format!("{id} {id_type} NOT NULL PRIMARY KEY"),

@@ -66,7 +66,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
 fn table_sql(names: &Names) -> String {
-    ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1)
+    let table = ready_table(names, NOW).replacen(" UUID NOT NULL", " TEXT NOT NULL", 1);
+    table.replacen(" BYTEA NOT NULL", " BLOB NOT NULL", 1)
 }
 
 /// A trigger, as SQLite adds no column whose default is not a constant.

@@ -21,8 +21,11 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 pub(super) use self::pooled::Timeouts;
 use super::{
     Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
+    shape::{catalogue_sql, parse},
     store::store_over_engine,
+    users_table::Names,
 };
+use crate::store::StoreError;
 
 /// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
 /// shares the pool.
@@ -53,21 +56,20 @@ pub(super) const PING: StdDuration = StdDuration::from_millis(500);
 const RETURN: StdDuration = StdDuration::from_secs(2);
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-    /// The number of revocations that were stored although the notification of other processes failed,
-    /// by this store and its clones: for a metric. Until the bound of their caches, other processes
-    /// may accept what was revoked.
-    ///
-    /// Notifications fail when the server's queue of them is full, which a listener of any application
-    /// causes that stays in one transaction for long, or when the role may not call `pg_notify`.
-    #[must_use]
-    pub fn unsent_notifications(&self) -> u64 {
-        self.0.driver().unsent_notifications.load(Ordering::Relaxed)
-    }
-
     /// The pool, for the application's own statements.
     #[must_use]
     pub const fn pool(&self) -> &PgPool {
         &self.0.driver().pool
+    }
+
+    /// How many revocations were written without the notification that was to tell other processes,
+    /// since this store was made, by it and its clones: for a metric. The database refused to notify,
+    /// for example because its queue was full or the right to was revoked.
+    ///
+    /// Such a revocation holds. Another process sees it at the bound of its cache.
+    #[must_use]
+    pub fn unsent_notifications(&self) -> u64 {
+        self.0.driver().unsent.load(Ordering::Relaxed)
     }
 }
 
@@ -92,7 +94,8 @@ pub(super) struct PostgresDriver {
     /// The timeouts of each transaction, behind a proxy that pools transactions.
     pub(super) pooled: Option<Timeouts>,
     capacity: Arc<Capacity>,
-    unsent_notifications: Arc<AtomicU64>,
+    /// How many changes were written without their notifications.
+    unsent: Arc<AtomicU64>,
 }
 
 impl PostgresDriver {
@@ -110,7 +113,7 @@ impl PostgresDriver {
             listen,
             pooled,
             capacity: Arc::new(Capacity::new(connections, patience)),
-            unsent_notifications: Arc::default(),
+            unsent: Arc::default(),
         }
     }
 
@@ -158,8 +161,15 @@ impl PostgresDriver {
 impl Driver for PostgresDriver {
     type Row = PgRow;
 
-    fn dialect(&self) -> Dialect {
-        Dialect::Postgres { channel: self.channel.clone() }
+    async fn dialect(
+        &self,
+        names: &Names,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Dialect, Failure> {
+        let rows = self.fetch(&catalogue_sql(names).into(), &[], slot, until).await?;
+        let shape = parse(names, &rows).map_err(Failure::misconfigured)?;
+        Ok(Dialect::Postgres { channel: self.channel.clone(), shape })
     }
 
     fn capacity(&self) -> &Capacity {
@@ -204,12 +214,16 @@ impl Driver for PostgresDriver {
         }
     }
 
-    fn not_notified(&self, failure: &Failure) {
-        self.unsent_notifications.fetch_add(1, Ordering::Relaxed);
+    fn not_notified(&self, failure: Failure) {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
+        let error = StoreError::from(failure);
         #[cfg(feature = "tracing")]
-        tracing::warn!(target: "relatch", cause = %failure, "a revocation was stored and not notified");
-        #[cfg(not(feature = "tracing"))]
-        let _ = failure;
+        tracing::warn!(
+            target: "relatch",
+            error = &error as &(dyn std::error::Error + 'static),
+            "a revocation was written without its notification"
+        );
+        let _ = error;
     }
 }
 
@@ -248,6 +262,7 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Postgres, PgArgum
         Param::Text(text) => query.bind(text),
         Param::Integer(integer) => query.bind(integer),
         Param::Bool(is) => query.bind(is),
+        Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
 }
 
@@ -263,8 +278,8 @@ pub(super) fn classify(code: &str) -> Fault {
         // The end of the session: an idle transaction, an administrator, a crash, a start, a dropped
         // database, an idle session. The server may have committed just before.
         "25P03" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Fault::Lost,
-        // A character outside the database's encoding, and a text that is too long.
-        "22021" | "22P05" | "22001" => Fault::Value,
+        // A character that the database's encoding lacks, and text that is no value of a type.
+        "22021" | "22P05" | "22P02" => Fault::Value,
         _ => match code.get(..2) {
             // The connection.
             Some("08") => Fault::Lost,
@@ -289,7 +304,7 @@ mod tests {
             (Fault::Unfit, &["25006"]),
             (Fault::Lost, &["08006", "57P01", "57P02", "57P03", "57P05", "25P03"]),
             (Fault::Canceled, &["57014", "55P03"]),
-            (Fault::Value, &["22021", "22P05", "22001"]),
+            (Fault::Value, &["22021", "22P05", "22P02"]),
             (Fault::Unavailable, &["53300", "XX000", "58030", ""]),
             (
                 Fault::Misconfigured,

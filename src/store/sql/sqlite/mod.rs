@@ -15,9 +15,8 @@ use self::reader::ReadRow;
 pub(super) use self::reader::Reader;
 use super::{
     Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Param, Slot,
-    store::store_over_engine,
+    store::store_over_engine, users_table::Names,
 };
-
 /// A store of users in a table of an SQLite file, for one machine. A clone is cheap and shares the pool.
 ///
 /// # Example
@@ -90,8 +89,8 @@ impl SqliteDriver {
 impl Driver for SqliteDriver {
     type Row = SqliteCells;
 
-    fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
+    async fn dialect(&self, _: &Names, _: &Slot, _: Instant) -> Result<Dialect, Failure> {
+        Ok(Dialect::Sqlite)
     }
 
     fn capacity(&self) -> &Capacity {
@@ -139,9 +138,6 @@ impl Driver for SqliteDriver {
 
     /// A connection to a file does not break.
     fn recover(&self, _: Fault) {}
-
-    /// An SQLite file has no notifications.
-    fn not_notified(&self, _: &Failure) {}
 }
 
 /// A row, of a connection of the pool or of the reader.
@@ -172,6 +168,7 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Sqlite, SqliteArg
         Param::Text(text) => query.bind(text),
         Param::Integer(integer) => query.bind(integer),
         Param::Bool(is) => query.bind(is),
+        Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
 }
 

@@ -1,0 +1,188 @@
+//! Another role of the same database that may create objects in a schema of the `search_path`.
+
+use relatch::store::{
+    GroupsTable, IdType, NewUser, PostgresOptions, PostgresStore, UserKey, UserStore, UsersTable,
+};
+use sqlx::{Connection as _, PgConnection};
+
+use super::{
+    HASH,
+    databases::{postgres_url, unique},
+};
+
+/// The URL of another role or database of the same server.
+fn url_of(url: &str, role: &str, database: &str) -> String {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    format!("postgres://{role}@localhost:5432/{database}?{query}")
+}
+
+async fn run(url: &str, sql: impl Into<String>) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into())).execute(&mut connection).await.unwrap();
+}
+
+/// A database of one test, whose owner is the application, and a role `mallory` that may create objects
+/// in `public`: the URLs of the two, and of the superuser.
+async fn database() -> Option<[String; 3]> {
+    let url = postgres_url()?;
+    let name = unique("hostile");
+    let (app, mallory) = (format!("{name}_app"), format!("{name}_mallory"));
+    run(&url, format!("CREATE ROLE {app} LOGIN; CREATE ROLE {mallory} LOGIN")).await;
+    run(&url, format!("CREATE DATABASE {name} OWNER {app}")).await;
+    let admin = url_of(&url, "postgres", &name);
+    // The default up to PostgreSQL 14, and of each cluster that was upgraded from there.
+    run(&admin, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    Some([url_of(&url, &app, &name), url_of(&url, &mallory, &name), admin])
+}
+
+/// Functions and operators that match better than those of `pg_catalog`, and raise.
+fn traps() -> String {
+    let mut sql = String::new();
+    let mut function = |name: &str, arguments: &str, returns: &str| {
+        sql += &format!(
+            "CREATE FUNCTION public.{name}({arguments}) RETURNS {returns} LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'the application ran public.{name}'; END $$;\n"
+        );
+    };
+    for types in [
+        "varchar, varchar",
+        "varchar, text",
+        "text, varchar",
+        "text, text",
+        "bpchar, text",
+        "bpchar, bpchar",
+        "uuid, uuid",
+        "uuid, text",
+        "int8, int8",
+        "int4, int8",
+        "int8, int4",
+        "int4, int4",
+        "numeric, int4",
+        "bytea, bytea",
+        "bool, bool",
+        "name, text",
+        "name, name",
+    ] {
+        function("trap", types, "boolean");
+    }
+    for types in ["int8, int8", "int8, int4", "int4, int4", "int4, int8"] {
+        function("trap_of_numbers", types, "int8");
+    }
+    function("trap_of_numbers", "numeric, int4", "numeric");
+    function("json_build_object", "text, varchar, text, text", "json");
+    function("json_build_object", "text, text, text, text", "json");
+    function("pg_notify", "text, text", "void");
+    function("pg_notify", "varchar, varchar", "void");
+    function("encode", "bytea, varchar", "text");
+    function("clock_timestamp", "", "timestamptz");
+    function("to_regclass", "varchar", "regclass");
+    function("format_type", "oid, int4", "text");
+    for operator in ["=", "<>", "<", ">"] {
+        for types in [
+            "varchar, varchar",
+            "varchar, text",
+            "text, varchar",
+            "text, text",
+            "bpchar, text",
+            "bpchar, bpchar",
+            "uuid, uuid",
+            "uuid, text",
+            "int8, int8",
+            "int4, int8",
+            "int8, int4",
+            "int4, int4",
+            "numeric, int4",
+            "bytea, bytea",
+            "bool, bool",
+            "name, text",
+            "name, name",
+        ] {
+            sql += &operator_sql(operator, types, "trap");
+        }
+    }
+    for operator in ["+", "*"] {
+        for types in ["int8, int8", "int8, int4", "int4, int4", "int4, int8", "numeric, int4"] {
+            sql += &operator_sql(operator, types, "trap_of_numbers");
+        }
+    }
+    sql
+}
+
+fn operator_sql(operator: &str, types: &str, function: &str) -> String {
+    let (left, right) = types.split_once(", ").unwrap();
+    format!(
+        "CREATE OPERATOR public.{operator} (LEFTARG = {left}, RIGHTARG = {right}, \
+         FUNCTION = public.{function});\n"
+    )
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+struct Profile {
+    email: String,
+    role: String,
+}
+
+/// Runs every statement.
+async fn all(store: &PostgresStore<Profile>, id: &str, other: &str) {
+    for user in [id, other] {
+        let user = NewUser::with_password_hash(user, format!("{user}@example.com"), HASH);
+        assert!(store.insert(user).await.unwrap());
+    }
+    let login = format!("{id}@example.com");
+    let row = store.read(UserKey::Login(&login)).await.unwrap().unwrap();
+    assert_eq!(row.fields, Profile { email: login.clone(), role: "user".to_owned() });
+    assert_eq!(row.id, id);
+    let conformance = relatch::store::Conformance::new(id).login(&login);
+    conformance.check(store).await.unwrap();
+    assert!(store.bump_version(id, 0).await.unwrap());
+    assert!(store.disable(id, 0).await.unwrap());
+    let version = store.read(UserKey::Id(id)).await.unwrap().unwrap().columns.version;
+    assert!(store.enable(id, version, 0).await.unwrap());
+    assert!(store.bump_epoch("tenant", "acme", 7).await.unwrap());
+    assert!(!store.bump_epoch("tenant", "nobody", 7).await.unwrap());
+    assert!(store.delete(other).await.unwrap());
+    assert!(store.read(UserKey::Id(other)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn no_statement_runs_what_another_role_made() {
+    let Some([app, mallory, admin]) = database().await else { return };
+    let uuid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+    let uuids = [uuid, "77e55044-10b1-426f-9247-bb680e5fe0c8"];
+    let kinds = [
+        ("of_text", "varchar(40)", IdType::Text, ["1", "2"]),
+        ("of_char", "char(36)", IdType::Uuid, uuids),
+        ("of_uuid", "uuid", IdType::Uuid, uuids),
+        ("of_bytes", "bytea", IdType::UuidBytes, uuids),
+        ("of_int", "int4", IdType::Integer, ["1", "2"]),
+    ];
+    let tables = kinds.map(|(name, id, ..)| {
+        format!(
+            "CREATE TABLE {name} (id {id} PRIMARY KEY, email varchar(255) UNIQUE NOT NULL,
+                role text NOT NULL DEFAULT 'user', password_hash varchar(255), secret varchar(99),
+                token_version int8, carried varchar(999), sessions text, lanes varchar(999),
+                is_active boolean DEFAULT true, deleted_at timestamptz, is_deleted int4 DEFAULT 0,
+                tenant varchar(20) DEFAULT 'acme');"
+        )
+    });
+    let groups = "CREATE TABLE tenants (id varchar(20) PRIMARY KEY, epoch int8);
+                  INSERT INTO tenants VALUES ('acme', 1);";
+    run(&app, tables.concat() + groups).await;
+    run(&mallory, traps()).await;
+    // In front of `pg_catalog`, and behind it.
+    for (path, behind_pooler) in [("public,pg_catalog", false), ("public", true)] {
+        let app = format!("{app}&options=-c%20search_path%3D{path}");
+        for (name, _, id_type, [id, other]) in kinds {
+            let groups = GroupsTable::named("tenants");
+            let table = UsersTable::named(name).id_type(id_type).login("email").secret("secret");
+            let table = table.active("is_active").deleted_at("deleted_at").is_deleted("is_deleted");
+            let table = table.user_epoch("tenant", "tenant", groups).fields(["email", "role"]);
+            let options = PostgresOptions::new();
+            let options = if behind_pooler { options.behind_pooler() } else { options };
+            let store = options.connect(&app, table).await.unwrap();
+            all(&store, id, other).await;
+            assert_eq!(store.unsent_notifications(), 0);
+            run(&admin, format!("TRUNCATE {name}")).await;
+        }
+    }
+}

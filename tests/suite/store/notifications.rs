@@ -1,0 +1,60 @@
+//! A revocation does not depend on telling others.
+
+use relatch::{
+    Authority, MasterKey,
+    service::Service,
+    store::{NewUser, PostgresStore, UserKey, UserStore, UsersTable},
+};
+
+use super::databases::{postgres, postgres_url, run_postgres, unique};
+
+/// As with a full queue, the server answers `pg_notify` with an error.
+#[tokio::test]
+async fn a_revocation_is_written_although_the_server_refuses_to_notify() {
+    let Some(url) = postgres_url() else { return };
+    let name = unique("deaf");
+    let pool = postgres().await.unwrap();
+    run_postgres(&pool, format!("CREATE ROLE {name} LOGIN")).await;
+    run_postgres(&pool, format!("CREATE DATABASE {name} OWNER {name}")).await;
+    let url = url.replace("/postgres?", &format!("/{name}?"));
+    let admin = sqlx::PgPool::connect(&url).await.unwrap();
+    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
+    run_postgres(&admin, revoke).await;
+
+    let url = url.replace("postgres@", &format!("{name}@"));
+    let store = PostgresStore::connect(&url, UsersTable::ready()).await.unwrap();
+    store.migrate().await.unwrap();
+    let hash = crate::service::hash();
+    assert!(store.insert(NewUser::with_password_hash("1", "ada", hash)).await.unwrap());
+    let key = MasterKey::generate("k").unwrap();
+    let authority = Authority::builder(key, "https://i", "https://a").build().unwrap();
+    let service = Service::new(authority, store.clone());
+
+    let mut unsent = 0;
+    let mut is_counted = || {
+        unsent += 1;
+        assert_eq!(store.unsent_notifications(), unsent);
+    };
+    let login = async || service.start_session("1", "phone").await.unwrap();
+    let tokens = login().await;
+    service.log_out_everywhere("1").await.unwrap();
+    assert!(service.authenticate(tokens.access()).await.is_err());
+    is_counted();
+    let tokens = login().await;
+    let user = service.authenticate(tokens.access()).await.unwrap();
+    service.log_out(&user).await.unwrap();
+    assert!(service.authenticate(tokens.access()).await.is_err());
+    is_counted();
+    let tokens = login().await;
+    service.set_password("1", "another horse").await.unwrap();
+    assert!(service.authenticate(tokens.access()).await.is_err());
+    is_counted();
+    service.disable("1").await.unwrap();
+    is_counted();
+    service.enable("1").await.unwrap();
+    is_counted();
+    assert!(!store.bump_version("nobody", 0).await.unwrap());
+    assert!(store.delete("1").await.unwrap());
+    is_counted();
+    assert!(store.read(UserKey::Id("1")).await.unwrap().is_none());
+}
