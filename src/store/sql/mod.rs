@@ -1,6 +1,8 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
 mod attempt;
+#[cfg(feature = "postgres")]
+mod batch;
 mod capacity;
 mod checkout;
 mod dialect;
@@ -8,6 +10,8 @@ mod engine;
 mod failure;
 #[cfg(feature = "postgres")]
 pub(super) mod listener;
+#[cfg(feature = "postgres")]
+mod lookup;
 pub(super) mod migration;
 mod name;
 pub(super) mod options;
@@ -24,6 +28,8 @@ mod store;
 pub(super) mod users_table;
 mod uuid;
 
+#[cfg(feature = "postgres")]
+use self::batch::Batches;
 use self::{
     capacity::{Capacity, Slot},
     checkout::Checkout,

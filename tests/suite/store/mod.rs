@@ -4,6 +4,8 @@
 //! Without it, the tests over PostgreSQL print that they are skipped. Without the feature `postgres`,
 //! they are not built.
 
+#[cfg(feature = "postgres")]
+mod batches;
 mod databases;
 #[cfg(feature = "postgres")]
 mod hostile;

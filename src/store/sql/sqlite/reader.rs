@@ -252,6 +252,7 @@ fn value(param: &Param<'_>) -> Value {
         Param::Text(text) => text.map(ToOwned::to_owned).into(),
         Param::Integer(integer) => integer.into(),
         Param::Bool(is) => is.into(),
+        Param::Bytes(bytes) => bytes.to_vec().into(),
     }
 }
 
