@@ -11,6 +11,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+#[cfg(feature = "postgres")]
+use super::Batches;
 use super::{
     Capacity, Dialect, Failure, Fault, Slot,
     capacity::Kind,
@@ -45,6 +47,12 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
     /// Which calls may use the pool.
     fn capacity(&self) -> &Capacity;
 
+    /// The look-ups by id that share statements; `None` if each has its own.
+    #[cfg(feature = "postgres")]
+    fn batches(&self) -> Option<&Batches<Self::Row>> {
+        None
+    }
+
     /// The number of connections in the pool now.
     fn connections(&self) -> u32;
 
@@ -73,7 +81,7 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
 }
 
 /// A row of a result, by the positions of its columns.
-pub(super) trait Cells: Send {
+pub(super) trait Cells: Send + Sync + 'static {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>>;
     fn integer(&self, at: usize) -> sqlx::Result<Option<i64>>;
 }
@@ -136,7 +144,7 @@ impl<D: Driver, F> Engine<D, F> {
     }
 }
 
-impl<D: Driver, F: Send + Sync> Engine<D, F> {
+impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     /// The deadline of a call that begins now.
     pub(super) fn deadline(&self) -> Instant {
         by(self.timeout)
@@ -144,6 +152,13 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
 
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<F>>, StoreError> {
         let until = self.deadline();
+        #[cfg(feature = "postgres")]
+        if let (UserKey::Id(id), Some(batches)) = (key, self.driver.batches()) {
+            return match self.id(id) {
+                Some(_) => self.shared.only(batches.read(self, id, until).await),
+                None => Ok(None),
+            };
+        }
         let slot = self.driver.capacity().enter(Kind::Read, until).await?;
         self.read_row(key, &slot, until).await
     }
@@ -155,10 +170,7 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
         until: Instant,
     ) -> Result<Option<Row<F>>, StoreError> {
         let Some((statement, param)) = self.read_statement(key) else { return Ok(None) };
-        match self.fetch(statement, &[param], slot, until).await {
-            Err(failure) if failure.fault == Fault::Value => Ok(None),
-            rows => self.one(rows?),
-        }
+        self.shared.only(self.fetch(statement, &[param], slot, until).await)
     }
 
     /// The statement that reads a row, and its parameter; `None` if the key can be no user's.
@@ -170,14 +182,8 @@ impl<D: Driver, F: Send + Sync> Engine<D, F> {
     }
 
     /// The row of a statement that reads one.
-    pub(super) fn one(&self, mut rows: Vec<D::Row>) -> Result<Option<Row<F>>, StoreError> {
-        match (rows.pop(), rows.pop()) {
-            (None, _) => Ok(None),
-            (Some(row), None) => self.shared.row(&row).map(Some),
-            (Some(_), Some(_)) => Err(StoreError::misconfigured(
-                "two users have the same id or login: the column must be unique",
-            )),
-        }
+    pub(super) fn one(&self, rows: Vec<D::Row>) -> Result<Option<Row<F>>, StoreError> {
+        self.shared.only(Ok(rows))
     }
 
     pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
@@ -378,11 +384,34 @@ impl Names {
             IdType::UuidBytes => bytes_of_uuid(id).map(Param::Bytes),
         }
     }
+
+    /// The id of a row, of the text that a read gives for it.
+    pub(super) fn shown_id(&self, text: String) -> String {
+        match self.id_type {
+            IdType::UuidBytes => uuid_of_hex(&text),
+            IdType::Text | IdType::Integer | IdType::Uuid => text,
+        }
+    }
 }
 
 impl<F> Shared<F> {
     fn known(&self) -> Option<Arc<Statements>> {
         self.statements.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The row of the one user that a read has found.
+    fn only<C: Cells>(&self, rows: Result<Vec<C>, Failure>) -> Result<Option<Row<F>>, StoreError> {
+        let rows = match rows {
+            Err(failure) if failure.fault == Fault::Value => return Ok(None),
+            rows => rows?,
+        };
+        match &*rows {
+            [] => Ok(None),
+            [row] => self.row(row).map(Some),
+            _ => Err(StoreError::misconfigured(
+                "two users have the same id or login: the column must be unique",
+            )),
+        }
     }
 
     fn row<C: Cells>(&self, cells: &C) -> Result<Row<F>, StoreError> {
@@ -397,10 +426,7 @@ impl<F> Shared<F> {
             lanes: text("lanes", LANES)?,
         };
         let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
-        let id = match self.names.id_type {
-            IdType::UuidBytes => uuid_of_hex(&id),
-            _ => id,
-        };
+        let id = self.names.shown_id(id);
         if self.names.id(&id).is_none() {
             return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
         }

@@ -5,7 +5,7 @@ use std::{error, fmt};
 use crate::store::StoreError;
 
 /// The failure of a statement.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) fault: Fault,
     /// Whether the database itself answered with this error.
@@ -62,10 +62,13 @@ impl Failure {
             E::PoolTimedOut | E::PoolClosed | E::BeginFailed => Fault::Unavailable,
             _ => Fault::Misconfigured,
         };
-        let is_answer = error.as_database_error().is_some();
+        Self::of_fault(fault, error.as_database_error().is_some(), Message(text))
+    }
+
+    fn of_fault(fault: Fault, is_answer: bool, message: Message) -> Self {
         let error = match fault {
-            Fault::Value | Fault::Misconfigured => StoreError::misconfigured(Message(text)),
-            _ => StoreError::unreachable(Message(text)),
+            Fault::Value | Fault::Misconfigured => StoreError::misconfigured(message),
+            _ => StoreError::unreachable(message),
         };
         Self { fault, is_answer, error }
     }
@@ -123,6 +126,14 @@ impl Failure {
             is_answer: false,
             error: StoreError::unreachable("too many calls wait for a connection"),
         }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Failure {
+    /// The failure of a statement that did not run through sqlx.
+    pub(super) fn of_code(code: &str, message: &str, classify: fn(&str) -> Fault) -> Self {
+        Self::of_fault(classify(code), true, Message(format!("{message} (code {code})")))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Stores over SQL: the table's description, the statements, and the databases' drivers.
 
 mod attempt;
+#[cfg(feature = "postgres")]
+mod batch;
 mod capacity;
 mod check;
 mod checkout;
@@ -10,6 +12,8 @@ mod failure;
 #[cfg(feature = "postgres")]
 pub(super) mod listener;
 mod locked;
+#[cfg(feature = "postgres")]
+mod lookup;
 pub(super) mod migration;
 mod name;
 pub(super) mod options;
@@ -26,6 +30,8 @@ mod store;
 pub(super) mod users_table;
 mod uuid;
 
+#[cfg(feature = "postgres")]
+use self::batch::Batches;
 pub(crate) use self::locked::InTransaction;
 use self::{
     capacity::{Capacity, Slot},

@@ -32,7 +32,7 @@ struct Writing<'a, D, F> {
     witness: Option<Witness<'a>>,
 }
 
-impl<D: Driver, F: Send + Sync> Attempt for Reading<'_, D, F> {
+impl<D: Driver, F: Send + Sync + 'static> Attempt for Reading<'_, D, F> {
     type Answer = Vec<D::Row>;
 
     async fn run(&self, until: Instant) -> Result<Vec<D::Row>, Failure> {
@@ -44,7 +44,7 @@ impl<D: Driver, F: Send + Sync> Attempt for Reading<'_, D, F> {
     }
 }
 
-impl<D: Driver, F: Send + Sync> Attempt for Writing<'_, D, F> {
+impl<D: Driver, F: Send + Sync + 'static> Attempt for Writing<'_, D, F> {
     type Answer = u64;
 
     async fn run(&self, until: Instant) -> Result<u64, Failure> {
@@ -56,7 +56,7 @@ impl<D: Driver, F: Send + Sync> Attempt for Writing<'_, D, F> {
     }
 }
 
-impl<D: Driver, F: Send + Sync> Write for Writing<'_, D, F> {
+impl<D: Driver, F: Send + Sync + 'static> Write for Writing<'_, D, F> {
     async fn outcome(&self, until: Instant) -> Result<Outcome, StoreError> {
         let Some(Witness { key, effect }) = self.witness else { return Ok(Outcome::NotWritten) };
         match self.engine.read_row(key, self.call.slot, until).await {
@@ -66,7 +66,7 @@ impl<D: Driver, F: Send + Sync> Write for Writing<'_, D, F> {
     }
 }
 
-impl<D: Driver, F: Send + Sync> Engine<D, F> {
+impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     /// Runs a statement that returns rows.
     pub(super) async fn fetch(
         &self,

@@ -16,6 +16,9 @@ use crate::store::{
 pub(super) enum Statement {
     /// `$1` the id.
     ReadById,
+    /// `$1` the ids, as the text of an array, and `$2` the greatest number of rows.
+    #[cfg(feature = "postgres")]
+    ReadByIds,
     /// `$1` the login.
     ReadByLogin,
     /// `$1` the id, then the old columns, then the new ones of those that change: the version first, the
@@ -149,8 +152,11 @@ impl Build<'_> {
         let Self { names, dialect } = self;
         let user = |statement: String| self.notifying(statement, &self.id());
         match statement {
-            Statement::ReadById => plain(self.read(&self.is_id())),
-            Statement::ReadByLogin => plain(self.read(&self.is_login())),
+            // Two rows, so that a second one is noticed.
+            Statement::ReadById => plain(self.read(&self.is_id(), "2")),
+            #[cfg(feature = "postgres")]
+            Statement::ReadByIds => plain(self.read(&self.is_any_id(), "$2")),
+            Statement::ReadByLogin => plain(self.read(&self.is_login(), "2")),
             Statement::CompareAndSet { changed, .. } if changed.is_nothing() => {
                 let (table, condition) = (self.users(), self.is_as_before());
                 plain(format!("SELECT {} FROM {table} AS u WHERE {condition}", self.id()))
@@ -180,8 +186,7 @@ impl Build<'_> {
         Sql { notifying, ..plain(statement) }
     }
 
-    /// Reads up to two rows, so that a second one is noticed.
-    fn read(&self, condition: &str) -> String {
+    fn read(&self, condition: &str, limit: &str) -> String {
         let Self { names, dialect } = self;
         let column = |name: &Name| format!("u.{name}");
         let null = || dialect.as_text("NULL");
@@ -211,7 +216,7 @@ impl Build<'_> {
             selected.push(format!("(SELECT {counter} FROM {table} AS g WHERE {is_key})"));
         }
         let (selected, table) = (selected.join(", "), self.users());
-        format!("SELECT {selected} FROM {table} AS u WHERE {condition} LIMIT 2")
+        format!("SELECT {selected} FROM {table} AS u WHERE {condition} LIMIT {limit}")
     }
 
     /// The condition that the row holds the old columns.
@@ -353,6 +358,28 @@ impl Build<'_> {
             (Dialect::Postgres { shape, .. }, _) => format!("{id} {} $1", shape.id.equals),
         };
         self.live(is)
+    }
+
+    /// The condition that a live row has one of the ids `$1`, by the column's own type and collation:
+    /// whoever reads the row compares its id byte for byte. The array is parsed once, in a query of its
+    /// own.
+    #[cfg(feature = "postgres")]
+    fn is_any_id(&self) -> String {
+        let (of, equals) = match (self.dialect, self.names.id_type) {
+            #[cfg(feature = "sqlite")]
+            (Dialect::Sqlite, _) => return self.is_id(),
+            (Dialect::Postgres { shape, .. }, IdType::Text | IdType::Uuid) => {
+                (&*shape.id.type_name, &shape.id.equals)
+            }
+            (Dialect::Postgres { shape, .. }, IdType::Integer) => {
+                ("pg_catalog.int8", &shape.id.equals)
+            }
+            (Dialect::Postgres { shape, .. }, IdType::UuidBytes) => {
+                ("pg_catalog.bytea", &shape.id.equals)
+            }
+        };
+        let ids = format!("CAST((SELECT CAST($1 AS {of}[])) AS {of}[])");
+        self.live(format!("u.{} {equals} ANY ({ids})", self.names.id))
     }
 
     /// The condition that a live row has the login `$1`, by the column's own type and collation.

@@ -4,6 +4,8 @@
 //! Without it, the tests over PostgreSQL print that they are skipped. Without the feature `postgres`,
 //! they are not built.
 
+#[cfg(feature = "postgres")]
+mod batches;
 mod check;
 mod databases;
 mod fields;
@@ -20,6 +22,7 @@ mod nonconforming;
 mod notifications;
 mod options;
 mod outages;
+mod reads;
 mod shapes;
 mod triggers;
 mod values;

@@ -1,6 +1,9 @@
 //! The options of a store in SQLite.
 
-use std::{path::Path, time::Duration as StdDuration};
+use std::{
+    path::{self, Path},
+    time::Duration as StdDuration,
+};
 
 use sqlx::{
     SqlitePool,
@@ -15,7 +18,7 @@ use crate::{
         StoreError, UsersTable,
         sql::{
             Engine, Failure,
-            sqlite::{SqliteDriver, SqliteStore, classify},
+            sqlite::{Reader, SqliteDriver, SqliteStore, classify},
         },
     },
 };
@@ -56,10 +59,12 @@ impl SqliteOptions {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
 
-    /// Reads a user's row on the thread that polls the call, rather than on another one.
+    /// Reads a user's row on the thread that polls the call, rather than on one of the runtime's threads
+    /// for blocking calls. Only for a file that the store [opens](Self::open) by itself.
     ///
     /// It saves the change of threads, most of a read's time. While it reads, the thread serves nothing
-    /// else: choose it only if the file is on a fast local disk and fits into memory.
+    /// else: choose it only if the file is on a fast local disk and fits into memory. If the file is
+    /// locked, the read waits on another thread.
     pub fn read_on_calling_thread(self) -> Self {
         Self { reads_on_calling_thread: true, ..self }
     }
@@ -80,13 +85,17 @@ impl SqliteOptions {
     ) -> Result<SqliteStore<F>, StoreError> {
         let path = path.as_ref();
         is_path(path)?;
+        // Further connections are opened later, perhaps in another working directory.
+        let path = path::absolute(path).map_err(StoreError::unreachable)?;
         let options = self
             .connect_options()
-            .filename(path)
+            .filename(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        self.pool(SqlitePoolOptions::new(), options, table).await
+        let pool = pool(SqlitePoolOptions::new(), options).await?;
+        let reader = Reader::new(path, self.reads_on_calling_thread);
+        Ok(self.store(pool, Some(reader), &table)?)
     }
 
     /// Makes a store in memory, for tests: a pool of one connection, which is never closed. It is empty,
@@ -101,7 +110,7 @@ impl SqliteOptions {
     ) -> Result<SqliteStore<F>, StoreError> {
         let options = self.connect_options().filename(":memory:");
         let one = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        self.pool(one, options, table).await
+        Ok(self.over(pool(one, options).await?, table)?)
     }
 
     /// Makes a store over a pool of the application's own.
@@ -120,29 +129,26 @@ impl SqliteOptions {
         pool: SqlitePool,
         table: UsersTable<F>,
     ) -> Result<SqliteStore<F>, ConfigError> {
-        let Self { timeout, reads_on_calling_thread } = self;
-        let driver = SqliteDriver::new(pool, reads_on_calling_thread);
-        Ok(SqliteStore(Engine::new(driver, &table, timeout)?))
+        match self.reads_on_calling_thread {
+            true => Err(ConfigError::new(
+                "read_on_calling_thread",
+                "only a store that opens its file by itself reads on the calling thread: use `open`",
+            )),
+            false => self.store(pool, None, &table),
+        }
+    }
+
+    fn store<F: Clone + Send + Sync + 'static>(
+        self,
+        pool: SqlitePool,
+        reader: Option<Reader>,
+        table: &UsersTable<F>,
+    ) -> Result<SqliteStore<F>, ConfigError> {
+        Ok(SqliteStore(Engine::new(SqliteDriver::new(pool, reader), table, self.timeout)?))
     }
 
     fn connect_options(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new().busy_timeout(lock_timeout(self.timeout)).foreign_keys(true)
-    }
-
-    async fn pool<F: Clone + Send + Sync + 'static>(
-        self,
-        pool: SqlitePoolOptions,
-        options: SqliteConnectOptions,
-        table: UsersTable<F>,
-    ) -> Result<SqliteStore<F>, StoreError> {
-        let pool = pool
-            .acquire_timeout(StdDuration::from_secs(2))
-            // A connection to a file does not break.
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|error| Failure::new(&error, classify))?;
-        Ok(self.over(pool, table)?)
     }
 }
 
@@ -177,6 +183,19 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub fn new(pool: SqlitePool, table: UsersTable<F>) -> Result<Self, ConfigError> {
         SqliteOptions::new().over(pool, table)
     }
+}
+
+async fn pool(
+    pool: SqlitePoolOptions,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, StoreError> {
+    let pool = pool
+        .acquire_timeout(StdDuration::from_secs(2))
+        // A connection to a file does not break.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await;
+    pool.map_err(|error| Failure::new(&error, classify).into())
 }
 
 /// Refuses what SQLite does not take for the path of a file: each connection to `:memory:` or to the

@@ -21,7 +21,7 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 
 pub(super) use self::pooled::Timeouts;
 use super::{
-    Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
+    Batches, Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
     shape::{catalogue_sql, parse},
     store::store_over_engine,
     users_table::Names,
@@ -101,6 +101,7 @@ pub(super) struct PostgresDriver {
     /// The timeouts of each transaction, behind a proxy that pools transactions.
     pub(super) pooled: Option<Timeouts>,
     capacity: Arc<Capacity>,
+    batches: Batches<PgRow>,
     /// How many changes were written without their notifications.
     unsent: Arc<AtomicU64>,
 }
@@ -120,6 +121,7 @@ impl PostgresDriver {
             listen,
             pooled,
             capacity: Arc::new(Capacity::new(connections, patience)),
+            batches: Batches::default(),
             unsent: Arc::default(),
         }
     }
@@ -181,6 +183,10 @@ impl Driver for PostgresDriver {
 
     fn capacity(&self) -> &Capacity {
         &self.capacity
+    }
+
+    fn batches(&self) -> Option<&Batches<PgRow>> {
+        Some(&self.batches)
     }
 
     fn connections(&self) -> u32 {

@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
 use tokio::time::{Instant, timeout_at};
 
-use super::{SqliteDriver, SqliteStore, bind, classify};
+use super::{SqliteCells, SqliteDriver, SqliteStore, bind, classify};
 use crate::store::sql::{
     Failure, InTransaction, Param, Slot, locked::Transactions, users_table::Names,
 };
@@ -75,8 +75,9 @@ impl Transactions for SqliteDriver {
         connection: &mut SqliteConnection,
         sql: &Arc<str>,
         params: &[Param<'_>],
-    ) -> Result<Vec<SqliteRow>, Failure> {
-        bind(sql, params).fetch_all(connection).await.map_err(failure)
+    ) -> Result<Vec<SqliteCells>, Failure> {
+        let rows = bind(sql, params).fetch_all(connection).await.map_err(failure)?;
+        Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
     }
 
     /// An SQLite file has no notifications.

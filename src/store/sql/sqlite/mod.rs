@@ -1,6 +1,7 @@
 //! A store of users in a table of an SQLite file.
 
 mod locked;
+mod reader;
 
 use std::{fmt, sync::Arc};
 
@@ -11,6 +12,8 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use self::reader::ReadRow;
+pub(super) use self::reader::Reader;
 use super::{
     Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Param, Slot,
     store::store_over_engine, users_table::Names,
@@ -53,7 +56,7 @@ store_over_engine!(SqliteStore, SqliteDriver);
 impl<F> fmt::Debug for SqliteStore<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
-            .field("reads_on_calling_thread", &self.0.driver().reads_on_calling_thread)
+            .field("reader", &self.0.driver().reader)
             .finish_non_exhaustive()
     }
 }
@@ -61,16 +64,17 @@ impl<F> fmt::Debug for SqliteStore<F> {
 #[derive(Clone)]
 pub(super) struct SqliteDriver {
     pub(super) pool: SqlitePool,
-    pub(super) reads_on_calling_thread: bool,
+    /// Reads the file; without it, the pool does.
+    pub(super) reader: Option<Reader>,
     capacity: Arc<Capacity>,
 }
 
 impl SqliteDriver {
-    pub(super) fn new(pool: SqlitePool, reads_on_calling_thread: bool) -> Self {
+    pub(super) fn new(pool: SqlitePool, reader: Option<Reader>) -> Self {
         let (connections, patience) =
             (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
         let capacity = Capacity::new(connections, patience).with_one_writer();
-        Self { pool, reads_on_calling_thread, capacity: Arc::new(capacity) }
+        Self { pool, reader, capacity: Arc::new(capacity) }
     }
 
     /// Takes a connection for one statement. A statement that was given up goes on, for no longer than
@@ -84,7 +88,7 @@ impl SqliteDriver {
 }
 
 impl Driver for SqliteDriver {
-    type Row = SqliteRow;
+    type Row = SqliteCells;
 
     async fn dialect(&self, _: &Names, _: &Slot, _: Instant) -> Result<Dialect, Failure> {
         Ok(Dialect::Sqlite)
@@ -117,24 +121,45 @@ impl Driver for SqliteDriver {
         params: &[Param<'_>],
         slot: &Slot,
         until: Instant,
-    ) -> Result<Vec<SqliteRow>, Failure> {
+    ) -> Result<Vec<SqliteCells>, Failure> {
+        if let Some(reader) = &self.reader {
+            if self.pool.is_closed() {
+                reader.close();
+                return Err(Failure::new(&sqlx::Error::PoolClosed, classify));
+            }
+            let rows = reader.fetch(sql, params, slot, until).await?;
+            return Ok(rows.into_iter().map(SqliteCells::Read).collect());
+        }
         let mut connection = self.checkout(slot, until).await?;
         let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
         let rows = rows.map_err(|_| Failure::timed_out())?;
-        rows.map_err(|error| Failure::new(&error, classify))
+        let rows = rows.map_err(|error| Failure::new(&error, classify))?;
+        Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
     }
 
     /// A connection to a file does not break.
     fn recover(&self, _: Fault) {}
 }
 
-impl Cells for SqliteRow {
+/// A row, of a connection of the pool or of the reader.
+pub(super) enum SqliteCells {
+    Fetched(SqliteRow),
+    Read(ReadRow),
+}
+
+impl Cells for SqliteCells {
     fn text(&self, at: usize) -> sqlx::Result<Option<String>> {
-        self.try_get(at)
+        match self {
+            Self::Fetched(row) => row.try_get(at),
+            Self::Read(row) => row.text(at),
+        }
     }
 
     fn integer(&self, at: usize) -> sqlx::Result<Option<i64>> {
-        self.try_get(at)
+        match self {
+            Self::Fetched(row) => row.try_get(at),
+            Self::Read(row) => row.integer(at),
+        }
     }
 }
 

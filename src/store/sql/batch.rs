@@ -1,0 +1,635 @@
+//! Look-ups by id in batches: callers that wait share one statement.
+//!
+//! A caller reads by itself while fewer than [`AT_ONCE`] reads run, so that alone it takes no longer.
+//! Otherwise it waits in a queue, and the next read to end starts a task that reads for all who wait, and
+//! for those who come in the meantime, until nobody waits.
+//!
+//! A batch is taken from the queue before its statement is sent, so each caller's row is read after the
+//! caller asked.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::oneshot::{self, Receiver, Sender},
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{Failure, Fault};
+
+/// The number of reads that run at once.
+const AT_ONCE: usize = 2;
+
+/// The greatest number of ids in a batch.
+const MOST_IDS: usize = 256;
+
+/// A read that takes longer no longer counts: its connection may be dead, and others must not wait for
+/// it.
+const STALLED: Duration = Duration::from_millis(250);
+
+/// Reads rows by id. A clone does the same.
+pub(super) trait Lookup: Clone + Send + Sync + 'static {
+    type Row: Send + Sync + 'static;
+
+    /// The rows with this id.
+    fn one(
+        &self,
+        id: &str,
+        until: Instant,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+
+    /// The rows with these ids, each with its id; `None` if there are more of them than ids.
+    fn many(
+        &self,
+        ids: &[String],
+        until: Instant,
+    ) -> impl Future<Output = Result<Option<Vec<(String, Self::Row)>>, Failure>> + Send;
+}
+
+/// The look-ups of a store. A clone shares them.
+pub(super) struct Batches<R>(Arc<Mutex<Queue<R>>>);
+
+struct Queue<R> {
+    /// The reads that run.
+    running: usize,
+    /// Nobody waits unless [`AT_ONCE`] reads run.
+    waiting: VecDeque<Waiting<R>>,
+}
+
+/// A caller in the queue. It has hung up if the answer is closed.
+struct Waiting<R> {
+    id: String,
+    until: Instant,
+    answer: Sender<Answer<R>>,
+}
+
+enum Answer<R> {
+    Rows(Vec<Arc<R>>),
+    Failed(Failure),
+    /// The statement for many was refused, perhaps for this id: the caller reads alone.
+    Alone,
+}
+
+impl<R: Send + Sync + 'static> Batches<R> {
+    /// The rows with this id, read after this call.
+    pub(super) async fn read<L: Lookup<Row = R>>(
+        &self,
+        lookup: &L,
+        id: &str,
+        until: Instant,
+    ) -> Result<Vec<Arc<R>>, Failure> {
+        let answer = match self.enter(lookup, id, until) {
+            Ok(place) => return place.occupied_by(alone(lookup, id, until)).await,
+            Err(answer) => answer,
+        };
+        match timeout_at(until, answer).await {
+            Ok(Ok(Answer::Rows(rows))) => Ok(rows),
+            Ok(Ok(Answer::Failed(failure))) => Err(failure),
+            // Or the batch's task is gone, with its runtime.
+            Ok(Ok(Answer::Alone) | Err(_)) => alone(lookup, id, until).await,
+            Err(_) => Err(Failure::timed_out()),
+        }
+    }
+
+    /// A place among the reads that run, or one in the queue.
+    fn enter<'a, L: Lookup<Row = R>>(
+        &self,
+        lookup: &'a L,
+        id: &str,
+        until: Instant,
+    ) -> Result<Place<'a, L>, Receiver<Answer<R>>> {
+        let mut queue = lock(&self.0);
+        if queue.running < AT_ONCE {
+            queue.running += 1;
+            return Ok(Place { queue: Arc::clone(&self.0), lookup });
+        }
+        let (answer, receiver) = oneshot::channel();
+        queue.waiting.push_back(Waiting { id: id.to_owned(), until, answer });
+        Err(receiver)
+    }
+}
+
+impl<R> Default for Batches<R> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Queue { running: 0, waiting: VecDeque::new() })))
+    }
+}
+
+impl<R> Clone for Batches<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+async fn alone<L: Lookup>(
+    lookup: &L,
+    id: &str,
+    until: Instant,
+) -> Result<Vec<Arc<L::Row>>, Failure> {
+    let rows = lookup.one(id, until).await?;
+    Ok(rows.into_iter().map(Arc::new).collect())
+}
+
+fn lock<R>(queue: &Mutex<Queue<R>>) -> MutexGuard<'_, Queue<R>> {
+    // It is consistent at each point where a panic is possible.
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place among the reads that run. When it is given up, those who wait are served.
+struct Place<'a, L: Lookup> {
+    queue: Arc<Mutex<Queue<L::Row>>>,
+    lookup: &'a L,
+}
+
+impl<L: Lookup> Place<'_, L> {
+    /// Runs the read, and gives up the place when it has ended or has stalled.
+    async fn occupied_by<T>(self, read: impl Future<Output = T>) -> T {
+        let mut read = pin!(read);
+        match timeout(STALLED, &mut read).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(self);
+                read.await
+            }
+        }
+    }
+}
+
+impl<L: Lookup> Drop for Place<'_, L> {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.queue);
+        if queue.waiting.is_empty() {
+            queue.running -= 1;
+            return;
+        }
+        drop(queue);
+        let server = Server { queue: Some(Arc::clone(&self.queue)), lookup: self.lookup.clone() };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(server.run())),
+            Err(_) => drop(server),
+        }
+    }
+}
+
+/// A task with a place among the reads that run. If it ends with its runtime, those who wait read alone.
+struct Server<L: Lookup> {
+    /// None once the place is given up.
+    queue: Option<Arc<Mutex<Queue<L::Row>>>>,
+    lookup: L,
+}
+
+impl<L: Lookup> Server<L> {
+    /// Reads for all who wait.
+    async fn run(mut self) {
+        while let Some(batch) = self.next() {
+            let lookup = self.lookup.clone();
+            let mut read = pin!(batch.read(&lookup));
+            if timeout(STALLED, &mut read).await.is_err() {
+                if let Some(queue) = self.queue.take() {
+                    drop(Place { queue, lookup: &lookup });
+                }
+                read.await;
+            }
+        }
+    }
+
+    /// The next batch. If there is none, the place is given up.
+    fn next(&mut self) -> Option<Batch<L::Row>> {
+        let queue = self.queue.as_ref()?;
+        let mut open = lock(queue);
+        let batch = Batch::take(&mut open.waiting);
+        if batch.is_none() {
+            open.running -= 1;
+            drop(open);
+            self.queue = None;
+        }
+        batch
+    }
+}
+
+impl<L: Lookup> Drop for Server<L> {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.queue {
+            let mut queue = lock(queue);
+            queue.running -= 1;
+            queue.waiting.clear();
+        }
+    }
+}
+
+/// The callers that one statement reads for, by their ids.
+struct Batch<R>(HashMap<String, Vec<Waiting<R>>>);
+
+impl<R> Batch<R> {
+    /// Takes the first callers that still wait.
+    fn take(waiting: &mut VecDeque<Waiting<R>>) -> Option<Self> {
+        let now = Instant::now();
+        let mut callers = HashMap::<_, Vec<_>>::new();
+        while let Some(next) = waiting.pop_front() {
+            if next.answer.is_closed() || next.until <= now {
+                continue;
+            }
+            if callers.len() == MOST_IDS && !callers.contains_key(&next.id) {
+                waiting.push_front(next);
+                break;
+            }
+            callers.entry(next.id.clone()).or_default().push(next);
+        }
+        (!callers.is_empty()).then_some(Self(callers))
+    }
+
+    /// Reads, and answers each caller. It stops when all have hung up.
+    async fn read<L: Lookup<Row = R>>(mut self, lookup: &L) {
+        let ids: Vec<_> = self.0.keys().cloned().collect();
+        let ends = self.0.values().flatten().map(|caller| caller.until);
+        // Each caller keeps to its own.
+        let Some(until) = ends.max() else { return };
+        let rows = match &*ids {
+            [id] => {
+                let rows = unless(self.hung_up(), lookup.one(id, until)).await;
+                rows.map(|rows| Ok(Some(rows?.into_iter().map(|row| (id.clone(), row)).collect())))
+            }
+            ids => unless(self.hung_up(), lookup.many(ids, until)).await,
+        };
+        match rows {
+            None => {}
+            Some(Ok(Some(rows))) => self.answer_rows(rows),
+            Some(Ok(None)) => self.answer(|| Answer::Alone),
+            Some(Err(failure)) if is_of_an_id(&failure) && ids.len() > 1 => {
+                self.answer(|| Answer::Alone);
+            }
+            Some(Err(failure)) => self.answer(|| Answer::Failed(failure.clone())),
+        }
+    }
+
+    async fn hung_up(&mut self) {
+        for caller in self.0.values_mut().flatten() {
+            caller.answer.closed().await;
+        }
+    }
+
+    fn answer_rows(self, rows: Vec<(String, R)>) {
+        let mut by_id = HashMap::<_, Vec<_>>::new();
+        for (id, row) in rows {
+            by_id.entry(id).or_default().push(Arc::new(row));
+        }
+        for (id, callers) in self.0 {
+            let rows = by_id.remove(&id).unwrap_or_default();
+            for caller in callers {
+                let _ = caller.answer.send(Answer::Rows(rows.clone()));
+            }
+        }
+    }
+
+    fn answer(self, answer: impl Fn() -> Answer<R>) {
+        for caller in self.0.into_values().flatten() {
+            let _ = caller.answer.send(answer());
+        }
+    }
+}
+
+/// Whether a statement for fewer ids may succeed.
+const fn is_of_an_id(failure: &Failure) -> bool {
+    matches!(failure.fault, Fault::Value | Fault::Conflict | Fault::Misconfigured)
+}
+
+/// The result of `run`, unless `stop` ends first.
+async fn unless<T>(stop: impl Future<Output = ()>, run: impl Future<Output = T>) -> Option<T> {
+    let (mut stop, mut run) = (pin!(stop), pin!(run));
+    poll_fn(|context| match run.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => stop.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::PoisonError;
+
+    use tokio::{
+        sync::Semaphore,
+        task::{JoinHandle, yield_now},
+        time::{advance, sleep},
+    };
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(5);
+
+    /// A table in which an id's row is the id, and that answers when it is let.
+    struct Table {
+        answers: Semaphore,
+        log: Mutex<Vec<Vec<String>>>,
+        /// The ends of statements that were given up.
+        given_up: Arc<Mutex<usize>>,
+    }
+
+    struct GivenUp(Arc<Mutex<usize>>, bool);
+
+    impl Drop for GivenUp {
+        fn drop(&mut self) {
+            if self.1 {
+                *self.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            }
+        }
+    }
+
+    impl Table {
+        async fn run(
+            &self,
+            ids: &[String],
+            until: Instant,
+        ) -> Result<Vec<(String, String)>, Failure> {
+            let mut ids = ids.to_vec();
+            ids.sort();
+            self.log.lock().unwrap().push(ids.clone());
+            let mut given_up = GivenUp(Arc::clone(&self.given_up), true);
+            let permit = timeout_at(until, self.answers.acquire()).await;
+            given_up.1 = false;
+            permit.map_err(|_| Failure::timed_out())?.unwrap().forget();
+            if ids.iter().any(|id| id == "bad") {
+                return Err(Failure::of(Fault::Value));
+            }
+            if ids.iter().any(|id| id == "lost") {
+                return Err(Failure::of(Fault::Lost));
+            }
+            let rows = ids.into_iter().filter(|id| id != "nobody").flat_map(|id| {
+                let count = if id == "twice" { 2 } else { 1 };
+                vec![(id.clone(), id); count]
+            });
+            Ok(rows.collect())
+        }
+    }
+
+    impl Lookup for Arc<Table> {
+        type Row = String;
+
+        async fn one(&self, id: &str, until: Instant) -> Result<Vec<String>, Failure> {
+            let rows = self.run(&[id.to_owned()], until).await?;
+            Ok(rows.into_iter().map(|(_, row)| row).collect())
+        }
+
+        async fn many(
+            &self,
+            ids: &[String],
+            until: Instant,
+        ) -> Result<Option<Vec<(String, String)>>, Failure> {
+            let rows = self.run(ids, until).await?;
+            Ok((rows.len() <= ids.len()).then_some(rows))
+        }
+    }
+
+    type Answered = Result<Vec<String>, Fault>;
+
+    struct World {
+        batches: Batches<String>,
+        table: Arc<Table>,
+    }
+
+    impl World {
+        /// The two reads at once are taken by `a` and `b`, which wait for their answers.
+        async fn busy() -> (Self, [JoinHandle<Answered>; 2]) {
+            let table = Table {
+                answers: Semaphore::new(0),
+                log: Mutex::default(),
+                given_up: Arc::default(),
+            };
+            let world = Self { batches: Batches::default(), table: Arc::new(table) };
+            let both = [world.ask("a").await, world.ask("b").await];
+            (world, both)
+        }
+
+        async fn ask(&self, id: &'static str) -> JoinHandle<Answered> {
+            self.ask_for(id, LONG).await
+        }
+
+        async fn ask_for(&self, id: &'static str, patience: Duration) -> JoinHandle<Answered> {
+            let (batches, table) = (self.batches.clone(), Arc::clone(&self.table));
+            let caller = tokio::spawn(async move {
+                let rows = batches.read(&table, id, Instant::now() + patience).await;
+                let rows = rows.map_err(|failure| failure.fault)?;
+                Ok(rows.iter().map(|row| String::clone(row)).collect())
+            });
+            settle().await;
+            caller
+        }
+
+        async fn answer(&self, count: usize) {
+            self.table.answers.add_permits(count);
+            settle().await;
+        }
+
+        fn log(&self) -> Vec<String> {
+            let log = self.table.log.lock().unwrap();
+            log.iter().map(|ids| ids.join(" ")).collect()
+        }
+
+        fn is_idle(&self) -> bool {
+            let queue = lock(&self.batches.0);
+            queue.running == 0 && queue.waiting.is_empty()
+        }
+    }
+
+    async fn settle() {
+        for _ in 0..20 {
+            yield_now().await;
+        }
+    }
+
+    async fn rows(caller: JoinHandle<Answered>) -> Answered {
+        caller.await.unwrap()
+    }
+
+    fn row(id: &str) -> Answered {
+        Ok(vec![id.to_owned()])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_share_a_statement_that_is_sent_after_they_asked() {
+        let (world, [a, b]) = World::busy().await;
+        let waiting = [world.ask("c").await, world.ask("d").await, world.ask("c").await];
+        assert_eq!(world.log(), ["a", "b"]);
+        world.answer(1).await;
+        assert_eq!(rows(a).await, row("a"));
+        assert_eq!(world.log(), ["a", "b", "c d"]);
+        // The statement was sent: another caller of the same id waits for the next one.
+        let late = world.ask("c").await;
+        world.answer(2).await;
+        assert_eq!(rows(b).await, row("b"));
+        for (caller, id) in waiting.into_iter().zip(["c", "d", "c"]) {
+            assert_eq!(rows(caller).await, row(id));
+        }
+        assert_eq!(world.log(), ["a", "b", "c d", "c"]);
+        world.answer(1).await;
+        assert_eq!(rows(late).await, row("c"));
+        assert!(world.is_idle());
+        // And nothing is left to answer a caller who comes alone.
+        let alone = world.ask("a").await;
+        world.answer(1).await;
+        assert_eq!(rows(alone).await, row("a"));
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_gets_what_its_id_has() {
+        let (world, [a, b]) = World::busy().await;
+        let (nobody, twice) = (world.ask("nobody").await, world.ask("twice").await);
+        let c = world.ask("c").await;
+        world.answer(10).await;
+        assert_eq!(rows(nobody).await, Ok(vec![]));
+        assert_eq!(rows(twice).await, Ok(vec!["twice".to_owned(); 2]));
+        for (caller, id) in [(a, "a"), (b, "b"), (c, "c")] {
+            assert_eq!(rows(caller).await, row(id));
+        }
+        // Only as many rows as ids are read: with more, each is read alone.
+        let (world, [_a, _b]) = World::busy().await;
+        let (twice, c) = (world.ask("twice").await, world.ask("c").await);
+        world.answer(10).await;
+        assert_eq!(rows(twice).await, Ok(vec!["twice".to_owned(); 2]));
+        assert_eq!(rows(c).await, row("c"));
+        assert_eq!(world.log(), ["a", "b", "c twice", "twice", "c"]);
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_id_fails_alone() {
+        let (world, [_a, _b]) = World::busy().await;
+        let (bad, c) = (world.ask("bad").await, world.ask("c").await);
+        world.answer(10).await;
+        assert_eq!(rows(bad).await, Err(Fault::Value));
+        assert_eq!(rows(c).await, row("c"));
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_statement_fails_those_who_shared_it() {
+        let (world, [_a, _b]) = World::busy().await;
+        let (lost, c) = (world.ask("lost").await, world.ask("c").await);
+        world.answer(1).await;
+        let other = world.ask("d").await;
+        world.answer(10).await;
+        assert_eq!(rows(lost).await, Err(Fault::Lost));
+        assert_eq!(rows(c).await, Err(Fault::Lost));
+        assert_eq!(rows(other).await, row("d"));
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_hangs_up_is_skipped() {
+        let (world, [a, b]) = World::busy().await;
+        let (gone, c) = (world.ask("gone").await, world.ask("c").await);
+        gone.abort();
+        settle().await;
+        // One that reads by itself gives its place to those who wait.
+        a.abort();
+        settle().await;
+        assert_eq!(world.log(), ["a", "b", "c"]);
+        world.answer(2).await;
+        assert_eq!(rows(b).await, row("b"));
+        assert_eq!(rows(c).await, row("c"));
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_nobody_waits_for_is_given_up() {
+        let (world, [a, _b]) = World::busy().await;
+        let (c, d) = (world.ask("c").await, world.ask("d").await);
+        world.answer(1).await;
+        assert_eq!(rows(a).await, row("a"));
+        let late = world.ask("e").await;
+        let given_up = || *world.table.given_up.lock().unwrap();
+        c.abort();
+        settle().await;
+        assert_eq!(given_up(), 0);
+        d.abort();
+        settle().await;
+        assert_eq!(given_up(), 1);
+        world.answer(2).await;
+        assert_eq!(rows(late).await, row("e"));
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_caller_has_a_deadline_of_its_own() {
+        let (world, [_a, _b]) = World::busy().await;
+        let short = world.ask_for("short", Duration::from_millis(20)).await;
+        let c = world.ask("c").await;
+        advance(Duration::from_millis(30)).await;
+        settle().await;
+        assert_eq!(rows(short).await, Err(Fault::TimedOut));
+        world.answer(3).await;
+        assert_eq!(rows(c).await, row("c"));
+        assert_eq!(world.log(), ["a", "b", "c"], "nothing is read for it");
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_stalls_holds_nobody_up() {
+        let (world, [a, b]) = World::busy().await;
+        let (c, d) = (world.ask("c").await, world.ask("d").await);
+        sleep(STALLED + Duration::from_millis(1)).await;
+        settle().await;
+        assert_eq!(world.log(), ["a", "b", "c d"]);
+        let e = world.ask("e").await;
+        assert_eq!(world.log(), ["a", "b", "c d", "e"]);
+        // Nor does a batch.
+        let f = world.ask("f").await;
+        sleep(STALLED + Duration::from_millis(1)).await;
+        settle().await;
+        assert_eq!(world.log(), ["a", "b", "c d", "e", "f"]);
+        world.answer(10).await;
+        for (caller, id) in [(a, "a"), (b, "b"), (c, "c"), (d, "d"), (e, "e"), (f, "f")] {
+            assert_eq!(rows(caller).await, row(id));
+        }
+        assert!(world.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_has_a_bound() {
+        let (world, [_a, _b]) = World::busy().await;
+        let mut callers = Vec::new();
+        for n in 0..MOST_IDS + 10 {
+            let (batches, table, id) =
+                (world.batches.clone(), Arc::clone(&world.table), n.to_string());
+            callers.push(tokio::spawn(async move {
+                let rows = batches.read(&table, &id, Instant::now() + LONG).await.unwrap();
+                assert_eq!(*rows[0], id);
+            }));
+            yield_now().await;
+        }
+        world.answer(1).await;
+        assert_eq!(world.log()[2].split(' ').count(), MOST_IDS);
+        world.answer(10).await;
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        assert!(world.is_idle());
+    }
+
+    /// The runtime of the task ends while it reads.
+    #[test]
+    fn those_who_wait_for_a_runtime_that_ended_read_alone() {
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ended, going) = (runtime(), runtime());
+        let (world, _both) = ended.block_on(World::busy());
+        let (batches, table) = (world.batches.clone(), Arc::clone(&world.table));
+        let caller = going.spawn(async move {
+            let rows = batches.read(&table, "c", Instant::now() + LONG).await;
+            rows.map(|rows| rows.len()).map_err(|failure| failure.fault)
+        });
+        going.block_on(settle());
+        drop(ended);
+        world.table.answers.add_permits(10);
+        assert_eq!(going.block_on(caller).unwrap(), Ok(1));
+        assert!(world.is_idle());
+    }
+}
