@@ -47,7 +47,7 @@ queue (of notifications is full), slow, staleness. All of them, if none is named
 --rounds N   kills in crash, cut and kill (6)
 --steps N    steps of each task in concurrency (50)
 --bumps N    bumps in staleness (1000)
---pooled N   operations of each client in pooler (10000)
+--pooled N   operations of each client in pooler (10000; a fifth through the current version)
 --seed N     repeats the random choices of a run";
 
 const PARTS: [&str; 11] = [

@@ -3,16 +3,21 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use relatch::store::{NewUser, UserKey};
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
 
 use crate::{
     Extent,
     cluster::Cluster,
     dice::Dice,
     expect, plain, prepare,
+    proxy::Proxy,
     rpc::Database,
     site::{Failure, Site, Store},
     storm::user_id,
@@ -26,19 +31,23 @@ const CLIENTS: usize = 8;
 const USERS: usize = 25;
 
 /// A running PgBouncer; stops on drop.
-struct Pooler {
+pub struct Pooler {
     directory: PathBuf,
     url: String,
 }
 
 impl Pooler {
-    async fn start(version: &str, directory: &Path, server: &str) -> Result<Self, Failure> {
+    pub async fn start(version: &str, directory: &Path, server: &str) -> Result<Self, Failure> {
         let mut command = Command::new(SCRIPT);
         command.args(["start", version]).arg(directory).arg(server).stderr(Stdio::inherit());
         let output = command.output().await?;
         expect(output.status.success(), "tests/pgbouncer/pgbouncer start", &output.status)?;
         let url = String::from_utf8(output.stdout)?.trim().to_owned();
         Ok(Self { directory: directory.to_owned(), url })
+    }
+
+    pub fn database(&self, name: &str) -> Database {
+        Database::Pooled(self.url.replacen("/postgres?", &format!("/{name}?"), 1))
     }
 }
 
@@ -58,20 +67,31 @@ pub async fn run(extent: &Extent, cluster: &Cluster, directory: &Path) -> Result
             return Err("no database".into());
         };
         let pooler = Pooler::start(version, &directory.join(&name), &server).await?;
-        let pooled = pooler.url.replacen("/postgres?", &format!("/{name}?"), 1);
         let direct = prepare(&plain(Database::Postgres(server), 8), CLIENTS * USERS).await?;
-        storm(extent, version, &direct, &pooled).await?;
+        // The version that keeps no prepared statements is the harder one.
+        let is_packaged = version == "packaged";
+        let operations = if is_packaged { extent.pooled } else { extent.pooled / 5 };
+        storm(extent.seed, operations, version, &direct, pooler.database(&name)).await?;
+        if is_packaged {
+            abandoned(&direct, &pooler, &name).await?;
+        }
     }
     Ok(())
 }
 
 /// Every client knows exactly what its users' rows must hold.
-async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Result<(), Failure> {
+async fn storm(
+    seed: u64,
+    operations: usize,
+    version: &str,
+    direct: &Site,
+    database: Database,
+) -> Result<(), Failure> {
     // Two pools, as of two processes.
-    let config = plain(Database::Pooled(url.to_owned()), 8);
+    let config = plain(database, 8);
     let stores = [Site::open(&config).await?.store, Site::open(&config).await?.store];
     let began = Instant::now();
-    let mut dice = Dice::new(extent.seed);
+    let mut dice = Dice::new(seed);
     let mut clients = Vec::new();
     for at in 0..CLIENTS {
         let mut versions = [0; USERS];
@@ -80,7 +100,7 @@ async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Resu
         }
         let (store, dice) = (stores[at % 2].clone(), dice.fork());
         let client = Client { at, store, dice, versions, faults: Vec::new() };
-        clients.push(tokio::spawn(client.run(extent.pooled)));
+        clients.push(tokio::spawn(client.run(operations)));
     }
     let (mut faults, mut versions) = (Vec::new(), Vec::<Option<i64>>::new());
     for client in clients {
@@ -107,12 +127,51 @@ async fn storm(extent: &Extent, version: &str, direct: &Site, url: &str) -> Resu
     println!(
         "PgBouncer {version}: {} operations of {CLIENTS} clients in {took:.1?}; {} failed or answered \
          for another; of {} users {lost} lost, {wrong} of another version",
-        CLIENTS * extent.pooled,
+        CLIENTS * operations,
         faults.len(),
         versions.len(),
     );
     expect(lost + wrong == 0, "users through PgBouncer", &(lost, wrong, faults.first()))?;
     expect(faults.is_empty(), "calls through PgBouncer", &faults.first())
+}
+
+/// The longest that a client that disappeared may hold a row. The server ends its transaction after 10
+/// seconds.
+const HELD: Duration = Duration::from_secs(30);
+
+/// A client disappears between its statement and `COMMIT`: its transaction holds the row, and neither
+/// PgBouncer nor the server learns of it.
+async fn abandoned(direct: &Site, pooler: &Pooler, name: &str) -> Result<(), Failure> {
+    let id = user_id(0);
+    let proxy = Proxy::start(&pooler.directory).await?;
+    let away = Site::open(&plain(Database::Pooled(proxy.url(name)), 8)).await?;
+    away.store.read(UserKey::Id(&id)).await?;
+    let tokens = direct.service.start_session(&id, "device").await?;
+    proxy.silence_from("COMMIT");
+    let bumping = tokio::spawn({
+        let (store, id) = (away.store.clone(), id.clone());
+        async move { store.bump_version(&id, 0).await }
+    });
+    let since = Instant::now();
+    while !proxy.is_sprung() {
+        expect(since.elapsed() < HELD, "the client's COMMIT", &since.elapsed())?;
+        sleep(Duration::from_millis(10)).await;
+    }
+    let since = Instant::now();
+    let mut attempts = 1;
+    while let Err(error) = direct.service.log_out_everywhere(&id).await {
+        expect(error.is_unavailable(), "a revocation of a row that is held", &error)?;
+        expect(since.elapsed() < HELD, "the row is held", &since.elapsed())?;
+        attempts += 1;
+    }
+    let found = direct.service.authenticate_fresh(tokens.access()).await.map(drop);
+    expect(found.is_err(), "a token after its revocation", &found)?;
+    println!(
+        "a client gone before COMMIT: its row was revoked after {:.1?}, at attempt {attempts}",
+        since.elapsed()
+    );
+    drop(bumping.await?);
+    Ok(())
 }
 
 async fn version_of(site: &Site, user: usize) -> Result<Option<i64>, Failure> {

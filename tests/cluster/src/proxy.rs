@@ -108,8 +108,8 @@ impl Proxy {
         lock(&self.state.connections).iter().filter(|connection| connection.is_open()).count()
     }
 
-    /// The next connection that sends this text becomes half-open right after it.
-    pub fn silence_after(&self, text: &'static str) {
+    /// The next connection that sends this text becomes half-open: the text is the first to be lost.
+    pub fn silence_from(&self, text: &'static str) {
         *lock(&self.state.trap) = Some(text);
     }
 
@@ -174,9 +174,9 @@ async fn pass(
 ) {
     let mut buffer = vec![0; 16_384];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let (data, lost) = (&buffer[..count], is_lost());
+        let data = &buffer[..count];
         see(data);
-        if !lost && to.write_all(data).await.is_err() {
+        if !is_lost() && to.write_all(data).await.is_err() {
             return;
         }
     }

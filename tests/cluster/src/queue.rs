@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     cluster::Cluster,
-    expect, plain, prepare,
+    expect, plain,
+    pooler::Pooler,
+    prepare,
     rpc::Database,
-    site::{Failure, authority},
+    site::{Failure, Site, authority},
     storm::{FIRST_PASSWORD, user_id},
 };
 
@@ -38,10 +40,24 @@ async fn cluster(directory: &Path) -> Result<Cluster, Failure> {
 pub async fn run(directory: &Path) -> Result<(), Failure> {
     let cluster = cluster(directory).await?;
     let database = cluster.database("queue").await?;
-    let site = prepare(&plain(database.clone(), SESSIONS), USERS).await?;
+    drop(prepare(&plain(database.clone(), SESSIONS), 2 * USERS).await?);
     let Database::Postgres(url) = &database else { return Err("no database".into()) };
+    PostgresStore::connect(url, UsersTable::ready()).await?.migrate_triggers().await?;
+    revoke(&cluster, url, database.clone(), 0).await?;
+    let pooler = Pooler::start("packaged", &directory.join("queue-pooler"), url).await?;
+    revoke(&cluster, url, pooler.database("queue"), USERS).await
+}
+
+/// Fills the queue, and makes every kind of revocation through this way to the database.
+async fn revoke(
+    cluster: &Cluster,
+    url: &str,
+    database: Database,
+    first_user: usize,
+) -> Result<(), Failure> {
+    let way = if matches!(database, Database::Pooled(_)) { ", through PgBouncer" } else { "" };
+    let site = Site::open(&plain(database, SESSIONS)).await?;
     let store = PostgresStore::connect(url, UsersTable::ready()).await?;
-    store.migrate_triggers().await?;
     let admin = cluster.admin("queue").await?;
     let holder = fill(url).await?;
 
@@ -51,7 +67,7 @@ pub async fn run(directory: &Path) -> Result<(), Failure> {
     let listener = store.listen(there.changes());
     let (mut done, mut failed) = (0, Vec::new());
     for (user, revocation) in REVOCATIONS.into_iter().enumerate() {
-        let (here, id) = (&site.service, user_id(user));
+        let (here, id) = (&site.service, user_id(first_user + user));
         let tokens = here.login(&id, FIRST_PASSWORD, "device").await?;
         let tokens = here.refresh(RefreshToken::new(tokens.refresh().expose())).await?;
         let found = there.authenticate(tokens.access()).await.map(drop);
@@ -90,7 +106,7 @@ pub async fn run(directory: &Path) -> Result<(), Failure> {
         let found = here.authenticate_fresh(tokens.access()).await.map(drop);
         expect(is_refused(&found), revocation, &found)?;
     }
-    println!("queue of notifications full: {done} of {} revocations", REVOCATIONS.len());
+    println!("queue of notifications full{way}: {done} of {} revocations", REVOCATIONS.len());
     expect(failed.is_empty(), "revocations while the queue is full", &failed)?;
 
     // Notifications arrive again.
@@ -110,7 +126,7 @@ pub async fn run(directory: &Path) -> Result<(), Failure> {
         expect(since.elapsed().as_secs() < 20, "a listener is connected", &since.elapsed())?;
         sleep(Duration::from_millis(20)).await;
     }
-    let id = user_id(0);
+    let id = user_id(first_user);
     let tokens = site.service.start_session(&id, "device").await?;
     there.authenticate(tokens.access()).await.map(drop)?;
     site.service.log_out_everywhere(&id).await?;

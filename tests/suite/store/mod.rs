@@ -2,7 +2,8 @@
 //!
 //! `RELATCH_TEST_POSTGRES` holds the URL of a PostgreSQL server (see `tests/cluster/postgres`).
 //! Without it, the tests over PostgreSQL print that they are skipped. Without the feature `postgres`,
-//! they are not built.
+//! they are not built. If `RELATCH_TEST_PGBOUNCER` holds the URL of a PgBouncer in front of that server
+//! (see `tests/pgbouncer/pgbouncer`), most of their stores go through it.
 
 #[cfg(feature = "postgres")]
 mod batches;
