@@ -18,8 +18,8 @@ use crate::store::{
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Adds triggers, so that changes by the application's own SQL also notify processes that
     /// [listen](Self::listen): a change of the id, the version, the hash, the secret, whether the user
-    /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user; a
-    /// group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
+    /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user, also one
+    /// whose row stays ([`deleted_at`](crate::store::UsersTable::deleted_at)); a group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
     ///
     /// A trigger never fails a change: what it cannot notify of is a `WARNING` of the server's, and
     /// the bound of the cache holds. While PostgreSQL's queue of notifications is nine tenths full, the
@@ -88,6 +88,7 @@ pub(in crate::store::sql) fn wanted(names: &Names) -> Vec<Trigger<'_>> {
     let Names { table, id, version, password_hash, sessions, secret, active, .. } = names;
     let groups = names.groups.iter().map(|group| &group.column);
     let watched = [id, version, password_hash].into_iter().chain(secret).chain(active);
+    let watched = watched.chain(&names.deleted_at).chain(&names.is_deleted);
     let watched = watched.chain(groups).chain(names.fields.iter().flatten());
     let user = vec![id.as_str(), sessions.as_str()];
     let updated = user.iter().copied().chain(watched.map(Name::as_str)).collect();
