@@ -17,7 +17,7 @@ pub(super) enum Dialect {
     Sqlite,
     /// With the channel of the notifications.
     #[cfg(feature = "postgres")]
-    Postgres { channel: Name, shape: Shape },
+    Postgres { channel: Name, shape: Box<Shape> },
 }
 
 #[cfg(feature = "postgres")]
@@ -147,13 +147,15 @@ impl Dialect {
     /// A Boolean parameter as a value for the column that says whether a user is active.
     pub(super) fn active_value(&self, param: &str) -> String {
         match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => param.to_owned(),
             #[cfg(feature = "postgres")]
-            Self::Postgres {
-                shape: Shape { active: Some(Flag::Other { type_name }), .. }, ..
-            } => {
-                format!("CAST(CAST({param} AS pg_catalog.int4) AS {type_name})")
-            }
-            _ => param.to_owned(),
+            Self::Postgres { shape, .. } => match &shape.active {
+                Some(Flag::Other { type_name }) => {
+                    format!("CAST(CAST({param} AS pg_catalog.int4) AS {type_name})")
+                }
+                _ => param.to_owned(),
+            },
         }
     }
 

@@ -450,14 +450,14 @@ mod tests {
         let flag = || Some(Flag::Boolean { is_not_null: true });
         Dialect::Postgres {
             channel: Name::fixed("relatch"),
-            shape: Shape {
+            shape: Box::new(Shape {
                 users: "\"app\".\"accounts\"".to_owned(),
                 id: key(),
                 login: key(),
                 active: flag(),
                 is_deleted: flag(),
                 groups: vec![Group { table: "\"app\".\"tenants\"".to_owned(), key: key() }],
-            },
+            }),
         }
     }
 

@@ -180,6 +180,30 @@ async fn triggers_hear_the_application_s_own_sql() {
     assert_eq!(heard.take(1).await, [EVERYBODY]);
 }
 
+/// A user whose row stays in the table.
+#[tokio::test]
+async fn triggers_hear_a_soft_deletion() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("gone");
+    let sql = format!(
+        "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
+                              gone_at TIMESTAMPTZ, is_gone BOOLEAN)"
+    );
+    run_postgres(&pool, sql).await;
+    let table = UsersTable::named(&name).deleted_at("gone_at").is_deleted("is_gone");
+    let store = PostgresOptions::new().channel(&name).over(pool.clone(), table).unwrap();
+    store.migrate().await.unwrap();
+    store.migrate_triggers().await.unwrap();
+    assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
+    let heard = Heard::default();
+    let _listener = heard.listen(&store);
+    assert_eq!(heard.take(1).await, [EVERYBODY]);
+    for set in ["gone_at = now()", "gone_at = NULL", "is_gone = TRUE"] {
+        run_postgres(&pool, format!("UPDATE {name} SET {set}")).await;
+        assert_eq!(heard.take(1).await, of("1"), "{set}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_is_killed_is_made_again() {
     let Some((store, pool, name)) = store().await else { return };

@@ -22,6 +22,7 @@ pub(in crate::store::sql) fn wanted(names: &Names) -> Vec<Trigger<'_>> {
     let Names { table, id, version, password_hash, sessions, secret, active, .. } = names;
     let groups = names.groups.iter().map(|group| &group.column);
     let watched = [id, version, password_hash].into_iter().chain(secret).chain(active);
+    let watched = watched.chain(&names.deleted_at).chain(&names.is_deleted);
     let watched = watched.chain(groups).chain(names.fields.iter().flatten());
     let user = vec![id.as_str(), sessions.as_str()];
     let updated = user.iter().copied().chain(watched.map(Name::as_str)).collect();

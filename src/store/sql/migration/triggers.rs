@@ -13,8 +13,8 @@ use crate::store::{
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Adds triggers, so that changes by the application's own SQL also notify processes that
     /// [listen](Self::listen): a change of the id, the version, the hash, the secret, whether the user
-    /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user; a
-    /// group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
+    /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user, also one
+    /// whose row stays ([`deleted_at`](crate::store::UsersTable::deleted_at)); a group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
     ///
     /// A trigger never fails a change: what it cannot notify of is a `WARNING` of the server's, and
     /// the bound of the cache holds. While PostgreSQL's queue of notifications is nine tenths full, the

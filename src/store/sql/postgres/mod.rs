@@ -178,7 +178,7 @@ impl Driver for PostgresDriver {
     ) -> Result<Dialect, Failure> {
         let rows = self.fetch(&catalogue_sql(names).into(), &[], slot, until).await?;
         let shape = parse(names, &rows).map_err(Failure::misconfigured)?;
-        Ok(Dialect::Postgres { channel: self.channel.clone(), shape })
+        Ok(Dialect::Postgres { channel: self.channel.clone(), shape: Box::new(shape) })
     }
 
     fn capacity(&self) -> &Capacity {
