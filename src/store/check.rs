@@ -93,7 +93,7 @@ impl CheckReport {
     }
 
     fn problem(&self) -> Option<&Finding> {
-        self.findings.iter().find(|finding| finding.severity == Severity::Problem)
+        self.findings.iter().find(|finding| finding.is_problem())
     }
 
     /// The kinds of groups that the store reads for each user.
@@ -141,6 +141,10 @@ impl Finding {
     pub fn with_sql(mut self, sql: impl Into<String>) -> Self {
         self.sql = Some(sql.into());
         self
+    }
+
+    pub(crate) fn is_problem(&self) -> bool {
+        self.severity == Severity::Problem
     }
 
     /// How bad it is.

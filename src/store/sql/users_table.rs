@@ -29,6 +29,9 @@ use crate::error::ConfigError;
 /// For most of it the report has the SQL that mends it. The store's `migrate` refuses such a column
 /// before it changes anything, and ends with a check.
 ///
+/// The guide has [recipes](crate::guide::recipes) for tables of many shapes, and a page about
+/// [your database](crate::guide::your_database).
+///
 /// # Example
 ///
 /// ```

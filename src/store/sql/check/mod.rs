@@ -292,6 +292,19 @@ fn refused_statement(table: &TableName, what: &str, error: &str) -> Finding {
     Finding::problem(plain(table), format!("the statement that {what} is refused: {error}"))
 }
 
+/// A statement in a place where each is prepared. The application may insert its users itself, for
+/// example because a column is generated.
+fn refused_at(statement: Statement, table: &TableName, what: &str, error: &str) -> Finding {
+    match statement {
+        Statement::Insert => {
+            let text =
+                format!("the store's `insert` fails, so insert users by your own SQL: {error}");
+            Finding::warning(plain(table), text)
+        }
+        _ => refused_statement(table, what, error),
+    }
+}
+
 /// A revocation of an existing row that the database takes and does not do.
 fn changes_nothing(table: &TableName, why: &str) -> Finding {
     let text = format!(

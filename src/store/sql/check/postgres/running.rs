@@ -9,7 +9,9 @@ use super::catalogue::{Server, Table, run};
 use crate::store::{
     Finding,
     sql::{
-        check::{Kind, Role, changes_nothing, of_users, plain, refused_statement, statements},
+        check::{
+            Kind, Role, changes_nothing, of_users, plain, refused_at, refused_statement, statements,
+        },
         statements::{Statement, Statements},
         users_table::Names,
     },
@@ -25,7 +27,7 @@ pub(super) async fn findings(
     server: &Server,
 ) -> sqlx::Result<Vec<Finding>> {
     let mut findings = refused(connection, built, names).await?;
-    if !findings.is_empty() {
+    if findings.iter().any(Finding::is_problem) {
         return Ok(findings);
     }
     findings.extend(slow(connection, built, names).await?);
@@ -53,7 +55,8 @@ async fn refused(
             let end = match run(connection, prepare(sql, &kinds)).await {
                 Ok(_) => deallocate(),
                 Err(error) => {
-                    findings.push(refused_statement(&names.table, what, &message(error)?));
+                    let message = message(error)?;
+                    findings.push(refused_at(statement, &names.table, what, &message));
                     "ROLLBACK TO SAVEPOINT relatch".to_owned()
                 }
             };

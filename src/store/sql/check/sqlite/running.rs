@@ -7,7 +7,7 @@ use crate::store::{
     Finding,
     sql::{
         Dialect,
-        check::{Role, changes_nothing, of_users, refused_statement, statements},
+        check::{Role, changes_nothing, of_users, refused_at, refused_statement, statements},
         statements::{Statement, Statements},
         users_table::Names,
     },
@@ -25,11 +25,11 @@ pub(super) async fn findings(
         match plan(connection, &sql.plain).await {
             Ok(steps) => findings.extend(slow(names, statement, &steps)),
             Err(error) => {
-                findings.push(refused_statement(&names.table, what, &message(error)?));
+                findings.push(refused_at(statement, &names.table, what, &message(error)?));
             }
         }
     }
-    if findings.is_empty() {
+    if !findings.iter().any(Finding::is_problem) {
         findings.extend(unheeded(connection, names, users).await?);
     }
     Ok(findings)
