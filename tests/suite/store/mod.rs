@@ -24,6 +24,7 @@ mod notifications;
 mod options;
 mod outages;
 mod reads;
+mod recipes;
 mod shapes;
 mod triggers;
 mod values;
