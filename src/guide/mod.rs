@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [How it works](how_it_works) | explain why an old token is rejected |
 //! | [Quick start](quick_start) | log users in and out over SQLite or PostgreSQL |
+//! | [Your database](your_database) | check that your table fits, and say what happens when the database fails |
+//! | [Recipes for tables](recipes) | describe your table, whatever its shape, with tested SQL |
 //! | [On the web](on_the_web) | build an axum application with login, cookies and pages |
 //! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
 //! | [One-time links](one_time_links) | send password resets, magic links and invitations |
@@ -31,6 +33,20 @@ pub mod how_it_works {}
     doc = "Quick start (features `sqlite` and `postgres`)."
 )]
 pub mod quick_start {}
+
+#[cfg_attr(all(feature = "sqlite", feature = "postgres"), doc = include_str!("your_database.md"))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres")),
+    doc = "Your database (features `sqlite` and `postgres`)."
+)]
+pub mod your_database {}
+
+#[cfg_attr(any(feature = "sqlite", feature = "postgres"), doc = include_str!("recipes.md"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    doc = "Recipes for tables (feature `sqlite` or `postgres`)."
+)]
+pub mod recipes {}
 
 #[cfg_attr(all(feature = "axum", feature = "sqlite", feature = "tracing"), doc = include_str!("on_the_web.md"))]
 #[cfg_attr(

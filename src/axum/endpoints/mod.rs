@@ -40,8 +40,7 @@ pub use self::check::USER_ID_HEADER;
 ///
 /// The name is looked up as it was typed. For names in any case, store them in lower case and fold
 /// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
-/// ignores case, such as SQLite's `COLLATE NOCASE`. PostgreSQL's `citext` does not help: see
-/// `UsersTable::login`.
+/// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await
 }
