@@ -19,7 +19,7 @@ use self::databases::Postgres;
 use self::databases::Sqlite;
 use crate::{
     common::{AUDIENCE, ISSUER},
-    service::{PASSWORD, hash},
+    service::PASSWORD,
 };
 
 const PAGE: &str = include_str!("../../../../src/guide/recipes.md");

@@ -6,7 +6,7 @@ use relatch::store::{GroupsTable, NewUser, PostgresStore, StoreErrorKind, UsersT
 use sqlx::postgres::PgPoolOptions;
 
 use super::*;
-use crate::store::databases::run_postgres;
+use crate::{service::hash, store::databases::run_postgres};
 
 const RIGHTS: &str = "Least privilege";
 
