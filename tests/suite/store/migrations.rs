@@ -116,6 +116,31 @@ async fn a_live_table_in_postgres() {
     is_migrated!(&store, &pool, &name);
 }
 
+/// The triggers of all tables in a schema have one function, and PostgreSQL lets nobody replace it twice
+/// at once.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn migrations_take_turns_even_if_a_tool_runs_them() {
+    let Some(pool) = postgres().await else { return };
+    let mut tools = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (name, pool) = (unique("accounts"), pool.clone());
+        run_postgres(&pool, live(&name)).await;
+        let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+        store.migrate().await.unwrap();
+        tools.spawn(async move {
+            for _ in 0..10 {
+                run_postgres(&pool, format!("BEGIN; {} COMMIT;", store.triggers_sql())).await;
+                run_postgres(&pool, format!("BEGIN; {} COMMIT;", store.drop_triggers_sql())).await;
+                store.migrate_triggers().await.unwrap();
+            }
+        });
+    }
+    while let Some(tool) = tools.join_next().await {
+        tool.unwrap();
+    }
+}
+
 /// A migration that has nothing to do takes no lock: a long transaction does not delay it.
 #[cfg(feature = "postgres")]
 #[tokio::test]
