@@ -310,6 +310,7 @@ async fn a_caller_that_hung_up_occupies_no_connection() {
 }
 
 /// Ten thousand reads wait for a connection, for hours if need be. A revocation does not wait for them.
+/// They are reads by login, of which each has a statement of its own.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_revocation_waits_for_no_read() {
@@ -326,8 +327,8 @@ async fn a_revocation_waits_for_no_read() {
         let (service, _) = service(store.clone());
         let mut reads = JoinSet::new();
         for number in 0..10_000 {
-            let (store, id) = (store.clone(), (number % USERS).to_string());
-            reads.spawn(async move { store.read(UserKey::Id(&id)).await.map(drop) });
+            let (store, login) = (store.clone(), format!("user {}", number % USERS));
+            reads.spawn(async move { store.read(UserKey::Login(&login)).await.map(drop) });
         }
         sleep(Duration::from_millis(50)).await;
         let began = Instant::now();
