@@ -310,7 +310,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("Listener", &postgres.listen_with(|_| ()));
     print("PostgresStore", &postgres);
     print("PostgresOptions", &PostgresOptions::new().listen_url(lazy));
-    let unread = PostgresOptions::new().listen_url("SECRET://SECRET:SECRET@SECRET");
+    let unread = PostgresOptions::new().listen_url("postgres://SECRET:SECRET@SECRET:SECRET");
     let pool = postgres.pool().clone();
     print("ConfigError", &unread.over(pool, table.clone()).unwrap_err());
     print("SqliteOptions", &SqliteOptions::new());

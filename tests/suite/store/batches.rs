@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use relatch::store::{
     IdType, NewUser, PostgresOptions, PostgresStore, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     HASH,
-    databases::{postgres, postgres_url, run_postgres, unique},
+    databases::{latin1, postgres, postgres_url, run_postgres, unique},
 };
 
 fn described(name: &str, id_type: IdType) -> UsersTable {
@@ -56,12 +56,14 @@ fn uuid(n: usize) -> String {
     format!("67e55044-10b1-426f-9247-{n:012x}")
 }
 
+type NthId = fn(usize) -> String;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_each_get_their_own_row() {
     let Some(pool) = postgres().await else { return };
     let text = |n: usize| format!("a \"{n}\\, {{é}}");
     let number = |n: usize| n.to_string();
-    let all: [(IdType, &str, fn(usize) -> String); 8] = [
+    let all: [(IdType, &str, NthId); 8] = [
         (IdType::Text, "TEXT", text),
         (IdType::Text, "VARCHAR(100) COLLATE \"C\"", text),
         (IdType::Text, "CHAR(36)", uuid),
@@ -174,19 +176,10 @@ async fn a_damaged_row_and_two_of_one_id_fail_their_own_callers() {
     }
 }
 
-/// The database's encoding lacks most characters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_id_that_the_database_cannot_hold_is_nobodys() {
-    let Some(pool) = postgres().await else { return };
-    let (url, name) = (postgres_url().unwrap(), unique("latin"));
-    run_postgres(
-        &pool,
-        format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"),
-    )
-    .await;
-    let mut options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    options = options.database(&name);
-    let latin = PgPoolOptions::new().connect_with(options).await.unwrap();
+    let Some(url) = latin1().await else { return };
+    let latin = PgPool::connect(&url).await.unwrap();
     let ids = ["ada", "bob"].map(str::to_owned);
     let store = Arc::new(store_of(&latin, IdType::Text, "TEXT", ids.into_iter()).await);
     let mut callers = JoinSet::new();
@@ -200,8 +193,6 @@ async fn an_id_that_the_database_cannot_hold_is_nobodys() {
     while let Some(caller) = callers.join_next().await {
         caller.unwrap();
     }
-    latin.close().await;
-    run_postgres(&pool, format!("DROP DATABASE {name} WITH (FORCE)")).await;
 }
 
 /// In each round one connection is killed in the middle of the reads. A second one in one round would

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio::{task::JoinSet, time::Instant};
 
 #[cfg(feature = "postgres")]
-use super::databases::{Proxy, postgres, postgres_url, run_postgres, unique};
+use super::databases::{Proxy, postgres, postgres_url, run_postgres, unique, url_of};
 use super::{HASH, databases::Directory};
 
 fn user(id: usize) -> NewUser {
@@ -90,7 +90,7 @@ impl Scratch {
     }
 
     fn url(&self) -> String {
-        postgres_url().unwrap().replace("postgres@", &format!("{}@", self.role))
+        url_of(&self.role, "postgres").unwrap()
     }
 
     async fn connect(&self, url: &str) -> PostgresStore {
@@ -331,18 +331,15 @@ async fn a_revocation_waits_for_no_read() {
             reads.spawn(async move { store.read(UserKey::Login(&login)).await.map(drop) });
         }
         sleep(Duration::from_millis(50)).await;
-        let began = Instant::now();
         for id in ["1", "2", "3"] {
             service.log_out_everywhere(id).await.unwrap();
         }
-        let took = began.elapsed();
         assert!(reads.try_join_next().is_some_and(|first| first.unwrap().is_ok()));
         let mut rest = 0;
         while reads.try_join_next().is_some() {
             rest += 1;
         }
-        assert!(rest < 9_000, "the reads were over before");
-        assert!(took < Duration::from_millis(500), "{took:?} behind {rest} reads");
+        assert!(rest < 5_000, "the revocations waited for {rest} reads");
         reads.shutdown().await;
     }
 }

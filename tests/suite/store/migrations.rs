@@ -6,7 +6,9 @@ use relatch::store::{
 use sqlx::AssertSqlSafe;
 
 #[cfg(feature = "postgres")]
-use super::databases::{PostgresStore, postgres, postgres_url, run_postgres, unique};
+use super::databases::{
+    PostgresStore, postgres, postgres_url, run_postgres, unique, without_notifications,
+};
 use super::{
     HASH,
     databases::{Directory, run_sqlite},
@@ -193,17 +195,8 @@ async fn triggers_hold_no_column_fast() {
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn triggers_fail_no_change() {
-    let Some(url) = postgres_url() else { return };
-    let name = unique("mute");
-    let pool = postgres().await.unwrap();
-    run_postgres(&pool, format!("CREATE ROLE {name} LOGIN")).await;
-    run_postgres(&pool, format!("CREATE DATABASE {name} OWNER {name}")).await;
-    let url = url.replace("/postgres?", &format!("/{name}?"));
-    let admin = sqlx::PgPool::connect(&url).await.unwrap();
-    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
-    run_postgres(&admin, revoke).await;
-    let owner =
-        sqlx::PgPool::connect(&url.replace("postgres@", &format!("{name}@"))).await.unwrap();
+    let Some((url, admin)) = without_notifications().await else { return };
+    let owner = sqlx::PgPool::connect(&url).await.unwrap();
     run_postgres(&owner, live("accounts")).await;
     let store = PostgresStore::new(owner.clone(), described("accounts")).unwrap();
     store.migrate().await.unwrap();
