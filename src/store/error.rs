@@ -101,6 +101,18 @@ impl StoreError {
     }
 }
 
+impl Row {
+    /// The row that a read has found, without the application's fields, which need not be readable.
+    pub(crate) fn bare<F>(
+        read: Result<Option<Row<F>>, StoreError>,
+    ) -> Result<Option<Self>, StoreError> {
+        match read {
+            Ok(row) => Ok(row.map(|row| row.with_fields(()))),
+            Err(error) => error.bare_row().cloned().map(Some).ok_or(error),
+        }
+    }
+}
+
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl From<crate::error::ConfigError> for StoreError {
     fn from(error: crate::error::ConfigError) -> Self {
