@@ -496,3 +496,20 @@ async fn a_check_waits_for_nobody() {
     other.rollback().await.unwrap();
     one(&check(&checked.store).await, WARNING, &checked.name, "\"same\"");
 }
+
+#[tokio::test]
+async fn a_trigger_that_puts_the_old_version_back() {
+    let function = unique("keeps");
+    let sql = format!(
+        "{}; CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN NEW.token_version := OLD.token_version; RETURN NEW; END $$;
+         CREATE TRIGGER keeps BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION {function}()",
+        table("accounts", "", "")
+    );
+    let Some(checked) = Checked::new(&sql).await else { return };
+    checked.run("INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 7)").await;
+    let report = check(&checked.store).await;
+    one(&report, PROBLEM, &checked.name, "changes nothing");
+    checked.run("ALTER TABLE accounts DISABLE TRIGGER keeps").await;
+    is_clean(&checked.store).await;
+}
