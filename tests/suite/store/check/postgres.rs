@@ -513,3 +513,18 @@ async fn a_trigger_that_puts_the_old_version_back() {
     checked.run("ALTER TABLE accounts DISABLE TRIGGER keeps").await;
     is_clean(&checked.store).await;
 }
+
+#[tokio::test]
+async fn a_server_that_forgets_its_last_commits_in_a_crash() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let (_, role) = checked.of_role().await;
+    checked.run(&format!("GRANT ALL ON accounts TO {role}")).await;
+    checked.run(&format!("ALTER ROLE {role} SET synchronous_commit = off")).await;
+    let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+    let connect = async || PostgresStore::connect(&url, described(&checked.name)).await.unwrap();
+    let report = check(&connect().await).await;
+    let finding = one(&report, PROBLEM, "synchronous_commit", "may undo a revocation");
+    run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    is_clean(&connect().await).await;
+    checked.drop_role(&role).await;
+}

@@ -149,6 +149,12 @@ fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
         let text = "transactions are read-only, so every login and every revocation fails";
         findings.push(database(text).with_sql(sql));
     }
+    if !server.syncs_commits {
+        let sql = format!("ALTER ROLE {} SET synchronous_commit = on", server.role);
+        let text = "commits are not synchronous, so that a crash of the server may undo a revocation that \
+                    was confirmed";
+        findings.push(Finding::problem("synchronous_commit", text).with_sql(sql));
+    }
     for (schema, role) in server.creators.iter().filter(|_| table.schema().is_none()) {
         let text = format!(
             "{role} may create objects in the schema {schema}, where the table's name is looked up, and \
