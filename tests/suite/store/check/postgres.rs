@@ -528,3 +528,29 @@ async fn a_server_that_forgets_its_last_commits_in_a_crash() {
     is_clean(&connect().await).await;
     checked.drop_role(&role).await;
 }
+
+/// A check whose caller hangs up, such as a probe of health with a timeout of its own, leaves nothing
+/// behind on its connection.
+#[tokio::test]
+async fn a_check_that_is_given_up() {
+    let function = unique("changes");
+    let sql = format!(
+        "{}; CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RETURN NEW; END $$;
+         CREATE TRIGGER changes BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION {function}();
+         INSERT INTO accounts (id, login) VALUES ('1', 'ada')",
+        table("accounts", "", "")
+    );
+    let Some(checked) = Checked::new(&sql).await else { return };
+    let options = PostgresOptions::new().max_connections(1);
+    let store = options.connect(&postgres_url().unwrap(), described(&checked.name)).await.unwrap();
+    assert!(check(&store).await.is_ok());
+    let mut other = checked.pool.begin().await.unwrap();
+    let lock = format!("SELECT FROM {} FOR UPDATE", checked.name);
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *other).await.unwrap();
+    let hasty = tokio::time::timeout(std::time::Duration::from_millis(500), store.check()).await;
+    assert!(hasty.is_err(), "the check waits for the row");
+    other.rollback().await.unwrap();
+    let report = check(&store).await;
+    assert!(report.is_ok(), "{report}");
+}

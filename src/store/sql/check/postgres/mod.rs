@@ -17,6 +17,7 @@ use crate::store::{
     sql::{
         Failure, Slot, TableName,
         engine::Driver as _,
+        locked::Transactions as _,
         migration::wanted_triggers,
         postgres::{PostgresDriver, classify},
         statements::Statements,
@@ -35,11 +36,15 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let check = async {
             let statements = self.statements_of_now().await?;
-            let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
-            run(&mut transaction, BEGIN).await.map_err(failed)?;
-            let report = self.check_within(&mut transaction, statements).await.map_err(failed);
-            transaction.rollback().await.map_err(failed)?;
-            Ok::<_, StoreError>(report?)
+            // A connection of a check that is given up is closed: the server would keep what was
+            // prepared there beyond the transaction.
+            let until = Instant::now() + TIMEOUT;
+            let mut own = self.engine().driver().begin(&Slot::default(), until).await?;
+            run(&mut own, BEGIN).await.map_err(failed)?;
+            let report = self.check_within(&mut own, statements).await.map_err(failed)?;
+            run(&mut own, "ROLLBACK").await.map_err(failed)?;
+            own.set_unfit(false);
+            Ok::<_, StoreError>(report)
         };
         timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(Failure::timed_out().into()))
     }
