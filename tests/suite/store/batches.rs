@@ -1,12 +1,20 @@
 //! Look-ups by id that share statements, in PostgreSQL.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future as _,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use relatch::store::{
     IdType, NewUser, PostgresOptions, PostgresStore, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     HASH,
@@ -244,4 +252,22 @@ async fn killed_connections_and_callers_that_hang_up_harm_nobody() {
             caller.unwrap();
         }
     }
+}
+
+/// As in a runtime whose thread is blocked by other work.
+#[tokio::test]
+async fn reads_that_nobody_polls_hold_nobody_up() {
+    let Some(pool) = postgres().await else { return };
+    let ids = ["0", "1", "2"].map(str::to_owned);
+    let store = store_of(&pool, IdType::Text, "TEXT", ids.into_iter()).await;
+    let mut context = Context::from_waker(Waker::noop());
+    let mut unpolled = [Box::pin(found(&store, "0")), Box::pin(found(&store, "1"))];
+    for read in &mut unpolled {
+        assert!(read.as_mut().poll(&mut context).is_pending());
+    }
+    let other = timeout(Duration::from_secs(2), found(&store, "2")).await;
+    assert_eq!(other.expect("it waits for the others").as_deref(), Some("2"));
+    let [zero, one] = unpolled;
+    assert_eq!(zero.await.as_deref(), Some("0"));
+    assert_eq!(one.await.as_deref(), Some("1"));
 }
