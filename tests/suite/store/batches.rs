@@ -271,3 +271,24 @@ async fn reads_that_nobody_polls_hold_nobody_up() {
     assert_eq!(zero.await.as_deref(), Some("0"));
     assert_eq!(one.await.as_deref(), Some("1"));
 }
+
+/// Whoever asks for a login or an id that is no value of its column's type makes the store read the
+/// catalogue no more than once a second.
+#[tokio::test]
+async fn keys_that_are_no_values_cost_no_more_than_others() {
+    let Some(admin) = postgres().await else { return };
+    let database = unique("scratch");
+    run_postgres(&admin, format!("CREATE DATABASE {database}")).await;
+    let url = postgres_url().unwrap().replacen("/postgres?", &format!("/{database}?"), 1);
+    let pool = PgPool::connect(&url).await.unwrap();
+    let store = store_of(&pool, IdType::Text, "INTEGER", ["1".to_owned()].into_iter()).await;
+    assert_eq!(found(&store, "ada").await, None);
+    let mut other = pool.begin().await.unwrap();
+    let lock = "LOCK TABLE pg_catalog.pg_opclass IN ACCESS EXCLUSIVE MODE";
+    sqlx::query(lock).execute(&mut *other).await.unwrap();
+    let read = timeout(Duration::from_millis(500), found(&store, "bob")).await;
+    assert_eq!(read.expect("it reads the catalogue again"), None);
+    other.rollback().await.unwrap();
+    pool.close().await;
+    run_postgres(&admin, format!("DROP DATABASE {database} WITH (FORCE)")).await;
+}
