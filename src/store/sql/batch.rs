@@ -64,6 +64,8 @@ struct Queue<R> {
     running: usize,
     /// Nobody waits unless [`AT_ONCE`] reads run.
     waiting: VecDeque<Waiting<R>>,
+    /// When the last read began.
+    begun: Instant,
 }
 
 /// A caller in the queue. It has hung up if the answer is closed.
@@ -88,17 +90,38 @@ impl<R: Send + Sync + 'static> Batches<R> {
         id: &str,
         until: Instant,
     ) -> Result<Vec<Arc<R>>, Failure> {
-        let answer = match self.enter(lookup, id, until) {
+        let mut answer = match self.enter(lookup, id, until) {
             Ok(place) => return place.occupied_by(alone(lookup, id, until)).await,
             Err(answer) => answer,
         };
-        match timeout_at(until, answer).await {
-            Ok(Ok(Answer::Rows(rows))) => Ok(rows),
-            Ok(Ok(Answer::Failed(failure))) => Err(failure),
+        let answer = loop {
+            let wait = until.min(Instant::now() + STALLED);
+            match timeout_at(wait, &mut answer).await {
+                Ok(answer) => break answer,
+                Err(_) if wait == until => return Err(Failure::timed_out()),
+                Err(_) => self.serve_if_stuck(lookup),
+            }
+        };
+        match answer {
+            Ok(Answer::Rows(rows)) => Ok(rows),
+            Ok(Answer::Failed(failure)) => Err(failure),
             // Or the batch's task is gone, with its runtime.
-            Ok(Ok(Answer::Alone) | Err(_)) => alone(lookup, id, until).await,
-            Err(_) => Err(Failure::timed_out()),
+            Ok(Answer::Alone) | Err(_) => alone(lookup, id, until).await,
         }
+    }
+
+    /// Serves those who wait if nothing has begun for as long as a read may count. Then nobody polls the
+    /// reads that run, as in a runtime whose thread does other work.
+    fn serve_if_stuck<L: Lookup<Row = R>>(&self, lookup: &L) {
+        let mut queue = lock(&self.0);
+        if queue.begun.elapsed() < STALLED || queue.waiting.is_empty() {
+            return;
+        }
+        queue.running += 1;
+        queue.begun = Instant::now();
+        drop(queue);
+        let server = Server { queue: Some(Arc::clone(&self.0)), lookup: lookup.clone() };
+        drop(tokio::spawn(server.run()));
     }
 
     /// A place among the reads that run, or one in the queue.
@@ -111,6 +134,7 @@ impl<R: Send + Sync + 'static> Batches<R> {
         let mut queue = lock(&self.0);
         if queue.running < AT_ONCE {
             queue.running += 1;
+            queue.begun = Instant::now();
             return Ok(Place { queue: Arc::clone(&self.0), lookup });
         }
         let (answer, receiver) = oneshot::channel();
@@ -121,7 +145,8 @@ impl<R: Send + Sync + 'static> Batches<R> {
 
 impl<R> Default for Batches<R> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Queue { running: 0, waiting: VecDeque::new() })))
+        let (waiting, begun) = (VecDeque::new(), Instant::now());
+        Self(Arc::new(Mutex::new(Queue { running: 0, waiting, begun })))
     }
 }
 
@@ -208,12 +233,14 @@ impl<L: Lookup> Server<L> {
         let queue = self.queue.as_ref()?;
         let mut open = lock(queue);
         let batch = Batch::take(&mut open.waiting);
-        if batch.is_none() {
-            open.running -= 1;
-            drop(open);
-            self.queue = None;
+        if batch.is_some() {
+            open.begun = Instant::now();
+            return batch;
         }
-        batch
+        open.running -= 1;
+        drop(open);
+        self.queue = None;
+        None
     }
 }
 

@@ -32,6 +32,10 @@ use crate::{
     },
 };
 
+/// The least time between two look-ups of the tables' shape for keys that are no values of their
+/// columns' types.
+const RELEARNING: StdDuration = StdDuration::from_secs(1);
+
 /// Runs statements.
 pub(super) trait Driver: Clone + Send + Sync + 'static {
     type Row: Cells;
@@ -114,8 +118,8 @@ struct Shared<F> {
     read: ReadFields<F>,
     /// Learnt at the first call, and again when a statement no longer fits the tables.
     statements: RwLock<Option<Arc<Statements>>>,
-    /// One call at a time learns.
-    learning: Mutex<()>,
+    /// One call at a time learns. It holds when the tables were last found to be as before.
+    learning: Mutex<Option<Instant>>,
 }
 
 impl<D: Driver, F> Engine<D, F> {
@@ -354,6 +358,15 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         }
     }
 
+    /// Whether a read failed by its key, and the tables were just found to be as before. Anybody may
+    /// present keys that are no values of the column's type.
+    pub(super) async fn is_of_its_key(&self, failure: &Failure, until: Instant) -> bool {
+        failure.fault == Fault::Value
+            && timeout_at(until, self.shared.learning.lock())
+                .await
+                .is_ok_and(|unchanged| unchanged.is_some_and(|at| at.elapsed() < RELEARNING))
+    }
+
     /// Learns the tables' shape, unless another call has done it since `old`.
     async fn learn(
         &self,
@@ -362,14 +375,17 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         until: Instant,
     ) -> Result<Arc<Statements>, Failure> {
         let turn = timeout_at(until, self.shared.learning.lock()).await;
-        let _turn = turn.map_err(|_| Failure::timed_out())?;
+        let mut unchanged = turn.map_err(|_| Failure::timed_out())?;
         match self.shared.known() {
             Some(known) if old.is_none_or(|old| !Arc::ptr_eq(old, &known)) => return Ok(known),
             _ => {}
         }
         let dialect = self.driver.dialect(&self.shared.names, slot, until).await?;
         match old {
-            Some(old) if *old.dialect() == dialect => Ok(Arc::clone(old)),
+            Some(old) if *old.dialect() == dialect => {
+                *unchanged = Some(Instant::now());
+                Ok(Arc::clone(old))
+            }
             _ => {
                 let learnt = Arc::new(Statements::new(dialect));
                 let mut statements =

@@ -99,7 +99,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         let statements = self.statements(slot, until).await?;
         let sql = self.sql(&statements, statement);
         match self.driver().fetch(&sql.plain, params, slot, until).await {
-            Err(failure) => {
+            Err(failure) if !self.is_of_its_key(&failure, until).await => {
                 let statements = self.relearnt(failure, &statements, slot, until).await?;
                 let sql = self.sql(&statements, statement);
                 self.driver().fetch(&sql.plain, params, slot, until).await

@@ -1,12 +1,20 @@
 //! Look-ups by id that share statements, in PostgreSQL.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future as _,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use relatch::store::{
     IdType, NewUser, PostgresOptions, PostgresStore, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
-use sqlx::{AssertSqlSafe, PgPool};
-use tokio::{task::JoinSet, time::sleep};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     HASH,
@@ -242,4 +250,43 @@ async fn killed_connections_and_callers_that_hang_up_harm_nobody() {
             }
         }
     }
+}
+
+/// As in a runtime whose thread is blocked by other work.
+#[tokio::test]
+async fn reads_that_nobody_polls_hold_nobody_up() {
+    let Some(pool) = postgres().await else { return };
+    let ids = ["0", "1", "2"].map(str::to_owned);
+    let store = store_of(&pool, IdType::Text, "TEXT", ids.into_iter()).await;
+    let mut context = Context::from_waker(Waker::noop());
+    let mut unpolled = [Box::pin(found(&store, "0")), Box::pin(found(&store, "1"))];
+    for read in &mut unpolled {
+        assert!(read.as_mut().poll(&mut context).is_pending());
+    }
+    let other = timeout(Duration::from_secs(2), found(&store, "2")).await;
+    assert_eq!(other.expect("it waits for the others").as_deref(), Some("2"));
+    let [zero, one] = unpolled;
+    assert_eq!(zero.await.as_deref(), Some("0"));
+    assert_eq!(one.await.as_deref(), Some("1"));
+}
+
+/// Whoever asks for a login or an id that is no value of its column's type makes the store read the
+/// catalogue no more than once a second.
+#[tokio::test]
+async fn keys_that_are_no_values_cost_no_more_than_others() {
+    let Some(admin) = postgres().await else { return };
+    let database = unique("scratch");
+    run_postgres(&admin, format!("CREATE DATABASE {database}")).await;
+    let url = postgres_url().unwrap().replacen("/postgres?", &format!("/{database}?"), 1);
+    let pool = PgPool::connect(&url).await.unwrap();
+    let store = store_of(&pool, IdType::Text, "INTEGER", ["1".to_owned()].into_iter()).await;
+    assert_eq!(found(&store, "ada").await, None);
+    let mut other = pool.begin().await.unwrap();
+    let lock = "LOCK TABLE pg_catalog.pg_opclass IN ACCESS EXCLUSIVE MODE";
+    sqlx::query(lock).execute(&mut *other).await.unwrap();
+    let read = timeout(Duration::from_millis(500), found(&store, "bob")).await;
+    assert_eq!(read.expect("it reads the catalogue again"), None);
+    other.rollback().await.unwrap();
+    pool.close().await;
+    run_postgres(&admin, format!("DROP DATABASE {database} WITH (FORCE)")).await;
 }

@@ -93,12 +93,13 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens the file to read. A connection that could not write at all could not recover a journal that
+    /// Opens the file to read, without a wait for locks. A connection that could not write at all could not recover a journal that
     /// another process has left behind, nor remove it when it is closed as the last.
     fn open(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.pragma_update(None, "query_only", true)?;
+        connection.busy_timeout(Duration::ZERO)?;
         Ok(connection)
     }
 }

@@ -496,3 +496,61 @@ async fn a_check_waits_for_nobody() {
     other.rollback().await.unwrap();
     one(&check(&checked.store).await, WARNING, &checked.name, "\"same\"");
 }
+
+#[tokio::test]
+async fn a_trigger_that_puts_the_old_version_back() {
+    let function = unique("keeps");
+    let sql = format!(
+        "{}; CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN NEW.token_version := OLD.token_version; RETURN NEW; END $$;
+         CREATE TRIGGER keeps BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION {function}()",
+        table("accounts", "", "")
+    );
+    let Some(checked) = Checked::new(&sql).await else { return };
+    checked.run("INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 7)").await;
+    let report = check(&checked.store).await;
+    one(&report, PROBLEM, &checked.name, "changes nothing");
+    checked.run("ALTER TABLE accounts DISABLE TRIGGER keeps").await;
+    is_clean(&checked.store).await;
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_last_commits_in_a_crash() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    let (_, role) = checked.of_role().await;
+    checked.run(&format!("GRANT ALL ON accounts TO {role}")).await;
+    checked.run(&format!("ALTER ROLE {role} SET synchronous_commit = off")).await;
+    let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+    let connect = async || PostgresStore::connect(&url, described(&checked.name)).await.unwrap();
+    let report = check(&connect().await).await;
+    let finding = one(&report, PROBLEM, "synchronous_commit", "may undo a revocation");
+    run_postgres(&checked.pool, finding.sql().unwrap()).await;
+    is_clean(&connect().await).await;
+    checked.drop_role(&role).await;
+}
+
+/// A check whose caller hangs up, such as a probe of health with a timeout of its own, leaves nothing
+/// behind on its connection.
+#[tokio::test]
+async fn a_check_that_is_given_up() {
+    let function = unique("changes");
+    let sql = format!(
+        "{}; CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RETURN NEW; END $$;
+         CREATE TRIGGER changes BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION {function}();
+         INSERT INTO accounts (id, login) VALUES ('1', 'ada')",
+        table("accounts", "", "")
+    );
+    let Some(checked) = Checked::new(&sql).await else { return };
+    let options = PostgresOptions::new().max_connections(1);
+    let store = options.connect(&postgres_url().unwrap(), described(&checked.name)).await.unwrap();
+    assert!(check(&store).await.is_ok());
+    let mut other = checked.pool.begin().await.unwrap();
+    let lock = format!("SELECT FROM {} FOR UPDATE", checked.name);
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *other).await.unwrap();
+    let hasty = tokio::time::timeout(std::time::Duration::from_millis(500), store.check()).await;
+    assert!(hasty.is_err(), "the check waits for the row");
+    other.rollback().await.unwrap();
+    let report = check(&store).await;
+    assert!(report.is_ok(), "{report}");
+}

@@ -261,3 +261,15 @@ async fn a_login_is_unique_among_live_rows() {
         is_clean(&store).await;
     }
 }
+
+#[tokio::test]
+async fn a_trigger_that_puts_the_old_version_back() {
+    let trigger = "CREATE TRIGGER keeps AFTER UPDATE ON accounts BEGIN
+                       UPDATE accounts SET token_version = OLD.token_version WHERE id = NEW.id; END";
+    let sql = format!("{}; {trigger}", table("accounts", "", ""));
+    let (_directory, pool, store) = store(&sql).await;
+    run_sqlite(&pool, "INSERT INTO accounts (id, login, token_version) VALUES ('1', 'a', 7)").await;
+    one(&check(&store).await, PROBLEM, "accounts", "changes nothing");
+    run_sqlite(&pool, "DROP TRIGGER keeps").await;
+    is_clean(&store).await;
+}

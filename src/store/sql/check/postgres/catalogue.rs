@@ -73,6 +73,8 @@ pub(super) struct Server {
     pub(super) role: String,
     pub(super) is_replica: bool,
     pub(super) is_read_only: bool,
+    /// Whether a commit is on the disk before it is confirmed.
+    pub(super) syncs_commits: bool,
     pub(super) can_notify: bool,
     /// How full the queue of notifications is, 0 to 1.
     pub(super) queue: f64,
@@ -121,7 +123,8 @@ pub(super) async fn server(connection: &mut PgConnection, path: &Path) -> sqlx::
         "SELECT quote_ident(current_user), pg_is_in_recovery(),
                 current_setting('transaction_read_only') = 'on',
                 has_function_privilege('pg_notify(text, text)', 'EXECUTE'),
-                pg_notification_queue_usage()",
+                pg_notification_queue_usage(),
+                current_setting('synchronous_commit') <> 'off'",
     )
     .await?;
     let creators = sqlx::query(
@@ -140,6 +143,7 @@ pub(super) async fn server(connection: &mut PgConnection, path: &Path) -> sqlx::
         is_read_only: row.try_get(2)?,
         can_notify: row.try_get(3)?,
         queue: row.try_get(4)?,
+        syncs_commits: row.try_get(5)?,
         creators: creators
             .iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))

@@ -17,6 +17,7 @@ use crate::store::{
     sql::{
         Failure, Slot, TableName,
         engine::Driver as _,
+        locked::Transactions as _,
         migration::wanted_triggers,
         postgres::{PostgresDriver, failure},
         statements::Statements,
@@ -34,11 +35,15 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub(in crate::store::sql) async fn check_table(&self) -> Result<CheckReport, StoreError> {
         let check = async {
             let statements = self.statements_of_now().await?;
-            let mut transaction = self.engine().driver().pool.begin().await.map_err(failure)?;
-            run(&mut transaction, BEGIN).await.map_err(failure)?;
-            let report = self.check_within(&mut transaction, statements).await.map_err(failure);
-            transaction.rollback().await.map_err(failure)?;
-            Ok::<_, StoreError>(report?)
+            // A connection of a check that is given up is closed: the server would keep what was
+            // prepared there beyond the transaction.
+            let until = Instant::now() + TIMEOUT;
+            let mut own = self.engine().driver().begin(&Slot::default(), until).await?;
+            run(&mut own, BEGIN).await.map_err(failure)?;
+            let report = self.check_within(&mut own, statements).await.map_err(failure)?;
+            run(&mut own, "ROLLBACK").await.map_err(failure)?;
+            own.set_unfit(false);
+            Ok::<_, StoreError>(report)
         };
         timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(Failure::timed_out().into()))
     }
@@ -146,6 +151,12 @@ fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
         let sql = format!("ALTER ROLE {} SET default_transaction_read_only = off", server.role);
         let text = "transactions are read-only, so every login and every revocation fails";
         findings.push(database(text).with_sql(sql));
+    }
+    if !server.syncs_commits {
+        let sql = format!("ALTER ROLE {} SET synchronous_commit = on", server.role);
+        let text = "commits are not synchronous, so that a crash of the server may undo a revocation that \
+                    was confirmed";
+        findings.push(Finding::problem("synchronous_commit", text).with_sql(sql));
     }
     for (schema, role) in server.creators.iter().filter(|_| table.schema().is_none()) {
         let text = format!(

@@ -12,12 +12,13 @@ use crate::store::{
         check::{
             Kind, Role, changes_nothing, of_users, plain, refused_at, refused_statement, statements,
         },
-        statements::{Statement, Statements},
+        statements::{Statement, Statements, place::VERSION},
         users_table::Names,
     },
 };
 
 const PREPARED: &str = "relatch_check";
+const READ: &str = "relatch_check_read";
 
 pub(super) async fn findings(
     connection: &mut PgConnection,
@@ -52,8 +53,8 @@ async fn refused(
         let sql = built.get(names, statement);
         for sql in [Some(&sql.plain), sql.notifying.as_ref()].into_iter().flatten() {
             run(connection, "SAVEPOINT relatch").await?;
-            let end = match run(connection, prepare(sql, &kinds)).await {
-                Ok(_) => deallocate(),
+            let end = match run(connection, prepare(PREPARED, sql, &kinds)).await {
+                Ok(_) => deallocate(PREPARED),
                 Err(error) => {
                     let message = message(error)?;
                     findings.push(refused_at(statement, &names.table, what, &message));
@@ -80,7 +81,7 @@ async fn slow(
             _ => continue,
         };
         let sql = built.get(names, statement);
-        run(connection, prepare(&sql.plain, &[kind])).await?;
+        run(connection, prepare(PREPARED, &sql.plain, &[kind])).await?;
         run(connection, "SAVEPOINT relatch").await?;
         // A look-up of NULL prunes all partitions, and nothing would be left to look at.
         let set = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan; \
@@ -90,7 +91,7 @@ async fn slow(
         let plan = run(connection, explain).await;
         run(connection, "ROLLBACK TO SAVEPOINT relatch").await?;
         // The server keeps it beyond the transaction.
-        run(connection, deallocate()).await?;
+        run(connection, deallocate(PREPARED)).await?;
         let lines: Vec<_> =
             plan?.iter().map(|row| row.try_get::<String, _>(0)).collect::<sqlx::Result<_>>()?;
         // What follows are the look-ups of the groups.
@@ -116,16 +117,24 @@ async fn unheeded(
         let Some(id) = anybody(connection, built, names, users).await? else {
             return Ok(hidden(names, users, server));
         };
+        let before = version(connection, built, names, &id).await?;
         run(connection, "SAVEPOINT relatch").await?;
         let sql = built.get(names, Statement::BumpVersion);
-        run(connection, prepare(&sql.plain, &[id_kind(names), Kind::Integer])).await?;
+        run(connection, prepare(PREPARED, &sql.plain, &[id_kind(names), Kind::Integer])).await?;
         let execute = format!("EXECUTE {PREPARED} ({id}, 0)");
         let done = sqlx::raw_sql(AssertSqlSafe(execute)).execute(&mut *connection).await;
+        let done = match done {
+            // A trigger may have put the old values back.
+            Ok(done) if done.rows_affected() > 0 => {
+                Ok(version(connection, built, names, &id).await? > before)
+            }
+            done => done.map(|_| false),
+        };
         run(connection, "ROLLBACK TO SAVEPOINT relatch").await?;
-        run(connection, deallocate()).await?;
+        run(connection, deallocate(PREPARED)).await?;
         match done {
-            Ok(done) if done.rows_affected() > 0 => return Ok(None),
-            Ok(_) => {}
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
             Err(error) if is_of_the_moment(&error) => return Ok(None),
             Err(error) => {
                 let what = "logs a user out everywhere";
@@ -137,6 +146,20 @@ async fn unheeded(
         true => changes_nothing(&names.table, "row-level security").with_sql(policy(users, server)),
         false => changes_nothing(&names.table, "a trigger or a rule"),
     }))
+}
+
+/// The version of the user with this id, a literal.
+async fn version(
+    connection: &mut PgConnection,
+    built: &Statements,
+    names: &Names,
+    id: &str,
+) -> sqlx::Result<Option<i64>> {
+    let sql = built.get(names, Statement::ReadById);
+    run(connection, prepare(READ, &sql.plain, &[id_kind(names)])).await?;
+    let rows = run(connection, format!("EXECUTE {READ} ({id})")).await?;
+    run(connection, deallocate(READ)).await?;
+    rows.first().map_or(Ok(None), |row| row.try_get(VERSION))
 }
 
 /// The id of some user, as a literal.
@@ -180,7 +203,7 @@ fn id_kind(names: &Names) -> Kind {
     by_id.and_then(|(_, _, kinds)| kinds.first().copied()).unwrap_or(Kind::Text)
 }
 
-fn prepare(sql: &str, kinds: &[Kind]) -> String {
+fn prepare(name: &str, sql: &str, kinds: &[Kind]) -> String {
     let kinds: Vec<_> = kinds
         .iter()
         .map(|kind| match kind {
@@ -190,11 +213,11 @@ fn prepare(sql: &str, kinds: &[Kind]) -> String {
             Kind::Bytes => "pg_catalog.bytea",
         })
         .collect();
-    format!("PREPARE {PREPARED} ({}) AS {sql}", kinds.join(", "))
+    format!("PREPARE {name} ({}) AS {sql}", kinds.join(", "))
 }
 
-fn deallocate() -> String {
-    format!("DEALLOCATE {PREPARED}")
+fn deallocate(name: &str) -> String {
+    format!("DEALLOCATE {name}")
 }
 
 /// What the database says; or the error of the connection.

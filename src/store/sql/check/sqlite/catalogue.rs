@@ -62,6 +62,8 @@ pub(super) struct Table {
     unique: Vec<Unique>,
     /// Those that run before an update, or instead of it.
     pub(super) triggers: Vec<String>,
+    /// Whether any trigger runs at an update.
+    pub(super) has_update_triggers: bool,
 }
 
 /// A unique index over a single column, or an expression over it.
@@ -94,13 +96,15 @@ impl Table {
         );
         let columns = columns.bind(name.clone()).bind(schema.clone());
         let columns = columns.fetch_all(&mut *connection).await?;
+        let (triggers, has_update_triggers) = triggers(connection, table).await?;
         Ok(Some(Self {
             is_view: row.try_get::<String, _>(0)? == "view",
             has_rowid: !row.try_get::<bool, _>(1)?,
             is_strict: row.try_get(2)?,
             columns: columns.iter().map(Column::read).collect::<sqlx::Result<_>>()?,
             unique: unique(connection, &name, &schema).await?,
-            triggers: triggers(connection, table).await?,
+            triggers,
+            has_update_triggers,
         }))
     }
 
@@ -170,27 +174,29 @@ async fn unique(
     Ok(found)
 }
 
+/// The triggers that run before an update, and whether any runs at one.
 async fn triggers(
     connection: &mut SqliteConnection,
     table: &TableName,
-) -> sqlx::Result<Vec<String>> {
+) -> sqlx::Result<(Vec<String>, bool)> {
     let schema = table.schema().map_or_else(String::new, |schema| format!("{schema}."));
     let sql = format!(
         "SELECT name, upper(sql) FROM {schema}sqlite_schema
           WHERE type = 'trigger' AND tbl_name = $1 COLLATE NOCASE ORDER BY name"
     );
     let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(table.table().as_str().to_owned());
-    let mut found = Vec::new();
+    let (mut found, mut is_any) = (Vec::new(), false);
     for row in query.fetch_all(connection).await? {
         let text: String = row.try_get(1)?;
         // Before is the default.
         let head: Vec<_> = text.split_whitespace().take_while(|word| *word != "BEGIN").collect();
         let has = |word| head.contains(&word);
+        is_any |= has("UPDATE");
         if has("UPDATE") && !has("AFTER") {
             found.push(row.try_get(0)?);
         }
     }
-    Ok(found)
+    Ok((found, is_any))
 }
 
 fn schema(table: &TableName) -> String {

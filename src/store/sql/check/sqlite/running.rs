@@ -83,7 +83,7 @@ async fn unheeded(
     if let Err(error) = done {
         let what = "logs a user out everywhere";
         finding = Some(refused_statement(&names.table, what, &message(error)?));
-    } else if users.is_view || !users.triggers.is_empty() {
+    } else if users.is_view || users.has_update_triggers {
         let mut live = vec!["TRUE".to_owned()];
         live.extend(deleted_at.iter().map(|column| format!("{column} IS NULL")));
         let is_not_set = |column: &_| Dialect::Sqlite.is_not_set(&format!("{column}"));
@@ -94,11 +94,12 @@ async fn unheeded(
             "UPDATE {table} SET {version} = coalesce({version}, 0) + 1, {sessions} = NULL \
              WHERE {id} = ({any})"
         );
-        let is_any = sqlx::query(AssertSqlSafe(any)).persistent(false);
-        let is_any = is_any.fetch_optional(&mut *transaction).await?.is_some();
+        let read = format!("SELECT {version} FROM {table} WHERE {id} = ({any})");
+        let before = version_of(&mut transaction, &read).await?;
         let bump = sqlx::query(AssertSqlSafe(bump)).persistent(false);
         finding = match bump.execute(&mut *transaction).await {
-            Ok(done) if is_any && done.rows_affected() == 0 => {
+            // A trigger may have put the old values back.
+            Ok(_) if before.is_some() && version_of(&mut transaction, &read).await? <= before => {
                 Some(changes_nothing(&names.table, "a trigger"))
             }
             Ok(_) => None,
@@ -110,6 +111,14 @@ async fn unheeded(
     }
     transaction.rollback().await?;
     Ok(finding)
+}
+
+/// The version that this statement selects, where a row's `NULL` is the lowest.
+async fn version_of(
+    connection: &mut SqliteConnection,
+    read: &str,
+) -> sqlx::Result<Option<Option<i64>>> {
+    sqlx::query_scalar(AssertSqlSafe(read)).persistent(false).fetch_optional(connection).await
 }
 
 /// What the database says; or the error of the connection.
