@@ -36,13 +36,19 @@ pub(super) enum Statement {
     Disable,
     /// As [`BumpVersion`](Self::BumpVersion); `$3` is true, `$4` the version that the row must have.
     Enable,
-    /// The id, the login, the version, the hash, and the secret where there is a column for it.
+    /// The id, the login unless it is the id, the version, the hash, and the secret where there is a
+    /// column for it.
     Insert,
     /// Of the group at this place in the description: `$1` its key, `$2` the least counter.
     BumpEpoch(usize),
 }
 
 impl Statement {
+    /// Whether it makes its change whatever the row holds: after a conflict it is as right as before.
+    pub(super) const fn is_unconditional(self) -> bool {
+        matches!(self, Self::Delete | Self::BumpVersion | Self::Disable | Self::BumpEpoch(_))
+    }
+
     /// Whether it returns rows.
     pub(super) const fn reads(self) -> bool {
         match self {
@@ -265,15 +271,22 @@ impl Build<'_> {
 
     fn insert(&self) -> String {
         let Names { id, login, version, password_hash, secret, .. } = self.names;
-        let (table, id_value, login_value) =
-            (self.users(), self.id_value(), self.login_value("$2"));
-        let (secret, fifth) = match secret {
-            Some(secret) => (format!(", {secret}"), ", $5"),
-            None => (String::new(), ""),
-        };
+        let mut columns = vec![id];
+        let mut values = vec![self.id_value()];
+        if !self.names.login_is_id() {
+            columns.push(login);
+            values.push(self.login_value("$2"));
+        }
+        for column in [version, password_hash].into_iter().chain(secret) {
+            columns.push(column);
+            values.push(format!("${}", columns.len()));
+        }
+        let columns: Vec<_> = columns.into_iter().map(Name::to_string).collect();
         format!(
-            "INSERT INTO {table} ({id}, {login}, {version}, {password_hash}{secret}) \
-             VALUES ({id_value}, {login_value}, $3, $4{fifth}) ON CONFLICT DO NOTHING"
+            "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+            self.users(),
+            columns.join(", "),
+            values.join(", ")
         )
     }
 

@@ -60,8 +60,13 @@ pub(super) struct Table {
     has_rowid: bool,
     columns: Vec<Column>,
     unique: Vec<Unique>,
-    /// Those that run before an update, or instead of it.
-    pub(super) triggers: Vec<String>,
+    pub(super) triggers: Vec<Trigger>,
+}
+
+pub(super) struct Trigger {
+    pub(super) name: String,
+    /// Before an update, or instead of it.
+    pub(super) may_stop_update: bool,
 }
 
 /// A unique index over a single column, or an expression over it.
@@ -76,6 +81,7 @@ pub(super) struct Column {
     pub(super) kind: String,
     pub(super) is_not_null: bool,
     pub(super) is_generated: bool,
+    pub(super) has_default: bool,
     /// The place in the primary key, from 1; 0 if it is not in it.
     key: i64,
 }
@@ -90,7 +96,8 @@ impl Table {
         let row = sqlx::query(list).bind(name.clone()).bind(schema.clone());
         let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(None) };
         let columns = sqlx::query(
-            "SELECT name, type, \"notnull\", hidden IN (2, 3), pk FROM pragma_table_xinfo($1, $2)",
+            "SELECT name, type, \"notnull\", hidden IN (2, 3), pk,
+                    coalesce(upper(dflt_value), 'NULL') <> 'NULL' FROM pragma_table_xinfo($1, $2)",
         );
         let columns = columns.bind(name.clone()).bind(schema.clone());
         let columns = columns.fetch_all(&mut *connection).await?;
@@ -133,6 +140,7 @@ impl Column {
             is_not_null: row.try_get(2)?,
             is_generated: row.try_get(3)?,
             key: row.try_get(4)?,
+            has_default: row.try_get(5)?,
         })
     }
 }
@@ -173,7 +181,7 @@ async fn unique(
 async fn triggers(
     connection: &mut SqliteConnection,
     table: &TableName,
-) -> sqlx::Result<Vec<String>> {
+) -> sqlx::Result<Vec<Trigger>> {
     let schema = table.schema().map_or_else(String::new, |schema| format!("{schema}."));
     let sql = format!(
         "SELECT name, upper(sql) FROM {schema}sqlite_schema
@@ -186,9 +194,8 @@ async fn triggers(
         // Before is the default.
         let head: Vec<_> = text.split_whitespace().take_while(|word| *word != "BEGIN").collect();
         let has = |word| head.contains(&word);
-        if has("UPDATE") && !has("AFTER") {
-            found.push(row.try_get(0)?);
-        }
+        let may_stop_update = has("UPDATE") && !has("AFTER");
+        found.push(Trigger { name: row.try_get(0)?, may_stop_update });
     }
     Ok(found)
 }
