@@ -25,6 +25,12 @@ impl Attempts {
         Self { until, connections, conflicts: CONFLICTS - 1, has_timed_out: false }
     }
 
+    /// Tries again after each conflict until the deadline: of transactions that conflict, one is
+    /// committed each time.
+    pub(super) const fn despite_conflicts(self) -> Self {
+        Self { conflicts: u32::MAX, ..self }
+    }
+
     /// The deadline of the next attempt. Until one has timed out, each may take half of the time that is
     /// left: a connection that is half-open leaves the other half.
     pub(super) fn deadline(&self) -> Instant {
@@ -234,6 +240,16 @@ mod tests {
         let solved = [conflicts(3), vec![Changed(0)]].into_iter().flatten().collect();
         assert_eq!(writes(1, solved).await, Ok(false));
         assert!(writes(1, conflicts(4)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unconditional_write_is_tried_despite_conflicts() {
+        let mut steps: Vec<_> = (0..100).map(|_| Fails(Fault::Conflict)).collect();
+        steps.push(Changed(1));
+        let done = play(1, steps, async |script, attempts| {
+            write(script, attempts.despite_conflicts()).await.ok()
+        });
+        assert_eq!(done.await, Some(true));
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,10 @@ pub(super) enum Dialect {
 #[cfg(feature = "postgres")]
 const EQUALS: &str = "OPERATOR(pg_catalog.=)";
 
+/// The column of a read that tells whether the server is a standby.
+#[cfg(feature = "postgres")]
+pub(super) const STANDBY: &str = "relatch_standby";
+
 impl Dialect {
     /// The expression as a text column of a result. No cast in SQLite: it would convert any value to
     /// text and hide the damage.
@@ -182,6 +186,42 @@ impl Dialect {
             #[cfg(feature = "postgres")]
             Self::Postgres { .. } => {
                 self.as_text(&format!("pg_catalog.json_build_object({members})"))
+            }
+        }
+    }
+
+    /// A read of these columns. If the server is a standby, which may lack what was written to its
+    /// primary, the read returns one more row, with [`STANDBY`]: even where it finds nothing.
+    pub(super) fn select(&self, columns: &[String], from: &str) -> String {
+        let selected = columns.join(", ");
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => format!("SELECT {selected} {from}"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres { .. } => {
+                let nulls = vec!["NULL"; columns.len()].join(", ");
+                format!(
+                    "(SELECT {selected}, FALSE AS {STANDBY} {from}) UNION ALL \
+                     SELECT {nulls}, TRUE WHERE pg_catalog.pg_is_in_recovery()"
+                )
+            }
+        }
+    }
+
+    /// The same read, which locks its rows; a standby refuses it. `None` where the database locks no
+    /// rows.
+    pub(super) fn locking(&self, columns: &[String], from: &str) -> Option<String> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => {
+                let _ = (columns, from);
+                None
+            }
+            // The lock of an update that changes no key: rows that refer to the user can still be
+            // written.
+            #[cfg(feature = "postgres")]
+            Self::Postgres { .. } => {
+                Some(format!("SELECT {} {from} FOR NO KEY UPDATE OF u", columns.join(", ")))
             }
         }
     }

@@ -283,8 +283,17 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         let login = text(&user.login).ok_or_else(|| {
             StoreError::unsupported("the new user's login contains a NUL character")
         })?;
-        let hash = Param::Text(password_hash.as_deref());
-        let mut params = vec![id, login, Param::Integer(*version), hash];
+        let mut params = vec![id];
+        match self.shared.names.login_is_id() {
+            false => params.push(login),
+            true if user.id == user.login => {}
+            true => {
+                return Err(StoreError::unsupported(
+                    "the new user's login is not its id, which are one column",
+                ));
+            }
+        }
+        params.extend([Param::Integer(*version), Param::Text(password_hash.as_deref())]);
         match (&self.shared.names.secret, secret) {
             (Some(_), secret) => params.push(Param::Text(secret.as_deref())),
             (None, Some(_)) => return Err(no_secret()),
@@ -337,7 +346,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     ) -> Result<Arc<Statements>, Failure> {
         match self.shared.known() {
             Some(known) => Ok(known),
-            None => self.learn(None, slot, until).await,
+            None => Box::pin(self.learn(None, slot, until)).await,
         }
     }
 
@@ -352,7 +361,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         if !failure.is_misfit() {
             return Err(failure);
         }
-        match self.learn(Some(old), slot, until).await {
+        match Box::pin(self.learn(Some(old), slot, until)).await {
             Ok(learnt) if !Arc::ptr_eq(&learnt, old) => Ok(learnt),
             _ => Err(failure),
         }
@@ -368,6 +377,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     }
 
     /// Learns the tables' shape, unless another call has done it since `old`.
+    /// Callers box it: it is rare, and would make the futures of all calls larger.
     async fn learn(
         &self,
         old: Option<&Arc<Statements>>,

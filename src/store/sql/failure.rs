@@ -99,6 +99,13 @@ impl Failure {
         }
     }
 
+    /// The server is a standby, which may lack what was written to its primary.
+    #[cfg(feature = "postgres")]
+    pub(super) fn standby() -> Self {
+        let text = "the server is a standby: the store needs the primary";
+        Self { fault: Fault::Unfit, is_answer: true, error: StoreError::unreachable(text) }
+    }
+
     /// The tables are not those of the description.
     #[cfg(feature = "postgres")]
     pub(super) fn misconfigured(text: String) -> Self {

@@ -20,9 +20,6 @@ pub(super) trait Transactions: Driver {
     /// A transaction of the store's own. If it is dropped before its commit, it is rolled back.
     type Own: DerefMut<Target = Self::Connection> + Send + 'static;
 
-    /// Is appended to a read that locks what it reads.
-    const LOCKING: &'static str;
-
     fn begin(
         &self,
         slot: &Slot,
@@ -165,9 +162,9 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         until: Instant,
     ) -> Result<Vec<D::Row>, Failure> {
         let sql = self.text_of(statement, slot, until).await?;
-        let sql = format!("{}{}", sql.plain, D::LOCKING).into();
         self.driver().lock_table(connection, self.names()).await?;
-        self.driver().fetch_in(connection, &sql, &[param]).await
+        let sql = sql.locking.as_ref().unwrap_or(&sql.plain);
+        self.driver().fetch_in(connection, sql, &[param]).await
     }
 
     /// Makes a change, and returns whether there was anything to change.

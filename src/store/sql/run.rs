@@ -89,6 +89,10 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         let until = self.deadline();
         let slot = &self.driver().capacity().enter(kind, until).await?;
         let attempts = Attempts::new(until, self.driver().connections());
+        let attempts = match statement.is_unconditional() {
+            true => attempts.despite_conflicts(),
+            false => attempts,
+        };
         let call = Call { statement, params, slot };
         attempt::write(&Writing { engine: self, call, witness }, attempts).await
     }

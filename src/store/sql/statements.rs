@@ -36,13 +36,19 @@ pub(super) enum Statement {
     Disable,
     /// As [`BumpVersion`](Self::BumpVersion); `$3` is true, `$4` the version that the row must have.
     Enable,
-    /// The id, the login, the version, the hash, and the secret where there is a column for it.
+    /// The id, the login unless it is the id, the version, the hash, and the secret where there is a
+    /// column for it.
     Insert,
     /// Of the group at this place in the description: `$1` its key, `$2` the least counter.
     BumpEpoch(usize),
 }
 
 impl Statement {
+    /// Whether it makes its change whatever the row holds: after a conflict it is as right as before.
+    pub(super) const fn is_unconditional(self) -> bool {
+        matches!(self, Self::Delete | Self::BumpVersion | Self::Disable | Self::BumpEpoch(_))
+    }
+
     /// Whether it returns rows.
     pub(super) const fn reads(self) -> bool {
         match self {
@@ -90,6 +96,8 @@ pub(super) struct Sql {
     pub(super) plain: Arc<str>,
     /// The same, with a notification in its transaction.
     pub(super) notifying: Option<Arc<str>>,
+    /// The same read, which locks the rows that it returns, in a database that locks rows.
+    pub(super) locking: Option<Arc<str>>,
 }
 
 /// The statements over one table, each built at its first use.
@@ -153,13 +161,12 @@ impl Build<'_> {
         let user = |statement: String| self.notifying(statement, &self.id());
         match statement {
             // Two rows, so that a second one is noticed.
-            Statement::ReadById => plain(self.read(&self.is_id(), "2")),
+            Statement::ReadById => self.read(&self.is_id(), "2"),
             #[cfg(feature = "postgres")]
-            Statement::ReadByIds => plain(self.read(&self.is_any_id(), "$2")),
-            Statement::ReadByLogin => plain(self.read(&self.is_login(), "2")),
+            Statement::ReadByIds => self.read(&self.is_any_id(), "$2"),
+            Statement::ReadByLogin => self.read(&self.is_login(), "2"),
             Statement::CompareAndSet { changed, .. } if changed.is_nothing() => {
-                let (table, condition) = (self.users(), self.is_as_before());
-                plain(format!("SELECT {} FROM {table} AS u WHERE {condition}", self.id()))
+                self.select(&[self.id()], &self.is_as_before(), "1")
             }
             Statement::CompareAndSet { changed, revokes: false } => plain(self.set(changed)),
             Statement::CompareAndSet { changed, revokes: true } => user(self.set(changed)),
@@ -186,7 +193,7 @@ impl Build<'_> {
         Sql { notifying, ..plain(statement) }
     }
 
-    fn read(&self, condition: &str, limit: &str) -> String {
+    fn read(&self, condition: &str, limit: &str) -> Sql {
         let Self { names, dialect } = self;
         let column = |name: &Name| format!("u.{name}");
         let null = || dialect.as_text("NULL");
@@ -215,8 +222,13 @@ impl Build<'_> {
             selected.push(dialect.as_text(&column));
             selected.push(format!("(SELECT {counter} FROM {table} AS g WHERE {is_key})"));
         }
-        let (selected, table) = (selected.join(", "), self.users());
-        format!("SELECT {selected} FROM {table} AS u WHERE {condition} LIMIT {limit}")
+        self.select(&selected, condition, limit)
+    }
+
+    fn select(&self, columns: &[String], condition: &str, limit: &str) -> Sql {
+        let from = format!("FROM {} AS u WHERE {condition} LIMIT {limit}", self.users());
+        let locking = self.dialect.locking(columns, &from).map(Arc::from);
+        Sql { locking, ..plain(self.dialect.select(columns, &from)) }
     }
 
     /// The condition that the row holds the old columns.
@@ -259,15 +271,22 @@ impl Build<'_> {
 
     fn insert(&self) -> String {
         let Names { id, login, version, password_hash, secret, .. } = self.names;
-        let (table, id_value, login_value) =
-            (self.users(), self.id_value(), self.login_value("$2"));
-        let (secret, fifth) = match secret {
-            Some(secret) => (format!(", {secret}"), ", $5"),
-            None => (String::new(), ""),
-        };
+        let mut columns = vec![id];
+        let mut values = vec![self.id_value()];
+        if !self.names.login_is_id() {
+            columns.push(login);
+            values.push(self.login_value("$2"));
+        }
+        for column in [version, password_hash].into_iter().chain(secret) {
+            columns.push(column);
+            values.push(format!("${}", columns.len()));
+        }
+        let columns: Vec<_> = columns.into_iter().map(Name::to_string).collect();
         format!(
-            "INSERT INTO {table} ({id}, {login}, {version}, {password_hash}{secret}) \
-             VALUES ({id_value}, {login_value}, $3, $4{fifth}) ON CONFLICT DO NOTHING"
+            "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
+            self.users(),
+            columns.join(", "),
+            values.join(", ")
         )
     }
 
@@ -426,7 +445,7 @@ impl Build<'_> {
 }
 
 fn plain(statement: String) -> Sql {
-    Sql { plain: statement.into(), notifying: None }
+    Sql { plain: statement.into(), notifying: None, locking: None }
 }
 
 #[cfg(test)]
@@ -507,7 +526,8 @@ mod tests {
                 let changed = Changed::between(&before, &before);
                 let statement = Statement::CompareAndSet { changed, revokes: true };
                 let none = &sql(&table, dialect.clone(), statement).plain;
-                assert!(none.starts_with("SELECT ") && none.ends_with(condition), "{none}");
+                assert!(none.contains(&format!(" WHERE {condition} LIMIT 1")), "{none}");
+                assert!(!none.contains("UPDATE"), "{none}");
             }
         }
     }
@@ -542,6 +562,30 @@ mod tests {
             [Statement::Delete, Statement::Disable, Statement::Enable, Statement::BumpEpoch(0)]
         {
             assert!(sql(statement).is_some(), "{statement:?}");
+        }
+    }
+
+    /// A standby may not have received a revocation. It says so even if it has no such row.
+    #[test]
+    fn every_read_tells_whether_its_server_is_a_standby() {
+        let nothing = Statement::CompareAndSet {
+            changed: Changed::between(&columns(1), &columns(1)),
+            revokes: false,
+        };
+        let table = UsersTable::named("accounts");
+        for statement in
+            [Statement::ReadById, Statement::ReadByIds, Statement::ReadByLogin, nothing]
+        {
+            let read = sql(&table, postgres(), statement);
+            let (rows, standby) = read.plain.split_once(") UNION ALL ").unwrap();
+            assert!(rows.contains(", FALSE AS relatch_standby FROM "), "{rows}");
+            let only_if = "NULL, TRUE WHERE pg_catalog.pg_is_in_recovery()";
+            assert!(standby.starts_with("SELECT NULL"), "{standby}");
+            assert!(standby.ends_with(only_if), "{standby}");
+            // A standby locks nothing: it answers with an error.
+            let locking = read.locking.as_deref().unwrap();
+            assert!(locking.ends_with(" FOR NO KEY UPDATE OF u"), "{locking}");
+            assert!(!locking.contains("UNION"), "{locking}");
         }
     }
 

@@ -349,6 +349,11 @@ pub(super) struct UserGroup {
 }
 
 impl Names {
+    /// Whether users log in by their id: both are one column.
+    pub(super) fn login_is_id(&self) -> bool {
+        self.id == self.login
+    }
+
     fn new(table: TableName) -> Self {
         Self {
             table,

@@ -7,13 +7,16 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-#[cfg(feature = "postgres")]
-use relatch::store::PostgresStore;
 use relatch::store::{MemoryStore, NewUser, SqliteStore, UserStore, UsersTable};
+#[cfg(feature = "postgres")]
+use relatch::store::{PostgresOptions, PostgresStore};
 use serde::Deserialize;
 #[cfg(feature = "postgres")]
 use sqlx::PgPool;
 use sqlx::{AssertSqlSafe, SqlitePool, sqlite::SqliteConnectOptions};
+
+#[cfg(feature = "postgres")]
+use crate::store::databases::through_pooler;
 
 /// The application's own fields in a user's row.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -159,7 +162,8 @@ impl Postgres {
         let name = format!("accounts_{}", unique());
         let pool = PgPool::connect(&url).await.unwrap();
         sqlx::query(AssertSqlSafe(create(&name))).execute(&pool).await.unwrap();
-        let store = PostgresStore::connect(&url, table(&name)).await.unwrap();
+        let (options, url) = through_pooler(PostgresOptions::new(), &url);
+        let store = options.connect(&url, table(&name)).await.unwrap();
         store.migrate().await.unwrap();
         Some(Self { store, pool, name })
     }

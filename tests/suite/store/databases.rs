@@ -155,7 +155,7 @@ impl PostgresStore {
 /// The options and the URL that lead through PgBouncer to the server of this URL, if there is one.
 /// It listens directly.
 #[cfg(feature = "postgres")]
-pub(super) fn through_pooler(options: PostgresOptions, url: &str) -> (PostgresOptions, String) {
+pub(crate) fn through_pooler(options: PostgresOptions, url: &str) -> (PostgresOptions, String) {
     let rest = postgres_url().and_then(|direct| Some(url.strip_prefix(&direct)?.to_owned()));
     match (pooler_url(), rest) {
         (Some(pooler), Some(rest)) if !rest.contains("options=") => {

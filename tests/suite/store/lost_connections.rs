@@ -4,16 +4,18 @@ use std::{future::Future, time::Duration};
 #[cfg(feature = "postgres")]
 use std::{
     pin::pin,
+    sync::Arc,
     task::{Context, Waker},
 };
 
 use relatch::store::{NewUser, SqliteStore, StoreError, UserKey, UserStore, UsersTable};
 #[cfg(feature = "postgres")]
 use relatch::{
-    Authority, MasterKey, Token,
+    Authority, MasterKey, NoClaims, Token,
+    one_time::MagicLink,
     service::Service,
     sessions::SessionEvent,
-    store::{GroupsTable, PostgresStore},
+    store::{GroupsTable, Locked, PostgresOptions, PostgresStore, Row, Update},
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 #[cfg(feature = "postgres")]
@@ -190,7 +192,7 @@ async fn no_call_fails_because_the_server_ended_its_connection() {
 type Events = std::sync::Arc<std::sync::Mutex<Vec<SessionEvent>>>;
 
 #[cfg(feature = "postgres")]
-fn service(store: PostgresStore) -> (Service, Events) {
+fn service(store: impl UserStore<Fields = ()>) -> (Service, Events) {
     let key = MasterKey::generate("k").unwrap();
     let authority = Authority::builder(key, "https://i", "https://a").build().unwrap();
     let events = Events::default();
@@ -248,6 +250,72 @@ async fn a_lost_answer_to_a_commit_is_read_from_the_row() {
     proxy.lose_answer(notified);
     assert!(store.bump_epoch("tenant", "x", 5).await.unwrap());
     assert!(proxy.has_lost_answer());
+}
+
+/// A store in which others change each row before it is written, until it is locked. The answer to the
+/// commit that ends the lock is lost.
+#[cfg(feature = "postgres")]
+#[derive(Clone)]
+struct Contended {
+    store: PostgresStore,
+    proxy: Arc<Proxy>,
+}
+
+#[cfg(feature = "postgres")]
+impl UserStore for Contended {
+    type Fields = ();
+
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row>, StoreError> {
+        self.store.read(key).await
+    }
+
+    async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
+        self.store.bump_version(update.id(), 0).await?;
+        self.store.compare_and_set(update).await
+    }
+
+    async fn lock(&self, key: UserKey<'_>) -> Result<Option<Locked<()>>, StoreError> {
+        let locked = self.store.lock(key).await;
+        self.proxy.lose_answer(b"COMMIT\0");
+        locked
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        self.store.delete(id).await
+    }
+
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+        self.store.bump_version(id, at_least).await
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_lost_answer_to_the_commit_under_a_lock_is_read_from_the_row() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let proxy = Arc::new(Proxy::start());
+    for options in [PostgresOptions::new(), PostgresOptions::new().behind_pooler()] {
+        let store = options.connect(&proxy.url(), scratch.table.clone()).await.unwrap();
+        let (service, _) = service(Contended { store, proxy: Arc::clone(&proxy) });
+        let tokens = service.start_session("1", "laptop").await.unwrap();
+        assert!(proxy.has_lost_answer());
+        let verified = service.authenticate(tokens.access()).await.unwrap();
+        assert_eq!(service.sessions(&verified).await.unwrap().len(), 1, "it was written once");
+        // Another call may have used the same link, so that it is not known whether this one did.
+        let key = UserKey::Id("1");
+        let link = service
+            .issue::<MagicLink>(key, &NoClaims {}, relatch::Context::new())
+            .await
+            .unwrap()
+            .unwrap()
+            .1;
+        let copy = Token::<MagicLink>::new(link.expose());
+        let error = service.one_time(link).consume().await.unwrap_err();
+        assert!(proxy.has_lost_answer());
+        assert_eq!(error.status(), 503, "{error:?}");
+        let error = service.one_time(copy).consume().await.unwrap_err();
+        assert_eq!(error.status(), 401, "{error:?}");
+    }
 }
 
 /// The network between drops everything, and tells neither side.

@@ -8,7 +8,8 @@
 #[cfg(feature = "postgres")]
 mod batches;
 mod check;
-mod databases;
+mod conforming;
+pub(crate) mod databases;
 mod fields;
 #[cfg(feature = "postgres")]
 mod hostile;

@@ -204,6 +204,23 @@ async fn a_strict_table_in_sqlite() {
     }
 }
 
+#[tokio::test]
+async fn a_login_that_is_the_id_in_sqlite() {
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    run_sqlite(&pool, "CREATE TABLE accounts (name TEXT PRIMARY KEY NOT NULL, password_hash TEXT)")
+        .await;
+    let table = UsersTable::named("accounts").id("name").login("name").secret("secret");
+    let store = SqliteStore::new(pool, table).unwrap();
+    store.migrate().await.unwrap();
+    assert!(store.check().await.unwrap().findings().is_empty());
+    assert!(store.insert(NewUser::with_password_hash("ada", "ada", HASH)).await.unwrap());
+    assert!(!store.insert(NewUser::without_password("ada", "ada").unwrap()).await.unwrap());
+    Conformance::new("ada").login("ada").check(&store).await.unwrap();
+    let error = store.insert(NewUser::with_password_hash("bob", "eve", HASH)).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+}
+
 /// At this isolation level the second of two transactions over one row fails instead of waiting.
 #[cfg(feature = "postgres")]
 #[tokio::test]
@@ -218,6 +235,15 @@ async fn postgres_with_serializable_transactions() {
     store.migrate().await.unwrap();
     assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
     Conformance::new("1").without_secret().check(&store).await.unwrap();
+    // Each of these conflicts with all that are committed before it.
+    let mut bumps = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let store = store.clone();
+        bumps.spawn(async move { store.bump_version("1", 0).await });
+    }
+    for bumped in bumps.join_all().await {
+        assert!(bumped.unwrap());
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]

@@ -233,6 +233,15 @@ impl Wanted<'_> {
         ))
     }
 
+    /// Nothing gives a new row its first version.
+    fn no_first_version(&self, sql: String) -> Finding {
+        self.warning(
+            "nothing gives a row of your own SQL its first version, so a user who is inserted again with \
+             the id of a deleted one may have that one's tokens: run `migrate`",
+        )
+        .with_sql(sql)
+    }
+
     fn not_unique(&self) -> Finding {
         let (what, effect) = match self.role {
             Role::Id => ("id", "it is not known which of them a token is for"),
@@ -259,7 +268,9 @@ fn statements(names: &Names) -> Vec<(&'static str, Statement, Vec<Kind>)> {
     let columns = || [Integer].into_iter().chain(texts.iter().copied());
     let set = [id].into_iter().chain(columns()).chain(columns()).collect();
     let changed = Changed::ALL;
-    let mut insert = vec![id, Text, Integer, Text];
+    let mut insert = vec![id];
+    insert.extend((!names.login_is_id()).then_some(Text));
+    insert.extend([Integer, Text]);
     insert.extend(names.secret.iter().map(|_| Text));
     let mut all = vec![
         ("reads a user by the id", Statement::ReadById, vec![id]),

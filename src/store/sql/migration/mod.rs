@@ -11,6 +11,10 @@ mod triggers;
 mod types;
 
 #[cfg(feature = "postgres")]
+pub(super) use self::postgres::default_sql;
+#[cfg(feature = "sqlite")]
+pub(super) use self::sqlite::{trigger_name, trigger_sql};
+#[cfg(feature = "postgres")]
 pub(super) use self::trigger::wanted as wanted_triggers;
 pub(super) use self::types::Types;
 

@@ -102,7 +102,7 @@ fn table_sql(names: &Names) -> String {
     ready_table(names, &Types::POSTGRES, &now_sql())
 }
 
-fn default_sql(names: &Names) -> String {
+pub(in crate::store::sql) fn default_sql(names: &Names) -> String {
     let Names { table, version, .. } = names;
     format!("ALTER TABLE {table} ALTER COLUMN {version} SET DEFAULT {}", now_sql())
 }

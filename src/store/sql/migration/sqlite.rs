@@ -71,10 +71,15 @@ fn table_sql(names: &Names) -> String {
     ready_table(names, &Types::SQLITE, NOW)
 }
 
+/// The name of the trigger that gives a new user its first version.
+pub(in crate::store::sql) fn trigger_name(names: &Names) -> String {
+    format!("{}_relatch_{}", names.table.table().as_str(), names.version.as_str())
+}
+
 /// A trigger, as SQLite adds no column whose default is not a constant.
-fn trigger_sql(names: &Names) -> String {
+pub(in crate::store::sql) fn trigger_sql(names: &Names) -> String {
     let Names { table, id, version, .. } = names;
-    let trigger = table.beside(&format!("{}_relatch_{}", table.table().as_str(), version.as_str()));
+    let trigger = table.beside(&trigger_name(names));
     let table = table.table();
     format!(
         "CREATE TRIGGER IF NOT EXISTS {trigger} AFTER INSERT ON {table}\n\

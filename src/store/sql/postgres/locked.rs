@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Connection, PostgresDriver, PostgresStore, Timeouts, bind, failure};
+use super::{Connection, PostgresDriver, PostgresStore, Timeouts, bind, failure, of_primary};
 use crate::store::sql::{
     Driver as _, Failure, InTransaction, Param, Slot, locked::Transactions, users_table::Names,
 };
@@ -26,9 +26,6 @@ impl Transactions for PostgresDriver {
     /// The server rolls back what a closed connection leaves open. An orderly rollback would wait for an
     /// answer, which may not come.
     type Own = Connection;
-
-    /// The lock of an update that changes no key: rows that refer to the user can still be written.
-    const LOCKING: &'static str = " FOR NO KEY UPDATE OF u";
 
     async fn begin(&self, slot: &Slot, until: Instant) -> Result<Connection, Failure> {
         let mut own = self.checkout(slot, until).await?;
@@ -68,7 +65,7 @@ impl Transactions for PostgresDriver {
         params: &[Param<'_>],
     ) -> Result<Vec<PgRow>, Failure> {
         let query = bind(sql, params).persistent(self.pooled.is_none());
-        query.fetch_all(connection).await.map_err(failure)
+        of_primary(query.fetch_all(connection).await.map_err(failure)?)
     }
 
     /// A full queue of notifications would fail the commit, where no savepoint helps.

@@ -23,6 +23,7 @@ use tokio::time::{Instant, error::Elapsed, timeout_at};
 pub(super) use self::{codes::failure, pooled::Timeouts};
 use super::{
     Batches, Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
+    dialect::STANDBY,
     shape::{catalogue_sql, parse},
     store::store_over_engine,
     users_table::Names,
@@ -142,14 +143,15 @@ impl PostgresDriver {
         connection: &mut PgConnection,
         sql: &Arc<str>,
         params: &[Param<'_>],
-    ) -> sqlx::Result<u64> {
+    ) -> Result<u64, Failure> {
         let query = bind(sql, params);
         let Some(timeouts) = self.pooled else {
-            return Ok(query.execute(connection).await?.rows_affected());
+            let done = query.execute(connection).await.map_err(failure)?;
+            return Ok(done.rows_affected());
         };
-        let mut transaction = timeouts.begin(connection).await?;
-        let done = query.persistent(false).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+        let mut transaction = timeouts.begin(connection).await.map_err(failure)?;
+        let done = query.persistent(false).execute(&mut *transaction).await.map_err(failure)?;
+        transaction.commit().await.map_err(failure)?;
         Ok(done.rows_affected())
     }
 
@@ -158,13 +160,15 @@ impl PostgresDriver {
         connection: &mut PgConnection,
         sql: &Arc<str>,
         params: &[Param<'_>],
-    ) -> sqlx::Result<Vec<PgRow>> {
+    ) -> Result<Vec<PgRow>, Failure> {
         let query = bind(sql, params);
-        let Some(timeouts) = self.pooled else { return query.fetch_all(connection).await };
-        let mut transaction = timeouts.begin(connection).await?;
-        let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(rows)
+        let Some(timeouts) = self.pooled else {
+            return of_primary(query.fetch_all(connection).await.map_err(failure)?);
+        };
+        let mut transaction = timeouts.begin(connection).await.map_err(failure)?;
+        let rows = query.persistent(false).fetch_all(&mut *transaction).await.map_err(failure)?;
+        transaction.commit().await.map_err(failure)?;
+        of_primary(rows)
     }
 }
 
@@ -245,17 +249,21 @@ impl Driver for PostgresDriver {
 /// the pool until the network notices that the server is gone.
 fn answer<T>(
     connection: Connection,
-    answer: Result<sqlx::Result<T>, Elapsed>,
+    answer: Result<Result<T, Failure>, Elapsed>,
 ) -> Result<T, Failure> {
-    let failure = match answer {
-        Ok(Ok(answer)) => return Ok(answer),
-        Ok(Err(error)) => failure(error),
-        Err(_) => Failure::timed_out(),
-    };
-    if failure.fault.is_of_connection() {
+    let answer = answer.unwrap_or_else(|_| Err(Failure::timed_out()));
+    if answer.as_ref().is_err_and(|failure| failure.fault.is_of_connection()) {
         connection.discard();
     }
-    Err(failure)
+    answer
+}
+
+/// The rows of a read, unless they are a standby's: it may lack a revocation.
+fn of_primary(rows: Vec<PgRow>) -> Result<Vec<PgRow>, Failure> {
+    match rows.iter().any(|row| row.try_get(STANDBY).unwrap_or(false)) {
+        true => Err(Failure::standby()),
+        false => Ok(rows),
+    }
 }
 
 type Connection = Checkout<Postgres>;

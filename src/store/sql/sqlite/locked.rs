@@ -35,8 +35,6 @@ impl Transactions for SqliteDriver {
     type Own = Own;
 
     /// The whole file is locked.
-    const LOCKING: &'static str = "";
-
     async fn begin(&self, slot: &Slot, until: Instant) -> Result<Own, Failure> {
         let begun = timeout_at(until, self.pool.begin()).await;
         let transaction = begun.map_err(|_| Failure::timed_out())?.map_err(failure)?;

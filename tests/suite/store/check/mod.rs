@@ -12,7 +12,7 @@ const COLUMNS: [(&str, &str); 9] = [
     ("id", "TEXT PRIMARY KEY NOT NULL"),
     ("login", "TEXT NOT NULL UNIQUE"),
     ("password_hash", "TEXT"),
-    ("token_version", "BIGINT"),
+    ("token_version", "BIGINT DEFAULT 1"),
     ("carried", "TEXT"),
     ("sessions", "TEXT"),
     ("lanes", "TEXT"),

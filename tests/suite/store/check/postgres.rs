@@ -95,10 +95,10 @@ async fn a_column_that_is_not_there() {
 #[tokio::test]
 async fn a_column_of_another_type() {
     for (column, definition, words) in [
-        ("token_version", "INTEGER", "every other bump"),
+        ("token_version", "INTEGER DEFAULT 1", "every other bump"),
         ("token_version", "SMALLINT DEFAULT 1", "every other bump"),
-        ("token_version", "NUMERIC", "every other bump"),
-        ("token_version", "TEXT", "every other bump"),
+        ("token_version", "NUMERIC DEFAULT 1", "every other bump"),
+        ("token_version", "TEXT DEFAULT '1'", "every other bump"),
         ("sessions", "JSONB", "every login fails"),
         ("sessions", "JSON", "every login fails"),
         ("sessions", "INTEGER", "every change fails"),
@@ -123,7 +123,8 @@ async fn a_column_of_another_type() {
 async fn a_domain_is_what_it_is_made_of() {
     let (big, short) = (unique("big"), unique("short"));
     let domains = format!("CREATE DOMAIN {big} AS BIGINT; CREATE DOMAIN {short} AS VARCHAR(50)");
-    let sql = format!("{domains}; {}", table("accounts", "token_version", &big));
+    let sql =
+        format!("{domains}; {}", table("accounts", "token_version", &format!("{big} DEFAULT 1")));
     let Some(checked) = Checked::new(&sql).await else { return };
     is_clean(&checked.store).await;
     checked.run(&format!("ALTER TABLE accounts ALTER password_hash TYPE {short}")).await;

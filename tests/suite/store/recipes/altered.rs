@@ -86,6 +86,7 @@ async fn built_anew_in_sqlite() {
     .await;
     let session = session.refreshed(&service).await;
     session.assert_lives(&service, "17").await;
+    assert_only(&service, &["its first version"]).await;
     let service = db.service(table()).await;
     session.assert_lives(&service, "17").await;
     db.run("INSERT INTO accounts (id, email, password_hash) VALUES (18, 'bob', :hash)").await;

@@ -39,6 +39,7 @@ pub(super) struct Column {
     pub(super) limit: Option<i32>,
     pub(super) is_not_null: bool,
     pub(super) is_generated: bool,
+    pub(super) has_default: bool,
     /// Whether equal texts of its collation are equal byte for byte.
     pub(super) is_deterministic: bool,
     pub(super) collation: Oid,
@@ -115,6 +116,23 @@ pub(super) async fn resolve(
 ) -> sqlx::Result<Option<Oid>> {
     let query = sqlx::query_scalar("SELECT CAST(pg_catalog.to_regclass($1) AS pg_catalog.oid)");
     query.bind(table.to_string()).persistent(false).fetch_one(connection).await
+}
+
+/// The table's schema and the role, quoted, if the role may not use the schema.
+pub(super) async fn locked_schema(
+    connection: &mut PgConnection,
+    table: &TableName,
+) -> sqlx::Result<Option<(String, String)>> {
+    let Some(schema) = table.schema() else { return Ok(None) };
+    let query = sqlx::query_as(
+        "SELECT pg_catalog.quote_ident(CAST(nspname AS pg_catalog.text)),
+                pg_catalog.quote_ident(CAST(current_user AS pg_catalog.text))
+           FROM pg_catalog.pg_namespace
+          WHERE nspname OPERATOR(pg_catalog.=) CAST($1 AS pg_catalog.name)
+            AND NOT pg_catalog.has_schema_privilege(oid, 'USAGE')",
+    );
+    let query = query.bind(schema.as_str().to_owned()).persistent(false);
+    query.fetch_optional(connection).await
 }
 
 pub(super) async fn server(connection: &mut PgConnection, path: &Path) -> sqlx::Result<Server> {
@@ -207,7 +225,7 @@ SELECT CAST(a.attname AS text), format_type(a.atttypid, a.atttypmod),
        types.is_not_null, a.attgenerated <> '', coalesce(c.collisdeterministic, true), a.attcollation,
        has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
        has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),
-       has_column_privilege(a.attrelid, a.attnum, 'INSERT')
+       has_column_privilege(a.attrelid, a.attnum, 'INSERT'), a.atthasdef
   FROM types
   JOIN pg_type t ON t.oid = types.oid AND t.typtype <> 'd'
   JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = types.attnum
@@ -228,6 +246,7 @@ impl Column {
             can_select: row.try_get(9)?,
             can_update: row.try_get(10)?,
             can_insert: row.try_get(11)?,
+            has_default: row.try_get(12)?,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 
-use self::catalogue::{Path, Server, Table, resolve, run, server};
+use self::catalogue::{Path, Server, Table, locked_schema, resolve, run, server};
 use super::{Role, Wanted, of_group, of_users, plain, refused};
 use crate::store::{
     CheckReport, Finding, PostgresStore, StoreError,
@@ -18,7 +18,7 @@ use crate::store::{
         Failure, Slot, TableName,
         engine::Driver as _,
         locked::Transactions as _,
-        migration::wanted_triggers,
+        migration::{default_sql, wanted_triggers},
         postgres::{PostgresDriver, failure},
         statements::Statements,
         users_table::Names,
@@ -70,6 +70,16 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let mut report = CheckReport::new();
         report.set_user_epochs(names.groups.iter().map(|group| group.kind.clone()).collect());
         report.set_shared();
+        // Without the right to use a schema nothing in it can be looked up.
+        for table in [&names.table].into_iter().chain(names.groups.iter().map(|group| &group.table))
+        {
+            if let Some((schema, role)) = locked_schema(connection, table).await? {
+                report.add(may_not_use(&schema, &role));
+            }
+        }
+        if !report.is_ok() {
+            return Ok(report);
+        }
         let tables = tables(connection, names).await?;
         let path = Path::leave(connection).await?;
         let server = server(connection, &path).await?;
@@ -83,6 +93,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
             };
             let table = Table::read(connection, oid).await?;
             add(of_table(&table, &wanted, names, &server));
+            add(of_first_version(&table, &wanted, names).into_iter().collect());
             add(values::findings(connection, &table, &wanted, names.id_type).await?);
             add(of_triggers(&table, &wanted, self.engine().driver(), names));
             users.get_or_insert(table);
@@ -131,6 +142,12 @@ async fn tables<'a>(
         tables.push((of_group(group).to_vec(), resolve(connection, &group.table).await?));
     }
     Ok(tables)
+}
+
+fn may_not_use(schema: &str, role: &str) -> Finding {
+    let text = format!("the role {role} may not use the schema, so every call fails");
+    Finding::problem(schema.replace('"', ""), text)
+        .with_sql(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"))
 }
 
 fn no_table(wanted: &[Wanted<'_>], is_ready: bool) -> Finding {
@@ -230,6 +247,14 @@ fn of_kind(table: &Table, name: &str) -> Option<Finding> {
             "other tables inherit from it, and no index keeps a login unique among all of them";
         Finding::warning(name, text)
     })
+}
+
+/// A column that is made anew loses the default that gives a new user its first version.
+fn of_first_version(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Option<Finding> {
+    let version = wanted.iter().find(|wanted| wanted.role == Role::Version)?;
+    let column = table.column(version.column)?;
+    let is_given = column.has_default || column.is_generated;
+    (table.is_table() && !is_given).then(|| version.no_first_version(default_sql(names)))
 }
 
 fn of_columns(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Vec<Finding> {

@@ -60,10 +60,15 @@ pub(super) struct Table {
     has_rowid: bool,
     columns: Vec<Column>,
     unique: Vec<Unique>,
-    /// Those that run before an update, or instead of it.
-    pub(super) triggers: Vec<String>,
-    /// Whether any trigger runs at an update.
-    pub(super) has_update_triggers: bool,
+    pub(super) triggers: Vec<Trigger>,
+}
+
+/// A trigger on a table.
+pub(super) struct Trigger {
+    pub(super) name: String,
+    /// Before an update, or instead of it.
+    pub(super) may_stop_update: bool,
+    pub(super) is_of_update: bool,
 }
 
 /// A unique index over a single column, or an expression over it.
@@ -78,6 +83,7 @@ pub(super) struct Column {
     pub(super) kind: String,
     pub(super) is_not_null: bool,
     pub(super) is_generated: bool,
+    pub(super) has_default: bool,
     /// The place in the primary key, from 1; 0 if it is not in it.
     key: i64,
 }
@@ -92,11 +98,12 @@ impl Table {
         let row = sqlx::query(list).bind(name.clone()).bind(schema.clone());
         let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(None) };
         let columns = sqlx::query(
-            "SELECT name, type, \"notnull\", hidden IN (2, 3), pk FROM pragma_table_xinfo($1, $2)",
+            "SELECT name, type, \"notnull\", hidden IN (2, 3), pk,
+                    coalesce(upper(dflt_value), 'NULL') <> 'NULL' FROM pragma_table_xinfo($1, $2)",
         );
         let columns = columns.bind(name.clone()).bind(schema.clone());
         let columns = columns.fetch_all(&mut *connection).await?;
-        let (triggers, has_update_triggers) = triggers(connection, table).await?;
+        let triggers = triggers(connection, table).await?;
         Ok(Some(Self {
             is_view: row.try_get::<String, _>(0)? == "view",
             has_rowid: !row.try_get::<bool, _>(1)?,
@@ -104,7 +111,6 @@ impl Table {
             columns: columns.iter().map(Column::read).collect::<sqlx::Result<_>>()?,
             unique: unique(connection, &name, &schema).await?,
             triggers,
-            has_update_triggers,
         }))
     }
 
@@ -137,6 +143,7 @@ impl Column {
             is_not_null: row.try_get(2)?,
             is_generated: row.try_get(3)?,
             key: row.try_get(4)?,
+            has_default: row.try_get(5)?,
         })
     }
 }
@@ -174,29 +181,28 @@ async fn unique(
     Ok(found)
 }
 
-/// The triggers that run before an update, and whether any runs at one.
+/// The triggers on the table.
 async fn triggers(
     connection: &mut SqliteConnection,
     table: &TableName,
-) -> sqlx::Result<(Vec<String>, bool)> {
+) -> sqlx::Result<Vec<Trigger>> {
     let schema = table.schema().map_or_else(String::new, |schema| format!("{schema}."));
     let sql = format!(
         "SELECT name, upper(sql) FROM {schema}sqlite_schema
           WHERE type = 'trigger' AND tbl_name = $1 COLLATE NOCASE ORDER BY name"
     );
     let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(table.table().as_str().to_owned());
-    let (mut found, mut is_any) = (Vec::new(), false);
+    let mut found = Vec::new();
     for row in query.fetch_all(connection).await? {
         let text: String = row.try_get(1)?;
         // Before is the default.
         let head: Vec<_> = text.split_whitespace().take_while(|word| *word != "BEGIN").collect();
         let has = |word| head.contains(&word);
-        is_any |= has("UPDATE");
-        if has("UPDATE") && !has("AFTER") {
-            found.push(row.try_get(0)?);
-        }
+        let is_of_update = has("UPDATE");
+        let may_stop_update = is_of_update && !has("AFTER");
+        found.push(Trigger { name: row.try_get(0)?, may_stop_update, is_of_update });
     }
-    Ok((found, is_any))
+    Ok(found)
 }
 
 fn schema(table: &TableName) -> String {

@@ -13,7 +13,12 @@ use self::catalogue::{Column, Database, Table};
 use super::{Role, Wanted, of_group, of_users, plain, refused};
 use crate::store::{
     CheckReport, Finding, SqliteStore, StoreError,
-    sql::{Failure, migration::Types, sqlite::failure, users_table::Names},
+    sql::{
+        Failure,
+        migration::{Types, trigger_name, trigger_sql},
+        sqlite::failure,
+        users_table::Names,
+    },
 };
 
 /// The timeout of a whole check.
@@ -45,6 +50,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
                 Some(table) => {
                     add(of_table(&table, first));
                     add(of_columns(&table, &wanted, names));
+                    add(of_first_version(&table, &wanted, names).into_iter().collect());
                     add(values::findings(connection, &table, &wanted, names).await?);
                     users.get_or_insert(table);
                 }
@@ -129,14 +135,25 @@ fn of_table(table: &Table, wanted: &Wanted<'_>) -> Vec<Finding> {
                     the table itself";
         findings.push(Finding::warning(&name, text));
     }
-    for trigger in table.triggers.iter().filter(|_| wanted.role == Role::Id) {
+    let stopping = table.triggers.iter().filter(|trigger| trigger.may_stop_update);
+    for trigger in stopping.filter(|_| wanted.role == Role::Id) {
         let text = format!(
-            "the trigger {trigger:?} runs before each change of a row: it must not stop the change, or \
-             logins and revocations are lost"
+            "the trigger {:?} runs before each change of a row: it must not stop the change, or \
+             logins and revocations are lost",
+            trigger.name
         );
         findings.push(Finding::warning(&name, text));
     }
     findings
+}
+
+/// A table that is built anew loses the trigger that gives a new user its first version.
+fn of_first_version(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Option<Finding> {
+    let version = wanted.iter().find(|wanted| wanted.role == Role::Version)?;
+    let name = trigger_name(names);
+    let is_given = table.column(version.column)?.has_default
+        || table.triggers.iter().any(|trigger| trigger.name.eq_ignore_ascii_case(&name));
+    (!table.is_view && !is_given).then(|| version.no_first_version(trigger_sql(names)))
 }
 
 /// Problems by the schema alone.

@@ -83,7 +83,7 @@ async fn unheeded(
     if let Err(error) = done {
         let what = "logs a user out everywhere";
         finding = Some(refused_statement(&names.table, what, &message(error)?));
-    } else if users.is_view || users.has_update_triggers {
+    } else if users.is_view || users.triggers.iter().any(|trigger| trigger.is_of_update) {
         let mut live = vec!["TRUE".to_owned()];
         live.extend(deleted_at.iter().map(|column| format!("{column} IS NULL")));
         let is_not_set = |column: &_| Dialect::Sqlite.is_not_set(&format!("{column}"));
