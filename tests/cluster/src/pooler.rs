@@ -22,7 +22,7 @@ use crate::{
     expect, plain, prepare,
     proxy::Proxy,
     rpc::Database,
-    site::{Failure, Site, Store, authority},
+    site::{Failure, Site, Store, authority, started},
     storm::user_id,
 };
 
@@ -43,9 +43,8 @@ impl Pooler {
     pub async fn start(version: &str, directory: &Path, server: &str) -> Result<Self, Failure> {
         let mut command = Command::new(SCRIPT);
         command.args(["start", version]).arg(directory).arg(server).stderr(Stdio::inherit());
-        let output = command.output().await?;
-        expect(output.status.success(), "tests/pgbouncer/pgbouncer start", &output.status)?;
-        let url = String::from_utf8(output.stdout)?.trim().to_owned();
+        let what = format!("tests/pgbouncer/pgbouncer start {version}");
+        let url = started(&what, command.output().await?)?;
         Ok(Self { directory: directory.to_owned(), url })
     }
 
