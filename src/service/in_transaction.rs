@@ -3,7 +3,7 @@
 use super::{OneTime, Service, ServiceError, Uncommitted, transact::Proposal};
 use crate::{
     authority::{Used, decision::Committed},
-    store::{InTransaction, Record, Row, StoreError, StoredUser, UserKey},
+    store::{InTransaction, Record, StoreError, StoredUser, UserKey},
     token::purpose::Purpose,
     user::{RecordError, User},
 };
@@ -118,7 +118,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         if transaction.bump_version(user_id, self.now_ms()).await? {
             return Ok(Uncommitted::new((), self.changes(), user_id));
         }
-        match bare(transaction.lock(UserKey::Id(user_id)).await)? {
+        match Record::bare(transaction.lock(UserKey::Id(user_id)).await)? {
             Some(read) if read.user().has_version_left() => Err(unchanged()),
             Some(_) => Err(ServiceError::Record(RecordError::Exhausted)),
             None => Err(ServiceError::NoSuchUser),
@@ -132,7 +132,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         user_id: &str,
         hash: &str,
     ) -> Result<Uncommitted<()>, ServiceError> {
-        let read = bare(transaction.lock(UserKey::Id(user_id)).await)?;
+        let read = Record::bare(transaction.lock(UserKey::Id(user_id)).await)?;
         let read = read.ok_or(ServiceError::NoSuchUser)?;
         let edited = read.with_password(hash)?;
         let decision = self.authority().log_out_everywhere(edited.user())?;
@@ -165,13 +165,4 @@ fn unchanged() -> ServiceError {
     let text = "no row was changed although it is locked: does row-level security allow SELECT and not \
                 UPDATE, or does a trigger skip the change?";
     StoreError::misconfigured(text).into()
-}
-
-/// The record without the application's fields, which it does not need to understand.
-fn bare<F>(read: Result<Option<Row<F>>, StoreError>) -> Result<Option<Record<()>>, StoreError> {
-    let row = match read {
-        Ok(row) => row.map(|row| row.with_fields(())),
-        Err(error) => Some(error.bare_row().cloned().ok_or(error)?),
-    };
-    row.map(Record::read).transpose()
 }

@@ -117,13 +117,7 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         &self,
         key: UserKey<'_>,
     ) -> Result<Option<Record<()>>, StoreError> {
-        match self.read(key).await {
-            Ok(read) => read.map(Record::bare).transpose(),
-            Err(error) => match error.bare_row() {
-                Some(row) => Record::read(row.clone()).map(Some),
-                None => Err(error),
-            },
-        }
+        Record::bare(self.read(key).await.map(|read| read.map(Record::into_row)))
     }
 
     /// Reads the row and locks it; `None` if the store has no locks.

@@ -169,7 +169,7 @@ impl Attempts {
         key: UserKey<'_>,
     ) -> Result<Option<Record<()>>, StoreError> {
         match self.read_locked(records, key).await {
-            Ok(Some(locked)) => locked.bare().map(Some),
+            Ok(Some(locked)) => Record::bare(Ok(Some(locked.into_row()))),
             Err(error) if error.bare_row().is_none() => Err(error),
             Ok(None) | Err(_) => records.read_bare(key).await,
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use time::OffsetDateTime;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::StoreError;
 use crate::{
     binding::{credential::Credential, epoch::Epoch},
     counter::Counter,
@@ -80,6 +81,18 @@ impl<F> Row<F> {
     /// lookup.
     pub fn new(id: impl Into<String>, columns: Columns, fields: F) -> Self {
         Self { id: id.into(), is_active: true, columns, epochs: Vec::new(), fields }
+    }
+}
+
+impl Row {
+    /// The row that a read has found, without the application's fields, which need not be readable.
+    pub(crate) fn bare<F>(
+        read: Result<Option<Row<F>>, StoreError>,
+    ) -> Result<Option<Self>, StoreError> {
+        match read {
+            Ok(row) => Ok(row.map(|row| row.with_fields(()))),
+            Err(error) => error.bare_row().cloned().map(Some).ok_or(error),
+        }
     }
 }
 

@@ -87,15 +87,23 @@ pub(crate) struct Record<F> {
     user: StoredUser<F>,
 }
 
+impl Record<()> {
+    /// The record that a read has found, without the application's fields, which need not be readable.
+    pub(crate) fn bare<F>(
+        read: Result<Option<Row<F>>, StoreError>,
+    ) -> Result<Option<Self>, StoreError> {
+        Row::bare(read)?.map(Self::read).transpose()
+    }
+}
+
 impl<F: Clone> Record<F> {
     pub(crate) fn read(row: Row<F>) -> Result<Self, StoreError> {
         let user = StoredUser::of(&row)?;
         Ok(Self { row, user })
     }
 
-    /// The record without the application's fields.
-    pub(crate) fn bare(self) -> Result<Record<()>, StoreError> {
-        Record::read(self.row.with_fields(()))
+    pub(crate) fn into_row(self) -> Row<F> {
+        self.row
     }
 
     pub(crate) const fn user(&self) -> &StoredUser<F> {

@@ -106,6 +106,9 @@ pub async fn resume(request: Request) -> Response {
 }
 
 /// Logs this device out: `POST` without a body. 204.
+///
+/// If the client disconnects before the token was judged, nothing happens; afterwards the logout
+/// completes. A page that logs out while it is left sends the request by `fetch` with `keepalive`.
 pub async fn log_out(request: Request) -> Response {
     call(Endpoint::LogOut, request).await
 }

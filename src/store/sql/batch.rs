@@ -50,8 +50,11 @@ pub(super) trait Lookup: Clone + Send + Sync + 'static {
         &self,
         ids: &[String],
         until: Instant,
-    ) -> impl Future<Output = Result<Option<Vec<(String, Self::Row)>>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Option<WithIds<Self::Row>>, Failure>> + Send;
 }
+
+/// Rows, each with its id.
+pub(super) type WithIds<R> = Vec<(String, R)>;
 
 /// The look-ups of a store. A clone shares them.
 pub(super) struct Batches<R>(Arc<Mutex<Queue<R>>>);
@@ -275,7 +278,7 @@ impl<R> Batch<R> {
         }
     }
 
-    fn answer_rows(self, rows: Vec<(String, R)>) {
+    fn answer_rows(self, rows: WithIds<R>) {
         let mut by_id = HashMap::<_, Vec<_>>::new();
         for (id, row) in rows {
             by_id.entry(id).or_default().push(Arc::new(row));
@@ -343,11 +346,7 @@ mod tests {
     }
 
     impl Table {
-        async fn run(
-            &self,
-            ids: &[String],
-            until: Instant,
-        ) -> Result<Vec<(String, String)>, Failure> {
+        async fn run(&self, ids: &[String], until: Instant) -> Result<WithIds<String>, Failure> {
             let mut ids = ids.to_vec();
             ids.sort();
             self.log.lock().unwrap().push(ids.clone());
@@ -381,7 +380,7 @@ mod tests {
             &self,
             ids: &[String],
             until: Instant,
-        ) -> Result<Option<Vec<(String, String)>>, Failure> {
+        ) -> Result<Option<WithIds<String>>, Failure> {
             let rows = self.run(ids, until).await?;
             Ok((rows.len() <= ids.len()).then_some(rows))
         }

@@ -169,8 +169,18 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         slot: &Slot,
         until: Instant,
     ) -> Result<Option<Row<F>>, StoreError> {
-        let Some((statement, param)) = self.read_statement(key) else { return Ok(None) };
-        self.shared.only(self.fetch(statement, &[param], slot, until).await)
+        self.shared.only(self.rows(key, slot, until).await)
+    }
+
+    /// The rows with this key.
+    pub(super) async fn rows(
+        &self,
+        key: UserKey<'_>,
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<D::Row>, Failure> {
+        let Some((statement, param)) = self.read_statement(key) else { return Ok(Vec::new()) };
+        self.fetch(statement, &[param], slot, until).await
     }
 
     /// The statement that reads a row, and its parameter; `None` if the key can be no user's.

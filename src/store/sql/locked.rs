@@ -137,7 +137,7 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         };
         match timeout_at(until, write).await.unwrap_or_else(|_| Err(Failure::timed_out())) {
             Err(failure) if failure.fault.is_outcome_unknown() => {
-                let row = self.read(UserKey::Id(update.id())).await?;
+                let row = Row::bare(self.read(UserKey::Id(update.id())).await)?;
                 match Effect::Set(update).outcome(row.as_ref()) {
                     Outcome::Written => Ok(true),
                     // The commit may still come.

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    Cells, Driver, Engine, Failure, Param, batch::Lookup, capacity::Kind, place::ID,
-    statements::Statement, users_table::IdType,
+    Cells, Driver, Engine, Failure, Param,
+    batch::{Lookup, WithIds},
+    capacity::Kind,
+    place::ID,
+    statements::Statement,
+    users_table::IdType,
 };
+use crate::store::UserKey;
 
 impl<D: Driver, F: Send + Sync + 'static> Lookup for Engine<D, F> {
     type Row = D::Row;
 
     async fn one(&self, id: &str, until: Instant) -> Result<Vec<D::Row>, Failure> {
-        let Some(param) = self.id(id) else { return Ok(Vec::new()) };
         let slot = self.driver().capacity().enter(Kind::Read, until).await?;
-        self.fetch(Statement::ReadById, &[param], &slot, until).await
+        self.rows(UserKey::Id(id), &slot, until).await
     }
 
     /// A row of another id, which the column's type or collation takes for the same, is nobody's.
@@ -23,7 +27,7 @@ impl<D: Driver, F: Send + Sync + 'static> Lookup for Engine<D, F> {
         &self,
         ids: &[String],
         until: Instant,
-    ) -> Result<Option<Vec<(String, D::Row)>>, Failure> {
+    ) -> Result<Option<WithIds<D::Row>>, Failure> {
         let array = array(self.names().id_type, ids);
         let greatest = i64::try_from(ids.len()).unwrap_or(i64::MAX).saturating_add(1);
         let params = [Param::Text(Some(&array)), Param::Integer(Some(greatest))];

@@ -9,7 +9,7 @@ use super::{
     outcome::{Outcome, Witness},
     statements::{Sql, Statement},
 };
-use crate::store::StoreError;
+use crate::store::{Row, StoreError};
 
 /// A statement, its parameters, and the call's place.
 #[derive(Clone, Copy)]
@@ -59,10 +59,8 @@ impl<D: Driver, F: Send + Sync + 'static> Attempt for Writing<'_, D, F> {
 impl<D: Driver, F: Send + Sync + 'static> Write for Writing<'_, D, F> {
     async fn outcome(&self, until: Instant) -> Result<Outcome, StoreError> {
         let Some(Witness { key, effect }) = self.witness else { return Ok(Outcome::NotWritten) };
-        match self.engine.read_row(key, self.call.slot, until).await {
-            Ok(row) => Ok(effect.outcome(row.as_ref())),
-            Err(error) => error.bare_row().map(|row| effect.outcome(Some(row))).ok_or(error),
-        }
+        let row = Row::bare(self.engine.read_row(key, self.call.slot, until).await)?;
+        Ok(effect.outcome(row.as_ref()))
     }
 }
 

@@ -256,9 +256,9 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     use relatch::{
         service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
         store::{
-            Conformance, GroupsTable, IdType, Lanes, MemoryStore, NewUser, PostgresOptions,
-            PostgresStore, SqliteOptions, SqliteStore, StoreError, UserEpoch, UserKey, UserStore,
-            UsersTable, check_conformance,
+            Conformance, Finding, GroupsTable, IdType, Lanes, MemoryStore, NewUser,
+            PostgresOptions, PostgresStore, Severity, SqliteOptions, SqliteStore, StoreError,
+            UserEpoch, UserKey, UserStore, UsersTable, check_conformance,
         },
     };
 
@@ -289,7 +289,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("MemoryStore", &store);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
-    let builder = Service::builder(authority, store.clone()).cache(policy);
+    let builder = Service::builder(authority.clone(), store.clone()).cache(policy);
     print("ServiceBuilder", &builder);
     let service = builder.build();
     print("Service", &service);
@@ -310,7 +310,28 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("Listener", &postgres.listen_with(|_| ()));
     print("PostgresStore", &postgres);
     print("PostgresOptions", &PostgresOptions::new().listen_url(lazy));
+    let unread = PostgresOptions::new().listen_url("postgres://SECRET:SECRET@SECRET:SECRET");
+    let pool = postgres.pool().clone();
+    print("ConfigError", &unread.over(pool, table.clone()).unwrap_err());
     print("SqliteOptions", &SqliteOptions::new());
+    print("Severity", &Severity::Problem);
+    print("Finding", &Finding::problem("accounts", "text").with_sql("SQL"));
+    let opened = runtime.block_on(SqliteOptions::new().in_memory(table.clone())).unwrap();
+    runtime.block_on(opened.migrate()).unwrap();
+    let alice = NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH);
+    assert!(runtime.block_on(opened.insert(alice)).unwrap());
+    print("CheckReport", &runtime.block_on(opened.check()).unwrap());
+    print("Locked", &runtime.block_on(opened.lock(UserKey::Id("alice"))).unwrap());
+    let service = Service::new(authority, opened.clone());
+    let alice = UserKey::Id("alice");
+    let link =
+        service.issue::<relatch::one_time::PasswordReset>(alice, &NoClaims {}, Context::new());
+    let (_, link) = runtime.block_on(link).unwrap().unwrap();
+    let link = service.one_time(link).set_password("SECRET password");
+    let begin = opened.pool().begin_with("BEGIN IMMEDIATE");
+    let mut transaction = runtime.block_on(begin).unwrap();
+    let consumed = opened.consume_in(&mut transaction, link);
+    print("Uncommitted", &runtime.block_on(consumed).unwrap());
     let pool = sqlx::SqlitePool::connect_lazy("sqlite::memory:").unwrap();
     print("SqliteStore", &SqliteStore::new(pool.clone(), table).unwrap());
     print("ConfigError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());

@@ -12,13 +12,11 @@ use std::{
 use relatch::store::{Row, StoreError, Update, UserKey, UserStore};
 use tokio::sync::{Semaphore, watch};
 
-use super::Profile;
-
 type Hook = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The effect on calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     #[default]
     Answer,
     /// Nothing is read or written.
@@ -40,7 +38,7 @@ pub(super) enum Mode {
 
 /// Clones share their state.
 #[derive(Clone)]
-pub(super) struct Faulty<S> {
+pub(crate) struct Faulty<S> {
     inner: S,
     shared: Arc<Shared>,
 }
@@ -59,7 +57,7 @@ struct Shared {
 }
 
 impl<S> Faulty<S> {
-    pub(super) fn new(inner: S) -> Self {
+    pub(crate) fn new(inner: S) -> Self {
         let shared = Shared {
             mode: Mutex::default(),
             before_write: Mutex::default(),
@@ -73,43 +71,43 @@ impl<S> Faulty<S> {
         Self { inner, shared: Arc::new(shared) }
     }
 
-    pub(super) fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         *self.shared.mode.lock().unwrap() = mode;
     }
 
     /// Runs once, before the next write and after the read on which it was decided.
-    pub(super) fn before_next_write(&self, hook: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn before_next_write(&self, hook: impl Future<Output = ()> + Send + 'static) {
         *self.shared.before_write.lock().unwrap() = Some(Box::pin(hook));
     }
 
     /// Skips this many writes.
-    pub(super) fn skip(&self, writes: usize) {
+    pub(crate) fn skip(&self, writes: usize) {
         self.shared.skipped.store(writes, Ordering::SeqCst);
     }
 
     /// The number of reads so far.
-    pub(super) fn reads(&self) -> usize {
+    pub(crate) fn reads(&self) -> usize {
         self.shared.reads.load(Ordering::SeqCst)
     }
 
     /// The number of writes that have ended.
-    pub(super) fn writes(&self) -> usize {
+    pub(crate) fn writes(&self) -> usize {
         *self.shared.writes.borrow()
     }
 
     /// Waits until this many writes have ended.
-    pub(super) async fn written(&self, writes: usize) {
+    pub(crate) async fn written(&self, writes: usize) {
         let mut ended = self.shared.writes.subscribe();
         ended.wait_for(|ended| *ended >= writes).await.unwrap();
     }
 
     /// Waits for a call that is held.
-    pub(super) async fn held(&self) {
+    pub(crate) async fn held(&self) {
         self.shared.held.acquire().await.unwrap().forget();
     }
 
     /// Releases one call, and waits until it has finished.
-    pub(super) async fn let_through(&self) {
+    pub(crate) async fn let_through(&self) {
         self.shared.let_through.add_permits(1);
         self.shared.done.acquire().await.unwrap().forget();
     }
@@ -161,10 +159,10 @@ fn down() -> StoreError {
     StoreError::unreachable("set to fail")
 }
 
-impl<S: UserStore<Fields = Profile>> UserStore for Faulty<S> {
-    type Fields = Profile;
+impl<S: UserStore> UserStore for Faulty<S> {
+    type Fields = S::Fields;
 
-    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<Profile>>, StoreError> {
+    async fn read(&self, key: UserKey<'_>) -> Result<Option<Row<S::Fields>>, StoreError> {
         self.shared.reads.fetch_add(1, Ordering::SeqCst);
         match self.mode() {
             Mode::Fail => Err(down()),

@@ -45,7 +45,7 @@ mod cache;
 mod devices;
 mod failures;
 mod fairness;
-mod faulty;
+pub(crate) mod faulty;
 mod fields;
 mod flood;
 mod gated;

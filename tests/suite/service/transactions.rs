@@ -228,7 +228,8 @@ async fn of_two_transactions_that_use_a_link_one_wins<B: Transactional>(db: B) {
         let mut transaction = db.begin().await;
         let used = db.consume(&mut transaction, service.one_time(copy(&magic))).await?;
         B::commit(transaction).await;
-        Ok::<_, ServiceError>(drop(used.committed()))
+        drop(used.committed());
+        Ok::<_, ServiceError>(())
     };
     let (one, other) = tokio::join!(use_up(), use_up());
     let refused = one.as_ref().err().or(other.as_ref().err()).expect("one of them is refused");

@@ -79,6 +79,35 @@ pub(super) async fn postgres() -> Option<PgPool> {
     Some(PgPool::connect(&postgres_url()?).await.unwrap())
 }
 
+/// The URL of another role and database of the server for tests.
+#[cfg(feature = "postgres")]
+pub(super) fn url_of(role: &str, database: &str) -> Option<String> {
+    let url = postgres_url()?.replace("postgres@", &format!("{role}@"));
+    Some(url.replace("/postgres?", &format!("/{database}?")))
+}
+
+/// A database whose encoding lacks most characters: its URL.
+#[cfg(feature = "postgres")]
+pub(super) async fn latin1() -> Option<String> {
+    let (server, name) = (postgres().await?, unique("latin"));
+    let create = format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    run_postgres(&server, create).await;
+    url_of("postgres", &name)
+}
+
+/// A database in which the server answers `pg_notify` with an error, as with a full queue: the URL of its
+/// owner, and a pool of the superuser's.
+#[cfg(feature = "postgres")]
+pub(super) async fn without_notifications() -> Option<(String, PgPool)> {
+    let (server, name) = (postgres().await?, unique("mute"));
+    run_postgres(&server, format!("CREATE ROLE {name} LOGIN")).await;
+    run_postgres(&server, format!("CREATE DATABASE {name} OWNER {name}")).await;
+    let admin = PgPool::connect(&url_of("postgres", &name)?).await.unwrap();
+    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
+    run_postgres(&admin, revoke).await;
+    Some((url_of(&name, &name)?, admin))
+}
+
 /// The URL of a PgBouncer that pools transactions in front of the server for tests, if there is one.
 #[cfg(feature = "postgres")]
 fn pooler_url() -> Option<String> {
@@ -92,6 +121,7 @@ pub(super) struct PostgresStore;
 
 #[cfg(feature = "postgres")]
 impl PostgresStore {
+    #[expect(clippy::new_ret_no_self, reason = "it stands for the store's own type")]
     pub(super) fn new<F: Clone + Send + Sync + 'static>(
         pool: PgPool,
         table: UsersTable<F>,

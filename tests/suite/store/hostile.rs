@@ -7,14 +7,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::{
     HASH,
-    databases::{postgres_url, unique},
+    databases::{postgres_url, unique, url_of},
 };
-
-/// The URL of another role or database of the same server.
-fn url_of(url: &str, role: &str, database: &str) -> String {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    format!("postgres://{role}@localhost:5432/{database}?{query}")
-}
 
 async fn run(url: &str, sql: impl Into<String>) {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -29,10 +23,10 @@ async fn database() -> Option<[String; 3]> {
     let (app, mallory) = (format!("{name}_app"), format!("{name}_mallory"));
     run(&url, format!("CREATE ROLE {app} LOGIN; CREATE ROLE {mallory} LOGIN")).await;
     run(&url, format!("CREATE DATABASE {name} OWNER {app}")).await;
-    let admin = url_of(&url, "postgres", &name);
+    let admin = url_of("postgres", &name)?;
     // The default up to PostgreSQL 14, and of each cluster that was upgraded from there.
     run(&admin, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
-    Some([url_of(&url, &app, &name), url_of(&url, &mallory, &name), admin])
+    Some([url_of(&app, &name)?, url_of(&mallory, &name)?, admin])
 }
 
 /// Functions and operators that match better than those of `pg_catalog`, and raise.

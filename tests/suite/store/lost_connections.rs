@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio::{task::JoinSet, time::Instant};
 
 #[cfg(feature = "postgres")]
-use super::databases::{Proxy, postgres, postgres_url, run_postgres, unique};
+use super::databases::{Proxy, postgres, postgres_url, run_postgres, unique, url_of};
 use super::{HASH, databases::Directory};
 
 fn user(id: usize) -> NewUser {
@@ -90,7 +90,7 @@ impl Scratch {
     }
 
     fn url(&self) -> String {
-        postgres_url().unwrap().replace("postgres@", &format!("{}@", self.role))
+        url_of(&self.role, "postgres").unwrap()
     }
 
     async fn connect(&self, url: &str) -> PostgresStore {
@@ -310,6 +310,7 @@ async fn a_caller_that_hung_up_occupies_no_connection() {
 }
 
 /// Ten thousand reads wait for a connection, for hours if need be. A revocation does not wait for them.
+/// They are reads by login, of which each has a statement of its own.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_revocation_waits_for_no_read() {
@@ -326,22 +327,19 @@ async fn a_revocation_waits_for_no_read() {
         let (service, _) = service(store.clone());
         let mut reads = JoinSet::new();
         for number in 0..10_000 {
-            let (store, id) = (store.clone(), (number % USERS).to_string());
-            reads.spawn(async move { store.read(UserKey::Id(&id)).await.map(drop) });
+            let (store, login) = (store.clone(), format!("user {}", number % USERS));
+            reads.spawn(async move { store.read(UserKey::Login(&login)).await.map(drop) });
         }
         sleep(Duration::from_millis(50)).await;
-        let began = Instant::now();
         for id in ["1", "2", "3"] {
             service.log_out_everywhere(id).await.unwrap();
         }
-        let took = began.elapsed();
         assert!(reads.try_join_next().is_some_and(|first| first.unwrap().is_ok()));
         let mut rest = 0;
         while reads.try_join_next().is_some() {
             rest += 1;
         }
-        assert!(rest < 9_000, "the reads were over before");
-        assert!(took < Duration::from_millis(500), "{took:?} behind {rest} reads");
+        assert!(rest < 5_000, "the revocations waited for {rest} reads");
         reads.shutdown().await;
     }
 }

@@ -6,7 +6,9 @@ use relatch::store::{
 use sqlx::AssertSqlSafe;
 
 #[cfg(feature = "postgres")]
-use super::databases::{PostgresStore, postgres, postgres_url, run_postgres, unique};
+use super::databases::{
+    PostgresStore, postgres, postgres_url, run_postgres, unique, without_notifications,
+};
 use super::{
     HASH,
     databases::{Directory, run_sqlite},
@@ -116,6 +118,31 @@ async fn a_live_table_in_postgres() {
     is_migrated!(&store, &pool, &name);
 }
 
+/// The triggers of all tables in a schema have one function, and PostgreSQL lets nobody replace it twice
+/// at once.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn migrations_take_turns_even_if_a_tool_runs_them() {
+    let Some(pool) = postgres().await else { return };
+    let mut tools = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (name, pool) = (unique("accounts"), pool.clone());
+        run_postgres(&pool, live(&name)).await;
+        let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+        store.migrate().await.unwrap();
+        tools.spawn(async move {
+            for _ in 0..10 {
+                run_postgres(&pool, format!("BEGIN; {} COMMIT;", store.triggers_sql())).await;
+                run_postgres(&pool, format!("BEGIN; {} COMMIT;", store.drop_triggers_sql())).await;
+                store.migrate_triggers().await.unwrap();
+            }
+        });
+    }
+    while let Some(tool) = tools.join_next().await {
+        tool.unwrap();
+    }
+}
+
 /// A migration that has nothing to do takes no lock: a long transaction does not delay it.
 #[cfg(feature = "postgres")]
 #[tokio::test]
@@ -168,17 +195,8 @@ async fn triggers_hold_no_column_fast() {
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn triggers_fail_no_change() {
-    let Some(url) = postgres_url() else { return };
-    let name = unique("mute");
-    let pool = postgres().await.unwrap();
-    run_postgres(&pool, format!("CREATE ROLE {name} LOGIN")).await;
-    run_postgres(&pool, format!("CREATE DATABASE {name} OWNER {name}")).await;
-    let url = url.replace("/postgres?", &format!("/{name}?"));
-    let admin = sqlx::PgPool::connect(&url).await.unwrap();
-    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
-    run_postgres(&admin, revoke).await;
-    let owner =
-        sqlx::PgPool::connect(&url.replace("postgres@", &format!("{name}@"))).await.unwrap();
+    let Some((url, admin)) = without_notifications().await else { return };
+    let owner = sqlx::PgPool::connect(&url).await.unwrap();
     run_postgres(&owner, live("accounts")).await;
     let store = PostgresStore::new(owner.clone(), described("accounts")).unwrap();
     store.migrate().await.unwrap();

@@ -6,22 +6,11 @@ use relatch::{
     store::{NewUser, PostgresStore, UserKey, UserStore, UsersTable},
 };
 
-use super::databases::{postgres, postgres_url, run_postgres, unique};
+use super::databases::without_notifications;
 
-/// As with a full queue, the server answers `pg_notify` with an error.
 #[tokio::test]
 async fn a_revocation_is_written_although_the_server_refuses_to_notify() {
-    let Some(url) = postgres_url() else { return };
-    let name = unique("deaf");
-    let pool = postgres().await.unwrap();
-    run_postgres(&pool, format!("CREATE ROLE {name} LOGIN")).await;
-    run_postgres(&pool, format!("CREATE DATABASE {name} OWNER {name}")).await;
-    let url = url.replace("/postgres?", &format!("/{name}?"));
-    let admin = sqlx::PgPool::connect(&url).await.unwrap();
-    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
-    run_postgres(&admin, revoke).await;
-
-    let url = url.replace("postgres@", &format!("{name}@"));
+    let Some((url, _)) = without_notifications().await else { return };
     let store = PostgresStore::connect(&url, UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
     let hash = crate::service::hash();

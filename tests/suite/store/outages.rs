@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio::time::sleep;
 
 #[cfg(feature = "postgres")]
-use super::databases::{PostgresStore, Proxy, postgres, postgres_url, run_postgres};
+use super::databases::{PostgresStore, Proxy, postgres, postgres_url, run_postgres, url_of};
 use super::{
     HASH,
     databases::{Directory, run_sqlite, unique},
@@ -92,7 +92,7 @@ async fn a_column_that_is_not_there_is_a_misconfiguration() {
         let role = unique("role");
         let name = unique("accounts");
         run_postgres(&pool, format!("CREATE ROLE {role} LOGIN; {}", without(&name, ""))).await;
-        let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+        let url = url_of(&role, "postgres").unwrap();
         let store = PostgresStore::connect(&url, whole(&name)).await.unwrap();
         is_misconfigured(store.read(UserKey::Id("1")).await, "permission denied");
         run_postgres(&pool, format!("DROP ROLE {role}")).await;

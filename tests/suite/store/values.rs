@@ -9,7 +9,7 @@ use relatch::store::{
 };
 
 #[cfg(feature = "postgres")]
-use super::databases::{postgres, postgres_url, run_postgres, unique};
+use super::databases::{latin1, postgres, run_postgres, unique};
 use super::{
     HASH,
     databases::{Directory, run_sqlite},
@@ -238,17 +238,10 @@ async fn a_field_that_json_cannot_say_is_text() {
     }
 }
 
-/// A database whose encoding lacks most characters.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_name_that_the_database_cannot_hold_is_nobody_s() {
-    let Some(url) = postgres_url() else { return };
-    let name = unique("latin");
-    let sql = format!(
-        "CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-    );
-    run_postgres(&postgres().await.unwrap(), sql).await;
-    let url = url.replace("/postgres?", &format!("/{name}?"));
+    let Some(url) = latin1().await else { return };
     let store = PostgresStore::connect(&url, UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
     assert!(store.insert(NewUser::with_password_hash("1", "zoë", HASH)).await.unwrap());

@@ -1,20 +1,25 @@
 //! The endpoints.
 
-use std::time::Duration;
-
-use axum::body::{Body, Bytes};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    routing::post,
+};
 use relatch::{
     SessionPolicy, SessionTokens, Token,
-    axum::{Cookies, LoginLimits, Web},
+    axum::{Cookies, LoginLimits, Web, endpoints},
     service::{CachePolicy, Client, Service},
     sessions::{ClientPolicy, SessionData},
 };
 use serde_json::{Value, json};
 
-use super::{ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, post_, users};
+use super::{ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, post_, send, users};
 use crate::{
     common::{TestClock, builder},
-    service::PASSWORD,
+    service::{
+        PASSWORD,
+        faulty::{Faulty, Mode},
+    },
 };
 
 fn refreshing(token: &str) -> Ask {
@@ -406,14 +411,32 @@ async fn the_devices_are_listed_with_what_they_are_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_hangs_up_is_logged_out_all_the_same() {
-    let world = World::cookies();
-    let tokens = world.start(ALICE).await;
-    let asked = post_("/auth/logout").same_origin().refresh_cookie(tokens.refresh().expose());
-    let hung_up = tokio::time::timeout(Duration::ZERO, world.send(asked)).await;
-    assert!(hung_up.is_err(), "the write is in flight");
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    assert!(!world.lives(&tokens).await);
+async fn a_client_that_hangs_up_once_its_logout_is_decided_is_logged_out() {
+    let store = Faulty::new(users());
+    let service = Service::new(builder(&TestClock::new()).build().unwrap(), store.clone());
+    let web = Web::builder(service.clone())
+        .cookies(Cookies::new())
+        .login_limits(LoginLimits::new().without_addresses())
+        .build()
+        .unwrap();
+    let app = Router::new().route("/auth/logout", post(endpoints::log_out)).layer(web.layer());
+    let tokens = service.start_session(ALICE, "phone").await.unwrap();
+    let refresh = tokens.refresh().expose();
+    for (held, is_logged_out) in [(Mode::HoldReads, false), (Mode::HoldWrites, true)] {
+        store.set(held);
+        let asked = post_("/auth/logout").same_origin().refresh_cookie(refresh);
+        tokio::select! {
+            biased;
+            _ = send(&app, asked) => panic!("it is held"),
+            () = store.held() => {}
+        }
+        store.set(Mode::Answer);
+        if is_logged_out {
+            store.let_through().await;
+        }
+        let lives = service.authenticate_fresh(tokens.access()).await.is_ok();
+        assert_eq!(lives, !is_logged_out, "{held:?}");
+    }
 }
 
 /// An app's sessions and those of the site have policies of their own.

@@ -5,9 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
     PostgresStore, StoreError, UserStore as _,
-    sql::{
-        Failure, Name, TableName, check::refuse_postgres, postgres::classify, users_table::Names,
-    },
+    sql::{Name, TableName, check::refuse_postgres, postgres::failure, users_table::Names},
 };
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
@@ -31,32 +29,29 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
     /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
-        let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
-        for statement in BEGIN {
-            run(&mut transaction, statement.to_owned()).await.map_err(failed)?;
-        }
+        let mut transaction = self.engine().driver().pool.begin().await.map_err(failure)?;
+        begin(&mut transaction).await.map_err(failure)?;
         refuse_postgres(&mut transaction, names).await?;
         if names.is_ready {
-            run(&mut transaction, table_sql(names)).await.map_err(failed)?;
+            run(&mut transaction, table_sql(names)).await.map_err(failure)?;
         }
         for Additions { table, columns } in additions(names, &Types::POSTGRES) {
             for (column, kind) in columns {
                 let present = present_column(&mut transaction, table, column).await;
-                let present = present.map_err(failed)?;
+                let present = present.map_err(failure)?;
                 if present.is_none() {
                     let add = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
-                    run(&mut transaction, add).await.map_err(failed)?;
+                    run(&mut transaction, add).await.map_err(failure)?;
                 }
                 let is_done = present.is_some_and(|default| default.contains(CLOCK));
                 if *column == names.version && *table == names.table && !is_done {
                     let default = default_sql(names);
-                    run(&mut transaction, default).await.map_err(failed)?;
+                    run(&mut transaction, default).await.map_err(failure)?;
                 }
             }
         }
-        transaction.commit().await.map_err(failed)?;
+        transaction.commit().await.map_err(failure)?;
         self.check().await?.into_result().map(drop)
     }
 
@@ -65,7 +60,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     #[must_use]
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
-        let mut statements = vec![LOCK_TIMEOUT.to_owned()];
+        let mut statements = Vec::from(IN_TURN.map(str::to_owned));
         statements.extend(names.is_ready.then(|| table_sql(names)));
         for Additions { table, columns } in additions(names, &Types::POSTGRES) {
             let columns = columns.into_iter().filter(|_| !names.is_ready || *table != names.table);
@@ -78,17 +73,22 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     }
 }
 
-/// Runs one migration at a time, each of which may wait longer for its turn than the connection's own
-/// timeouts allow. The number is this library's own.
-pub(super) const BEGIN: [&str; 4] = [
-    "SET LOCAL statement_timeout = '12s'",
+/// Lets one migration run at a time: two that replace the same function at once would fail. The number
+/// is this library's own. The last timeout is short, since all other statements queue behind a waiting
+/// lock.
+pub(super) const IN_TURN: [&str; 3] = [
     "SET LOCAL lock_timeout = '10s'",
     "SELECT pg_catalog.pg_advisory_xact_lock(8241996470512873)",
-    LOCK_TIMEOUT,
+    "SET LOCAL lock_timeout = '2s'",
 ];
 
-/// A short timeout: all other statements queue behind a waiting lock.
-pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+/// Begins a migration, which may wait longer for its turn than the connection's own timeout allows.
+pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for statement in ["SET LOCAL statement_timeout = '12s'"].into_iter().chain(IN_TURN) {
+        run(connection, statement.to_owned()).await?;
+    }
+    Ok(())
+}
 
 /// A column's default is relatch's own if it calls this.
 const CLOCK: &str = "clock_timestamp()";

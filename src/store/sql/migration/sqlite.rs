@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 use super::{Additions, Types, additions, ready_table, script};
 use crate::store::{
     SqliteStore, StoreError, UserStore as _,
-    sql::{Failure, Name, TableName, check::refuse_sqlite, sqlite::classify, users_table::Names},
+    sql::{Name, TableName, check::refuse_sqlite, sqlite::failure, users_table::Names},
 };
 
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
@@ -24,26 +24,25 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
     /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
         let pool = &self.engine().driver().pool;
         // Other migrations wait for this one and then find nothing to do.
-        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
         refuse_sqlite(&mut transaction, names).await?;
         if names.is_ready {
-            run(&mut transaction, table_sql(names)).await.map_err(failed)?;
+            run(&mut transaction, table_sql(names)).await.map_err(failure)?;
         }
         for Additions { table, columns } in additions(names, &Types::SQLITE) {
-            let present = present_columns(&mut transaction, table).await.map_err(failed)?;
+            let present = present_columns(&mut transaction, table).await.map_err(failure)?;
             for (column, kind) in columns {
                 if !present.iter().any(|name| name.eq_ignore_ascii_case(column.as_str())) {
                     let add = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
-                    run(&mut transaction, add).await.map_err(failed)?;
+                    run(&mut transaction, add).await.map_err(failure)?;
                 }
             }
         }
-        run(&mut transaction, trigger_sql(names)).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        run(&mut transaction, trigger_sql(names)).await.map_err(failure)?;
+        transaction.commit().await.map_err(failure)?;
         self.check().await?.into_result().map(drop)
     }
 

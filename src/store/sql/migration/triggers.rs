@@ -1,20 +1,21 @@
 //! Triggers of PostgreSQL that notify of what the application's own SQL changes.
 
 use super::{
-    postgres::{BEGIN, LOCK_TIMEOUT, run},
+    postgres::{IN_TURN, begin, run},
     script,
     trigger::{Trigger, wanted},
 };
 use crate::store::{
     PostgresStore, StoreError,
-    sql::{Failure, Name, postgres::classify, users_table::Names},
+    sql::{Name, postgres::failure, users_table::Names},
 };
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Adds triggers, so that changes by the application's own SQL also notify processes that
     /// [listen](Self::listen): a change of the id, the version, the hash, the secret, whether the user
     /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user, also one
-    /// whose row stays ([`deleted_at`](crate::store::UsersTable::deleted_at)); a group's counter; and a group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
+    /// whose row stays ([`deleted_at`](crate::store::UsersTable::deleted_at)); a group's counter; and a
+    /// group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
     ///
     /// A trigger never fails a change: what it cannot notify of is a `WARNING` of the server's, and
     /// the bound of the cache holds. While PostgreSQL's queue of notifications is nine tenths full, the
@@ -33,7 +34,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         self.run_in_turn(triggers(self.engine().names(), &self.engine().driver().channel)).await
     }
 
-    /// The SQL that [`migrate_triggers`](Self::migrate_triggers) runs.
+    /// The SQL that [`migrate_triggers`](Self::migrate_triggers) runs, for the application's own
+    /// migration tool. Run it in one transaction.
     #[must_use]
     pub fn triggers_sql(&self) -> String {
         let driver = self.engine().driver();
@@ -50,7 +52,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         self.run_in_turn(drops(self.engine().names())).await
     }
 
-    /// The SQL that [`drop_triggers`](Self::drop_triggers) runs.
+    /// The SQL that [`drop_triggers`](Self::drop_triggers) runs. Run it in one transaction.
     #[must_use]
     pub fn drop_triggers_sql(&self) -> String {
         in_script(drops(self.engine().names()))
@@ -58,13 +60,12 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
 
     /// Runs the statements in one transaction, after other migrations.
     async fn run_in_turn(&self, statements: Vec<String>) -> Result<(), StoreError> {
-        let failed = |error: sqlx::Error| Failure::new(&error, classify);
-        let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
-        let begin = BEGIN.map(str::to_owned);
-        for statement in begin.into_iter().chain(statements) {
-            run(&mut transaction, statement).await.map_err(failed)?;
+        let mut transaction = self.engine().driver().pool.begin().await.map_err(failure)?;
+        begin(&mut transaction).await.map_err(failure)?;
+        for statement in statements {
+            run(&mut transaction, statement).await.map_err(failure)?;
         }
-        Ok(transaction.commit().await.map_err(failed)?)
+        Ok(transaction.commit().await.map_err(failure)?)
     }
 }
 
@@ -165,7 +166,6 @@ fn drops(names: &Names) -> Vec<String> {
 }
 
 fn in_script(statements: Vec<String>) -> String {
-    let mut all = vec![LOCK_TIMEOUT.to_owned()];
-    all.extend(statements);
+    let all: Vec<_> = IN_TURN.map(str::to_owned).into_iter().chain(statements).collect();
     script(&all)
 }

@@ -15,8 +15,8 @@ use crate::{
     store::{
         StoreError, UsersTable,
         sql::{
-            Engine, Failure, Name,
-            postgres::{PING, PostgresDriver, PostgresStore, Timeouts, classify},
+            Engine, Name,
+            postgres::{PING, PostgresDriver, PostgresStore, Timeouts, failure},
         },
     },
 };
@@ -130,7 +130,6 @@ impl PostgresOptions {
         url: &str,
         table: UsersTable<F>,
     ) -> Result<PostgresStore<F>, StoreError> {
-        let failure = |error: sqlx::Error| Failure::new(&error, classify);
         if self.max_connections == 0 {
             let text = "a pool needs at least one connection";
             return Err(ConfigError::new("max_connections", text).into());

@@ -17,8 +17,8 @@ use crate::{
     store::{
         StoreError, UsersTable,
         sql::{
-            Engine, Failure,
-            sqlite::{Reader, SqliteDriver, SqliteStore, classify},
+            Engine,
+            sqlite::{Reader, SqliteDriver, SqliteStore, failure},
         },
     },
 };
@@ -195,7 +195,7 @@ async fn pool(
         .test_before_acquire(false)
         .connect_with(options)
         .await;
-    pool.map_err(|error| Failure::new(&error, classify).into())
+    pool.map_err(|error| failure(error).into())
 }
 
 /// Refuses what SQLite does not take for the path of a file: each connection to `:memory:` or to the

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgRow};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Connection, PostgresDriver, PostgresStore, Timeouts, bind, classify};
+use super::{Connection, PostgresDriver, PostgresStore, Timeouts, bind, failure};
 use crate::store::sql::{
     Driver as _, Failure, InTransaction, Param, Slot, locked::Transactions, users_table::Names,
 };
@@ -96,8 +96,4 @@ impl Transactions for PostgresDriver {
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await;
     done.map(drop).map_err(failure)
-}
-
-fn failure(error: sqlx::Error) -> Failure {
-    Failure::new(&error, classify)
 }

@@ -1,5 +1,6 @@
 //! A store of users in a table of PostgreSQL.
 
+mod codes;
 mod locked;
 mod pooled;
 
@@ -19,7 +20,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, error::Elapsed, timeout_at};
 
-pub(super) use self::pooled::Timeouts;
+pub(super) use self::{codes::failure, pooled::Timeouts};
 use super::{
     Batches, Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Name, Param, Slot,
     shape::{catalogue_sql, parse},
@@ -130,8 +131,8 @@ impl PostgresDriver {
     async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Connection, Failure> {
         let connection = timeout_at(until, self.pool.acquire()).await;
         let connection = connection.map_err(|_| Failure::timed_out())?;
-        let failure = |error| Failure::new(&error, classify).before_the_statement();
-        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), Some(RETURN)))
+        let connection = connection.map_err(|error| failure(error).before_the_statement())?;
+        Ok(Checkout::new(connection, slot.clone(), Some(RETURN)))
     }
 
     /// Runs the statement on this connection, and returns the number of changed rows. If the transaction
@@ -248,7 +249,7 @@ fn answer<T>(
 ) -> Result<T, Failure> {
     let failure = match answer {
         Ok(Ok(answer)) => return Ok(answer),
-        Ok(Err(error)) => Failure::new(&error, classify),
+        Ok(Err(error)) => failure(error),
         Err(_) => Failure::timed_out(),
     };
     if failure.fault.is_of_connection() {
@@ -277,56 +278,4 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Postgres, PgArgum
         Param::Bool(is) => query.bind(is),
         Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
-}
-
-/// Classifies an SQLSTATE (PostgreSQL's manual, appendix A).
-pub(super) fn classify(code: &str) -> Fault {
-    match code {
-        // A serialization failure, and a deadlock.
-        "40001" | "40P01" => Fault::Conflict,
-        // A read-only session, as after a failover. Another session may be able to write.
-        "25006" => Fault::Unfit,
-        // A lock that is not available in time, and a statement that took too long.
-        "55P03" | "57014" => Fault::Canceled,
-        // The end of the session: an idle transaction, an administrator, a crash, a start, a dropped
-        // database, an idle session. The server may have committed just before.
-        "25P03" | "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Fault::Lost,
-        // A character that the database's encoding lacks, and text that is no value of a type.
-        "22021" | "22P05" | "22P02" => Fault::Value,
-        _ => match code.get(..2) {
-            // The connection.
-            Some("08") => Fault::Lost,
-            // Feature, cardinality, data, constraint, state of the object, authorization, database,
-            // schema, name or permission, limit: the table or its configuration is at fault.
-            Some("0A" | "21" | "22" | "23" | "28" | "3D" | "3F" | "42" | "54" | "55") => {
-                Fault::Misconfigured
-            }
-            _ => Fault::Unavailable,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_tell_whom_to_call() {
-        for (fault, codes) in [
-            (Fault::Conflict, ["40001", "40P01"].as_slice()),
-            (Fault::Unfit, &["25006"]),
-            (Fault::Lost, &["08006", "57P01", "57P02", "57P03", "57P05", "25P03"]),
-            (Fault::Canceled, &["57014", "55P03"]),
-            (Fault::Value, &["22021", "22P05", "22P02"]),
-            (Fault::Unavailable, &["53300", "XX000", "58030", ""]),
-            (
-                Fault::Misconfigured,
-                &["42P01", "42703", "42501", "28P01", "3D000", "22003", "23502", "0A000"],
-            ),
-        ] {
-            for code in codes {
-                assert_eq!(classify(code), fault, "{code}");
-            }
-        }
-    }
 }

@@ -8,7 +8,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, Transaction};
 use tokio::time::{Instant, timeout_at};
 
-use super::{SqliteCells, SqliteDriver, SqliteStore, bind, classify};
+use super::{SqliteCells, SqliteDriver, SqliteStore, bind, failure};
 use crate::store::sql::{
     Failure, InTransaction, Param, Slot, locked::Transactions, users_table::Names,
 };
@@ -84,10 +84,6 @@ impl Transactions for SqliteDriver {
     async fn notify_in(&self, _: &mut SqliteConnection, _: &str) -> Result<(), Failure> {
         Ok(())
     }
-}
-
-fn failure(error: sqlx::Error) -> Failure {
-    Failure::new(&error, classify)
 }
 
 impl Deref for Own {

@@ -1,5 +1,6 @@
 //! A store of users in a table of an SQLite file.
 
+mod codes;
 mod locked;
 mod reader;
 
@@ -13,7 +14,7 @@ use sqlx::{
 use tokio::time::{Instant, timeout_at};
 
 use self::reader::ReadRow;
-pub(super) use self::reader::Reader;
+pub(super) use self::{codes::failure, reader::Reader};
 use super::{
     Capacity, Cells, Checkout, Dialect, Driver, Engine, Failure, Fault, Param, Slot,
     store::store_over_engine, users_table::Names,
@@ -82,8 +83,8 @@ impl SqliteDriver {
     async fn checkout(&self, slot: &Slot, until: Instant) -> Result<Checkout<Sqlite>, Failure> {
         let connection = timeout_at(until, self.pool.acquire()).await;
         let connection = connection.map_err(|_| Failure::timed_out())?;
-        let failure = |error| Failure::new(&error, classify).before_the_statement();
-        Ok(Checkout::new(connection.map_err(failure)?, slot.clone(), None))
+        let connection = connection.map_err(|error| failure(error).before_the_statement())?;
+        Ok(Checkout::new(connection, slot.clone(), None))
     }
 }
 
@@ -112,7 +113,7 @@ impl Driver for SqliteDriver {
         let mut connection = self.checkout(slot, until).await?;
         let done = timeout_at(until, bind(sql, params).execute(&mut *connection)).await;
         let done = done.map_err(|_| Failure::timed_out())?;
-        done.map(|done| done.rows_affected()).map_err(|error| Failure::new(&error, classify))
+        done.map(|done| done.rows_affected()).map_err(failure)
     }
 
     async fn fetch(
@@ -125,7 +126,7 @@ impl Driver for SqliteDriver {
         if let Some(reader) = &self.reader {
             if self.pool.is_closed() {
                 reader.close();
-                return Err(Failure::new(&sqlx::Error::PoolClosed, classify));
+                return Err(failure(sqlx::Error::PoolClosed));
             }
             let rows = reader.fetch(sql, params, slot, until).await?;
             return Ok(rows.into_iter().map(SqliteCells::Read).collect());
@@ -133,7 +134,7 @@ impl Driver for SqliteDriver {
         let mut connection = self.checkout(slot, until).await?;
         let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
         let rows = rows.map_err(|_| Failure::timed_out())?;
-        let rows = rows.map_err(|error| Failure::new(&error, classify))?;
+        let rows = rows.map_err(failure)?;
         Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
     }
 
@@ -171,48 +172,4 @@ fn bind<'a>(sql: &Arc<str>, params: &[Param<'a>]) -> Query<'a, Sqlite, SqliteArg
         Param::Bool(is) => query.bind(is),
         Param::Bytes(bytes) => query.bind(bytes.to_vec()),
     })
-}
-
-/// <https://sqlite.org/rescode.html>
-pub(super) fn classify(code: &str) -> Fault {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const NOMEM: u32 = 7;
-    const READONLY: u32 = 8;
-    const INTERRUPT: u32 = 9;
-    const IOERR: u32 = 10;
-    const CORRUPT: u32 = 11;
-    const FULL: u32 = 13;
-    const CANTOPEN: u32 = 14;
-    const PROTOCOL: u32 = 15;
-    const TOOBIG: u32 = 18;
-    const BUSY_SNAPSHOT: u32 = 517;
-    let code = code.parse::<u32>().unwrap_or_default();
-    // An extended code has the primary one in its lowest byte.
-    match code & 0xff {
-        _ if code == BUSY_SNAPSHOT => Fault::Conflict,
-        BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
-        | PROTOCOL => Fault::Unavailable,
-        TOOBIG => Fault::Value,
-        _ => Fault::Misconfigured,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_tell_whom_to_call() {
-        assert_eq!(classify("517"), Fault::Conflict);
-        assert_eq!(classify("18"), Fault::Value);
-        // Busy, locked, read-only, an error of the disk at a sync, full.
-        for code in ["5", "6", "8", "1034", "13", "14"] {
-            assert_eq!(classify(code), Fault::Unavailable, "{code}");
-        }
-        // No such table, a constraint, a mismatch, not a database.
-        for code in ["1", "1299", "20", "26", ""] {
-            assert_eq!(classify(code), Fault::Misconfigured, "{code}");
-        }
-    }
 }

@@ -19,7 +19,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Cells, Failure, Param, Slot, classify};
+use super::codes::{failure, read_failure};
+use crate::store::sql::{Cells, Failure, Param, Slot};
 
 /// The connections of a store that read, one for each read at once. A clone is cheap and shares them.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ impl Reader {
             match select(&idle, sql, &params) {
                 // It waits on another thread.
                 Err(error) if is_busy(&error) => connection = Some(idle),
-                Err(error) => return Err(failure(&error)),
+                Err(error) => return Err(read_failure(&error)),
                 Ok(rows) => {
                     self.0.idle().push(idle);
                     return Ok(rows);
@@ -73,9 +74,9 @@ impl Reader {
         let rows = timeout_at(until, spawn_blocking(move || job.run())).await;
         drop(interrupted);
         match rows {
-            Ok(Ok(rows)) => rows.map_err(|error| failure(&error)),
+            Ok(Ok(rows)) => rows.map_err(|error| read_failure(&error)),
             // A panic, or the runtime's end.
-            Ok(Err(_)) => Err(Failure::new(&sqlx::Error::WorkerCrashed, classify)),
+            Ok(Err(_)) => Err(failure(sqlx::Error::WorkerCrashed)),
             Err(_) => Err(Failure::timed_out()),
         }
     }
@@ -258,11 +259,6 @@ fn value(param: &Param<'_>) -> Value {
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-}
-
-fn failure(error: &rusqlite::Error) -> Failure {
-    let code = error.sqlite_error().map_or(0, |error| error.extended_code);
-    Failure::of_code(&code.to_string(), &error.to_string(), classify)
 }
 
 impl fmt::Debug for Reader {

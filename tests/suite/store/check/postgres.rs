@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use super::{
     super::{
         HASH,
-        databases::{postgres, postgres_url, run_postgres, unique},
+        databases::{postgres, postgres_url, run_postgres, unique, url_of},
     },
     COLUMNS, PROBLEM, SOFT, WARNING, check, described, is_clean, one, soft, table,
 };
@@ -58,7 +58,7 @@ impl Checked {
     async fn of_role(&self) -> (PostgresStore, String) {
         let role = unique("role");
         self.run(&format!("CREATE ROLE {role} LOGIN")).await;
-        let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+        let url = url_of(&role, "postgres").unwrap();
         (PostgresStore::connect(&url, described(&self.name)).await.unwrap(), role)
     }
 
@@ -338,7 +338,7 @@ async fn a_server_that_cannot_be_written() {
     let (_, role) = checked.of_role().await;
     checked.run(&format!("GRANT ALL ON accounts TO {role}")).await;
     checked.run(&format!("ALTER ROLE {role} SET default_transaction_read_only = on")).await;
-    let url = postgres_url().unwrap().replace("postgres@", &format!("{role}@"));
+    let url = url_of(&role, "postgres").unwrap();
     let connect = async || PostgresStore::connect(&url, described(&checked.name)).await.unwrap();
     let report = check(&connect().await).await;
     let finding = one(&report, PROBLEM, "server", "read-only");

@@ -18,7 +18,7 @@ use crate::store::{
         Failure, Slot, TableName,
         engine::Driver as _,
         migration::wanted_triggers,
-        postgres::{PostgresDriver, classify},
+        postgres::{PostgresDriver, failure},
         statements::Statements,
         users_table::Names,
     },
@@ -32,13 +32,12 @@ const BEGIN: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     pub(in crate::store::sql) async fn check_table(&self) -> Result<CheckReport, StoreError> {
-        let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let check = async {
             let statements = self.statements_of_now().await?;
-            let mut transaction = self.engine().driver().pool.begin().await.map_err(failed)?;
-            run(&mut transaction, BEGIN).await.map_err(failed)?;
-            let report = self.check_within(&mut transaction, statements).await.map_err(failed);
-            transaction.rollback().await.map_err(failed)?;
+            let mut transaction = self.engine().driver().pool.begin().await.map_err(failure)?;
+            run(&mut transaction, BEGIN).await.map_err(failure)?;
+            let report = self.check_within(&mut transaction, statements).await.map_err(failure);
+            transaction.rollback().await.map_err(failure)?;
             Ok::<_, StoreError>(report?)
         };
         timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(Failure::timed_out().into()))
@@ -100,19 +99,18 @@ pub(in crate::store::sql) async fn refuse(
     connection: &mut PgConnection,
     names: &Names,
 ) -> Result<(), StoreError> {
-    let failed = |error: sqlx::Error| Failure::new(&error, classify);
     let mut findings = Vec::new();
-    let tables = tables(connection, names).await.map_err(failed)?;
-    let path = Path::leave(connection).await.map_err(failed)?;
+    let tables = tables(connection, names).await.map_err(failure)?;
+    let path = Path::leave(connection).await.map_err(failure)?;
     for (wanted, oid) in tables {
         let Some(oid) = oid else { continue };
-        let table = Table::read(connection, oid).await.map_err(failed)?;
+        let table = Table::read(connection, oid).await.map_err(failure)?;
         let is_kept =
             |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
         let kept: Vec<_> = wanted.iter().filter(is_kept).copied().collect();
         findings.extend(of_columns(&table, &kept, names));
     }
-    path.enter(connection).await.map_err(failed)?;
+    path.enter(connection).await.map_err(failure)?;
     refused(findings)
 }
 

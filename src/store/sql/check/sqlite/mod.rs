@@ -13,7 +13,7 @@ use self::catalogue::{Column, Database, Table};
 use super::{Role, Wanted, of_group, of_users, plain, refused};
 use crate::store::{
     CheckReport, Finding, SqliteStore, StoreError,
-    sql::{Failure, migration::Types, sqlite::classify, users_table::Names},
+    sql::{Failure, migration::Types, sqlite::failure, users_table::Names},
 };
 
 /// The timeout of a whole check.
@@ -22,10 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     pub(in crate::store::sql) async fn check_table(&self) -> Result<CheckReport, StoreError> {
         let check = async {
-            let failed = |error: sqlx::Error| Failure::new(&error, classify);
             let pool = &self.engine().driver().pool;
-            let mut connection = pool.acquire().await.map_err(failed)?;
-            let report = self.check_on(&mut connection).await.map_err(failed)?;
+            let mut connection = pool.acquire().await.map_err(failure)?;
+            let report = self.check_on(&mut connection).await.map_err(failure)?;
             Ok::<_, StoreError>(report)
         };
         timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(Failure::timed_out().into()))
@@ -65,11 +64,10 @@ pub(in crate::store::sql) async fn refuse(
     connection: &mut SqliteConnection,
     names: &Names,
 ) -> Result<(), StoreError> {
-    let failed = |error: sqlx::Error| Failure::new(&error, classify);
     let mut findings = Vec::new();
     for wanted in tables(names) {
         let Some(first) = wanted.first() else { continue };
-        let table = Table::read(connection, first.table).await.map_err(failed)?;
+        let table = Table::read(connection, first.table).await.map_err(failure)?;
         let Some(table) = table else { continue };
         let is_kept =
             |wanted: &&Wanted<'_>| table.column(wanted.column).is_some() || !wanted.role.is_added();
