@@ -75,7 +75,9 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     ) -> Result<Vec<D::Row>, Failure> {
         let attempts = Attempts::new(until, self.driver().connections());
         let call = Call { statement, params, slot };
-        attempt::read(&Reading { engine: self, call }, attempts).await
+        // In a box, as in `execute`: the compiler computes the size of a future through all that it
+        // contains, and without one, an application's own functions soon exceed its limit.
+        Box::pin(attempt::read(&Reading { engine: self, call }, attempts)).await
     }
 
     /// Runs a change and returns whether it changed a row. Without a witness it may be made twice.
@@ -94,7 +96,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
             false => attempts,
         };
         let call = Call { statement, params, slot };
-        attempt::write(&Writing { engine: self, call, witness }, attempts).await
+        Box::pin(attempt::write(&Writing { engine: self, call, witness }, attempts)).await
     }
 
     /// If the statement does not fit the tables, it learns them again.

@@ -9,7 +9,10 @@ use std::{
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use tokio::process::Command;
 
-use crate::{rpc::Database, site::Failure};
+use crate::{
+    rpc::Database,
+    site::{Failure, started},
+};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/postgres");
 
@@ -120,7 +123,7 @@ impl Cluster {
     }
 
     async fn made(mut self, what: &str, args: &[&str]) -> Result<Self, Failure> {
-        self.url = self.script(what, args).await?.trim().to_owned();
+        self.url = self.script(what, args).await?;
         Ok(self)
     }
 
@@ -130,11 +133,7 @@ impl Cluster {
         if let Some(version) = self.version {
             command.env("POSTGRES_VERSION", version);
         }
-        let output = command.output().await?;
-        match output.status.success() {
-            true => Ok(String::from_utf8(output.stdout)?),
-            false => Err(format!("tests/cluster/postgres {what} failed").into()),
-        }
+        started(&format!("tests/cluster/postgres {what}"), command.output().await?)
     }
 }
 

@@ -94,7 +94,8 @@ impl Case {
         let session = site.service.authenticate_fresh(tokens.access()).await?;
         let since = Instant::now();
         loop {
-            let reads = (0..3 * CONNECTIONS).map(|_| site.store.read(UserKey::Id(&id)));
+            // By login: reads by id share statements, and so connections.
+            let reads = (0..3 * CONNECTIONS).map(|_| site.store.read(UserKey::Login(&id)));
             concurrently(reads).await.into_iter().collect::<Result<Vec<_>, _>>()?;
             if proxy.connections() >= CONNECTIONS {
                 break;

@@ -28,12 +28,13 @@ use std::{
 };
 
 use relatch::{password::PasswordHasher, store::NewUser};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cluster::Cluster,
     node::Node,
     rpc::{Config, Database, Op, Outcome},
-    site::{Failure, Site},
+    site::{Failure, Missing, Site},
     storm::{FIRST_PASSWORD, user_id},
 };
 
@@ -105,7 +106,7 @@ async fn main() -> ExitCode {
         }
     }
     println!("seed {}", extent.seed);
-    done(run(&extent, &parts).await)
+    done(run_until_stopped(&extent, &parts).await)
 }
 
 fn done(outcome: Result<(), Failure>) -> ExitCode {
@@ -115,6 +116,16 @@ fn done(outcome: Result<(), Failure>) -> ExitCode {
             eprintln!("VIOLATION: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Stops all servers on Ctrl-C too: they are processes of their own.
+async fn run_until_stopped(extent: &Extent, parts: &[String]) -> Result<(), Failure> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = run(extent, parts) => outcome,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        _ = terminated.recv() => Err("terminated".into()),
     }
 }
 
@@ -135,31 +146,46 @@ async fn run_over(
         PARTS.iter().filter(|part| parts.is_empty() || parts.iter().any(|named| named == *part))
     {
         let began = Instant::now();
-        match *part {
-            "concurrency" => {
-                concurrency::postgres(extent, cluster).await?;
-                concurrency::sqlite(extent, directory).await?;
+        match run_part(part, extent, cluster, directory).await {
+            Err(error) if error.is::<Missing>() => {
+                println!("skipped: {part}, or the rest of it: {error} cannot be had here");
             }
-            "crash" => faults::postgres(extent, cluster).await?,
-            "cut" => faults::listener(extent, cluster).await?,
-            "disk" => disk::run(extent, directory).await?,
-            "failover" => {
-                failover::crash(extent, directory).await?;
-                failover::switchover(directory).await?;
-            }
-            "half-open" => half_open::run(cluster).await?,
-            "kill" => faults::sqlite(extent, directory).await?,
-            "pooler" => pooler::run(extent, cluster, directory).await?,
-            "queue" => queue::run(directory).await?,
-            "slow" => {
-                slow::postgres(cluster).await?;
-                slow::sqlite(directory).await?;
-            }
-            _ => staleness::measure(extent, cluster).await?,
+            outcome => outcome?,
         }
         println!("{part}: {:.1?}", began.elapsed());
     }
     println!("all: {:.1?}", all.elapsed());
+    Ok(())
+}
+
+async fn run_part(
+    part: &str,
+    extent: &Extent,
+    cluster: &Cluster,
+    directory: &Path,
+) -> Result<(), Failure> {
+    match part {
+        "concurrency" => {
+            concurrency::postgres(extent, cluster).await?;
+            concurrency::sqlite(extent, directory).await?;
+        }
+        "crash" => faults::postgres(extent, cluster).await?,
+        "cut" => faults::listener(extent, cluster).await?,
+        "disk" => disk::run(extent, directory).await?,
+        "failover" => {
+            failover::crash(extent, directory).await?;
+            failover::switchover(directory).await?;
+        }
+        "half-open" => half_open::run(cluster).await?,
+        "kill" => faults::sqlite(extent, directory).await?,
+        "pooler" => pooler::run(extent, cluster, directory).await?,
+        "queue" => queue::run(directory).await?,
+        "slow" => {
+            slow::postgres(cluster).await?;
+            slow::sqlite(directory).await?;
+        }
+        _ => staleness::measure(extent, cluster).await?,
+    }
     Ok(())
 }
 

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use relatch::store::{NewUser, UserKey};
+use relatch::{
+    service::{CachePolicy, Service},
+    store::{NewUser, PostgresOptions, UserKey, UsersTable},
+};
 use tokio::{
     process::Command,
     time::{Instant, sleep},
@@ -19,7 +22,7 @@ use crate::{
     expect, plain, prepare,
     proxy::Proxy,
     rpc::Database,
-    site::{Failure, Site, Store},
+    site::{Failure, Site, Store, authority, started},
     storm::user_id,
 };
 
@@ -40,9 +43,8 @@ impl Pooler {
     pub async fn start(version: &str, directory: &Path, server: &str) -> Result<Self, Failure> {
         let mut command = Command::new(SCRIPT);
         command.args(["start", version]).arg(directory).arg(server).stderr(Stdio::inherit());
-        let output = command.output().await?;
-        expect(output.status.success(), "tests/pgbouncer/pgbouncer start", &output.status)?;
-        let url = String::from_utf8(output.stdout)?.trim().to_owned();
+        let what = format!("tests/pgbouncer/pgbouncer start {version}");
+        let url = started(&what, command.output().await?)?;
         Ok(Self { directory: directory.to_owned(), url })
     }
 
@@ -63,16 +65,16 @@ impl Drop for Pooler {
 pub async fn run(extent: &Extent, cluster: &Cluster, directory: &Path) -> Result<(), Failure> {
     for version in ["packaged", "current"] {
         let name = format!("pooler_{version}");
-        let Database::Postgres(server) = cluster.database(&name).await? else {
-            return Err("no database".into());
-        };
-        let pooler = Pooler::start(version, &directory.join(&name), &server).await?;
-        let direct = prepare(&plain(Database::Postgres(server), 8), CLIENTS * USERS).await?;
+        let server_url = cluster.url_of(&name);
+        let server = cluster.database(&name).await?;
+        let pooler = Pooler::start(version, &directory.join(&name), &server_url).await?;
+        let direct = prepare(&plain(server, 8), CLIENTS * USERS).await?;
         // The version that keeps no prepared statements is the harder one.
         let is_packaged = version == "packaged";
         let operations = if is_packaged { extent.pooled } else { extent.pooled / 5 };
         storm(extent.seed, operations, version, &direct, pooler.database(&name)).await?;
         if is_packaged {
+            notified(&server_url, &pooler, &name).await?;
             abandoned(&direct, &pooler, &name).await?;
         }
     }
@@ -133,6 +135,54 @@ async fn storm(
     );
     expect(lost + wrong == 0, "users through PgBouncer", &(lost, wrong, faults.first()))?;
     expect(faults.is_empty(), "calls through PgBouncer", &faults.first())
+}
+
+/// The longest that a notification may take on a busy machine.
+const NOTIFIED: Duration = Duration::from_secs(10);
+
+/// The stores are behind the pooler, and a listener has the server's own URL: revocations arrive by
+/// notification. Without that URL, the check of the table warns.
+async fn notified(server: &str, pooler: &Pooler, name: &str) -> Result<(), Failure> {
+    const REVOCATIONS: usize = 50;
+    let Database::Pooled(url) = pooler.database(name) else { return Err("no database".into()) };
+    let options = || PostgresOptions::new().behind_pooler();
+    let here = options().connect(&url, UsersTable::ready()).await?;
+    let here = Service::new(authority(8)?, here);
+    let store = options().listen_url(server).connect(&url, UsersTable::ready()).await?;
+    // The bound is so long that only a notification can end the wait.
+    let cache = CachePolicy::new(time::Duration::minutes(10), 1000)?;
+    let there = Service::builder(authority(8)?, store.clone()).cache(cache).build();
+    let listener = store.listen(there.changes());
+    let since = Instant::now();
+    while !listener.is_connected() {
+        expect(since.elapsed() < NOTIFIED, "a listener is connected", &listener)?;
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut slowest = Duration::ZERO;
+    for user in 0..REVOCATIONS {
+        let id = user_id(user);
+        let tokens = here.start_session(&id, "device").await?;
+        there.authenticate(tokens.access()).await.map(drop)?;
+        here.log_out_everywhere(&id).await?;
+        let since = Instant::now();
+        while there.authenticate(tokens.access()).await.is_ok() {
+            expect(since.elapsed() < NOTIFIED, "a notification of a revocation", &id)?;
+            sleep(Duration::from_millis(1)).await;
+        }
+        slowest = slowest.max(since.elapsed());
+    }
+    let reconnections = listener.reconnections();
+    expect(reconnections == 0, "the listener's connection was never lost", &reconnections)?;
+    println!(
+        "stores behind PgBouncer, a listener with the server's URL: {REVOCATIONS} revocations arrived, \
+         each within {slowest:.1?}"
+    );
+    let warns = async |service: Service| -> Result<bool, Failure> {
+        let report = service.check().await?;
+        Ok(report.findings().iter().any(|finding| finding.subject() == "listen_url"))
+    };
+    let found = (warns(here).await?, warns(there).await?);
+    expect(found == (true, false), "warnings without and with the server's URL", &found)
 }
 
 /// The longest that a client that disappeared may hold a row. The server ends its transaction after 10

@@ -1,6 +1,6 @@
 //! The service of each process: the same keys, over the same table.
 
-use std::error::Error;
+use std::{error::Error, fmt, process::Output};
 
 use relatch::{
     Authority, MasterKey, SessionPolicy,
@@ -15,6 +15,27 @@ use time::Duration;
 use crate::rpc::{Config, Database};
 
 pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// A program that cannot be had on this machine.
+#[derive(Debug)]
+pub struct Missing(pub String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Missing {}
+
+/// The output of a script that starts a server.
+pub fn started(what: &str, output: Output) -> Result<String, Failure> {
+    match output.status.code() {
+        Some(0) => Ok(String::from_utf8(output.stdout)?.trim().to_owned()),
+        Some(77) => Err(Missing(what.to_owned()).into()),
+        _ => Err(format!("{what} failed").into()),
+    }
+}
 
 /// A service and its store.
 pub struct Site {

@@ -63,7 +63,7 @@ async fn expect_no_writes(service: &Service, tokens: &SessionTokens) -> Result<(
 
 pub async fn postgres(cluster: &Cluster) -> Result<(), Failure> {
     let database = cluster.database("slow").await?;
-    let site = prepare(&plain(database, SESSIONS), 1).await?;
+    let site = prepare(&plain(database, SESSIONS), 2).await?;
     let (service, id) = (&site.service, user_id(0));
     let admin = cluster.admin("slow").await?;
 
@@ -92,8 +92,10 @@ pub async fn postgres(cluster: &Cluster) -> Result<(), Failure> {
     sqlx::query(set).execute(&admin).await?;
     sqlx::query("SELECT pg_reload_conf()").execute(&admin).await?;
     let since = Instant::now();
-    // The server's processes read the new setting one after another.
-    while service.refresh(copy(&tokens)).await.is_ok() && since.elapsed().as_secs() < 10 {}
+    // The server's processes read the new setting one after another. A repeated refresh would not do:
+    // it writes nothing.
+    let another = user_id(1);
+    while service.log_out_everywhere(&another).await.is_ok() && since.elapsed().as_secs() < 10 {}
     expect_no_writes(service, &tokens).await?;
     expect_reads(service, &tokens).await?;
     sqlx::query("ALTER SYSTEM RESET default_transaction_read_only").execute(&admin).await?;

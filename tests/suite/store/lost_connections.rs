@@ -8,7 +8,9 @@ use std::{
     task::{Context, Waker},
 };
 
-use relatch::store::{NewUser, SqliteStore, StoreError, UserKey, UserStore, UsersTable};
+use relatch::store::{
+    NewUser, SqliteOptions, SqliteStore, StoreError, UserKey, UserStore, UsersTable,
+};
 #[cfg(feature = "postgres")]
 use relatch::{
     Authority, MasterKey, NoClaims, Token,
@@ -440,7 +442,9 @@ async fn an_sqlite_file_is_not_busy_with_its_own_writes() {
 #[tokio::test]
 async fn an_sqlite_revocation_overtakes_the_writers_in_line() {
     let directory = Directory::new();
-    let store = SqliteStore::open(directory.file(), UsersTable::ready()).await.unwrap();
+    // The last writer waits for all the others.
+    let patient = SqliteOptions::new().timeout(time::Duration::minutes(2));
+    let store = patient.open(directory.file(), UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
     assert!(store.insert(user(0)).await.unwrap());
     let mut writers = JoinSet::new();
