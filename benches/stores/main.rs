@@ -50,8 +50,8 @@ fn main() {
     let subjects = Subjects { runtime: &runtime, users: &users, peers: &peers };
     let criterion = || {
         Criterion::default()
-            .warm_up_time(Duration::from_millis(500))
-            .measurement_time(Duration::from_secs(3))
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_millis(1500))
             .sample_size(60)
             .without_plots()
     };
