@@ -1,12 +1,13 @@
-//! The time of verifying a request's token over each store, beside the usual ways of revoking, in one
-//! run.
+//! The time of verifying a request's token over each store, beside the usual ways of revoking, and of
+//! looking up a user, in one run.
 //!
-//! `benches/stores/stores.py` starts the servers, runs this, and writes the table. Each group has
+//! `benches/stores/stores.py` starts the servers, runs this, and writes the tables. Each group has
 //! relatch over one store, in units of each of the others; the group `nanoseconds` has times. Requests
-//! are verified one after another, on a single thread.
+//! are verified one after another, on a single thread. `lookups` has two groups of its own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+mod lookups;
 mod peers;
 #[path = "../shared/plain.rs"]
 mod plain;
@@ -29,6 +30,7 @@ use relatch_benches::{AccessToken, Claims, Pool};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    lookups::Lookups,
     peers::Peers,
     ratio::{Ratio, in_turns},
     users::Users,
@@ -41,21 +43,24 @@ fn main() {
     provider::install("rust_crypto");
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let servers = Servers::of_environment();
-    let (users, peers) = runtime.block_on(async {
+    let (users, peers, lookups) = runtime.block_on(async {
         let users = Users::prepare(&servers).await;
-        (users, Peers::prepare(&servers).await)
+        (users, Peers::prepare(&servers).await, Lookups::prepare(&servers).await)
     });
     let subjects = Subjects { runtime: &runtime, users: &users, peers: &peers };
     let criterion = || {
         Criterion::default()
-            .warm_up_time(Duration::from_millis(500))
-            .measurement_time(Duration::from_secs(4))
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_millis(1500))
             .sample_size(60)
             .without_plots()
     };
-    subjects.compare(&mut criterion().with_measurement(Ratio).configure_from_args());
+    let mut ratios = criterion().with_measurement(Ratio).configure_from_args();
+    subjects.compare(&mut ratios);
+    lookups.compare(&runtime, &mut ratios);
     let mut times = criterion().configure_from_args();
     subjects.time(&mut times);
+    lookups.time(&runtime, &mut times);
     times.final_summary();
 }
 
@@ -76,6 +81,10 @@ impl Servers {
             folder: variable("STORES_FOLDER").into(),
         }
     }
+
+    fn sqlite(&self) -> PathBuf {
+        self.folder.join("users.sqlite")
+    }
 }
 
 struct Subjects<'a> {
@@ -84,7 +93,7 @@ struct Subjects<'a> {
     peers: &'a Peers,
 }
 
-/// Verifies the tokens of `count` requests. Gives the time.
+/// Does `count` verifications or look-ups. Gives the time.
 type Subject<'a> = Box<dyn Fn(u64) -> Duration + 'a>;
 
 impl<'a> Subjects<'a> {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Measures verification over stores beside denylists and opaque sessions, and writes the table.
+"""Measures verification over stores beside denylists and opaque sessions, and look-ups beside the bare
+statement, and writes the tables.
 
 stores.py           run, then write
 stores.py run       runs the benchmarks `stores`, `memory` and `staleness` over servers of their own
@@ -50,7 +51,20 @@ THEIRS = {
     "postgres-denylist": "`decode`, denylist in PostgreSQL",
     "postgres-sessions": "opaque sessions in PostgreSQL",
 }
-PACKAGES = ["jsonwebtoken", "sqlx", "redis"]
+# The same of the look-ups. The divisor is the first word of a name.
+STATEMENTS = {
+    "sqlite": "SQLite, the bare statement, one connection",
+    "postgres": "PostgreSQL, the bare statement, one connection",
+}
+LOOKUPS = {
+    "sqlite-store": "SQLite, `read`",
+    "sqlite-store-calling-thread": "SQLite, `read`, with `read_on_calling_thread`",
+    "sqlite-rusqlite": "SQLite, the bare statement with `rusqlite`",
+    "postgres-store-1": "PostgreSQL, `read`, one caller",
+    "postgres-store-16": "PostgreSQL, `read`, 16 callers at once",
+    "postgres-store-64": "PostgreSQL, `read`, 64 callers at once",
+}
+PACKAGES = ["jsonwebtoken", "sqlx", "redis", "rusqlite"]
 
 
 class Servers(NamedTuple):
@@ -222,6 +236,13 @@ def collect() -> dict[str, object]:
         "nanoseconds": {
             name: figure(run["nanoseconds"][name] for run in runs) for name in [*OURS, *THEIRS]
         },
+        "lookups": {
+            "ratios": {name: figure(run["lookups"][name] for run in runs) for name in LOOKUPS},
+            "nanoseconds": {
+                name: figure(run["lookup-nanoseconds"][name] for run in runs)
+                for name in [*STATEMENTS, *LOOKUPS]
+            },
+        },
         "bytes_per_cached_user": memory,
         "staleness_notified": staleness["notified_after_answer"],
         "staleness_bound": {"bound": staleness["bound"]} | staleness["not_notified_after_answer"],
@@ -234,10 +255,14 @@ def read_run(home: Path) -> dict[str, Medians]:
         group, name = path.relative_to(home).parts[:2]
         estimates = json.loads(path.read_text(encoding="utf-8"))
         groups.setdefault(group, {})[name] = estimates["median"]["point_estimate"]
-    require_same(home.name, groups, [*OURS, "nanoseconds"])
+    wanted = {ours: [*THEIRS] for ours in OURS} | {
+        "nanoseconds": [*OURS, *THEIRS],
+        "lookups": [*LOOKUPS],
+        "lookup-nanoseconds": [*STATEMENTS, *LOOKUPS],
+    }
+    require_same(home.name, groups, wanted)
     for group, medians in groups.items():
-        wanted = THEIRS if group in OURS else [*OURS, *THEIRS]
-        require_same(f"{home.name}/{group}", medians, wanted)
+        require_same(f"{home.name}/{group}", medians, wanted[group])
     return groups
 
 
@@ -275,6 +300,14 @@ def section(found: dict[str, object]) -> str:
             f" built by rustc {found['machine']['rustc']}."
         ),
         "",
+        *lookup_lines(found["lookups"]),
+        "",
+        paragraph(
+            "The bare statement reads the same columns of the same row with sqlx, over one connection"
+            f" that is kept; with rusqlite {versions['rusqlite']} it runs on the calling thread. The"
+            " time is that of all look-ups divided by their number, on the same one processor."
+        ),
+        "",
         paragraph(
             f"A user with one session takes {memory['record']['allocated']:,} allocated bytes in the"
             f" cache, and {memory['record_and_key']['allocated']:,} with a derived key (the mean of"
@@ -289,6 +322,21 @@ def section(found: dict[str, object]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def lookup_lines(found: dict[str, dict[str, Figure]]) -> Iterator[str]:
+    ratios, times = found["ratios"], found["nanoseconds"]
+    yield "| a look-up by id | µs | ÷ the bare statement |"
+    yield "| --- | :---: | :---: |"
+    for statement, words in STATEMENTS.items():
+        yield f"| {words} | {cell(microseconds(times[statement]))} | 1 |"
+        for name, words in LOOKUPS.items():
+            if name.startswith(statement):
+                yield f"| {words} | {cell(microseconds(times[name]))} | {cell(ratios[name])} |"
+
+
+def microseconds(of: Figure) -> Figure:
+    return figure(run / 1000 for run in of["runs"])
 
 
 def cell(of: Figure) -> str:

@@ -1,5 +1,7 @@
 //! Users in the ready table of each store; some of them are logged in on three devices.
 
+use std::path::Path;
+
 use relatch::{
     BindingMode, User,
     service::{CachePolicy, Service},
@@ -34,10 +36,10 @@ impl Users {
         postgres.migrate().await.unwrap();
         fill_postgres(&servers.postgres).await;
 
-        let file = servers.folder.join("users.sqlite");
+        let file = servers.sqlite();
         let sqlite = SqliteStore::open(&file, UsersTable::ready()).await.unwrap();
         sqlite.migrate().await.unwrap();
-        fill_sqlite(&format!("sqlite://{}", file.display())).await;
+        fill_sqlite(&sqlite_url(&file)).await;
 
         let policy = CachePolicy::new(Duration::HOUR, USERS).unwrap();
         Self {
@@ -46,6 +48,10 @@ impl Users {
             postgres: log_in(postgres, None).await,
         }
     }
+}
+
+pub(crate) fn sqlite_url(file: &Path) -> String {
+    format!("sqlite://{}", file.display())
 }
 
 async fn log_in(store: impl UserStore<Fields = ()>, policy: Option<CachePolicy>) -> LoggedIn {
