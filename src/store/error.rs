@@ -60,8 +60,8 @@ impl StoreError {
         Self::new(StoreErrorKind::Damaged, column, source)
     }
 
-    /// The application's own fields of this row cannot be read: [`StoreErrorKind::Damaged`]. All else
-    /// of the row can. Calls that need no field, such as every revocation, work on it.
+    /// The application's own fields of this row cannot be read, and the other columns can:
+    /// [`StoreErrorKind::Damaged`]. Calls that need no field, such as every revocation, still work.
     pub fn damaged_fields(
         row: Row,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,

@@ -27,13 +27,13 @@ pub async fn check_conformance<S: UserStore>(store: &S, id: &str) -> Result<(), 
 
 /// A check that a store does what [`UserStore`] requires, run on one user of a test database.
 ///
-/// It writes each column, with values and with `NULL`; checks that a compare-and-set notices a
-/// difference in each single column; runs some calls at once; and tries ids that no user has. It takes
+/// It writes each column, with values and with `NULL`. It checks that a compare-and-set notices a
+/// difference in each single column. It runs some calls at once, and tries ids that no user has. It runs
 /// some hundred statements, and changes no other user. Afterwards the user's row holds test values.
 ///
-/// Run it once more while notifications cannot be sent: a revocation must succeed all the same.
-/// [`check_locked`](Self::check_locked) and [`check_written`](Self::check_written) need something of
-/// the test.
+/// Run it again while notifications cannot be sent: revocations must still succeed. Also call
+/// [`check_locked`](Self::check_locked) and [`check_written`](Self::check_written): they need your test's
+/// help.
 ///
 /// It does not check that a deletion deletes, nor how epochs and fields are read. It checks whether a
 /// user is active only if the store can disable, and of logins only the one that is
@@ -63,7 +63,7 @@ pub struct Conformance {
 const RACERS: u32 = 8;
 const RACES: u32 = 4;
 
-/// The longest time that a call may take for a row that somebody else has locked.
+/// The longest time that a call on a locked row may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Conformance {
@@ -103,9 +103,9 @@ impl Conformance {
         run.strangers().await
     }
 
-    /// Checks the calls on a row that somebody else has locked: each fails as unreachable, and in time.
-    /// Call it while another transaction of the test holds the user's row (`SELECT … FOR UPDATE`; in
-    /// SQLite, `BEGIN IMMEDIATE`), and roll that back afterwards.
+    /// Checks the calls on a locked row: each must fail as unreachable after its timeout. Call it while
+    /// another transaction of the test holds the user's row (`SELECT … FOR UPDATE`; in SQLite,
+    /// `BEGIN IMMEDIATE`). Roll that transaction back afterwards.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Conformance {
         ];
         let Ok(answers) = timeout(PATIENCE, together(calls)).await else {
             return Err(Nonconformance::new(
-                "a call on a locked row does not end: let each call time out after some seconds",
+                "a call on a locked row does not end: give each call a timeout of some seconds",
             ));
         };
         for answer in answers {
@@ -136,13 +136,13 @@ impl Conformance {
                 }
                 Ok(false) => {
                     return Err(Nonconformance::new(
-                        "a call on a locked row returns `false`, as if there were no such row: it is \
-                         not known, so return `StoreError::unreachable`",
+                        "a call on a locked row returns `false`, which means that there is no such row: \
+                         return `StoreError::unreachable`",
                     ));
                 }
                 Ok(true) => {
                     return Err(Nonconformance::new(
-                        "a call changed a row that somebody else has locked",
+                        "a call changed a row that another transaction has locked",
                     ));
                 }
             }
@@ -150,12 +150,12 @@ impl Conformance {
         Ok(())
     }
 
-    /// Checks that each call writes only the columns that change. Triggers of the application run for
-    /// each column that a statement names: one that hashes what is written to the password's column
-    /// would hash the hash.
+    /// Checks that each call sets only the columns that change. A trigger of the application may run for
+    /// each column in a statement's `SET` list: a trigger that hashes the written password would hash the
+    /// hash again.
     ///
-    /// `written` returns the fields of [`Columns`] whose columns were named by statements since it was
-    /// last called. Let triggers of the test's table record them, in SQLite for example
+    /// `written` returns the names of the fields of [`Columns`] whose columns were in a `SET` list since
+    /// its last call. Record them with triggers on the test's table, in SQLite for example:
     ///
     /// ```sql
     /// CREATE TRIGGER of_version AFTER UPDATE OF token_version ON users
@@ -215,7 +215,7 @@ fn are_written(changed: &[Column], written: &[String]) -> Result<(), Nonconforma
     match changed.iter().find(|column| !written.contains(column)) {
         Some(missed) => Err(Nonconformance::of(
             *missed,
-            "it was written, and the function `written` does not return it",
+            "the store wrote it, and `written` did not return it: record each column with a trigger",
         )),
         None => Ok(()),
     }

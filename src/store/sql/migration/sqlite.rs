@@ -15,9 +15,9 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// initial version. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
     /// are not touched.
     ///
-    /// It may run at each start, and in several processes at once. It refuses a table with a column that
-    /// exists already but does not fit, such as a login that is not unique, before it changes anything.
-    /// Finally it [checks](crate::store::UserStore::check) the whole table.
+    /// It may run at each start, and in several processes at once. It first refuses a table whose existing
+    /// columns do not fit, for example a login that is not unique. At the end it
+    /// [checks](crate::store::UserStore::check) the whole table.
     ///
     /// # Errors
     ///
