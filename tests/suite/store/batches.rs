@@ -176,7 +176,7 @@ async fn a_damaged_row_and_two_of_one_id_fail_their_own_callers() {
 
 /// The database's encoding lacks most characters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_id_that_the_database_cannot_hold_is_nobodys() {
+async fn an_id_that_the_database_cannot_store_finds_no_user() {
     let Some(pool) = postgres().await else { return };
     let (url, name) = (postgres_url().unwrap(), unique("latin"));
     run_postgres(
