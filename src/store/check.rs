@@ -84,8 +84,8 @@ impl CheckReport {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the kind [`Misconfigured`](super::StoreErrorKind::Misconfigured), with the text
-    /// of the first problem.
+    /// [`StoreError`] of the kind [`Misconfigured`](super::StoreErrorKind::Misconfigured). Its `source` is
+    /// the first problem; `{error:?}` prints both.
     pub fn into_result(self) -> Result<Self, StoreError> {
         match self.problem() {
             Some(problem) => Err(StoreError::misconfigured(problem.to_string())),

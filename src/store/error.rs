@@ -43,11 +43,11 @@ impl StoreError {
         Self::new(StoreErrorKind::Unreachable, "the users' store is not reachable", source)
     }
 
-    /// The table is not the expected one: [`StoreErrorKind::Misconfigured`].
+    /// The users' table does not fit the store's configuration: [`StoreErrorKind::Misconfigured`].
     pub fn misconfigured(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         Self::new(
             StoreErrorKind::Misconfigured,
-            "the users' table is not the one that the store is configured for",
+            "the users' table does not fit the store's configuration",
             source,
         )
     }

@@ -21,8 +21,9 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
-    /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. If the table has a
+    /// problem, the kind is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), and the
+    /// `source` is the first problem.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| Failure::new(&error, classify);
         let names = self.engine().names();
