@@ -208,8 +208,8 @@ fn are_written(changed: &[Column], written: &[String]) -> Result<(), Nonconforma
     if let Some(needless) = written.iter().find(|column| !changed.contains(column)) {
         return Err(Nonconformance::of(
             *needless,
-            "it is written although it does not change: name only the columns that change, because \
-             the application's triggers run for each that is named",
+            "the store sets it although it does not change, so a trigger of the application may run: \
+             set only the columns that change",
         ));
     }
     match changed.iter().find(|column| !written.contains(column)) {
@@ -221,13 +221,13 @@ fn are_written(changed: &[Column], written: &[String]) -> Result<(), Nonconforma
     }
 }
 
-/// Absence must not look like a failure.
-const ABSENCE: &str = "a call with an id or a login that no user has fails: absence is `None` or `false`, \
-                       also if the database cannot hold such a text";
+/// An unknown user is not a failure.
+const ABSENCE: &str = "a call with an unknown id or login fails: return `None` or `false`, also if the database \
+                       cannot store such a text";
 
-/// A revocation must not depend on telling others.
-const NOTIFICATION: &str = "a change that revokes fails, and the same change that revokes nothing does not: \
-                            a notification that cannot be sent must fail no change";
+/// A revocation must not depend on its notification.
+const NOTIFICATION: &str = "a change that revokes fails, and the same change without a revocation succeeds: write \
+                            the change also if its notification cannot be sent";
 
 struct Run<'a, S> {
     check: &'a Conformance,
@@ -253,9 +253,7 @@ impl<S: UserStore> Run<'_, S> {
             match self.store.read(UserKey::Login(&nobody)).await {
                 Err(error) => return Err(Nonconformance::failed(ABSENCE, error)),
                 Ok(Some(_)) => {
-                    return Err(Nonconformance::new(
-                        "`read` finds a user by a login that nobody has",
-                    ));
+                    return Err(Nonconformance::new("`read` finds a user by an unknown login"));
                 }
                 Ok(None) => {}
             }
@@ -374,8 +372,8 @@ impl<S: UserStore> Run<'_, S> {
             if let Some(column) = self.differs(&expected).await? {
                 return Err(Nonconformance::of(
                     column,
-                    "a `bump_version` undid a simultaneous `compare_and_set`: write the version and \
-                     the sessions alone",
+                    "a `bump_version` undid a simultaneous `compare_and_set`: write only the version and \
+                     the sessions",
                 ));
             }
             if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
@@ -601,8 +599,8 @@ fn if_supported(answer: Result<bool, StoreError>) -> Result<bool, StoreError> {
     }
 }
 
-const BUSY: &str = "a `bump_version` that ran beside other calls returned that there is no such user: wait for \
-                    the row, or return `StoreError::unreachable`";
+const BUSY: &str = "a `bump_version` returned `false` for an existing user during other calls: wait for the \
+                    row, or return `StoreError::unreachable`";
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 
