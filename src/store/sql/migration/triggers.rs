@@ -88,9 +88,9 @@ impl Trigger<'_> {
 /// The function of the triggers. Its arguments are the channel; for a row, the columns of the id (empty
 /// for everybody) and of the sessions; and for an update, the columns to compare.
 ///
-/// All is compared as text, since not every type can be compared, and by names in JSON, so that
-/// PostgreSQL knows of no column that the triggers depend on. A comparison that fails counts as a change,
-/// and an id that cannot be read as everybody's.
+/// It compares values as text, because not every type has an equality. It reads them by name from JSON,
+/// so that the triggers depend on no column. If a comparison fails, it counts as a change. If the id
+/// cannot be read, the notification is for all users.
 const FUNCTION: &str = "() RETURNS pg_catalog.trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $relatch$
 DECLARE
