@@ -104,9 +104,9 @@ async fn a_column_of_another_type() {
         ("sessions", "INTEGER", "every change fails"),
         ("lanes", "JSONB", "every login fails"),
         ("carried", "BYTEA", "every change fails"),
-        ("password_hash", "CHAR(200)", "pads"),
+        ("password_hash", "CHAR(200)", "adds blanks"),
         ("is_active", "TIMESTAMPTZ", "no user can be read"),
-        ("login", "INTEGER NOT NULL UNIQUE", "no login is found"),
+        ("login", "INTEGER NOT NULL UNIQUE", "no user can log in"),
         ("id", "BYTEA PRIMARY KEY", "IdType::UuidBytes"),
     ] {
         let Some(checked) = Checked::new(&table("accounts", column, definition)).await else {
@@ -394,7 +394,7 @@ async fn a_pooler_without_a_url_to_listen_by() {
     let over = |options: PostgresOptions| {
         options.over(checked.pool.clone(), described(&checked.name)).unwrap()
     };
-    one(&check(&over(pooled())).await, WARNING, "listen_url", "bound of their caches");
+    one(&check(&over(pooled())).await, WARNING, "listen_url", "cache's bound");
     is_clean(&over(pooled().listen_url(postgres_url().unwrap()))).await;
 }
 

@@ -73,8 +73,8 @@ fn not_text(wanted: &Wanted<'_>, column: &Column) -> Finding {
     match column.base.as_str() {
         "json" | "jsonb" => wanted
             .problem(format!(
-                "its type is {kind}, which changes the bytes of a written text, so every login fails: \
-                 change the type to TEXT"
+                "its type is {kind}, and relatch writes and compares text, so every login fails: change \
+                 the type to TEXT"
             ))
             .with_sql(to_text()),
         "bpchar" => wanted
