@@ -43,13 +43,9 @@ impl StoreError {
         Self::new(StoreErrorKind::Unreachable, "the users' store is not reachable", source)
     }
 
-    /// The users' table does not fit the store's configuration: [`StoreErrorKind::Misconfigured`].
+    /// The store's table, rights or options do not fit: [`StoreErrorKind::Misconfigured`].
     pub fn misconfigured(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
-        Self::new(
-            StoreErrorKind::Misconfigured,
-            "the users' table does not fit the store's configuration",
-            source,
-        )
+        Self::new(StoreErrorKind::Misconfigured, "the users' store is misconfigured", source)
     }
 
     /// This column of a user's row cannot be read: [`StoreErrorKind::Damaged`].

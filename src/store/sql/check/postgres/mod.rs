@@ -132,7 +132,11 @@ async fn tables<'a>(
 
 fn no_table(wanted: &[Wanted<'_>], is_ready: bool) -> Finding {
     let table = wanted.first().map(|wanted| plain(wanted.table)).unwrap_or_default();
-    let how = if is_ready { "run `migrate`" } else { "create it, or name it with its schema" };
+    let how = if is_ready {
+        "run `migrate`"
+    } else {
+        "create it, or correct its name (schema, upper and lower case)"
+    };
     Finding::problem(table, format!("there is no such table, so every call fails: {how}"))
 }
 
