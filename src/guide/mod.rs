@@ -5,7 +5,7 @@
 //! | [How it works](how_it_works) | explain why an old token is rejected |
 //! | [Quick start](quick_start) | log users in and out over SQLite or PostgreSQL |
 //! | [Your database](your_database) | check that your table fits, and say what happens when the database fails |
-//! | [Recipes for tables](recipes) | describe your table, whatever its shape, with tested SQL |
+//! | [Recipes for tables](recipes) | describe a table of any shape, with tested SQL |
 //! | [On the web](on_the_web) | build an axum application with login, cookies and pages |
 //! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
 //! | [One-time links](one_time_links) | send password resets, magic links and invitations |

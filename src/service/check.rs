@@ -4,18 +4,17 @@ use super::{Service, ServiceError};
 use crate::store::{CheckReport, Finding};
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Checks the database ([`UserStore::check`](crate::store::UserStore::check)), and that the
-    /// service fits it: the kinds of the users' epochs, and whether other machines learn of a revocation.
-    /// It takes many statements: call it when the application starts and from a check of health, not in
-    /// a request.
+    /// Checks the database ([`UserStore::check`](crate::store::UserStore::check)). It also compares the
+    /// names of the users' epochs, and warns if a cache has no connected listener. It runs many
+    /// statements: call it when the application starts or from a health check, not in a request.
     ///
-    /// Whether a listener is connected is known of those that the store's `listen` made with this
-    /// service's [`changes`](Self::changes). Start it before, and give it a moment.
+    /// It knows the listeners that the store's `listen` made with this service's
+    /// [`changes`](Self::changes). A listener needs a moment to connect: start it before this call.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Store`]: the check could not be finished. What it finds is no error but in the
-    /// report; [`CheckReport::into_result`] makes it one.
+    /// [`ServiceError::Store`]: the check could not finish. A finding is not an error;
+    /// [`CheckReport::into_result`] returns an error if there is a problem.
     ///
     /// # Example
     ///
@@ -50,21 +49,22 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let wanted = authority.user_epochs();
         (stored != wanted).then(|| {
             let text = format!(
-                "the authority has the epochs {wanted:?} of users and the table's description \
-                 {stored:?}, so no user's record is usable: name the same kinds in the same order"
+                "the authority names the users' epochs {wanted:?}, and the table's description names \
+                 {stored:?}, so no user's record is usable: name the same epochs in the same order"
             );
             Finding::problem("user_epoch", text)
         })
     }
 
-    /// A cache whose process learns of no other's revocations.
+    /// A cache without a listener: the process does not learn of other processes' revocations.
     #[cfg(feature = "cache")]
     fn unheard(&self, report: &CheckReport) -> Option<Finding> {
         let staleness = self.0.records.max_staleness()?;
         (report.is_shared() && !self.0.listening.is_any()).then(|| {
             let text = format!(
                 "no listener of this service is connected, so a revocation by another process takes \
-                 effect here only after the cache's bound of {} seconds",
+                 effect here only after the cache's bound of {} seconds: call `listen` and keep the \
+                 `Listener`",
                 staleness.as_secs_f64()
             );
             Finding::warning("listener", text)

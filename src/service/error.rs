@@ -45,8 +45,8 @@ pub enum ServiceError {
     NoSession,
     /// The store failed.
     Store(StoreError),
-    /// Too many passwords are being hashed, or the user's row was changed by others at each attempt: of
-    /// a refresh, or of any call over a store without locks
+    /// Too many passwords wait to be hashed, or another call changed the user's row at each attempt. The
+    /// second cause affects only a refresh, and calls over a store without locks
     /// ([`UserStore::lock`](crate::store::UserStore::lock)).
     Busy,
     /// The user's record is unusable.

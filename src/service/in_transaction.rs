@@ -12,27 +12,24 @@ use crate::{
 macro_rules! in_transaction {
     ($store:ident, $database:ident, $begin:literal) => {
         impl<F: Clone + Send + Sync + 'static> crate::store::$store<F> {
-            /// Uses a one-time token up in the application's own transaction, beside the application's
-            /// statements. It returns the user, as read under the lock, and the token's claims. `link`
-            /// is made by [`Service::one_time`], with its context and its new password. `self` is the
-            /// service's own store.
+            /// Uses up a one-time token in the application's own transaction. It locks the user's row,
+            /// and returns the user and the token's claims. Make `link` with [`Service::one_time`], and
+            /// set its context or a new password as usual. `self` must be the service's own store.
             ///
-            /// The user's row stays locked until the transaction ends. A new password is hashed before
-            /// the row is locked. This, [`revoke_in`](Self::revoke_in) and
-            /// [`set_password_in`](Self::set_password_in) take `sqlx`'s transaction, in the version
-            /// that this crate uses: 0.9. In SQLite begin it by
-            /// `pool.begin_with("BEGIN IMMEDIATE")`, or another writer may be first, and the call
-            /// fails.
+            /// The row stays locked until the transaction ends. The service hashes a new password before
+            /// it locks the row. The transaction is one of `sqlx` 0.9, the version that this crate uses.
+            /// In SQLite, begin it with `pool.begin_with("BEGIN IMMEDIATE")`. A plain `begin` fails if
+            /// another connection writes between a read of this transaction and this call.
             ///
-            /// Other calls of the service do not belong to the transaction: one that changes the same
-            /// user waits for the transaction, and times out.
+            /// Do not make other calls of the service for the same user before the transaction ends: a
+            /// call that changes the user waits for the transaction, and fails at its timeout.
             ///
             /// # Errors
             ///
             /// Those of [`OneTime::consume`]. After [`ServiceError::Rejected`] nothing was written, and
-            /// the transaction may go on. After any other error roll it back, and begin again if the error
-            /// [`is_unavailable`](ServiceError::is_unavailable), such as after a conflict at the isolation
-            /// level `REPEATABLE READ`.
+            /// the transaction may continue. After any other error, roll back. If the error
+            /// [`is_unavailable`](ServiceError::is_unavailable), run the whole transaction again: for
+            /// example, it conflicted with another one at the isolation level `REPEATABLE READ`.
             ///
             /// # Example
             ///
@@ -66,8 +63,9 @@ macro_rules! in_transaction {
                 link.consume_in(self.within(transaction)).await
             }
 
-            /// Logs the user out everywhere, as [`Service::log_out_everywhere`] does, in the
-            /// application's own transaction: see [`consume_in`](Self::consume_in).
+            /// Does what [`Service::log_out_everywhere`] does, in the application's own transaction. It
+            /// locks the user's row. For the rules of the transaction see
+            /// [`consume_in`](Self::consume_in).
             ///
             /// # Errors
             ///
@@ -81,9 +79,9 @@ macro_rules! in_transaction {
                 service.log_out_in(self.within(transaction), user_id).await
             }
 
-            /// Sets a new password and logs the user out everywhere, as [`Service::set_password`] does,
-            /// in the application's own transaction: see [`consume_in`](Self::consume_in). The password
-            /// is hashed before the row is locked.
+            /// Does what [`Service::set_password`] does, in the application's own transaction: sets a
+            /// new password and logs the user out everywhere. It hashes the password, then locks the
+            /// user's row. For the rules of the transaction see [`consume_in`](Self::consume_in).
             ///
             /// # Errors
             ///
@@ -109,7 +107,7 @@ in_transaction!(SqliteStore, Sqlite, r#"begin_with("BEGIN IMMEDIATE")"#);
 in_transaction!(PostgresStore, Postgres, "begin()");
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Whatever the row holds.
+    /// Works for a damaged row too.
     async fn log_out_in(
         &self,
         mut transaction: impl InTransaction<F>,

@@ -17,13 +17,13 @@
 //! | the start of the application | [`Service::check`] |
 //! | a change together with your own SQL | `consume_in`, `revoke_in`, `set_password_in` of the SQL stores |
 //!
-//! Each change is decided on the row of the primary database and written by one compare-and-set. If
-//! another change was faster, it is decided again, and after a few attempts under a lock of the row, so
-//! that nobody who changes the row in a loop keeps others from it. Only a refresh takes no lock: it
-//! gives way. Calls that decide on the same user at the same time
-//! share their reads; none gets a read that began before its call. Passwords are hashed off the async
-//! threads, a few at a time. A call whose future is dropped, as when a client disconnects, still
-//! completes a write that it has begun.
+//! The service decides each change on the row of the primary database, and writes it by one
+//! compare-and-set. If another change was faster, the service decides again. After a few attempts it
+//! locks the row, so another client that changes the row in a loop cannot block the call. Only a refresh
+//! takes no lock. Simultaneous calls that decide on the same user share their reads, and a call never
+//! uses a read that began before the call. The service hashes passwords off the async threads, a few at
+//! a time. If the future of a call is dropped, for example because a client disconnects, a write that
+//! has begun is still completed.
 //!
 //! # Example
 //!

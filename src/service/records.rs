@@ -97,8 +97,8 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.cache.as_ref().map(Cache::max_staleness)
     }
 
-    /// Reads the row on the primary database, to decide a change on. Callers share a read by the id
-    /// that began after they asked.
+    /// Reads the row from the primary database, to decide a change. Callers with the same id share a
+    /// read that begins after their calls.
     pub(super) async fn read(&self, key: UserKey<'_>) -> Result<Option<Record<F>>, StoreError> {
         match key {
             UserKey::Id(id) => self.source.within_timeout(self.read_shared(id)).await,
@@ -111,8 +111,8 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.reads.read(id).await.unwrap_or_else(aborted)
     }
 
-    /// [`read`](Self::read) without the application's fields, which it does not need to understand:
-    /// for revocations.
+    /// [`read`](Self::read) without the application's fields, for revocations: it also works if the
+    /// fields cannot be parsed.
     pub(super) async fn read_bare(
         &self,
         key: UserKey<'_>,

@@ -22,8 +22,8 @@ where
     ///
     /// A token that was used before ends its session, except within the policy's grace and time for
     /// a late repeat. The service's [`on_event`](super::ServiceBuilder::on_event) is called in each
-    /// of these cases. If the client disconnects before the token was judged, nothing happens;
-    /// afterwards the call completes.
+    /// of these cases. If the client disconnects before the service has decided, nothing
+    /// happens; afterwards the service completes the call.
     ///
     /// # Errors
     ///

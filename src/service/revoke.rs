@@ -15,7 +15,8 @@ use crate::{
 impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     /// Ends the session of this access or refresh token, presented in this context, and returns whether
     /// there was such a session. A revocation endpoint calls it (RFC 7009 §2.1). If the client
-    /// disconnects before the token was judged, nothing happens; afterwards the call completes.
+    /// disconnects before the service has decided, nothing happens; afterwards the service completes the
+    /// call.
     ///
     /// A refresh token is accepted until it expires, even if it was used before. This call does not treat
     /// that as reuse. If the session of a refresh token had already ended, it returns `false`.

@@ -1,8 +1,8 @@
 //! Reads of users' rows, shared by the callers that wait for them.
 //!
-//! A caller never gets a read that began before it asked. If one runs, it waits for the next one, with
-//! all others that ask meanwhile. So at most one read of a user runs, however many ask. A read that
-//! nobody waits for any more is cancelled.
+//! A caller never gets the result of a read that began before its call. If a read runs, the caller waits
+//! for the next one, together with all callers that come in the meantime. So at most one read per user
+//! runs at a time. A read is cancelled when no caller waits for it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -15,9 +15,9 @@ use crate::authority::decision::Decision;
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Runs this in the caller's own future. If the caller is dropped before a change was decided, as when
-/// a client disconnects, it ends there. Afterwards it completes in a task of its own: the change, the
-/// further attempts if the row was changed in between, and the events.
+/// Runs this in the caller's own future. If the caller is dropped before a decision, for example because
+/// a client disconnects, it ends. After a decision it completes in a task of its own: it writes the
+/// change, tries again if the row was changed in between, and reports the events.
 pub(super) async fn to_the_end<T: Send + 'static, W>(work: impl FnOnce(Decided) -> W) -> T
 where
     W: Future<Output = T> + Send + 'static,

@@ -1,5 +1,5 @@
 //! Transactions: read a row, decide on it, and store the decision by a compare-and-set; again if
-//! the row was changed in between. Whoever loses several times in a row locks the row and wins.
+//! the row was changed in between. After several lost races in a row, a call locks the row and wins.
 
 use std::{
     hash::{BuildHasher, RandomState},

@@ -4,13 +4,13 @@ use std::ops::Deref;
 
 use crate::store::Changes;
 
-/// The outcome of a change that was written in the application's own transaction. Until that is
-/// committed, nobody else sees the change.
+/// The outcome of a change in the application's own transaction. No other connection sees the change
+/// before the commit.
 ///
-/// Commit the transaction, then call [`committed`](Self::committed), or drop this: the service's cache
-/// and its live connections are then notified. Without that, or if it comes before the commit, they
-/// may accept what was revoked for as long as the cache's staleness. Other processes are notified by
-/// the commit itself.
+/// Commit the transaction, then call [`committed`](Self::committed). The call notifies the service's
+/// cache and its live connections. The commit notifies the other processes. Dropping this value notifies
+/// too. If it is dropped before the commit, this process may accept the revoked tokens for as long as
+/// the cache's staleness.
 #[derive(Debug)]
 #[must_use = "commit the transaction, then call `committed`"]
 pub struct Uncommitted<T> {
@@ -30,7 +30,8 @@ impl<T> Uncommitted<T> {
         Self { outcome, notice: Notice { changes, user_id: user_id.to_owned() } }
     }
 
-    /// Notifies the service's cache and its live connections, after the commit, and gives the outcome.
+    /// Notifies the service's cache and its live connections, and returns the outcome. Call it after the
+    /// commit.
     pub fn committed(self) -> T {
         let Self { outcome, notice } = self;
         drop(notice);
@@ -38,8 +39,7 @@ impl<T> Uncommitted<T> {
     }
 }
 
-/// To decide by, within the transaction. What cannot be rolled back, such as an answer to the client,
-/// comes after the commit.
+/// The outcome, for further statements of the same transaction. Answer the client only after the commit.
 impl<T> Deref for Uncommitted<T> {
     type Target = T;
 

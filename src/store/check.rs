@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::StoreError;
 
-/// What [`UserStore::check`](super::UserStore::check) found in the database: the problems, with which
-/// some call will fail, and warnings. It prints one line for each.
+/// The findings of [`UserStore::check`](super::UserStore::check): problems and warnings. It prints one
+/// line for each.
 ///
 /// # Example
 ///
@@ -15,27 +15,27 @@ use super::StoreError;
 /// use relatch::store::{CheckReport, Finding, Severity};
 ///
 /// let mut report = CheckReport::new();
-/// let text = "it is INTEGER, and a version has more than 32 bits: no user can be logged out";
+/// let text = "its type is INTEGER, and a version has more than 32 bits, so log_out_everywhere fails";
 /// report.add(Finding::problem("accounts.token_version", text)
 ///     .with_sql("ALTER TABLE accounts ALTER COLUMN token_version TYPE BIGINT"));
 ///
 /// assert!(!report.is_ok());
 /// assert_eq!(report.findings()[0].severity(), Severity::Problem);
-/// assert!(report.to_string().starts_with("problem: accounts.token_version: it is INTEGER"));
+/// assert!(report.to_string().starts_with("problem: accounts.token_version: its type is INTEGER"));
 /// assert!(report.into_result().is_err());
 /// ```
 #[derive(Clone, Debug, Default, Serialize)]
-#[must_use = "a report says what does not work"]
+#[must_use = "the report lists the problems of the database"]
 pub struct CheckReport {
     findings: Vec<Finding>,
-    /// The kinds of the users' groups in the table's description, if the store knows them.
+    /// The names of the users' epochs in the table's description, if the store knows them.
     #[serde(skip)]
     user_epochs: Option<Vec<String>>,
     #[serde(skip)]
     is_shared: bool,
 }
 
-/// One thing that a check found.
+/// A problem or a warning of a [`CheckReport`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     severity: Severity,
@@ -45,14 +45,14 @@ pub struct Finding {
     sql: Option<String>,
 }
 
-/// Whether a finding stops the store from working.
+/// How severe a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Severity {
     /// Everything works, but slower, later or less safely than it could.
     Warning,
-    /// Some call will fail, or a revocation may not hold.
+    /// Some calls will fail, or a revocation may not hold. Do not serve requests.
     Problem,
 }
 
@@ -67,7 +67,7 @@ impl CheckReport {
         self.findings.push(finding);
     }
 
-    /// The findings, in the order in which they were found.
+    /// The findings, in the order of the checks.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -79,12 +79,13 @@ impl CheckReport {
         self.problem().is_none()
     }
 
-    /// The report, if there is no problem: for `?` when the application starts.
+    /// Returns the report if it has no problem, and an error otherwise. Call it when the application
+    /// starts.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] of the kind [`Misconfigured`](super::StoreErrorKind::Misconfigured), with the text
-    /// of the first problem.
+    /// [`StoreError`] of the kind [`Misconfigured`](super::StoreErrorKind::Misconfigured). Its `source` is
+    /// the first problem; `{error:?}` prints both.
     pub fn into_result(self) -> Result<Self, StoreError> {
         match self.problem() {
             Some(problem) => Err(StoreError::misconfigured(problem.to_string())),
@@ -96,7 +97,7 @@ impl CheckReport {
         self.findings.iter().find(|finding| finding.is_problem())
     }
 
-    /// The kinds of groups that the store reads for each user.
+    /// Sets the names of the epochs that the store reads for each user.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn set_user_epochs(&mut self, kinds: Vec<String>) {
         self.user_epochs = Some(kinds);
@@ -106,7 +107,7 @@ impl CheckReport {
         self.user_epochs.as_deref()
     }
 
-    /// The database is one for many machines, which notifies them.
+    /// Notes that the database serves and notifies several machines.
     #[cfg(feature = "postgres")]
     pub(crate) const fn set_shared(&mut self) {
         self.is_shared = true;
@@ -119,8 +120,8 @@ impl CheckReport {
 }
 
 impl Finding {
-    /// A [problem](Severity::Problem) of this table or column, with one sentence that says what happens
-    /// and why.
+    /// A [problem](Severity::Problem) of this table or column. The text is one sentence: what happens,
+    /// why, and what to do.
     #[must_use]
     pub fn problem(subject: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(Severity::Problem, subject.into(), text.into())
@@ -136,7 +137,7 @@ impl Finding {
         Self { severity, subject, text, sql: None }
     }
 
-    /// Sets the SQL that mends it.
+    /// Sets the SQL that corrects it.
     #[must_use]
     pub fn with_sql(mut self, sql: impl Into<String>) -> Self {
         self.sql = Some(sql.into());
@@ -147,7 +148,7 @@ impl Finding {
         self.severity == Severity::Problem
     }
 
-    /// How bad it is.
+    /// Whether it is a problem or a warning.
     #[must_use]
     pub const fn severity(&self) -> Severity {
         self.severity
@@ -159,13 +160,13 @@ impl Finding {
         &self.subject
     }
 
-    /// One sentence that says what happens and why. Do not match on it.
+    /// One sentence: what happens, why, and what to do. Do not match on it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The SQL that mends it, if SQL can. It may rewrite or lock the table: read it before you run it.
+    /// The SQL that corrects it, if SQL can. It may rewrite or lock the table: read it before you run it.
     #[must_use]
     pub fn sql(&self) -> Option<&str> {
         self.sql.as_deref()
@@ -175,7 +176,7 @@ impl Finding {
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.findings.is_empty() {
-            return f.write_str("nothing was found");
+            return f.write_str("no findings");
         }
         for (at, finding) in self.findings.iter().enumerate() {
             let line = if at == 0 { "" } else { "\n" };
@@ -189,7 +190,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.subject, self.text)?;
         match &self.sql {
-            Some(sql) => write!(f, " [{sql}]"),
+            Some(sql) => write!(f, " (SQL: {sql})"),
             None => Ok(()),
         }
     }

@@ -43,13 +43,9 @@ impl StoreError {
         Self::new(StoreErrorKind::Unreachable, "the users' store is not reachable", source)
     }
 
-    /// The table is not the expected one: [`StoreErrorKind::Misconfigured`].
+    /// The store's table, rights or options do not fit: [`StoreErrorKind::Misconfigured`].
     pub fn misconfigured(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
-        Self::new(
-            StoreErrorKind::Misconfigured,
-            "the users' table is not the one that the store is configured for",
-            source,
-        )
+        Self::new(StoreErrorKind::Misconfigured, "the users' store is misconfigured", source)
     }
 
     /// This column of a user's row cannot be read: [`StoreErrorKind::Damaged`].
@@ -60,8 +56,8 @@ impl StoreError {
         Self::new(StoreErrorKind::Damaged, column, source)
     }
 
-    /// The application's own fields of this row cannot be read: [`StoreErrorKind::Damaged`]. All else
-    /// of the row can. Calls that need no field, such as every revocation, work on it.
+    /// The application's own fields of this row cannot be read, and the other columns can:
+    /// [`StoreErrorKind::Damaged`]. Calls that need no field, such as every revocation, still work.
     pub fn damaged_fields(
         row: Row,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,

@@ -4,10 +4,9 @@ use std::{fmt, future::Future, pin::Pin};
 
 use super::{Row, StoreError, Update};
 
-/// A user's row that is locked: nobody else changes it before this is dropped or its write has ended.
-/// [`UserStore::lock`](super::UserStore::lock) makes it.
-///
-/// Dropped without a write, it changes nothing.
+/// A user's row and a lock on it. No other connection can change the row until this value is dropped or
+/// its write ends. [`UserStore::lock`](super::UserStore::lock) makes it. If it is dropped without a
+/// write, nothing changes.
 #[must_use = "the row is locked until this is dropped"]
 pub struct Locked<F = ()> {
     row: Option<Row<F>>,
@@ -21,9 +20,9 @@ pub(crate) struct RowLock(Box<dyn FnOnce(Update) -> Written + Send>);
 type Written = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send>>;
 
 impl<F> Locked<F> {
-    /// For a store of one's own: the row as it was read under the lock (`None` if there is no such
-    /// user), and the write, which owns the open transaction. The write commits it. If the write is
-    /// dropped before it is called, or before it has ended, the transaction must be rolled back.
+    /// Makes it, in a store of your own. `row` is the row that was read under the lock (`None` if there is
+    /// no such user). `write` owns the open transaction, and commits it. If `write` is dropped before it
+    /// is called or before it ends, the transaction must be rolled back.
     pub fn new<W>(row: Option<Row<F>>, write: impl FnOnce(Update) -> W + Send + 'static) -> Self
     where
         W: Future<Output = Result<bool, StoreError>> + Send + 'static,
@@ -31,14 +30,14 @@ impl<F> Locked<F> {
         Self { row, lock: RowLock(Box::new(|update| Box::pin(write(update)))) }
     }
 
-    /// The row, as it is while it is locked; `None` if there is no such user.
+    /// The row, read under the lock; `None` if there is no such user.
     #[must_use]
     pub const fn row(&self) -> Option<&Row<F>> {
         self.row.as_ref()
     }
 
-    /// Writes and commits as [`UserStore::compare_and_set`](super::UserStore::compare_and_set) does,
-    /// and ends the lock.
+    /// Does what [`UserStore::compare_and_set`](super::UserStore::compare_and_set) does, commits, and
+    /// ends the lock.
     ///
     /// # Errors
     ///

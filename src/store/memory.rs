@@ -74,10 +74,10 @@ impl<F: Clone> MemoryStore<F> {
         true
     }
 
-    /// Puts the user into this group, such as a tenant, instead of another one of the same kind, and
-    /// returns whether there is such a user. A group begins with the counter
-    /// [`Counter::INITIAL`](crate::user::Counter::INITIAL), which all its users share and
-    /// [`bump_epoch`](UserStore::bump_epoch) moves.
+    /// Moves the user into this group, such as a tenant, and returns whether there is such a user. A user
+    /// is in one group of each kind. A new group has the counter
+    /// [`Counter::INITIAL`](crate::user::Counter::INITIAL). [`bump_epoch`](UserStore::bump_epoch) bumps
+    /// the counter for all users of the group.
     pub fn set_group(&self, id: &str, kind: &str, instance: &str) -> bool {
         let mut users = self.lock();
         let Users { rows, groups, .. } = &mut *users;

@@ -163,8 +163,8 @@ impl Update {
         &self.old
     }
 
-    /// The columns to write: those that differ from [`before`](Self::before), and no others, as a
-    /// database's trigger may take each column that is named for changed.
+    /// The new columns. Write only those that differ from [`before`](Self::before): a trigger may run for
+    /// each column in the `SET` list, also for one that does not change.
     #[must_use]
     pub const fn after(&self) -> &Columns {
         &self.new
@@ -228,13 +228,13 @@ impl NewUser {
         Self { id, login, password_hash, secret, created_at: None }
     }
 
-    /// Sets the time from which the user's first version is made. Default: the system's time at the
-    /// insertion. A test with a clock of its own passes that clock's time.
+    /// Sets the time from which the user's first version is computed. Default: the system's time at the
+    /// insertion. In a test with its own clock, pass the time of that clock.
     ///
     /// # Security
     ///
-    /// An id that was deleted and is made again needs a later time than its last revocation, or a
-    /// token of the deleted user could be valid again.
+    /// If you insert a user with the id of a deleted user, the time must be later than the deleted user's
+    /// last revocation. Otherwise a token of the deleted user could be valid again.
     #[must_use]
     pub const fn created_at(mut self, time: OffsetDateTime) -> Self {
         self.created_at = Some(time);

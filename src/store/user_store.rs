@@ -10,9 +10,9 @@ use super::{CheckReport, Locked, Row, StoreError, Update, UserKey};
 ///
 /// An implementation reads a user's row and writes it in single statements; it decides nothing. Write
 /// its methods as plain `async fn`. Each call must read and write **the primary** database, and time
-/// out by itself after a few seconds. An id or a login that the database cannot hold is nobody's. If a
-/// row's fields alone cannot be read, return [`StoreError::damaged_fields`]: the user can then still be
-/// logged out. [`check_conformance`](crate::store::check_conformance) checks most of this.
+/// out by itself after a few seconds. An id or a login that the database cannot store finds no user. If
+/// only the fields of a row cannot be read, return [`StoreError::damaged_fields`]: the user can then
+/// still be logged out. [`check_conformance`](crate::store::check_conformance) checks most of this.
 pub trait UserStore: Send + Sync + 'static {
     /// Further fields of a user's row that the application needs in each request: an e-mail address, a
     /// role. They are cached along with the rest.
@@ -31,11 +31,11 @@ pub trait UserStore: Send + Sync + 'static {
     /// Writes [`Update::after`] if the row still holds [`Update::before`], in one statement, and returns
     /// whether it did.
     ///
-    /// The statement sets only the columns that differ between the two: triggers of the application run
-    /// for each column that it names. `false` says that the row differs, and the service reads it again;
-    /// if it does not differ several times in a row, the call fails as
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured). A row that somebody else has
-    /// locked is an error, [`StoreError::unreachable`].
+    /// The statement must set only the columns that differ between the two, because a trigger of the
+    /// application may run for each column in the `SET` list. `false` means that the row differs, and the
+    /// service reads it again. If the service then finds the same row several times in a row, the call
+    /// fails as [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured). If another connection has
+    /// locked the row for too long, return [`StoreError::unreachable`].
     ///
     /// # Security
     ///
@@ -44,8 +44,8 @@ pub trait UserStore: Send + Sync + 'static {
     /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
     /// logout, without the hash a new password, and without the lanes a link works twice.
     ///
-    /// No change may fail because others cannot be notified of it ([`Update::revokes`]): then write it
-    /// without. The same holds for the calls below.
+    /// A change must not fail because its notification ([`Update::revokes`]) cannot be sent: write it
+    /// without the notification. The same holds for the calls below.
     ///
     /// # Errors
     ///
@@ -55,15 +55,15 @@ pub trait UserStore: Send + Sync + 'static {
         update: &Update,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Reads the row of this user as [`read`](Self::read) does, and locks it: until the returned value
-    /// is dropped or its write has ended, every other change of the row waits (`SELECT … FOR UPDATE`).
-    /// Those who wait should get the row in the order of their calls.
+    /// Reads the row of this user as [`read`](Self::read) does, and locks it (`SELECT … FOR UPDATE`). Every
+    /// other change of the row waits until the returned value is dropped or its write ends. Waiting calls
+    /// should get the row in the order in which they came.
     ///
-    /// The service locks a row only if other changes of it were faster several times in a row, so that
-    /// a login or a logout is not kept from the row by somebody who changes it in a loop.
+    /// The service locks a row only after other changes were faster several times. A client that changes
+    /// the row in a loop, for example by refreshes, can then not block a login or a logout.
     ///
-    /// The default is `None`: this store has no locks. A call that meets too many faster changes then
-    /// fails as [`ServiceError::Busy`](crate::service::ServiceError::Busy).
+    /// The default returns `None`: this store has no locks. If other changes are faster too often, a call
+    /// then fails as [`ServiceError::Busy`](crate::service::ServiceError::Busy).
     ///
     /// # Errors
     ///
@@ -157,17 +157,16 @@ pub trait UserStore: Send + Sync + 'static {
         async { Err(NO_STATUS) }
     }
 
-    /// Checks that each call will work on the database as it is, before the first request. It writes
-    /// nothing that stays.
+    /// Checks that each call will work over this database. Call it before the first request. It leaves no
+    /// change in the database.
     ///
-    /// The default is an empty report. The stores in SQL prove, by the database's catalogue and by
-    /// preparing each statement, that the columns have fitting types, that the id and the login are
-    /// unique, that the role has the rights, and more; they may take seconds. What is found is in the
-    /// report and no error.
+    /// The default is an empty report. The SQL stores read the database's catalogue and prepare each
+    /// statement. They check the types of the columns, that the id and the login are unique, the rights
+    /// of the role, and more. It may take seconds. A finding is in the report, and is not an error.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: the check could not be finished.
+    /// [`StoreError`]: the check could not finish.
     fn check(&self) -> impl Future<Output = Result<CheckReport, StoreError>> + Send {
         async { Ok(CheckReport::new()) }
     }

@@ -27,13 +27,13 @@ pub async fn check_conformance<S: UserStore>(store: &S, id: &str) -> Result<(), 
 
 /// A check that a store does what [`UserStore`] requires, run on one user of a test database.
 ///
-/// It writes each column, with values and with `NULL`; checks that a compare-and-set notices a
-/// difference in each single column; runs some calls at once; and tries ids that no user has. It takes
+/// It writes each column, with values and with `NULL`. It checks that a compare-and-set notices a
+/// difference in each single column. It runs some calls at once, and tries ids that no user has. It runs
 /// some hundred statements, and changes no other user. Afterwards the user's row holds test values.
 ///
-/// Run it once more while notifications cannot be sent: a revocation must succeed all the same.
-/// [`check_locked`](Self::check_locked) and [`check_written`](Self::check_written) need something of
-/// the test.
+/// Run it again while notifications cannot be sent: revocations must still succeed. Also call
+/// [`check_locked`](Self::check_locked) and [`check_written`](Self::check_written): they need your test's
+/// help.
 ///
 /// It does not check that a deletion deletes, nor how epochs and fields are read. It checks whether a
 /// user is active only if the store can disable, and of logins only the one that is
@@ -63,7 +63,7 @@ pub struct Conformance {
 const RACERS: u32 = 8;
 const RACES: u32 = 4;
 
-/// The longest time that a call may take for a row that somebody else has locked.
+/// The longest time that a call on a locked row may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Conformance {
@@ -103,9 +103,9 @@ impl Conformance {
         run.strangers().await
     }
 
-    /// Checks the calls on a row that somebody else has locked: each fails as unreachable, and in time.
-    /// Call it while another transaction of the test holds the user's row (`SELECT … FOR UPDATE`; in
-    /// SQLite, `BEGIN IMMEDIATE`), and roll that back afterwards.
+    /// Checks the calls on a locked row: each must fail as unreachable after its timeout. Call it while
+    /// another transaction of the test holds the user's row (`SELECT … FOR UPDATE`; in SQLite,
+    /// `BEGIN IMMEDIATE`). Roll that transaction back afterwards.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Conformance {
         ];
         let Ok(answers) = timeout(PATIENCE, together(calls)).await else {
             return Err(Nonconformance::new(
-                "a call on a locked row does not end: let each call time out after some seconds",
+                "a call on a locked row does not end: give each call a timeout of some seconds",
             ));
         };
         for answer in answers {
@@ -136,13 +136,13 @@ impl Conformance {
                 }
                 Ok(false) => {
                     return Err(Nonconformance::new(
-                        "a call on a locked row returns `false`, as if there were no such row: it is \
-                         not known, so return `StoreError::unreachable`",
+                        "a call on a locked row returns `false`, which means that there is no such row: \
+                         return `StoreError::unreachable`",
                     ));
                 }
                 Ok(true) => {
                     return Err(Nonconformance::new(
-                        "a call changed a row that somebody else has locked",
+                        "a call changed a row that another transaction has locked",
                     ));
                 }
             }
@@ -150,12 +150,12 @@ impl Conformance {
         Ok(())
     }
 
-    /// Checks that each call writes only the columns that change. Triggers of the application run for
-    /// each column that a statement names: one that hashes what is written to the password's column
-    /// would hash the hash.
+    /// Checks that each call sets only the columns that change. A trigger of the application may run for
+    /// each column in a statement's `SET` list: a trigger that hashes the written password would hash the
+    /// hash again.
     ///
-    /// `written` returns the fields of [`Columns`] whose columns were named by statements since it was
-    /// last called. Let triggers of the test's table record them, in SQLite for example
+    /// `written` returns the names of the fields of [`Columns`] whose columns were in a `SET` list since
+    /// its last call. Record them with triggers on the test's table, in SQLite for example:
     ///
     /// ```sql
     /// CREATE TRIGGER of_version AFTER UPDATE OF token_version ON users
@@ -208,26 +208,26 @@ fn are_written(changed: &[Column], written: &[String]) -> Result<(), Nonconforma
     if let Some(needless) = written.iter().find(|column| !changed.contains(column)) {
         return Err(Nonconformance::of(
             *needless,
-            "it is written although it does not change: name only the columns that change, because \
-             the application's triggers run for each that is named",
+            "the store sets it although it does not change, so a trigger of the application may run: \
+             set only the columns that change",
         ));
     }
     match changed.iter().find(|column| !written.contains(column)) {
         Some(missed) => Err(Nonconformance::of(
             *missed,
-            "it was written, and the function `written` does not return it",
+            "the store wrote it, and `written` did not return it: record each column with a trigger",
         )),
         None => Ok(()),
     }
 }
 
-/// Absence must not look like a failure.
-const ABSENCE: &str = "a call with an id or a login that no user has fails: absence is `None` or `false`, \
-                       also if the database cannot hold such a text";
+/// An unknown user is not a failure.
+const ABSENCE: &str = "a call with an unknown id or login fails: return `None` or `false`, also if the database \
+                       cannot store such a text";
 
-/// A revocation must not depend on telling others.
-const NOTIFICATION: &str = "a change that revokes fails, and the same change that revokes nothing does not: \
-                            a notification that cannot be sent must fail no change";
+/// A revocation must not depend on its notification.
+const NOTIFICATION: &str = "a change that revokes fails, and the same change without a revocation succeeds: write \
+                            the change also if its notification cannot be sent";
 
 struct Run<'a, S> {
     check: &'a Conformance,
@@ -253,9 +253,7 @@ impl<S: UserStore> Run<'_, S> {
             match self.store.read(UserKey::Login(&nobody)).await {
                 Err(error) => return Err(Nonconformance::failed(ABSENCE, error)),
                 Ok(Some(_)) => {
-                    return Err(Nonconformance::new(
-                        "`read` finds a user by a login that nobody has",
-                    ));
+                    return Err(Nonconformance::new("`read` finds a user by an unknown login"));
                 }
                 Ok(None) => {}
             }
@@ -374,8 +372,8 @@ impl<S: UserStore> Run<'_, S> {
             if let Some(column) = self.differs(&expected).await? {
                 return Err(Nonconformance::of(
                     column,
-                    "a `bump_version` undid a simultaneous `compare_and_set`: write the version and \
-                     the sessions alone",
+                    "a `bump_version` undid a simultaneous `compare_and_set`: write only the version and \
+                     the sessions",
                 ));
             }
             if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
@@ -601,8 +599,8 @@ fn if_supported(answer: Result<bool, StoreError>) -> Result<bool, StoreError> {
     }
 }
 
-const BUSY: &str = "a `bump_version` that ran beside other calls returned that there is no such user: wait for \
-                    the row, or return `StoreError::unreachable`";
+const BUSY: &str = "a `bump_version` returned `false` for an existing user during other calls: wait for the \
+                    row, or return `StoreError::unreachable`";
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
 

@@ -51,7 +51,7 @@ struct Held {
 }
 
 impl Capacity {
-    /// For a pool of at most `connections`, in which a call waits at most for `patience`.
+    /// For a pool of at most `connections`, in which a call waits at most `patience` for one.
     pub(super) fn new(connections: u32, patience: Duration) -> Self {
         let reserved = match connections {
             0 | 1 => 0,

@@ -32,7 +32,7 @@ impl<DB: Database> Checkout<DB> {
         Self { connection, slot, limit, is_unfit: false }
     }
 
-    /// Closes the connection, without a word to its server: that may be gone.
+    /// Closes the connection without a message to the server, which may be gone.
     #[cfg(feature = "postgres")]
     pub(super) fn discard(mut self) {
         self.set_unfit(true);

@@ -39,7 +39,7 @@ impl Dialect {
         }
     }
 
-    /// The expression as text, whatever its type.
+    /// The expression of any type as text.
     pub(super) fn as_text(&self, value: &str) -> String {
         match self {
             #[cfg(feature = "sqlite")]
@@ -71,7 +71,7 @@ impl Dialect {
         }
     }
 
-    /// Equal byte for byte, whatever the column's type and collation.
+    /// Equal byte for byte, for a column of any type and collation.
     pub(super) fn is_text(&self, value: &str, param: &str) -> String {
         let value = self.as_text(value);
         match self {

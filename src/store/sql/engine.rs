@@ -533,7 +533,7 @@ fn flag(column: &'static str, value: Option<String>) -> Result<bool, StoreError>
 }
 
 const NO_STATUS: StoreError = StoreError::unsupported(
-    "the users' table has no column that says whether a user is active: name it with `active`",
+    "the table's description has no `active` column: name one with `UsersTable::active`",
 );
 
 fn no_secret() -> StoreError {

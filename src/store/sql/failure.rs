@@ -120,9 +120,9 @@ impl Failure {
         Self { fault: Fault::Unavailable, is_answer: false, error: StoreError::unreachable(text) }
     }
 
-    /// The answer to a write was lost, and the row does not show what became of it.
+    /// The answer to a write was lost, and the row does not show whether it was written.
     pub(super) fn unknown() -> Self {
-        let text = "the database's answer was lost: it is not known whether it wrote";
+        let text = "the answer to a write was lost: it is not known whether the change was written";
         Self { fault: Fault::Unavailable, is_answer: false, error: StoreError::unreachable(text) }
     }
 

@@ -27,15 +27,14 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Listens for revocations by other processes and passes them to this process's service, until the
     /// [`Listener`] is dropped.
     ///
-    /// It uses one connection of its own, by
-    /// [`PostgresOptions::listen_url`](crate::store::PostgresOptions::listen_url) or else with the options
-    /// of the store's pool. A lost or silent
-    /// connection is noticed within 15 seconds and replaced, without end. After each reconnection all
-    /// users are read again, as notifications may have been missed. Until then the bound of the cache
-    /// holds, as it does without a listener.
+    /// It opens a connection of its own, to
+    /// [`PostgresOptions::listen_url`](crate::store::PostgresOptions::listen_url), or else with the
+    /// options of the store's pool. It notices a lost or silent connection within 15 seconds, and
+    /// reconnects until it succeeds. After each reconnection the service reads all users again, because
+    /// notifications may have been lost. Until then the bound of the cache holds, as without a listener.
     ///
     /// The connection must lead to the server itself: a proxy that pools transactions passes no
-    /// notifications on. Through a proxy, the listener never [is connected](Listener::is_connected).
+    /// notifications on. Through such a proxy, [`is_connected`](Listener::is_connected) stays `false`.
     ///
     /// # Panics
     ///
@@ -84,39 +83,39 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     }
 }
 
-/// Listens for revocations until it is dropped. Its methods are for metrics and for a check of health.
+/// Listens for revocations until it is dropped. Its methods are for metrics and health checks.
 ///
-/// With the feature `tracing` it logs when it is connected and when the connection is lost.
+/// With the feature `tracing` it logs each connection and each loss of the connection.
 pub struct Listener {
     task: JoinHandle<()>,
     state: Arc<State>,
 }
 
 impl Listener {
-    /// Whether it is connected, as far as it knows. It may be wrong for 15 seconds.
+    /// Whether it is connected. It notices a lost connection within 15 seconds.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.state.lock().is_connected
     }
 
-    /// How often it has connected again after a connection was lost. At each of these, all users were
-    /// read again.
+    /// The number of reconnections. After each, the service read all users again.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
         self.state.connections.load(Ordering::Relaxed).saturating_sub(1)
     }
 
-    /// The time since it last heard from the server, a notification or an echo of its own; or since it
-    /// was started, if it never did. While it is connected it is at most 15 seconds.
+    /// The time since the last message from the server, or since the start if there was none. While it is
+    /// connected, this is at most 15 seconds, because it sends a notification to itself about every 10
+    /// seconds.
     #[must_use]
     pub fn last_heard(&self) -> Duration {
         let heard = self.state.lock().heard;
         heard.elapsed().try_into().unwrap_or(Duration::MAX)
     }
 
-    /// How long its last echo took, a notification of its own over the same connection: about as long
-    /// as a notification of another process takes from the commit to here. It is measured when it
-    /// connects, and then about every 10 seconds. `None` if it never was connected.
+    /// How long its last notification to itself took: about the time that another process's notification
+    /// takes from the commit to this process. It is measured on connection, and then about every 10
+    /// seconds. `None` before the first connection.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         let round_trip = self.state.lock().round_trip;
@@ -141,7 +140,7 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// What a listener knows about its connection.
+/// The state of a listener's connection.
 struct State {
     now: Mutex<Now>,
     connections: AtomicU64,

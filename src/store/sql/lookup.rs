@@ -22,7 +22,7 @@ impl<D: Driver, F: Send + Sync + 'static> Lookup for Engine<D, F> {
         self.rows(UserKey::Id(id), &slot, until).await
     }
 
-    /// A row of another id, which the column's type or collation takes for the same, is nobody's.
+    /// Ignores a row with another id that the column's type or collation treats as equal.
     async fn many(
         &self,
         ids: &[String],

@@ -131,7 +131,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     }
 
     /// Runs the statement with its notification. If the database refuses that, nothing was written, and
-    /// the change goes without: it must not depend on telling others.
+    /// the statement runs again without the notification: a change must not depend on it.
     async fn notifying(&self, sql: &Sql, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
         let Call { params, slot, .. } = call;
         let Some(notifying) = &sql.notifying else {

@@ -241,8 +241,7 @@ impl Build<'_> {
         condition.join(" AND ")
     }
 
-    /// Names the columns that change, and no other: a trigger of the application's may take any that is
-    /// named for changed.
+    /// Sets only the columns that change: a trigger of the application may run for each column in `SET`.
     fn set(&self, changed: Changed) -> String {
         let columns: Vec<_> = [&self.names.version].into_iter().chain(texts(self.names)).collect();
         let first = 2 + columns.len();
@@ -292,7 +291,7 @@ impl Build<'_> {
 
     fn bump_epoch(&self, at: usize, UserGroup { key, counter, .. }: &UserGroup) -> String {
         let (next, has_next) = self.dialect.next(&format!("g.{counter}"));
-        // The key is compared as text, whatever its type.
+        // A key of any type is compared as text.
         let is_text = self.dialect.is_text(&format!("g.{key}"), "$1");
         let is_key = match self.dialect {
             // It reads all groups, which is rare.
@@ -342,7 +341,7 @@ impl Build<'_> {
         }
     }
 
-    /// The row's id as it is told to others.
+    /// The row's id in a notification.
     fn id(&self) -> String {
         let id = format!("u.{}", self.names.id);
         match (self.dialect, self.names.id_type) {
@@ -380,7 +379,7 @@ impl Build<'_> {
     }
 
     /// The condition that a live row has one of the ids `$1`, by the column's own type and collation:
-    /// whoever reads the row compares its id byte for byte. The array is parsed once, in a query of its
+    /// the reader of the row compares its id byte for byte. The array is parsed once, in a query of its
     /// own.
     #[cfg(feature = "postgres")]
     fn is_any_id(&self) -> String {

@@ -16,18 +16,18 @@ use crate::error::ConfigError;
 ///
 /// # What is checked
 ///
-/// [`UserStore::check`](crate::store::UserStore::check) reports what does not fit, before the first
-/// request:
+/// [`UserStore::check`](crate::store::UserStore::check) reports the following, before the first request:
 ///
-/// - a table or column that is missing, or has a type, a width, `NOT NULL` or a generated value that
-///   keeps relatch from writing it;
-/// - an id or a login that no index keeps unique, and look-ups that no index serves;
-/// - rights that the role lacks, row-level security, triggers and rules that stop a change, a view or a
-///   server that cannot be written;
-/// - in a sample of rows, ids and flags in another form.
+/// - a missing table or column;
+/// - a column that relatch cannot write because of its type, its width, `NOT NULL` or a generated value;
+/// - an id or a login without a unique index, and a lookup without an index;
+/// - missing rights of the role;
+/// - row-level security, triggers and rules that prevent a change;
+/// - a view or a server that cannot be written;
+/// - ids and flags in a form that relatch does not read, in a sample of rows.
 ///
-/// For most of it the report has the SQL that mends it. The store's `migrate` refuses such a column
-/// before it changes anything, and ends with a check.
+/// Most findings have the SQL that corrects them. The store's `migrate` refuses such a column before it
+/// changes anything, and ends with a check.
 ///
 /// The guide has [recipes](crate::guide::recipes) for tables of many shapes, and a page about
 /// [your database](crate::guide::your_database).
@@ -142,8 +142,9 @@ impl<F> UsersTable<F> {
         self
     }
 
-    /// Sets the column with a user's login, text and unique. It is compared by its own type and
-    /// collation: with SQLite's `COLLATE NOCASE` or PostgreSQL's `citext`, `Ada` and `ada` are one login.
+    /// Sets the column with a user's login, text and unique. The store compares a login by the column's
+    /// type and collation: with SQLite's `COLLATE NOCASE` or PostgreSQL's `citext`, `Ada` and `ada` are
+    /// the same login.
     #[must_use]
     pub fn login(self, column: &str) -> Self {
         self.name("the login column", column, |names, name| names.login = name)
@@ -193,22 +194,24 @@ impl<F> UsersTable<F> {
         self.name("the active column", column, |names, name| names.active = Some(name))
     }
 
-    /// Sets a column that says when the application deleted a user whose row it keeps. A row is a user's
-    /// only while it is `NULL` there; otherwise the store neither finds nor writes it.
+    /// Sets the column with the time of a soft deletion. A row is a user only while this column is `NULL`;
+    /// the store neither finds nor writes the other rows.
     ///
-    /// Two such rows may have one login, if at most one of them is live: make the login unique by
-    /// `CREATE UNIQUE INDEX … ON accounts (email) WHERE deleted_at IS NULL`. Ids stay unique among all.
+    /// Deleted rows may have the login of a user. So make the login unique with
+    /// `CREATE UNIQUE INDEX … ON accounts (email) WHERE deleted_at IS NULL`. The ids of all rows must be
+    /// unique.
     #[must_use]
     pub fn deleted_at(self, column: &str) -> Self {
         self.name("the deleted_at column", column, |names, name| names.deleted_at = Some(name))
     }
 
-    /// Sets a column that says whether the application deleted a user whose row it keeps: a `BOOLEAN`,
-    /// or a number that is 0 or 1. A row is a user's only while it is false or `NULL` there.
+    /// Sets the flag of a soft deletion: a `BOOLEAN`, or a number that is 0 or 1. A row is a user only
+    /// while this column is false, 0 or `NULL`.
     ///
-    /// In PostgreSQL, make the login unique by an index with the condition `WHERE NOT is_deleted` if the
-    /// column is `NOT NULL`, and `WHERE is_deleted IS NOT TRUE` otherwise: the store's own condition,
-    /// so that the index serves. In SQLite an index on the login without a condition serves.
+    /// In PostgreSQL, give the unique index on the login the condition `WHERE NOT is_deleted` if the
+    /// column is `NOT NULL`, and `WHERE is_deleted IS NOT TRUE` otherwise. These are the store's own
+    /// conditions, so a lookup can use the index. In SQLite a lookup uses only an index without a
+    /// condition: create one on the login too.
     #[must_use]
     pub fn is_deleted(self, column: &str) -> Self {
         self.name("the is_deleted column", column, |names, name| names.is_deleted = Some(name))
@@ -241,9 +244,9 @@ impl<F> UsersTable<F> {
     /// set before. They are read as one JSON object, whose members have the columns' names, into a type
     /// of the application's.
     ///
-    /// In SQLite a `BOOLEAN` is a number. Bytes are a text of hexadecimal digits after `\\x`, and an
-    /// infinite number is the text `Infinity` or `-Infinity`. If the fields of a row cannot be read into
-    /// the type, the user cannot log in and is not authenticated; each revocation still works.
+    /// In SQLite a `BOOLEAN` is a number. Bytes become a text: `\\x` and hexadecimal digits. An infinite
+    /// number becomes the text `Infinity` or `-Infinity`. If the fields of a row cannot be parsed as the
+    /// type, the user can neither log in nor be authenticated; revocations still work.
     #[must_use]
     pub fn fields<G>(self, columns: impl IntoIterator<Item = impl AsRef<str>>) -> UsersTable<G>
     where

@@ -18,7 +18,7 @@ over_each_store! {
     a_set_password_is_the_one_that_logs_in,
     keys_are_rotated_while_it_serves,
     a_user_is_found_by_id_and_by_login,
-    the_first_version_is_made_of_the_given_time,
+    the_first_version_is_computed_from_the_given_time,
 }
 
 async fn each_change_kills_every_token_and_no_other_user_s<B: Backend>(db: B) {
@@ -177,7 +177,7 @@ async fn a_user_is_found_by_id_and_by_login<B: Backend>(db: B) {
 }
 
 /// A test with a frozen clock has one clock.
-async fn the_first_version_is_made_of_the_given_time<B: Backend>(db: B) {
+async fn the_first_version_is_computed_from_the_given_time<B: Backend>(db: B) {
     let world = World::new(db).await;
     let frozen = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
     let user = NewUser::without_password("frozen", "frozen").unwrap().created_at(frozen);

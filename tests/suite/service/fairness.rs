@@ -26,7 +26,7 @@ over_each_database! {
     no_password_is_hashed_under_a_lock,
     all_of_many_logins_at_once_succeed,
     an_owner_wins_against_a_thief_who_refreshes_in_a_loop,
-    a_lock_is_over_when_it_is_dropped,
+    a_dropped_lock_is_released,
 }
 
 /// A change of the row by somebody else.
@@ -241,7 +241,7 @@ async fn an_owner_wins_against_a_thief_who_refreshes_in_a_loop<B: Backend>(db: B
     thief.join_all().await;
 }
 
-async fn a_lock_is_over_when_it_is_dropped<B: Backend>(db: B) {
+async fn a_dropped_lock_is_released<B: Backend>(db: B) {
     let world = World::new(db).await;
     let (store, key) = (world.db.store(), UserKey::Id(ALICE));
     let locked = store.lock(key).await.unwrap().expect("this store has locks");

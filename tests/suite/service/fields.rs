@@ -16,7 +16,7 @@ use super::{ALICE, Backend, PASSWORD, Profile, Tokens, World, again, store_error
 use crate::common::{Role, copy};
 
 over_each_store! {
-    what_needs_the_fields_fails_and_changes_nothing,
+    calls_that_need_the_fields_fail_and_change_nothing,
     every_revocation_works,
 }
 
@@ -92,7 +92,7 @@ impl<B: Backend> Damaged<B> {
     }
 }
 
-async fn what_needs_the_fields_fails_and_changes_nothing<B: Backend>(db: B) {
+async fn calls_that_need_the_fields_fail_and_change_nothing<B: Backend>(db: B) {
     let damaged = Damaged::new(db).await;
     let (world, service) = (&damaged.world, &damaged.service);
     let phone = world.start("phone").await;

@@ -128,7 +128,7 @@ async fn a_used_link_costs_one_read_at_a_time() {
 }
 
 #[tokio::test]
-async fn somebody_else_is_logged_out_during_a_flood() {
+async fn another_user_is_logged_out_during_a_flood() {
     let flooded = Flooded::new().await;
     let phone = flooded.world.start("phone").await;
     let bobs = flooded.service.start_session(BOB, "bob's").await.unwrap();

@@ -27,7 +27,7 @@ async fn abort<T>(call: JoinHandle<T>) {
 }
 
 #[tokio::test]
-async fn nothing_runs_on_for_a_client_that_hung_up_before_a_decision() {
+async fn a_client_that_hangs_up_before_a_decision_ends_the_call() {
     let world = World::new(Memory::new()).await;
     let store = Gated::new(world.db.store().clone());
     let service = world.over(store.clone(), |settings| settings);
@@ -90,7 +90,7 @@ async fn nothing_runs_on_for_a_client_that_hung_up_before_a_decision() {
 }
 
 #[tokio::test]
-async fn those_who_stay_are_answered() {
+async fn callers_that_still_wait_are_answered() {
     let world = World::new(Memory::new()).await;
     let store = Gated::new(world.db.store().clone());
     let service = world.over(store.clone(), |settings| settings);

@@ -65,7 +65,7 @@ async fn a_store_that_changes_nothing_is_misconfigured() {
 }
 
 #[tokio::test]
-async fn a_trigger_in_sqlite_that_skips_changes_is_told() {
+async fn a_trigger_in_sqlite_that_skips_changes_is_reported() {
     let world = World::new(Sqlite::new().await).await;
     let phone = world.start("phone").await;
     let triggers = "CREATE TRIGGER no_update BEFORE UPDATE ON accounts
@@ -78,7 +78,7 @@ async fn a_trigger_in_sqlite_that_skips_changes_is_told() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn a_trigger_in_postgres_that_skips_changes_is_told() {
+async fn a_trigger_in_postgres_that_skips_changes_is_reported() {
     let Some(db) = Postgres::new().await else { return };
     let world = World::new(db).await;
     let phone = world.start("phone").await;

@@ -15,13 +15,13 @@ use crate::common::{Role, copy};
 
 over_each_database! {
     a_link_is_used_up_with_the_applications_own_change,
-    what_is_rolled_back_has_not_happened,
+    a_rollback_undoes_the_change,
     a_reset_link_takes_a_new_password_in_a_transaction,
     a_password_is_set_in_a_transaction,
     a_transaction_that_holds_the_row_can_revoke,
     a_refused_link_leaves_the_transaction_as_it_was,
     of_two_transactions_that_use_a_link_one_wins,
-    nobody_is_changed_who_is_not_there,
+    a_change_of_an_unknown_user_fails,
 }
 
 type Consumed<P> = Uncommitted<(StoredUser<Profile>, Used<<P as Purpose>::Claims>)>;
@@ -147,7 +147,7 @@ async fn a_link_is_used_up_with_the_applications_own_change<B: Transactional>(db
     assert_eq!(user.fields().email.as_deref(), Some("new@example.com"));
 }
 
-async fn what_is_rolled_back_has_not_happened<B: Transactional>(db: B) {
+async fn a_rollback_undoes_the_change<B: Transactional>(db: B) {
     let world = World::new(db).await;
     let (service, db) = (&world.service, &world.db);
     let (phone, magic) =
@@ -237,7 +237,7 @@ async fn of_two_transactions_that_use_a_link_one_wins<B: Transactional>(db: B) {
     assert!(one.is_ok() || other.is_ok());
 }
 
-async fn nobody_is_changed_who_is_not_there<B: Transactional>(db: B) {
+async fn a_change_of_an_unknown_user_fails<B: Transactional>(db: B) {
     let world = World::new(db).await;
     let (service, db) = (&world.service, &world.db);
     let mut transaction = db.begin().await;

@@ -185,7 +185,7 @@ async fn a_damaged_row_and_two_of_one_id_fail_their_own_callers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_id_that_the_database_cannot_hold_is_nobodys() {
+async fn an_id_that_the_database_cannot_store_finds_no_user() {
     let Some(url) = latin1().await else { return };
     let latin = PgPool::connect(&url).await.unwrap();
     let ids = ["ada", "bob"].map(str::to_owned);

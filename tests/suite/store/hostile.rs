@@ -160,7 +160,7 @@ async fn defaults_and_triggers(app: &str, name: &str, id: &str) {
 }
 
 #[tokio::test]
-async fn no_statement_runs_what_another_role_made() {
+async fn no_statement_runs_functions_of_another_role() {
     let Some([app, mallory, admin]) = database().await else { return };
     let uuid = "67e55044-10b1-426f-9247-bb680e5fe0c8";
     let uuids = [uuid, "77e55044-10b1-426f-9247-bb680e5fe0c8"];

@@ -93,7 +93,7 @@ async fn each_look_up_uses_the_column_s_index() {
 
 /// A table that is altered or moved while the store is in use.
 #[tokio::test]
-async fn a_table_that_changes_under_the_store_is_learnt_again() {
+async fn the_store_reads_the_types_of_a_changed_table_again() {
     let Some(pool) = postgres().await else { return };
     let name = unique("altered");
     run_postgres(

@@ -421,7 +421,7 @@ async fn an_sqlite_file_is_not_busy_with_its_own_writes() {
     let directory = Directory::new();
     let pool = SqlitePoolOptions::new().max_connections(10);
     let options = SqliteConnectOptions::new().filename(directory.file()).create_if_missing(true);
-    // Whoever finds the file locked gives up at once.
+    // A connection that finds the file locked gives up at once.
     let pool = pool.connect_with(options.busy_timeout(Duration::ZERO)).await.unwrap();
     let store = SqliteStore::new(pool, UsersTable::ready()).unwrap();
     store.migrate().await.unwrap();

@@ -167,7 +167,7 @@ async fn a_migrated_table_in_postgres_is_not_locked_again() {
 /// D9: the application may change its own columns after the triggers are there.
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn triggers_hold_no_column_fast() {
+async fn a_table_with_triggers_can_be_altered() {
     let Some(pool) = postgres().await else { return };
     let name = unique("accounts");
     run_postgres(&pool, live(&name)).await;
@@ -194,7 +194,7 @@ async fn triggers_hold_no_column_fast() {
 /// D4: what a trigger cannot tell, it does not stop.
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn triggers_fail_no_change() {
+async fn triggers_never_make_a_change_fail() {
     let Some((url, admin)) = without_notifications().await else { return };
     let owner = sqlx::PgPool::connect(&url).await.unwrap();
     run_postgres(&owner, live("accounts")).await;

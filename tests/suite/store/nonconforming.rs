@@ -334,18 +334,18 @@ async fn columns_that_are_written_unchanged_are_found_and_named() {
 }
 
 #[tokio::test]
-async fn a_locked_row_that_is_taken_for_an_absent_one_is_found() {
+async fn a_store_that_takes_a_locked_row_for_a_missing_one_is_found() {
     let found = check_locked(Fault::LockedIsAbsent).await.unwrap_err();
-    assert!(found.to_string().contains("as if there were no such row"), "{found}");
+    assert!(found.to_string().contains("which means that there is no such row"), "{found}");
 }
 
 #[tokio::test]
-async fn each_fault_is_told_by_its_kind() {
+async fn each_fault_is_reported_by_its_kind() {
     for (fault, text) in [
-        (Fault::NotifyFails, "a notification that cannot be sent"),
-        (Fault::NotifyOfBumpFails, "a notification that cannot be sent"),
-        (Fault::AbsenceIsFailure, "absence is `None` or `false`"),
-        (Fault::RefusesNul, "absence is `None` or `false`"),
+        (Fault::NotifyFails, "if its notification cannot be sent"),
+        (Fault::NotifyOfBumpFails, "if its notification cannot be sent"),
+        (Fault::AbsenceIsFailure, "return `None` or `false`"),
+        (Fault::RefusesNul, "return `None` or `false`"),
         (Fault::BumpWritesAll, "undid a simultaneous `compare_and_set`"),
         (Fault::BusyIsAbsent, "wait for the row"),
     ] {

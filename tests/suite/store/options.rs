@@ -14,7 +14,7 @@ use super::{HASH, databases::Directory};
 
 /// Each connection of a pool would have a database of its own.
 #[tokio::test]
-async fn what_is_no_path_of_a_file_is_not_opened() {
+async fn only_a_path_of_a_file_is_opened() {
     for (path, text) in [
         (":memory:", "in_memory"),
         ("", "empty"),
@@ -57,7 +57,7 @@ async fn a_database_in_memory_is_one_for_all_calls() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn a_wrong_option_of_postgres_is_told() {
+async fn a_wrong_option_of_postgres_is_reported() {
     let pool = || sqlx::PgPool::connect_lazy("postgres://nobody@localhost/none").unwrap();
     let over =
         |options: PostgresOptions| options.over(pool(), UsersTable::ready()).map(drop).unwrap_err();

@@ -86,7 +86,7 @@ async fn many_at_once_each_get_their_own_row() {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_harms_nobody() {
+async fn a_caller_that_hangs_up_disturbs_no_other_call() {
     for options in both() {
         let directory = Directory::new();
         let store = with_users(options, &directory).await;
@@ -151,7 +151,7 @@ async fn a_row_is_the_same_through_a_pool() {
 }
 
 #[tokio::test]
-async fn two_rows_of_one_id_are_told() {
+async fn two_rows_with_one_id_are_reported() {
     for options in both() {
         let directory = Directory::new();
         let pool = directory.pool().await;
@@ -224,7 +224,7 @@ async fn a_read_that_does_not_end_in_time_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_altered_is_read_on() {
+async fn an_altered_table_can_still_be_read() {
     for options in both() {
         let directory = Directory::new();
         let store = with_users(options, &directory).await;

@@ -42,7 +42,7 @@ async fn keeps_the_password<S: UserStore<Fields = ()> + Clone>(store: S, hash: &
 }
 
 #[tokio::test]
-async fn a_trigger_of_the_password_s_column_is_not_run_in_sqlite() {
+async fn a_trigger_on_the_password_column_does_not_run_in_sqlite() {
     let directory = Directory::new();
     let store = SqliteStore::open(directory.file(), table("accounts")).await.unwrap();
     let sql = "CREATE TABLE accounts (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
@@ -61,7 +61,7 @@ async fn a_trigger_of_the_password_s_column_is_not_run_in_sqlite() {
 /// Such a trigger hashes a password that it takes for plain text.
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn a_trigger_of_the_password_s_column_is_not_run_in_postgres() {
+async fn a_trigger_on_the_password_column_does_not_run_in_postgres() {
     let Some(pool) = postgres().await else { return };
     let name = unique("hashes");
     let store = PostgresStore::new(pool.clone(), table(&name)).unwrap();

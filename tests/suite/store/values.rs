@@ -95,7 +95,7 @@ const COLUMNS: &str = "login TEXT, password_hash TEXT, token_version BIGINT, car
                        sessions TEXT, lanes TEXT";
 
 #[tokio::test]
-async fn a_row_that_the_application_deleted_is_no_user_s() {
+async fn a_soft_deleted_row_is_not_a_user() {
     for (column, set, index) in [
         ("gone TIMESTAMP", "gone = '2026-01-01'", "WHERE gone IS NULL"),
         ("gone BOOLEAN", "gone = TRUE", "WHERE gone IS NOT TRUE"),
@@ -193,7 +193,7 @@ struct Profile {
 
 /// Bytes and infinite numbers have no form in JSON.
 #[tokio::test]
-async fn a_field_that_json_cannot_say_is_text() {
+async fn a_field_that_json_cannot_represent_is_text() {
     let directory = Directory::new();
     let pool = directory.pool().await;
     let table = |name: &str| UsersTable::named(name).fields::<Profile>(["note"]);
@@ -240,7 +240,7 @@ async fn a_field_that_json_cannot_say_is_text() {
 
 #[cfg(feature = "postgres")]
 #[tokio::test]
-async fn a_name_that_the_database_cannot_hold_is_nobody_s() {
+async fn a_name_that_the_database_cannot_store_finds_no_user() {
     let Some(url) = latin1().await else { return };
     let store = PostgresStore::connect(&url, UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();

@@ -27,7 +27,7 @@ struct Wanted<'a> {
     role: Role,
 }
 
-/// What a column is for.
+/// The purpose of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Id,
@@ -153,7 +153,7 @@ impl Role {
     }
 }
 
-/// How many characters a column needs.
+/// The number of characters that a column needs.
 struct Width {
     /// With less, calls fail.
     least: usize,
@@ -177,16 +177,16 @@ impl Wanted<'_> {
 
     fn not_a_flag(&self) -> Finding {
         self.problem(
-            "it holds values that are no flags, which are NULL, 0, 1, false and true: the users with \
-             them cannot be read",
+            "some rows hold values other than NULL, 0, 1, false and true, so these users cannot be read: \
+             correct the values",
         )
     }
 
-    /// Another form of the ids. `is_mended_by` is an expression for the right one.
-    fn odd_id(&self, what: &str, is_mended_by: Option<&str>) -> Finding {
+    /// Ids in a form that relatch does not use. `fix` is an SQL expression for the right form.
+    fn odd_id(&self, what: &str, fix: Option<&str>) -> Finding {
         let Self { table, column, .. } = self;
-        let text = format!("it holds {what}, so the users with them are not found or not read");
-        match is_mended_by {
+        let text = format!("some rows hold {what}, so these users are not found: correct the rows");
+        match fix {
             Some(value) => {
                 self.problem(text).with_sql(format!("UPDATE {table} SET {column} = {value}"))
             }
@@ -202,7 +202,8 @@ impl Wanted<'_> {
             Role::Key => "each read of a user",
             _ => "each login",
         };
-        let text = format!("no index serves the look-up, so that {when} reads the whole table");
+        let text =
+            format!("no index serves the lookup, so {when} reads the whole table: create an index");
         self.warning(text).with_sql(format!("CREATE INDEX ON {table} ({column})"))
     }
 
@@ -213,14 +214,14 @@ impl Wanted<'_> {
         match kind {
             Some(kind) => {
                 let text = format!(
-                    "there is no such column, so calls fail: run `migrate`, or name another one with \
+                    "there is no such column, so calls fail: run `migrate`, or name another column with \
                      `{setter}`"
                 );
                 self.problem(text)
                     .with_sql(format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))
             }
             None => self.problem(format!(
-                "there is no such column, so calls fail: name another one with `{setter}`"
+                "there is no such column, so calls fail: name another column with `{setter}`"
             )),
         }
     }
@@ -228,8 +229,8 @@ impl Wanted<'_> {
     fn generated(&self) -> Finding {
         let setter = self.role.setter();
         self.problem(format!(
-            "it is a generated column, which nobody can write, so calls that change it fail: name \
-             another one with `{setter}`"
+            "it is a generated column, which cannot be written, so calls that change it fail: name \
+             another column with `{setter}`"
         ))
     }
 
@@ -243,14 +244,14 @@ impl Wanted<'_> {
     }
 
     fn not_unique(&self) -> Finding {
-        let (what, effect) = match self.role {
-            Role::Id => ("id", "it is not known which of them a token is for"),
-            Role::Key => ("name", "no user of that group can be read"),
-            _ => ("login", "neither of them can log in"),
+        let (rows, what, effect) = match self.role {
+            Role::Id => ("all rows", "id", "every call for that id fails"),
+            Role::Key => ("all rows", "key", "no user of that group can be read"),
+            _ => ("all users", "login", "neither user can log in"),
         };
         let Self { table, column, .. } = self;
         let text = format!(
-            "no unique index keeps two rows from having the same {what}, and then {effect}: add one"
+            "no unique index covers {rows}, so two rows may have the same {what}, and then {effect}: create one"
         );
         self.problem(text).with_sql(format!("CREATE UNIQUE INDEX ON {table} ({column})"))
     }
@@ -300,27 +301,30 @@ enum Kind {
 
 /// A statement that the database refuses, with its message.
 fn refused_statement(table: &TableName, what: &str, error: &str) -> Finding {
-    Finding::problem(plain(table), format!("the statement that {what} is refused: {error}"))
+    Finding::problem(
+        plain(table),
+        format!("the database refuses the statement that {what}: {error}"),
+    )
 }
 
-/// A statement in a place where each is prepared. The application may insert its users itself, for
-/// example because a column is generated.
+/// A statement that the database refuses to prepare. A refused `insert` is only a warning: the
+/// application may insert its users itself, for example because a column is generated.
 fn refused_at(statement: Statement, table: &TableName, what: &str, error: &str) -> Finding {
     match statement {
         Statement::Insert => {
             let text =
-                format!("the store's `insert` fails, so insert users by your own SQL: {error}");
+                format!("the store's `insert` fails: insert users by your own SQL ({error})");
             Finding::warning(plain(table), text)
         }
         _ => refused_statement(table, what, error),
     }
 }
 
-/// A revocation of an existing row that the database takes and does not do.
+/// The database accepts a revocation of an existing row, and does not change the row.
 fn changes_nothing(table: &TableName, why: &str) -> Finding {
     let text = format!(
-        "a revocation changes nothing although the user's row is there: {why} keeps the row from being \
-         changed"
+        "a revocation changes nothing, although the user exists, because {why} prevents the change: let it \
+         allow every change of a user's row by this role"
     );
     Finding::problem(plain(table), text)
 }
@@ -330,7 +334,7 @@ fn plain(table: &TableName) -> String {
     table.to_string().replace('"', "")
 }
 
-/// The error of a migration that would leave a table that does not work.
+/// The error of a migration, if the findings have a problem.
 fn refused(findings: Vec<Finding>) -> Result<(), StoreError> {
     let mut report = CheckReport::new();
     findings.into_iter().for_each(|finding| report.add(finding));

@@ -15,19 +15,20 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// version of new users. Existing rows keep `NULL`, which logs nobody out. The id, the login and the
     /// hash are not touched.
     ///
-    /// No row is rewritten. The table is locked only if something is to be added, and briefly. It
-    /// waits at most 2 seconds for the lock, so that other statements do not queue for long. If the
-    /// error [`is_unreachable`](StoreError::is_unreachable), try again. It may run at each start, and in
-    /// several processes at once.
+    /// It rewrites no row. It locks the table briefly, and only to add something. It waits at most 2
+    /// seconds for the lock, so that other statements do not queue for long. If the error
+    /// [`is_unreachable`](StoreError::is_unreachable), try again. It may run at each start, and in several
+    /// processes at once.
     ///
-    /// It refuses a table with a column that exists already but does not fit, such as a version that is
-    /// no `BIGINT` or a login that is not unique, before it changes anything. Finally it
-    /// [checks](crate::store::UserStore::check) the whole table.
+    /// It first refuses a table whose existing columns do not fit, for example a version that is not
+    /// `BIGINT`, or a login that is not unique. At the end it [checks](crate::store::UserStore::check) the
+    /// whole table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
-    /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. If the table has a
+    /// problem, the kind is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), and the
+    /// `source` is the first problem.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let names = self.engine().names();
         let mut transaction = self.engine().driver().pool.begin().await.map_err(failure)?;

@@ -15,14 +15,15 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// initial version. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
     /// are not touched.
     ///
-    /// It may run at each start, and in several processes at once. It refuses a table with a column that
-    /// exists already but does not fit, such as a login that is not unique, before it changes anything.
-    /// Finally it [checks](crate::store::UserStore::check) the whole table.
+    /// It may run at each start, and in several processes at once. It first refuses a table whose existing
+    /// columns do not fit, for example a login that is not unique. At the end it
+    /// [checks](crate::store::UserStore::check) the whole table.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: nothing was changed, or it is not known whether it was. A problem that the check
-    /// finds is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), with its text.
+    /// [`StoreError`]: nothing was changed, or it is not known whether it was. If the table has a
+    /// problem, the kind is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), and the
+    /// `source` is the first problem.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let names = self.engine().names();
         let pool = &self.engine().driver().pool;

@@ -13,18 +13,18 @@ use crate::store::{
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// Adds triggers, so that changes by the application's own SQL also notify processes that
     /// [listen](Self::listen): a change of the id, the version, the hash, the secret, whether the user
-    /// is active, the user's groups or the fields; sessions that become `NULL`; a deleted user, also one
-    /// whose row stays ([`deleted_at`](crate::store::UsersTable::deleted_at)); a group's counter; and a
-    /// group that is inserted or deleted. Run [`migrate`](Self::migrate) before.
+    /// is active, the user's groups or the fields; sessions that become `NULL`; a deletion, also a soft
+    /// one ([`deleted_at`](crate::store::UsersTable::deleted_at)); a group's counter; and a group that is
+    /// inserted or deleted. Run [`migrate`](Self::migrate) before.
     ///
-    /// A trigger never fails a change: what it cannot notify of is a `WARNING` of the server's, and
-    /// the bound of the cache holds. While PostgreSQL's queue of notifications is nine tenths full, the
-    /// triggers notify of nothing. They name no columns, so the application may alter and drop its own;
-    /// [`drop_triggers`](Self::drop_triggers) removes them.
+    /// A trigger never makes a change fail: if it cannot notify, the server logs a `WARNING`, and the bound
+    /// of the cache holds. The triggers send nothing while PostgreSQL's queue of notifications is more
+    /// than nine tenths full. Their definitions name no columns, so the application can still alter and
+    /// drop its columns. [`drop_triggers`](Self::drop_triggers) removes the triggers.
     ///
-    /// Without triggers the application notifies of its own changes itself, by
+    /// Without triggers, the application must notify of its own changes, with
     /// [`Changes`](crate::store::Changes) or `pg_notify`. Each run locks the table briefly against
-    /// writers, and waits for them at most 2 seconds: run it on deployment rather than at each start.
+    /// writers, and waits at most 2 seconds for the lock: run it on deployment, not at each start.
     /// Several processes may run it at once.
     ///
     /// # Errors
@@ -88,9 +88,9 @@ impl Trigger<'_> {
 /// The function of the triggers. Its arguments are the channel; for a row, the columns of the id (empty
 /// for everybody) and of the sessions; and for an update, the columns to compare.
 ///
-/// All is compared as text, since not every type can be compared, and by names in JSON, so that
-/// PostgreSQL knows of no column that the triggers depend on. A comparison that fails counts as a change,
-/// and an id that cannot be read as everybody's.
+/// It compares values as text, because not every type has an equality. It reads them by name from JSON,
+/// so that the triggers depend on no column. If a comparison fails, it counts as a change. If the id
+/// cannot be read, the notification is for all users.
 const FUNCTION: &str = "() RETURNS pg_catalog.trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $relatch$
 DECLARE

@@ -65,10 +65,10 @@ impl PostgresOptions {
     /// Works through a proxy that pools transactions, such as PgBouncer with
     /// `pool_mode=transaction`.
     ///
-    /// Such a proxy may send two messages of one client to two servers, unless they are in one
-    /// transaction. So each statement then runs unnamed in a transaction of its own, which also sets the
-    /// timeouts: four round trips instead of one. No startup option is sent that PgBouncer 1.18 refuses;
-    /// one in the URL (`options=…`) still is.
+    /// Such a proxy may send two messages of one client to two server connections, unless they are in one
+    /// transaction. With this option each statement runs unnamed in a transaction of its own, which also
+    /// sets the timeouts. That takes four round trips instead of one. The store sends no startup option
+    /// that PgBouncer 1.18 refuses; leave `options=…` out of the URL.
     ///
     /// It does not work with PgBouncer's `pool_mode=statement`, which allows no transactions. A proxy in
     /// `pool_mode=session` needs no option, and neither does a direct connection.
@@ -83,8 +83,8 @@ impl PostgresOptions {
         Self { behind_pooler: true, ..self }
     }
 
-    /// Sets the URL by which [`PostgresStore::listen`] connects: the server's own, not the pooling
-    /// proxy's. Default: the options of the store's pool.
+    /// Sets the URL to which [`PostgresStore::listen`] connects: that of the server itself, not of the
+    /// pooling proxy. Default: the options of the store's pool.
     pub fn listen_url(self, url: impl Into<String>) -> Self {
         Self { listen_url: Some(url.into()), ..self }
     }
@@ -97,10 +97,10 @@ impl PostgresOptions {
 
     /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
     ///
-    /// The server aborts a statement shortly before half of it, and one that waits for a lock after two
-    /// fifths, if the store [connects](Self::connect) by itself or is
-    /// [behind a pooler](Self::behind_pooler). A connection that has not answered after half of it is
-    /// closed, and the call goes on over another one.
+    /// If the store [connects](Self::connect) by itself or is [behind a pooler](Self::behind_pooler), the
+    /// server aborts a statement that waits for a lock after two fifths of the timeout, and any other
+    /// statement shortly before half of it. If a connection has not answered after half of the timeout,
+    /// the store closes it, and continues the call on another connection.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
@@ -113,8 +113,8 @@ impl PostgresOptions {
 
     /// Connects with a new pool.
     ///
-    /// A call waits up to 2 seconds for a connection. Two connections, or one of up to four, are reserved
-    /// for revocations.
+    /// A call waits up to 2 seconds for a connection. Two connections are reserved for revocations (one if
+    /// the pool has at most four).
     ///
     /// # Security
     ///
@@ -161,16 +161,16 @@ impl PostgresOptions {
     /// Makes a store over a pool of the application's own.
     ///
     /// Its connections should have a `statement_timeout` and a `lock_timeout` shorter than half of the
-    /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`: a call that has timed out here
-    /// may otherwise still be written. They must lead to the primary server, not to a replica: each
-    /// change is decided on what is read.
+    /// store's own [`timeout`](Self::timeout), and the pool an `acquire_timeout`. Otherwise the server may
+    /// still write a change after its call has timed out. The connections must lead to the primary server,
+    /// not to a replica: the service decides each change on what it reads.
     ///
-    /// The store reserves two connections of the pool for revocations, or one of up to four. The
-    /// application's own statements may still use all of them, and so may another store over this pool
+    /// The store reserves two connections of the pool for revocations (one if the pool has at most four).
+    /// The reservation does not limit the application's own statements, nor another store over this pool
     /// that is not a clone of this one.
     ///
-    /// If they lead through a proxy that pools transactions, [`behind_pooler`](Self::behind_pooler) is
-    /// required here too; the store then sets the timeouts in its transactions.
+    /// If the connections lead through a proxy that pools transactions, set
+    /// [`behind_pooler`](Self::behind_pooler) here too. The store then sets the timeouts itself.
     ///
     /// # Errors
     ///

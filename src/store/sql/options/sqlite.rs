@@ -53,31 +53,32 @@ impl SqliteOptions {
 
     /// Sets the timeout of a call, after which it fails as unreachable. Default: 5 seconds.
     ///
-    /// The writes of a store and its clones wait in line, revocations first. A statement waits for a
-    /// writer of another process for two fifths of the timeout, if the store opens the file by itself.
+    /// The writes of a store and its clones run one at a time, revocations first. If the store
+    /// [opens](Self::open) the file by itself, a statement waits for a writer of another process for at
+    /// most two fifths of the timeout.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::ZERO).unsigned_abs(), ..self }
     }
 
-    /// Reads a user's row on the thread that polls the call, rather than on one of the runtime's threads
-    /// for blocking calls. Only for a file that the store [opens](Self::open) by itself.
+    /// Reads a user's row on the thread that polls the call, not on one of the runtime's threads for
+    /// blocking calls. Only for a file that the store [opens](Self::open) by itself.
     ///
-    /// It saves the change of threads, most of a read's time. While it reads, the thread serves nothing
-    /// else: choose it only if the file is on a fast local disk and fits into memory. If the file is
-    /// locked, the read waits on another thread.
+    /// This saves the change of threads, which is most of a read's time. The thread serves nothing else
+    /// during the read: choose it only if the file is on a fast local disk and fits into memory. If the
+    /// file is locked, the read waits on another thread.
     pub fn read_on_calling_thread(self) -> Self {
         Self { reads_on_calling_thread: true, ..self }
     }
 
     /// Opens the file with a new pool, and creates it if there is none.
     ///
-    /// The settings: what was written survives a loss of power (a write-ahead log, synced at each
-    /// transaction), and foreign keys are enforced.
+    /// A committed write survives a loss of power: the store uses a write-ahead log, and syncs it at each
+    /// commit. Foreign keys are enforced.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the file cannot be opened, `path` is no path of a file (empty, `:memory:`, or a
-    /// URL: `sqlite:…`, `file:…`), or the table's description is not valid ([`ConfigError`]).
+    /// [`StoreError`] if the file cannot be opened, `path` is not a file's path (empty, `:memory:`, or a
+    /// URL such as `sqlite:…` or `file:…`), or the table's description is not valid ([`ConfigError`]).
     pub async fn open<F: Clone + Send + Sync + 'static>(
         self,
         path: impl AsRef<Path>,
@@ -98,8 +99,8 @@ impl SqliteOptions {
         Ok(self.store(pool, Some(reader), &table)?)
     }
 
-    /// Makes a store in memory, for tests: a pool of one connection, which is never closed. It is empty,
-    /// and gone with the store's last clone.
+    /// Makes an empty store in memory, for tests. Its pool has one connection, which is never closed. The
+    /// data ends with the store's last clone.
     ///
     /// # Errors
     ///
@@ -118,8 +119,8 @@ impl SqliteOptions {
     /// # Security
     ///
     /// The pool must write with `synchronous=FULL`, or a loss of power may undo a revocation. Its
-    /// `busy_timeout` must be shorter than half of the store's own [`timeout`](Self::timeout): a call that
-    /// has timed out here may otherwise still be written.
+    /// `busy_timeout` must be shorter than half of the store's own [`timeout`](Self::timeout). Otherwise a
+    /// change may still be written after its call has timed out.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl SqliteOptions {
         match self.reads_on_calling_thread {
             true => Err(ConfigError::new(
                 "read_on_calling_thread",
-                "only a store that opens its file by itself reads on the calling thread: use `open`",
+                "only a store that opens its file itself can read on the calling thread: use `open`",
             )),
             false => self.store(pool, None, &table),
         }
@@ -207,16 +208,18 @@ fn is_path(path: &Path) -> Result<(), ConfigError> {
         scheme.len() > 1 && scheme.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c))
     };
     match name.split_once(':') {
-        _ if name.is_empty() => error("the path is empty"),
+        _ if name.is_empty() => {
+            error("the path is empty: for a database in memory, use `in_memory`")
+        }
         _ if name == ":memory:" => {
-            error("`:memory:` is no path of a file: for a database in memory, use `in_memory`")
+            error("`:memory:` is not a file's path: for a database in memory, use `in_memory`")
         }
         Some((scheme, rest))
             if is_scheme(scheme)
                 && (["file", "sqlite"].iter().any(|s| scheme.eq_ignore_ascii_case(s))
                     || rest.starts_with("//")) =>
         {
-            error("a URL is no path of a file: leave out its scheme")
+            error("a URL is not a file's path: pass the path without `sqlite:` or `file:`")
         }
         _ => Ok(()),
     }

@@ -33,14 +33,14 @@ use crate::store::StoreError;
 /// A store of users in a table of PostgreSQL (14 or later), for many machines. A clone is cheap and
 /// shares the pool.
 ///
-/// A statement that revokes also notifies, in its own transaction, so that each process that
-/// [listens](Self::listen) reads the user again at once. If the server refuses to notify, the
-/// revocation is written all the same, and [counted](Self::unsent_notifications).
+/// A statement that revokes also notifies, in the same transaction. Each process that
+/// [listens](Self::listen) then reads the user again at once. If the server refuses to notify, the store
+/// still writes the revocation, and [counts](Self::unsent_notifications) the failure.
 ///
-/// The first call looks up the tables' schemas, by the `search_path` of its connection, and the types of
-/// the columns by which users are found. From then on the statements name each schema, and compare each
-/// key in its column's type, so that the index serves. A statement that fails looks both up again: a
-/// table may be altered or moved while the store is in use.
+/// The first call reads the schemas of the tables, by the `search_path` of its connection, and the types
+/// of the columns that find users. Later statements name each schema, and compare each key in its
+/// column's type, so the database can use the index. If a statement fails because of the table, the store
+/// reads both again: you can alter or move a table while the store is in use.
 ///
 /// # Example
 ///
@@ -71,11 +71,11 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         &self.0.driver().pool
     }
 
-    /// How many revocations were written without the notification that was to tell other processes,
-    /// since this store was made, by it and its clones: for a metric. The database refused to notify,
-    /// for example because its queue was full or the right to was revoked.
+    /// The number of revocations that this store and its clones wrote without a notification, because
+    /// the server refused to notify: for example, its queue was full, or the role lacked the right. Use it
+    /// as a metric.
     ///
-    /// Such a revocation holds. Another process sees it at the bound of its cache.
+    /// Such a revocation holds. It takes effect in another process after at most the bound of its cache.
     #[must_use]
     pub fn unsent_notifications(&self) -> u64 {
         self.0.driver().unsent.load(Ordering::Relaxed)

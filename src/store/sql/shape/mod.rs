@@ -7,7 +7,7 @@ mod postgres;
 pub(super) use self::postgres::{catalogue_sql, parse};
 
 /// The tables of PostgreSQL, resolved once. Each name in it is quoted and has its schema, so that a
-/// statement means the same whatever the `search_path` and what others create in its schemas.
+/// statement does not depend on the `search_path` nor on what others create in its schemas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     /// The users' table.

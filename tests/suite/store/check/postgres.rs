@@ -82,7 +82,7 @@ async fn a_table_that_fits_has_no_findings() {
 }
 
 #[tokio::test]
-async fn a_column_that_is_not_there() {
+async fn a_missing_column() {
     for (column, _) in COLUMNS {
         let Some(checked) = Checked::new(&table("accounts", column, "")).await else { return };
         let is_added = !matches!(column, "id" | "login" | "password_hash");
@@ -104,9 +104,9 @@ async fn a_column_of_another_type() {
         ("sessions", "INTEGER", "every change fails"),
         ("lanes", "JSONB", "every login fails"),
         ("carried", "BYTEA", "every change fails"),
-        ("password_hash", "CHAR(200)", "pads"),
+        ("password_hash", "CHAR(200)", "adds blanks"),
         ("is_active", "TIMESTAMPTZ", "no user can be read"),
-        ("login", "INTEGER NOT NULL UNIQUE", "no login is found"),
+        ("login", "INTEGER NOT NULL UNIQUE", "no user can log in"),
         ("id", "BYTEA PRIMARY KEY", "IdType::UuidBytes"),
     ] {
         let Some(checked) = Checked::new(&table("accounts", column, definition)).await else {
@@ -120,7 +120,7 @@ async fn a_column_of_another_type() {
 
 /// Under a domain the type itself is meant.
 #[tokio::test]
-async fn a_domain_is_what_it_is_made_of() {
+async fn a_domain_counts_as_its_base_type() {
     let (big, short) = (unique("big"), unique("short"));
     let domains = format!("CREATE DOMAIN {big} AS BIGINT; CREATE DOMAIN {short} AS VARCHAR(50)");
     let sql =
@@ -168,7 +168,7 @@ async fn a_column_that_relatch_cannot_write() {
 
 /// D5: it is refused before anything is changed.
 #[tokio::test]
-async fn a_migration_refuses_what_it_would_leave() {
+async fn a_migration_refuses_columns_that_do_not_fit() {
     let Some(pool) = postgres().await else { return };
     let name = unique("checked");
     let sql = format!(
@@ -370,7 +370,7 @@ async fn a_schema_in_which_others_may_create() {
 }
 
 #[tokio::test]
-async fn triggers_that_are_not_there() {
+async fn missing_triggers() {
     let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
     checked.store.drop_triggers().await.unwrap();
     checked.store.drop_triggers().await.unwrap();
@@ -395,7 +395,7 @@ async fn a_pooler_without_a_url_to_listen_by() {
     let over = |options: PostgresOptions| {
         options.over(checked.pool.clone(), described(&checked.name)).unwrap()
     };
-    one(&check(&over(pooled())).await, WARNING, "listen_url", "bound of their caches");
+    one(&check(&over(pooled())).await, WARNING, "listen_url", "cache's bound");
     is_clean(&over(pooled().listen_url(postgres_url().unwrap()))).await;
 }
 
@@ -469,8 +469,20 @@ async fn values_in_another_form() {
     for (column, definition, id_type, row, words) in [
         ("id", "TEXT PRIMARY KEY", IdType::Uuid, format!("('{uuid}', 'a')"), "UUID in lower case"),
         ("id", "BYTEA PRIMARY KEY", IdType::UuidBytes, "('\\x00', 'a')".to_owned(), "not 16 bytes"),
-        ("is_active", "SMALLINT DEFAULT 2", IdType::Text, "('1', 'a')".to_owned(), "no flags"),
-        ("is_active", "TEXT DEFAULT 'yes'", IdType::Text, "('1', 'a')".to_owned(), "no flags"),
+        (
+            "is_active",
+            "SMALLINT DEFAULT 2",
+            IdType::Text,
+            "('1', 'a')".to_owned(),
+            "other than NULL",
+        ),
+        (
+            "is_active",
+            "TEXT DEFAULT 'yes'",
+            IdType::Text,
+            "('1', 'a')".to_owned(),
+            "other than NULL",
+        ),
     ] {
         let sql = format!(
             "{}; INSERT INTO accounts (id, login) VALUES {row}",
@@ -484,7 +496,7 @@ async fn values_in_another_form() {
 
 /// A policy that hides every row proves nothing, and neither does a check that cannot lock the row.
 #[tokio::test]
-async fn a_check_waits_for_nobody() {
+async fn a_check_does_not_wait_for_locks() {
     let trigger = "CREATE TRIGGER same BEFORE UPDATE ON accounts
                    FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()";
     let sql = format!("{}; {trigger}", table("accounts", "", ""));

@@ -19,7 +19,7 @@ fn authority(kinds: &[&str]) -> Authority {
 }
 
 #[tokio::test]
-async fn epochs_that_are_not_the_authority_s() {
+async fn epochs_that_differ_from_the_authoritys() {
     let directory = Directory::new();
     let pool = directory.pool().await;
     let accounts = table("accounts", "secret", "TEXT, tenant TEXT");
@@ -55,7 +55,7 @@ mod postgres {
     };
 
     #[tokio::test]
-    async fn a_cache_that_hears_of_no_revocation() {
+    async fn a_cache_without_a_listener() {
         let Some(pool) = postgres().await else { return };
         let name = unique("checked");
         run_postgres(&pool, table(&name, "", "")).await;

@@ -43,7 +43,7 @@ async fn a_table_that_fits_has_no_findings() {
 }
 
 #[tokio::test]
-async fn a_column_that_is_not_there() {
+async fn a_missing_column() {
     for (column, _) in COLUMNS {
         let (_directory, pool, store) = store(&table("accounts", column, "")).await;
         let report = check(&store).await;
@@ -125,7 +125,7 @@ async fn ids_in_another_form() {
         (IdType::UuidBytes, "'x'", "not 16 bytes"),
         (IdType::Uuid, &upper, "upper case"),
         (IdType::Uuid, &bare, "36 characters"),
-        (IdType::Integer, "'x'", "no integers"),
+        (IdType::Integer, "'x'", "not integers"),
     ] {
         let (_directory, pool, store) =
             store_of(&table("accounts", "", ""), described("accounts").id_type(id_type)).await;
@@ -142,9 +142,9 @@ async fn ids_in_another_form() {
 #[tokio::test]
 async fn values_of_another_type() {
     for (column, value, words) in [
-        ("token_version", "'v1'", "no integers"),
-        ("sessions", "x'00'", "no texts"),
-        ("is_active", "7", "no flags"),
+        ("token_version", "'v1'", "not integers"),
+        ("sessions", "x'00'", "not text"),
+        ("is_active", "7", "other than NULL"),
     ] {
         let (_directory, pool, store) = store(&table("accounts", "", "")).await;
         let insert = "INSERT INTO accounts (id, login) VALUES ('1', 'ada')";

@@ -68,7 +68,7 @@ async fn altered_in_postgres() {
 
 /// SQLite changes a column's type by building the table anew, which loses its triggers.
 #[tokio::test]
-async fn built_anew_in_sqlite() {
+async fn rebuilt_in_sqlite() {
     let db = Sqlite::with(sql(HEADING, TABLE)).await;
     let service = db.service(table()).await;
     db.run(INSERT).await;

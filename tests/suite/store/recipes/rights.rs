@@ -67,7 +67,7 @@ async fn the_least_rights_are_enough() {
 
 /// Each right of the page is needed: without it, the check finds something.
 #[tokio::test]
-async fn no_right_is_too_much() {
+async fn every_right_is_needed() {
     let Some(db) = with_rights().await else { return };
     let store =
         PostgresStore::new(db.pool_of("login_service").await, accounts_of_tenants()).unwrap();
@@ -163,9 +163,9 @@ async fn policies_that_let_the_service_work() {
     db.end().await;
 }
 
-/// The table is found, whatever somebody else makes of the path.
+/// The table is found although another role creates a table of that name on the path.
 #[tokio::test]
-async fn a_search_path_of_somebody_else() {
+async fn a_search_path_of_another_role() {
     let heading = "A schema that is not on the search_path";
     let Some(db) = Postgres::with(sql(heading, "PostgreSQL")).await else { return };
     let table = on_page!(heading, UsersTable::named("auth.accounts").login("email"));

@@ -23,14 +23,18 @@ pub(super) fn unfit(wanted: &Wanted<'_>, column: &Column, id_type: IdType) -> Ve
         findings.push(not_text(wanted, column));
     } else if role.is_flag() && !matches!(column.category.as_str(), "B" | "N" | "S") {
         let text = format!(
-            "it is {}, and a flag is a BOOLEAN or a number that is 0 or 1: no user can be read",
+            "its type is {}, and relatch reads a BOOLEAN, or a number that is 0 or 1, so no user can be \
+             read: change the type",
             column.kind
         );
         findings.push(wanted.problem(text));
     } else if role == Role::Id {
         findings.extend(unlike_id(wanted, column, id_type));
     } else if role == Role::Login && column.category != "S" {
-        let text = format!("it is {}, and a login is text: no login is found", column.kind);
+        let text = format!(
+            "its type is {}, and a login is text, so no user can log in: name a text column",
+            column.kind
+        );
         findings.push(wanted.problem(text));
     }
     if let (Some(width), Some(limit)) = (role.width(), column.limit) {
@@ -38,7 +42,7 @@ pub(super) fn unfit(wanted: &Wanted<'_>, column: &Column, id_type: IdType) -> Ve
     }
     if column.is_not_null && role.is_cleared() {
         let Wanted { table, column, .. } = wanted;
-        let text = "it is NOT NULL, and a revocation or a new password writes NULL: both fail";
+        let text = "it is NOT NULL, and a revocation or a new password writes NULL, so both fail: allow NULL";
         let sql = format!("ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL");
         findings.push(wanted.problem(text).with_sql(sql));
     }
@@ -53,8 +57,8 @@ fn is_text(column: &Column) -> bool {
 fn counter(wanted: &Wanted<'_>, column: &Column) -> Finding {
     let kind = &column.kind;
     let text = format!(
-        "it is {kind}, and a counter of milliseconds needs BIGINT: logging out everywhere and every \
-         other bump fail"
+        "its type is {kind}, and a counter of milliseconds needs BIGINT, so log_out_everywhere and \
+         every other bump fail: change the type"
     );
     let finding = wanted.problem(text);
     match column.base.as_str() {
@@ -69,19 +73,19 @@ fn not_text(wanted: &Wanted<'_>, column: &Column) -> Finding {
     match column.base.as_str() {
         "json" | "jsonb" => wanted
             .problem(format!(
-                "it is {kind}, and relatch writes TEXT that it reads back byte for byte: every login \
-                 fails"
+                "its type is {kind}, and relatch writes and compares text, so every login fails: change \
+                 the type to TEXT"
             ))
             .with_sql(to_text()),
         "bpchar" => wanted
             .problem(format!(
-                "it is {kind}, which pads what is written with blanks, so the row is never again what \
-                 was written: make it TEXT"
+                "its type is {kind}, which adds blanks to a written text, so every later change of the row \
+                 fails: change the type to TEXT"
             ))
             .with_sql(to_text()),
         _ => wanted.problem(format!(
-            "it is {kind}, and relatch writes TEXT, so every change fails: name another column with \
-             `{setter}`"
+            "its type is {kind}, and relatch writes text, so every change fails: name another column \
+             with `{setter}`"
         )),
     }
 }
@@ -106,8 +110,8 @@ fn unlike_id(wanted: &Wanted<'_>, column: &Column, id_type: IdType) -> Option<Fi
     (!fits).then(|| {
         let kind = &column.kind;
         wanted.problem(format!(
-            "it is {kind}, which is not {id_type:?} as the table's description says, so no user is \
-             found by the id: use {other}"
+            "its type is {kind}, and the description says IdType::{id_type:?}, so no user is found by \
+             the id: use {other}"
         ))
     })
 }
@@ -116,20 +120,23 @@ fn narrow(wanted: &Wanted<'_>, width: &Width, limit: i32) -> Option<Finding> {
     let Width { least, usual, what } = width;
     let limit = usize::try_from(limit).unwrap_or_default();
     let sql = alter(wanted, "pg_catalog.text", "");
-    let text = format!("it holds {limit} characters, and {what} takes");
+    let text = format!("it holds {limit} characters, and {what} has");
     if limit < *least {
-        let text = format!("{text} {least} or more, so it cannot be stored and the change fails");
+        let text = format!(
+            "{text} at least {least}, so every call that writes it fails: change the type to TEXT"
+        );
         Some(wanted.problem(text).with_sql(sql))
     } else if limit < *usual {
-        let text =
-            format!("{text} up to {usual}: a longer one cannot be stored, and its change fails");
+        let text = format!(
+            "{text} up to {usual}, so some calls that write it fail: change the type to TEXT"
+        );
         Some(wanted.warning(text).with_sql(sql))
     } else {
         None
     }
 }
 
-/// `cast` is the type by which the old values are cast, if that is not done by itself.
+/// `cast` is the type to which the old values are cast explicitly; empty for no cast.
 fn alter(wanted: &Wanted<'_>, kind: &str, cast: &str) -> String {
     let Wanted { table, column, .. } = wanted;
     let using = match cast {
@@ -139,7 +146,7 @@ fn alter(wanted: &Wanted<'_>, kind: &str, cast: &str) -> String {
     format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind}{using}")
 }
 
-/// Columns that are not there.
+/// A column that does not exist.
 pub(super) fn missing(wanted: &Wanted<'_>) -> Finding {
     let types = &Types::POSTGRES;
     wanted.missing(match wanted.role {
@@ -163,13 +170,16 @@ pub(super) fn rights(table: &Table, wanted: &[Wanted<'_>], role: &str) -> Vec<Fi
     let subject = super::plain(name);
     let mut findings = Vec::new();
     if let Some(columns) = lacking(|column| column.can_select, |_| true) {
-        let text = format!("the role {role} may not read {columns}, so every read of a user fails");
+        let text = format!(
+            "the role {role} may not read {columns}, so no user can be read: grant the right"
+        );
         let sql = format!("GRANT SELECT ({columns}) ON {name} TO {role}");
         findings.push(Finding::problem(&subject, text).with_sql(sql));
     }
     if let Some(columns) = lacking(|column| column.can_update, Role::is_written) {
-        let text =
-            format!("the role {role} may not update {columns}, so changes of these columns fail");
+        let text = format!(
+            "the role {role} may not update {columns}, so every change of them fails: grant the right"
+        );
         let sql = format!("GRANT UPDATE ({columns}) ON {name} TO {role}");
         findings.push(Finding::problem(&subject, text).with_sql(sql));
     }
@@ -177,7 +187,9 @@ pub(super) fn rights(table: &Table, wanted: &[Wanted<'_>], role: &str) -> Vec<Fi
         return findings;
     }
     if !table.can_delete {
-        let text = format!("the role {role} may not delete rows, so no user can be deleted");
+        let text = format!(
+            "the role {role} may not delete rows, so `delete` fails: grant the right if you need it"
+        );
         let sql = format!("GRANT DELETE ON {name} TO {role}");
         findings.push(Finding::warning(&subject, text).with_sql(sql));
     }
@@ -186,7 +198,9 @@ pub(super) fn rights(table: &Table, wanted: &[Wanted<'_>], role: &str) -> Vec<Fi
         matches!(role, Id | Login | Version | PasswordHash | Secret)
     };
     if let Some(columns) = lacking(|column| column.can_insert, is_inserted) {
-        let text = format!("the role {role} may not insert {columns}, so `insert` fails");
+        let text = format!(
+            "the role {role} may not insert {columns}, so `insert` fails: grant the right if you need it"
+        );
         let sql = format!("GRANT INSERT ({columns}) ON {name} TO {role}");
         findings.push(Finding::warning(&subject, text).with_sql(sql));
     }

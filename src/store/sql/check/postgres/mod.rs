@@ -28,7 +28,7 @@ use crate::store::{
 /// The timeout of a whole check.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// So that a check waits for nobody for long. It writes nothing that stays.
+/// Keeps a check from waiting long for a lock.
 const BEGIN: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'";
 
 impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
@@ -48,8 +48,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         timeout(TIMEOUT, check).await.unwrap_or_else(|_| Err(Failure::timed_out().into()))
     }
 
-    /// The statements over the tables as they are now; `None` if a table or a column is not there. It
-    /// takes a connection of its own.
+    /// The statements for the present tables; `None` if a table or a column does not exist. It uses a
+    /// connection of its own.
     async fn statements_of_now(&self) -> Result<Option<Statements>, StoreError> {
         let until = Instant::now() + TIMEOUT;
         let dialect =
@@ -110,7 +110,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     }
 }
 
-/// Refuses what a migration would leave as it is, before it changes anything.
+/// Refuses unfit columns that a migration would not change, before it changes anything.
 pub(in crate::store::sql) async fn refuse(
     connection: &mut PgConnection,
     names: &Names,
@@ -152,7 +152,11 @@ fn may_not_use(schema: &str, role: &str) -> Finding {
 
 fn no_table(wanted: &[Wanted<'_>], is_ready: bool) -> Finding {
     let table = wanted.first().map(|wanted| plain(wanted.table)).unwrap_or_default();
-    let how = if is_ready { "run `migrate`" } else { "create it, or name it with its schema" };
+    let how = if is_ready {
+        "run `migrate`"
+    } else {
+        "create it, or correct its name (schema, upper and lower case)"
+    };
     Finding::problem(table, format!("there is no such table, so every call fails: {how}"))
 }
 
@@ -161,12 +165,12 @@ fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
     let database = |text: &str| Finding::problem("server", text);
     if server.is_replica {
         findings.push(database(
-            "it is a replica, which cannot be written, so every login and every revocation fails: \
+            "the server is a replica, which cannot be written, so every login and every revocation fails: \
              connect to the primary",
         ));
     } else if server.is_read_only {
         let sql = format!("ALTER ROLE {} SET default_transaction_read_only = off", server.role);
-        let text = "transactions are read-only, so every login and every revocation fails";
+        let text = "transactions are read-only, so every login and every revocation fails: make them writable";
         findings.push(database(text).with_sql(sql));
     }
     if !server.syncs_commits {
@@ -177,16 +181,17 @@ fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
     }
     for (schema, role) in server.creators.iter().filter(|_| table.schema().is_none()) {
         let text = format!(
-            "{role} may create objects in the schema {schema}, where the table's name is looked up, and \
-             so may put another table before it: name the table with its schema, or revoke the right"
+            "{role} may create tables in the schema {schema}, and the table is named without its schema, \
+             so that role can make the service use another table: name the table with its schema, or \
+             revoke the right"
         );
         let sql = format!("REVOKE CREATE ON SCHEMA {schema} FROM {role}");
         findings.push(Finding::warning("search_path", text).with_sql(sql));
     }
     if !server.can_notify {
         let text = format!(
-            "the role {} may not call pg_notify, so revocations reach other processes only by the \
-             bound of their caches",
+            "the role {} may not call pg_notify, so a revocation takes effect in other processes only \
+             after their cache's bound: grant the right",
             server.role
         );
         let sql = format!(
@@ -199,13 +204,13 @@ fn of_server(server: &Server, table: &TableName) -> Vec<Finding> {
     findings
 }
 
-/// A session that listens and never reads keeps all notifications.
+/// The queue fills while a session listens and does not end its transaction.
 fn of_queue(usage: f64) -> Option<Finding> {
     (usage >= 0.5).then(|| {
         let text = format!(
-            "the queue of notifications is full to {:.0} %, and none is sent when it is full, so that \
-             revocations reach other processes only by the bound of their caches: end the session that \
-             listens in a long transaction",
+            "the queue of notifications is {:.0} % full; when it is full, a revocation takes effect in \
+             other processes only after their cache's bound: end the session that has listened in a \
+             transaction for long",
             100.0 * usage
         );
         Finding::warning("pg_notify", text)
@@ -216,8 +221,8 @@ fn of_listener(driver: &PostgresDriver) -> Vec<Finding> {
     if driver.pooled.is_none() || driver.listen.is_some() {
         return Vec::new();
     }
-    let text = "behind a pooler no notification arrives, so that revocations reach other processes only \
-                by the bound of their caches: set `PostgresOptions::listen_url`";
+    let text = "a pooler passes no notifications on, so a revocation takes effect in other processes only \
+                after their cache's bound: set `PostgresOptions::listen_url`";
     vec![Finding::warning("listen_url", text)]
 }
 
@@ -233,18 +238,18 @@ fn of_table(table: &Table, wanted: &[Wanted<'_>], names: &Names, server: &Server
 
 fn of_kind(table: &Table, name: &str) -> Option<Finding> {
     if !table.is_updatable && !table.is_table() {
-        let text =
-            "it is no table and cannot be updated, so every login and every revocation fails";
+        let text = "it is not a table and cannot be updated, so every login and every revocation fails: name a table";
         return Some(Finding::problem(name, text));
     }
     if !table.is_table() {
-        let text = "it is a view or a foreign table, of which no index proves that the id and the login \
-                    are unique, and which has no triggers that notify: name the table itself";
+        let text = "it is a view or a foreign table, so the check cannot prove that the id and the login are \
+                    unique, and no triggers notify: name the table itself if you can";
         return Some(Finding::warning(name, text));
     }
     table.has_children.then(|| {
         let text =
-            "other tables inherit from it, and no index keeps a login unique among all of them";
+            "other tables inherit from it, and an index covers one table, so two users may have the same \
+             login, and then neither can log in: keep users in one table";
         Finding::warning(name, text)
     })
 }
@@ -286,8 +291,8 @@ fn of_triggers(
     for trigger in table.triggers.iter().filter(|trigger| trigger.may_stop_update) {
         if trigger.is_enabled {
             let text = format!(
-                "the trigger {:?} runs before each change of a row: it must neither change a column of \
-                 relatch's nor return NULL, or logins and revocations are lost",
+                "the trigger {:?} runs before each update, and can change or skip what relatch writes, so \
+                 logins and revocations can fail: let it neither change relatch's columns nor return NULL",
                 trigger.name
             );
             findings.push(Finding::warning(&subject, text));
@@ -295,8 +300,8 @@ fn of_triggers(
     }
     for rule in &table.rules {
         let text = format!(
-            "the rule {rule:?} rewrites changes of the table: logins and revocations may do something \
-             else than they say"
+            "the rule {rule:?} rewrites the statements that change the table, so logins and revocations \
+             can fail: drop the rule, or use a trigger instead"
         );
         findings.push(Finding::warning(&subject, text));
     }
@@ -312,8 +317,8 @@ fn of_triggers(
     };
     if table.is_table() && own.peek().is_some() && !own.all(|trigger| is_there(&trigger.name)) {
         let text = format!(
-            "it has no triggers that notify on the channel {:?}, so that changes by the application's \
-             own SQL reach processes only by the bound of their caches: run `migrate_triggers`",
+            "it has no triggers that notify on the channel {:?}, so a revocation by the application's own \
+             SQL takes effect only after each cache's bound: run `migrate_triggers`",
             driver.channel.as_str()
         );
         findings.push(Finding::warning(&subject, text));
@@ -326,9 +331,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_told_before_it_is_full() {
+    fn a_queue_is_reported_before_it_is_full() {
         assert!(of_queue(0.0).is_none() && of_queue(0.49).is_none());
         let finding = of_queue(0.5).unwrap();
-        assert!(finding.text().contains("full to 50 %"), "{finding}");
+        assert!(finding.text().contains("50 % full"), "{finding}");
     }
 }

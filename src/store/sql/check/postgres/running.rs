@@ -185,8 +185,8 @@ async fn anybody(
 fn hidden(names: &Names, users: &Table, server: &Server) -> Option<Finding> {
     users.filters_rows.then(|| {
         let text = format!(
-            "row-level security applies to the role {} and no row is to be seen, so that it is not known \
-             whether users can be changed: check again when there is a user",
+            "row-level security applies to the role {}, and the role sees no row, so the check cannot tell \
+             whether revocations work: check again when there is a user, or create a policy",
             server.role
         );
         Finding::warning(plain(&names.table), text).with_sql(policy(users, server))

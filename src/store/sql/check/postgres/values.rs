@@ -37,7 +37,7 @@ pub(super) async fn findings(
             (Role::Id, IdType::Uuid) if is_string => (
                 "CAST(value AS text) !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'",
                 wanted.odd_id(
-                    "ids in another form than that of a UUID in lower case",
+                    "ids that are not a UUID in lower case",
                     Some(&format!("pg_catalog.lower({id})")),
                 ),
             ),

@@ -65,7 +65,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     }
 }
 
-/// Refuses what a migration would leave as it is, before it changes anything.
+/// Refuses unfit columns that a migration would not change, before it changes anything.
 pub(in crate::store::sql) async fn refuse(
     connection: &mut SqliteConnection,
     names: &Names,
@@ -99,18 +99,19 @@ fn of_database(database: &Database, names: &Names) -> Vec<Finding> {
     let mut findings = Vec::new();
     let problem = |what: &str, text: String| Finding::problem(what, text);
     if *is_query_only {
-        let text = "nothing can be written, so every login and every revocation fails";
+        let text = "the connection is read-only, so every login and every revocation fails: open the pool without \
+                    `query_only`";
         findings.push(problem("query_only", text.to_owned()));
     }
     // EXTRA is more than FULL.
     if !is_in_memory && *synchronous < 2 {
-        let text = "a loss of power may undo a revocation that was confirmed: open the pool with \
-                    `SqliteSynchronous::Full`";
+        let text = "the database does not wait for the disk at each commit, so a loss of power can undo a \
+                    revocation: open the pool with `SqliteSynchronous::Full`";
         findings.push(problem("synchronous", text.to_owned()));
     }
     if !is_in_memory && matches!(journal.as_str(), "off" | "memory") {
         let text = format!(
-            "the journal is {journal}, so that a crash may destroy the file: open the pool with \
+            "the journal mode is {journal}, so a crash can destroy the file: open the pool with \
              `SqliteJournalMode::Wal`"
         );
         let sql = "PRAGMA journal_mode = WAL";
@@ -118,8 +119,8 @@ fn of_database(database: &Database, names: &Names) -> Vec<Finding> {
     }
     if !database.enforces_keys && !database.referring.is_empty() {
         let text = format!(
-            "foreign keys are not enforced, so that a deleted user's rows stay in {}: open the pool \
-             with `foreign_keys(true)`",
+            "foreign keys are not enforced, so a deleted user's rows stay in {}: open the pool with \
+             `foreign_keys(true)`",
             database.referring.join(", ")
         );
         findings.push(Finding::warning(plain(&names.table), text));
@@ -131,15 +132,15 @@ fn of_table(table: &Table, wanted: &Wanted<'_>) -> Vec<Finding> {
     let name = plain(wanted.table);
     let mut findings = Vec::new();
     if table.is_view {
-        let text = "it is a view, of which no index proves that the id and the login are unique: name \
-                    the table itself";
+        let text = "it is a view, so the check cannot prove that the id and the login are unique: name the \
+                    table itself";
         findings.push(Finding::warning(&name, text));
     }
     let stopping = table.triggers.iter().filter(|trigger| trigger.may_stop_update);
     for trigger in stopping.filter(|_| wanted.role == Role::Id) {
         let text = format!(
-            "the trigger {:?} runs before each change of a row: it must not stop the change, or \
-             logins and revocations are lost",
+            "the trigger {:?} runs before each update, and can stop it, so logins and revocations \
+             can fail: let it not stop an update",
             trigger.name
         );
         findings.push(Finding::warning(&name, text));
@@ -156,7 +157,7 @@ fn of_first_version(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Opti
     (!table.is_view && !is_given).then(|| version.no_first_version(trigger_sql(names)))
 }
 
-/// Problems by the schema alone.
+/// The problems that the schema shows.
 fn of_columns(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wanted in wanted {
@@ -195,7 +196,7 @@ fn missing(wanted: &Wanted<'_>) -> Finding {
     })
 }
 
-/// The name of the index is unique in the database.
+/// In SQLite an index needs a name, which is unique in the database.
 fn not_unique(wanted: &Wanted<'_>) -> Finding {
     let (table, column) = (wanted.table, wanted.column);
     let bare = table.table();
@@ -240,18 +241,19 @@ fn unfit(wanted: &Wanted<'_>, column: &Column, is_strict: bool) -> Vec<Finding> 
         findings.push(wanted.generated());
     } else if role.is_counter() && matches!(affinity, Affinity::Text | Affinity::Real) {
         findings.push(wanted.problem(format!(
-            "it is {kind}, which stores a counter as something else than an integer, so that the user \
-             cannot be read after the first change: make it INTEGER"
+            "its type is {kind}, which does not store integers, so a user cannot be read after the first \
+             change: change the type to INTEGER"
         )));
     } else if role.is_own_text() && is_strict && affinity != Affinity::Text && !is_any {
         let setter = role.setter();
         findings.push(wanted.problem(format!(
-            "it is {kind} in a STRICT table, and relatch writes TEXT, so every change fails: name \
+            "its type is {kind} in a STRICT table, and relatch writes text, so every change fails: name \
              another column with `{setter}`"
         )));
     }
     if column.is_not_null && role.is_cleared() {
-        let text = "it is NOT NULL, and a revocation or a new password writes NULL: both fail";
+        let text = "it is NOT NULL, and a revocation or a new password writes NULL, so both fail: create the \
+                    table anew without NOT NULL";
         findings.push(wanted.problem(text));
     }
     findings

@@ -1,4 +1,4 @@
-//! What is found by preparing the statements, and by a revocation that is rolled back.
+//! The findings from preparing the statements, and from a revocation that is rolled back.
 
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
@@ -58,8 +58,8 @@ fn slow(names: &Names, statement: Statement, steps: &[String]) -> Option<Finding
     steps.iter().any(is_scan).then(|| wanted.slow().with_sql(sql))
 }
 
-/// Takes the lock of a writer, and if a trigger may keep a row from being changed, revokes some user; all
-/// is rolled back.
+/// Takes the write lock. If a trigger may prevent a change, it also revokes one user. It rolls all of it
+/// back.
 async fn unheeded(
     connection: &mut SqliteConnection,
     names: &Names,
@@ -75,7 +75,7 @@ async fn unheeded(
         }
     };
     let Names { table, id, version, sessions, deleted_at, is_deleted, .. } = names;
-    // A file that can only be read takes this statement alone for a write.
+    // In a read-only file `BEGIN IMMEDIATE` succeeds, and this statement fails.
     let nothing = format!("UPDATE {table} SET {version} = {version} WHERE FALSE");
     let nothing = sqlx::query(AssertSqlSafe(nothing)).persistent(false);
     let done = nothing.execute(&mut *transaction).await.map(drop);
@@ -121,7 +121,7 @@ async fn version_of(
     sqlx::query_scalar(AssertSqlSafe(read)).persistent(false).fetch_optional(connection).await
 }
 
-/// What the database says; or the error of the connection.
+/// The database's message; or the error, if the connection failed.
 fn message(error: sqlx::Error) -> sqlx::Result<String> {
     match error.as_database_error() {
         Some(database) if !is_busy(&error) => Ok(database.message().to_owned()),

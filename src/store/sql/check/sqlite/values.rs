@@ -1,4 +1,4 @@
-//! What a sample of a table's rows holds.
+//! The values in a sample of a table's rows.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -11,10 +11,10 @@ use crate::store::{
     },
 };
 
-/// The number of rows to look at: a value of the wrong form is one of many, if not of all.
+/// The number of rows to read. If one value has the wrong form, most values have it.
 const SAMPLE: usize = 1000;
 
-/// The forms of stored values that are not ours.
+/// The stored values in a form that relatch does not read.
 pub(super) async fn findings(
     connection: &mut SqliteConnection,
     table: &Table,
@@ -34,10 +34,10 @@ pub(super) async fn findings(
             },
             role if role.is_counter() => (
                 format!("typeof({column}) NOT IN ('integer', 'null')"),
-                "values that are no integers",
+                "values that are not integers",
             ),
             role if role.is_own_text() => {
-                (format!("typeof({column}) NOT IN ('text', 'null')"), "values that are no texts")
+                (format!("typeof({column}) NOT IN ('text', 'null')"), "values that are not text")
             }
             role if role.is_flag() => {
                 let is_wrong = format!("CAST({column} AS TEXT) NOT IN ('0', '1', 'false', 'true')");
@@ -49,7 +49,8 @@ pub(super) async fn findings(
             _ => continue,
         };
         if exists(connection, wanted, &is_wrong).await? {
-            let text = format!("it holds {found}, so the users with them cannot be read");
+            let text =
+                format!("some rows hold {found}, so these users cannot be read: correct the rows");
             findings.push(wanted.problem(text));
         }
     }
@@ -72,18 +73,18 @@ async fn wrong_id(
             is_any(is_odd).await?.then_some(odd)
         }
         _ if is_any(has_type("blob")).await? => {
-            let what = "ids that are bytes and no text (for UUIDs there is `IdType::UuidBytes`)";
+            let what = "ids that are BLOBs (for UUIDs as 16 bytes, use `IdType::UuidBytes`)";
             Some(wanted.odd_id(what, None))
         }
         IdType::Integer if is_any(has_no_type("integer")).await? => {
-            Some(wanted.odd_id("ids that are no integers", None))
+            Some(wanted.odd_id("ids that are not integers", None))
         }
         IdType::Uuid if is_any(format!("{id} <> lower({id}) COLLATE BINARY")).await? => {
             let lower = format!("lower({id})");
             Some(wanted.odd_id("UUIDs in upper case", Some(&lower)))
         }
         IdType::Uuid if is_any(format!("length({id}) <> 36")).await? => {
-            Some(wanted.odd_id("ids that are not a UUID's 36 characters", None))
+            Some(wanted.odd_id("ids that do not have the 36 characters of a UUID", None))
         }
         _ => None,
     })
