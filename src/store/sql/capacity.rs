@@ -1,4 +1,4 @@
-//! The order in which a store's calls get connections. A revocation waits for no other call.
+//! The order in which a store's calls get connections. A revocation waits for no call of another kind.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +15,10 @@ use super::Failure;
 pub(super) struct Capacity {
     /// The connections for other calls than revocations.
     ordinary: Arc<Semaphore>,
+    /// Those of them that may write: half, as calls that wait for a locked row must leave some to reads.
+    writing: Arc<Semaphore>,
+    /// The connections for revocations, which leave the reserve to reads if all of them wait.
+    revoking: Arc<Semaphore>,
     /// The longest wait for one of them.
     patience: Duration,
     /// In a database with one writer at a time.
@@ -44,8 +48,9 @@ pub(super) struct Slot {
     _held: Option<Arc<Held>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Held {
+    _share: Option<OwnedSemaphorePermit>,
     _connection: Option<OwnedSemaphorePermit>,
     _write_lock: Option<OwnedMutexGuard<()>>,
 }
@@ -58,9 +63,18 @@ impl Capacity {
             2..=4 => 1,
             _ => 2,
         };
-        let ordinary = usize::try_from(connections - reserved).unwrap_or(usize::MAX);
-        let ordinary = Arc::new(Semaphore::new(ordinary.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { ordinary, patience, writers: None }
+        let places = |connections: u32| {
+            let places = usize::try_from(connections).unwrap_or(usize::MAX);
+            Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)))
+        };
+        let ordinary = connections - reserved;
+        Self {
+            ordinary: places(ordinary),
+            writing: places(ordinary.div_ceil(2)),
+            revoking: places(ordinary),
+            patience,
+            writers: None,
+        }
     }
 
     /// Lets one call write at a time.
@@ -77,19 +91,28 @@ impl Capacity {
                 // The one writer uses a reserved connection. With the lock it waits for no reader, or
                 // a revocation would wait with it.
                 (Some(writers), Kind::Write | Kind::Revocation) => {
-                    Held { _connection: None, _write_lock: Some(writers.enter(kind).await) }
+                    Held { _write_lock: Some(writers.enter(kind).await), ..Held::default() }
                 }
-                (None, Kind::Revocation) => Held { _connection: None, _write_lock: None },
-                (_, Kind::Read | Kind::Write) => {
-                    // It fails only once it is closed, which it never is.
-                    let permit = Arc::clone(&self.ordinary).acquire_owned().await.ok();
-                    Held { _connection: permit, _write_lock: None }
+                (None, Kind::Revocation) => {
+                    Held { _share: place(&self.revoking).await, ..Held::default() }
+                }
+                (None, Kind::Write) => {
+                    let _share = place(&self.writing).await;
+                    Held { _share, _connection: place(&self.ordinary).await, _write_lock: None }
+                }
+                (_, Kind::Read) => {
+                    Held { _connection: place(&self.ordinary).await, ..Held::default() }
                 }
             }
         };
         let held = timeout_at(until, held).await.map_err(|_| Failure::exhausted())?;
         Ok(Slot { _held: Some(Arc::new(held)) })
     }
+}
+
+/// Waits for a place. It fails only once the semaphore is closed, which it never is.
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).acquire_owned().await.ok()
 }
 
 impl Writers {

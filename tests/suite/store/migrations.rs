@@ -164,7 +164,7 @@ async fn a_migrated_table_in_postgres_is_not_locked_again() {
     reader.commit().await.unwrap();
 }
 
-/// D9: the application may change its own columns after the triggers are there.
+/// The application may change its own columns after the triggers are there.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn a_table_with_triggers_can_be_altered() {
@@ -191,7 +191,7 @@ async fn a_table_with_triggers_can_be_altered() {
     run_postgres(&pool, format!("UPDATE {name} SET password_hash = 'last'")).await;
 }
 
-/// D4: what a trigger cannot tell, it does not stop.
+/// A trigger that cannot notify lets the change pass.
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn triggers_never_make_a_change_fail() {

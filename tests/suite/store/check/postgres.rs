@@ -166,7 +166,7 @@ async fn a_column_that_relatch_cannot_write() {
     }
 }
 
-/// D5: it is refused before anything is changed.
+/// It is refused before anything is changed.
 #[tokio::test]
 async fn a_migration_refuses_columns_that_do_not_fit() {
     let Some(pool) = postgres().await else { return };
@@ -258,7 +258,7 @@ async fn rights_that_the_role_lacks() {
     checked.drop_role(&role).await;
 }
 
-/// D10: rows that can be read and not changed.
+/// Rows that can be read and not changed.
 #[tokio::test]
 async fn row_level_security_that_lets_nothing_be_changed() {
     let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
@@ -348,7 +348,7 @@ async fn a_server_that_cannot_be_written() {
     checked.drop_role(&role).await;
 }
 
-/// D12: others may put a table of this name before ours.
+/// Others may create a table of this name in a schema that is searched first.
 #[tokio::test]
 async fn a_schema_in_which_others_may_create() {
     let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
@@ -422,7 +422,7 @@ async fn a_table_of_groups() {
     }
 }
 
-/// D6: the look-up by id reads the whole table only if no index can serve.
+/// The look-up by id reads the whole table only if no index can serve.
 #[tokio::test]
 async fn look_ups_have_an_index() {
     for (id_type, id) in [
@@ -462,7 +462,7 @@ async fn a_login_is_unique_among_live_rows() {
     }
 }
 
-/// D8 and D11: values that the column's type allows and that no user's row may hold.
+/// Values that the column's type allows and that no user's row may hold.
 #[tokio::test]
 async fn values_in_another_form() {
     let uuid = "67E55044-10B1-426F-9247-BB680E5FE0C8";
