@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 /// A handle that notifies a service's cache and its live connections that users' records have
@@ -29,7 +26,13 @@ pub struct Changes {
 /// The number of a service's listeners that are connected at this instant. A clone refers to the same
 /// service.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Listening(Arc<AtomicUsize>);
+pub(crate) struct Listening(
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "cache")),
+        expect(dead_code, reason = "without them nothing listens, and nothing asks")
+    )]
+    Arc<AtomicUsize>,
+);
 
 /// What receives the notifications.
 pub(crate) trait ChangeSink: Send + Sync + 'static {
@@ -62,17 +65,17 @@ impl Changes {
 impl Listening {
     #[cfg(feature = "postgres")]
     pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
     }
 
     #[cfg(feature = "postgres")]
     pub(super) fn remove(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
     }
 
     #[cfg(feature = "cache")]
     pub(crate) fn is_any(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
+        self.0.load(std::sync::atomic::Ordering::Acquire) > 0
     }
 }
 

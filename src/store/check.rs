@@ -32,6 +32,10 @@ pub struct CheckReport {
     #[serde(skip)]
     user_epochs: Option<Vec<String>>,
     #[serde(skip)]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "cache")),
+        expect(dead_code, reason = "without them nobody says so, and nobody asks")
+    )]
     is_shared: bool,
 }
 

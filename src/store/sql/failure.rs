@@ -39,6 +39,7 @@ impl Fault {
     }
 
     /// Whether the connection is of no further use.
+    #[cfg(feature = "postgres")]
     pub(super) const fn is_of_connection(self) -> bool {
         matches!(self, Self::Unfit | Self::Lost | Self::TimedOut)
     }

@@ -106,12 +106,7 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
     /// reason than time, as in a view that aggregates: it is then decided without a lock.
     pub(super) async fn lock(&self, key: UserKey<'_>) -> Result<Option<Locked<F>>, StoreError> {
         let Some((statement, param)) = self.read_statement(key) else { return Ok(None) };
-        let until = self.deadline();
-        // Those who wait for a row keep no revocation from the connections that are reserved for it.
-        let slot = &self.driver().capacity().enter(Kind::Write, until).await?;
-        let attempts = Attempts::new(until, self.driver().connections());
-        let locking = Locking { engine: self, statement, param, slot };
-        let locked = attempt::read(&locking, attempts).await.map_err(StoreError::from);
+        let locked = self.locked_rows(statement, param).await.map_err(StoreError::from);
         let locked = locked.and_then(|(own, rows)| Ok((own, self.one(rows)?)));
         let (own, row) = match locked {
             Err(error) if !error.is_unreachable() => return Ok(None),
@@ -120,6 +115,29 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         let engine = self.clone();
         let write = async move |update: Update| engine.write_locked(own, &update).await;
         Ok(Some(Locked::new(row, write)))
+    }
+
+    async fn locked_rows(
+        &self,
+        statement: Statement,
+        param: Param<'_>,
+    ) -> Result<(D::Own, Vec<D::Row>), Failure> {
+        let until = self.deadline();
+        // Those who wait for a row keep no revocation from the connections that are reserved for it.
+        let slot = &self.driver().capacity().enter(Kind::Write, until).await?;
+        let attempts = Attempts::new(until, self.driver().connections());
+        attempt::read(&Locking { engine: self, statement, param, slot }, attempts).await
+    }
+
+    /// What the row shows of a change whose commit was not answered. It is read under a lock of its own,
+    /// which waits for a commit that is still under way.
+    async fn settled(&self, update: &Update) -> Result<Outcome, StoreError> {
+        let Some((statement, param)) = self.read_statement(UserKey::Id(update.id())) else {
+            return Ok(Outcome::Unknown);
+        };
+        let (_own, rows) = self.locked_rows(statement, param).await?;
+        let row = Row::bare(self.one(rows))?;
+        Ok(Effect::Set(update).outcome(row.as_ref()))
     }
 
     async fn write_locked(&self, mut own: D::Own, update: &Update) -> Result<bool, StoreError> {
@@ -133,14 +151,12 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
             Ok(is_made)
         };
         match timeout_at(until, write).await.unwrap_or_else(|_| Err(Failure::timed_out())) {
-            Err(failure) if failure.fault.is_outcome_unknown() => {
-                let row = Row::bare(self.read(UserKey::Id(update.id())).await)?;
-                match Effect::Set(update).outcome(row.as_ref()) {
-                    Outcome::Written => Ok(true),
-                    // The commit may still come.
-                    Outcome::NotWritten | Outcome::Unknown => Err(Failure::unknown().into()),
-                }
-            }
+            Err(failure) if failure.fault.is_outcome_unknown() => match self.settled(update).await?
+            {
+                Outcome::Written => Ok(true),
+                // What was sent may still arrive.
+                Outcome::NotWritten | Outcome::Unknown => Err(Failure::unknown().into()),
+            },
             done => Ok(done?),
         }
     }

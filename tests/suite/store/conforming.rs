@@ -36,7 +36,7 @@ async fn the_ready_table_of_sqlite() {
     store.migrate().await.unwrap();
     let user = NewUser::with_password_hash("1", "ada", HASH);
     assert!(store.insert(user).await.unwrap());
-    check().check(&store).await.unwrap();
+    Conformance::new("1").login("ada").check(&store).await.unwrap();
 
     let pool = directory.pool().await;
     let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();

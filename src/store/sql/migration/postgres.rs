@@ -2,7 +2,11 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Additions, Types, additions, ready_table, script};
+use super::{
+    Additions, Types, additions,
+    first_version::{CLOCK, default_sql, postgres_now},
+    ready_table, script,
+};
 use crate::store::{
     PostgresStore, StoreError, UserStore as _,
     sql::{Name, TableName, check::refuse_postgres, postgres::failure, users_table::Names},
@@ -91,21 +95,8 @@ pub(super) async fn begin(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A column's default is relatch's own if it calls this.
-const CLOCK: &str = "clock_timestamp()";
-
-/// Each function and operator is named with its schema, as the types are.
-fn now_sql() -> String {
-    format!("CAST(EXTRACT(EPOCH FROM pg_catalog.{CLOCK}) OPERATOR(pg_catalog.*) 1000 AS BIGINT)")
-}
-
 fn table_sql(names: &Names) -> String {
-    ready_table(names, &Types::POSTGRES, &now_sql())
-}
-
-pub(in crate::store::sql) fn default_sql(names: &Names) -> String {
-    let Names { table, version, .. } = names;
-    format!("ALTER TABLE {table} ALTER COLUMN {version} SET DEFAULT {}", now_sql())
+    ready_table(names, &Types::POSTGRES, &postgres_now())
 }
 
 /// The column's default, if there is such a column.

@@ -31,8 +31,8 @@ fn classify(code: &str) -> Fault {
     // An extended code has the primary one in its lowest byte.
     match code & 0xff {
         _ if code == BUSY_SNAPSHOT => Fault::Conflict,
-        BUSY | LOCKED | NOMEM | READONLY | INTERRUPT | IOERR | CORRUPT | FULL | CANTOPEN
-        | PROTOCOL => Fault::Unavailable,
+        BUSY | LOCKED | INTERRUPT => Fault::Canceled,
+        NOMEM | READONLY | IOERR | CORRUPT | FULL | CANTOPEN | PROTOCOL => Fault::Unavailable,
         TOOBIG => Fault::Value,
         _ => Fault::Misconfigured,
     }
@@ -46,8 +46,11 @@ mod tests {
     fn codes_tell_whom_to_call() {
         assert_eq!(classify("517"), Fault::Conflict);
         assert_eq!(classify("18"), Fault::Value);
-        // Busy, locked, read-only, an error of the disk at a sync, full.
-        for code in ["5", "6", "8", "1034", "13", "14"] {
+        for code in ["5", "6", "9", "261"] {
+            assert_eq!(classify(code), Fault::Canceled, "{code}");
+        }
+        // Read-only, an error of the disk at a sync, full.
+        for code in ["8", "1034", "13", "14"] {
             assert_eq!(classify(code), Fault::Unavailable, "{code}");
         }
         // No such table, a constraint, a mismatch, not a database.

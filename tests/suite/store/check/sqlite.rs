@@ -52,6 +52,11 @@ async fn a_missing_column() {
         assert_eq!(finding.sql().is_some(), is_added, "{finding}");
         if let Some(sql) = finding.sql() {
             run_sqlite(&pool, sql).await;
+            // The column alone has no default.
+            for warning in check(&store).await.findings() {
+                assert_eq!((warning.severity(), column), (WARNING, "token_version"));
+                run_sqlite(&pool, warning.sql().unwrap()).await;
+            }
             is_clean(&store).await;
         }
     }
