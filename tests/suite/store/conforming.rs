@@ -14,18 +14,19 @@ use super::{
 };
 
 /// The fields of a row's columns, and the columns of the ready table.
-const COLUMNS: [(&str, &str); 5] = [
+const COLUMNS: [(&str, &str); 6] = [
     ("version", "token_version"),
     ("password_hash", "password_hash"),
     ("carried", "carried"),
     ("sessions", "sessions"),
     ("lanes", "lanes"),
+    ("secret", "secret"),
 ];
 
 const PATIENCE: Duration = Duration::milliseconds(500);
 
 fn check() -> Conformance {
-    Conformance::new("1").login("ada").without_secret()
+    Conformance::new("1").login("ada")
 }
 
 #[tokio::test]
@@ -71,7 +72,7 @@ async fn tables_of_postgres() {
         (through, &pooler),
     ] {
         let name = unique("conforming");
-        let table = UsersTable::named(&name);
+        let table = UsersTable::named(&name).secret("secret");
         let store = options.timeout(PATIENCE).connect(url, table).await.unwrap();
         let sql = format!(
             "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE, password_hash TEXT)"

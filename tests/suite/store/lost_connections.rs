@@ -276,7 +276,7 @@ impl UserStore for Contended {
 
     async fn lock(&self, key: UserKey<'_>) -> Result<Option<Locked<()>>, StoreError> {
         let locked = self.store.lock(key).await;
-        self.proxy.lose_answer(b"COMMIT\0");
+        self.proxy.lose_answer(b"C\0\0\0\x0bCOMMIT\0");
         locked
     }
 
