@@ -2,7 +2,7 @@
 
 #[cfg(feature = "postgres")]
 use relatch::store::PostgresOptions;
-use relatch::store::{Conformance, NewUser, SqliteOptions, UsersTable};
+use relatch::store::{Conformance, NewUser, SqliteOptions, SqliteStore, UsersTable};
 use sqlx::AssertSqlSafe;
 use time::Duration;
 
@@ -33,7 +33,8 @@ fn check() -> Conformance {
 async fn the_ready_table_of_sqlite() {
     let directory = Directory::new();
     let options = SqliteOptions::new().timeout(PATIENCE);
-    let store = options.open(directory.file(), UsersTable::ready()).await.unwrap();
+    let hasty = options.open(directory.file(), UsersTable::ready()).await.unwrap();
+    let store = SqliteStore::open(directory.file(), UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
     let user = NewUser::with_password_hash("1", "ada", HASH);
     assert!(store.insert(user).await.unwrap());
@@ -56,7 +57,7 @@ async fn the_ready_table_of_sqlite() {
 
     // Last: a call that has timed out may still write afterwards.
     let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    check().check_locked(&store).await.unwrap();
+    check().check_locked(&hasty).await.unwrap();
     writer.rollback().await.unwrap();
 }
 
@@ -74,7 +75,8 @@ async fn tables_of_postgres() {
     ] {
         let name = unique("conforming");
         let table = UsersTable::named(&name).secret("secret");
-        let store = options.timeout(PATIENCE).connect(url, table).await.unwrap();
+        let hasty = options.clone().timeout(PATIENCE).connect(url, table.clone()).await.unwrap();
+        let store = options.connect(url, table).await.unwrap();
         let sql = format!(
             "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE, password_hash TEXT)"
         );
@@ -107,7 +109,7 @@ async fn tables_of_postgres() {
         let mut writer = pool.begin().await.unwrap();
         let lock = format!("SELECT * FROM {name} FOR UPDATE");
         sqlx::query(AssertSqlSafe(lock)).execute(&mut *writer).await.unwrap();
-        check().check_locked(&store).await.unwrap();
+        check().check_locked(&hasty).await.unwrap();
         writer.rollback().await.unwrap();
     }
 }

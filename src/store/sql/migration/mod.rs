@@ -1,5 +1,6 @@
 //! Migrations: they add to a live table of users the columns that it lacks.
 
+mod first_version;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -11,9 +12,9 @@ mod triggers;
 mod types;
 
 #[cfg(feature = "postgres")]
-pub(super) use self::postgres::default_sql;
+pub(super) use self::first_version::default_sql;
 #[cfg(feature = "sqlite")]
-pub(super) use self::sqlite::{trigger_name, trigger_sql};
+pub(super) use self::first_version::{trigger_name, trigger_sql};
 #[cfg(feature = "postgres")]
 pub(super) use self::trigger::wanted as wanted_triggers;
 pub(super) use self::types::Types;

@@ -2,7 +2,11 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Additions, Types, additions, ready_table, script};
+use super::{
+    Additions, Types, additions,
+    first_version::{CLOCK, default_sql, now_sql},
+    ready_table, script,
+};
 use crate::store::{
     PostgresStore, StoreError, UserStore as _,
     sql::{
@@ -90,21 +94,8 @@ pub(super) const BEGIN: [&str; 4] = [
 /// A short timeout: all other statements queue behind a waiting lock.
 pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// A column's default is relatch's own if it calls this.
-const CLOCK: &str = "clock_timestamp()";
-
-/// Each function and operator is named with its schema, as the types are.
-fn now_sql() -> String {
-    format!("CAST(EXTRACT(EPOCH FROM pg_catalog.{CLOCK}) OPERATOR(pg_catalog.*) 1000 AS BIGINT)")
-}
-
 fn table_sql(names: &Names) -> String {
     ready_table(names, &Types::POSTGRES, &now_sql())
-}
-
-pub(in crate::store::sql) fn default_sql(names: &Names) -> String {
-    let Names { table, version, .. } = names;
-    format!("ALTER TABLE {table} ALTER COLUMN {version} SET DEFAULT {}", now_sql())
 }
 
 /// The column's default, if there is such a column.

@@ -2,7 +2,11 @@
 
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::{Additions, Types, additions, ready_table, script};
+use super::{
+    Additions, Types, additions,
+    first_version::{NOW, trigger_sql},
+    ready_table, script,
+};
 use crate::store::{
     SqliteStore, StoreError, UserStore as _,
     sql::{Failure, Name, TableName, check::refuse_sqlite, sqlite::classify, users_table::Names},
@@ -65,29 +69,8 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     }
 }
 
-/// Now in milliseconds.
-const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
-
 fn table_sql(names: &Names) -> String {
     ready_table(names, &Types::SQLITE, NOW)
-}
-
-/// The name of the trigger that gives a new user its first version.
-pub(in crate::store::sql) fn trigger_name(names: &Names) -> String {
-    format!("{}_relatch_{}", names.table.table().as_str(), names.version.as_str())
-}
-
-/// A trigger, as SQLite adds no column whose default is not a constant.
-pub(in crate::store::sql) fn trigger_sql(names: &Names) -> String {
-    let Names { table, id, version, .. } = names;
-    let trigger = table.beside(&trigger_name(names));
-    let table = table.table();
-    format!(
-        "CREATE TRIGGER IF NOT EXISTS {trigger} AFTER INSERT ON {table}\n\
-         WHEN NEW.{version} IS NULL BEGIN\n    \
-         UPDATE {table} SET {version} = {NOW} WHERE {id} = NEW.{id};\n\
-         END"
-    )
 }
 
 /// All columns, the generated ones too.
