@@ -172,6 +172,11 @@ impl Postgres {
         &self.name
     }
 
+    /// Connections that no proxy pools.
+    pub(crate) const fn direct(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Runs the application's own SQL, with the name of its table for `accounts`.
     pub(crate) async fn run(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.replace("accounts", &self.name));

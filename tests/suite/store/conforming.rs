@@ -2,7 +2,7 @@
 
 #[cfg(feature = "postgres")]
 use relatch::store::PostgresOptions;
-use relatch::store::{Conformance, NewUser, SqliteOptions, UsersTable};
+use relatch::store::{Conformance, NewUser, SqliteOptions, SqliteStore, UsersTable};
 use sqlx::AssertSqlSafe;
 use time::Duration;
 
@@ -14,35 +14,33 @@ use super::{
 };
 
 /// The fields of a row's columns, and the columns of the ready table.
-const COLUMNS: [(&str, &str); 5] = [
+const COLUMNS: [(&str, &str); 6] = [
     ("version", "token_version"),
     ("password_hash", "password_hash"),
     ("carried", "carried"),
     ("sessions", "sessions"),
     ("lanes", "lanes"),
+    ("secret", "secret"),
 ];
 
 const PATIENCE: Duration = Duration::milliseconds(500);
 
 fn check() -> Conformance {
-    Conformance::new("1").login("ada").without_secret()
+    Conformance::new("1").login("ada")
 }
 
 #[tokio::test]
 async fn the_ready_table_of_sqlite() {
     let directory = Directory::new();
     let options = SqliteOptions::new().timeout(PATIENCE);
-    let store = options.open(directory.file(), UsersTable::ready()).await.unwrap();
+    let hasty = options.open(directory.file(), UsersTable::ready()).await.unwrap();
+    let store = SqliteStore::open(directory.file(), UsersTable::ready()).await.unwrap();
     store.migrate().await.unwrap();
     let user = NewUser::with_password_hash("1", "ada", HASH);
     assert!(store.insert(user).await.unwrap());
     Conformance::new("1").login("ada").check(&store).await.unwrap();
 
     let pool = directory.pool().await;
-    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    check().check_locked(&store).await.unwrap();
-    writer.rollback().await.unwrap();
-
     run_sqlite(&pool, "CREATE TABLE written (name TEXT)").await;
     for (field, column) in COLUMNS {
         let trigger = format!(
@@ -56,6 +54,11 @@ async fn the_ready_table_of_sqlite() {
         names.fetch_all(&pool).await.unwrap()
     };
     check().check_written(&store, written).await.unwrap();
+
+    // Last: a call that has timed out may still write afterwards.
+    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    check().check_locked(&hasty).await.unwrap();
+    writer.rollback().await.unwrap();
 }
 
 /// Alone, as behind a proxy that pools transactions, and through one if there is one.
@@ -71,8 +74,9 @@ async fn tables_of_postgres() {
         (through, &pooler),
     ] {
         let name = unique("conforming");
-        let table = UsersTable::named(&name);
-        let store = options.timeout(PATIENCE).connect(url, table).await.unwrap();
+        let table = UsersTable::named(&name).secret("secret");
+        let hasty = options.clone().timeout(PATIENCE).connect(url, table.clone()).await.unwrap();
+        let store = options.connect(url, table).await.unwrap();
         let sql = format!(
             "CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE, password_hash TEXT)"
         );
@@ -81,12 +85,6 @@ async fn tables_of_postgres() {
         let user = NewUser::with_password_hash("1", "ada", HASH);
         assert!(store.insert(user).await.unwrap());
         check().check(&store).await.unwrap();
-
-        let mut writer = pool.begin().await.unwrap();
-        let lock = format!("SELECT * FROM {name} FOR UPDATE");
-        sqlx::query(AssertSqlSafe(lock)).execute(&mut *writer).await.unwrap();
-        check().check_locked(&store).await.unwrap();
-        writer.rollback().await.unwrap();
 
         let function = format!(
             "CREATE TABLE {name}_written (name TEXT);
@@ -107,5 +105,11 @@ async fn tables_of_postgres() {
             names.fetch_all(&pool).await.unwrap()
         };
         check().check_written(&store, written).await.unwrap();
+
+        let mut writer = pool.begin().await.unwrap();
+        let lock = format!("SELECT * FROM {name} FOR UPDATE");
+        sqlx::query(AssertSqlSafe(lock)).execute(&mut *writer).await.unwrap();
+        check().check_locked(&hasty).await.unwrap();
+        writer.rollback().await.unwrap();
     }
 }

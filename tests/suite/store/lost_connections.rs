@@ -13,8 +13,7 @@ use relatch::store::{
 };
 #[cfg(feature = "postgres")]
 use relatch::{
-    Authority, MasterKey, NoClaims, Token,
-    one_time::MagicLink,
+    Authority, MasterKey, Token,
     service::Service,
     sessions::SessionEvent,
     store::{GroupsTable, Locked, PostgresOptions, PostgresStore, Row, Update},
@@ -278,7 +277,7 @@ impl UserStore for Contended {
 
     async fn lock(&self, key: UserKey<'_>) -> Result<Option<Locked<()>>, StoreError> {
         let locked = self.store.lock(key).await;
-        self.proxy.lose_answer(b"COMMIT\0");
+        self.proxy.lose_answer(b"C\0\0\0\x0bCOMMIT\0");
         locked
     }
 
@@ -303,20 +302,6 @@ async fn a_lost_answer_to_the_commit_under_a_lock_is_read_from_the_row() {
         assert!(proxy.has_lost_answer());
         let verified = service.authenticate(tokens.access()).await.unwrap();
         assert_eq!(service.sessions(&verified).await.unwrap().len(), 1, "it was written once");
-        // Another call may have used the same link, so that it is not known whether this one did.
-        let key = UserKey::Id("1");
-        let link = service
-            .issue::<MagicLink>(key, &NoClaims {}, relatch::Context::new())
-            .await
-            .unwrap()
-            .unwrap()
-            .1;
-        let copy = Token::<MagicLink>::new(link.expose());
-        let error = service.one_time(link).consume().await.unwrap_err();
-        assert!(proxy.has_lost_answer());
-        assert_eq!(error.status(), 503, "{error:?}");
-        let error = service.one_time(copy).consume().await.unwrap_err();
-        assert_eq!(error.status(), 401, "{error:?}");
     }
 }
 

@@ -92,7 +92,13 @@ async fn a_missing_column() {
         let Some(checked) = Checked::new(&table("accounts", column, "")).await else { return };
         let is_added = !matches!(column, "id" | "login" | "password_hash");
         let report = check(&checked.store).await;
-        assert_eq!(one(&report, PROBLEM, column, "no such").sql().is_some(), is_added, "{report}");
+        let finding = one(&report, PROBLEM, column, "no such");
+        assert_eq!(finding.sql().is_some(), is_added, "{report}");
+        if column == "token_version" {
+            run_postgres(&checked.pool, finding.sql().unwrap()).await;
+            checked.is_mended(WARNING, column, "its first version").await;
+            continue;
+        }
         checked.is_mended(PROBLEM, column, "no such column").await;
     }
 }

@@ -118,12 +118,11 @@ pub(super) async fn resolve(
     query.bind(table.to_string()).persistent(false).fetch_one(connection).await
 }
 
-/// The table's schema and the role, quoted, if the role may not use the schema.
+/// The schema and the role, quoted, if the role may not use the schema.
 pub(super) async fn locked_schema(
     connection: &mut PgConnection,
-    table: &TableName,
+    schema: &Name,
 ) -> sqlx::Result<Option<(String, String)>> {
-    let Some(schema) = table.schema() else { return Ok(None) };
     let query = sqlx::query_as(
         "SELECT pg_catalog.quote_ident(CAST(nspname AS pg_catalog.text)),
                 pg_catalog.quote_ident(CAST(current_user AS pg_catalog.text))

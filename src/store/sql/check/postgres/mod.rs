@@ -71,14 +71,14 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         report.set_user_epochs(names.groups.iter().map(|group| group.kind.clone()).collect());
         report.set_shared();
         // Without the right to use a schema nothing in it can be looked up.
-        let mut locked = Vec::new();
-        for table in [&names.table].into_iter().chain(names.groups.iter().map(|group| &group.table))
-        {
-            if let Some((schema, role)) = locked_schema(connection, table).await?
-                && !locked.contains(&schema)
-            {
+        let groups = names.groups.iter().map(|group| &group.table);
+        let tables_named = [&names.table].into_iter().chain(groups);
+        let mut schemas: Vec<_> = tables_named.filter_map(|table| table.schema()).collect();
+        schemas.sort_unstable_by_key(|schema| schema.as_str());
+        schemas.dedup();
+        for schema in schemas {
+            if let Some((schema, role)) = locked_schema(connection, schema).await? {
                 report.add(may_not_use(&schema, &role));
-                locked.push(schema);
             }
         }
         if !report.is_ok() {
