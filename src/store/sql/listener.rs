@@ -179,7 +179,7 @@ type Notify = Box<dyn Fn(Option<&str>) + Send + Sync>;
 /// The task of a listener.
 struct Notifications {
     pool: PgPool,
-    listen: Option<PgConnectOptions>,
+    listen: Option<Arc<PgConnectOptions>>,
     channel: String,
     notify: Notify,
     state: Arc<State>,
@@ -261,16 +261,14 @@ struct Connection {
 impl Connection {
     async fn open(notifications: &Notifications) -> sqlx::Result<Self> {
         // A pool for this connection alone: it would occupy one of the application's for ever.
-        let options = match &notifications.listen {
-            Some(options) => options.clone(),
-            None => (*notifications.pool.connect_options()).clone(),
-        };
+        let listen = notifications.listen.clone();
+        let options = listen.unwrap_or_else(|| notifications.pool.connect_options());
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ANSWER)
             .max_lifetime(None)
             .idle_timeout(None)
-            .connect_with(options)
+            .connect_with((*options).clone())
             .await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);

@@ -1,11 +1,13 @@
 //! Changes of users in the application's own transaction.
 
+#[cfg(feature = "postgres")]
+use relatch::store::{NewUser, UserStore as _};
 use relatch::{
     Context, NoClaims, Purpose, Reason, Token,
     authority::Used,
     one_time::{EmailConfirmation, MagicLink, PasswordReset},
     service::{OneTime, Service, ServiceError, Uncommitted},
-    store::{NewUser, StoredUser, UserKey, UserStore},
+    store::{StoredUser, UserKey},
 };
 
 #[cfg(feature = "postgres")]

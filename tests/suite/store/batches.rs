@@ -10,7 +10,7 @@ use std::{
 use relatch::store::{
     IdType, NewUser, PostgresOptions, PostgresStore, StoreErrorKind, UserKey, UserStore, UsersTable,
 };
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},

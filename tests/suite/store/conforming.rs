@@ -3,6 +3,7 @@
 #[cfg(feature = "postgres")]
 use relatch::store::PostgresOptions;
 use relatch::store::{Conformance, NewUser, SqliteOptions, SqliteStore, UsersTable};
+#[cfg(feature = "postgres")]
 use sqlx::AssertSqlSafe;
 use time::Duration;
 

@@ -8,22 +8,20 @@ use std::{
     task::{Context, Waker},
 };
 
-use relatch::store::{
-    NewUser, SqliteOptions, SqliteStore, StoreError, UserKey, UserStore, UsersTable,
-};
+use relatch::store::{NewUser, SqliteOptions, SqliteStore, StoreError, UserStore, UsersTable};
 #[cfg(feature = "postgres")]
 use relatch::{
     Authority, MasterKey, Token,
     service::Service,
     sessions::SessionEvent,
-    store::{GroupsTable, Locked, PostgresOptions, PostgresStore, Row, Update},
+    store::{GroupsTable, Locked, PostgresOptions, PostgresStore, Row, Update, UserKey},
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 #[cfg(feature = "postgres")]
 use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::task::JoinSet;
 #[cfg(feature = "postgres")]
-use tokio::time::{sleep, timeout};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::{Instant, sleep, timeout};
 
 #[cfg(feature = "postgres")]
 use super::databases::{Proxy, postgres, postgres_url, run_postgres, unique, url_of};

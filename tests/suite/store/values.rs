@@ -1,6 +1,7 @@
 //! What rows and requests may hold.
 
-use std::error::Error;
+#[cfg(feature = "postgres")]
+use std::error::Error as _;
 
 #[cfg(feature = "postgres")]
 use relatch::store::PostgresStore;

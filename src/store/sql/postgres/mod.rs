@@ -99,7 +99,7 @@ pub(super) struct PostgresDriver {
     pub(super) pool: PgPool,
     pub(super) channel: Name,
     /// The listener's own connection, if it is not the pool's.
-    pub(super) listen: Option<PgConnectOptions>,
+    pub(super) listen: Option<Arc<PgConnectOptions>>,
     /// The timeouts of each transaction, behind a proxy that pools transactions.
     pub(super) pooled: Option<Timeouts>,
     capacity: Arc<Capacity>,
@@ -120,7 +120,7 @@ impl PostgresDriver {
         Self {
             pool,
             channel,
-            listen,
+            listen: listen.map(Arc::new),
             pooled,
             capacity: Arc::new(Capacity::new(connections, patience)),
             batches: Batches::default(),

@@ -1,8 +1,11 @@
 //! Recipes for kinds of tables.
 
-use relatch::store::{NewUser, StoreErrorKind, UsersTable};
+use relatch::store::UsersTable;
+#[cfg(feature = "postgres")]
+use relatch::store::{NewUser, StoreErrorKind};
 
 use super::*;
+#[cfg(feature = "postgres")]
 use crate::service::hash;
 
 const VIEWS: &str = "Views";
