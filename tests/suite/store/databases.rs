@@ -9,7 +9,7 @@ use std::{
 #[cfg(feature = "postgres")]
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpListener},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     sync::{
         Arc, Mutex,
@@ -212,11 +212,13 @@ impl Proxy {
                 let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 let number = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
                 let wires = (Arc::clone(&shared), Arc::clone(&shared));
-                thread::spawn(move || wires.0.pass(number, &client, &server));
+                thread::spawn(move || {
+                    wires.0.pass(number, &client, &server);
+                    close(&client, &server);
+                });
                 thread::spawn(move || {
                     wires.1.pass(number, &back.0, &back.1);
-                    let _ = back.0.shutdown(Shutdown::Both);
-                    let _ = back.1.shutdown(Shutdown::Both);
+                    close(&back.1, &back.0);
                 });
             }
         });
@@ -246,6 +248,13 @@ impl Proxy {
     pub(super) fn has_lost_answer(&self) -> bool {
         self.wire.lost_answer.lock().unwrap().is_none()
     }
+}
+
+/// What one side closes, the other sees as closed.
+#[cfg(feature = "postgres")]
+fn close(client: &TcpStream, server: &UnixStream) {
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
 }
 
 #[cfg(feature = "postgres")]
