@@ -100,7 +100,7 @@ impl Wrong {
     async fn bump_all(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
         let Some(row) = self.read(UserKey::Id(id)).await? else { return Ok(false) };
         // Time for a concurrent call to write.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let mut columns = row.columns;
         columns.version = Some((columns.version.unwrap_or(0) + 1).max(at_least));
         columns.sessions = None;
