@@ -173,7 +173,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = MasterKey::generate("2026-11")?;
     let authority = Authority::new(key, "https://login.example.com", "https://api.example.com")?;
     let hasher = PasswordHasher::new();
-    let (id, password_hash) = ("alice".to_owned(), hasher.hash("correct horse")?);
+    let (id, password_hash) = ("alice".to_owned(), hasher.hash("correct horse battery")?);
     let alice = Account { id: id.clone(), password_hash, token_version: Counter::INITIAL };
     let accounts = Mutex::new(HashMap::from([(id, alice)]));
     let site = Data::new(Site { authority, hasher, accounts });
@@ -187,7 +187,7 @@ async fn serve(site: Data<Site>, address: &str) -> Result<(), Box<dyn Error>> {
     let server = HttpServer::new(move || App::new().app_data(site.clone()).configure(routes))
         .worker_max_blocking_threads(2) // hashing a password takes 19 MiB
         .bind(address)?;
-    let login = r#"{"name":"alice","password":"correct horse"}"#;
+    let login = r#"{"name":"alice","password":"correct horse battery"}"#;
     println!("token=$(curl -s {address}/login --json '{login}' | cut -d'\"' -f4)");
     for route in ["/me", "/logout-everywhere -X POST", "/me"] {
         println!("curl -i {address}{route} -H \"Authorization: Bearer $token\"");
@@ -210,8 +210,8 @@ async fn story(site: Data<Site>) -> Result<(), Box<dyn Error>> {
         TestRequest::post().uri("/login").set_json(json!({ "name": name, "password": password }))
     };
     step("a wrong password", login("alice", "wrong"), "401 Bearer").await;
-    step("an unknown name", login("bob", "correct horse"), "401 Bearer").await;
-    let body = step("alice logs in", login("alice", "correct horse"), "200 no-store").await;
+    step("an unknown name", login("bob", "correct horse battery"), "401 Bearer").await;
+    let body = step("alice logs in", login("alice", "correct horse battery"), "200 no-store").await;
     let body: Value = serde_json::from_slice(&body)?;
     let bearer = format!("Bearer {}", body["access_token"].as_str().unwrap_or_default());
     let with_token = |request: TestRequest| request.append_header(("Authorization", &*bearer));

@@ -81,7 +81,7 @@ async fn tour(file: &Path) -> Result {
         .clock(clock.reader())
         .sessions(policy)
         .build()?;
-    let users = accounts(file, &PasswordHasher::new().hash("correct horse")?).await?;
+    let users = accounts(file, &PasswordHasher::new().hash("correct horse battery")?).await?;
     let (sender, events) = mpsc::channel();
     let first_sender = sender.clone();
     let app = Service::builder(authority.clone(), users.clone())
@@ -92,8 +92,8 @@ async fn tour(file: &Path) -> Result {
         .build();
 
     title("Alice, a user of the existing table, logs in on her phone and on her laptop");
-    let phone = log_in(&app, "correct horse", "phone").await?;
-    let laptop = log_in(&app, "correct horse", "laptop").await?;
+    let phone = log_in(&app, "correct horse battery", "phone").await?;
+    let laptop = log_in(&app, "correct horse battery", "laptop").await?;
     login_refused("a wrong password", app.login(ALICE, "wrong", "phone").await)?;
     devices(&app, &laptop, "laptop (this one), phone").await?;
     devices(&app, &phone, "laptop, phone (this one)").await?;
@@ -140,7 +140,7 @@ async fn tour(file: &Path) -> Result {
     alive(&app, "the laptop, refreshed again", laptop.access()).await?;
 
     title("The thief uses the token second: the result is the same");
-    let phone = log_in(&app, "correct horse", "phone").await?;
+    let phone = log_in(&app, "correct horse battery", "phone").await?;
     let stolen = copy(phone.refresh());
     let phone = app.refresh(phone.into_parts().1).await?;
     clock.pass(11);
@@ -150,8 +150,8 @@ async fn tour(file: &Path) -> Result {
     alive(&app, "the laptop", laptop.access()).await?;
 
     title("Alice logs only her old phone out, from her laptop");
-    let old_phone = log_in(&app, "correct horse", "old phone").await?;
-    let phone = log_in(&app, "correct horse", "phone").await?;
+    let old_phone = log_in(&app, "correct horse battery", "old phone").await?;
+    let phone = log_in(&app, "correct horse battery", "phone").await?;
     devices(&app, &laptop, "phone, old phone, laptop (this one)").await?;
     let verified = app.authenticate(laptop.access()).await?;
     ensure(
@@ -174,11 +174,12 @@ async fn tour(file: &Path) -> Result {
     devices(&app, &laptop, "laptop (this one)").await?;
 
     title("She changes her password on her laptop; only the laptop stays logged in");
-    let phone = log_in(&app, "correct horse", "phone").await?;
-    let guess = app.change_password(laptop.access(), "guess", "correct horse battery").await;
+    let phone = log_in(&app, "correct horse battery", "phone").await?;
+    let guess = app.change_password(laptop.access(), "guess", "another horse battery").await;
     login_refused("a guess at the current password", guess)?;
-    let laptop =
-        app.change_password(laptop.access(), "correct horse", "correct horse battery").await?;
+    let laptop = app
+        .change_password(laptop.access(), "correct horse battery", "another horse battery")
+        .await?;
     alive(&app, "her laptop, with new tokens", laptop.access()).await?;
     dead(&app, "her phone", phone.access(), Reason::RevokedByVersion).await?;
     devices(&app, &laptop, "laptop (this one)").await?;
@@ -191,7 +192,7 @@ async fn tour(file: &Path) -> Result {
             let _ = sender.send(event.clone());
         })
         .build();
-    let phone = log_in(&app, "correct horse battery", "phone").await?;
+    let phone = log_in(&app, "another horse battery", "phone").await?;
     let hash = column(&users, "pass").await?;
     ensure("the stored hash is new", hash.contains("m=24576"))?;
     alive(&app, "the phone, whose login rehashed", phone.access()).await?;
@@ -207,7 +208,7 @@ async fn tour(file: &Path) -> Result {
     no_devices(&app).await?;
 
     title("She forgot her password: a link by e-mail, which works once");
-    let phone = log_in(&app, "correct horse battery", "phone").await?;
+    let phone = log_in(&app, "another horse battery", "phone").await?;
     let link = issue_link::<PasswordReset>(&app).await?;
     let other = issue_link::<PasswordReset>(&app).await?;
     ensure(
@@ -216,15 +217,15 @@ async fn tour(file: &Path) -> Result {
     )?;
     alive(&app, "the phone: opening the link changes nothing", phone.access()).await?;
     let reset = |link, new| app.one_time::<PasswordReset>(link).set_password(new).consume();
-    let _ = reset(copy(&link), "battery staple").await?;
+    let _ = reset(copy(&link), "another battery staple").await?;
     dead(&app, "the phone", phone.access(), Reason::RevokedByVersion).await?;
     no_devices(&app).await?;
     let again = reset(link, "hunter22").await;
     refused("the link, a second time", again, Reason::RevokedByVersion)?;
     let late = reset(other, "hunter22").await;
     refused("another link, sent before", late, Reason::RevokedByVersion)?;
-    login_refused("the old password", app.login(ALICE, "correct horse battery", "phone").await)?;
-    let laptop = log_in(&app, "battery staple", "laptop").await?;
+    login_refused("the old password", app.login(ALICE, "another horse battery", "phone").await)?;
+    let laptop = log_in(&app, "another battery staple", "laptop").await?;
     alive(&app, "the laptop, with the new password", laptop.access()).await?;
 
     title("A login link: a mail scanner opens it three times, then Alice submits its form twice");
@@ -260,7 +261,7 @@ async fn tour(file: &Path) -> Result {
     let cookie = Fingerprint::generate()?;
     let here = || Context::new().with_fingerprint(&cookie);
     let client = Client::new("browser").in_context(here());
-    let browser = app.login("alice@example.org", "battery staple", client).await?;
+    let browser = app.login("alice@example.org", "another battery staple", client).await?;
     let arrived = || copy(browser.access()).in_context(here());
     alive(&app, "with the cookie", &arrived()).await?;
     dead(&app, "a thief without the cookie", browser.access(), Reason::BadSignature).await?;
@@ -282,7 +283,7 @@ async fn tour(file: &Path) -> Result {
     set_sessions(&users, damaged).await?;
     store_error("a request", app.authenticate(laptop.access()).await)?;
     store_error("a refresh", app.refresh(copy(laptop.refresh())).await)?;
-    let login = app.login("alice@example.org", "battery staple", "phone").await;
+    let login = app.login("alice@example.org", "another battery staple", "phone").await;
     store_error("a login", login)?;
     ensure("the column is unchanged", column(&users, "sessions").await? == damaged)?;
     set_sessions(&users, &good).await?;

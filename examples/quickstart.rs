@@ -52,15 +52,15 @@ async fn tour(path: &Path) -> Result {
     let service = Service::new(authority, users.clone());
 
     title("Alice registers, and logs in on two devices");
-    let hash = service.hash_password("correct horse").await?;
+    let hash = service.hash_password("correct horse battery").await?;
     users.insert(NewUser::with_password_hash("1", "alice", hash)).await?;
-    let phone = service.login("alice", "correct horse", "phone").await?;
-    let laptop = service.login("alice", "correct horse", "laptop").await?;
+    let phone = service.login("alice", "correct horse battery", "phone").await?;
+    let laptop = service.login("alice", "correct horse battery", "laptop").await?;
     alive(&service, "her phone", &phone).await?;
     alive(&service, "her laptop", &laptop).await?;
     let wrong = service.login("alice", "wrong", "phone").await;
     refused("a wrong password", wrong, LoginRefusal::WrongPassword)?;
-    let unknown = service.login("bob", "correct horse", "phone").await;
+    let unknown = service.login("bob", "correct horse battery", "phone").await;
     refused("an unknown name", unknown, LoginRefusal::UnknownLogin)?;
 
     title("An attacker modifies the token");
@@ -78,10 +78,11 @@ async fn tour(path: &Path) -> Result {
     alive(&service, "her laptop", &laptop).await?;
 
     title("She changes her password: all older tokens are dead, and her laptop gets new ones");
-    let phone = service.login("alice", "correct horse", "phone").await?;
+    let phone = service.login("alice", "correct horse battery", "phone").await?;
     let before = laptop;
-    let laptop =
-        service.change_password(before.access(), "correct horse", "battery staple").await?;
+    let laptop = service
+        .change_password(before.access(), "correct horse battery", "another battery staple")
+        .await?;
     dead(&service, "her phone", phone.access(), Reason::RevokedByVersion).await?;
     dead(&service, "a copy of her laptop's token", before.access(), Reason::RevokedByVersion)
         .await?;
@@ -92,11 +93,11 @@ async fn tour(path: &Path) -> Result {
     dead(&service, "her laptop", laptop.access(), Reason::RevokedByVersion).await?;
 
     title("The hashing cost is raised: her next login rehashes, and all devices stay logged in");
-    let phone = service.login("alice", "battery staple", "phone").await?;
+    let phone = service.login("alice", "another battery staple", "phone").await?;
     let stronger = PasswordHasher::with_cost(24 * 1024, 2, 1)?;
     let service = Service::builder(service.authority(), users.clone()).hasher(stronger).build();
-    let laptop = service.login("alice", "battery staple", "laptop").await?;
-    let tablet = service.login("alice", "battery staple", "tablet").await?;
+    let laptop = service.login("alice", "another battery staple", "laptop").await?;
+    let tablet = service.login("alice", "another battery staple", "tablet").await?;
     alive(&service, "her phone, logged in before the rehash", &phone).await?;
     alive(&service, "her laptop, whose login rehashed", &laptop).await?;
     alive(&service, "her tablet, logged in after it", &tablet).await?;
@@ -106,7 +107,7 @@ async fn tour(path: &Path) -> Result {
     let deadline = now() + Duration::minutes(5);
     let ring = authority.keys().clone().rotate(MasterKey::generate("2026-11")?, deadline)?;
     service.replace_authority(authority.with_keys(ring)?);
-    let tablet = service.login("alice", "battery staple", "tablet").await?;
+    let tablet = service.login("alice", "another battery staple", "tablet").await?;
     alive(&service, "a token under the old key", &phone).await?;
     alive(&service, "a token under the new key", &tablet).await?;
     ahead.store(301, Ordering::SeqCst);
@@ -121,7 +122,7 @@ async fn tour(path: &Path) -> Result {
     dead(&service, "her tablet", tablet.access(), Reason::RevokedByVersion).await?;
 
     title("Her account is deleted");
-    let tablet = service.login("alice", "battery staple", "tablet").await?;
+    let tablet = service.login("alice", "another battery staple", "tablet").await?;
     service.delete("1").await?;
     dead(&service, "her last token", tablet.access(), Reason::UnknownUser).await?;
 

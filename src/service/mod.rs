@@ -37,10 +37,10 @@
 //! let users = MemoryStore::new();
 //! let service = Service::new(authority, users.clone());
 //!
-//! let hash = service.hash_password("correct horse").await?;
+//! let hash = service.hash_password("correct horse battery").await?;
 //! users.insert(NewUser::with_password_hash("1", "alice", hash), ());
 //!
-//! let tokens = service.login("alice", "correct horse", "Firefox on Linux").await?;
+//! let tokens = service.login("alice", "correct horse battery", "Firefox on Linux").await?;
 //! let verified = service.authenticate(tokens.access()).await?;
 //! assert_eq!(verified.user().id(), "1");
 //!

@@ -22,10 +22,10 @@ use crate::counter::Counter;
 /// # let authority = relatch::Authority::new(key, "https://login.example.com", "https://api.example.com")?;
 /// let users = MemoryStore::new();
 /// let service = Service::new(authority, users.clone());
-/// let hash = service.hash_password("correct horse").await?;
+/// let hash = service.hash_password("correct horse battery").await?;
 /// users.insert(NewUser::with_password_hash("1", "alice", hash), ());
 ///
-/// let tokens = service.login("alice", "correct horse", "Firefox on Linux").await?;
+/// let tokens = service.login("alice", "correct horse battery", "Firefox on Linux").await?;
 /// assert!(service.authenticate(tokens.access()).await.is_ok());
 ///
 /// // An outage.

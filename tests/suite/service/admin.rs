@@ -41,7 +41,7 @@ async fn each_change_kills_every_token_and_no_other_user_s<B: Backend>(db: B) {
     dead(tokens, Reason::RevokedByVersion).await;
 
     let tokens = both().await;
-    service.set_password(ALICE, "battery staple").await.unwrap();
+    service.set_password(ALICE, "another battery staple").await.unwrap();
     dead(tokens, Reason::RevokedByVersion).await;
 
     let tokens = both().await;
@@ -112,7 +112,7 @@ async fn changes_of_unknown_users_are_told<B: Backend>(db: B) {
         service.disable("nobody").await,
         service.enable("").await,
         service.delete("nobody").await,
-        service.set_password("nobody", "battery staple").await,
+        service.set_password("nobody", "another battery staple").await,
     ] {
         assert!(matches!(outcome, Err(ServiceError::NoSuchUser)), "{outcome:?}");
     }
@@ -121,17 +121,17 @@ async fn changes_of_unknown_users_are_told<B: Backend>(db: B) {
 async fn a_set_password_is_the_one_that_logs_in<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
-    service.set_password(ALICE, "battery staple").await.unwrap();
+    service.set_password(ALICE, "another battery staple").await.unwrap();
     assert!(service.login("alice", PASSWORD, "phone").await.is_err());
-    drop(service.login("alice", "battery staple", "phone").await.unwrap());
+    drop(service.login("alice", "another battery staple", "phone").await.unwrap());
 
     // A first password, for a user without one; the random secret stays beside it.
     let passkey = service.start_session(BOB, "passkey").await.unwrap();
     let secret = world.columns(BOB).await.secret.clone();
-    service.set_password(BOB, "battery staple").await.unwrap();
+    service.set_password(BOB, "another battery staple").await.unwrap();
     world.assert_dead(&passkey).await;
     assert_eq!(world.columns(BOB).await.secret, secret);
-    let password = service.login("bob", "battery staple", "phone").await.unwrap();
+    let password = service.login("bob", "another battery staple", "phone").await.unwrap();
     world.assert_alive(&password).await;
 
     let long = service.set_password(BOB, &"x".repeat(2000)).await;

@@ -104,7 +104,7 @@ async fn what_is_decided_is_decided_on_the_primary<B: Backend>(db: B) {
     assert_eq!(others.reason(), Some(Reason::RevokedByVersion));
     assert!(service.peek(&link).await.is_err());
     assert!(service.one_time(link).login("thief").await.is_err());
-    let changed = service.change_password(phone.access(), PASSWORD, "battery staple").await;
+    let changed = service.change_password(phone.access(), PASSWORD, "another battery staple").await;
     assert_eq!(changed.unwrap_err().reason(), Some(Reason::RevokedByVersion));
 }
 

@@ -110,7 +110,8 @@ async fn a_changed_password_leaves_this_device_alone<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
-    let kept = service.change_password(phone.access(), PASSWORD, "battery staple").await.unwrap();
+    let kept =
+        service.change_password(phone.access(), PASSWORD, "another battery staple").await.unwrap();
     world.assert_alive(&kept).await;
     world.assert_dead(&phone).await;
     world.assert_dead(&laptop).await;
@@ -118,7 +119,7 @@ async fn a_changed_password_leaves_this_device_alone<B: Backend>(db: B) {
     let old = service.login("alice", PASSWORD, "old").await.unwrap_err();
     assert!(matches!(old, ServiceError::LoginRefused(LoginRefusal::WrongPassword)));
     let kept = service.refresh(again(&kept)).await.unwrap();
-    let new = service.login("alice", "battery staple", "new").await.unwrap();
+    let new = service.login("alice", "another battery staple", "new").await.unwrap();
     world.assert_alive(&new).await;
     world.assert_alive(&kept).await;
 }
@@ -128,7 +129,7 @@ async fn a_wrong_present_password_changes_nothing<B: Backend>(db: B) {
     let service = &world.service;
     let phone = world.start("phone").await;
     let before = world.columns(ALICE).await;
-    let wrong = service.change_password(phone.access(), "wrong", "battery staple").await;
+    let wrong = service.change_password(phone.access(), "wrong", "another battery staple").await;
     assert!(matches!(wrong, Err(ServiceError::WrongPassword(LoginRefusal::WrongPassword))));
     let long = "x".repeat(2000);
     let too_long = service.change_password(phone.access(), PASSWORD, &long).await;
@@ -137,7 +138,7 @@ async fn a_wrong_present_password_changes_nothing<B: Backend>(db: B) {
     world.assert_alive(&phone).await;
 
     let passkey = service.start_session(BOB, "passkey").await.unwrap();
-    let none = service.change_password(passkey.access(), "", "battery staple").await;
+    let none = service.change_password(passkey.access(), "", "another battery staple").await;
     assert!(matches!(none, Err(ServiceError::WrongPassword(LoginRefusal::NoPassword))));
     world.assert_alive(&passkey).await;
 }
@@ -149,7 +150,7 @@ async fn a_token_of_a_dead_session_changes_nothing<B: Backend>(db: B) {
     let verified = service.authenticate(dead.access()).await.unwrap();
     assert!(service.log_out(&verified).await.unwrap());
     let before = world.columns(ALICE).await;
-    let changed = service.change_password(dead.access(), PASSWORD, "battery staple").await;
+    let changed = service.change_password(dead.access(), PASSWORD, "another battery staple").await;
     assert_eq!(changed.unwrap_err().reason(), Some(Reason::SessionEnded));
     let others = service.log_out_others(dead.access()).await;
     assert_eq!(others.unwrap_err().reason(), Some(Reason::SessionEnded));
@@ -216,7 +217,8 @@ async fn a_session_s_data_is_set_and_seen_by_the_claims<B: Backend>(db: B) {
     assert_eq!(said(&kept).await, "other");
     let anew = service.reauthenticate(kept.access(), PASSWORD).await.unwrap();
     assert_eq!(said(&anew).await, "other");
-    let changed = service.change_password(anew.access(), PASSWORD, "battery staple").await.unwrap();
+    let changed =
+        service.change_password(anew.access(), PASSWORD, "another battery staple").await.unwrap();
     assert_eq!(said(&changed).await, "other");
     assert_eq!(changed.session().ends_at(), Some(world.clock.at(3600)));
 
@@ -237,7 +239,7 @@ async fn a_session_s_data_is_set_and_seen_by_the_claims<B: Backend>(db: B) {
 async fn a_password_that_sql_changes_empties_the_list<B: Backend>(db: B) {
     let world = World::new(db).await;
     let phone = world.start("phone").await;
-    let hash = relatch::password::PasswordHasher::new().hash("battery staple").unwrap();
+    let hash = relatch::password::PasswordHasher::new().hash("another battery staple").unwrap();
     world.db.write(ALICE, Column::PasswordHash, Some(&hash)).await;
     assert!(world.labels().await.is_empty());
     world.assert_dead(&phone).await;
@@ -252,10 +254,11 @@ async fn a_login_by_a_link_with_a_new_password_is_listed<B: Backend>(db: B) {
     let _phone = world.start("phone").await;
     let issued = service.issue::<Invitation>(UserKey::Id(ALICE), &NoClaims {}, Context::new());
     let (_, link) = issued.await.unwrap().unwrap();
-    let tokens = service.one_time(link).set_password("battery staple").login("tablet").await;
+    let tokens =
+        service.one_time(link).set_password("another battery staple").login("tablet").await;
     assert_eq!(world.labels().await, ["tablet"]);
     let _next = service.refresh(again(&tokens.unwrap())).await.unwrap();
-    let tokens = service.login("alice", "battery staple", "laptop").await.unwrap();
+    let tokens = service.login("alice", "another battery staple", "laptop").await.unwrap();
     assert_eq!(world.labels().await, ["laptop", "tablet"]);
     world.assert_alive(&tokens).await;
 }

@@ -144,7 +144,7 @@ async fn an_owner_wins_against_a_thief_who_refreshes_before_each_write<B: Backen
     world.assert_alive(&tokens).await;
 
     let (stolen, tokens, service) = owner(&world).await;
-    let new = "battery staple";
+    let new = "another battery staple";
     let tokens = service.change_password(tokens.access(), PASSWORD, new).await.unwrap();
     world.assert_dead(&stolen).await;
     world.assert_alive(&tokens).await;
@@ -236,7 +236,7 @@ async fn an_owner_wins_against_a_thief_who_refreshes_in_a_loop<B: Backend>(db: B
         let device = tokens.session().id();
         assert!(world.service.log_out_device(&verified, device).await.unwrap());
     }
-    world.service.set_password(ALICE, "battery staple").await.unwrap();
+    world.service.set_password(ALICE, "another battery staple").await.unwrap();
     // Each of its sessions is over.
     thief.join_all().await;
 }

@@ -147,7 +147,7 @@ async fn every_revocation_works<B: Backend>(db: B) {
         dead("revoke", phone, service.revoke(&text, Context::new()).await.map(drop)).await;
     }
     let (phone, _) = begin().await;
-    dead("set_password", phone, service.set_password(ALICE, "battery staple").await).await;
+    dead("set_password", phone, service.set_password(ALICE, "another battery staple").await).await;
     let (phone, _) = begin().await;
     let (_, reset) = damaged.links().await;
     let reset = service.one_time(reset).set_password("correct battery").consume().await;

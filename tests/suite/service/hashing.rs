@@ -82,7 +82,7 @@ async fn no_more_are_hashed_at_once_than_was_said_even_if_clients_hang_up() {
     });
     let hash = || {
         let service = service.clone();
-        tokio::spawn(async move { service.hash_password("battery staple").await })
+        tokio::spawn(async move { service.hash_password("another battery staple").await })
     };
     let mut clients = vec![hash(), hash(), hash(), hash()];
     gate.until_entered(2).await;
@@ -126,7 +126,7 @@ async fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
     });
     let busy = {
         let service = service.clone();
-        tokio::spawn(async move { service.hash_password("battery staple").await })
+        tokio::spawn(async move { service.hash_password("another battery staple").await })
     };
     gate.until_entered(1).await;
     let client = service.clone();

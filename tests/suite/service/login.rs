@@ -89,7 +89,7 @@ async fn a_due_rehash_replaces_the_hash_and_logs_nobody_out<B: Backend>(db: B) {
     world.assert_alive(&before).await;
 
     // The carried pair ends with the next password.
-    world.service.set_password(ALICE, "battery staple").await.unwrap();
+    world.service.set_password(ALICE, "another battery staple").await.unwrap();
     assert_eq!(world.columns(ALICE).await.carried, None);
     world.assert_dead(&before).await;
     world.assert_dead(&login).await;
@@ -102,7 +102,7 @@ async fn a_due_rehash_never_overwrites_a_reset_that_came_between<B: Backend>(db:
     let login = world.over(store.clone(), |settings| settings.hasher(hasher));
     let service = world.service.clone();
     store.before_next_write(async move {
-        service.set_password(ALICE, "battery staple").await.unwrap();
+        service.set_password(ALICE, "another battery staple").await.unwrap();
     });
     let error = login.login("alice", PASSWORD, "phone").await.unwrap_err();
     assert!(matches!(error, ServiceError::LoginRefused(LoginRefusal::WrongPassword)), "{error:?}");
@@ -110,7 +110,7 @@ async fn a_due_rehash_never_overwrites_a_reset_that_came_between<B: Backend>(db:
     assert!(!columns.password_hash.as_deref().unwrap().contains("m=12288"));
     assert_eq!(columns.carried, None);
     assert!(world.labels().await.is_empty());
-    drop(world.service.login("alice", "battery staple", "phone").await.unwrap());
+    drop(world.service.login("alice", "another battery staple", "phone").await.unwrap());
 }
 
 async fn a_login_that_a_new_password_overtakes_is_refused<B: Backend>(db: B) {
@@ -120,7 +120,12 @@ async fn a_login_that_a_new_password_overtakes_is_refused<B: Backend>(db: B) {
     let service = world.service.clone();
     let phone = world.start("phone").await;
     store.before_next_write(async move {
-        drop(service.change_password(phone.access(), PASSWORD, "battery staple").await.unwrap());
+        drop(
+            service
+                .change_password(phone.access(), PASSWORD, "another battery staple")
+                .await
+                .unwrap(),
+        );
     });
     let error = login.login("alice", PASSWORD, "laptop").await.unwrap_err();
     assert!(matches!(error, ServiceError::LoginRefused(LoginRefusal::WrongPassword)), "{error:?}");

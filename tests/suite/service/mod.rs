@@ -75,7 +75,7 @@ use time::Duration;
 use self::backends::{Backend, Column, Profile};
 use crate::common::{Role, TestClock, builder, role};
 
-pub(crate) const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The hash of [`PASSWORD`], computed once for all tests.
 pub(crate) fn hash() -> &'static str {

@@ -105,7 +105,8 @@ async fn a_reset_takes_a_new_password<B: Backend>(db: B) {
     assert!(world.columns(ALICE).await == before, "nothing was used up");
     world.assert_alive(&phone).await;
 
-    let both = service.one_time(copy(&reset)).set_password("battery staple").login("laptop");
+    let both =
+        service.one_time(copy(&reset)).set_password("another battery staple").login("laptop");
     let laptop = both.await.unwrap();
     world.assert_alive(&laptop).await;
     world.assert_dead(&phone).await;
@@ -113,7 +114,7 @@ async fn a_reset_takes_a_new_password<B: Backend>(db: B) {
     let again = service.one_time(reset).set_password("the thief's").consume().await.unwrap_err();
     assert!(matches!(again, ServiceError::Rejected(_)), "{again:?}");
     assert!(service.login("alice", PASSWORD, "x").await.is_err());
-    drop(service.login("alice", "battery staple", "x").await.unwrap());
+    drop(service.login("alice", "another battery staple", "x").await.unwrap());
 }
 
 async fn a_reset_is_void_once_the_password_has_changed<B: Backend>(db: B) {
@@ -135,14 +136,15 @@ async fn a_new_password_by_a_link_of_a_lane_logs_out_everywhere<B: Backend>(db: 
     let service = &world.service;
     let phone = world.start("phone").await;
     let magic = link::<MagicLink>(service, BY_ID).await;
-    let used = service.one_time(copy(&magic)).set_password("battery staple").login("laptop");
+    let used =
+        service.one_time(copy(&magic)).set_password("another battery staple").login("laptop");
     let laptop = used.await.unwrap();
     world.assert_alive(&laptop).await;
     world.assert_dead(&phone).await;
     assert_eq!(world.labels().await, ["laptop"]);
     let again = service.one_time(magic).consume().await.unwrap_err();
     assert!(matches!(again, ServiceError::Rejected(_)));
-    drop(service.login("alice", "battery staple", "x").await.unwrap());
+    drop(service.login("alice", "another battery staple", "x").await.unwrap());
 }
 
 async fn an_address_is_confirmed_by_its_own_link_alone<B: Backend>(db: B) {
@@ -207,7 +209,8 @@ async fn a_bump_voids_all_links<B: Backend>(db: B) {
     service.log_out_everywhere(ALICE).await.unwrap();
     let error = service.one_time(magic).login("x").await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::RevokedByVersion));
-    let error = service.one_time(reset).set_password("battery staple").consume().await.unwrap_err();
+    let error =
+        service.one_time(reset).set_password("another battery staple").consume().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::RevokedByVersion));
     drop(service.one_time(of_bob).login("x").await.unwrap());
 }
@@ -216,8 +219,8 @@ async fn an_invited_user_sets_a_first_password<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let invitation = link::<Invitation>(service, UserKey::Id(BOB)).await;
-    let first = service.one_time(invitation).set_password("battery staple").login("phone");
+    let first = service.one_time(invitation).set_password("another battery staple").login("phone");
     let first = first.await.unwrap();
     world.assert_alive(&first).await;
-    drop(service.login("bob", "battery staple", "laptop").await.unwrap());
+    drop(service.login("bob", "another battery staple", "laptop").await.unwrap());
 }

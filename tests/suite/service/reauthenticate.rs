@@ -156,7 +156,7 @@ async fn a_restart_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) 
                 0 => service.log_out_everywhere(ALICE).await.unwrap(),
                 1 => assert!(service.log_out(&verified).await.unwrap()),
                 2 => assert!(service.revoke(text.expose(), <_>::default()).await.unwrap()),
-                3 => service.set_password(ALICE, "battery staple").await.unwrap(),
+                3 => service.set_password(ALICE, "another battery staple").await.unwrap(),
                 _ => service.disable(ALICE).await.unwrap(),
             }
         });

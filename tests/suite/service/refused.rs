@@ -36,7 +36,7 @@ async fn each_change_is_misconfigured<B: Backend>(
         ("log_out_others", service.log_out_others(access).await.map(drop)),
         ("revoke", service.revoke(access.expose(), Context::new()).await.map(drop)),
         ("log_out_everywhere", service.log_out_everywhere(ALICE).await),
-        ("set_password", service.set_password(ALICE, "battery staple").await),
+        ("set_password", service.set_password(ALICE, "another battery staple").await),
         ("change_password", service.change_password(access, PASSWORD, "new").await.map(drop)),
         ("disable", service.disable(ALICE).await),
         ("enable", service.enable(ALICE).await),

@@ -173,14 +173,14 @@ async fn a_reset_link_takes_a_new_password_in_a_transaction<B: Transactional>(db
     let mut transaction = db.begin().await;
     let without = db.consume(&mut transaction, service.one_time(copy(&reset))).await;
     assert!(matches!(without, Err(ServiceError::NewPasswordRequired)));
-    let with = service.one_time(reset).set_password("battery staple");
+    let with = service.one_time(reset).set_password("another battery staple");
     let used = db.consume(&mut transaction, with).await.unwrap();
     db.set_email(&mut transaction, ALICE, "proven@example.com").await;
     B::commit(transaction).await;
     drop(used.committed());
     world.assert_dead(&phone).await;
     assert!(service.login("alice", PASSWORD, "x").await.is_err());
-    drop(service.login("alice", "battery staple", "x").await.unwrap());
+    drop(service.login("alice", "another battery staple", "x").await.unwrap());
 }
 
 async fn a_password_is_set_in_a_transaction<B: Transactional>(db: B) {
@@ -188,13 +188,14 @@ async fn a_password_is_set_in_a_transaction<B: Transactional>(db: B) {
     let (service, db) = (&world.service, &world.db);
     let phone = world.start("phone").await;
     let mut transaction = db.begin().await;
-    let set = db.set_password(&mut transaction, service, ALICE, "battery staple").await.unwrap();
+    let set =
+        db.set_password(&mut transaction, service, ALICE, "another battery staple").await.unwrap();
     world.assert_alive(&phone).await;
     B::commit(transaction).await;
     set.committed();
     world.assert_dead(&phone).await;
     assert!(service.login("alice", PASSWORD, "x").await.is_err());
-    drop(service.login("alice", "battery staple", "x").await.unwrap());
+    drop(service.login("alice", "another battery staple", "x").await.unwrap());
 }
 
 async fn a_transaction_that_holds_the_row_can_revoke<B: Transactional>(db: B) {

@@ -128,9 +128,9 @@ async fn what_one_machine_revokes_is_refused_by_the_other_at_once() {
         sleep(Duration::from_millis(10)).await;
     }
 
-    let hash = here.hash_password("correct horse").await.unwrap();
+    let hash = here.hash_password("correct horse battery").await.unwrap();
     assert!(store.insert(NewUser::with_password_hash("3", "eve", hash)).await.unwrap());
-    let tokens = here.login("eve", "correct horse", "phone").await.unwrap();
+    let tokens = here.login("eve", "correct horse battery", "phone").await.unwrap();
     assert!(there.authenticate(tokens.access()).await.is_ok());
     assert!(heard.take(0).await.is_empty(), "a login revokes nothing");
     here.log_out_everywhere("3").await.unwrap();

@@ -35,10 +35,10 @@ fn granted(body: &Value) -> (String, String) {
 #[tokio::test]
 async fn a_login_takes_json_or_a_form() {
     let world = World::bearer();
-    let form = post_("/auth/login").form("username=alice&password=correct+horse");
+    let form = post_("/auth/login").form("username=alice&password=correct+horse+battery");
     let odd = post_("/auth/login")
         .header("content-type", "Application/JSON ; charset=utf-8")
-        .body(r#"{"password":"correct horse","more":[1],"username":"alice"}"#);
+        .body(r#"{"password":"correct horse battery","more":[1],"username":"alice"}"#);
     for asked in [alices_login(), form, odd] {
         let answer = world.send(asked).await.is(200);
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -73,14 +73,14 @@ async fn a_body_that_is_not_what_is_taken_is_refused_without_a_word() {
         (json, r#"{"username":"alice"}"#),
         (json, r#"{"username":"alice","password":7}"#),
         (json, r#"{"username":"alice","password":null}"#),
-        (json, r#"{"username":"alice","username":"bob","password":"correct horse"}"#),
-        (json, r#"{"username":"alice","password":"correct horse"} x"#),
-        (json, "username=alice&password=correct+horse"),
+        (json, r#"{"username":"alice","username":"bob","password":"correct horse battery"}"#),
+        (json, r#"{"username":"alice","password":"correct horse battery"} x"#),
+        (json, "username=alice&password=correct+horse+battery"),
         (form, ""),
         (form, "username=alice"),
-        (form, "username=alice&username=bob&password=correct+horse"),
-        (form, "username=alice&password=correct+horse&password=x"),
-        (form, r#"{"username":"alice","password":"correct horse"}"#),
+        (form, "username=alice&username=bob&password=correct+horse+battery"),
+        (form, "username=alice&password=correct+horse+battery&password=x"),
+        (form, r#"{"username":"alice","password":"correct horse battery"}"#),
     ];
     for (content_type, body) in bad {
         let answer = world.send(typed(content_type, body)).await;
@@ -89,7 +89,7 @@ async fn a_body_that_is_not_what_is_taken_is_refused_without_a_word() {
     }
     let deep = "[".repeat(10_000);
     world.send(typed(json, &deep)).await.fails(400, "invalid_request");
-    let good = r#"{"username":"alice","password":"correct horse"}"#;
+    let good = r#"{"username":"alice","password":"correct horse battery"}"#;
     for other in ["text/plain", "", "multipart/form-data; boundary=x", "application/jsonx", "*/*"] {
         world.send(typed(other, good)).await.fails(415, "invalid_request");
     }
@@ -100,7 +100,7 @@ async fn a_body_that_is_not_what_is_taken_is_refused_without_a_word() {
 async fn a_body_is_read_to_16_kib() {
     let world = World::bearer();
     let of = |bytes: usize| {
-        let start = "username=alice&password=correct+horse&more=";
+        let start = "username=alice&password=correct+horse+battery&more=";
         post_("/auth/login").form(&format!("{start}{}", "x".repeat(bytes - start.len())))
     };
     world.send(of(16 * 1024)).await.is(200);
@@ -313,7 +313,7 @@ async fn others_are_logged_out_by_the_password_alone() {
         let body = json!({ "password": password });
         post_("/auth/logout_others").bearer(own.access().expose()).json(&body)
     };
-    for wrong in ["another", "", "correct horse "] {
+    for wrong in ["another", "", "correct horse battery "] {
         world.send(asked(wrong)).await.fails(403, "wrong_password");
     }
     assert!(world.lives(&own).await && world.lives(&other).await);
@@ -356,7 +356,7 @@ async fn a_new_password_takes_the_present_one() {
     let world = World::bearer();
     let (own, other) = (world.start(ALICE).await, world.start(ALICE).await);
     let asked = |present: &str| {
-        let body = json!({ "password": present, "new_password": "battery staple" });
+        let body = json!({ "password": present, "new_password": "another battery staple" });
         post_("/auth/change_password").bearer(own.access().expose()).json(&body)
     };
     world.send(asked("another")).await.fails(403, "wrong_password");
@@ -367,11 +367,11 @@ async fn a_new_password_takes_the_present_one() {
     world.send(get_("/me").bearer(&access)).await.is(200);
     assert!(!world.lives(&own).await && !world.lives(&other).await);
     world.send(alices_login()).await.fails(401, "invalid_credentials");
-    let login = json!({ "username": "alice", "password": "battery staple" });
+    let login = json!({ "username": "alice", "password": "another battery staple" });
     world.send(post_("/auth/login").json(&login)).await.is(200);
     // A user without a password cannot confirm with one.
     let bobs = world.start(BOB).await;
-    let body = json!({ "password": "", "new_password": "battery staple" });
+    let body = json!({ "password": "", "new_password": "another battery staple" });
     let asked = post_("/auth/change_password").bearer(bobs.access().expose()).json(&body);
     world.send(asked).await.fails(403, "wrong_password");
 }

@@ -112,14 +112,14 @@ async fn what_asks_for_the_password_is_counted_by_the_users_id() {
         web.login_limits(LoginLimits::new().per_account(at_once(3), seconds(30)))
     });
     let (tokens, other) = (world.start(ALICE).await, world.start(ALICE).await);
-    let body = json!({ "password": "another", "new_password": "battery staple" });
+    let body = json!({ "password": "another", "new_password": "another battery staple" });
     let paths = ["/auth/logout_others", "/auth/change_password", "/auth/reauthenticate"];
     for path in paths {
         let asked = post_(path).bearer(tokens.access().expose()).json(&body);
         world.send(asked).await.fails(403, "wrong_password");
     }
     // The limit is per user, not per session.
-    let right = json!({ "password": PASSWORD, "new_password": "battery staple" });
+    let right = json!({ "password": PASSWORD, "new_password": "another battery staple" });
     for path in paths {
         let asked = post_(path).bearer(other.access().expose()).json(&right);
         world.send(asked).await.fails(429, "too_many_attempts");

@@ -86,7 +86,7 @@ async fn trap_a_cookie_on_a_post_of_another_site_does_nothing() {
 #[tokio::test]
 async fn trap_a_page_of_another_site_does_not_log_its_visitor_in() {
     let world = World::cookies();
-    let form = post_("/auth/login").form("username=alice&password=correct+horse");
+    let form = post_("/auth/login").form("username=alice&password=correct+horse+battery");
     let forged = form.header("sec-fetch-site", "cross-site").header("origin", "https://evil.com");
     let refused = world.send(forged).await.fails(403, "cross_site_request");
     assert_eq!(refused.all("set-cookie"), [""; 0]);
