@@ -61,6 +61,13 @@ impl Scratch {
         query.fetch_one(&self.admin).await.unwrap()
     }
 
+    /// The number of the role's statements that wait for a lock.
+    pub(super) async fn waiting(&self) -> i64 {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND wait_event_type = 'Lock'";
+        sqlx::query_scalar(waiting).bind(&self.role).fetch_one(&self.admin).await.unwrap()
+    }
+
     /// Ends the role's connections.
     pub(super) async fn terminate(&self) {
         let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1";
@@ -70,7 +77,10 @@ impl Scratch {
 
 pub(super) type Events = Arc<Mutex<Vec<SessionEvent>>>;
 
-pub(super) fn service(store: impl UserStore<Fields = ()>) -> (Service, Events) {
+pub(super) fn service<F>(store: impl UserStore<Fields = F>) -> (Service<F>, Events)
+where
+    F: Clone + Send + Sync + 'static,
+{
     let key = MasterKey::generate("k").unwrap();
     let authority = Authority::builder(key, "https://i", "https://a").build().unwrap();
     let events = Events::default();
