@@ -122,7 +122,7 @@ async fn calls_that_wait_for_a_row_leave_connections_to_reads_and_to_others_revo
 #[tokio::test]
 async fn writers_of_an_sqlite_file_leave_connections_to_reads() {
     let directory = Directory::new();
-    let pool = SqlitePoolOptions::new().max_connections(3).acquire_timeout(Duration::from_secs(2));
+    let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(2));
     let options = SqliteConnectOptions::new().filename(directory.file()).create_if_missing(true);
     let options =
         options.journal_mode(SqliteJournalMode::Wal).busy_timeout(Duration::from_secs(60));

@@ -96,17 +96,22 @@ pub(super) async fn latin1() -> Option<String> {
     url_of("postgres", &name)
 }
 
-/// A database in which the server answers `pg_notify` with an error, as with a full queue: the URL of its
-/// owner, and a pool of the superuser's.
+/// A database of its own, which a superuser prepares by this SQL: the URL of its owner, and a pool of the
+/// superuser's.
 #[cfg(feature = "postgres")]
-pub(super) async fn without_notifications() -> Option<(String, PgPool)> {
-    let (server, name) = (postgres().await?, unique("mute"));
+pub(super) async fn database(prepare: &str) -> Option<(String, PgPool)> {
+    let (server, name) = (postgres().await?, unique("own"));
     run_postgres(&server, format!("CREATE ROLE {name} LOGIN")).await;
     run_postgres(&server, format!("CREATE DATABASE {name} OWNER {name}")).await;
     let admin = PgPool::connect(&url_of("postgres", &name)?).await.unwrap();
-    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
-    run_postgres(&admin, revoke).await;
+    run_postgres(&admin, prepare).await;
     Some((url_of(&name, &name)?, admin))
+}
+
+/// A database in which the server answers `pg_notify` with an error, as with a full queue.
+#[cfg(feature = "postgres")]
+pub(super) async fn without_notifications() -> Option<(String, PgPool)> {
+    database("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC").await
 }
 
 /// The URL of a PgBouncer that pools transactions in front of the server for tests, if there is one.

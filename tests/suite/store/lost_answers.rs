@@ -111,8 +111,10 @@ fn hold_the_commit(proxy: &Proxy) {
     proxy.hold_request(b"Q\0\0\0\x0bCOMMIT\0");
 }
 
+/// A lock is waited for as long as it takes on a busy machine.
 fn both_ways() -> [PostgresOptions; 2] {
-    [PostgresOptions::new(), PostgresOptions::new().behind_pooler()]
+    let patient = || PostgresOptions::new().timeout(time::Duration::minutes(1));
+    [patient(), patient().behind_pooler()]
 }
 
 #[tokio::test]

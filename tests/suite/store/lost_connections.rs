@@ -102,8 +102,11 @@ async fn half_open_connections_are_replaced_within_the_timeout() {
                 PostgresStore::new(pool, scratch.table.clone()).unwrap()
             }
         };
-        for write in [true, false] {
+        // A store's own pool pings connections that were idle for a second.
+        let idle = [Duration::ZERO, Duration::from_millis(1200)];
+        for (write, idle) in [true, false].map(|write| idle.map(|idle| (write, idle))).concat() {
             warm(&store).await;
+            sleep(idle).await;
             proxy.strand();
             let began = Instant::now();
             match write {

@@ -86,6 +86,7 @@ where
     let events = Events::default();
     let heard = Arc::clone(&events);
     let service = Service::builder(authority, store)
+        .store_timeout(time::Duration::minutes(2))
         .on_event(move |event| heard.lock().unwrap().push(event.clone()))
         .build();
     (service, events)
