@@ -527,7 +527,7 @@ self.confirm(user, self.core.now())?;
     ),
     Fault(
         name="there is no absolute end",
-        why="whoever refreshes in time keeps a session for ever",
+        why="a client that refreshes in time keeps a session for ever",
         configuration="expiry",
         law="what is revoked is dead",
         edits=[

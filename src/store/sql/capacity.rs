@@ -1,4 +1,5 @@
-//! The order in which a store's calls get connections. A revocation waits for no call of another kind.
+//! The order in which a store's calls get connections: reads, and calls that wait for locked rows, leave
+//! connections to revocations.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,16 +10,17 @@ use tokio::{
 
 use super::Failure;
 
-/// The capacity of a pool, a part of which is reserved for revocations. Calls of one kind are served in
-/// the order in which they came.
+/// The capacity of a pool. Calls of one kind are served in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Capacity {
-    /// The connections for other calls than revocations.
+    /// The connections for reads and ordinary writes: the rest is reserved for revocations.
     ordinary: Arc<Semaphore>,
-    /// Those of them that may write: half, as calls that wait for a locked row must leave some to reads.
+    /// Those of them that may write: half. The others are left to reads while all writers wait for locked
+    /// rows.
     writing: Arc<Semaphore>,
-    /// The connections for revocations, which leave the reserve to reads if all of them wait.
-    revoking: Arc<Semaphore>,
+    /// The connections for writes and revocations together, more than for writes alone. While all of them
+    /// wait for locked rows, reads have the rest.
+    changing: Arc<Semaphore>,
     /// The longest wait for one of them.
     patience: Duration,
     /// In a database with one writer at a time.
@@ -52,6 +54,7 @@ pub(super) struct Slot {
 struct Held {
     _share: Option<OwnedSemaphorePermit>,
     _connection: Option<OwnedSemaphorePermit>,
+    _change: Option<OwnedSemaphorePermit>,
     _write_lock: Option<OwnedMutexGuard<()>>,
 }
 
@@ -68,10 +71,11 @@ impl Capacity {
             Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)))
         };
         let ordinary = connections - reserved;
+        let writing = ordinary.div_ceil(2);
         Self {
             ordinary: places(ordinary),
-            writing: places(ordinary.div_ceil(2)),
-            revoking: places(ordinary),
+            writing: places(writing),
+            changing: places(ordinary.max(writing + 1)),
             patience,
             writers: None,
         }
@@ -94,12 +98,15 @@ impl Capacity {
                     Held { _write_lock: Some(writers.enter(kind).await), ..Held::default() }
                 }
                 (None, Kind::Revocation) => {
-                    Held { _share: place(&self.revoking).await, ..Held::default() }
+                    Held { _change: place(&self.changing).await, ..Held::default() }
                 }
-                (None, Kind::Write) => {
-                    let _share = place(&self.writing).await;
-                    Held { _share, _connection: place(&self.ordinary).await, _write_lock: None }
-                }
+                (None, Kind::Write) => Held {
+                    _share: place(&self.writing).await,
+                    _connection: place(&self.ordinary).await,
+                    // The last, or a revocation would wait with this write for reads.
+                    _change: place(&self.changing).await,
+                    _write_lock: None,
+                },
                 (_, Kind::Read) => {
                     Held { _connection: place(&self.ordinary).await, ..Held::default() }
                 }
@@ -141,14 +148,20 @@ mod tests {
         capacity.enter(kind, Instant::now() + LONG).await
     }
 
+    /// Takes places of this kind until there is none, and returns them.
+    async fn fill(capacity: &Capacity, kind: Kind) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        while let Ok(slot) = enter(capacity, kind).await {
+            slots.push(slot);
+        }
+        slots
+    }
+
     #[tokio::test(start_paused = true)]
     async fn some_connections_are_for_revocations_alone() {
         for (connections, ordinary) in [(0, 1), (1, 1), (2, 1), (4, 3), (5, 3), (10, 8)] {
             let capacity = Capacity::new(connections, Duration::from_secs(2));
-            let mut slots = Vec::new();
-            while let Ok(slot) = enter(&capacity, Kind::Read).await {
-                slots.push(slot);
-            }
+            let mut slots = fill(&capacity, Kind::Read).await;
             assert_eq!(slots.len(), ordinary, "of {connections}");
             assert!(enter(&capacity, Kind::Revocation).await.is_ok());
             // The place is free when its last clone is dropped.
@@ -160,6 +173,34 @@ mod tests {
         }
         let huge = Capacity::new(u32::MAX, Duration::MAX);
         assert!(enter(&huge, Kind::Read).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_and_revocations_leave_connections_to_each_other_and_to_reads() {
+        for (connections, writes, changes) in
+            [(2, 1, 2), (3, 1, 2), (4, 2, 3), (5, 2, 3), (10, 4, 8)]
+        {
+            let capacity = Capacity::new(connections, Duration::from_secs(2));
+            let writing = fill(&capacity, Kind::Write).await;
+            assert_eq!(writing.len(), writes, "of {connections}");
+            let revoking = fill(&capacity, Kind::Revocation).await;
+            assert_eq!(writing.len() + revoking.len(), changes, "of {connections}");
+            drop(writing);
+            drop(revoking);
+            assert_eq!(fill(&capacity, Kind::Revocation).await.len(), changes, "of {connections}");
+        }
+    }
+
+    /// A write that waits for reads keeps no place from revocations.
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_waits_for_no_read_through_a_write() {
+        let capacity = Capacity::new(10, Duration::from_secs(2));
+        let reads = fill(&capacity, Kind::Read).await;
+        let mut context = Context::from_waker(Waker::noop());
+        let mut write = pin!(enter(&capacity, Kind::Write));
+        assert!(write.as_mut().poll(&mut context).is_pending());
+        assert_eq!(fill(&capacity, Kind::Revocation).await.len(), 8);
+        drop(reads);
     }
 
     #[cfg(feature = "sqlite")]

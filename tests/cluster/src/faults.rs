@@ -6,11 +6,12 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Extent, ask, ask_fresh,
+    Extent, ask,
     check::{Terms, check},
     cluster::Cluster,
     dice::Dice,
     expect,
+    load::{Load, SESSIONS, STALENESS, TASKS, USERS},
     node::Node,
     plain, prepare,
     rpc::{Config, Database, Outcome},
@@ -20,133 +21,90 @@ use crate::{
     until_listening,
 };
 
-const USERS: usize = 6;
-const TASKS: usize = 16;
-const SESSIONS: u32 = 32;
-
-/// The cache's bound.
-const STALENESS: Duration = Duration::from_secs(4);
-
 /// Kills PostgreSQL under two servers, again and again.
 pub async fn postgres(extent: &Extent, cluster: &Cluster) -> Result<(), Failure> {
-    let database = cluster.database("faults").await?;
-    let driver = plain(database.clone(), SESSIONS);
-    let worker = Config {
-        staleness_ms: Some(i64::try_from(STALENESS.as_millis())?),
-        listens: true,
-        ..driver.clone()
-    };
-    // More users, whom no task changes: one stays in the caches; each round has one that is not there.
+    // Each round has a user who is in no cache.
     let rounds = usize::try_from(extent.rounds)?;
-    let site = prepare(&driver, USERS + 1 + rounds).await?;
-    let nodes = vec![Arc::new(Node::spawn(&worker)?), Arc::new(Node::spawn(&worker)?)];
-    for node in &nodes {
-        until_listening(node).await?;
-    }
-    let kept = start(&nodes[0], &user_id(USERS)).await?.0;
-    let storm = Storm::new(nodes.clone(), USERS, 12);
-    let mut dice = Dice::new(extent.seed);
-    let (mut served, mut refused) = (0, 0);
+    let mut load = Load::new(cluster.database("faults").await?, rounds, extent.seed).await?;
+    let mut answers = Answers::default();
+    let mut operations = String::new();
     for round in 0..rounds {
-        let other = start(&nodes[0], &user_id(USERS + 1 + round)).await?.0;
-        let running = {
-            let (storm, mut dice) = (Arc::clone(&storm), dice.fork());
-            tokio::spawn(async move { storm.run(&mut dice, TASKS, usize::MAX).await })
-        };
-        sleep(Duration::from_millis(dice.between(150, 900))).await;
-        expect(ask(&nodes[0], &kept).await == Outcome::Done, "before the outage", &kept)?;
-        // The record may have been read at any time until the answer.
-        let answered = Instant::now();
-        cluster.kill().await?;
+        let uncached = start(&load.nodes[0], &Load::other(round)).await?.0;
+        load.start();
+        sleep(Duration::from_millis(load.dice.between(150, 900))).await;
         // Every third outage is longer than the cache's bound.
-        let outage = match round % 3 {
+        let length = match round % 3 {
             0 => STALENESS + Duration::from_millis(500),
-            _ => Duration::from_millis(dice.between(50, 400)),
+            _ => Duration::from_millis(load.dice.between(50, 400)),
         };
-        let killed = Instant::now();
-        // The call takes as long as the pool waits for a connection.
-        let asked_of_other = tokio::spawn({
-            let (node, other) = (Arc::clone(&nodes[0]), other.clone());
-            async move { ask(&node, &other).await }
-        });
-        while killed.elapsed() < outage {
-            let asked = Instant::now();
-            match ask(&nodes[0], &kept).await {
-                Outcome::Done if asked - answered < STALENESS => served += 1,
-                Outcome::Unavailable(_) => refused += 1,
-                found => {
-                    let late = asked - answered;
-                    let text = format!("in an outage, {late:?} after the last answer: {found:?}");
-                    return Err(text.into());
-                }
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        // In a short outage the server may be back before the pool gives up.
-        let is_long = outage > STALENESS;
-        if is_long {
-            let found = asked_of_other.await?;
-            let is_unavailable = matches!(found, Outcome::Unavailable(_));
-            expect(is_unavailable, "who is not kept, in an outage", &found)?;
-            refused += 1;
-            cluster.start_again().await?;
-        } else {
-            cluster.start_again().await?;
-            let found = asked_of_other.await?;
-            let is_either = matches!(found, Outcome::Unavailable(_) | Outcome::Done);
-            expect(is_either, "who is not kept, around an outage", &found)?;
-        }
-        until_back(&nodes, &kept).await?;
+        outage(cluster, &load, length, uncached, &mut answers).await?;
+        load.until_back().await?;
         sleep(Duration::from_millis(150)).await;
-        storm.stop();
-        running.await?;
-        storm.drain(&mut dice).await;
-        let staleness = u64::try_from(STALENESS.as_nanos())?;
-        let records = storm.records();
-        let back = until_readable(&site).await;
-        expect(back, "the database answers again", &round)?;
-        check(&site, &records, USERS, &Terms { staleness })
-            .await
-            .map_err(|error| format!("after kill {round} of PostgreSQL: {error}"))?;
+        load.stop().await?;
+        operations = load.check(&format!("after kill {round} of PostgreSQL")).await?;
     }
-    let records = storm.records();
-    let staleness = u64::try_from(STALENESS.as_nanos())?;
-    let counts = check(&site, &records, USERS, &Terms { staleness }).await?;
+    let Answers { served, refused } = answers;
     println!(
-        "PostgreSQL killed {} times: {} operations {:?}, in flight or during outages {}; cached users \
-         answered {served} times, others refused as unavailable {refused} times; {counts:?}",
-        extent.rounds,
-        records.len(),
-        outcomes(&records),
-        records.iter().filter(|record| record.outcome.is_unknown()).count(),
+        "PostgreSQL killed {rounds} times: {operations}; cached users answered {served} times, others \
+         refused as unavailable {refused} times"
     );
     Ok(())
 }
 
-/// Waits until both servers read again.
-pub async fn until_back(nodes: &[Arc<Node>], token: &str) -> Result<(), Failure> {
-    let since = Instant::now();
-    for node in nodes {
-        loop {
-            match ask_fresh(node, token).await {
-                Outcome::Done => break,
-                Outcome::Unavailable(_) if since.elapsed().as_secs() < 20 => {}
-                found => return Err(format!("after the outage: {found:?}").into()),
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-    Ok(())
+/// The answers during outages.
+#[derive(Default)]
+struct Answers {
+    served: u32,
+    refused: u32,
 }
 
-async fn until_readable(site: &Site) -> bool {
-    for _ in 0..100 {
-        if site.store.read(relatch::store::UserKey::Id(&user_id(0))).await.is_ok() {
-            return true;
+/// Kills the server and starts it again. Meanwhile a cached user is served up to the cache's bound, and
+/// another one is refused as unavailable.
+async fn outage(
+    cluster: &Cluster,
+    load: &Load,
+    length: Duration,
+    uncached: String,
+    answers: &mut Answers,
+) -> Result<(), Failure> {
+    let (node, kept) = (&load.nodes[0], &load.kept);
+    expect(ask(node, kept).await == Outcome::Done, "before the outage", kept)?;
+    // The record may have been read at any time until the answer.
+    let answered = Instant::now();
+    cluster.kill().await?;
+    let killed = Instant::now();
+    // The call takes as long as the pool waits for a connection.
+    let asked_of_other = tokio::spawn({
+        let node = Arc::clone(node);
+        async move { ask(&node, &uncached).await }
+    });
+    while killed.elapsed() < length {
+        let asked = Instant::now();
+        match ask(node, kept).await {
+            Outcome::Done if asked - answered < STALENESS => answers.served += 1,
+            Outcome::Unavailable(_) => answers.refused += 1,
+            found => {
+                let late = asked - answered;
+                let text = format!("in an outage, {late:?} after the last answer: {found:?}");
+                return Err(text.into());
+            }
         }
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(50)).await;
     }
-    false
+    // In a short outage the server may be back before the pool gives up.
+    let is_long = length > STALENESS;
+    if is_long {
+        let found = asked_of_other.await?;
+        let is_unavailable = matches!(found, Outcome::Unavailable(_));
+        expect(is_unavailable, "who is not kept, in an outage", &found)?;
+        answers.refused += 1;
+        cluster.start_again().await
+    } else {
+        cluster.start_again().await?;
+        let found = asked_of_other.await?;
+        let is_either = matches!(found, Outcome::Unavailable(_) | Outcome::Done);
+        expect(is_either, "who is not kept, around an outage", &found)
+    }
 }
 
 /// Cuts a listener's connection and bumps a user meanwhile. The bump must take effect long before the
@@ -211,10 +169,7 @@ pub async fn sqlite(extent: &Extent, directory: &Path) -> Result<(), Failure> {
         let nodes = vec![Arc::new(Node::spawn(&config)?), Arc::new(Node::spawn(&config)?)];
         storm.replace_nodes(nodes.clone());
         storm.drain(&mut dice).await;
-        let running = {
-            let (storm, mut dice) = (Arc::clone(&storm), dice.fork());
-            tokio::spawn(async move { storm.run(&mut dice, TASKS, usize::MAX).await })
-        };
+        let running = storm.spawn(&mut dice, TASKS);
         sleep(Duration::from_millis(dice.between(20, 400))).await;
         for node in &nodes {
             node.kill().await?;

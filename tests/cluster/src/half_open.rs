@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use relatch::{RefreshToken, SessionTokens, service::ServiceError, store::UserKey};
+use relatch::{
+    RefreshToken, SessionTokens, Verified,
+    service::{Service, ServiceError},
+    store::{StoredUser, UserKey},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -16,6 +20,8 @@ use crate::{
 };
 
 const SESSIONS: u32 = 8;
+
+const NEW_PASSWORD: &str = "another password";
 
 /// The connections that are lost at once: as many as a store's pool keeps.
 const CONNECTIONS: usize = 8;
@@ -82,71 +88,102 @@ pub async fn run(cluster: &Cluster) -> Result<(), Failure> {
     expect(slowest < LONGEST, "the slowest call", &slowest)
 }
 
+/// The answer to a call, and how long it took.
 type Answer = (Result<(), String>, Duration);
+
+/// A user's two sessions, from before the connections were lost.
+struct Sessions {
+    id: String,
+    own: SessionTokens,
+    verified: Verified<StoredUser>,
+    other: SessionTokens,
+}
 
 impl Case {
     async fn run(&self, cluster: &Cluster, direct: &Site, user: usize) -> Result<Answer, Failure> {
         let id = user_id(user);
         let proxy = Proxy::start(cluster.directory()).await?;
         let site = Site::open(&plain(Database::Postgres(proxy.url("half_open")), SESSIONS)).await?;
-        let tokens = site.service.start_session(&id, "device").await?;
+        let own = site.service.start_session(&id, "device").await?;
+        let verified = site.service.authenticate_fresh(own.access()).await?;
         let other = site.service.start_session(&id, "other device").await?;
-        let session = site.service.authenticate_fresh(tokens.access()).await?;
-        let since = Instant::now();
-        loop {
-            // By login: reads by id share statements, and so connections.
-            let reads = (0..3 * CONNECTIONS).map(|_| site.store.read(UserKey::Login(&id)));
-            concurrently(reads).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-            if proxy.connections() >= CONNECTIONS {
-                break;
-            }
-            expect(since.elapsed().as_secs() < 10, "connections of a pool", &proxy.connections())?;
-        }
+        let sessions = Sessions { id, own, verified, other };
+        until_connected(&site, &proxy, &sessions.id).await?;
         sleep(self.idle).await;
         proxy.silence(self.loss);
 
-        let service = &site.service;
         let began = Instant::now();
-        let refresh = || RefreshToken::new(tokens.refresh().expose());
-        let mut given: Option<SessionTokens> = None;
-        let answer: Result<(), ServiceError> = match self.call {
-            Call::Authenticate => service.authenticate_fresh(tokens.access()).await.map(drop),
-            Call::StartSession => {
-                service.start_session(&id, "new").await.map(|new| given = Some(new))
-            }
-            Call::Refresh => service.refresh(refresh()).await.map(|new| given = Some(new)),
-            Call::LogOut => service.log_out(&session).await.map(drop),
-            Call::LogOutOthers => {
-                service.log_out_others(tokens.access()).await.map(|new| given = Some(new))
-            }
-            Call::LogOutEverywhere => service.log_out_everywhere(&id).await,
-            Call::SetPassword => service.set_password(&id, "another password").await,
-        };
+        let answer = self.call.make(&site.service, &sessions).await;
         let took = began.elapsed();
-        if let Err(error) = answer {
-            let source = std::error::Error::source(&error).map(ToString::to_string);
-            return Ok((Err(format!("{error} ({})", source.unwrap_or_default())), took));
-        }
+        Ok(match answer {
+            Ok(given) => (self.call.is_stored(&direct.service, &sessions, given).await, took),
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                (Err(format!("{error} ({})", source.unwrap_or_default())), took)
+            }
+        })
+    }
+}
 
-        // What it says is what the database holds.
+/// Makes the store's pool open its connections.
+async fn until_connected(site: &Site, proxy: &Proxy, id: &str) -> Result<(), Failure> {
+    let since = Instant::now();
+    while proxy.connections() < CONNECTIONS {
+        expect(since.elapsed().as_secs() < 10, "connections of a pool", &proxy.connections())?;
+        // By login: reads by id share statements, and so connections.
+        let reads = (0..3 * CONNECTIONS).map(|_| site.store.read(UserKey::Login(id)));
+        concurrently(reads).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    }
+    Ok(())
+}
+
+impl Call {
+    /// Makes the call, and returns the tokens that it gives.
+    async fn make(
+        self,
+        service: &Service,
+        Sessions { id, own, verified, .. }: &Sessions,
+    ) -> Result<Option<SessionTokens>, ServiceError> {
+        match self {
+            Self::Authenticate => service.authenticate_fresh(own.access()).await.map(|_| None),
+            Self::StartSession => service.start_session(id, "new").await.map(Some),
+            Self::Refresh => {
+                service.refresh(RefreshToken::new(own.refresh().expose())).await.map(Some)
+            }
+            Self::LogOut => service.log_out(verified).await.map(|_| None),
+            Self::LogOutOthers => service.log_out_others(own.access()).await.map(Some),
+            Self::LogOutEverywhere => service.log_out_everywhere(id).await.map(|()| None),
+            Self::SetPassword => service.set_password(id, NEW_PASSWORD).await.map(|()| None),
+        }
+    }
+
+    /// Whether the database holds what the answer says.
+    async fn is_stored(
+        self,
+        service: &Service,
+        Sessions { id, own, other, .. }: &Sessions,
+        given: Option<SessionTokens>,
+    ) -> Result<(), String> {
         let lives = async |tokens: &SessionTokens| {
-            direct.service.authenticate_fresh(tokens.access()).await.is_ok()
+            service.authenticate_fresh(tokens.access()).await.is_ok()
         };
-        let first = matches!(self.call, Call::Authenticate | Call::StartSession | Call::Refresh);
-        let second = first || matches!(self.call, Call::LogOut);
+        let first = matches!(self, Self::Authenticate | Self::StartSession | Self::Refresh);
+        let second = first || matches!(self, Self::LogOut);
         let new = match &given {
             Some(new) => lives(new).await,
             None => true,
         };
-        let found = (lives(&tokens).await, lives(&other).await, new);
+        let found = (lives(own).await, lives(other).await, new);
         if found != (first, second, true) {
-            return Ok((Err(format!("the sessions that are alive afterwards: {found:?}")), took));
+            return Err(format!("the sessions that are alive afterwards: {found:?}"));
         }
-        if matches!(self.call, Call::SetPassword) {
-            let old = direct.service.login(&id, FIRST_PASSWORD, "device").await.is_ok();
-            let new = direct.service.login(&id, "another password", "device").await.is_ok();
-            expect((old, new) == (false, true), "the passwords that are right", &(old, new))?;
+        if matches!(self, Self::SetPassword) {
+            let old = service.login(id, FIRST_PASSWORD, "device").await.is_ok();
+            let new = service.login(id, NEW_PASSWORD, "device").await.is_ok();
+            if (old, new) != (false, true) {
+                return Err(format!("the passwords that are right afterwards: {:?}", (old, new)));
+            }
         }
-        Ok((Ok(()), took))
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod disk;
 mod failover;
 mod faults;
 mod half_open;
+mod load;
 mod node;
 mod pooler;
 mod proxy;
@@ -148,7 +149,7 @@ async fn run_over(
         let began = Instant::now();
         match run_part(part, extent, cluster, directory).await {
             Err(error) if error.is::<Missing>() => {
-                println!("skipped: {part}, or the rest of it: {error} cannot be had here");
+                println!("skipped: {part}, or the rest of it: {error} is not available here");
             }
             outcome => outcome?,
         }

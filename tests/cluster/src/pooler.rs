@@ -22,7 +22,7 @@ use crate::{
     expect, plain, prepare,
     proxy::Proxy,
     rpc::Database,
-    site::{Failure, Site, Store, authority, started},
+    site::{Failure, Missing, Site, Store, authority, started},
     storm::user_id,
 };
 
@@ -67,7 +67,13 @@ pub async fn run(extent: &Extent, cluster: &Cluster, directory: &Path) -> Result
         let name = format!("pooler_{version}");
         let server_url = cluster.url_of(&name);
         let server = cluster.database(&name).await?;
-        let pooler = Pooler::start(version, &directory.join(&name), &server_url).await?;
+        let pooler = match Pooler::start(version, &directory.join(&name), &server_url).await {
+            Err(error) if error.is::<Missing>() => {
+                println!("skipped: PgBouncer {version}: {error} is not available here");
+                continue;
+            }
+            pooler => pooler?,
+        };
         let direct = prepare(&plain(server, 8), CLIENTS * USERS).await?;
         // The version that keeps no prepared statements is the harder one.
         let is_packaged = version == "packaged";

@@ -8,7 +8,7 @@ use relatch::{
     service::{CachePolicy, Service, ServiceError},
     store::{PostgresStore, UsersTable},
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -65,59 +65,76 @@ async fn revoke(
     let bound = CachePolicy::new(BOUND.try_into()?, 1000)?;
     let there = Service::builder(authority(SESSIONS)?, store.clone()).cache(bound).build();
     let listener = store.listen(there.changes());
-    let (mut done, mut failed) = (0, Vec::new());
+    let mut failed = Vec::new();
     for (user, revocation) in REVOCATIONS.into_iter().enumerate() {
-        let (here, id) = (&site.service, user_id(first_user + user));
-        let tokens = here.login(&id, FIRST_PASSWORD, "device").await?;
-        let tokens = here.refresh(RefreshToken::new(tokens.refresh().expose())).await?;
-        let found = there.authenticate(tokens.access()).await.map(drop);
-        expect(found.is_ok(), "before the revocation", &found)?;
-        let session = here.authenticate_fresh(tokens.access()).await?;
-        let answer: Result<(), ServiceError> = match revocation {
-            "log_out" => here.log_out(&session).await.map(drop),
-            "log_out_others" => here.log_out_others(tokens.access()).await.map(drop),
-            "log_out_everywhere" => here.log_out_everywhere(&id).await,
-            "change_password" => {
-                here.change_password(tokens.access(), FIRST_PASSWORD, "another one").await.map(drop)
-            }
-            "set_password" => here.set_password(&id, "another one").await,
-            "disable" => here.disable(&id).await,
-            "delete" => here.delete(&id).await,
-            _ => {
-                let sql =
-                    "UPDATE relatch_users SET token_version = token_version + 1 WHERE id = $1";
-                let changed = sqlx::query(sql).bind(&id).execute(&admin).await;
-                if let Err(error) = changed {
-                    failed.push(format!("{revocation}: {error}"));
-                    continue;
-                }
-                Ok(())
-            }
-        };
-        match answer {
-            Ok(()) => {}
-            Err(error) => {
-                failed.push(format!("{revocation}: {error:?}"));
-                continue;
-            }
-        }
-        done += 1;
-        until_refused(&there, &tokens, revocation).await?;
-        let found = here.authenticate_fresh(tokens.access()).await.map(drop);
-        expect(is_refused(&found), revocation, &found)?;
+        let id = user_id(first_user + user);
+        let revoked = revoke_one(&site.service, &there, &admin, revocation, &id).await?;
+        failed.extend(revoked.err().map(|error| format!("{revocation}: {error}")));
     }
+    let done = REVOCATIONS.len() - failed.len();
     println!("queue of notifications full{way}: {done} of {} revocations", REVOCATIONS.len());
     expect(failed.is_empty(), "revocations while the queue is full", &failed)?;
 
-    // Notifications arrive again.
+    drop(listener);
     holder.close().await?;
+    until_notified(&site.service, &store, &admin, &user_id(first_user)).await?;
+    admin.close().await;
+    Ok(())
+}
+
+/// Makes one revocation, and waits until the other process has it. Gives the error of the revocation.
+async fn revoke_one(
+    here: &Service,
+    there: &Service,
+    admin: &PgPool,
+    revocation: &str,
+    id: &str,
+) -> Result<Result<(), Failure>, Failure> {
+    let tokens = here.login(id, FIRST_PASSWORD, "device").await?;
+    let tokens = here.refresh(RefreshToken::new(tokens.refresh().expose())).await?;
+    let found = there.authenticate(tokens.access()).await.map(drop);
+    expect(found.is_ok(), "before the revocation", &found)?;
+    let session = here.authenticate_fresh(tokens.access()).await?;
+    let answer: Result<(), ServiceError> = match revocation {
+        "log_out" => here.log_out(&session).await.map(drop),
+        "log_out_others" => here.log_out_others(tokens.access()).await.map(drop),
+        "log_out_everywhere" => here.log_out_everywhere(id).await,
+        "change_password" => {
+            here.change_password(tokens.access(), FIRST_PASSWORD, "another one").await.map(drop)
+        }
+        "set_password" => here.set_password(id, "another one").await,
+        "disable" => here.disable(id).await,
+        "delete" => here.delete(id).await,
+        _ => {
+            let sql = "UPDATE relatch_users SET token_version = token_version + 1 WHERE id = $1";
+            if let Err(error) = sqlx::query(sql).bind(id).execute(admin).await {
+                return Ok(Err(error.into()));
+            }
+            Ok(())
+        }
+    };
+    if let Err(error) = answer {
+        return Ok(Err(error.into()));
+    }
+    until_refused(there, &tokens, revocation).await?;
+    let found = here.authenticate_fresh(tokens.access()).await.map(drop);
+    expect(is_refused(&found), revocation, &found)?;
+    Ok(Ok(()))
+}
+
+/// Notifications arrive again, once the queue is empty.
+async fn until_notified(
+    here: &Service,
+    store: &PostgresStore,
+    admin: &PgPool,
+    id: &str,
+) -> Result<(), Failure> {
     let since = Instant::now();
     let free = "SELECT pg_notification_queue_usage() < 0.5";
-    while !sqlx::query_scalar::<_, bool>(free).fetch_one(&admin).await? {
+    while !sqlx::query_scalar::<_, bool>(free).fetch_one(admin).await? {
         expect(since.elapsed().as_secs() < 20, "the queue becomes empty", &since.elapsed())?;
         sleep(Duration::from_millis(50)).await;
     }
-    drop(listener);
     let long = CachePolicy::new(time::Duration::minutes(10), 1000)?;
     let there = Service::builder(authority(SESSIONS)?, store.clone()).cache(long).build();
     let listener = store.listen(there.changes());
@@ -126,13 +143,10 @@ async fn revoke(
         expect(since.elapsed().as_secs() < 20, "a listener is connected", &since.elapsed())?;
         sleep(Duration::from_millis(20)).await;
     }
-    let id = user_id(first_user);
-    let tokens = site.service.start_session(&id, "device").await?;
+    let tokens = here.start_session(id, "device").await?;
     there.authenticate(tokens.access()).await.map(drop)?;
-    site.service.log_out_everywhere(&id).await?;
-    until_refused(&there, &tokens, "a notification after the queue was full").await?;
-    admin.close().await;
-    Ok(())
+    here.log_out_everywhere(id).await?;
+    until_refused(&there, &tokens, "a notification after the queue was full").await
 }
 
 /// What revokes; the last is the application's own statement, with the library's triggers.

@@ -16,7 +16,7 @@ use crate::rpc::{Config, Database};
 
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// A program that cannot be had on this machine.
+/// A program that is not available on this machine.
 #[derive(Debug)]
 pub struct Missing(pub String);
 

@@ -12,7 +12,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use serde::Deserialize;
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
     dice::Dice,
@@ -138,6 +138,12 @@ impl Storm {
                 std::panic::resume_unwind(error.into_panic());
             }
         }
+    }
+
+    /// Runs tasks in the background until the storm is stopped.
+    pub fn spawn(self: &Arc<Self>, dice: &mut Dice, tasks: usize) -> JoinHandle<()> {
+        let (this, mut dice) = (Arc::clone(self), dice.fork());
+        tokio::spawn(async move { this.run(&mut dice, tasks, usize::MAX).await })
     }
 
     /// Refreshes every known session once more, which retries lost refreshes.

@@ -12,7 +12,7 @@ use relatch::{
 
 #[cfg(feature = "postgres")]
 use super::backends::Postgres;
-use super::{ALICE, BOB, Backend, PASSWORD, Profile, World, backends::Sqlite};
+use super::{ALICE, BOB, Backend, PASSWORD, Profile, Tokens, World, backends::Sqlite};
 use crate::common::{Role, copy};
 
 over_each_database! {
@@ -165,6 +165,15 @@ async fn a_rollback_undoes_the_change<B: Transactional>(db: B) {
     drop(service.one_time(magic).consume().await.unwrap());
 }
 
+const NEW_PASSWORD: &str = "another battery staple";
+
+/// The new password works, and neither the old one nor a session from before does.
+async fn has_new_password<B: Transactional>(world: &World<B>, before: &Tokens) {
+    world.assert_dead(before).await;
+    assert!(world.service.login("alice", PASSWORD, "x").await.is_err());
+    drop(world.service.login("alice", NEW_PASSWORD, "x").await.unwrap());
+}
+
 async fn a_reset_link_takes_a_new_password_in_a_transaction<B: Transactional>(db: B) {
     let world = World::new(db).await;
     let (service, db) = (&world.service, &world.db);
@@ -173,14 +182,12 @@ async fn a_reset_link_takes_a_new_password_in_a_transaction<B: Transactional>(db
     let mut transaction = db.begin().await;
     let without = db.consume(&mut transaction, service.one_time(copy(&reset))).await;
     assert!(matches!(without, Err(ServiceError::NewPasswordRequired)));
-    let with = service.one_time(reset).set_password("another battery staple");
+    let with = service.one_time(reset).set_password(NEW_PASSWORD);
     let used = db.consume(&mut transaction, with).await.unwrap();
     db.set_email(&mut transaction, ALICE, "proven@example.com").await;
     B::commit(transaction).await;
     drop(used.committed());
-    world.assert_dead(&phone).await;
-    assert!(service.login("alice", PASSWORD, "x").await.is_err());
-    drop(service.login("alice", "another battery staple", "x").await.unwrap());
+    has_new_password(&world, &phone).await;
 }
 
 async fn a_password_is_set_in_a_transaction<B: Transactional>(db: B) {
@@ -188,14 +195,11 @@ async fn a_password_is_set_in_a_transaction<B: Transactional>(db: B) {
     let (service, db) = (&world.service, &world.db);
     let phone = world.start("phone").await;
     let mut transaction = db.begin().await;
-    let set =
-        db.set_password(&mut transaction, service, ALICE, "another battery staple").await.unwrap();
+    let set = db.set_password(&mut transaction, service, ALICE, NEW_PASSWORD).await.unwrap();
     world.assert_alive(&phone).await;
     B::commit(transaction).await;
     set.committed();
-    world.assert_dead(&phone).await;
-    assert!(service.login("alice", PASSWORD, "x").await.is_err());
-    drop(service.login("alice", "another battery staple", "x").await.unwrap());
+    has_new_password(&world, &phone).await;
 }
 
 async fn a_transaction_that_holds_the_row_can_revoke<B: Transactional>(db: B) {

@@ -274,8 +274,8 @@ async fn reads_that_nobody_polls_hold_nobody_up() {
     assert_eq!(one.await.as_deref(), Some("1"));
 }
 
-/// Whoever asks for a login or an id that is no value of its column's type makes the store read the
-/// catalogue no more than once a second.
+/// For a login or an id that is no value of its column's type, the store reads the catalogue at most once a
+/// second.
 #[tokio::test]
 async fn keys_that_are_no_values_cost_no_more_than_others() {
     let Some(admin) = postgres().await else { return };

@@ -8,7 +8,7 @@ use std::{
 };
 #[cfg(feature = "postgres")]
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     sync::{
@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize},
     },
     thread,
+    time::Duration,
 };
 
 #[cfg(feature = "postgres")]
@@ -95,17 +96,22 @@ pub(super) async fn latin1() -> Option<String> {
     url_of("postgres", &name)
 }
 
-/// A database in which the server answers `pg_notify` with an error, as with a full queue: the URL of its
-/// owner, and a pool of the superuser's.
+/// A database of its own, which a superuser prepares by this SQL: the URL of its owner, and a pool of the
+/// superuser's.
 #[cfg(feature = "postgres")]
-pub(super) async fn without_notifications() -> Option<(String, PgPool)> {
-    let (server, name) = (postgres().await?, unique("mute"));
+pub(super) async fn database(prepare: &str) -> Option<(String, PgPool)> {
+    let (server, name) = (postgres().await?, unique("own"));
     run_postgres(&server, format!("CREATE ROLE {name} LOGIN")).await;
     run_postgres(&server, format!("CREATE DATABASE {name} OWNER {name}")).await;
     let admin = PgPool::connect(&url_of("postgres", &name)?).await.unwrap();
-    let revoke = "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC";
-    run_postgres(&admin, revoke).await;
+    run_postgres(&admin, prepare).await;
     Some((url_of(&name, &name)?, admin))
+}
+
+/// A database in which the server answers `pg_notify` with an error, as with a full queue.
+#[cfg(feature = "postgres")]
+pub(super) async fn without_notifications() -> Option<(String, PgPool)> {
+    database("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_notify(text, text) FROM PUBLIC").await
 }
 
 /// The URL of a PgBouncer that pools transactions in front of the server for tests, if there is one.
@@ -193,6 +199,10 @@ struct Wire {
     count: AtomicUsize,
     /// The answer with these bytes is not passed on; its connection is closed.
     lost_answer: Mutex<Option<&'static [u8]>>,
+    /// The request with these bytes is held. Its client sees a closed connection.
+    held_request: Mutex<Option<&'static [u8]>>,
+    /// Whether that request may go on to the server.
+    is_released: AtomicBool,
 }
 
 #[cfg(feature = "postgres")]
@@ -213,7 +223,7 @@ impl Proxy {
                 let number = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
                 let wires = (Arc::clone(&shared), Arc::clone(&shared));
                 thread::spawn(move || {
-                    wires.0.pass(number, &client, &server);
+                    wires.0.pass(number, Holding(&wires.0, &client), &server);
                     close(&client, &server);
                 });
                 thread::spawn(move || {
@@ -244,6 +254,17 @@ impl Proxy {
         *self.wire.lost_answer.lock().unwrap() = Some(bytes);
     }
 
+    /// Holds the client's next request with these bytes, and closes its connection to the client.
+    pub(super) fn hold_request(&self, bytes: &'static [u8]) {
+        self.wire.is_released.store(false, Ordering::SeqCst);
+        *self.wire.held_request.lock().unwrap() = Some(bytes);
+    }
+
+    /// Sends the held request to the server.
+    pub(super) fn release_request(&self) {
+        self.wire.is_released.store(true, Ordering::SeqCst);
+    }
+
     /// Whether the answer was lost.
     pub(super) fn has_lost_answer(&self) -> bool {
         self.wire.lost_answer.lock().unwrap().is_none()
@@ -257,18 +278,46 @@ fn close(client: &TcpStream, server: &UnixStream) {
     let _ = server.shutdown(Shutdown::Both);
 }
 
+/// A client, whose requests may be held.
+#[cfg(feature = "postgres")]
+struct Holding<'a>(&'a Wire, &'a TcpStream);
+
+#[cfg(feature = "postgres")]
+impl Read for Holding<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self(wire, mut client) = *self;
+        let count = client.read(buffer)?;
+        let is_held = has(&buffer[..count], &wire.held_request);
+        if is_held {
+            client.shutdown(Shutdown::Both)?;
+            while !wire.is_released.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Whether the data has the bytes that are waited for, once.
+#[cfg(feature = "postgres")]
+fn has(data: &[u8], wanted: &Mutex<Option<&'static [u8]>>) -> bool {
+    let mut wanted = wanted.lock().unwrap();
+    let found = wanted.is_some_and(|bytes| data.windows(bytes.len()).any(|part| part == bytes));
+    if found {
+        *wanted = None;
+    }
+    found
+}
+
 #[cfg(feature = "postgres")]
 impl Wire {
     fn pass(&self, number: usize, mut from: impl Read, mut to: impl Write) {
         let mut buffer = [0; 8192];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             let data = &buffer[..count];
-            let mut lost = self.lost_answer.lock().unwrap();
-            if lost.is_some_and(|bytes| data.windows(bytes.len()).any(|part| part == bytes)) {
-                *lost = None;
+            if has(data, &self.lost_answer) {
                 return;
             }
-            drop(lost);
             let is_dropped = self.is_silent.load(Ordering::SeqCst)
                 || number <= self.stranded.load(Ordering::SeqCst);
             if !is_dropped && to.write_all(data).is_err() {

@@ -29,6 +29,30 @@ async fn database() -> Option<[String; 3]> {
     Some([url_of(&app, &name)?, url_of(&mallory, &name)?, admin])
 }
 
+/// The types of two values that are compared.
+const COMPARED: [&str; 17] = [
+    "varchar, varchar",
+    "varchar, text",
+    "text, varchar",
+    "text, text",
+    "bpchar, text",
+    "bpchar, bpchar",
+    "uuid, uuid",
+    "uuid, text",
+    "int8, int8",
+    "int4, int8",
+    "int8, int4",
+    "int4, int4",
+    "numeric, int4",
+    "bytea, bytea",
+    "bool, bool",
+    "name, text",
+    "name, name",
+];
+
+/// The types of two numbers that are added or multiplied.
+const NUMBERS: [&str; 4] = ["int8, int8", "int8, int4", "int4, int4", "int4, int8"];
+
 /// Functions and operators that match better than those of `pg_catalog`, and raise.
 fn traps() -> String {
     let mut sql = String::new();
@@ -38,28 +62,10 @@ fn traps() -> String {
              $$ BEGIN RAISE EXCEPTION 'the application ran public.{name}'; END $$;\n"
         );
     };
-    for types in [
-        "varchar, varchar",
-        "varchar, text",
-        "text, varchar",
-        "text, text",
-        "bpchar, text",
-        "bpchar, bpchar",
-        "uuid, uuid",
-        "uuid, text",
-        "int8, int8",
-        "int4, int8",
-        "int8, int4",
-        "int4, int4",
-        "numeric, int4",
-        "bytea, bytea",
-        "bool, bool",
-        "name, text",
-        "name, name",
-    ] {
+    for types in COMPARED {
         function("trap", types, "boolean");
     }
-    for types in ["int8, int8", "int8, int4", "int4, int4", "int4, int8"] {
+    for types in NUMBERS {
         function("trap_of_numbers", types, "int8");
     }
     function("trap_of_numbers", "numeric, int4", "numeric");
@@ -72,30 +78,12 @@ fn traps() -> String {
     function("to_regclass", "varchar", "regclass");
     function("format_type", "oid, int4", "text");
     for operator in ["=", "<>", "<", ">"] {
-        for types in [
-            "varchar, varchar",
-            "varchar, text",
-            "text, varchar",
-            "text, text",
-            "bpchar, text",
-            "bpchar, bpchar",
-            "uuid, uuid",
-            "uuid, text",
-            "int8, int8",
-            "int4, int8",
-            "int8, int4",
-            "int4, int4",
-            "numeric, int4",
-            "bytea, bytea",
-            "bool, bool",
-            "name, text",
-            "name, name",
-        ] {
+        for types in COMPARED {
             sql += &operator_sql(operator, types, "trap");
         }
     }
     for operator in ["+", "*"] {
-        for types in ["int8, int8", "int8, int4", "int4, int4", "int4, int8", "numeric, int4"] {
+        for types in NUMBERS.into_iter().chain(["numeric, int4"]) {
             sql += &operator_sql(operator, types, "trap_of_numbers");
         }
     }

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "postgres")]
 mod batches;
+mod calls;
+mod capacity;
 mod check;
 mod conforming;
 pub(crate) mod databases;
@@ -17,6 +19,9 @@ mod hostile;
 mod listener;
 #[cfg(feature = "postgres")]
 mod lookups;
+#[cfg(feature = "postgres")]
+mod lost_answers;
+#[cfg(feature = "postgres")]
 mod lost_connections;
 mod migrations;
 mod nonconforming;
@@ -26,6 +31,8 @@ mod options;
 mod outages;
 mod reads;
 mod recipes;
+#[cfg(feature = "postgres")]
+mod scratch;
 mod shapes;
 mod triggers;
 mod values;

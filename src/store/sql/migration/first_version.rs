@@ -1,4 +1,4 @@
-//! The first version of a new user: now, in milliseconds, whoever inserts the row.
+//! The first version of a new user: the time in milliseconds, also for rows that the application inserts.
 
 use crate::store::sql::users_table::Names;
 

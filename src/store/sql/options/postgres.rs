@@ -113,8 +113,10 @@ impl PostgresOptions {
 
     /// Connects with a new pool.
     ///
-    /// A call waits up to 2 seconds for a connection. Two connections are reserved for revocations (one if
-    /// the pool has at most four).
+    /// A call waits up to 2 seconds for a connection. Reads and ordinary changes, such as logins, leave two
+    /// connections to revocations (one, if the pool has at most four), and ordinary changes use at most
+    /// half of the others. Changes and revocations together leave as many connections to reads, if the pool
+    /// has at least three.
     ///
     /// # Security
     ///
@@ -165,9 +167,9 @@ impl PostgresOptions {
     /// still write a change after its call has timed out. The connections must lead to the primary server,
     /// not to a replica: the service decides each change on what it reads.
     ///
-    /// The store reserves two connections of the pool for revocations (one if the pool has at most four).
-    /// The reservation does not limit the application's own statements, nor another store over this pool
-    /// that is not a clone of this one.
+    /// The store shares the pool among reads, changes and revocations as [`connect`](Self::connect) says.
+    /// This does not limit the application's own statements, nor another store over this pool that is not
+    /// a clone of this one.
     ///
     /// If the connections lead through a proxy that pools transactions, set
     /// [`behind_pooler`](Self::behind_pooler) here too. The store then sets the timeouts itself.

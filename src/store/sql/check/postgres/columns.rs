@@ -1,4 +1,4 @@
-//! What is found by the catalogue alone about each column.
+//! The check of each column by the catalogue alone.
 
 use super::catalogue::{Column, Table};
 use crate::store::{

@@ -1,4 +1,4 @@
-//! What is found by preparing the statements, and by a revocation that is rolled back.
+//! The check of the statements: each is prepared, and a revocation is run and rolled back.
 //!
 //! SQL's own `PREPARE` and `EXECUTE` in simple queries: they work behind a pooler too, and a statement
 //! can be explained with unknown parameters.
@@ -67,7 +67,8 @@ async fn refused(
     Ok(findings)
 }
 
-/// Look-ups that no index serves, even if the planner is told to use one.
+/// Look-ups that no index serves. Sequential scans are turned off, so that the planner uses an index
+/// even of a small table.
 async fn slow(
     connection: &mut PgConnection,
     built: &Statements,
@@ -181,7 +182,7 @@ async fn anybody(
     sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_optional(connection).await
 }
 
-/// Nothing could be proven, as there are no rows, or none that the role may see.
+/// The check proves nothing: there are no rows, or none that the role may see.
 fn hidden(names: &Names, users: &Table, server: &Server) -> Option<Finding> {
     users.filters_rows.then(|| {
         let text = format!(
@@ -220,7 +221,7 @@ fn deallocate(name: &str) -> String {
     format!("DEALLOCATE {name}")
 }
 
-/// What the database says; or the error of the connection.
+/// The database's message, or the error of the connection.
 fn message(error: sqlx::Error) -> sqlx::Result<String> {
     match error.as_database_error() {
         Some(database) if !is_of_the_moment(&error) => Ok(database.message().to_owned()),

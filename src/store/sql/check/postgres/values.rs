@@ -1,4 +1,4 @@
-//! What a sample of a table's rows holds.
+//! The check of the values in a sample of a table's rows.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
