@@ -1,20 +1,17 @@
 //! A conformance check of an application's own store, for its tests.
 
+mod at_once;
 mod column;
 mod found;
+mod run;
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    task::Poll,
-    time::Duration,
-};
-
-use tokio::time::timeout;
-
-use self::column::{Column, sample};
 pub use self::found::Nonconformance;
-use super::{Columns, Row, StoreError, StoreErrorKind, Update, UserKey, UserStore};
+use self::{
+    at_once::Answer,
+    column::{Column, sample},
+    run::Run,
+};
+use super::{Columns, StoreError, StoreErrorKind, UserKey, UserStore};
 
 /// Checks that a store does what [`UserStore`] requires: a complete [`Conformance`] check.
 ///
@@ -59,13 +56,6 @@ pub struct Conformance {
     has_secret: bool,
 }
 
-/// The number of compare-and-sets that race for one row.
-const RACERS: u32 = 8;
-const RACES: u32 = 4;
-
-/// The longest time that a call on a locked row may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 impl Conformance {
     /// A check on the user of this id, which must exist.
     pub fn new(id: impl Into<String>) -> Self {
@@ -87,13 +77,18 @@ impl Conformance {
         self
     }
 
+    fn on<'a, S>(&'a self, store: &'a S) -> Run<'a, S> {
+        let Self { id, login, has_secret } = self;
+        Run { id, login: login.as_deref(), has_secret: *has_secret, store }
+    }
+
     /// Runs the check.
     ///
     /// # Errors
     ///
     /// [`Nonconformance`]: the first fault, with the column and the remedy.
     pub async fn check<S: UserStore>(&self, store: &S) -> Result<(), Nonconformance> {
-        let run = Run { check: self, store };
+        let run = self.on(store);
         run.reads().await?;
         run.writes().await?;
         run.refuses().await?;
@@ -111,43 +106,7 @@ impl Conformance {
     ///
     /// [`Nonconformance`]: the first fault.
     pub async fn check_locked<S: UserStore>(&self, store: &S) -> Result<(), Nonconformance> {
-        let run = Run { check: self, store };
-        let old = run.row().await?.columns;
-        let new = run.sample(13);
-        let calls: [Answer<'_>; 3] = [
-            Box::pin(run.set(&self.id, &old, &new, true)),
-            Box::pin(store.bump_version(&self.id, 0)),
-            Box::pin(store.disable(&self.id, 0)),
-        ];
-        let Ok(answers) = timeout(PATIENCE, together(calls)).await else {
-            return Err(Nonconformance::new(
-                "a call on a locked row does not end: give each call a timeout of some seconds",
-            ));
-        };
-        for answer in answers {
-            match answer {
-                Err(error) if error.is_unreachable() => {}
-                Err(error) if error.kind() == StoreErrorKind::Unsupported => {}
-                Err(error) => {
-                    return Err(Nonconformance::failed(
-                        "a call on a locked row fails, but not as unreachable",
-                        error,
-                    ));
-                }
-                Ok(false) => {
-                    return Err(Nonconformance::new(
-                        "a call on a locked row returns `false`, which means that there is no such row: \
-                         return `StoreError::unreachable`",
-                    ));
-                }
-                Ok(true) => {
-                    return Err(Nonconformance::new(
-                        "a call changed a row that another transaction has locked",
-                    ));
-                }
-            }
-        }
-        Ok(())
+        self.on(store).is_locked().await
     }
 
     /// Checks that each call sets only the columns that change. A trigger of the application may run for
@@ -170,7 +129,7 @@ impl Conformance {
         store: &S,
         mut written: impl AsyncFnMut() -> Vec<String>,
     ) -> Result<(), Nonconformance> {
-        let run = Run { check: self, store };
+        let run = self.on(store);
         for (column, revokes) in run.columns().flat_map(|column| [(column, false), (column, true)])
         {
             run.write(&run.sample(14), false).await?;
@@ -181,7 +140,7 @@ impl Conformance {
             are_written(&[column], &written().await)?;
         }
         let bumped = [Column::Version, Column::Sessions];
-        let (id, version) = (&self.id, run.row().await?.columns.version.unwrap_or(0));
+        let (id, version) = (run.id, run.row().await?.columns.version.unwrap_or(0));
         let calls: [Answer<'_>; 2] = [
             Box::pin(store.bump_version(id, version + 100_000)),
             Box::pin(store.disable(id, version + 200_000)),
@@ -229,20 +188,15 @@ const ABSENCE: &str = "a call with an unknown id or login fails: return `None` o
 const NOTIFICATION: &str = "a change that revokes fails, and the same change without a revocation succeeds: write \
                             the change also if its notification cannot be sent";
 
-struct Run<'a, S> {
-    check: &'a Conformance,
-    store: &'a S,
-}
-
 impl<S: UserStore> Run<'_, S> {
     async fn reads(&self) -> Result<(), Nonconformance> {
         let row = self.row().await?;
-        if row.id != self.check.id {
+        if row.id != self.id {
             return Err(Nonconformance::new("`read` returns another id than the requested one"));
         }
-        let Some(login) = &self.check.login else { return Ok(()) };
+        let Some(login) = self.login else { return Ok(()) };
         match self.store.read(UserKey::Login(login)).await? {
-            Some(row) if row.id == self.check.id => {}
+            Some(row) if row.id == self.id => {}
             _ => return Err(Nonconformance::new("`read` by the login does not find the user")),
         }
         for nobody in [
@@ -271,11 +225,11 @@ impl<S: UserStore> Run<'_, S> {
                 self.write(&self.sample(3), true).await?;
             }
         }
-        if self.check.has_secret {
+        if self.has_secret {
             return Ok(());
         }
         let row = self.row().await?;
-        match self.set(&self.check.id, &row.columns, &sample(4), false).await {
+        match self.set(self.id, &row.columns, &sample(4), false).await {
             Err(error) if error.kind() != StoreErrorKind::Unreachable => Ok(()),
             _ => Err(Nonconformance::of(
                 Column::Secret,
@@ -318,7 +272,7 @@ impl<S: UserStore> Run<'_, S> {
             news.push(new);
         }
         for (new, revokes) in news.iter().flat_map(|new| [(new, false), (new, true)]) {
-            if self.set(&self.check.id, &stale, new, revokes).await? {
+            if self.set(self.id, &stale, new, revokes).await? {
                 return Err(Nonconformance::stale(column, told));
             }
             if let Some(changed) = self.differs(&stored).await? {
@@ -332,85 +286,18 @@ impl<S: UserStore> Run<'_, S> {
         Ok(())
     }
 
-    /// Checks that of several compare-and-sets of one row one wins, and that none undoes a bump.
-    async fn races(&self) -> Result<(), Nonconformance> {
-        for race in 0..RACES {
-            let old = self.row().await?.columns;
-            let new: Vec<_> = (0..RACERS).map(|i| self.sample(100 + race * RACERS + i)).collect();
-            let sets = new.iter().map(|new| self.set(&self.check.id, &old, new, true));
-            let answers = together(sets).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let mut winners = new.iter().zip(answers).filter_map(|(new, won)| won.then_some(new));
-            let (Some(winner), None) = (winners.next(), winners.next()) else {
-                return Err(Nonconformance::new(
-                    "several `compare_and_set`s of one row ran at once, and not exactly one wrote: \
-                     use a single statement for each, and return whether it changed a row",
-                ));
-            };
-            if let Some(column) = self.differs(winner).await? {
-                return Err(Nonconformance::of(
-                    column,
-                    "it is not the value of the `compare_and_set` that succeeded",
-                ));
-            }
-        }
-        for _ in 0..RACES {
-            let old = self.row().await?.columns;
-            let at_least = old.version.unwrap_or(0).saturating_add(1_000_000);
-            let new = self.sample(7);
-            let set = self.set(&self.check.id, &old, &new, false);
-            let bump = self.store.bump_version(&self.check.id, at_least);
-            let calls: [Answer<'_>; 2] = [Box::pin(bump), Box::pin(set)];
-            let answers = together(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-            let &[is_bumped, is_set] = &answers[..] else { continue };
-            if !is_bumped {
-                return Err(Nonconformance::new(BUSY));
-            }
-            let row = self.row().await?;
-            let mut expected = if is_set { new } else { old };
-            expected.version = row.columns.version;
-            expected.sessions.clone_from(&row.columns.sessions);
-            if let Some(column) = self.differs(&expected).await? {
-                return Err(Nonconformance::of(
-                    column,
-                    "a `bump_version` undid a simultaneous `compare_and_set`: write only the version and \
-                     the sessions",
-                ));
-            }
-            if row.columns.version < Some(at_least) || row.columns.sessions.is_some() {
-                return Err(Nonconformance::of(
-                    Column::Version,
-                    "a `compare_and_set` undid a simultaneous `bump_version`",
-                ));
-            }
-        }
-        let bumps = (0..RACERS).map(|_| self.store.bump_version(&self.check.id, 0));
-        for answer in together(bumps).await {
-            match answer {
-                Ok(true) => {}
-                Ok(false) => return Err(Nonconformance::new(BUSY)),
-                // So many at once may be too many.
-                Err(error) if error.is_unreachable() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
     async fn bumps(&self) -> Result<(), Nonconformance> {
         self.write(&self.sample(8), false).await?;
-        let bumped = self.after_bump(100_000, async |at_least| {
-            self.store.bump_version(&self.check.id, at_least).await
-        });
+        let bumped = self
+            .after_bump(100_000, async |at_least| self.store.bump_version(self.id, at_least).await);
         bumped.await.map_err(|fault| fault.if_failed(NOTIFICATION))?;
         self.write(&self.sample(9), false).await?;
-        self.after_bump(-100_000, async |at_least| {
-            self.store.bump_version(&self.check.id, at_least).await
-        })
-        .await
+        self.after_bump(-100_000, async |at_least| self.store.bump_version(self.id, at_least).await)
+            .await
     }
 
     async fn is_switched(&self) -> Result<(), Nonconformance> {
-        let id = &self.check.id;
+        let id = self.id;
         self.write(&self.sample(10), false).await?;
         match self.store.disable(id, 0).await {
             Err(error) if error.kind() == StoreErrorKind::Unsupported => return Ok(()),
@@ -460,7 +347,7 @@ impl<S: UserStore> Run<'_, S> {
 
     /// Tries ids that no user has, some of which look like the user's own.
     async fn strangers(&self) -> Result<(), Nonconformance> {
-        let id = &self.check.id;
+        let id = self.id;
         let swapped: String = id.chars().map(column::other_case).collect();
         let row = self.row().await?.columns;
         for stranger in [
@@ -505,90 +392,6 @@ impl<S: UserStore> Run<'_, S> {
         }
         Ok(())
     }
-
-    /// Writes all columns of the row, and reads them again.
-    async fn write(&self, new: &Columns, revokes: bool) -> Result<(), Nonconformance> {
-        let old = self.row().await?.columns;
-        if !self.set(&self.check.id, &old, new, revokes).await? {
-            return Err(Nonconformance::new(
-                "`compare_and_set` does not write a row that has not changed: compare with what \
-                 `read` returns, and let `NULL` equal `NULL`",
-            ));
-        }
-        match self.differs(new).await? {
-            Some(column) => Err(Nonconformance::of(
-                column,
-                match column {
-                    Column::Secret => {
-                        "it is not read as it was written: write each column, or, if there is no \
-                         place for a secret, refuse it with an error and check with \
-                         `Conformance::without_secret`"
-                    }
-                    _ => {
-                        "it is not read as it was written: write each column, and keep text as text"
-                    }
-                },
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Sets this column alone to `NULL`, and returns whether it can be.
-    async fn with_null(&self, column: Column) -> Result<bool, Nonconformance> {
-        let mut new = self.sample(3);
-        column.copy(&Columns::default(), &mut new);
-        let old = self.row().await?.columns;
-        match self.set(&self.check.id, &old, &new, false).await {
-            // A table may require a version and a hash of each user.
-            Err(error)
-                if matches!(column, Column::Version | Column::PasswordHash)
-                    && !error.is_unreachable() =>
-            {
-                return Ok(false);
-            }
-            answer => answer?,
-        };
-        match self.differs(&new).await? {
-            Some(column) => Err(Nonconformance::of(column, "`NULL` cannot be written to it")),
-            None => Ok(true),
-        }
-    }
-
-    async fn differs(&self, expected: &Columns) -> Result<Option<Column>, Nonconformance> {
-        let row = self.row().await?;
-        Ok(Column::ALL.into_iter().find(|column| !column.is_same(&row.columns, expected)))
-    }
-
-    async fn row(&self) -> Result<Row<S::Fields>, Nonconformance> {
-        let row = self.store.read(UserKey::Id(&self.check.id)).await?;
-        row.ok_or_else(|| Nonconformance::new("`read` does not find the user of the check"))
-    }
-
-    async fn set(
-        &self,
-        id: &str,
-        old: &Columns,
-        new: &Columns,
-        revokes: bool,
-    ) -> Result<bool, StoreError> {
-        let update = Update { id: id.to_owned(), old: old.clone(), new: new.clone(), revokes };
-        self.store.compare_and_set(&update).await
-    }
-
-    fn columns(&self) -> impl Iterator<Item = Column> + use<'_, S> {
-        Column::ALL.into_iter().filter(|column| self.check.has_secret || *column != Column::Secret)
-    }
-
-    fn sample(&self, number: u32) -> Columns {
-        let mut columns = sample(number);
-        columns.secret = columns.secret.take().filter(|_| self.check.has_secret);
-        columns
-    }
-
-    /// The columns that [`refuses`](Self::refuses) stores, with a minimal difference in this one.
-    fn other(&self, column: Column) -> Columns {
-        column.nearly(&self.sample(5))
-    }
 }
 
 /// The answer; `false` if the store does not do this.
@@ -597,30 +400,4 @@ fn if_supported(answer: Result<bool, StoreError>) -> Result<bool, StoreError> {
         Err(error) if error.kind() == StoreErrorKind::Unsupported => Ok(false),
         answer => answer,
     }
-}
-
-const BUSY: &str = "a `bump_version` returned `false` for an existing user during other calls: wait for the \
-                    row, or return `StoreError::unreachable`";
-
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
-
-/// Runs the futures concurrently, in this task.
-async fn together<T>(futures: impl IntoIterator<Item: Future<Output = T>>) -> Vec<T> {
-    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    let mut answers: Vec<Option<T>> = futures.iter().map(|_| None).collect();
-    poll_fn(|context| {
-        for (future, answer) in futures.iter_mut().zip(&mut answers) {
-            if answer.is_none()
-                && let Poll::Ready(ready) = future.as_mut().poll(context)
-            {
-                *answer = Some(ready);
-            }
-        }
-        match answers.iter().all(Option::is_some) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
-    answers.into_iter().flatten().collect()
 }

@@ -14,22 +14,17 @@ use tokio::{
 #[cfg(feature = "postgres")]
 use super::Batches;
 use super::{
-    Capacity, Dialect, Failure, Fault, Slot,
+    Capacity, Cells, Dialect, Failure, Fault, Param, Slot,
     capacity::Kind,
     outcome::{Effect, Witness},
-    place::{
-        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
-        VERSION,
-    },
+    param::text,
+    rows::Rows,
     statements::{Changed, Sql, Statement, Statements, texts},
-    uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
+    users_table::Names,
 };
 use crate::{
     error::ConfigError,
-    store::{
-        Columns, NewUser, Row, StoreError, Update, UserEpoch, UserKey, UsersTable,
-        sql::users_table::{IdType, Names, ReadFields},
-    },
+    store::{Columns, NewUser, Row, StoreError, Update, UserKey, UsersTable},
 };
 
 /// The least time between two look-ups of the tables' shape for keys that are no values of their
@@ -84,22 +79,6 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
     fn not_notified(&self, _: Failure) {}
 }
 
-/// A row of a result, by the positions of its columns.
-pub(super) trait Cells: Send + Sync + 'static {
-    fn text(&self, at: usize) -> sqlx::Result<Option<String>>;
-    fn integer(&self, at: usize) -> sqlx::Result<Option<i64>>;
-}
-
-/// A parameter to bind.
-#[derive(Clone, Copy)]
-pub(super) enum Param<'a> {
-    Text(Option<&'a str>),
-    Integer(Option<i64>),
-    Bool(bool),
-    /// A UUID.
-    Bytes([u8; 16]),
-}
-
 /// The deadline of a call that begins now.
 fn by(timeout: StdDuration) -> Instant {
     // A timeout beyond the clock's range: a day is as good as never.
@@ -114,8 +93,7 @@ pub(super) struct Engine<D, F> {
 }
 
 struct Shared<F> {
-    names: Names,
-    read: ReadFields<F>,
+    rows: Rows<F>,
     /// Learnt at the first call, and again when a statement no longer fits the tables.
     statements: RwLock<Option<Arc<Statements>>>,
     /// One call at a time learns. It holds when the tables were last found to be as before.
@@ -131,7 +109,7 @@ impl<D: Driver, F> Engine<D, F> {
     ) -> Result<Self, ConfigError> {
         let (names, read) = table.checked()?;
         let (statements, learning) = (RwLock::default(), Mutex::default());
-        let shared = Arc::new(Shared { names, read, statements, learning });
+        let shared = Arc::new(Shared { rows: Rows { names, read }, statements, learning });
         Ok(Self { driver, shared, timeout })
     }
 
@@ -140,11 +118,11 @@ impl<D: Driver, F> Engine<D, F> {
     }
 
     pub(super) fn names(&self) -> &Names {
-        &self.shared.names
+        &self.shared.rows.names
     }
 
     pub(super) fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
-        self.shared.names.id(id)
+        self.names().id(id)
     }
 }
 
@@ -159,7 +137,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         #[cfg(feature = "postgres")]
         if let (UserKey::Id(id), Some(batches)) = (key, self.driver.batches()) {
             return match self.id(id) {
-                Some(_) => self.shared.only(batches.read(self, id, until).await),
+                Some(_) => self.shared.rows.only(batches.read(self, id, until).await),
                 None => Ok(None),
             };
         }
@@ -173,7 +151,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         slot: &Slot,
         until: Instant,
     ) -> Result<Option<Row<F>>, StoreError> {
-        self.shared.only(self.rows(key, slot, until).await)
+        self.shared.rows.only(self.rows(key, slot, until).await)
     }
 
     /// The rows with this key.
@@ -197,7 +175,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
 
     /// The row of a statement that reads one.
     pub(super) fn one(&self, rows: Vec<D::Row>) -> Result<Option<Row<F>>, StoreError> {
-        self.shared.only(Ok(rows))
+        self.shared.rows.only(Ok(rows))
     }
 
     pub(super) async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
@@ -219,7 +197,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     ) -> Result<Option<(Statement, Vec<Param<'a>>)>, StoreError> {
         let Some(id) = self.id(update.id()) else { return Ok(None) };
         let (before, after) = (update.before(), update.after());
-        let has_secret = self.shared.names.secret.is_some();
+        let has_secret = self.names().secret.is_some();
         if !has_secret && (before.secret.is_some() || after.secret.is_some()) {
             return Err(no_secret());
         }
@@ -235,7 +213,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     fn columns<'a>(&self, columns: &'a Columns) -> impl Iterator<Item = (usize, Param<'a>)> {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = columns;
         let texts_of = [password_hash, carried, sessions, lanes, secret];
-        let texts_of = texts_of.into_iter().take(texts(&self.shared.names).count());
+        let texts_of = texts_of.into_iter().take(texts(self.names()).count());
         let params = texts_of.map(|text| Param::Text(text.as_deref()));
         [Param::Integer(*version)].into_iter().chain(params).enumerate()
     }
@@ -268,7 +246,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     }
 
     fn has_status(&self) -> Result<(), StoreError> {
-        self.shared.names.active.as_ref().map(drop).ok_or(NO_STATUS)
+        self.names().active.as_ref().map(drop).ok_or(NO_STATUS)
     }
 
     pub(super) async fn insert(&self, user: &NewUser) -> Result<bool, StoreError> {
@@ -284,7 +262,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
             StoreError::unsupported("the new user's login contains a NUL character")
         })?;
         let mut params = vec![id];
-        match self.shared.names.login_is_id() {
+        match self.names().login_is_id() {
             false => params.push(login),
             true if user.id == user.login => {}
             true => {
@@ -294,7 +272,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
             }
         }
         params.extend([Param::Integer(*version), Param::Text(password_hash.as_deref())]);
-        match (&self.shared.names.secret, secret) {
+        match (&self.names().secret, secret) {
             (Some(_), secret) => params.push(Param::Text(secret.as_deref())),
             (None, Some(_)) => return Err(no_secret()),
             (None, None) => {}
@@ -310,7 +288,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         instance: &str,
         at_least: i64,
     ) -> Result<bool, StoreError> {
-        let at = self.shared.names.groups.iter().position(|group| group.kind == kind);
+        let at = self.names().groups.iter().position(|group| group.kind == kind);
         let at = at
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
         let Some(instance) = text(instance) else { return Ok(false) };
@@ -336,7 +314,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     }
 
     pub(super) fn sql(&self, statements: &Statements, statement: Statement) -> Arc<Sql> {
-        statements.get(&self.shared.names, statement)
+        statements.get(self.names(), statement)
     }
 
     pub(super) async fn statements(
@@ -390,7 +368,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
             Some(known) if old.is_none_or(|old| !Arc::ptr_eq(old, &known)) => return Ok(known),
             _ => {}
         }
-        let dialect = self.driver.dialect(&self.shared.names, slot, until).await?;
+        let dialect = self.driver.dialect(self.names(), slot, until).await?;
         match old {
             Some(old) if *old.dialect() == dialect => {
                 *unchanged = Some(Instant::now());
@@ -407,96 +385,9 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     }
 }
 
-impl Names {
-    /// The id in its column's type; `None` if it can be no user's.
-    fn id<'a>(&self, id: &'a str) -> Option<Param<'a>> {
-        match self.id_type {
-            IdType::Text => text(id),
-            IdType::Integer => {
-                let number = id.parse::<i64>().ok().filter(|number| number.to_string() == id);
-                number.map(|number| Param::Integer(Some(number)))
-            }
-            IdType::Uuid => is_uuid(id).then_some(Param::Text(Some(id))),
-            IdType::UuidBytes => bytes_of_uuid(id).map(Param::Bytes),
-        }
-    }
-
-    /// The id of a row, of the text that a read gives for it.
-    pub(super) fn shown_id(&self, text: String) -> String {
-        match self.id_type {
-            IdType::UuidBytes => uuid_of_hex(&text),
-            IdType::Text | IdType::Integer | IdType::Uuid => text,
-        }
-    }
-}
-
 impl<F> Shared<F> {
     fn known(&self) -> Option<Arc<Statements>> {
         self.statements.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The row of the one user that a read has found.
-    fn only<C: Cells>(&self, rows: Result<Vec<C>, Failure>) -> Result<Option<Row<F>>, StoreError> {
-        let rows = match rows {
-            Err(failure) if failure.fault == Fault::Value => return Ok(None),
-            rows => rows?,
-        };
-        match &*rows {
-            [] => Ok(None),
-            [row] => self.row(row).map(Some),
-            _ => Err(StoreError::misconfigured(
-                "two users have the same id or login: the column must be unique",
-            )),
-        }
-    }
-
-    fn row<C: Cells>(&self, cells: &C) -> Result<Row<F>, StoreError> {
-        let text = |column, at| cells.text(at).map_err(|error| damaged(column, &error));
-        let integer = |column, at| cells.integer(at).map_err(|error| damaged(column, &error));
-        let columns = Columns {
-            version: integer("version", VERSION)?,
-            password_hash: text("password_hash", PASSWORD_HASH)?,
-            secret: text("secret", SECRET)?,
-            carried: text("carried", CARRIED)?,
-            sessions: text("sessions", SESSIONS)?,
-            lanes: text("lanes", LANES)?,
-        };
-        let id = text("id", ID)?.ok_or_else(|| StoreError::damaged("id", "it is NULL"))?;
-        let id = self.names.shown_id(id);
-        if self.names.id(&id).is_none() {
-            return Err(StoreError::damaged("id", "it is not in the canonical form of its type"));
-        }
-        let mut row = Row::new(id, columns, ());
-        row.is_active = match self.names.active {
-            Some(_) => flag("active", text("active", ACTIVE)?)?,
-            None => true,
-        };
-        if flag("is_deleted", text("is_deleted", IS_DELETED)?)? {
-            return Err(StoreError::damaged("is_deleted", "it is set in a row that is read"));
-        }
-        for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
-            let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
-            if instance.is_some() && counter.is_none() {
-                // Without its counter, tokens from before its bumps would be valid again.
-                let text = format!("the user's group of the kind {} has no row", group.kind);
-                return Err(StoreError::damaged("epochs", text));
-            }
-            row.epochs.push(UserEpoch::new(group.kind.clone(), instance, counter));
-        }
-        match self.fields(cells) {
-            Ok(fields) => Ok(row.with_fields(fields)),
-            Err(error) => Err(StoreError::damaged_fields(row, error)),
-        }
-    }
-
-    /// The application's own fields; or why they cannot be read.
-    fn fields<C: Cells>(&self, cells: &C) -> Result<F, String> {
-        let json = cells.text(FIELDS).map_err(|error| error.to_string())?;
-        (self.read)(json.as_deref().unwrap_or("null")).map_err(|error| {
-            // The error's own text may quote a field.
-            let (kind, at) = (error.classify(), error.column());
-            format!("their JSON cannot be parsed as their type: {kind:?} at byte {at}")
-        })
     }
 }
 
@@ -518,28 +409,10 @@ fn nobody(failure: Failure) -> Result<bool, StoreError> {
     }
 }
 
-/// PostgreSQL stores no text with a NUL, so no user can have such a name.
-fn text(text: &str) -> Option<Param<'_>> {
-    (!text.contains('\0')).then_some(Param::Text(Some(text)))
-}
-
-/// A flag, where `NULL` is no.
-fn flag(column: &'static str, value: Option<String>) -> Result<bool, StoreError> {
-    match value.as_deref() {
-        None | Some("0" | "false") => Ok(false),
-        Some("1" | "true") => Ok(true),
-        Some(_) => Err(StoreError::damaged(column, "it is none of NULL, 0, 1, false and true")),
-    }
-}
-
 const NO_STATUS: StoreError = StoreError::unsupported(
     "the table's description has no `active` column: name one with `UsersTable::active`",
 );
 
 fn no_secret() -> StoreError {
     StoreError::misconfigured("the users' table has no column for a secret: name it with `secret`")
-}
-
-fn damaged(column: &'static str, error: &sqlx::Error) -> StoreError {
-    StoreError::damaged(column, error.to_string())
 }

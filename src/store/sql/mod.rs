@@ -18,8 +18,10 @@ pub(super) mod migration;
 mod name;
 pub(super) mod options;
 mod outcome;
+mod param;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
+mod rows;
 mod run;
 #[cfg(feature = "postgres")]
 mod shape;
@@ -37,8 +39,10 @@ use self::{
     capacity::{Capacity, Slot},
     checkout::Checkout,
     dialect::Dialect,
-    engine::{Cells, Driver, Engine, Param},
+    engine::{Driver, Engine},
     failure::{Failure, Fault},
     name::{Name, TableName},
+    param::Param,
+    rows::Cells,
     statements::place,
 };

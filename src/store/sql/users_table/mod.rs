@@ -1,10 +1,14 @@
-//! The names of a table of users and of its columns.
+//! The description of a table of users and of its columns.
+
+mod names;
 
 use std::{fmt, marker::PhantomData};
 
 use serde::de::DeserializeOwned;
 
-use super::{Name, TableName, name};
+pub use self::names::IdType;
+pub(super) use self::names::{Names, UserGroup};
+use super::{Name, TableName};
 use crate::error::ConfigError;
 
 /// The table of a [`SqliteStore`](crate::store) or a [`PostgresStore`](crate::store): a ready one, or
@@ -60,24 +64,6 @@ pub struct UsersTable<F = ()> {
 
 /// Parses the application's fields from a JSON object.
 pub(super) type ReadFields<F> = fn(&str) -> serde_json::Result<F>;
-
-/// The type of the column with the users' ids. In a token an id is always text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IdType {
-    /// Text, compared byte for byte.
-    #[default]
-    Text,
-    /// An integer of up to 64 bits. Only its usual decimal form is an id: `"01"` and `"+1"` are no
-    /// user's.
-    Integer,
-    /// A UUID: the type `UUID` in PostgreSQL, text in SQLite. Only its usual form is an id: hyphenated,
-    /// in lower case.
-    Uuid,
-    /// A UUID as 16 bytes: `BYTEA` in PostgreSQL, `BLOB` in SQLite, as `sqlx` writes a `Uuid` there. In
-    /// tokens and in each call it has its usual form: hyphenated, in lower case.
-    UuidBytes,
-}
 
 /// A table of groups of users, such as tenants, each with the counter of its epoch.
 ///
@@ -317,108 +303,6 @@ impl GroupsTable {
         let name = Name::parse("a groups' counter column", column);
         Self(self.0.and_then(|names| Ok(GroupNames { counter: name?, ..names })))
     }
-}
-
-/// A table's checked names, each of which may be written into a statement.
-#[derive(Clone, Debug)]
-pub(super) struct Names {
-    pub(super) table: TableName,
-    pub(super) is_ready: bool,
-    pub(super) id: Name,
-    pub(super) id_type: IdType,
-    pub(super) login: Name,
-    pub(super) password_hash: Name,
-    pub(super) version: Name,
-    pub(super) carried: Name,
-    pub(super) sessions: Name,
-    pub(super) lanes: Name,
-    pub(super) secret: Option<Name>,
-    pub(super) active: Option<Name>,
-    pub(super) deleted_at: Option<Name>,
-    pub(super) is_deleted: Option<Name>,
-    pub(super) groups: Vec<UserGroup>,
-    pub(super) fields: Option<Vec<Name>>,
-}
-
-/// A group that a user is in.
-#[derive(Clone, Debug)]
-pub(super) struct UserGroup {
-    pub(super) kind: String,
-    /// A column of the user's row.
-    pub(super) column: Name,
-    pub(super) table: TableName,
-    pub(super) key: Name,
-    pub(super) counter: Name,
-}
-
-impl Names {
-    /// Whether users log in by their id: both are one column.
-    pub(super) fn login_is_id(&self) -> bool {
-        self.id == self.login
-    }
-
-    fn new(table: TableName) -> Self {
-        Self {
-            table,
-            is_ready: false,
-            id: Name::fixed("id"),
-            id_type: IdType::Text,
-            login: Name::fixed("login"),
-            password_hash: Name::fixed("password_hash"),
-            version: Name::fixed("token_version"),
-            carried: Name::fixed("carried"),
-            sessions: Name::fixed("sessions"),
-            lanes: Name::fixed("lanes"),
-            secret: None,
-            active: None,
-            deleted_at: None,
-            is_deleted: None,
-            groups: Vec::new(),
-            fields: None,
-        }
-    }
-
-    /// A column may also be read as a field, and may be both the id and the login; no column may be
-    /// written for two purposes.
-    fn check(&self) -> Result<(), ConfigError> {
-        let Self { version, password_hash, carried, sessions, lanes, secret, active, .. } = self;
-        let written = [version, password_hash, carried, sessions, lanes];
-        let mut names: Vec<_> = written.into_iter().chain(secret).chain(active).collect();
-        names.extend([&self.deleted_at, &self.is_deleted].into_iter().flatten());
-        names.push(&self.id);
-        if self.login != self.id {
-            names.push(&self.login);
-        }
-        unique(names.iter().copied())?;
-        for group in &self.groups {
-            unique(names.iter().copied().chain([&group.column]))?;
-        }
-        unique(self.fields.iter().flatten())?;
-        for (at, group) in self.groups.iter().enumerate() {
-            if self.groups.iter().take(at).any(|other| other.kind == group.kind) {
-                return Err(name::epoch_twice(&group.kind));
-            }
-        }
-        if self.groups.len() > name::MAX_EPOCHS {
-            return Err(name::too_many_epochs());
-        }
-        match self.fields.as_ref().is_some_and(|all| all.len() > name::MAX_FIELDS) {
-            true => Err(name::too_many_fields()),
-            false => Ok(()),
-        }
-    }
-}
-
-/// SQLite ignores the case of names.
-fn unique<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), ConfigError> {
-    let mut seen: Vec<&Name> = Vec::new();
-    for name in names {
-        if seen.iter().any(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
-            return Err(name::twice(name));
-        }
-        seen.push(name);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

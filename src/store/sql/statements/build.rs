@@ -1,135 +1,25 @@
-//! The statements over a users' table. Everything but a checked name is bound.
+//! The SQL of each statement.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+use std::sync::Arc;
+
+use super::statement::{Changed, Statement, texts};
+use crate::store::sql::{
+    Dialect, Name,
+    users_table::{IdType, Names, UserGroup},
 };
-
-use super::{Dialect, Name};
-use crate::store::{
-    Columns,
-    sql::users_table::{IdType, Names, UserGroup},
-};
-
-/// A statement that a store runs over users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Statement {
-    /// `$1` the id.
-    ReadById,
-    /// `$1` the ids, as the text of an array, and `$2` the greatest number of rows.
-    #[cfg(feature = "postgres")]
-    ReadByIds,
-    /// `$1` the login.
-    ReadByLogin,
-    /// `$1` the id, then the old columns, then the new ones of those that change: the version first, the
-    /// others in the order of [`texts`]. If none changes, it selects the row.
-    CompareAndSet {
-        changed: Changed,
-        /// Whether it notifies.
-        revokes: bool,
-    },
-    /// `$1` the id.
-    Delete,
-    /// `$1` the id, `$2` the least version.
-    BumpVersion,
-    /// As [`BumpVersion`](Self::BumpVersion); `$3` is false.
-    Disable,
-    /// As [`BumpVersion`](Self::BumpVersion); `$3` is true, `$4` the version that the row must have.
-    Enable,
-    /// The id, the login unless it is the id, the version, the hash, and the secret where there is a
-    /// column for it.
-    Insert,
-    /// Of the group at this place in the description: `$1` its key, `$2` the least counter.
-    BumpEpoch(usize),
-}
-
-impl Statement {
-    /// Whether it makes its change whatever the row holds: after a conflict it is as right as before.
-    pub(super) const fn is_unconditional(self) -> bool {
-        matches!(self, Self::Delete | Self::BumpVersion | Self::Disable | Self::BumpEpoch(_))
-    }
-
-    /// Whether it returns rows.
-    pub(super) const fn reads(self) -> bool {
-        match self {
-            Self::ReadById | Self::ReadByLogin => true,
-            Self::CompareAndSet { changed, .. } => changed.is_nothing(),
-            _ => false,
-        }
-    }
-}
-
-/// The columns that a compare-and-set changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Changed(u8);
-
-impl Changed {
-    /// Every column.
-    pub(super) const ALL: Self = Self(0b11_1111);
-
-    pub(super) fn between(before: &Columns, after: &Columns) -> Self {
-        let Columns { version, password_hash, secret, carried, sessions, lanes } = before;
-        let changed = [
-            *version != after.version,
-            *password_hash != after.password_hash,
-            *carried != after.carried,
-            *sessions != after.sessions,
-            *lanes != after.lanes,
-            *secret != after.secret,
-        ];
-        Self(changed.iter().rev().fold(0, |bits, changed| bits << 1 | u8::from(*changed)))
-    }
-
-    pub(super) const fn is_nothing(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether the column at this place changes: 0 for the version, then those of [`texts`].
-    pub(super) const fn has(self, at: usize) -> bool {
-        self.0 >> at & 1 == 1
-    }
-}
 
 /// A statement's SQL.
 #[derive(Debug)]
-pub(super) struct Sql {
-    pub(super) plain: Arc<str>,
+pub(in crate::store::sql) struct Sql {
+    pub(in crate::store::sql) plain: Arc<str>,
     /// The same, with a notification in its transaction.
-    pub(super) notifying: Option<Arc<str>>,
+    pub(in crate::store::sql) notifying: Option<Arc<str>>,
     /// The same read, which locks the rows that it returns, in a database that locks rows.
-    pub(super) locking: Option<Arc<str>>,
-}
-
-/// The statements over one table, each built at its first use.
-#[derive(Debug)]
-pub(super) struct Statements {
-    dialect: Dialect,
-    built: RwLock<HashMap<Statement, Arc<Sql>>>,
-}
-
-impl Statements {
-    pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, built: RwLock::default() }
-    }
-
-    pub(super) const fn dialect(&self) -> &Dialect {
-        &self.dialect
-    }
-
-    pub(super) fn get(&self, names: &Names, statement: Statement) -> Arc<Sql> {
-        let built = self.built.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sql) = built.get(&statement) {
-            return Arc::clone(sql);
-        }
-        drop(built);
-        let sql = Arc::new(Build { names, dialect: &self.dialect }.statement(statement));
-        let mut built = self.built.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(built.entry(statement).or_insert(sql))
-    }
+    pub(in crate::store::sql) locking: Option<Arc<str>>,
 }
 
 /// The positions of a row's columns in the result of a read.
-pub(super) mod place {
+pub(in crate::store::sql) mod place {
     pub(crate) const ID: usize = 0;
     pub(crate) const ACTIVE: usize = 1;
     pub(crate) const FIELDS: usize = 2;
@@ -144,19 +34,13 @@ pub(super) mod place {
     pub(crate) const GROUPS: usize = 10;
 }
 
-/// The text columns that are compared and set, after the version.
-pub(super) fn texts(names: &Names) -> impl Iterator<Item = &Name> {
-    let Names { password_hash, carried, sessions, lanes, secret, .. } = names;
-    [password_hash, carried, sessions, lanes].into_iter().chain(secret)
-}
-
-struct Build<'a> {
-    names: &'a Names,
-    dialect: &'a Dialect,
+pub(super) struct Build<'a> {
+    pub(super) names: &'a Names,
+    pub(super) dialect: &'a Dialect,
 }
 
 impl Build<'_> {
-    fn statement(&self, statement: Statement) -> Sql {
+    pub(super) fn statement(&self, statement: Statement) -> Sql {
         let Self { names, dialect } = self;
         let user = |statement: String| self.notifying(statement, &self.id());
         match statement {
@@ -445,157 +329,4 @@ impl Build<'_> {
 
 fn plain(statement: String) -> Sql {
     Sql { plain: statement.into(), notifying: None, locking: None }
-}
-
-#[cfg(test)]
-#[cfg(all(feature = "sqlite", feature = "postgres"))]
-mod tests {
-    use super::*;
-    use crate::store::{
-        GroupsTable, UsersTable,
-        sql::shape::{Flag, Group, Key, Shape},
-    };
-
-    fn sqlite() -> Dialect {
-        Dialect::Sqlite
-    }
-
-    fn postgres() -> Dialect {
-        let key = || Key {
-            type_name: "\"pg_catalog\".\"text\"".to_owned(),
-            equals: "OPERATOR(\"pg_catalog\".=)".to_owned(),
-        };
-        let flag = || Some(Flag::Boolean { is_not_null: true });
-        Dialect::Postgres {
-            channel: Name::fixed("relatch"),
-            shape: Box::new(Shape {
-                users: "\"app\".\"accounts\"".to_owned(),
-                id: key(),
-                login: key(),
-                active: flag(),
-                is_deleted: flag(),
-                groups: vec![Group { table: "\"app\".\"tenants\"".to_owned(), key: key() }],
-            }),
-        }
-    }
-
-    fn sql<F>(table: &UsersTable<F>, dialect: Dialect, statement: Statement) -> Arc<Sql> {
-        let (names, _) = table.checked().unwrap();
-        Statements::new(dialect).get(&names, statement)
-    }
-
-    fn columns(count: i64) -> Columns {
-        let mut columns = Columns::default();
-        columns.version = Some(count);
-        let text = || Some(count.to_string());
-        columns.password_hash = text();
-        columns.carried = text();
-        columns.sessions = text();
-        columns.lanes = text();
-        columns
-    }
-
-    #[test]
-    fn all_columns_are_compared_and_those_that_change_are_set() {
-        let (before, after) = (columns(1), columns(2));
-        let mut one = before.clone();
-        one.sessions = None;
-        for dialect in [sqlite(), postgres()] {
-            for (table, count) in
-                [(UsersTable::named("accounts"), 5), (UsersTable::named("accounts").secret("s"), 6)]
-            {
-                let changed = Changed::between(&before, &after);
-                let statement = Statement::CompareAndSet { changed, revokes: false };
-                let all = &sql(&table, dialect.clone(), statement).plain;
-                let (set, condition) = all.split_once(" WHERE ").unwrap();
-                assert_eq!(set.matches(" = $").count(), 5, "{all}");
-                let (names, _) = table.checked().unwrap();
-                for name in texts(&names).chain([&names.version]) {
-                    assert!(condition.contains(&format!("u.{name}")), "{all}");
-                }
-                assert!(all.contains(&format!("${}", 6 + count)), "{all}");
-                assert!(!all.contains(&format!("${}", 7 + count)), "{all}");
-
-                let changed = Changed::between(&before, &one);
-                let statement = Statement::CompareAndSet { changed, revokes: false };
-                let some = &sql(&table, dialect.clone(), statement).plain;
-                let set = format!(" SET \"sessions\" = ${} WHERE {condition}", 2 + count);
-                assert!(some.ends_with(&set), "{some}");
-
-                let changed = Changed::between(&before, &before);
-                let statement = Statement::CompareAndSet { changed, revokes: true };
-                let none = &sql(&table, dialect.clone(), statement).plain;
-                assert!(none.contains(&format!(" WHERE {condition} LIMIT 1")), "{none}");
-                assert!(!none.contains("UPDATE"), "{none}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_revocation_is_told_in_its_own_statement() {
-        let groups = GroupsTable::named("tenants");
-        let table = UsersTable::named("accounts").active("enabled").deleted_at("gone");
-        let table = table.user_epoch("tenant", "tenant_id", groups);
-        let sql = |statement| sql(&table, postgres(), statement).notifying.clone();
-        assert_eq!(
-            sql(Statement::BumpVersion).as_deref(),
-            Some(
-                "WITH changed AS (UPDATE \"app\".\"accounts\" AS u SET \"token_version\" = \
-                 greatest(CAST(coalesce(u.\"token_version\", 0) AS pg_catalog.int8) \
-                 OPERATOR(pg_catalog.+) 1, $2), \"sessions\" = NULL WHERE \
-                 u.\"id\" OPERATOR(\"pg_catalog\".=) CAST($1 AS \"pg_catalog\".\"text\") AND \
-                 CAST(u.\"id\" AS pg_catalog.text) OPERATOR(pg_catalog.=) $1 COLLATE pg_catalog.\"C\" \
-                 AND u.\"gone\" IS NULL AND \
-                 CAST(coalesce(u.\"token_version\", 0) AS pg_catalog.int8) \
-                 OPERATOR(pg_catalog.<) 9223372036854775807 \
-                 RETURNING CAST(u.\"id\" AS pg_catalog.text) AS id) \
-                 SELECT pg_catalog.pg_notify('relatch', changed.id) FROM changed"
-            )
-        );
-        let changed = Changed::between(&columns(1), &columns(2));
-        for revokes in [false, true] {
-            let statement = Statement::CompareAndSet { changed, revokes };
-            assert_eq!(sql(statement).is_some(), revokes);
-        }
-        for statement in
-            [Statement::Delete, Statement::Disable, Statement::Enable, Statement::BumpEpoch(0)]
-        {
-            assert!(sql(statement).is_some(), "{statement:?}");
-        }
-    }
-
-    /// A standby may not have received a revocation. It says so even if it has no such row.
-    #[test]
-    fn every_read_tells_whether_its_server_is_a_standby() {
-        let nothing = Statement::CompareAndSet {
-            changed: Changed::between(&columns(1), &columns(1)),
-            revokes: false,
-        };
-        let table = UsersTable::named("accounts");
-        for statement in
-            [Statement::ReadById, Statement::ReadByIds, Statement::ReadByLogin, nothing]
-        {
-            let read = sql(&table, postgres(), statement);
-            let (rows, standby) = read.plain.split_once(") UNION ALL ").unwrap();
-            assert!(rows.contains(", FALSE AS relatch_standby FROM "), "{rows}");
-            let only_if = "NULL, TRUE WHERE pg_catalog.pg_is_in_recovery()";
-            assert!(standby.starts_with("SELECT NULL"), "{standby}");
-            assert!(standby.ends_with(only_if), "{standby}");
-            // A standby locks nothing: it answers with an error.
-            let locking = read.locking.as_deref().unwrap();
-            assert!(locking.ends_with(" FOR NO KEY UPDATE OF u"), "{locking}");
-            assert!(!locking.contains("UNION"), "{locking}");
-        }
-    }
-
-    /// In SQLite a quoted name that is no column's is a text.
-    #[test]
-    fn whatever_is_read_or_compared_is_named_with_its_table() {
-        let table = UsersTable::ready().fields::<u8>(["email"]).is_deleted("gone");
-        for statement in [Statement::ReadById, Statement::ReadByLogin, Statement::Delete] {
-            let sql = &sql(&table, Dialect::Sqlite, statement).plain;
-            let quoted = sql.split("\"relatch_users\" AS u").collect::<String>();
-            assert_eq!(quoted.matches('"').count(), 2 * quoted.matches("u.\"").count(), "{sql}");
-        }
-    }
 }
