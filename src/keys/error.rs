@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     #[cfg(feature = "asymmetric")]
     Algorithm,
     #[cfg(feature = "asymmetric")]
+    Use,
+    #[cfg(feature = "asymmetric")]
     Pem,
     #[cfg(feature = "asymmetric")]
     Key,
@@ -86,6 +88,11 @@ impl fmt::Display for KeyError {
             Kind::Algorithm => {
                 f.write_str("the key is neither for EdDSA with Ed25519 nor for ES256")
             }
+            #[cfg(feature = "asymmetric")]
+            Kind::Use => f.write_str(
+                "the JWK is not to verify signatures: its use must be `sig`, and its key_ops `verify`, \
+                 where it has them",
+            ),
             #[cfg(feature = "asymmetric")]
             Kind::Pem => {
                 f.write_str("the text is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")
