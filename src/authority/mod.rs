@@ -4,6 +4,8 @@
 
 pub(crate) mod adoption;
 mod builder;
+#[cfg(feature = "live")]
+mod current;
 pub(crate) mod decision;
 pub(crate) mod error;
 mod issue;
@@ -22,6 +24,9 @@ use time::Duration;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "live")]
+#[cfg_attr(docsrs, doc(cfg(feature = "live")))]
+pub use self::current::CurrentAuthority;
 pub use self::{
     adoption::Adoption,
     builder::AuthorityBuilder,
@@ -113,7 +118,8 @@ pub struct Authority {
 impl Authority {
     /// The same authority with another key ring, for a rotation while the process runs.
     ///
-    /// This authority and its clones keep their ring: replace them all with the new authority.
+    /// This authority and its clones keep their ring: replace them all with the new authority
+    /// (`CurrentAuthority::replace`, `Service::replace_authority`).
     ///
     /// # Errors
     ///

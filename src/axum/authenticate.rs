@@ -93,7 +93,7 @@ where
         let mut watch = None;
         let verified = self.verify_with(request, async |token| {
             let token = Token::<Access<C>>::new(token.expose()).in_context(self.context(request));
-            match self.live().watch(token).await {
+            match self.0.live.watch(token).await {
                 Ok((verified, started)) => {
                     watch = Some(started);
                     Ok(verified)

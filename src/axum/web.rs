@@ -89,13 +89,6 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
         &self.0.service
     }
 
-    /// The [`Live`] that [`LiveAuthenticated`](super::LiveAuthenticated) uses for open connections. Needed for
-    /// [`Live::replace_authority`].
-    #[must_use]
-    pub fn live(&self) -> &Live<StoredUser<F>, StoreError> {
-        &self.0.live
-    }
-
     /// The number of refused requests since the start, by reason. The reason is one of a fixed set
     /// of names in snake case, suitable as a metric's label.
     ///

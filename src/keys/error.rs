@@ -7,7 +7,7 @@ use crate::entropy::EntropyError;
 /// A key that cannot be made or read, or a key ring that cannot be changed.
 ///
 /// The text says how to correct it. It never contains key material.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyError(Kind);
 
 /// The minimum length of a master key, in bytes.
@@ -16,7 +16,7 @@ pub(crate) const MIN_BYTES: usize = 32;
 /// The maximum length of a `kid`, in bytes.
 pub(crate) const MAX_KID_BYTES: usize = 64;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     TooShort {
         bytes: usize,
@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Current,
     #[cfg(feature = "asymmetric")]
     Algorithm,
+    #[cfg(feature = "asymmetric")]
+    Use,
     #[cfg(feature = "asymmetric")]
     Pem,
     #[cfg(feature = "asymmetric")]
@@ -87,6 +89,11 @@ impl fmt::Display for KeyError {
                 f.write_str("the key is neither for EdDSA with Ed25519 nor for ES256")
             }
             #[cfg(feature = "asymmetric")]
+            Kind::Use => f.write_str(
+                "the JWK is not to verify signatures: its use must be `sig`, and its key_ops `verify`, \
+                 where it has them",
+            ),
+            #[cfg(feature = "asymmetric")]
             Kind::Pem => {
                 f.write_str("the text is not a PKCS #8 private key in PEM (BEGIN PRIVATE KEY)")
             }
@@ -96,11 +103,32 @@ impl fmt::Display for KeyError {
     }
 }
 
+impl fmt::Debug for KeyError {
+    /// The text for people: a `main` that returns the error prints it so.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyError: {self}")
+    }
+}
+
 impl error::Error for KeyError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.0 {
             Kind::Entropy(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_it_prints_a_sentence() {
+        let error = KeyError::new(Kind::Variable { name: "RELATCH_KEY".to_owned() });
+        let boxed: Box<dyn error::Error> = error.into();
+        let printed = format!("Error: {boxed:?}");
+        let begin = "Error: KeyError: the environment variable RELATCH_KEY is not set";
+        assert!(printed.starts_with(begin), "{printed}");
     }
 }

@@ -102,7 +102,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
@@ -115,7 +115,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use self::revocations::Revocations;
 use self::revocations::Subscription;
 use crate::{
-    authority::{Authority, error::VerifyError, verified::Verified},
+    authority::{CurrentAuthority, error::VerifyError, verified::Verified},
     error::ConfigError,
     rejection::{Reason, Rejection},
     token::{Token, purpose::Purpose},
@@ -142,7 +142,7 @@ pub struct Live<U, E> {
 }
 
 struct Shared<U, E> {
-    authority: RwLock<Authority>,
+    authority: CurrentAuthority,
     revocations: Revocations,
     bound: StdDuration,
     lookup: Box<dyn Fn(String) -> Lookup<U, E> + Send + Sync>,
@@ -155,7 +155,10 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
     /// Live connections that notice a revocation within `bound`, which is from [`MIN_BOUND`] to
     /// [`MAX_BOUND`].
     ///
-    /// `lookup` is that of [`Authority::verify_async`]. Each [`Watch`] calls it two to three
+    /// Tokens are verified by `authority` as it is then: an [`Authority`](crate::Authority), or a
+    /// [`CurrentAuthority`] that is shared with the application's other verification.
+    ///
+    /// `lookup` is that of [`Authority::verify_async`](crate::Authority::verify_async). Each [`Watch`] calls it two to three
     /// times per bound, and immediately after a publication, but then at most once a second (or
     /// sixteen times per bound, if that is more often). A lookup that does not answer within a
     /// quarter of the bound is dropped. A failed lookup is repeated after a sixteenth of the bound,
@@ -165,7 +168,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
     ///
     /// [`ConfigError`] for a bound out of range.
     pub fn new<F>(
-        authority: Authority,
+        authority: impl Into<CurrentAuthority>,
         revocations: Revocations,
         bound: Duration,
         lookup: impl Fn(String) -> F + Send + Sync + 'static,
@@ -182,7 +185,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         }
         Ok(Self {
             shared: Arc::new(Shared {
-                authority: RwLock::new(authority),
+                authority: authority.into(),
                 revocations,
                 bound: bound.unsigned_abs(),
                 lookup: Box::new(move |id| Box::pin(lookup(id))),
@@ -195,11 +198,11 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
     /// connection opens.
     ///
     /// The token counts as confirmed at the time before the lookup begins. Like
-    /// [`Authority::verify_async`], this first lookup has no timeout.
+    /// [`Authority::verify_async`](crate::Authority::verify_async), this first lookup has no timeout.
     ///
     /// # Errors
     ///
-    /// Those of [`Authority::verify`].
+    /// Those of [`Authority::verify`](crate::Authority::verify).
     pub async fn watch<P: Purpose + 'static>(
         &self,
         token: Token<P>,
@@ -208,7 +211,7 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         // Before the lookup, so that no change is missed; after `open`, so that a forged token
         // costs no subscription.
         let subscription = {
-            let authority = shared.authority();
+            let authority = shared.authority.get();
             shared.revocations.subscribe(authority.open(&token)?.user_id())
         };
         let confirmed = Instant::now();
@@ -220,35 +223,21 @@ impl<U: User + 'static, E: 'static> Live<U, E> {
         };
         Ok((verified, Watch(State::Alive(Box::pin(run)))))
     }
-
-    /// Replaces the authority, for example after [`Authority::with_keys`]. Open connections use the
-    /// new one at their next lookup; [`Revocations::publish_all`] causes that lookup now.
-    ///
-    /// # Security
-    ///
-    /// Until this is called, open connections accept a removed key.
-    pub fn replace_authority(&self, authority: Authority) {
-        *self.shared.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
-    }
 }
 
 impl<U: User, E> Shared<U, E> {
-    fn authority(&self) -> Authority {
-        self.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     async fn verify<P: Purpose>(
         &self,
         token: &Token<P>,
     ) -> Result<Verified<U, P::Claims>, VerifyError<E>> {
-        self.authority().verify_async(token, |id| (self.lookup)(id)).await
+        self.authority.get().verify_async(token, |id| (self.lookup)(id)).await
     }
 
     /// Waits until the token expires by the authority's clock. This needs no lookup.
     async fn wait_until_expired<P: Purpose>(&self, token: &Token<P>) -> Ended {
         loop {
             let left = {
-                let authority = self.authority();
+                let authority = self.authority.get();
                 match authority.open(token) {
                     Ok(opened) => {
                         opened.expires_at().saturating_add(authority.leeway()) - authority.now()

@@ -73,7 +73,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     pub fn live(&self, bound: Duration) -> Result<Live<StoredUser<F>, StoreError>, ConfigError> {
         let records = Arc::clone(&self.0.records);
         let revocations = records.revocations.clone();
-        Live::new(self.authority(), revocations, bound, move |id| {
+        Live::new(self.0.authority.clone(), revocations, bound, move |id| {
             let records = Arc::clone(&records);
             async move { Ok(records.find_since(&id, Instant::now()).await?.user) }
         })

@@ -1,11 +1,7 @@
 //! The settings of a service.
 
 use std::{
-    fmt,
-    num::NonZeroUsize,
-    sync::{Arc, RwLock},
-    thread::available_parallelism,
-    time::Duration as StdDuration,
+    fmt, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration as StdDuration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,7 +16,7 @@ use super::{
     records::Records,
 };
 use crate::{
-    authority::Authority,
+    authority::{Authority, CurrentAuthority},
     password::PasswordHasher,
     sessions::{SessionEvent, SessionInfo},
     store::{ErasedStore, Listening, StoredUser, UserStore},
@@ -142,7 +138,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             None => records,
         };
         Service(Arc::new(Inner {
-            authority: RwLock::new(self.authority),
+            authority: CurrentAuthority::new(self.authority),
             records: Arc::new(records),
             passwords: Passwords::new(self.hasher, self.hashes_at_once.get()),
             claims: self.claims,

@@ -95,10 +95,7 @@ mod transact;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod uncommitted;
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fmt, sync::Arc};
 
 #[cfg(feature = "cache")]
 pub use self::cache::CachePolicy;
@@ -112,7 +109,7 @@ pub use self::{
 };
 use self::{events::Events, passwords::Passwords, records::Records};
 use crate::{
-    authority::Authority,
+    authority::{Authority, CurrentAuthority},
     sessions::SessionInfo,
     store::{Changes, Listening, StoredUser},
     token::purpose::NoClaims,
@@ -127,7 +124,7 @@ use crate::{
 pub struct Service<F = (), C = NoClaims>(Arc<Inner<F, C>>);
 
 struct Inner<F, C> {
-    authority: RwLock<Authority>,
+    authority: CurrentAuthority,
     records: Arc<Records<F>>,
     passwords: Passwords,
     claims: Claims<F, C>,
@@ -140,18 +137,18 @@ type Claims<F, C> = Box<dyn Fn(&StoredUser<F>, Option<&SessionInfo>) -> C + Send
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The current authority.
     pub fn authority(&self) -> Authority {
-        self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.authority.get()
     }
 
-    /// Replaces the authority in this service and all its clones, as after
-    /// [`Authority::with_keys`].
+    /// Replaces the authority, for example after [`Authority::with_keys`], in this service, its clones,
+    /// its [`live`](Self::live) connections and its webs (`relatch::axum::Web`). Calls that have begun
+    /// are completed with the previous authority, or decided again.
     ///
-    /// # Security
-    ///
-    /// Open connections are watched by the authority of their [`Live`](crate::live::Live): replace
-    /// that too.
+    /// Each open live connection looks its user up at once, so that a removed key or an increased epoch
+    /// ends it.
     pub fn replace_authority(&self, authority: Authority) {
-        *self.0.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
+        self.0.authority.replace(authority);
+        self.0.records.revocations.publish_all();
     }
 
     /// The handle by which this service is notified of changes that were not made through it.

@@ -266,6 +266,96 @@ fn keys_that_are_not_for_this_are_passed_over() {
     assert_eq!(read_jwk_set(&set).into_keys().collect::<Vec<_>>(), ["good"]);
 }
 
+#[test]
+fn a_jwk_that_is_not_to_verify_is_refused() {
+    let good = SigningKey::generate(Algorithm::EdDSA).unwrap().verifying_key().to_jwk("k");
+    let is_read = |members: Value| {
+        let mut jwk = serde_json::to_value(&good).unwrap();
+        jwk.as_object_mut().unwrap().remove("use");
+        jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        VerifyingKey::from_jwk(&serde_json::from_value(jwk).unwrap()).is_ok()
+    };
+    for allowed in [
+        json!({}),
+        json!({ "use": "sig" }),
+        json!({ "key_ops": ["verify"] }),
+        json!({ "key_ops": ["sign", "verify"] }),
+        json!({ "key_ops": ["verify", "sign"], "use": "sig" }),
+    ] {
+        assert!(is_read(allowed.clone()), "{allowed}");
+    }
+    for other in [
+        json!({ "use": "enc" }),
+        json!({ "use": "other" }),
+        json!({ "use": "SIG" }),
+        json!({ "key_ops": [] }),
+        json!({ "key_ops": ["sign"] }),
+        json!({ "key_ops": ["deriveKey"] }),
+        json!({ "key_ops": ["verify", "verify"] }),
+        json!({ "key_ops": ["verify", "encrypt"] }),
+        json!({ "key_ops": ["Verify"] }),
+        json!({ "key_ops": ["verify"], "use": "enc" }),
+        json!({ "alg": "ES256" }),
+        json!({ "alg": "HS256" }),
+        json!({ "alg": "none" }),
+    ] {
+        assert!(!is_read(other.clone()), "{other}");
+    }
+}
+
+/// The points of small order of Ed25519, also with another sign of x, and the y coordinates at or above
+/// the prime. With such a key, some signatures fit every message.
+#[test]
+fn an_ed25519_key_of_small_order_is_refused() {
+    let hex = |text: &str| -> [u8; 32] {
+        std::array::from_fn(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
+    };
+    let mut refused = vec![
+        [0; 32],
+        std::array::from_fn(|i| u8::from(i == 0)),
+        hex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        hex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    ];
+    // From p - 1 on.
+    refused.extend((0xec..=0xff).map(|first| {
+        std::array::from_fn(|i| [first, 0xff, 0x7f][usize::from(i > 0) + usize::from(i == 31)])
+    }));
+    let read = |bytes: [u8; 32]| {
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(&bytes) });
+        VerifyingKey::from_jwk(&serde_json::from_value(jwk).unwrap())
+    };
+    for y in refused {
+        let mut other_sign = y;
+        other_sign[31] ^= 0x80;
+        for point in [y, other_sign] {
+            let error = read(point).unwrap_err().to_string();
+            assert!(error.contains("not those of an Ed25519"), "{point:?}: {error}");
+        }
+    }
+    // The base point (RFC 8032 §5.1).
+    assert!(read(std::array::from_fn(|i| if i == 0 { 0x58 } else { 0x66 })).is_ok());
+}
+
+#[test]
+fn a_kid_of_several_keys_names_none() {
+    let jwk = |kid: &str, algorithm| {
+        let key = SigningKey::generate(algorithm).unwrap();
+        serde_json::to_value(key.verifying_key().to_jwk(kid)).unwrap()
+    };
+    let set: JwkSet = serde_json::from_value(json!({ "keys": [
+        jwk("one", Algorithm::EdDSA),
+        jwk("two", Algorithm::EdDSA),
+        jwk("two", Algorithm::ES256),
+        jwk("three", Algorithm::ES256),
+        jwk("three", Algorithm::ES256),
+        jwk("three", Algorithm::ES256),
+        // A key of another kind is no candidate.
+        { "kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "one" },
+    ] }))
+    .unwrap();
+    assert_eq!(read_jwk_set(&set).into_keys().collect::<Vec<_>>(), ["one"]);
+}
+
 /// Signatures in the form of JWS, which Wycheproof calls `P1363`.
 #[test]
 fn wycheproof_es256() {

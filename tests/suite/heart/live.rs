@@ -14,7 +14,7 @@ use std::{
 
 use relatch::{
     AccessToken, Authority, ConfigError, Reason, VerifyError,
-    authority::Clock,
+    authority::{Clock, CurrentAuthority},
     live::{Ended, Live, MAX_BOUND, MIN_BOUND, Revocations, Watch},
 };
 use time::{Duration, OffsetDateTime};
@@ -114,7 +114,7 @@ impl Store {
 }
 
 struct App {
-    authority: Authority,
+    authority: CurrentAuthority,
     store: Arc<Store>,
     revocations: Revocations,
     live: Live<Account, Down>,
@@ -130,6 +130,7 @@ impl App {
     }
 
     fn with_authority(authority: Authority, bound: Duration) -> Self {
+        let authority = CurrentAuthority::new(authority);
         let store = Store::new(&["alice", "bob"]);
         let revocations = Revocations::new();
         let db = Arc::clone(&store);
@@ -140,7 +141,7 @@ impl App {
 
     fn token(&self, id: &str) -> AccessToken {
         let user = self.store.users.lock().unwrap()[id].clone();
-        self.authority.issue_for_user(&user).unwrap()
+        self.authority.get().issue_for_user(&user).unwrap()
     }
 
     async fn watch(&self, id: &str) -> Watch {
@@ -617,13 +618,13 @@ async fn a_key_that_retires_or_is_removed_ends_the_connections_under_it() {
         let token = app.token("alice");
         let mut watch = app.watch("alice").await;
         let deadline = OffsetDateTime::from_unix_timestamp(START + 100).unwrap();
-        let ring = app.authority.keys().clone().rotate(key("k2", 2), deadline).unwrap();
-        app.live.replace_authority(app.authority.with_keys(ring.clone()).unwrap());
+        let ring = app.authority.get().keys().clone().rotate(key("k2", 2), deadline).unwrap();
+        app.authority.replace(app.authority.get().with_keys(ring.clone()).unwrap());
         app.revocations.publish_all();
         assert!(is_alive_for(seconds(90), &mut watch).await);
         if removed {
             let ring = ring.remove("k1").unwrap();
-            app.live.clone().replace_authority(app.authority.with_keys(ring).unwrap());
+            app.authority.clone().replace(app.authority.get().with_keys(ring).unwrap());
             app.revocations.publish_all();
             let looks = app.store.looks();
             let (ended, time) = outcome(&mut watch).await;

@@ -222,6 +222,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
         let (_, mut watch) = runtime.block_on(live.watch(token)).unwrap();
         print("Revocations", &hub);
         print("Live", &live);
+        print("CurrentAuthority", &relatch::authority::CurrentAuthority::new(authority.clone()));
         print("Watch", &watch);
         hub.publish("alice");
         print("Ended", &runtime.block_on(&mut watch));

@@ -10,12 +10,14 @@ use relatch::{
 use time::Duration;
 use tokio::time::timeout;
 
-use super::{ALICE, Backend, World, again, backends::Memory};
-use crate::common::copy;
+use super::{ALICE, Backend, World, again, backends::Memory, settings_of};
+use crate::common::{copy, key};
 
 over_each_store! {
     a_guard_ends_at_once_with_a_change_of_this_service,
     a_guard_ends_at_once_with_what_it_is_told,
+    a_guard_ends_at_once_with_a_key_that_is_removed,
+    a_guard_ends_at_once_with_an_epoch_that_is_increased,
 }
 
 /// Much shorter than the bound.
@@ -88,6 +90,43 @@ async fn a_guard_ends_at_once_with_what_it_is_told<B: Backend>(db: B) {
         }
         assert_eq!(ended(watch).await, Reason::RevokedByVersion);
     }
+}
+
+async fn a_guard_ends_at_once_with_a_key_that_is_removed<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let live = service.live(Duration::MINUTE).unwrap();
+    let old = world.start("old").await;
+    let (_, watch) = live.watch(copy(old.access())).await.unwrap();
+
+    let ring = service.authority().keys().clone();
+    let ring = ring.rotate(key("k2", 2), world.clock.at(3600)).unwrap();
+    service.replace_authority(service.authority().with_keys(ring.clone()).unwrap());
+    let new = world.start("new").await;
+    let (_, watch_of_new) = live.watch(copy(new.access())).await.unwrap();
+    assert!(live.watch(copy(old.access())).await.is_ok());
+
+    let ring = ring.remove("k1").unwrap();
+    service.clone().replace_authority(service.authority().with_keys(ring).unwrap());
+    assert_eq!(ended(watch).await, Reason::UnknownKey);
+    let refused = live.watch(copy(old.access())).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::UnknownKey));
+    assert!(timeout(StdDuration::ZERO, watch_of_new).await.is_err());
+    assert!(live.watch(copy(new.access())).await.is_ok());
+}
+
+async fn a_guard_ends_at_once_with_an_epoch_that_is_increased<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let live = service.live(Duration::MINUTE).unwrap();
+    let with_epoch = |counter: i64| settings_of(&world.clock).epoch("all", counter);
+    service.replace_authority(with_epoch(0).build().unwrap());
+    let phone = world.start("phone").await;
+    let (_, watch) = live.watch(copy(phone.access())).await.unwrap();
+    service.replace_authority(with_epoch(1).build().unwrap());
+    assert_eq!(ended(watch).await, Reason::BadSignature);
+    let refused = live.watch(copy(phone.access())).await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::BadSignature));
 }
 
 #[tokio::test(start_paused = true)]

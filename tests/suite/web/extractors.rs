@@ -9,7 +9,11 @@ use relatch::{
 use tower_service::Service as _;
 
 use super::{ALICE, BOB, World, ask, get_, minutes, post_, send};
-use crate::{common::Role, service::PASSWORD, web::logs::Log};
+use crate::{
+    common::{Role, builder, key},
+    service::PASSWORD,
+    web::logs::Log,
+};
 
 #[tokio::test]
 async fn the_session_of_a_good_token_is_given_and_of_none_other() {
@@ -231,4 +235,36 @@ async fn extractors_ask_for_a_proof_of_origin_each() {
             world.send(asked().same_origin().header("x-original-method", "PUT")).await;
         }
     }
+}
+
+/// The current authority decides about new connections as it does about requests.
+#[tokio::test]
+async fn a_replaced_authority_decides_about_connections_too() {
+    let world = World::bearer();
+    let service = world.web.service();
+    let both = async |token: &str| {
+        let me = world.send(get_("/me").bearer(token)).await.status;
+        let head = ask("GET", "/events").bearer(token).0.into_parts().0;
+        (me.as_u16() == 200, world.web.watch(&head).await.is_ok())
+    };
+    let old = world.start(ALICE).await;
+    let old = old.access().expose();
+    assert_eq!(both(old).await, (true, true));
+
+    let ring = service.authority().keys().clone();
+    let ring = ring.rotate(key("k2", 2), world.clock.at(3600)).unwrap();
+    service.replace_authority(service.authority().with_keys(ring.clone()).unwrap());
+    let new = world.start(ALICE).await;
+    let new = new.access().expose();
+    assert_eq!(both(old).await, (true, true), "under the retiring key");
+    assert_eq!(both(new).await, (true, true), "under the new key");
+
+    let ring = ring.remove("k1").unwrap();
+    service.replace_authority(service.authority().with_keys(ring.clone()).unwrap());
+    assert_eq!(both(old).await, (false, false), "under the removed key");
+    assert_eq!(both(new).await, (true, true), "under the current key");
+
+    let bumped = builder(&world.clock).epoch("all", 1);
+    service.replace_authority(bumped.build().unwrap().with_keys(ring).unwrap());
+    assert_eq!(both(new).await, (false, false), "of an older epoch");
 }
