@@ -178,6 +178,15 @@ impl Adoption {
         Ok(token)
     }
 
+    /// Checks again a token that this adoption has accepted, when its record has this version.
+    pub(crate) fn check_accepted(&self, version: u64, now: OffsetDateTime) -> Result<(), Reason> {
+        match () {
+            () if now >= self.until => Err(Reason::AdoptionOver),
+            () if self.version.checked() != Some(version) => Err(Reason::RevokedByVersion),
+            () => Ok(()),
+        }
+    }
+
     fn signed(&self, signing_input: &str, signature: &[u8]) -> bool {
         HmacSha256::new_from_slice(&self.secret)
             .is_ok_and(|mac| mac.chain_update(signing_input).verify_slice(signature).is_ok())
