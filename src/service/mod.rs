@@ -70,6 +70,7 @@
 //! The futures panic outside a Tokio runtime, and in a runtime without its timer.
 
 mod admin;
+mod adoption;
 mod authenticate;
 mod builder;
 #[cfg(feature = "cache")]
