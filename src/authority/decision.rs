@@ -165,6 +165,12 @@ impl<T> Decision<T> {
         Self { change, outcome }
     }
 
+    /// A decision to change nothing, with this outcome: for a function that must return a decision,
+    /// such as that of `Service::decide`.
+    pub const fn unchanged(outcome: T) -> Self {
+        Self::new(None, outcome)
+    }
+
     /// Adds another decision, made on the record after this one. Both are stored as one change, or
     /// neither is.
     ///

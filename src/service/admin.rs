@@ -6,7 +6,9 @@ use super::{
     transact::{Attempts, Proposal, transact},
 };
 use crate::{
+    authority::{Authority, decision::Decision},
     counter::Counter,
+    sessions::{SessionData, SessionId, SessionInfo},
     store::{StoredUser, UserKey},
     user::RecordError,
 };
@@ -105,6 +107,59 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         })
     }
 
+    /// Stores a decision that the application makes by hand with an
+    /// [`Authority`], and returns its outcome: the calls of an authority that the service has not, and
+    /// several [joined](Decision::and_then) into one. `decide` gets the service's current authority and
+    /// the user's row on the primary database. The service stores the change by one compare-and-set,
+    /// and notifies its cache and its live connections.
+    ///
+    /// If the row was changed meanwhile, `decide` runs again, on the new row: it should only decide.
+    /// To change nothing, it returns [`Decision::unchanged`].
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`], those of `decide`, and the errors common to all calls.
+    ///
+    /// # Security
+    ///
+    /// Decide on the given user, and on no record that was read before. A decision for another user
+    /// fails as [`ServiceError::Store`], of the kind
+    /// [`Unsupported`](crate::store::StoreErrorKind::Unsupported).
+    ///
+    /// # Example
+    ///
+    /// A new invitation, which revokes the older ones of this user:
+    ///
+    /// ```
+    /// use relatch::{
+    ///     NoClaims, Token,
+    ///     one_time::Invitation,
+    ///     service::{Service, ServiceError},
+    /// };
+    ///
+    /// async fn invite(service: &Service, id: &str) -> Result<Token<Invitation>, ServiceError> {
+    ///     service
+    ///         .decide(id, |authority, user| {
+    ///             authority.issue::<Invitation>(user, &NoClaims {}).supersede()
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    pub async fn decide<T, E>(
+        &self,
+        user_id: &str,
+        mut decide: impl FnMut(&Authority, &StoredUser<F>) -> Result<Decision<T>, E>,
+    ) -> Result<T, ServiceError>
+    where
+        E: Into<ServiceError>,
+    {
+        self.decide_on(UserKey::Id(user_id), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            decide(&self.authority(), user).map_err(Into::into)
+        })
+        .await
+    }
+
     async fn write(&self, write: Write) -> Result<(), ServiceError> {
         let mut attempts = Attempts::default();
         loop {
@@ -131,5 +186,95 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The least value that a counter moves to.
     pub(super) fn now_ms(&self) -> i64 {
         Counter::INITIAL.next(self.authority().now()).unwrap_or_default().get()
+    }
+}
+
+/// An administrator's calls for one device of a user.
+impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
+    /// Lists the live sessions of any user as they are now, the most recently used first: for an
+    /// administrator's page. The list of a user who is not active is empty.
+    ///
+    /// # Security
+    ///
+    /// Check first that the caller may see this user. A session's label and data can be personal.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::Store`] and [`ServiceError::Record`].
+    pub async fn sessions_of(&self, user_id: &str) -> Result<Vec<SessionInfo>, ServiceError> {
+        let read = self.0.records.read_bare(UserKey::Id(user_id)).await?;
+        Ok(self.authority().sessions(read.ok_or(ServiceError::NoSuchUser)?.user())?)
+    }
+
+    /// Logs out one device of any user, by an id from [`sessions_of`](Self::sessions_of), and returns
+    /// whether there was such a session. If the caller is dropped after the decision, the service
+    /// completes the call.
+    ///
+    /// # Security
+    ///
+    /// Check first that the caller may log this user out. For a user's own device call
+    /// [`log_out_device`](Self::log_out_device), which also checks that the user's session has not
+    /// ended meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`] and the errors common to all calls.
+    pub async fn log_out_device_of(
+        &self,
+        user_id: &str,
+        device: SessionId,
+    ) -> Result<bool, ServiceError> {
+        self.end(user_id, device, None).await
+    }
+
+    /// Logs out the devices of any user for which `is_out` returns `true`, and returns their number.
+    ///
+    /// # Security
+    ///
+    /// As for [`log_out_device_of`](Self::log_out_device_of).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`log_out_device_of`](Self::log_out_device_of).
+    ///
+    /// # Example
+    ///
+    /// Sessions that were started for members of staff end with their shift:
+    ///
+    /// ```
+    /// use relatch::service::{Service, ServiceError};
+    ///
+    /// async fn end_support(service: &Service, user_id: &str) -> Result<usize, ServiceError> {
+    ///     service.log_out_where_of(user_id, |session| session.label() == "Support").await
+    /// }
+    /// ```
+    pub async fn log_out_where_of(
+        &self,
+        user_id: &str,
+        is_out: impl Fn(&SessionInfo) -> bool,
+    ) -> Result<usize, ServiceError> {
+        self.end_where(user_id, is_out, None).await
+    }
+
+    /// Replaces the application's data in a session of any user, or removes it with `None`, and
+    /// returns whether there was such a session. Private claims that are made from the data change
+    /// at the next refresh.
+    ///
+    /// # Security
+    ///
+    /// Check first that the caller may change this user's session.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::Issue`] with
+    /// [`IssueError::SessionData`](crate::IssueError::SessionData) for data that is longer than the
+    /// policy allows, and the errors common to all calls.
+    pub async fn set_session_data_of(
+        &self,
+        user_id: &str,
+        session: SessionId,
+        data: Option<SessionData>,
+    ) -> Result<bool, ServiceError> {
+        self.replace_data(user_id, session, data, None).await
     }
 }

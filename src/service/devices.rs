@@ -83,13 +83,8 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         verified: &Verified<StoredUser<F>, D>,
         is_out: impl Fn(&SessionInfo) -> bool,
     ) -> Result<usize, ServiceError> {
-        let (authority, caller) = (self.authority(), Caller::of(verified));
-        self.decide_bare(UserKey::Id(verified.user().id()), |read| {
-            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            caller.is_alive(user, &authority.sessions(user)?)?;
-            Ok(authority.log_out_where(user, &is_out)?)
-        })
-        .await
+        let caller = Caller::of(verified);
+        self.end_where(verified.user().id(), is_out, Some(&caller)).await
     }
 
     /// Replaces the application's data in one of the user's sessions, or removes it with `None`, and
@@ -109,13 +104,8 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         session: SessionId,
         data: Option<SessionData>,
     ) -> Result<bool, ServiceError> {
-        let (authority, caller) = (self.authority(), Caller::of(verified));
-        self.decide_bare(UserKey::Id(verified.user().id()), |read| {
-            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
-            caller.is_alive(user, &authority.sessions(user)?)?;
-            Ok(authority.set_session_data(user, session, data.clone())?)
-        })
-        .await
+        let caller = Caller::of(verified);
+        self.replace_data(verified.user().id(), session, data, Some(&caller)).await
     }
 
     /// Revokes the adopted tokens of this user by a higher version, and with them all others. Returns
@@ -143,7 +133,8 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         .await
     }
 
-    async fn end(
+    /// Ends one session. Without a caller, for an administrator.
+    pub(super) async fn end(
         &self,
         user_id: &str,
         device: SessionId,
@@ -167,6 +158,43 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
                 this.0.records.forget(&id);
             }
             Ok(ended)
+        })
+        .await
+    }
+
+    /// Ends the sessions for which `is_out` returns `true`. Without a caller, for an administrator.
+    pub(super) async fn end_where(
+        &self,
+        user_id: &str,
+        is_out: impl Fn(&SessionInfo) -> bool,
+        caller: Option<&Caller<F>>,
+    ) -> Result<usize, ServiceError> {
+        let authority = self.authority();
+        self.decide_bare(UserKey::Id(user_id), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            if let Some(caller) = caller {
+                caller.is_alive(user, &authority.sessions(user)?)?;
+            }
+            Ok(authority.log_out_where(user, &is_out)?)
+        })
+        .await
+    }
+
+    /// Replaces a session's data. Without a caller, for an administrator.
+    pub(super) async fn replace_data(
+        &self,
+        user_id: &str,
+        session: SessionId,
+        data: Option<SessionData>,
+        caller: Option<&Caller<F>>,
+    ) -> Result<bool, ServiceError> {
+        let authority = self.authority();
+        self.decide_bare(UserKey::Id(user_id), |read| {
+            let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+            if let Some(caller) = caller {
+                caller.is_alive(user, &authority.sessions(user)?)?;
+            }
+            Ok(authority.set_session_data(user, session, data.clone())?)
         })
         .await
     }
@@ -221,7 +249,7 @@ where
 }
 
 /// The session that a call about devices is made from.
-struct Caller<F> {
+pub(super) struct Caller<F> {
     user: StoredUser<F>,
     session: Option<SessionId>,
 }

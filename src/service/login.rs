@@ -74,7 +74,7 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
-        self.decide(UserKey::Id(user_id), |read| {
+        self.decide_on(UserKey::Id(user_id), |read| {
             self.session_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
         })
         .await

@@ -195,7 +195,7 @@ impl Attempts {
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// [`transact!`] for a decision that awaits nothing and edits nothing.
-    pub(super) async fn decide<T>(
+    pub(super) async fn decide_on<T>(
         &self,
         key: UserKey<'_>,
         mut decide: impl FnMut(Option<&Record<F>>) -> Result<Decision<T>, ServiceError>,
@@ -206,7 +206,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         })
     }
 
-    /// [`decide`](Self::decide) that gives way to all other changes of the row.
+    /// [`decide_on`](Self::decide_on) that gives way to all other changes of the row.
     pub(super) async fn decide_yielding<T>(
         &self,
         key: UserKey<'_>,
@@ -218,7 +218,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         })
     }
 
-    /// [`decide`](Self::decide) for a decision that needs none of the application's fields.
+    /// [`decide_on`](Self::decide_on) for a decision that needs none of the application's fields.
     pub(super) async fn decide_bare<T>(
         &self,
         key: UserKey<'_>,

@@ -49,8 +49,14 @@ impl<F> StoredUser<F> {
 }
 
 impl<F: Clone> StoredUser<F> {
-    /// The part of a row that a request needs.
-    fn of(row: &Row<F>) -> Result<Self, StoreError> {
+    /// The user of a row: for a decision that an application makes by hand on a row that it has read
+    /// from a store, to write it by [`Update::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of the kind [`Damaged`](super::StoreErrorKind::Damaged) for a column that
+    /// cannot be parsed.
+    pub fn of(row: &Row<F>) -> Result<Self, StoreError> {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = &row.columns;
         // An empty text binds nothing.
         let is_secret = |text: &&String| !text.is_empty();
@@ -153,6 +159,9 @@ impl<F: Clone> Record<F> {
     /// The update for a change that was decided on `edited`, which is this record with the service's own
     /// edits.
     pub(crate) fn update(&self, edited: &Self, change: &Change) -> Result<Update, StoreError> {
+        if change.user_id() != self.row.id {
+            return Err(OTHER_USER);
+        }
         let mut next = edited.row.clone();
         next.columns.version = Some(change.version().get());
         if let Some(sessions) = change.sessions() {
@@ -168,6 +177,74 @@ impl<F: Clone> Record<F> {
             revokes: self.user.is_revoked_by(&next.user),
             new: next.row.columns,
         })
+    }
+}
+
+const OTHER_USER: StoreError =
+    StoreError::unsupported("the change was decided on the record of another user");
+
+impl Update {
+    /// The update for a change that was decided by hand on the user of this row
+    /// ([`StoredUser::of`]). Read the row from the primary database. If
+    /// [`compare_and_set`](super::UserStore::compare_and_set) returns `false`, read it again and
+    /// decide again.
+    ///
+    /// With a [`Service`](crate::service::Service) over the store, call
+    /// [`Service::decide`](crate::service::Service::decide) instead, which also notifies its cache
+    /// and its live connections.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], of the kind [`Damaged`](super::StoreErrorKind::Damaged) for a column that
+    /// cannot be parsed, and of the kind [`Unsupported`](super::StoreErrorKind::Unsupported) for a
+    /// change that was decided on another user.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::error::Error;
+    ///
+    /// use relatch::{
+    ///     Authority,
+    ///     sessions::SessionId,
+    ///     store::{StoredUser, Update, UserKey, UserStore},
+    /// };
+    ///
+    /// /// Returns whether there was such a session, or `None` if the row was changed meanwhile.
+    /// async fn log_out(
+    ///     authority: &Authority,
+    ///     users: &impl UserStore,
+    ///     id: &str,
+    ///     device: SessionId,
+    /// ) -> Result<Option<bool>, Box<dyn Error>> {
+    ///     let row = users.read(UserKey::Id(id)).await?.ok_or("no such user")?;
+    ///     let decision = authority.log_out(&StoredUser::of(&row)?, device)?;
+    ///     let store = async |change| users.compare_and_set(&Update::new(&row, &change)?).await;
+    ///     Ok(decision.commit_async(store).await?.stored())
+    /// }
+    /// ```
+    pub fn new<F: Clone>(read: &Row<F>, change: &Change) -> Result<Self, StoreError> {
+        Self::edited(read, read.columns.clone(), change)
+    }
+
+    /// [`new`](Self::new) with columns that the application itself changes in the same statement,
+    /// such as the hash of a new password: `columns` are those of the row with that change. The
+    /// change must be decided on the user of the row as it will be then.
+    ///
+    /// A new password takes `carried` = `None`. For another hash of the same password, set it by
+    /// [`Carried::rehash`](crate::user::Carried::rehash), which logs nobody out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn edited<F: Clone>(
+        read: &Row<F>,
+        columns: Columns,
+        change: &Change,
+    ) -> Result<Self, StoreError> {
+        let read = Record::read(read.clone().with_fields(()))?;
+        let edited = Record::read(Row { columns, ..read.row.clone() })?;
+        read.update(&edited, change)
     }
 }
 

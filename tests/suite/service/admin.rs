@@ -1,9 +1,11 @@
 //! An administrator's operations, and which tokens they revoke.
 
 use relatch::{
-    Authority, MasterKey, Reason, User,
+    Authority, IssueError, MasterKey, Reason, User,
+    authority::{Committed, Decision},
     service::{LoginRefusal, Service, ServiceError},
-    store::{MemoryStore, NewUser, StoreErrorKind, UserKey, UserStore},
+    sessions::{SessionData, SessionInfo},
+    store::{MemoryStore, NewUser, StoreErrorKind, StoredUser, Update, UserKey, UserStore},
 };
 use time::OffsetDateTime;
 
@@ -19,6 +21,137 @@ over_each_store! {
     keys_are_rotated_while_it_serves,
     a_user_is_found_by_id_and_by_login,
     the_first_version_is_computed_from_the_given_time,
+    an_administrator_lists_and_ends_one_device_of_another_user,
+    an_administrator_sets_the_data_of_another_user_s_session,
+    a_decision_made_by_hand_is_stored_by_the_service,
+    a_decision_made_by_hand_is_stored_without_a_service,
+}
+
+async fn an_administrator_lists_and_ends_one_device_of_another_user<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let phone = world.start("phone").await;
+    world.clock.set(60);
+    let laptop = world.start("laptop").await;
+    let bob = service.start_session(BOB, "bob's").await.unwrap();
+
+    let listed = service.sessions_of(ALICE).await.unwrap();
+    assert_eq!(listed.iter().map(SessionInfo::label).collect::<Vec<_>>(), ["laptop", "phone"]);
+    let device = phone.session().id();
+    assert!(service.log_out_device_of(ALICE, device).await.unwrap());
+    assert!(!service.log_out_device_of(ALICE, device).await.unwrap(), "already ended");
+    assert_eq!(world.assert_dead(&phone).await, Reason::SessionEnded);
+    world.assert_alive(&laptop).await;
+
+    let tablet = world.start("tablet").await;
+    let is_old = |info: &SessionInfo| info.label() == "laptop";
+    assert_eq!(service.log_out_where_of(ALICE, is_old).await.unwrap(), 1);
+    assert_eq!(service.log_out_where_of(ALICE, is_old).await.unwrap(), 0);
+    assert_eq!(world.assert_dead(&laptop).await, Reason::SessionEnded);
+    world.assert_alive(&tablet).await;
+    world.assert_alive(&bob).await;
+
+    service.disable(BOB).await.unwrap();
+    assert!(service.sessions_of(BOB).await.unwrap().is_empty());
+    for outcome in [
+        service.sessions_of("nobody").await.map(|listed| listed.len()),
+        service.log_out_device_of("nobody", device).await.map(usize::from),
+        service.log_out_where_of("nobody", |_| true).await,
+        service.set_session_data_of("nobody", device, None).await.map(usize::from),
+        service.decide("nobody", |_, _| Ok::<_, ServiceError>(Decision::unchanged(0))).await,
+    ] {
+        assert!(matches!(outcome, Err(ServiceError::NoSuchUser)), "{outcome:?}");
+    }
+}
+
+async fn an_administrator_sets_the_data_of_another_user_s_session<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let phone = world.start("phone").await;
+    let own = phone.session().id();
+    let data: SessionData = r#"{"tenant":"acme"}"#.parse().unwrap();
+    assert!(service.set_session_data_of(ALICE, own, Some(data.clone())).await.unwrap());
+    assert_eq!(service.sessions_of(ALICE).await.unwrap()[0].data(), Some(&data));
+    world.assert_alive(&phone).await;
+    let long: SessionData = format!(r#"{{"a":"{}"}}"#, "x".repeat(200)).parse().unwrap();
+    let error = service.set_session_data_of(ALICE, own, Some(long)).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Issue(IssueError::SessionData { .. })), "{error:?}");
+    assert!(service.set_session_data_of(ALICE, own, None).await.unwrap());
+    assert_eq!(service.sessions_of(ALICE).await.unwrap()[0].data(), None);
+    assert!(service.log_out_device_of(ALICE, own).await.unwrap());
+    assert!(!service.set_session_data_of(ALICE, own, None).await.unwrap(), "it has ended");
+}
+
+/// Two of the authority's calls, joined into one change.
+async fn a_decision_made_by_hand_is_stored_by_the_service<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
+    let data: SessionData = r#"{"tenant":"acme"}"#.parse().unwrap();
+    let mut decisions = 0;
+    let outcome = service.decide(ALICE, |authority, user| {
+        decisions += 1;
+        let out = authority.log_out(user, phone.session().id())?;
+        out.and_then(user, |user| {
+            authority.set_session_data(user, laptop.session().id(), Some(data.clone()))
+        })
+    });
+    assert_eq!(outcome.await.unwrap(), (true, true));
+    assert_eq!(decisions, 1);
+    assert_eq!(world.assert_dead(&phone).await, Reason::SessionEnded);
+    world.assert_alive(&laptop).await;
+    assert_eq!(service.sessions_of(ALICE).await.unwrap()[0].data(), Some(&data));
+
+    // What is decided is stored on the row of which it was decided, or not at all.
+    let bob = service.find(UserKey::Id(BOB)).await.unwrap().unwrap();
+    let before = world.columns(ALICE).await;
+    let foreign = service.decide(ALICE, |authority, _| authority.log_out_everywhere(&bob)).await;
+    let error = foreign.unwrap_err();
+    assert!(
+        matches!(&error, ServiceError::Store(error) if error.kind() == StoreErrorKind::Unsupported)
+    );
+    let refused = service.decide(ALICE, |authority, user| {
+        let decision = authority.log_out(user, laptop.session().id())?;
+        drop(decision);
+        Err::<Decision<()>, _>(ServiceError::NoSession)
+    });
+    assert!(matches!(refused.await, Err(ServiceError::NoSession)));
+    assert!(world.columns(ALICE).await == before);
+}
+
+async fn a_decision_made_by_hand_is_stored_without_a_service<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let (store, authority) = (world.db.store(), world.service.authority());
+    let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
+    let row = store.read(UserKey::Id(ALICE)).await.unwrap().unwrap();
+    let decide = |row: &_| {
+        let user = StoredUser::of(row).unwrap();
+        authority.log_out(&user, phone.session().id()).unwrap()
+    };
+    let set = async |change| store.compare_and_set(&Update::new(&row, &change)?).await;
+    assert_eq!(decide(&row).commit_async(set).await.unwrap(), Committed::Stored(true));
+    assert_eq!(world.assert_dead(&phone).await, Reason::SessionEnded);
+    world.assert_alive(&laptop).await;
+    // The row is no longer the one that was read.
+    assert_eq!(decide(&row).commit_async(set).await.unwrap(), Committed::RecordChanged);
+
+    // With a column that the application changes in the same statement.
+    let row = store.read(UserKey::Id(ALICE)).await.unwrap().unwrap();
+    let mut columns = row.columns.clone();
+    columns.password_hash =
+        Some("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$c29tZWhhc2g".to_owned());
+    let mut edited = row.clone();
+    edited.columns = columns.clone();
+    let decision = authority.log_out_everywhere(&StoredUser::of(&edited).unwrap()).unwrap();
+    let update = Update::edited(&row, columns.clone(), decision.change().unwrap()).unwrap();
+    assert!(update.revokes());
+    assert!(store.compare_and_set(&update).await.unwrap());
+    assert_eq!(world.columns(ALICE).await.password_hash, columns.password_hash);
+    assert_eq!(world.assert_dead(&laptop).await, Reason::RevokedByVersion);
+
+    let bob = store.read(UserKey::Id(BOB)).await.unwrap().unwrap();
+    let error = Update::new(&bob, decision.change().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
 }
 
 async fn each_change_kills_every_token_and_no_other_user_s<B: Backend>(db: B) {
@@ -235,4 +368,25 @@ async fn the_store_in_memory_has_groups() {
     ));
     let error = service.bump_epoch("team", "acme").await;
     assert_eq!(super::store_error(error), StoreErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_decision_made_by_hand_is_made_again_on_the_row_that_another_change_has_left() {
+    let users = MemoryStore::new();
+    users.insert(NewUser::without_password("1", "alice").unwrap(), ());
+    let key = MasterKey::from_bytes("k", &[7; 32]).unwrap();
+    let authority = Authority::new(key, "https://a.example", "https://a.example").unwrap();
+    let service = Service::new(authority, users.clone());
+    let tokens = service.start_session("1", "phone").await.unwrap();
+    let mut seen = Vec::new();
+    let outcome = service.decide("1", |authority, user| {
+        seen.push(authority.sessions(user)?.len());
+        if seen.len() == 1 {
+            users.edit("1", |row| row.columns.sessions = None);
+        }
+        authority.log_out_everywhere(user)
+    });
+    outcome.await.unwrap();
+    assert_eq!(seen, [1, 0]);
+    assert!(service.authenticate(tokens.access()).await.is_err());
 }
