@@ -188,3 +188,39 @@ impl fmt::Debug for SigningKey {
         f.debug_struct("SigningKey").field("algorithm", &self.algorithm()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8410 §10.3.
+    const KEY: &str = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
+
+    #[test]
+    fn a_pem_is_read_as_tools_write_it() {
+        let pem =
+            |text: &str| format!("-----BEGIN PRIVATE KEY-----{text}-----END PRIVATE KEY-----");
+        let (first, second) = KEY.split_at(32);
+        for good in [
+            pem(&format!("\n{KEY}\n")),
+            pem(&format!("\r\n{first}\r\n{second}\r\n")),
+            format!("Key Attributes: none\n{}\nfurther text", pem(&format!("\n{KEY}\n"))),
+        ] {
+            assert_eq!(
+                SigningKey::from_pem(&good).unwrap().algorithm(),
+                Algorithm::EdDSA,
+                "{good}"
+            );
+        }
+        for bad in [
+            KEY.to_owned(),
+            pem(&KEY[1..]),
+            pem(&format!("{KEY}!")),
+            pem("").replace("PRIVATE", "PUBLIC"),
+            format!("-----BEGIN PRIVATE KEY-----\n{KEY}"),
+        ] {
+            let error = SigningKey::from_pem(&bad).unwrap_err();
+            assert_eq!(error, KeyError::new(Kind::Pem), "{bad}");
+        }
+    }
+}
