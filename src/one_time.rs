@@ -53,7 +53,7 @@
 //! /// POST: stores the new hash, once.
 //! fn reset(authority: &Authority, users: &impl Users, text: &str, hash: &str) -> Result<bool, Box<dyn Error>> {
 //!     let opened = authority.open_once(Token::<PasswordReset>::new(text))?;
-//!     let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
+//!     let user = users.find(opened.user_id())?.ok_or_else(|| opened.unknown_user())?;
 //!     let decision = opened.consume(&user)?; // this logs all devices out
 //!     Ok(decision.commit(|change| users.set_password(&user, hash, change))?.stored().is_some())
 //! }
@@ -108,7 +108,7 @@ impl<C: Serialize + DeserializeOwned> Purpose for PasswordReset<C> {
 ///     text: &str,
 /// ) -> Result<Decision<Used<relatch::NoClaims>>, Box<dyn Error>> {
 ///     let mut opened = authority.open_once(Token::<EmailConfirmation>::new(text))?;
-///     let (user, pending) = find(opened.user_id()).ok_or(opened.unknown_user())?;
+///     let (user, pending) = find(opened.user_id()).ok_or_else(|| opened.unknown_user())?;
 ///     // The statement that stores it must write this address and compare the record's with it.
 ///     Ok(opened.in_context(Context::new().with_email(&pending)).consume(&user)?)
 /// }

@@ -22,7 +22,7 @@ type Operation = (&'static str, fn() -> Run);
 type Run = Box<dyn FnMut()>;
 
 /// The recorded operations.
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 19] = [
     ("verify", || verified(authority(), Account::new(), &[])),
     ("verify_cached", || verified(authority(), Account::caching(), &[])),
     ("verify_stamp", || verified(stamping(), Account::new(), &[])),
@@ -32,6 +32,17 @@ const OPERATIONS: [Operation; 9] = [
     ("expired", || rejected(builder(KEY, NOW - 3600), Reason::Expired)),
     ("issue", issued),
     ("refresh", refreshed),
+    // Rejections of a genuine token, unexpired: instructions.py compares each group.
+    ("missing", || refused(authority(), &Account::new(), None)),
+    ("bad_signature", || bad_signature(Account::new())),
+    ("bad_signature_cached", || bad_signature(Account::caching())),
+    ("revoked", || refused(authority(), &Account::new(), Some(Account::bumped()))),
+    ("inactive", || refused(authority(), &Account::new(), Some(Account::inactive()))),
+    ("missing_stamp", || refused(stamping(), &Account::new(), None)),
+    ("revoked_stamp", || refused(stamping(), &Account::new(), Some(Account::other_password()))),
+    ("inactive_stamp", || refused(stamping(), &Account::new(), Some(Account::inactive()))),
+    ("refresh_missing", || refresh_refused(false)),
+    ("refresh_bad_signature", || refresh_refused(true)),
 ];
 
 /// Operations with a known number of SHA-256 blocks, which calibrate the count.
@@ -83,6 +94,55 @@ fn rejected(issuer: AuthorityBuilder, reason: Reason) -> Run {
         let session = authority.verify(&token, |_| Ok::<Option<Account>, Infallible>(None));
         assert_eq!(session.unwrap_err().reason(), Some(reason));
     })
+}
+
+/// Rejects a token of `issued_for` on this record, under the same authority.
+fn refused(builder: AuthorityBuilder, issued_for: &Account, found: Option<Account>) -> Run {
+    let authority = builder.build().unwrap();
+    let text = issue(&authority, issued_for);
+    refuse(authority, text, found)
+}
+
+/// Rejects a genuine token with a broken signature, after the record verified the token as it was.
+fn bad_signature(user: Account) -> Run {
+    let authority = authority().build().unwrap();
+    let text = issue(&authority, &user);
+    let token = Token::<Access<Claims>>::new(&*text);
+    let verified = authority.verify(&token, |_| Ok::<_, Infallible>(Some(&user)));
+    drop(verified.unwrap());
+    refuse(authority, with_broken_signature(&text), Some(user))
+}
+
+fn refuse(authority: Authority, text: String, found: Option<Account>) -> Run {
+    Box::new(move || {
+        let token = Token::<Access<Claims>>::new(black_box(&*text));
+        let verified = authority.verify(&token, |_| Ok::<_, Infallible>(found.as_ref()));
+        assert!(black_box(verified).is_err());
+    })
+}
+
+/// Rejects a genuine refresh token with a broken signature.
+fn refresh_refused(is_found: bool) -> Run {
+    let authority = authority().build().unwrap();
+    let (mut user, claims) = (Account::new(), Claims::new());
+    let (_, text) = log_in(&authority, &mut user, "phone");
+    let text = with_broken_signature(&text);
+    Box::new(move || {
+        let opened = authority.open_refresh(RefreshToken::new(black_box(&*text))).unwrap();
+        if black_box(is_found) {
+            let issuance = authority.issue::<Access<Claims>>(&user, &claims);
+            assert!(black_box(issuance.refresh(&opened)).is_err());
+        } else {
+            black_box(opened.unknown_user());
+        }
+    })
+}
+
+/// Another first character of the signature, which decodes too.
+fn with_broken_signature(text: &str) -> String {
+    let (signed, signature) = text.rsplit_once('.').unwrap();
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    format!("{signed}.{first}{}", &signature[1..])
 }
 
 fn issued() -> Run {
@@ -145,6 +205,8 @@ impl Claims {
 
 struct Account {
     credential: Credential,
+    version: i64,
+    is_active: bool,
     sessions: SessionTable,
     keys: Option<KeyCache>,
 }
@@ -153,7 +215,26 @@ impl Account {
     fn new() -> Self {
         let credential =
             Credential::from_password_hash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA");
-        Self { credential: credential.unwrap(), sessions: SessionTable::default(), keys: None }
+        Self {
+            credential: credential.unwrap(),
+            version: 1_790_000_000_000,
+            is_active: true,
+            sessions: SessionTable::default(),
+            keys: None,
+        }
+    }
+
+    fn bumped() -> Self {
+        let account = Self::new();
+        Self { version: account.version + 1, ..account }
+    }
+
+    fn inactive() -> Self {
+        Self { is_active: false, ..Self::new() }
+    }
+
+    fn other_password() -> Self {
+        Self { credential: Credential::from_password_hash("another").unwrap(), ..Self::new() }
     }
 
     fn caching() -> Self {
@@ -166,7 +247,10 @@ impl User for Account {
         USER_ID
     }
     fn binding(&self) -> Binding<'_> {
-        Binding::credential(&self.credential).version(1_790_000_000_000_i64)
+        Binding::credential(&self.credential).version(self.version)
+    }
+    fn is_active(&self) -> bool {
+        self.is_active
     }
     fn sessions(&self) -> Option<&SessionTable> {
         Some(&self.sessions)

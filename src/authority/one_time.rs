@@ -129,8 +129,18 @@ impl<'a, P> OpenedOnce<'a, P> {
     }
 
     /// The rejection to return if there is no such user.
-    pub const fn unknown_user(&self) -> Rejection {
-        Rejection::new(Stage::Lookup, Reason::UnknownUser)
+    ///
+    /// It takes the work of a check of the token, so that the time of the answer does not tell whether
+    /// there is such a user. So call it only if there is none (`ok_or_else`, not `ok_or`).
+    pub fn unknown_user(&self) -> Rejection {
+        self.rejected(Rejection::new(Stage::Lookup, Reason::UnknownUser))
+    }
+
+    /// A rejection without a record. It takes the work of a check against one.
+    #[cold]
+    fn rejected(&self, rejection: Rejection) -> Rejection {
+        self.own_token.spend_a_check(&self.core.settings, self.token.presented());
+        rejection
     }
 
     /// Checks the token against the user's record, up to and including the signature.
@@ -139,7 +149,8 @@ impl<'a, P> OpenedOnce<'a, P> {
         user: &'r dyn User,
         now: OffsetDateTime,
     ) -> Result<Record<'r>, VerifyError> {
-        let user = check_user(Some(user), self.user_id())?;
+        let user =
+            check_user(Some(user), self.user_id()).map_err(|rejection| self.rejected(rejection))?;
         let second = now.unix_timestamp();
         self.own_token.confirm(&self.core.settings, self.token.presented(), user, second)
     }

@@ -63,7 +63,7 @@ impl Authority {
     /// ) -> Result<SessionTokens, Box<dyn Error>> {
     ///     let opened = authority.open_refresh(token)?;
     ///     for _ in 0..5 {
-    ///         let user = users.find(opened.user_id())?.ok_or(opened.unknown_user())?;
+    ///         let user = users.find(opened.user_id())?.ok_or_else(|| opened.unknown_user())?;
     ///         let decision = opened.refresh(&user)?;
     ///         let committed = decision.commit(|change| users.compare_and_set(&user, change))?;
     ///         let Committed::Stored(refreshed) = committed else { continue };

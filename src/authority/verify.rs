@@ -88,8 +88,22 @@ impl<'a, P: Purpose> Opened<'a, P> {
         }
     }
 
+    /// A rejection without a record. It takes the work of a check against one.
+    #[cold]
+    fn rejected(&self, rejection: Rejection) -> Rejection {
+        if let Inner::Own(own_token) = &self.inner {
+            own_token.spend_a_check(&self.core.settings, self.token.presented());
+        }
+        rejection
+    }
+
     /// Verifies the token against the user's record: the second step. Pass `None` if there is no
     /// such user.
+    ///
+    /// # Security
+    ///
+    /// A missing or inactive user, a revoked token and a wrong signature take the same work, so that
+    /// the time of the answer does not tell whether there is such a user. Call it with `None` too.
     ///
     /// # Errors
     ///
@@ -97,7 +111,8 @@ impl<'a, P: Purpose> Opened<'a, P> {
     /// the first step, and [`VerifyError::Record`] if the record cannot be used.
     #[inline(always)]
     pub fn verify<U: User>(self, user: Option<U>) -> Result<Verified<U, P::Claims>, VerifyError> {
-        let user = check_user(user, self.user_id())?;
+        let user =
+            check_user(user, self.user_id()).map_err(|rejection| self.rejected(rejection))?;
         let settings = &*self.core.settings;
         match self.inner {
             Inner::Own(own_token) => {

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 use time::Duration;
+use zeroize::Zeroizing;
 
 use super::{
     limits::{Limits, LoginLimits},
@@ -56,7 +57,7 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     live_bound: Duration,
     login_page: String,
     session_policy: Option<String>,
-    callers: Vec<(String, String)>,
+    callers: Vec<(String, Zeroizing<String>)>,
 }
 
 impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
@@ -135,7 +136,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         id: impl Into<String>,
         secret: impl Into<String>,
     ) -> Self {
-        self.callers.push((id.into(), secret.into()));
+        self.callers.push((id.into(), Zeroizing::new(secret.into())));
         self
     }
 

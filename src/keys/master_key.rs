@@ -1,6 +1,6 @@
 //! Master keys: the server's secret.
 
-use std::{env, fmt};
+use std::{env, ffi::OsString, fmt};
 
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{KeyInit, Mac};
@@ -96,9 +96,11 @@ impl MasterKey {
             return Err(KeyError::new(Kind::Base64));
         }
         let alphabet = if text.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
-        let bytes = alphabet.decode_to_vec(unpadded).map_err(|_| KeyError::new(Kind::Base64))?;
-        let bytes = Zeroizing::new(bytes);
-        Self::from_bytes(kid, &bytes)
+        // In place: what was decoded before an error is zeroized too.
+        let mut buffer = Zeroizing::new(unpadded.as_bytes().to_vec());
+        let bytes =
+            alphabet.decode_inplace(&mut buffer).map_err(|_| KeyError::new(Kind::Base64))?;
+        Self::from_bytes(kid, bytes)
     }
 
     /// A key from the environment variable `variable`, which holds it as base64.
@@ -108,11 +110,18 @@ impl MasterKey {
     /// [`KeyError`] if it is not set or not Unicode, and those of
     /// [`from_base64`](Self::from_base64).
     pub fn from_env(kid: impl Into<String>, variable: &str) -> Result<Self, KeyError> {
-        match env::var(variable) {
-            Ok(text) => Self::from_base64(kid, &Zeroizing::new(text)),
-            // The error of the standard library holds the value, which may be raw key material.
-            Err(_) => Err(KeyError::new(Kind::Variable { name: variable.to_owned() })),
-        }
+        // Not `env::var`: its error has the value, which may be raw key material.
+        Self::from_variable(kid, variable, env::var_os(variable))
+    }
+
+    fn from_variable(
+        kid: impl Into<String>,
+        name: &str,
+        value: Option<OsString>,
+    ) -> Result<Self, KeyError> {
+        let unreadable = || KeyError::new(Kind::Variable { name: name.to_owned() });
+        let value = Zeroizing::new(value.ok_or_else(unreadable)?.into_encoded_bytes());
+        Self::from_base64(kid, str::from_utf8(&value).map_err(|_| unreadable())?)
     }
 
     /// A new random key of 32 bytes from the operating system.
@@ -272,6 +281,18 @@ mod tests {
     fn an_unset_variable_is_named() {
         let error = MasterKey::from_env("k", "RELATCH_NO_SUCH_VARIABLE").unwrap_err();
         assert!(error.to_string().contains("RELATCH_NO_SUCH_VARIABLE"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_unicode_is_named_and_not_shown() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let raw = OsString::from_vec([&b"SECRET"[..], &[0xff; 32]].concat());
+        let error = MasterKey::from_variable("k", "RELATCH_KEY", Some(raw)).unwrap_err();
+        for text in [error.to_string(), format!("{error:?}"), format!("{error:#?}")] {
+            assert!(text.contains("RELATCH_KEY") && !text.contains("SECRET"), "{text}");
+        }
     }
 
     #[test]

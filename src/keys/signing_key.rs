@@ -9,12 +9,12 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
 };
+use base64_simd::STANDARD;
 use jsonwebtoken::{
     Algorithm,
     crypto::JwtSigner,
     signature::{self, Signer},
 };
-use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use zeroize::Zeroizing;
 
 use crate::keys::{
@@ -103,10 +103,9 @@ impl SigningKey {
     ///
     /// [`KeyError`] if the text is not such a PEM, or its key is neither Ed25519 nor P-256.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
-            .map(Zeroizing::new)
-            .map_err(|_| KeyError::new(Kind::Pem))?;
-        Self::from_pkcs8_der(der.secret_pkcs8_der())
+        let mut buffer = Zeroizing::new(Vec::with_capacity(pem.len()));
+        let der = decode_pem(pem, &mut buffer).ok_or(KeyError::new(Kind::Pem))?;
+        Self::from_pkcs8_der(der)
     }
 
     /// [`Algorithm::EdDSA`] or [`Algorithm::ES256`].
@@ -154,6 +153,15 @@ impl SigningKey {
     }
 }
 
+/// The first PKCS #8 private key of a PEM text (RFC 7468 §10). The buffer, which must have the capacity
+/// for the text, is the only place for a copy of the key.
+fn decode_pem<'b>(pem: &str, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+    let (_, rest) = pem.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (text, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    buffer.extend(text.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+    STANDARD.decode_inplace(buffer).ok().map(|der| &*der)
+}
+
 impl Signer<Vec<u8>> for Pair {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
         let signature = match self {
@@ -178,5 +186,41 @@ impl JwtSigner for Pair {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8410 §10.3.
+    const KEY: &str = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
+
+    #[test]
+    fn a_pem_is_read_as_tools_write_it() {
+        let pem =
+            |text: &str| format!("-----BEGIN PRIVATE KEY-----{text}-----END PRIVATE KEY-----");
+        let (first, second) = KEY.split_at(32);
+        for good in [
+            pem(&format!("\n{KEY}\n")),
+            pem(&format!("\r\n{first}\r\n{second}\r\n")),
+            format!("Key Attributes: none\n{}\nfurther text", pem(&format!("\n{KEY}\n"))),
+        ] {
+            assert_eq!(
+                SigningKey::from_pem(&good).unwrap().algorithm(),
+                Algorithm::EdDSA,
+                "{good}"
+            );
+        }
+        for bad in [
+            KEY.to_owned(),
+            pem(&KEY[1..]),
+            pem(&format!("{KEY}!")),
+            pem("").replace("PRIVATE", "PUBLIC"),
+            format!("-----BEGIN PRIVATE KEY-----\n{KEY}"),
+        ] {
+            let error = SigningKey::from_pem(&bad).unwrap_err();
+            assert_eq!(error, KeyError::new(Kind::Pem), "{bad}");
+        }
     }
 }

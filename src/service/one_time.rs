@@ -252,7 +252,7 @@ impl<'a, P: Purpose> Using<'a, P> {
         F: Clone + Send + Sync + 'static,
         G: Clone,
     {
-        let read = read.ok_or(self.opened.unknown_user())?;
+        let read = read.ok_or_else(|| self.opened.unknown_user())?;
         if let Some(context) = context {
             self.opened.in_context(context(read.user()));
         }

@@ -43,7 +43,7 @@ where
         let opened = authority.open_refresh(token)?;
         let mut stored = None;
         let decided = self.decide_yielding(UserKey::Id(opened.user_id()), |read| {
-            let user = read.ok_or(opened.unknown_user())?.user();
+            let user = read.ok_or_else(|| opened.unknown_user())?.user();
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(user, session);
             let decision = authority.issue_with::<Access<C>>(user, &claims).refresh(&opened)?;
             decided.note(&decision);

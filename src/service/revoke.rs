@@ -82,7 +82,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
         decided: &Decided,
     ) -> Result<bool, ServiceError> {
         let ended = self.decide_bare(UserKey::Id(opened.user_id()), |read| {
-            let user = read.ok_or(opened.unknown_user())?.user();
+            let user = read.ok_or_else(|| opened.unknown_user())?.user();
             let decision = opened.log_out(user)?;
             decided.note(&decision);
             Ok(decision)

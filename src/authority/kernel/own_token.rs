@@ -3,6 +3,8 @@
 //! The steps are inlined, with the functions that they call: to copy their results from one to the
 //! next takes a twentieth of the time of a verification.
 
+use std::hint;
+
 use super::{
     core::check_deadline,
     kind::{Kind, OfSession},
@@ -91,14 +93,21 @@ impl<'a> OwnToken<'a> {
         user: &'r (impl User + ?Sized),
         second: i64,
     ) -> Result<Record<'r>, VerifyError> {
-        check_deadline(self.key.until, settings)?;
-        let ClaimSpans { exp, iat, .. } = *self.payload.claims();
-        check_validity(exp, Some(iat), second, settings.leeway)?;
-        let record = Record::of(settings, self.kind, user);
-        let record = record.map_err(unusable)?;
+        self.check_time(settings, second)?;
+        let record = Record::of(settings, self.kind, user).map_err(|error| {
+            self.spend_a_check(settings, (text, context));
+            unusable(error)
+        })?;
         let signing_input = text.get(..self.signed).unwrap_or_default();
         self.check_binding(signing_input, context, &record)?;
         Ok(record)
+    }
+
+    #[inline(always)]
+    fn check_time(&self, settings: &Settings, second: i64) -> Result<(), Rejection> {
+        check_deadline(self.key.until, settings)?;
+        let ClaimSpans { exp, iat, .. } = *self.payload.claims();
+        check_validity(exp, Some(iat), second, settings.leeway)
     }
 
     /// Checks that the token's session, if it has one, is alive.
@@ -117,6 +126,56 @@ impl<'a> OwnToken<'a> {
         }
     }
 
+    /// Does the work of [`check_binding`](Self::check_binding) where there is no record to check against:
+    /// the time of a rejection must not tell whether there is such a user.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn spend_a_check(&self, settings: &Settings, (text, context): (&str, &Context)) {
+        let second = settings.clock.unix_timestamp();
+        hint::black_box(self.check_time(settings, second).is_ok());
+        let signing_input = text.get(..self.signed).unwrap_or_default();
+        let stand_in = Record::stand_in(settings, self.kind);
+        hint::black_box(self.is_bound(signing_input, context, &stand_in));
+    }
+
+    /// Rejects the token by its counters, with the work of a check of the signature or the stamp.
+    #[cold]
+    #[inline(never)]
+    fn reject_by_counter(
+        &self,
+        signing_input: &str,
+        context: &Context,
+        record: &Record<'_>,
+        reason: Reason,
+    ) -> Rejection {
+        hint::black_box(self.is_bound(signing_input, context, record));
+        Rejection::new(Stage::Binding, reason)
+    }
+
+    /// Whether the signature or the stamp is of this record, without the cache of its keys.
+    fn is_bound(&self, signing_input: &str, context: &Context, record: &Record<'_>) -> bool {
+        let derivation = self.key.derivation();
+        let body = record.body(self.payload.subject(), context);
+        match (self.payload.stamp, &self.signature) {
+            (None, Signature::Hs256(signature)) => {
+                let mac = derivation.user_mac(&body).sign(signing_input.as_bytes());
+                constant_time::equal(&mac, signature)
+            }
+            (Some(stamp), _) => stamp_of(signing_input, derivation, &body)
+                .is_some_and(|genuine| constant_time::equal(&genuine, &stamp)),
+            #[cfg(feature = "asymmetric")]
+            (None, Signature::Asymmetric(_)) => false,
+        }
+    }
+
+    /// Does the work that the cache of keys saved, for a signature that is not genuine.
+    #[cold]
+    #[inline(never)]
+    fn spend_a_derivation(&self, derivation: &Derivation, body: &Body, signing_input: &str) {
+        let (blocks, _) = self.stable(signing_input).as_bytes().as_chunks();
+        hint::black_box(derivation.user_mac(body).after(blocks));
+    }
+
     /// The beginning that the user's other tokens are expected to have: up to the expiry.
     fn stable<'t>(&self, signing_input: &'t str) -> &'t str {
         let header = self.key.header().map_or(0, |header| header.len() + 1);
@@ -126,7 +185,7 @@ impl<'a> OwnToken<'a> {
     }
 
     /// Checks the counters first, so that the log shows a revocation; then the signature or the
-    /// stamp.
+    /// stamp. Every rejection takes the work of the last check.
     #[inline(always)]
     fn check_binding(
         &self,
@@ -135,15 +194,17 @@ impl<'a> OwnToken<'a> {
         record: &Record<'_>,
     ) -> Result<(), Rejection> {
         let reject = |reason| Err(Rejection::new(Stage::Binding, reason));
+        let by_counter =
+            |reason| Err(self.reject_by_counter(signing_input, context, record, reason));
         let ClaimSpans { ver, lane, .. } = *self.payload.claims();
         if ver < record.version {
-            return reject(Reason::RevokedByVersion);
+            return by_counter(Reason::RevokedByVersion);
         }
         if ver > record.version {
-            return reject(Reason::AheadOfRecord);
+            return by_counter(Reason::AheadOfRecord);
         }
         if lane != record.lane {
-            return reject(Reason::RevokedByLane);
+            return by_counter(Reason::RevokedByLane);
         }
         let derivation = self.key.derivation();
         let body = record.body(self.payload.subject(), context);
@@ -153,7 +214,11 @@ impl<'a> OwnToken<'a> {
                 let kept = keys.and_then(|keys| keys.sign(derivation, &body, signing_input));
                 let is_genuine = |mac| constant_time::equal(&mac, signature);
                 if let Some(kept) = kept {
-                    return if is_genuine(kept) { Ok(()) } else { reject(Reason::BadSignature) };
+                    if is_genuine(kept) {
+                        return Ok(());
+                    }
+                    self.spend_a_derivation(derivation, &body, signing_input);
+                    return reject(Reason::BadSignature);
                 }
                 let mac = derivation.user_mac(&body);
                 if !is_genuine(mac.sign(signing_input.as_bytes())) || !context.is_sound() {

@@ -54,6 +54,19 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// A record in the place of one that is missing. No token is bound to it.
+    pub(crate) fn stand_in(settings: &'a Settings, kind: Kind) -> Self {
+        let fixed = settings.fixed_epochs.iter().map(|(kind, _)| kind);
+        let outer = fixed.chain(&settings.user_epochs).map(|kind| (kind.as_str().into(), 0));
+        Self {
+            credential: Cow::Owned(Credential::stand_in()),
+            outer: outer.collect(),
+            version: 0,
+            lane: kind.has_lane.then_some(0),
+            keys: None,
+        }
+    }
+
     pub(crate) fn has_credential_of(&self, other: &Record<'_>) -> bool {
         constant_time::equal(self.credential.as_bytes(), other.credential.as_bytes())
     }

@@ -26,7 +26,7 @@ where
     ) -> Result<Response, Refusal> {
         self.recorded(self.0.callers.check(&parts.headers), None)?;
         let TokenForm { token } = self.body(parts, body).await?;
-        match self.service().authenticate(&Token::<Access<C>>::new(token)).await {
+        match self.service().authenticate(&Token::<Access<C>>::new(&**token)).await {
             Ok(verified) => Ok(json(&Value::Object(active(&verified)))),
             Err(ServiceError::Rejected(_)) => Ok(json(&serde_json::json!({ "active": false }))),
             Err(error) => self.recorded(Err(error.into()), None),

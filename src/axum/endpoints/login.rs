@@ -6,6 +6,7 @@ use axum_core::{
 };
 use http::request::Parts;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::axum::{refusal::Refusal, web::Web};
 
@@ -18,7 +19,7 @@ where
         #[derive(Deserialize)]
         struct Login {
             username: String,
-            password: String,
+            password: Zeroizing<String>,
         }
         let Login { username, password } = self.body(parts, body).await?;
         Ok(self.login(parts, &username, &password).await?.into_response())

@@ -6,13 +6,14 @@ use axum_core::{
 };
 use http::request::Parts;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::axum::{refusal::Refusal, web::Web};
 
 /// A body with the user's current password.
 #[derive(Deserialize)]
 pub(super) struct Password {
-    pub(super) password: String,
+    pub(super) password: Zeroizing<String>,
 }
 
 impl<F, C> Web<F, C>
@@ -36,8 +37,8 @@ where
     ) -> Result<Response, Refusal> {
         #[derive(Deserialize)]
         struct Passwords {
-            password: String,
-            new_password: String,
+            password: Zeroizing<String>,
+            new_password: Zeroizing<String>,
         }
         let Passwords { password, new_password } = self.body(parts, body).await?;
         Ok(self.change_password(parts, &password, &new_password).await?.into_response())

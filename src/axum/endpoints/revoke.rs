@@ -6,6 +6,7 @@ use axum_core::{
 };
 use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::{
     axum::{refusal::Refusal, web::Web},
@@ -15,7 +16,7 @@ use crate::{
 /// A body with a token (RFC 7009 §2.1, RFC 7662 §2.1).
 #[derive(Deserialize)]
 pub(super) struct TokenForm {
-    pub(super) token: String,
+    pub(super) token: Zeroizing<String>,
 }
 
 impl<F, C> Web<F, C>

@@ -5,6 +5,7 @@ use std::fmt;
 use http::{HeaderMap, header::AUTHORIZATION};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::{axum::refusal::Refusal, bytes::constant_time};
 
@@ -16,7 +17,7 @@ pub(crate) struct Callers(Vec<[u8; 32]>);
 
 impl Callers {
     /// Returns `None` if a secret is too short or an id is empty.
-    pub(crate) fn new(callers: Vec<(String, String)>) -> Option<Self> {
+    pub(crate) fn new(callers: Vec<(String, Zeroizing<String>)>) -> Option<Self> {
         let digests = callers.into_iter().map(|(id, secret)| {
             (!id.is_empty() && secret.len() >= MIN_SECRET_BYTES).then(|| digest(&id, &secret))
         });
@@ -42,11 +43,12 @@ fn basic(headers: &HeaderMap) -> Option<[u8; 32]> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = base64_simd::STANDARD.decode_to_vec(credentials.trim()).ok()?;
-    let (id, secret) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let mut buffer = Zeroizing::new(credentials.trim().as_bytes().to_vec());
+    let decoded = base64_simd::STANDARD.decode_inplace(&mut buffer).ok()?;
+    let (id, secret) = str::from_utf8(decoded).ok()?.split_once(':')?;
     let decode = |text: &str| {
-        let text = text.replace('+', " ");
-        percent_decode_str(&text).decode_utf8().ok().map(|text| text.into_owned())
+        let text = Zeroizing::new(text.replace('+', " "));
+        percent_decode_str(&text).decode_utf8().ok().map(|text| Zeroizing::new(text.into_owned()))
     };
     Some(digest(&decode(id)?, &decode(secret)?))
 }

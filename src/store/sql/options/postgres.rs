@@ -8,6 +8,7 @@ use sqlx::{
 };
 use time::Duration;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::{TIMEOUT, lock_timeout, statement_timeout};
 use crate::{
@@ -44,7 +45,7 @@ const IDLE: StdDuration = StdDuration::from_secs(1);
 #[must_use = "options do nothing until a store is made of them"]
 pub struct PostgresOptions {
     behind_pooler: bool,
-    listen_url: Option<String>,
+    listen_url: Option<Zeroizing<String>>,
     channel: String,
     timeout: StdDuration,
     max_connections: u32,
@@ -86,7 +87,7 @@ impl PostgresOptions {
     /// Sets the URL to which [`PostgresStore::listen`] connects: that of the server itself, not of the
     /// pooling proxy. Default: the options of the store's pool.
     pub fn listen_url(self, url: impl Into<String>) -> Self {
-        Self { listen_url: Some(url.into()), ..self }
+        Self { listen_url: Some(Zeroizing::new(url.into())), ..self }
     }
 
     /// Sets the channel of the notifications of revocations. Default: `relatch`. It must be the same for
@@ -183,7 +184,8 @@ impl PostgresOptions {
         table: UsersTable<F>,
     ) -> Result<PostgresStore<F>, ConfigError> {
         let channel = Name::parse("the channel", &self.channel)?;
-        let listen = self.listen_url.as_deref().map(PgConnectOptions::from_str).transpose();
+        let listen =
+            self.listen_url.as_ref().map(|url| PgConnectOptions::from_str(url)).transpose();
         // The error's own text may quote the URL, with a password.
         let listen =
             listen.map_err(|_| ConfigError::new("listen_url", "it is not a URL of PostgreSQL"))?;
