@@ -13,9 +13,9 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 pub enum PasswordError {
     /// The password is empty or longer than [`MAX_PASSWORD_BYTES`].
     Length,
-    /// The cost is below OWASP's minimum or above the bounds.
+    /// The cost is out of its range, which the constructor's documentation has.
     Cost,
-    /// The stored text is not an argon2 PHC string, or its cost is above the bounds.
+    /// The stored text is of no kind that the hasher verifies, or its cost is above the bounds.
     UnsupportedHash,
     /// There is not enough memory.
     Memory,
@@ -28,13 +28,13 @@ impl fmt::Display for PasswordError {
         match self {
             Self::Length => write!(f, "a password must have 1 to {MAX_PASSWORD_BYTES} bytes"),
             Self::Cost => f.write_str(
-                "the cost is below OWASP's minimum for argon2id (such as 19456 KiB and 2 \
-                 iterations), or above 1 GiB of memory, 4 GiB of memory times iterations, or 64 \
-                 lanes",
+                "the cost is out of its range: for argon2id, below OWASP's minimum (such as 19456 KiB \
+                 and 2 iterations), or above 1 GiB of memory, 4 GiB of memory times iterations, or 64 \
+                 lanes; for others see the constructor's documentation",
             ),
             Self::UnsupportedHash => f.write_str(
-                "the stored password hash is not an argon2 PHC string, or its cost is above the \
-                 bounds: verify it with the library that made it, then store a new hash",
+                "the stored password hash is of no kind that the hasher verifies, or its cost is above \
+                 the bounds: register a verifier with `PasswordHasher::also_verifies`",
             ),
             Self::Memory => f.write_str("there is not enough memory to hash a password"),
             Self::Entropy(_) => f.write_str("no random salt could be generated"),

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     error::{MAX_PASSWORD_BYTES, PasswordError},
     memory::Memory,
+    verifier::HashVerifier,
 };
 use crate::entropy::{Entropy, SystemEntropy};
 
@@ -24,6 +25,7 @@ pub struct PasswordHasher {
     params: Params,
     entropy: Arc<dyn Entropy>,
     memory: Arc<Memory>,
+    verifiers: Vec<Arc<dyn HashVerifier>>,
 }
 
 /// OWASP's equivalent minimum settings for argon2id: memory in KiB, iterations. Source: OWASP
@@ -68,6 +70,17 @@ impl PasswordHasher {
         self
     }
 
+    /// Accepts stored hashes of another kind too: a password that matches one asks for a rehash by
+    /// argon2id. Several kinds can be registered, each by a call of its own.
+    ///
+    /// Each [`verify`](Self::verify) then also costs the work of this verifier, whatever hash the user
+    /// has, so remove it when few such hashes are left.
+    #[must_use]
+    pub fn also_verifies(mut self, verifier: impl HashVerifier) -> Self {
+        self.verifiers.push(Arc::new(verifier));
+        self
+    }
+
     /// Hashes a password with a new random salt and returns the PHC string to store.
     ///
     /// # Errors
@@ -93,46 +106,82 @@ impl PasswordHasher {
 
     /// Verifies a password against the stored hash: `None` if it does not match.
     ///
-    /// It accepts argon2 hashes of all variants and parameters. Pass `None` as the hash if there is
-    /// no such user: the result is then `None` after the time of one hash with this hasher's
-    /// parameters, so that the time does not show which names exist. Pass `None` also for a user
-    /// who has no password. (Hashes with other parameters take another time, until the next login
-    /// of their user rehashes them.)
+    /// It accepts argon2 hashes of all variants and parameters, and the kinds of the registered
+    /// [verifiers](Self::also_verifies). Pass `None` as the hash if there is no such user, or if the user
+    /// has no password: the result is then `None`.
+    ///
+    /// Each call does the work of one argon2 hash and of each registered verifier, whatever the stored
+    /// text is, so that the time does not show which names exist. That holds for `None`, for a text that
+    /// nothing can verify, and for a password that cannot be hashed. (A stored hash with another cost
+    /// than the hasher or its verifier has takes another time, until the next login of its user
+    /// rehashes it.)
     ///
     /// # Errors
     ///
-    /// [`PasswordError::UnsupportedHash`] if the stored text is not an argon2 PHC string or its
-    /// cost is above the bounds, and [`PasswordError::Memory`].
+    /// [`PasswordError::UnsupportedHash`] if the stored text is of no kind that the hasher verifies or
+    /// its cost is above the bounds, and [`PasswordError::Memory`].
     pub fn verify(
         &self,
         password: &str,
         stored: Option<&str>,
     ) -> Result<Option<PasswordMatch>, PasswordError> {
         if !is_hashable(password) {
+            self.work("")?;
             return Ok(None);
         }
-        let Some(stored) = stored else {
-            let dummy = self.compute(&self.argon2(), password, &[0; SALT_BYTES], HASH_BYTES)?;
-            hint::black_box(dummy);
+        let Some(text) = stored else {
+            self.work(password)?;
             return Ok(None);
         };
-        let stored = StoredHash::parse(stored).ok_or(PasswordError::UnsupportedHash)?;
-        let hash = self.compute(&stored.argon2, password, &stored.salt, stored.hash.len())?;
-        if !bool::from(hash.ct_eq(&stored.hash)) {
-            return Ok(None);
+        if let Some(stored) = StoredHash::parse(text) {
+            self.verifiers.iter().for_each(|verifier| verifier.work(password));
+            let hash = self.compute(&stored.argon2, password, &stored.salt, stored.hash.len())?;
+            let is_match = bool::from(hash.ct_eq(&stored.hash));
+            return Ok(is_match.then(|| PasswordMatch { needs_rehash: !self.would_make(&stored) }));
         }
-        Ok(Some(PasswordMatch { needs_rehash: !self.would_make(&stored) }))
+        let reader = self.reader(text);
+        let mut outcome = Err(PasswordError::UnsupportedHash);
+        for (place, verifier) in self.verifiers.iter().enumerate() {
+            if reader == Some(place) {
+                outcome = verifier.verify(password, text);
+            }
+            if reader != Some(place) || outcome.is_err() {
+                verifier.work(password);
+            }
+        }
+        self.dummy(password)?;
+        Ok(outcome?.then_some(PasswordMatch { needs_rehash: true }))
     }
 
-    /// Whether a stored hash differs from what [`hash`](Self::hash) makes now: it has another
-    /// variant, version or cost, or a shorter salt or output.
+    /// Whether a stored hash differs from what [`hash`](Self::hash) makes now: it is of another kind, or
+    /// it has another variant, version or cost, or a shorter salt or output.
     ///
     /// # Errors
     ///
     /// [`PasswordError::UnsupportedHash`], as for [`verify`](Self::verify).
     pub fn needs_rehash(&self, stored: &str) -> Result<bool, PasswordError> {
-        let stored = StoredHash::parse(stored).ok_or(PasswordError::UnsupportedHash)?;
-        Ok(!self.would_make(&stored))
+        match StoredHash::parse(stored) {
+            Some(stored) => Ok(!self.would_make(&stored)),
+            None => self.reader(stored).map(|_| true).ok_or(PasswordError::UnsupportedHash),
+        }
+    }
+
+    /// The place of the verifier for a text that is no argon2 hash.
+    fn reader(&self, stored: &str) -> Option<usize> {
+        self.verifiers.iter().position(|verifier| verifier.recognises(stored))
+    }
+
+    /// The work of one verification.
+    fn work(&self, password: &str) -> Result<(), PasswordError> {
+        self.verifiers.iter().for_each(|verifier| verifier.work(password));
+        self.dummy(password)
+    }
+
+    /// The work of one argon2 hash.
+    fn dummy(&self, password: &str) -> Result<(), PasswordError> {
+        let hash = self.compute(&self.argon2(), password, &[0; SALT_BYTES], HASH_BYTES)?;
+        hint::black_box(hash);
+        Ok(())
     }
 
     fn would_make(&self, stored: &StoredHash) -> bool {
@@ -148,7 +197,12 @@ impl PasswordHasher {
     }
 
     fn with_params(params: Params) -> Self {
-        Self { params, entropy: Arc::new(SystemEntropy), memory: Arc::default() }
+        Self {
+            params,
+            entropy: Arc::new(SystemEntropy),
+            memory: Arc::default(),
+            verifiers: Vec::new(),
+        }
     }
 
     fn compute(
@@ -181,6 +235,7 @@ impl fmt::Debug for PasswordHasher {
             .field("memory_kib", &self.params.m_cost())
             .field("iterations", &self.params.t_cost())
             .field("lanes", &self.params.p_cost())
+            .field("verifiers", &self.verifiers.len())
             .finish_non_exhaustive()
     }
 }

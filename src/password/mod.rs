@@ -77,11 +77,17 @@
 //! opt-level = 3
 //! ```
 
+#[cfg(feature = "bcrypt")]
+mod bcrypt;
 mod error;
 mod hasher;
 mod memory;
+mod verifier;
 
+#[cfg(feature = "bcrypt")]
+pub use self::bcrypt::Bcrypt;
 pub use self::{
     error::{MAX_PASSWORD_BYTES, PasswordError},
     hasher::{PasswordHasher, PasswordMatch},
+    verifier::HashVerifier,
 };
