@@ -79,13 +79,23 @@
 
 #[cfg(feature = "bcrypt")]
 mod bcrypt;
+#[cfg(any(feature = "pbkdf2", feature = "scrypt"))]
+mod encoding;
 mod error;
 mod hasher;
 mod memory;
+#[cfg(feature = "pbkdf2")]
+mod pbkdf2;
+#[cfg(feature = "scrypt")]
+mod scrypt;
 mod verifier;
 
 #[cfg(feature = "bcrypt")]
 pub use self::bcrypt::Bcrypt;
+#[cfg(feature = "pbkdf2")]
+pub use self::pbkdf2::Pbkdf2;
+#[cfg(feature = "scrypt")]
+pub use self::scrypt::Scrypt;
 pub use self::{
     error::{MAX_PASSWORD_BYTES, PasswordError},
     hasher::{PasswordHasher, PasswordMatch},

@@ -6,7 +6,8 @@ use super::error::PasswordError;
 /// [`PasswordHasher::also_verifies`](super::PasswordHasher::also_verifies).
 ///
 /// A password that matches asks for a rehash, so a login replaces the hash by argon2id and logs nobody
-/// out. `Bcrypt` (feature `bcrypt`) is one.
+/// out. Those for common kinds are in this module: `Bcrypt` (feature `bcrypt`), `Pbkdf2` (`pbkdf2`) and
+/// `Scrypt` (`scrypt`).
 ///
 /// The methods block, for milliseconds to seconds. [`Service`](../service/struct.Service.html) calls them
 /// off the async threads.
