@@ -84,6 +84,7 @@ mod encoding;
 mod error;
 mod hasher;
 mod memory;
+mod normal_form;
 #[cfg(feature = "pbkdf2")]
 mod pbkdf2;
 #[cfg(feature = "scrypt")]
