@@ -87,12 +87,15 @@ mod memory;
 mod normal_form;
 #[cfg(feature = "pbkdf2")]
 mod pbkdf2;
+mod policy;
 #[cfg(feature = "scrypt")]
 mod scrypt;
 mod verifier;
 
 #[cfg(feature = "bcrypt")]
 pub use self::bcrypt::Bcrypt;
+#[cfg(feature = "service")]
+pub(crate) use self::normal_form::PasswordForms;
 #[cfg(feature = "pbkdf2")]
 pub use self::pbkdf2::Pbkdf2;
 #[cfg(feature = "scrypt")]
@@ -100,5 +103,6 @@ pub use self::scrypt::Scrypt;
 pub use self::{
     error::{MAX_PASSWORD_BYTES, PasswordError},
     hasher::{PasswordHasher, PasswordMatch},
+    policy::{PasswordPolicy, PasswordRefusal},
     verifier::HashVerifier,
 };
