@@ -18,8 +18,8 @@ use super::{
     capacity::Kind,
     outcome::{Effect, Witness},
     place::{
-        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
-        VERSION,
+        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, LOGIN, PASSWORD_HASH, SECRET,
+        SESSIONS, VERSION,
     },
     statements::{Changed, Sql, Statement, Statements, texts},
     uuid::{bytes_of_uuid, is_uuid, uuid_of_hex},
@@ -474,6 +474,11 @@ impl<F> Shared<F> {
         if flag("is_deleted", text("is_deleted", IS_DELETED)?)? {
             return Err(StoreError::damaged("is_deleted", "it is set in a row that is read"));
         }
+        row.login = match self.names.login_is_id() {
+            true => Some(row.id.clone()),
+            // Nothing depends on it: one that is no text is none.
+            false => cells.text(LOGIN).ok().flatten(),
+        };
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {
