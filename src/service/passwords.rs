@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
 use zeroize::Zeroizing;
 
 use super::ServiceError;
@@ -19,17 +23,38 @@ pub(super) struct Passwords {
     permits: Arc<Semaphore>,
 }
 
+/// A turn to hash one password.
+pub(super) struct Turn(OwnedSemaphorePermit);
+
 impl Passwords {
     pub(super) fn new(hasher: PasswordHasher, at_once: usize) -> Self {
         Self { hasher, permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))) }
     }
 
-    pub(super) async fn hash(&self, password: &str) -> Result<String, ServiceError> {
-        if password.len() > MAX_PASSWORD_BYTES {
-            return Err(PasswordError::Length.into());
+    /// Waits for a turn to hash this new password. Between the wait and the work, the caller can check
+    /// that the work is still due.
+    pub(super) async fn turn_for(&self, password: &str) -> Result<Turn, ServiceError> {
+        match password.len() {
+            ..=MAX_PASSWORD_BYTES => self.turn().await,
+            _ => Err(PasswordError::Length.into()),
         }
+    }
+
+    async fn turn(&self) -> Result<Turn, ServiceError> {
+        let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
+        Ok(Turn(permit))
+    }
+
+    pub(super) async fn hash(&self, password: &str) -> Result<String, ServiceError> {
+        let turn = self.turn_for(password).await?;
+        self.hash_in(turn, password).await
+    }
+
+    /// [`hash`](Self::hash) in the turn of this password.
+    pub(super) async fn hash_in(&self, turn: Turn, password: &str) -> Result<String, ServiceError> {
         let password = Zeroizing::new(password.to_owned());
-        self.run(move |hasher| hasher.hash(&password)).await
+        self.run(turn, move |hasher| hasher.hash(&password)).await
     }
 
     pub(super) async fn verify(
@@ -46,15 +71,15 @@ impl Passwords {
         let stored = move |hasher: &PasswordHasher| {
             hasher.verify(&password, stored.as_deref().map(String::as_str))
         };
-        self.run(stored).await
+        let turn = self.turn().await?;
+        self.run(turn, stored).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        Turn(permit): Turn,
         work: impl FnOnce(&PasswordHasher) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
-        let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
         let hasher = self.hasher.clone();
         let hashing = spawn_blocking(move || {
             // Held by the work, which continues if the waiting future is dropped.
