@@ -297,7 +297,7 @@ async fn tour(file: &Path) -> Result {
 
 /// The token of the link that is sent by e-mail.
 async fn issue_link<P: Purpose<Claims = NoClaims>>(app: &Service) -> Result<Token<P>> {
-    let issued = app.issue::<P>(UserKey::Login(ALICE), &NoClaims {}, Context::new()).await?;
+    let issued = app.issue::<P>(UserKey::Login(ALICE), &NoClaims {}).sign().await?;
     let (_, token) = issued.ok_or("alice is gone")?;
     Ok(token)
 }
@@ -311,7 +311,11 @@ async fn change_email(
     let update = "UPDATE accounts SET new_email = ? WHERE account_id = 'a-17'";
     sqlx::query(update).bind(address).execute(users.pool()).await?;
     let context = Context::new().with_email(address);
-    let issued = app.issue(UserKey::Id("a-17"), &NoClaims {}, context).await?;
+    let issued = app
+        .issue::<EmailConfirmation>(UserKey::Id("a-17"), &NoClaims {})
+        .context(context)
+        .sign()
+        .await?;
     let (_, token) = issued.ok_or("alice is gone")?;
     Ok(token)
 }

@@ -17,11 +17,12 @@ use super::{
         cookies::Cookies,
         origin::{self, Origins},
     },
-    web::{Inner, ReadContext, Web},
+    web::{Inner, ReadContext, ShowData, Web},
 };
 use crate::binding::context::Context;
 use crate::error::ConfigError;
 use crate::service::Service;
+use crate::sessions::SessionInfo;
 use crate::token::purpose::NoClaims;
 
 /// The default bound of live connections.
@@ -40,6 +41,7 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
             live_bound: LIVE_BOUND,
             login_page: "/login".into(),
             session_policy: None,
+            shown_data: Box::new(|_| None),
             callers: Vec::new(),
         }
     }
@@ -57,6 +59,7 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     live_bound: Duration,
     login_page: String,
     session_policy: Option<String>,
+    shown_data: ShowData,
     callers: Vec<(String, Zeroizing<String>)>,
 }
 
@@ -125,6 +128,39 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// on phones uses a web of its own, without cookies and with the policy `phone`.
     pub fn session_policy(mut self, name: impl Into<String>) -> Self {
         self.session_policy = Some(name.into());
+        self
+    }
+
+    /// Sets what [`sessions`](super::endpoints::sessions()) shows of the application's data in each
+    /// session, as the member `data`. By default, and for `None`, it shows nothing.
+    ///
+    /// # Security
+    ///
+    /// The user sees it. Return a type with only the members that the user may see, and not the
+    /// [data](SessionInfo::data) itself.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{ConfigError, axum::Web, service::Service, sessions::SessionInfo};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// /// Of the data, the user sees the tenant alone.
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Shown {
+    ///     tenant: String,
+    /// }
+    ///
+    /// fn web(service: Service) -> Result<Web, ConfigError> {
+    ///     let shown = |session: &SessionInfo| session.data()?.read::<Shown>().ok();
+    ///     Web::builder(service).show_session_data(shown).build()
+    /// }
+    /// ```
+    pub fn show_session_data<T: Serialize>(
+        mut self,
+        show: impl Fn(&SessionInfo) -> Option<T> + Send + Sync + 'static,
+    ) -> Self {
+        self.shown_data = Box::new(move |session| serde_json::to_value(show(session)?).ok());
         self
     }
 
@@ -202,6 +238,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             live,
             login_page: self.login_page,
             session_policy: self.session_policy,
+            shown_data: self.shown_data,
             callers,
             metrics: Metrics::default(),
         })))

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     authority::SessionTokens,
+    rejection::{Reason, Rejection, Stage},
     service::{Client, ServiceError},
-    sessions::{SessionId, SessionInfo},
+    sessions::{SessionData, SessionId, SessionInfo},
     token::{RefreshToken, Token, purpose::Access},
     user::User,
 };
@@ -281,6 +282,63 @@ where
             self.recorded(sessions.map_err(Refusal::from), Some(&verified))?,
             verified.session_id(),
         ))
+    }
+
+    /// Replaces the application's data in the session of this request, or removes it with `None`: for
+    /// a handler in which the user switches to another organisation, for example. Claims that are made
+    /// from the data change at the next refresh: the client refreshes after the answer.
+    ///
+    /// # Security
+    ///
+    /// The claims of the session's tokens are made from the data. Compute it on the server, check that
+    /// this user may have it, and never store what a client sends.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]; it is [`ServiceError::NoSession`] for a token without a session, and
+    /// [`ServiceError::Issue`] for data that is longer than the policy allows.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use axum::{Form, http::{StatusCode, request::Parts}, response::{IntoResponse, Response}};
+    /// use relatch::{User, axum::{Fresh, Refusal, Web}, sessions::SessionData};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Organisation {
+    ///     organisation: String,
+    /// }
+    ///
+    /// # fn is_member(_user_id: &str, _organisation: &str) -> bool { true }
+    /// async fn switch(
+    ///     web: Web,
+    ///     Fresh(verified): Fresh,
+    ///     request: Parts,
+    ///     Form(to): Form<Organisation>,
+    /// ) -> Result<Response, Refusal> {
+    ///     if !is_member(verified.user().id(), &to.organisation) {
+    ///         return Ok(StatusCode::FORBIDDEN.into_response());
+    ///     }
+    ///     let Ok(data) = SessionData::new(&to) else {
+    ///         return Ok(StatusCode::UNPROCESSABLE_ENTITY.into_response());
+    ///     };
+    ///     web.set_session_data(&request, Some(data)).await?;
+    ///     Ok(StatusCode::NO_CONTENT.into_response())
+    /// }
+    /// ```
+    pub async fn set_session_data(
+        &self,
+        request: &Parts,
+        data: Option<SessionData>,
+    ) -> Result<(), Refusal> {
+        let verified = self.authenticate(request).await?;
+        let own = verified.session_id().ok_or(ServiceError::NoSession);
+        let own = self.recorded(own.map_err(Refusal::from), Some(&verified))?;
+        let set = self.service().set_session_data(&verified, own, data).await;
+        let ended = || ServiceError::from(Rejection::new(Stage::Session, Reason::SessionEnded));
+        let set = set.and_then(|is_set| is_set.then_some(()).ok_or_else(ended));
+        self.recorded(set.map_err(Refusal::from), Some(&verified))
     }
 
     /// Turns an error of the service into a refusal, and counts and logs it. Use it for calls on

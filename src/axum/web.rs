@@ -13,6 +13,7 @@ use crate::{
     binding::context::Context,
     live::Live,
     service::Service,
+    sessions::SessionInfo,
     store::{StoreError, StoredUser},
     token::purpose::NoClaims,
 };
@@ -75,9 +76,13 @@ pub(super) struct Inner<F, C> {
     pub(super) live: Live<StoredUser<F>, StoreError>,
     pub(super) login_page: String,
     pub(super) session_policy: Option<String>,
+    pub(super) shown_data: ShowData,
     pub(super) callers: Callers,
     pub(super) metrics: Metrics,
 }
+
+/// What the list of sessions shows of a session's data.
+pub(super) type ShowData = Box<dyn Fn(&SessionInfo) -> Option<serde_json::Value> + Send + Sync>;
 
 /// Reads the context of a request, to which tokens are bound.
 pub(super) type ReadContext = Box<dyn Fn(&Parts) -> Context + Send + Sync>;

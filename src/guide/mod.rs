@@ -8,6 +8,7 @@
 //! | [Recipes for tables](recipes) | describe a table of any shape, with tested SQL |
 //! | [On the web](on_the_web) | build an axum application with login, cookies and pages |
 //! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
+//! | [Data of a session](session_data) | store the active organisation, or who acts as the user, in a session |
 //! | [One-time links](one_time_links) | send password resets, magic links and invitations |
 //! | [Claims, purposes, contexts](claims) | put private claims into tokens, define a purpose, bind a token to a cookie |
 //! | [Binding modes](binding_modes) | decide whether other services verify your tokens |
@@ -58,6 +59,13 @@ pub mod on_the_web {}
 #[cfg_attr(feature = "service", doc = include_str!("devices.md"))]
 #[cfg_attr(not(feature = "service"), doc = "Devices and refresh (feature `service`).")]
 pub mod devices {}
+
+#[cfg_attr(all(feature = "service", feature = "axum"), doc = include_str!("session_data.md"))]
+#[cfg_attr(
+    not(all(feature = "service", feature = "axum")),
+    doc = "Data of a session (features `service` and `axum`)."
+)]
+pub mod session_data {}
 
 #[cfg_attr(feature = "service", doc = include_str!("one_time_links.md"))]
 #[cfg_attr(not(feature = "service"), doc = "One-time links (feature `service`).")]

@@ -99,7 +99,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// [`ServiceError::NoSuchUser`], [`ServiceError::Password`] and the errors common to all calls.
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
-        let hash = self.0.passwords.hash(new).await?;
+        let turn = self.0.passwords.turn_for(new).await?;
+        if self.0.records.read_bare(UserKey::Id(user_id)).await?.is_none() {
+            return Err(ServiceError::NoSuchUser);
+        }
+        let hash = self.0.passwords.hash_in(turn, new).await?;
         let authority = self.authority();
         transact!(bare self, UserKey::Id(user_id), |read| {
             let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;

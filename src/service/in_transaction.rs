@@ -94,7 +94,12 @@ macro_rules! in_transaction {
                 user_id: &str,
                 new: &str,
             ) -> Result<Uncommitted<()>, ServiceError> {
-                let hash = service.0.passwords.hash(new).await?;
+                let turn = service.0.passwords.turn_for(new).await?;
+                let read = Record::bare(self.within(transaction).read(UserKey::Id(user_id)).await);
+                if read?.is_none() {
+                    return Err(ServiceError::NoSuchUser);
+                }
+                let hash = service.0.passwords.hash_in(turn, new).await?;
                 service.set_hash_in(self.within(transaction), user_id, &hash).await
             }
         }

@@ -8,6 +8,7 @@
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
 //! | data of a session | at login [`Client::data`]; later [`Service::set_session_data`] |
+//! | an administrator's page | [`Service::sessions_of`], [`Service::log_out_device_of`], [`Service::log_out_where_of`], [`Service::set_session_data_of`] |
 //! | the password once more, before a sensitive operation | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
@@ -15,6 +16,7 @@
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
 //! | the start of the application | [`Service::check`] |
+//! | a decision of your own, made with the authority | [`Service::decide`] |
 //! | a change together with your own SQL | `consume_in`, `revoke_in`, `set_password_in` of the SQL stores |
 //!
 //! The service decides each change on the row of the primary database, and writes it by one
@@ -106,7 +108,7 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
-    one_time::OneTime,
+    one_time::{Issuance, OneTime},
 };
 use self::{events::Events, passwords::Passwords, records::Records};
 use crate::{

@@ -3,13 +3,15 @@
 use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
+use time::Duration;
 
 use super::{
     Client, Service, ServiceError,
+    passwords::Turn,
     transact::{Proposal, transact},
 };
 use crate::{
-    authority::{Authority, OpenedOnce, Peeked, SessionTokens, Used, decision::Decision},
+    authority::{self, Authority, OpenedOnce, Peeked, SessionTokens, Used, decision::Decision},
     binding::context::Context,
     store::{Record, StoredUser, UserKey},
     token::{
@@ -22,59 +24,59 @@ use crate::{
 use crate::{service::Uncommitted, store::InTransaction};
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
-    /// Issues a token of the purpose `P` for this user, for example for a link by mail. The token is
-    /// bound to the context, unless the context is empty. It also returns the user, whose fields say
-    /// where to send the link. It returns `None` if the user does not exist or is not active.
+    /// A token of the purpose `P` that is to be issued for this user, for example for a link by mail.
+    /// Set options on the result, then call [`Issuance::sign`] or [`Issuance::supersede`].
     ///
     /// # Security
     ///
-    /// Answer "we have sent you a link" in both cases, and send the link after the answer.
-    ///
-    /// Put the token into the query of the link (`?token=`), so that the page can
-    /// [`peek`](Self::peek) without a script. The page needs `Referrer-Policy: no-referrer` and no
-    /// content of other sites, and access logs must leave out its query.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Store`], [`ServiceError::Issue`] and [`ServiceError::Record`].
+    /// - Send the link to the address **of the record** ([`StoredUser::login`], or a field), and not to
+    ///   the one that was typed: under a collation that ignores accents, a look-alike address finds the
+    ///   user too, and may belong to somebody else.
+    /// - Answer "we have sent you a link" whether or not the user exists, and send the link after the
+    ///   answer.
+    /// - Put the token into the query of the link (`?token=`), so that the page can
+    ///   [`peek`](Self::peek) without a script. The page needs `Referrer-Policy: no-referrer` and no
+    ///   content of other sites, and access logs must leave out its query.
     ///
     /// # Example
     ///
     /// ```
     /// use relatch::{
-    ///     Context, NoClaims,
+    ///     NoClaims,
     ///     one_time::PasswordReset,
     ///     service::{Service, ServiceError},
     ///     store::UserKey,
     /// };
     ///
-    /// async fn forgot(service: &Service, email: &str) -> Result<(), ServiceError> {
-    ///     let key = UserKey::Login(email);
-    ///     let issued = service.issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await?;
-    ///     if let Some((_user, token)) = issued {
-    ///         let link = format!("https://example.com/reset?token={}", token.expose());
-    /// #       drop(link);
-    ///         // … send it
+    /// # fn send(_address: &str, _text: &str) {}
+    /// async fn forgot(service: &Service, typed: &str) -> Result<(), ServiceError> {
+    ///     let key = UserKey::Login(typed);
+    ///     let issued = service.issue::<PasswordReset>(key, &NoClaims {}).sign().await?;
+    ///     let Some((user, token)) = issued else { return Ok(()) };
+    ///     let link = format!("https://example.com/reset?token={}", token.expose());
+    ///     if let Some(address) = user.login() {
+    ///         send(address, &link);
     ///     }
     ///     Ok(())
     /// }
     /// ```
-    pub async fn issue<P: Purpose>(
-        &self,
-        key: UserKey<'_>,
-        claims: &P::Claims,
-        context: Context,
-    ) -> Result<Option<(StoredUser<F>, Token<P>)>, ServiceError> {
-        let Some(read) = self.0.records.read(key).await? else { return Ok(None) };
-        if !read.user().is_active() {
-            return Ok(None);
+    pub const fn issue<'a, P: Purpose>(
+        &'a self,
+        key: UserKey<'a>,
+        claims: &'a P::Claims,
+    ) -> Issuance<'a, P, F, C> {
+        Issuance {
+            service: self,
+            key,
+            claims,
+            lifetime: None,
+            audience: Vec::new(),
+            context: ContextFor::Given(Context::new()),
         }
-        let authority = self.authority();
-        let token = authority.issue::<P>(read.user(), claims).context(context).sign()?;
-        Ok(Some((read.user().clone(), token)))
     }
 
-    /// Verifies a token without using it up: for the page that a link opens (`GET`).
+    /// Verifies a token without using it up: for the page that a link opens (`GET`). For a context
+    /// that is computed from the user's record, call [`OneTime::peek`].
     ///
     /// # Errors
     ///
@@ -91,7 +93,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 
     /// A call that uses up a one-time token: for the form on the page that a link opens (`POST`). Set
-    /// options on the result, then call [`OneTime::consume`] or [`OneTime::login`].
+    /// options on the result, then call [`OneTime::consume`], [`OneTime::consume_with_user`] or
+    /// [`OneTime::login`].
     ///
     /// # Example
     ///
@@ -114,6 +117,154 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// ```
     pub fn one_time<P: Purpose>(&self, token: Token<P>) -> OneTime<'_, P, F, C> {
         OneTime { service: self, token, password: None, context: None }
+    }
+}
+
+/// A token that is to be issued for a user of the store: see [`Service::issue`]. It has the settings of
+/// the authority's [`Issuance`](crate::authority::Issuance).
+#[must_use = "nothing is issued before `sign` or `supersede`"]
+pub struct Issuance<'a, P: Purpose, F = (), C = NoClaims> {
+    service: &'a Service<F, C>,
+    key: UserKey<'a>,
+    claims: &'a P::Claims,
+    lifetime: Option<Duration>,
+    audience: Vec<String>,
+    context: ContextFor<'a, F>,
+}
+
+/// The context of a token that is to be issued.
+enum ContextFor<'a, F> {
+    Given(Context),
+    OfUser(ContextOf<'a, F>),
+}
+
+/// The user and the token that was issued; `None` if there is no such user, or if it is not active.
+type Issued<F, P> = Option<(StoredUser<F>, Token<P>)>;
+
+impl<'a, P: Purpose, F, C> Issuance<'a, P, F, C>
+where
+    F: Clone + Send + Sync + 'static,
+{
+    /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME). A fraction
+    /// of a second is dropped. Default: that of the purpose, or else of the authority.
+    pub const fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets the token's audience, in place of the authority's. Each further call adds one. The service
+    /// itself accepts the token only if the authority's audience is among them.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience.push(audience.into());
+        self
+    }
+
+    /// Binds the token to a context, which it does not carry: the call that presents the token must
+    /// set the context again.
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = ContextFor::Given(context);
+        self
+    }
+
+    /// Binds the token to a context that is computed from the user's record, such as the address to be
+    /// confirmed. [`OneTime::in_context`] presents it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{
+    ///     Context, NoClaims, Token,
+    ///     one_time::EmailConfirmation,
+    ///     service::{Service, ServiceError},
+    ///     store::{StoredUser, UserKey},
+    /// };
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Clone, Deserialize)]
+    /// struct Profile {
+    ///     new_email: String,
+    /// }
+    ///
+    /// fn address(user: &StoredUser<Profile>) -> Context {
+    ///     Context::new().with_email(&user.fields().new_email)
+    /// }
+    ///
+    /// /// The address to send to, and the token.
+    /// async fn send(
+    ///     service: &Service<Profile>,
+    ///     id: &str,
+    /// ) -> Result<Option<(String, Token<EmailConfirmation>)>, ServiceError> {
+    ///     let confirm = service.issue::<EmailConfirmation>(UserKey::Id(id), &NoClaims {});
+    ///     let issued = confirm.in_context(address).sign().await?;
+    ///     Ok(issued.map(|(user, token)| (user.fields().new_email.clone(), token)))
+    /// }
+    ///
+    /// async fn confirm(service: &Service<Profile>, text: &str) -> Result<String, ServiceError> {
+    ///     let token = Token::<EmailConfirmation>::new(text);
+    ///     let (user, _used) =
+    ///         service.one_time(token).in_context(address).consume_with_user().await?;
+    ///     Ok(user.fields().new_email.clone())
+    /// }
+    /// ```
+    pub fn in_context(
+        mut self,
+        context: impl Fn(&StoredUser<F>) -> Context + Send + Sync + 'a,
+    ) -> Self {
+        self.context = ContextFor::OfUser(Box::new(context));
+        self
+    }
+
+    /// Issues the token, and returns it with the user. It returns `None` if the user does not exist or
+    /// is not active.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Store`], [`ServiceError::Issue`] and [`ServiceError::Record`].
+    pub async fn sign(self) -> Result<Issued<F, P>, ServiceError> {
+        let Some(read) = self.service.0.records.read(self.key).await? else { return Ok(None) };
+        if !read.user().is_active() {
+            return Ok(None);
+        }
+        let authority = self.service.authority();
+        let token = self.prepared(&authority, read.user()).sign()?;
+        Ok(Some((read.user().clone(), token)))
+    }
+
+    /// [`sign`](Self::sign) that revokes all older tokens of this user and purpose, for a link that
+    /// replaces the one that was sent before. Only for a purpose with [`Usage::OnceByLane`]; it does not
+    /// compile for others.
+    ///
+    /// # Security
+    ///
+    /// Whoever can request a link for a user can then revoke the link that the user has just received.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sign`](Self::sign), and the errors common to all calls.
+    pub async fn supersede(self) -> Result<Issued<F, P>, ServiceError> {
+        let authority = self.service.authority();
+        transact!(self.service, self.key, |read| {
+            let Some(read) = read.filter(|read| read.user().is_active()) else { return Ok(None) };
+            let user = read.user().clone();
+            let decision = self.prepared(&authority, read.user()).supersede()?;
+            Proposal::unedited(decision.map(|token| Some((user, token))), read)
+        })
+    }
+
+    fn prepared<'u>(
+        &'u self,
+        authority: &'u Authority,
+        user: &'u StoredUser<F>,
+    ) -> authority::Issuance<'u, P> {
+        let context = match &self.context {
+            ContextFor::Given(context) => context.clone(),
+            ContextFor::OfUser(context) => context(user),
+        };
+        let mut issuance = authority.issue::<P>(user, self.claims).context(context);
+        if let Some(lifetime) = self.lifetime {
+            issuance = issuance.lifetime(lifetime);
+        }
+        self.audience.iter().fold(issuance, authority::Issuance::audience)
     }
 }
 
@@ -143,11 +294,29 @@ where
     }
 
     /// Sets a new password in the statement that uses the token up. This logs the user out
-    /// everywhere. The token is checked before the password is hashed. A purpose that is [`Usage::OnceByCredential`], such as
-    /// [`PasswordReset`](crate::one_time::PasswordReset), takes one.
+    /// everywhere. The service checks the token before it hashes the password, again when it is the
+    /// call's turn to hash: a link that was used up meanwhile costs no hash. A purpose that is
+    /// [`Usage::OnceByCredential`], such as [`PasswordReset`](crate::one_time::PasswordReset), takes one.
     pub const fn set_password(mut self, new: &'a str) -> Self {
         self.password = Some(new);
         self
+    }
+
+    /// Verifies the token without using it up, as [`Service::peek`] does, in the context that is
+    /// computed from the user's record.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Service::authenticate`].
+    pub async fn peek(&self) -> Result<Peeked<StoredUser<F>, P::Claims>, ServiceError> {
+        let authority = self.service.authority();
+        let mut opened = authority.open_once(self.token.again())?;
+        let read = self.service.0.records.read(UserKey::Id(opened.user_id())).await?;
+        let user = read.as_ref().ok_or(opened.unknown_user())?.user().clone();
+        if let Some(context) = &self.context {
+            opened.in_context(context(&user));
+        }
+        Ok(opened.peek(user)?)
     }
 
     /// Uses the token up. Of two simultaneous calls, one fails with [`ServiceError::Rejected`].
@@ -157,19 +326,36 @@ where
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
     /// [`ServiceError::Password`] and the errors common to all calls.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
+        if self.context.is_some() {
+            return self.consume_with_user().await.map(|(_, used)| used);
+        }
+        let Self { service, token, password, context: _ } = self;
+        let authority = service.authority();
+        let mut using = Using::begin(&authority, token, password)?;
+        let id = using.opened.user_id().to_owned();
+        // A reset is a revocation: it needs none of the application's fields.
+        transact!(bare service, UserKey::Id(&id), |read| {
+            using.hash_in_turn(service, read, None).await?;
+            using.propose(read, None)?
+        })
+    }
+
+    /// [`consume`](Self::consume) that also returns the user, as read before the token was used up.
+    /// It fails for a user whose fields cannot be read; `consume` does so only with a
+    /// [context](Self::in_context).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`consume`](Self::consume).
+    pub async fn consume_with_user(self) -> Result<(StoredUser<F>, Used<P::Claims>), ServiceError> {
         let Self { service, token, password, context } = self;
         let authority = service.authority();
         let mut using = Using::begin(&authority, token, password)?;
         let id = using.opened.user_id().to_owned();
-        match &context {
-            Some(context) => transact!(service, UserKey::Id(&id), |read| {
-                using.propose(service, read, Some(context)).await?
-            }),
-            // A reset is a revocation.
-            None => transact!(bare service, UserKey::Id(&id), |read| {
-                using.propose(service, read, None).await?
-            }),
-        }
+        transact!(service, UserKey::Id(&id), |read| {
+            using.hash_in_turn(service, read, context.as_ref()).await?;
+            using.propose_with_user(read, context.as_ref())?
+        })
     }
 
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
@@ -188,8 +374,8 @@ where
         let mut using = Using::begin(&authority, token, password)?;
         let id = using.opened.user_id().to_owned();
         transact!(service, UserKey::Id(&id), |read| {
-            let used = using.propose(service, read, context.as_ref()).await?;
-            let Proposal { decision, edited } = used;
+            using.hash_in_turn(service, read, context.as_ref()).await?;
+            let Proposal { decision, edited } = using.propose(read, context.as_ref())?;
             let stored = edited.user();
             let started = decision.and_then(stored, |user| service.start(user, stored, &client))?;
             Proposal { decision: started.map(|(_, tokens)| tokens), edited }
@@ -210,14 +396,15 @@ where
         if password.is_some() {
             // It is hashed here, before the row is locked.
             let read = transaction.read(key).await?.map(Record::read).transpose()?;
-            drop(using.propose(service, read.as_ref(), context).await?);
+            if let Some(turn) = using.turn(service, read.as_ref(), context).await? {
+                let read = transaction.read(key).await?.map(Record::read).transpose()?;
+                using.hash(service, turn, read.as_ref()).await?;
+            }
         }
         let read = transaction.lock(key).await?.map(Record::read).transpose()?;
-        let Proposal { decision, edited } = using.propose(service, read.as_ref(), context).await?;
+        let proposal = using.propose_with_user(read.as_ref(), context)?;
         let read = read.ok_or(ServiceError::NoSuchUser)?;
-        let user = read.user().clone();
-        let decision = decision.map(|used| (user, used));
-        service.commit_in(transaction, &read, Proposal { decision, edited }).await
+        service.commit_in(transaction, &read, proposal).await
     }
 }
 
@@ -242,31 +429,88 @@ impl<'a, P: Purpose> Using<'a, P> {
         Ok(Self { authority, opened: authority.open_once(token)?, password, hash: None })
     }
 
-    async fn propose<F, C, G>(
+    /// Hashes the new password, if there is one and it is not hashed yet. A bad token is refused before
+    /// the wait for a turn, and one that was used up during the wait before the hash: many uses of one
+    /// link at once cost few hashes.
+    async fn hash_in_turn<F, C, G>(
         &mut self,
         service: &Service<F, C>,
         read: Option<&Record<G>>,
         context: Option<&ContextOf<'_, G>>,
-    ) -> Result<Proposal<Used<P::Claims>, G>, ServiceError>
+    ) -> Result<(), ServiceError>
     where
         F: Clone + Send + Sync + 'static,
         G: Clone,
     {
+        let Some(turn) = self.turn(service, read, context).await? else { return Ok(()) };
+        let id = UserKey::Id(self.opened.user_id());
+        let read = service.0.records.read_bare(id).await?;
+        self.hash(service, turn, read.as_ref()).await
+    }
+
+    /// A turn to hash the new password, once there is one to hash and the token is good.
+    async fn turn<F, C, G: Clone>(
+        &mut self,
+        service: &Service<F, C>,
+        read: Option<&Record<G>>,
+        context: Option<&ContextOf<'_, G>>,
+    ) -> Result<Option<Turn>, ServiceError> {
+        let Some(new) = self.password.filter(|_| self.hash.is_none()) else { return Ok(None) };
+        let read = self.present(read, context)?;
+        self.opened.peek(read.user())?;
+        Ok(Some(service.0.passwords.turn_for(new).await?))
+    }
+
+    /// Hashes the new password, if the token is still good for the record as it is now.
+    async fn hash<F, C, G: Clone>(
+        &mut self,
+        service: &Service<F, C>,
+        turn: Turn,
+        now: Option<&Record<G>>,
+    ) -> Result<(), ServiceError> {
+        self.opened.peek(now.ok_or_else(|| self.opened.unknown_user())?.user())?;
+        if let Some(new) = self.password {
+            self.hash = Some(service.0.passwords.hash_in(turn, new).await?);
+        }
+        Ok(())
+    }
+
+    /// Presents the token in the context of the record.
+    fn present<'r, G: Clone>(
+        &mut self,
+        read: Option<&'r Record<G>>,
+        context: Option<&ContextOf<'_, G>>,
+    ) -> Result<&'r Record<G>, ServiceError> {
         let read = read.ok_or_else(|| self.opened.unknown_user())?;
         if let Some(context) = context {
             self.opened.in_context(context(read.user()));
         }
-        if let (Some(new), None) = (self.password, &self.hash) {
-            // A bad token is refused before the work of a hash.
-            self.opened.peek(read.user())?;
-            self.hash = Some(service.0.passwords.hash(new).await?);
-        }
+        Ok(read)
+    }
+
+    fn propose<G: Clone>(
+        &mut self,
+        read: Option<&Record<G>>,
+        context: Option<&ContextOf<'_, G>>,
+    ) -> Result<Proposal<Used<P::Claims>, G>, ServiceError> {
+        let read = self.present(read, context)?;
         let edited = match &self.hash {
             Some(hash) => read.with_password(hash)?,
             None => read.clone(),
         };
         let decision = use_up(self.authority, &self.opened, read, &edited)?;
         Ok(Proposal { decision, edited })
+    }
+
+    /// [`propose`](Self::propose) with the user as read.
+    fn propose_with_user<G: Clone>(
+        &mut self,
+        read: Option<&Record<G>>,
+        context: Option<&ContextOf<'_, G>>,
+    ) -> Result<Proposal<(StoredUser<G>, Used<P::Claims>), G>, ServiceError> {
+        let Proposal { decision, edited } = self.propose(read, context)?;
+        let user = read.ok_or(ServiceError::NoSuchUser)?.user().clone();
+        Ok(Proposal { decision: decision.map(|used| (user, used)), edited })
     }
 }
 
@@ -283,6 +527,17 @@ fn use_up<P: Purpose, F: Clone>(
     }
     let both = used.and_then(edited.user(), |user| authority.log_out_everywhere(user))?;
     Ok(both.map(|(used, ())| used))
+}
+
+impl<P: Purpose, F, C> fmt::Debug for Issuance<'_, P, F, C> {
+    /// Without the claims and the context.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuance")
+            .field("typ", &P::TYP)
+            .field("lifetime", &self.lifetime)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<P, F, C> fmt::Debug for OneTime<'_, P, F, C> {

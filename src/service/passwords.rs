@@ -2,7 +2,11 @@
 
 use std::{error, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
 use zeroize::Zeroizing;
 
 use super::ServiceError;
@@ -26,6 +30,9 @@ pub(super) struct Matched {
     pub(super) rehash: Option<String>,
 }
 
+/// A turn to hash one password.
+pub(super) struct Turn(OwnedSemaphorePermit);
+
 impl Passwords {
     pub(super) fn new(hasher: PasswordHasher, policy: PasswordPolicy, at_once: usize) -> Self {
         let permits = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
@@ -34,19 +41,40 @@ impl Passwords {
 
     /// Hashes a new password, if the policy accepts it.
     pub(super) async fn hash(&self, new: &str) -> Result<String, ServiceError> {
-        let Some(password) = PasswordForms::new(new) else {
-            // It is neither queued nor copied.
-            self.policy.check(new)?;
-            return Err(PasswordError::Length.into());
-        };
-        // A short one is refused without a turn in the queue.
+        let turn = self.turn_for(new).await?;
+        self.hash_in(turn, new).await
+    }
+
+    /// Waits for a turn to hash this new password. Between the wait and the work, the caller can check
+    /// that the work is still due. A password of a wrong length is refused without a turn.
+    pub(super) async fn turn_for(&self, new: &str) -> Result<Turn, ServiceError> {
+        let password = self.forms_of(new)?;
         self.policy.check_length(&password)?;
-        let policy = self.policy.clone();
-        self.run(move |hasher| {
+        self.turn().await
+    }
+
+    /// [`hash`](Self::hash) in the turn of this password.
+    pub(super) async fn hash_in(&self, turn: Turn, new: &str) -> Result<String, ServiceError> {
+        let (password, policy) = (self.forms_of(new)?, self.policy.clone());
+        self.run(turn, move |hasher| {
             policy.check_forms(&password)?;
             Ok(hasher.hash_forms(&password)?)
         })
         .await
+    }
+
+    fn forms_of(&self, new: &str) -> Result<PasswordForms, ServiceError> {
+        if let Some(password) = PasswordForms::new(new) {
+            return Ok(password);
+        }
+        self.policy.check(new)?;
+        Err(PasswordError::Length.into())
+    }
+
+    async fn turn(&self) -> Result<Turn, ServiceError> {
+        let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
+        Ok(Turn(permit))
     }
 
     /// Verifies a password against the stored hash, and with `rehashes` makes a new one if it is due, in
@@ -58,7 +86,8 @@ impl Passwords {
         rehashes: bool,
     ) -> Result<Option<Matched>, ServiceError> {
         let stored = stored.map(|hash| Zeroizing::new(hash.to_owned()));
-        self.run(move |hasher| {
+        let turn = self.turn().await?;
+        self.run(turn, move |hasher| {
             let stored = stored.as_deref().map(String::as_str);
             let Some(matched) = hasher.verify_forms(&password, stored)? else { return Ok(None) };
             let rehash = match rehashes && matched.needs_rehash() {
@@ -72,10 +101,9 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
+        Turn(permit): Turn,
         work: impl FnOnce(&PasswordHasher) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
-        let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
         let hasher = self.hasher.clone();
         let hashing = spawn_blocking(move || {
             // Held by the work, which continues if the waiting future is dropped.

@@ -12,6 +12,7 @@ use crate::{
     sessions::{NewSession, SessionInfo},
     store::UserKey,
     token::{Token, purpose::Access},
+    user::User,
 };
 
 impl<F, C> Service<F, C>
@@ -79,7 +80,13 @@ where
             checked.check_present(self, read, present, lock).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
-                none => none.insert(self.0.passwords.hash(new).await?),
+                none => {
+                    let turn = self.0.passwords.turn_for(new).await?;
+                    // Another call may have used the token for the same meanwhile.
+                    let now = self.0.records.read_bare(UserKey::Id(read.user().id())).await?;
+                    let _good = verify_on(&authority, token, now.as_ref())?;
+                    none.insert(self.0.passwords.hash_in(turn, new).await?)
+                }
             };
             let edited = read.with_password(hash)?;
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);

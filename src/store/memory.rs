@@ -69,7 +69,8 @@ impl<F: Clone> MemoryStore<F> {
         if users.rows.iter().any(is_taken) {
             return false;
         }
-        let row = Row::new(&user.id, user.columns(), fields);
+        let mut row = Row::new(&user.id, user.columns(), fields);
+        row.login = Some(user.login.clone());
         users.rows.insert(user.id.clone(), Stored { login: user.login.clone(), row });
         true
     }

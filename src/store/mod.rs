@@ -23,7 +23,7 @@
 //!
 //! struct Accounts(SqlitePool);
 //!
-//! const READ: &str = "SELECT id, epoch, sessions, lanes,
+//! const READ: &str = "SELECT id, email, epoch, sessions, lanes,
 //!     (SELECT value FROM credentials WHERE account = id AND kind = 'password') AS password,
 //!     (SELECT value FROM credentials WHERE account = id AND kind = 'secret') AS secret,
 //!     (SELECT value FROM credentials WHERE account = id AND kind = 'carried') AS carried
@@ -43,7 +43,9 @@
 //!     columns.carried = row.try_get("carried")?;
 //!     columns.sessions = row.try_get("sessions")?;
 //!     columns.lanes = row.try_get("lanes")?;
-//!     Ok(Some(Row::new(row.try_get::<i64, _>("id")?.to_string(), columns, ())))
+//!     let mut found = Row::new(row.try_get::<i64, _>("id")?.to_string(), columns, ());
+//!     found.login = row.try_get("email")?;
+//!     Ok(Some(found))
 //! }
 //!
 //! /// Writes the columns that change, and no other: a trigger may be on it.

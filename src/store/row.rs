@@ -72,23 +72,26 @@ pub struct Row<F = ()> {
     pub columns: Columns,
     /// The epochs of the groups that the user is in: [`User::epochs`](crate::User::epochs).
     pub epochs: Vec<UserEpoch>,
+    /// The login, as the database holds it ([`UserKey::Login`]): `None` for a user without one, and
+    /// for a store that does not read it.
+    pub login: Option<String>,
     /// The application's further fields.
     pub fields: F,
 }
 
 impl<F> Row<F> {
-    /// The row of an active user who is in no group with an epoch. `id` is that of the row, not of the
-    /// lookup.
+    /// The row of an active user who is in no group with an epoch, without a
+    /// [`login`](Self::login). `id` is that of the row, not of the lookup.
     pub fn new(id: impl Into<String>, columns: Columns, fields: F) -> Self {
-        Self { id: id.into(), is_active: true, columns, epochs: Vec::new(), fields }
+        Self { id: id.into(), is_active: true, columns, epochs: Vec::new(), login: None, fields }
     }
 }
 
 impl<F> Row<F> {
     /// The same row with these fields.
     pub(crate) fn with_fields<G>(self, fields: G) -> Row<G> {
-        let Self { id, is_active, columns, epochs, fields: _ } = self;
-        Row { id, is_active, columns, epochs, fields }
+        let Self { id, is_active, columns, epochs, login, fields: _ } = self;
+        Row { id, is_active, columns, epochs, login, fields }
     }
 
     /// Logs out everywhere, and returns whether the version could still grow.

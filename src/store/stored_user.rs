@@ -37,6 +37,7 @@ struct Inner<F> {
     /// Present if the record is cached.
     keys: Option<UserKeys>,
     lanes: Lanes,
+    login: Option<Box<str>>,
     fields: F,
 }
 
@@ -45,6 +46,19 @@ impl<F> StoredUser<F> {
     #[must_use]
     pub fn fields(&self) -> &F {
         &self.0.fields
+    }
+
+    /// The login, as the database holds it: a user name or an e-mail address. `None` for a user without
+    /// one. The ready stores read it with each row; another store may not ([`Row::login`]).
+    ///
+    /// # Security
+    ///
+    /// If it is an e-mail address, send mail to it, and not to the text that was typed. Under a
+    /// collation that ignores case or accents, another address finds the user too, and it may be
+    /// somebody else's.
+    #[must_use]
+    pub fn login(&self) -> Option<&str> {
+        self.0.login.as_deref()
     }
 }
 
@@ -81,6 +95,7 @@ impl<F: Clone> StoredUser<F> {
                 .map_err(|error| StoreError::damaged("sessions", error))?,
             lanes: Lanes::from_column(lanes.as_deref())
                 .map_err(|error| StoreError::damaged("lanes", error))?,
+            login: row.login.as_deref().map(Box::from),
             fields: row.fields.clone(),
             keys: None,
         })))

@@ -83,6 +83,12 @@ impl<P> Token<P> {
         &self.text.0
     }
 
+    /// The same text in the same context.
+    #[cfg(feature = "service")]
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.expose()).in_context(self.context.clone())
+    }
+
     pub(crate) fn set_context(&mut self, context: Context) {
         self.context = context;
     }

@@ -8,8 +8,7 @@ use axum::{
 };
 use maud::Markup;
 use relatch::{
-    Context, NoClaims, Token, axum::Refusal, one_time::PasswordReset, service::ServiceError,
-    store::UserKey,
+    NoClaims, Token, axum::Refusal, one_time::PasswordReset, service::ServiceError, store::UserKey,
 };
 use serde::Deserialize;
 
@@ -40,11 +39,13 @@ pub(crate) async fn send_link(
     let page = pages::forgotten("", Some(notice), None);
     tokio::spawn(async move {
         let key = UserKey::Login(&name);
-        let issued = web.service().issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await;
+        let issued = web.service().issue::<PasswordReset>(key, &NoClaims {}).sign().await;
         match issued {
             Ok(Some((user, token))) => {
-                let (name, url, token) = (&user.fields().login, &site.url, token.expose());
-                println!("link for {name}: {url}/reset?token={token}");
+                // To the address of the record, not to the one that was typed.
+                let (to, url, token) =
+                    (user.login().unwrap_or_default(), &site.url, token.expose());
+                println!("link for {to}: {url}/reset?token={token}");
             }
             Ok(None) => {}
             Err(error) => drop(web.refusal(error)),

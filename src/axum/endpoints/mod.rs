@@ -151,7 +151,9 @@ pub async fn reauthenticate(request: Request) -> Response {
 
 /// Lists the user's devices: `GET`. 200 with `sessions`, the most recently used first. Each has
 /// `id`, `label`, `started_at`, `last_seen`, `expires_at` (seconds since 1970) and `current`, which
-/// is true for the caller's own.
+/// is true for the caller's own; and `data`, if the application
+/// [shows](super::WebBuilder::show_session_data) some of its data in the session. No endpoint lets a
+/// client set that data: [`Web::set_session_data`](super::Web::set_session_data) is for handlers.
 ///
 /// # Security
 ///

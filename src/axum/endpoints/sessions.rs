@@ -21,6 +21,8 @@ where
             last_seen: i64,
             expires_at: i64,
             current: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<serde_json::Value>,
         }
         let (sessions, own) = self.sessions(parts).await?;
         let devices = sessions.iter().map(|session| Device {
@@ -30,6 +32,7 @@ where
             last_seen: session.last_seen().unix_timestamp(),
             expires_at: session.expires_at().unix_timestamp(),
             current: own == Some(session.id()),
+            data: (self.0.shown_data)(session),
         });
         let devices: Vec<_> = devices.collect();
         Ok(json(&serde_json::json!({ "sessions": devices })))

@@ -3,8 +3,8 @@
 use super::{
     Failure, Fault,
     place::{
-        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, PASSWORD_HASH, SECRET, SESSIONS,
-        VERSION,
+        ACTIVE, CARRIED, FIELDS, GROUPS, ID, IS_DELETED, LANES, LOGIN, PASSWORD_HASH, SECRET,
+        SESSIONS, VERSION,
     },
     users_table::{Names, ReadFields},
 };
@@ -65,6 +65,11 @@ impl<F> Rows<F> {
         if flag("is_deleted", text("is_deleted", IS_DELETED)?)? {
             return Err(StoreError::damaged("is_deleted", "it is set in a row that is read"));
         }
+        row.login = match self.names.login_is_id() {
+            true => Some(row.id.clone()),
+            // Nothing depends on it: one that is no text is none.
+            false => cells.text(LOGIN).ok().flatten(),
+        };
         for (group, at) in self.names.groups.iter().zip((GROUPS..).step_by(2)) {
             let (instance, counter) = (text("epochs", at)?, integer("epochs", at + 1)?);
             if instance.is_some() && counter.is_none() {

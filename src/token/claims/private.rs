@@ -18,8 +18,34 @@ use crate::{
     token::claims::names::{is_registered, is_reserved, is_taken},
 };
 
-/// Appends the claims, as further members, to an object without its closing brace.
-pub(crate) fn add<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError> {
+/// Appends the claims, as further members, to an object without its closing brace. It reads them back
+/// as a verification will: what is signed must be readable, or its user could not use the token.
+pub(crate) fn add<C>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError>
+where
+    C: Serialize + DeserializeOwned,
+{
+    let start = json.len();
+    append(json, claims)?;
+    let Some(first) = json.get_mut(start) else {
+        // A type without data, such as `NoClaims`, always serialises to the same.
+        return match size_of::<C>() {
+            0 => Ok(()),
+            _ => read::<C>(None).map(drop).map_err(ClaimsError::Unreadable),
+        };
+    };
+    // The text that a reader finds behind the registered claims.
+    *first = b'{';
+    json.push(b'}');
+    let text = json.get(start..).and_then(|own| str::from_utf8(own).ok());
+    let is_read = read::<C>(text).map(drop).map_err(ClaimsError::Unreadable);
+    json.pop();
+    if let Some(first) = json.get_mut(start) {
+        *first = b',';
+    }
+    is_read
+}
+
+fn append<C: Serialize>(json: &mut Vec<u8>, claims: &C) -> Result<(), ClaimsError> {
     let start = json.len();
     serde_json::to_writer(&mut *json, claims).map_err(ClaimsError::Serialize)?;
     let own = &json[start..];
@@ -209,8 +235,9 @@ pub enum ClaimsError {
     },
     /// Serialising the claims failed.
     Serialize(serde_json::Error),
-    /// The claims serialise to JSON that verification cannot read back, for example with more than
-    /// 127 levels of nesting.
+    /// The claims serialise to JSON that a verification cannot read back as their type. The source names
+    /// the field. Two causes are a field that is skipped (`skip_serializing_if`) and has no
+    /// `default`, and more than 127 levels of nesting.
     Unreadable(serde_json::Error),
 }
 
@@ -227,7 +254,10 @@ impl fmt::Display for ClaimsError {
             ),
             Self::Twice { name } => write!(f, "the claim {name:?} occurs twice"),
             Self::Serialize(_) => f.write_str("the claims could not be serialised"),
-            Self::Unreadable(_) => f.write_str("the claims are nested too deep to be read back"),
+            Self::Unreadable(_) => f.write_str(
+                "the claims that are written cannot be read back as their type: does a field with \
+                 `skip_serializing_if` lack `default`?",
+            ),
         }
     }
 }
@@ -255,7 +285,7 @@ mod tests {
 
     fn added<C: Serialize>(claims: &C) -> Result<String, ClaimsError> {
         let mut json = br#"{"iss":"i""#.to_vec();
-        add(&mut json, claims)?;
+        append(&mut json, claims)?;
         json.push(b'}');
         Ok(String::from_utf8(json).unwrap())
     }
@@ -265,6 +295,20 @@ mod tests {
         assert_eq!(added(&NoClaims {}).unwrap(), r#"{"iss":"i"}"#);
         let claims = json!({"a": 1, "b": [2]});
         assert_eq!(added(&claims).unwrap(), r#"{"iss":"i","a":1,"b":[2]}"#);
+    }
+
+    /// And leaves the text as it was written.
+    #[test]
+    fn what_is_added_is_read_back() {
+        let write = |claims: &Value| {
+            let mut json = br#"{"iss":"i""#.to_vec();
+            add(&mut json, claims).map(|()| String::from_utf8(json).unwrap())
+        };
+        assert_eq!(write(&json!({"a": 1, "b": "}"})).unwrap(), r#"{"iss":"i","a":1,"b":"}""#);
+        assert_eq!(write(&json!({})).unwrap(), r#"{"iss":"i""#);
+        let mut json = br#"{"iss":"i""#.to_vec();
+        add(&mut json, &NoClaims {}).unwrap();
+        assert_eq!(json, br#"{"iss":"i""#);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use relatch::{
-    Access, Context, NoClaims, RefreshToken, SessionTokens, Token,
+    Access, NoClaims, RefreshToken, SessionTokens, Token,
     one_time::MagicLink,
     service::{Service, ServiceError},
     store::UserKey,
@@ -84,7 +84,7 @@ async fn run_op(site: &Site, op: Op) -> Result<Outcome, ServiceError> {
         }
         Op::Issue { user } => {
             let key = UserKey::Id(&user);
-            match service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await? {
+            match service.issue::<MagicLink>(key, &NoClaims {}).sign().await? {
                 Some((_, link)) => Outcome::Link(link.expose().to_owned()),
                 None => Outcome::NoSuchUser,
             }

@@ -3,12 +3,13 @@
 use std::{convert::Infallible, error::Error, io, sync::Arc};
 
 use relatch::{
-    Access, AccessToken, Authority, Binding, BindingMode, Context, IssueError, NoClaims, Reason,
-    Token, User, VerifyError,
+    Access, AccessToken, Authority, Binding, BindingMode, Context, IssueError, NoClaims, Purpose,
+    Reason, Token, User, VerifyError,
     authority::{Entropy, EntropyError, Stage},
     token::{ClaimsError, MAX_LIFETIME},
     user::{Counter, RecordError},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::Duration;
 
@@ -622,4 +623,57 @@ fn a_record_behind_a_pointer_is_the_same_record() {
     assert!(accepts(&Box::new(member.clone())));
     assert!(accepts(&Arc::new(member.clone())));
     assert!(!accepts(&Arc::new(Account { active: false, ..member })));
+}
+
+/// Claims whose type does not read what it writes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Roles {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+}
+
+struct Report;
+
+impl Purpose for Report {
+    type Claims = Roles;
+    const TYP: &'static str = "report+jwt";
+}
+
+#[test]
+fn claims_that_no_verification_could_read_are_not_issued() {
+    for mode in MODES {
+        let authority = builder(&TestClock::new()).mode(mode).build().unwrap();
+        let alice = account("alice");
+        let (none, some) = (Roles { roles: vec![] }, Roles { roles: vec!["editor".to_owned()] });
+        let refused = |error: IssueError| {
+            let source = error.source().and_then(Error::source).unwrap().to_string();
+            assert!(source.contains("`roles`"), "{source}");
+            assert!(matches!(error, IssueError::Claims(ClaimsError::Unreadable(_))), "{error:?}");
+        };
+        refused(authority.issue::<Access<Roles>>(&alice, &none).sign().unwrap_err());
+        refused(authority.issue::<Report>(&alice, &none).sign().unwrap_err());
+        let of_session = |_: Option<&_>| Roles { roles: vec![] };
+        let issue = authority.issue_with::<Access<Roles>>(&alice, &of_session);
+        refused(issue.start_session("phone").unwrap_err());
+
+        let token = authority.issue::<Access<Roles>>(&alice, &some).sign().unwrap();
+        assert_eq!(verify(&authority, &token, &alice).unwrap().claims().roles, ["editor"]);
+        let token = authority.issue::<Report>(&alice, &some).sign().unwrap();
+        assert_eq!(verify(&authority, &token, &alice).unwrap().claims().roles, ["editor"]);
+    }
+}
+
+/// A number that JSON has not: it is written as `null`.
+#[test]
+fn claims_that_change_on_their_way_are_not_issued() {
+    #[derive(Serialize, Deserialize)]
+    struct Score {
+        score: f64,
+    }
+    let (authority, _clock) = authority();
+    let alice = account("alice");
+    let issue = |score| authority.issue::<Access<Score>>(&alice, &Score { score }).sign();
+    assert!(issue(0.5).is_ok());
+    let error = issue(f64::NAN).unwrap_err();
+    assert!(matches!(error, IssueError::Claims(ClaimsError::Unreadable(_))), "{error:?}");
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use relatch::{
-    Authority, Context, MasterKey, NoClaims, Reason, RefreshToken, SessionTokens, Token,
+    Authority, MasterKey, NoClaims, Reason, RefreshToken, SessionTokens, Token,
     service::{CachePolicy, LoginRefusal, Service, ServiceBuilder, ServiceError},
     store::{
         GroupsTable, MemoryStore, NewUser, Row, SqliteOptions, SqliteStore, StoreError, Update,
@@ -250,7 +250,7 @@ async fn a_bump_at_the_end_of_the_range_logs_out_or_fails() {
     let store = Odd::with_user();
     store.inner.edit("ada", |row| row.columns.version = Some(i64::MAX));
     let service = Service::new(authority(), store.clone());
-    let issued = service.issue::<Download>(UserKey::Id("ada"), &NoClaims {}, Context::new()).await;
+    let issued = service.issue::<Download>(UserKey::Id("ada"), &NoClaims {}).sign().await;
     let token = issued.unwrap().unwrap().1;
     let _ = service.authenticate(&token).await.unwrap();
     for answer in [service.log_out_everywhere("ada").await, service.disable("ada").await] {
@@ -675,7 +675,8 @@ async fn what_works_once_works_once_and_no_chain_forks() {
         *store.how.commit_after.lock().unwrap() = StdDuration::from_millis(round % 3);
         let service = Service::new(authority(), store.clone());
         let issued = service
-            .issue::<relatch::one_time::MagicLink>(UserKey::Id("ada"), &NoClaims {}, Context::new())
+            .issue::<relatch::one_time::MagicLink>(UserKey::Id("ada"), &NoClaims {})
+            .sign()
             .await;
         let link = issued.unwrap().unwrap().1.expose().to_owned();
         let first = service.start_session("ada", "phone").await.unwrap();

@@ -325,8 +325,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("Locked", &runtime.block_on(opened.lock(UserKey::Id("alice"))).unwrap());
     let service = Service::new(authority, opened.clone());
     let alice = UserKey::Id("alice");
-    let link =
-        service.issue::<relatch::one_time::PasswordReset>(alice, &NoClaims {}, Context::new());
+    let link = service.issue::<relatch::one_time::PasswordReset>(alice, &NoClaims {}).sign();
     let (_, link) = runtime.block_on(link).unwrap().unwrap();
     let link = service.one_time(link).set_password("SECRET password");
     let begin = opened.pool().begin_with("BEGIN IMMEDIATE");

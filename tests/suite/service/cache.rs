@@ -88,12 +88,8 @@ async fn what_is_decided_is_decided_on_the_primary<B: Backend>(db: B) {
     let phone = world.start("phone").await;
     assert_eq!(refused(&service, phone.access()).await, None);
     let link = {
-        let issued = service.issue::<MagicLink>(
-            UserKey::Id(ALICE),
-            &relatch::NoClaims {},
-            Default::default(),
-        );
-        issued.await.unwrap().unwrap().1
+        let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &relatch::NoClaims {});
+        issued.sign().await.unwrap().unwrap().1
     };
     world.service.log_out_everywhere(ALICE).await.unwrap();
     // The cached record is from before the bump.

@@ -1,7 +1,7 @@
 //! Listing and ending a user's sessions.
 
 use relatch::{
-    Context, IssueError, NoClaims, Reason,
+    IssueError, NoClaims, Reason,
     one_time::Invitation,
     service::{LoginRefusal, ServiceError},
     sessions::{NewSession, SessionData, SessionInfo},
@@ -252,7 +252,7 @@ async fn a_login_by_a_link_with_a_new_password_is_listed<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let _phone = world.start("phone").await;
-    let issued = service.issue::<Invitation>(UserKey::Id(ALICE), &NoClaims {}, Context::new());
+    let issued = service.issue::<Invitation>(UserKey::Id(ALICE), &NoClaims {}).sign();
     let (_, link) = issued.await.unwrap().unwrap();
     let tokens =
         service.one_time(link).set_password("another battery staple").login("tablet").await;

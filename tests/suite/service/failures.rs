@@ -64,7 +64,7 @@ async fn each_call(
     note("disable", service.disable(ALICE).await);
     note("delete", service.delete(ALICE).await);
     note("find", service.find(UserKey::Id(ALICE)).await.map(drop));
-    let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}, Context::new()).await;
+    let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}).sign().await;
     note("issue", issued.map(drop));
     note("peek", service.peek(&magic).await.map(drop));
     note("one_time", service.one_time(copy(&magic)).consume().await.map(drop));
@@ -307,7 +307,7 @@ impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOutdated<S> {
 
     async fn compare_and_set(&self, update: &Update) -> Result<bool, StoreError> {
         let (key, rival) = (UserKey::Id(update.id()), &self.rival);
-        let issued = rival.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
+        let issued = rival.issue::<MagicLink>(key, &NoClaims {}).sign().await;
         let (_, link) = issued.unwrap().unwrap();
         let _used = rival.one_time(link).consume().await.unwrap();
         self.inner.compare_and_set(update).await

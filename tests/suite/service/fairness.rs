@@ -155,9 +155,9 @@ async fn an_owner_wins_against_a_thief_who_refreshes_before_each_write<B: Backen
 
     let (_, _, service) = owner(&world).await;
     let key = UserKey::Id(ALICE);
-    let link = service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
+    let link = service.issue::<MagicLink>(key, &NoClaims {}).sign().await;
     drop(service.one_time(link.unwrap().unwrap().1).login("tablet").await.unwrap());
-    let link = service.issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await;
+    let link = service.issue::<PasswordReset>(key, &NoClaims {}).sign().await;
     let reset = service.one_time(link.unwrap().unwrap().1).set_password(new).consume();
     drop(reset.await.unwrap());
 }

@@ -86,8 +86,8 @@ impl<B: Backend> Damaged<B> {
 
     async fn links(&self) -> (Token<MagicLink>, Token<PasswordReset>) {
         let (key, service) = (UserKey::Id(ALICE), &self.world.service);
-        let magic = service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
-        let reset = service.issue::<PasswordReset>(key, &NoClaims {}, Context::new()).await;
+        let magic = service.issue::<MagicLink>(key, &NoClaims {}).sign().await;
+        let reset = service.issue::<PasswordReset>(key, &NoClaims {}).sign().await;
         (magic.unwrap().unwrap().1, reset.unwrap().unwrap().1)
     }
 }

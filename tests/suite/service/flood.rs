@@ -107,7 +107,7 @@ async fn a_dead_token_that_is_to_be_revoked_costs_one_read_at_a_time() {
 async fn a_used_link_costs_one_read_at_a_time() {
     let flooded = Flooded::new().await;
     let key = UserKey::Id(ALICE);
-    let issued = flooded.world.service.issue::<MagicLink>(key, &NoClaims {}, Context::new());
+    let issued = flooded.world.service.issue::<MagicLink>(key, &NoClaims {}).sign();
     let (_, link) = issued.await.unwrap().unwrap();
     let _used = flooded.world.service.one_time(copy(&link)).consume().await.unwrap();
     let text = link.expose();

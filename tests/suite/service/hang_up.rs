@@ -33,7 +33,7 @@ async fn a_client_that_hangs_up_before_a_decision_ends_the_call() {
     let service = world.over(store.clone(), |settings| settings);
     let phone = world.start("phone").await;
     let verified = world.service.authenticate(phone.access()).await.unwrap();
-    let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}, Context::new()).await;
+    let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}).sign().await;
     let (_, link) = issued.unwrap().unwrap();
     let before = world.columns(ALICE).await;
     store.close();

@@ -10,13 +10,20 @@ use std::{
 };
 
 use relatch::{
+    NoClaims, Token,
     authority::{Entropy, EntropyError, SystemEntropy},
+    one_time::PasswordReset,
     password::PasswordHasher,
-    service::ServiceError,
+    service::{Service, ServiceError},
+    store::UserKey,
 };
 use tokio::{task::yield_now, time::advance};
 
-use super::{PASSWORD, World, backends::Memory};
+use super::{
+    ALICE, PASSWORD, World,
+    backends::{Memory, Profile},
+};
+use crate::common::Role;
 
 /// A source of salts that stops each hash when it draws its salt, while it holds its place.
 #[derive(Clone, Default)]
@@ -141,4 +148,72 @@ async fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
     gate.open(1);
     busy.await.unwrap().unwrap();
     drop(service.login("alice", PASSWORD, "phone").await.unwrap());
+}
+
+/// A service that hashes one password at once, and counts the salts that it draws.
+async fn counting() -> (Service<Profile, Role>, Gate) {
+    let gate = Gate::default();
+    gate.open(usize::MAX / 2);
+    let world = World::new(Memory::new()).await;
+    let service = world.another(|settings| {
+        let hasher = PasswordHasher::new().entropy(gate.clone());
+        settings.hasher(hasher).hashes_at_once(NonZeroUsize::MIN)
+    });
+    (service, gate)
+}
+
+/// The uses of one link at once: the first hash is the last, but for those that the write of the first
+/// is too late for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_is_used_up_costs_no_hashes() {
+    let (service, gate) = counting().await;
+    let link = service.issue::<PasswordReset>(UserKey::Id(ALICE), &NoClaims {}).sign().await;
+    let link = link.unwrap().unwrap().1.expose().to_owned();
+    let uses: Vec<_> = (0..400)
+        .map(|_| {
+            let (service, link) = (service.clone(), Token::<PasswordReset>::new(&*link));
+            tokio::spawn(async move {
+                service.one_time(link).set_password("another battery staple").consume().await
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for one in uses {
+        match one.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(error) => assert!(matches!(error, ServiceError::Rejected(_)), "{error:?}"),
+        }
+    }
+    assert_eq!(won, 1);
+    assert!(gate.entered() <= 4, "{} hashes", gate.entered());
+    drop(service.login("alice", "another battery staple", "phone").await.unwrap());
+}
+
+/// The same for a change of the password: the first one revokes the token of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_a_change_of_the_password_has_revoked_costs_no_new_hash() {
+    let (service, gate) = counting().await;
+    let phone = service.start_session(ALICE, "phone").await.unwrap();
+    let change = |_| {
+        let (service, token) = (service.clone(), Token::new(phone.access().expose()));
+        let change = async move {
+            service.change_password(&token, PASSWORD, "another battery staple").await.map(drop)
+        };
+        tokio::spawn(change)
+    };
+    let changes: Vec<_> = (0..8).map(change).collect();
+    let mut won = 0;
+    for one in changes {
+        won += u32::from(one.await.unwrap().is_ok());
+    }
+    assert_eq!(won, 1);
+    assert!(gate.entered() <= 4, "{} hashes", gate.entered());
+}
+
+#[tokio::test]
+async fn a_password_of_nobody_is_not_hashed() {
+    let (service, gate) = counting().await;
+    let error = service.set_password("nobody", "another battery staple").await.unwrap_err();
+    assert!(matches!(error, ServiceError::NoSuchUser), "{error:?}");
+    assert_eq!(gate.entered(), 0);
 }

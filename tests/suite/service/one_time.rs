@@ -1,11 +1,13 @@
 //! One-time links.
 
 use relatch::{
-    Context, NoClaims, Purpose, Reason, Token, User,
+    Context, IssueError, NoClaims, Purpose, Reason, Token, User,
     one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset},
     service::{Service, ServiceError},
     store::UserKey,
 };
+
+use time::Duration;
 
 use super::{ALICE, BOB, Backend, Column, PASSWORD, Profile, World, faulty::Faulty};
 use crate::common::{Role, copy};
@@ -21,13 +23,18 @@ over_each_store! {
     nobody_gets_a_link_who_is_not_there,
     a_bump_voids_all_links,
     an_invited_user_sets_a_first_password,
+    a_link_has_the_lifetime_and_the_audience_of_its_call,
+    a_newer_link_supersedes_the_older_ones,
+    a_context_is_made_from_the_record_at_each_step,
+    a_link_goes_to_the_address_of_the_record,
+    a_used_link_gives_the_user_back,
 }
 
 async fn link<P: Purpose<Claims = NoClaims>>(
     service: &Service<Profile, Role>,
     key: UserKey<'_>,
 ) -> Token<P> {
-    let issued = service.issue::<P>(key, &NoClaims {}, Context::new()).await.unwrap();
+    let issued = service.issue::<P>(key, &NoClaims {}).sign().await.unwrap();
     issued.expect("an active user").1
 }
 
@@ -156,11 +163,15 @@ async fn an_address_is_confirmed_by_its_own_link_alone<B: Backend>(db: B) {
     };
     world.db.write(ALICE, Column::Email, Some("new@example.com")).await;
     let issue = async |to| {
-        let issued = service.issue::<EmailConfirmation>(BY_ID, &NoClaims {}, address(to)).await;
+        let issued = service
+            .issue::<EmailConfirmation>(BY_ID, &NoClaims {})
+            .context(address(to))
+            .sign()
+            .await;
         issued.unwrap().unwrap().1
     };
     let (confirmation, other) = (issue("new@example.com").await, issue("evil@example.com").await);
-    let without = service.issue::<EmailConfirmation>(BY_ID, &NoClaims {}, Context::new()).await;
+    let without = service.issue::<EmailConfirmation>(BY_ID, &NoClaims {}).sign().await;
     assert!(matches!(without, Err(ServiceError::Issue(_))), "{without:?}");
 
     let error = service.one_time(copy(&confirmation)).consume().await.unwrap_err();
@@ -184,7 +195,7 @@ async fn nobody_gets_a_link_who_is_not_there<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     let issue = async |key| {
-        let issued = service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
+        let issued = service.issue::<MagicLink>(key, &NoClaims {}).sign().await;
         issued.unwrap().is_some()
     };
     assert!(issue(BY_ID).await);
@@ -223,4 +234,115 @@ async fn an_invited_user_sets_a_first_password<B: Backend>(db: B) {
     let first = first.await.unwrap();
     world.assert_alive(&first).await;
     drop(service.login("bob", "another battery staple", "laptop").await.unwrap());
+}
+
+async fn a_link_has_the_lifetime_and_the_audience_of_its_call<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let issue = || service.issue::<MagicLink>(BY_ID, &NoClaims {});
+    let short = issue().lifetime(Duration::seconds(60)).sign().await.unwrap().unwrap().1;
+    let other = issue().audience("https://other.example").sign().await.unwrap().unwrap().1;
+    let both = issue().audience("https://other.example").audience(crate::common::AUDIENCE);
+    let both = both.sign().await.unwrap().unwrap().1;
+    let opened = service.peek(&both).await.unwrap();
+    let audience: Vec<_> = opened.registered().audience().collect();
+    assert_eq!(audience, ["https://other.example", crate::common::AUDIENCE]);
+    let error = service.peek(&other).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::WrongAudience));
+    for lifetime in [Duration::ZERO, Duration::days(100_000)] {
+        let error = issue().lifetime(lifetime).sign().await.unwrap_err();
+        assert!(matches!(error, ServiceError::Issue(IssueError::Lifetime)), "{error:?}");
+    }
+    let error = issue().audience("").sign().await.unwrap_err();
+    assert!(matches!(error, ServiceError::Issue(IssueError::Audience)), "{error:?}");
+    service.peek(&short).await.unwrap();
+    world.clock.set(3600);
+    assert_eq!(service.peek(&short).await.unwrap_err().reason(), Some(Reason::Expired));
+}
+
+async fn a_newer_link_supersedes_the_older_ones<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let phone = world.start("phone").await;
+    let older = link::<MagicLink>(service, BY_ID).await;
+    let of_bob = link::<MagicLink>(service, UserKey::Id(BOB)).await;
+    let supersede = |key| service.issue::<MagicLink>(key, &NoClaims {}).supersede();
+    let (user, newer) = supersede(UserKey::Login("alice")).await.unwrap().unwrap();
+    assert_eq!(user.id(), ALICE);
+    assert_eq!(service.peek(&older).await.unwrap_err().reason(), Some(Reason::RevokedByLane));
+    service.peek(&newer).await.unwrap();
+    service.peek(&of_bob).await.unwrap();
+    world.assert_alive(&phone).await;
+    assert!(supersede(UserKey::Login("nobody")).await.unwrap().is_none());
+    service.disable(BOB).await.unwrap();
+    assert!(supersede(UserKey::Id(BOB)).await.unwrap().is_none());
+}
+
+async fn a_context_is_made_from_the_record_at_each_step<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let pending = |user: &relatch::store::StoredUser<Profile>| {
+        Context::new().with_email(user.fields().email.as_deref().unwrap_or_default())
+    };
+    world.db.write(ALICE, Column::Email, Some("new@example.com")).await;
+    let issued = service.issue::<EmailConfirmation>(BY_ID, &NoClaims {}).in_context(pending);
+    let (user, token) = issued.sign().await.unwrap().unwrap();
+    assert_eq!(user.fields().email.as_deref(), Some("new@example.com"));
+    let opened = || service.one_time(copy(&token)).in_context(pending);
+    assert_eq!(opened().peek().await.unwrap().user().id(), ALICE);
+    let error = service.one_time(copy(&token)).peek().await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::BadSignature));
+    world.db.write(ALICE, Column::Email, Some("newer@example.com")).await;
+    assert_eq!(opened().peek().await.unwrap_err().reason(), Some(Reason::BadSignature));
+    world.db.write(ALICE, Column::Email, Some("new@example.com")).await;
+    let (user, used) = opened().consume_with_user().await.unwrap();
+    assert_eq!(user.fields().email.as_deref(), Some("new@example.com"));
+    assert_eq!(used.registered().subject(), ALICE);
+    assert_eq!(opened().peek().await.unwrap_err().reason(), Some(Reason::RevokedByLane));
+}
+
+async fn a_link_goes_to_the_address_of_the_record<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    for key in [BY_ID, UserKey::Login("alice")] {
+        let issued = service.issue::<MagicLink>(key, &NoClaims {}).sign().await;
+        assert_eq!(issued.unwrap().unwrap().0.login(), Some("alice"));
+    }
+    let phone = world.start("phone").await;
+    let verified = service.authenticate(phone.access()).await.unwrap();
+    assert_eq!(verified.user().login(), Some("alice"));
+}
+
+/// A login that a collation finds by another spelling.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_look_alike_that_finds_the_user_gets_no_link() {
+    use relatch::store::{NewUser, SqliteStore, UsersTable};
+    let directory = std::env::temp_dir().join(format!("relatch-look-alike-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("users.sqlite");
+    let users: SqliteStore = SqliteStore::open(&path, UsersTable::named("accounts")).await.unwrap();
+    let table = "CREATE TABLE accounts (id TEXT PRIMARY KEY,
+                     login TEXT UNIQUE COLLATE NOCASE, password_hash TEXT)";
+    sqlx::raw_sql(table).execute(users.pool()).await.unwrap();
+    users.migrate().await.unwrap();
+    let alice = NewUser::with_password_hash("1", "alice@example.com", super::hash());
+    assert!(users.insert(alice).await.unwrap());
+    let clock = crate::common::TestClock::new();
+    let service = Service::new(crate::common::builder(&clock).build().unwrap(), users.clone());
+    let typed = UserKey::Login("ALICE@example.com");
+    let issued = service.issue::<PasswordReset>(typed, &NoClaims {}).sign().await;
+    assert_eq!(issued.unwrap().unwrap().0.login(), Some("alice@example.com"));
+    users.pool().close().await;
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+async fn a_used_link_gives_the_user_back<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let reset = link::<PasswordReset>(service, BY_ID).await;
+    let used = service.one_time(reset).set_password("another battery staple").consume_with_user();
+    let (user, _used) = used.await.unwrap();
+    assert_eq!((user.id(), user.login()), (ALICE, Some("alice")));
+    drop(service.login("alice", "another battery staple", "phone").await.unwrap());
 }

@@ -208,7 +208,7 @@ impl<B: Backend> Run<'_, B> {
             }
             21 | 22 => {
                 let key = UserKey::Login("alice");
-                let issued = service.issue::<MagicLink>(key, &NoClaims {}, Context::new()).await;
+                let issued = service.issue::<MagicLink>(key, &NoClaims {}).sign().await;
                 self.links.open.push(issued.unwrap().unwrap().1);
                 "issue"
             }

@@ -25,9 +25,9 @@ async fn each_change_is_misconfigured<B: Backend>(
     let verified = service.authenticate(phone.access()).await.unwrap();
     let (before, access) = (world.columns(ALICE).await, phone.access());
     let key = || UserKey::Id(ALICE);
-    let issued = service.issue::<MagicLink>(key(), &NoClaims {}, Context::new()).await;
+    let issued = service.issue::<MagicLink>(key(), &NoClaims {}).sign().await;
     let (_, magic) = issued.unwrap().unwrap();
-    let issued = service.issue::<PasswordReset>(key(), &NoClaims {}, Context::new()).await;
+    let issued = service.issue::<PasswordReset>(key(), &NoClaims {}).sign().await;
     let (_, reset) = issued.unwrap().unwrap();
     for (what, outcome) in [
         ("refresh", service.refresh(again(phone)).await.map(drop)),

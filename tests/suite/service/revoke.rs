@@ -72,7 +72,7 @@ async fn what_is_not_accepted_is_rejected_and_ends_nothing<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let service = world.over(store.clone(), |settings| settings);
     let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
-    let link = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}, Context::new()).await;
+    let link = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}).sign().await;
     let link = link.unwrap().unwrap().1;
     let signed_as = |of: &str, signature: &str| {
         let (unsigned, _) = of.rsplit_once('.').unwrap();

@@ -120,7 +120,7 @@ async fn link<P: Purpose<Claims = NoClaims>>(
     service: &Service<Profile, Role>,
     context: Context,
 ) -> Token<P> {
-    let issued = service.issue::<P>(UserKey::Id(ALICE), &NoClaims {}, context).await;
+    let issued = service.issue::<P>(UserKey::Id(ALICE), &NoClaims {}).context(context).sign().await;
     issued.unwrap().expect("an active user").1
 }
 

@@ -1,5 +1,7 @@
 //! The endpoints.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -7,9 +9,9 @@ use axum::{
 };
 use relatch::{
     SessionPolicy, SessionTokens, Token,
-    axum::{Cookies, LoginLimits, Web, endpoints},
-    service::{CachePolicy, Client, Service},
-    sessions::{ClientPolicy, SessionData},
+    axum::{Cookies, LoginLimits, Refusal, Web, endpoints},
+    service::{CachePolicy, Client, Service, ServiceError},
+    sessions::{ClientPolicy, SessionData, SessionInfo},
 };
 use serde_json::{Value, json};
 
@@ -470,4 +472,49 @@ async fn a_web_logs_in_with_its_own_policy() {
         assert_eq!(info.ends_at(), Some(clock.at(60)));
         drop(web.grant(&post_("/login").0.into_parts().0, tokens).unwrap());
     }
+}
+
+/// The application's data of a session: what the application chooses is listed, and what a client
+/// sends is stored nowhere.
+#[tokio::test]
+async fn a_session_s_data_is_set_by_a_handler_and_listed_as_the_application_says() {
+    let shown = |session: &SessionInfo| session.data()?.read::<BTreeMap<String, Value>>().ok();
+    let shown = move |session: &SessionInfo| Some(shown(session)?.get("tenant")?.clone());
+    let silent = World::bearer();
+    let world = World::with(|web| web.show_session_data(shown));
+    for world in [&silent, &world] {
+        let login = post_("/auth/login").json(&json!({
+            "username": "alice", "password": PASSWORD, "data": { "tenant": "evil" },
+            "session": { "data": { "tenant": "evil" } },
+        }));
+        let (access, refresh) = granted(&world.send(login).await.is(200).json());
+        let refreshed = post_("/auth/refresh").json(&json!({
+            "refresh_token": refresh, "data": { "tenant": "evil" },
+        }));
+        drop(world.send(refreshed).await.is(200));
+        let listed = async || {
+            let listed = world.send(get_("/auth/sessions").bearer(&access)).await.is(200).json();
+            let sessions = listed["sessions"].as_array().unwrap();
+            assert_eq!(sessions.len(), 1);
+            sessions[0].get("data").cloned()
+        };
+        assert_eq!(listed().await, None);
+        let request = get_("/switch").bearer(&access).0.into_parts().0;
+        let data: SessionData = r#"{"tenant":"acme","staff":"eve"}"#.parse().unwrap();
+        world.web.set_session_data(&request, Some(data)).await.unwrap();
+        let expected = (!std::ptr::eq(world, &silent)).then(|| json!("acme"));
+        assert_eq!(listed().await, expected);
+
+        let long: SessionData = format!(r#"{{"a":"{}"}}"#, "x".repeat(300)).parse().unwrap();
+        let refusal = world.web.set_session_data(&request, Some(long)).await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Service(ServiceError::Issue(_))), "{refusal:?}");
+        world.web.set_session_data(&request, None).await.unwrap();
+        assert_eq!(listed().await, None);
+        drop(world.send(post_("/auth/logout").bearer(&access)).await.is(204));
+        let refusal = world.web.set_session_data(&request, None).await.unwrap_err();
+        assert!(refusal.is_logged_out(), "{refusal:?}");
+    }
+    let plain = get_("/switch").0.into_parts().0;
+    let refusal = world.web.set_session_data(&plain, None).await.unwrap_err();
+    assert!(refusal.is_logged_out(), "{refusal:?}");
 }

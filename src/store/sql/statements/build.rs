@@ -30,8 +30,10 @@ pub(in crate::store::sql) mod place {
     pub(crate) const LANES: usize = 7;
     pub(crate) const SECRET: usize = 8;
     pub(crate) const IS_DELETED: usize = 9;
+    /// `NULL` where the login is the id.
+    pub(crate) const LOGIN: usize = 10;
     /// From here on, two columns for each epoch: the group and its counter.
-    pub(crate) const GROUPS: usize = 10;
+    pub(crate) const GROUPS: usize = 11;
 }
 
 pub(super) struct Build<'a> {
@@ -99,6 +101,10 @@ impl Build<'_> {
             selected.push(null());
         }
         selected.push(flag(&names.is_deleted));
+        selected.push(match names.login_is_id() {
+            true => null(),
+            false => dialect.as_text(&column(&names.login)),
+        });
         for (at, UserGroup { column, counter, .. }) in names.groups.iter().enumerate() {
             let column = format!("u.{column}");
             let (table, is_key) = (self.group(at), self.is_group_of(at, &column));
