@@ -370,7 +370,9 @@ fn expect(answer: &Answer, status: u16, at: Address, what: &str) -> Result<(), F
         true => Ok(()),
         false => Err(failure(&format!(
             "{what} at an instance of {:?} was answered {}, not {status}: {}",
-            at.mode, answer.status, answer.body
+            at.mode,
+            answer.status,
+            answer.body.chars().take(100).collect::<String>()
         ))),
     }
 }
