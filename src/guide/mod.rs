@@ -112,7 +112,11 @@ pub mod performance {}
 #[doc = include_str!("format.md")]
 pub mod format {}
 
-#[doc = include_str!("switching_over.md")]
+#[cfg_attr(all(feature = "service", feature = "bcrypt"), doc = include_str!("switching_over.md"))]
+#[cfg_attr(
+    not(all(feature = "service", feature = "bcrypt")),
+    doc = "Switching over (features `service` and `bcrypt`)."
+)]
 pub mod switching_over {}
 
 #[doc = include_str!("glossary.md")]

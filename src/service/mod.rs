@@ -17,6 +17,7 @@
 //! | a WebSocket | [`Service::live`] |
 //! | the start of the application | [`Service::check`] |
 //! | a decision of your own, made with the authority | [`Service::decide`] |
+//! | an old refresh token, while you switch over | [`Service::adopt_session`] |
 //! | a change together with your own SQL | `consume_in`, `revoke_in`, `set_password_in` of the SQL stores |
 //!
 //! The service decides each change on the row of the primary database, and writes it by one
