@@ -96,6 +96,21 @@ async fn a_column_that_relatch_cannot_write() {
     }
 }
 
+/// It is refused before anything is changed.
+#[tokio::test]
+async fn a_migration_refuses_columns_that_do_not_fit() {
+    let sql = "CREATE TABLE accounts (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT,
+                                      sessions TEXT NOT NULL DEFAULT '')";
+    let (_directory, pool, store) = store(sql).await;
+    let error = store.migrate().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("sessions") && source.contains("NOT NULL"), "{source}");
+    let count = "SELECT count(*) FROM pragma_table_info('accounts')";
+    let count: i64 = sqlx::query_scalar(count).fetch_one(&pool).await.unwrap();
+    assert_eq!(count, 4, "nothing was added");
+}
+
 #[tokio::test]
 async fn a_login_or_an_id_that_is_not_unique() {
     for (column, definition) in [("login", "TEXT NOT NULL"), ("id", "TEXT NOT NULL")] {
