@@ -47,9 +47,13 @@ type Mapping = dyn Fn(&Object) -> Option<Object> + Send + Sync;
 /// - **Everything that the legacy secret has signed is accepted as an access token**: also refresh
 ///   tokens, reset links and confirmations, if they were signed with the same secret. Distinguish
 ///   them in [`map_claims`](Self::map_claims), which rejects a token by returning `None`.
-/// - An increase of the version revokes these tokens. **A password change alone does not**, nor
-///   does an increase of an epoch: the tokens are not bound to them. Increase the version as well
-///   until the deadline has passed.
+/// - **Only an increase of the version revokes these tokens.** They are bound neither to the password's hash
+///   nor to an epoch. Every call of the service that sets a password or logs out everywhere or the other
+///   devices increases it, and so do [`Issuance::change_password`](super::Issuance::change_password) and
+///   [`Issuance::log_out_others`](super::Issuance::log_out_others). These do not: a rehash at login, a bump
+///   of an epoch, the logout of one device, a session that was started with
+///   [`Issuance::restart_session`](super::Issuance::restart_session), and a statement of your own that
+///   replaces the hash alone. Let that statement increase the version too.
 /// - They are as strong as the legacy secret: anyone who has it can forge them, for every user
 ///   whose version was never increased. Set the deadline no further ahead than the longest lifetime
 ///   of such a token.
@@ -176,6 +180,15 @@ impl Adoption {
         token.check_time(now, leeway)?;
         token.check_names()?;
         Ok(token)
+    }
+
+    /// Checks again a token that this adoption has accepted, when its record has this version.
+    pub(crate) fn check_accepted(&self, version: u64, now: OffsetDateTime) -> Result<(), Reason> {
+        match () {
+            () if now >= self.until => Err(Reason::AdoptionOver),
+            () if self.version.checked() != Some(version) => Err(Reason::RevokedByVersion),
+            () => Ok(()),
+        }
     }
 
     fn signed(&self, signing_input: &str, signature: &[u8]) -> bool {

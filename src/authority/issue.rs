@@ -17,7 +17,7 @@ use crate::{
     },
     binding::context::Context,
     clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, of_unix_timestamp},
-    sessions::SessionInfo,
+    sessions::{NewSession, SessionInfo},
     token::{
         Token,
         claims::private,
@@ -41,6 +41,8 @@ pub struct Issuance<'a, P: Purpose> {
     lifetime: Option<Duration>,
     audience: Vec<String>,
     pub(super) context: Context,
+    /// The session that an adopted token is exchanged for.
+    pub(super) legacy_session: Option<NewSession>,
 }
 
 impl<'a, P: Purpose> Issuance<'a, P> {
@@ -50,7 +52,15 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         claims: ClaimsFor<'a, P::Claims>,
     ) -> Self {
         let context = Context::new();
-        Self { core, user, claims, lifetime: None, audience: Vec::new(), context }
+        Self {
+            core,
+            user,
+            claims,
+            lifetime: None,
+            audience: Vec::new(),
+            context,
+            legacy_session: None,
+        }
     }
 
     /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`]. A fraction of a second is dropped.

@@ -20,7 +20,7 @@ use crate::{
     binding::context::Context,
     clock::{MAX_NUMERIC_DATE, to_numeric_date},
     rejection::{Reason, Rejection, Stage},
-    sessions::{NewSession, SessionInfo, Slot, Started},
+    sessions::{NewSession, SessionInfo, SessionTable, Slot, Started},
     token::{
         RefreshToken, Token,
         purpose::{Access, NoClaims},
@@ -131,6 +131,15 @@ impl Authority {
 }
 
 impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
+    /// Sets the session that [`log_out_others`](Self::log_out_others),
+    /// [`change_password`](Self::change_password) and [`restart_session`](Self::restart_session) start
+    /// for an adopted plain token ([`Verified::is_legacy`]), which has no session. Default: a session
+    /// with an empty label. For every other token this setting has no effect.
+    pub fn legacy_session(mut self, session: impl Into<NewSession>) -> Self {
+        self.legacy_session = Some(session.into());
+        self
+    }
+
     /// Starts a session as [`Authority::start_session`] does, with private claims, a lifetime, an
     /// audience or a context for its access token. The context also binds the refresh token. The
     /// other settings apply only to the first access token: each refresh sets them again.
@@ -145,13 +154,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         let record = self.record()?;
         let now = self.core.now();
         to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let policy = &self.core.settings.sessions;
-        let tag = record.session_tag();
         let table = sessions_of(self.user)?;
-        let Started { table, slot, evicted } =
-            table.start(session.into(), record.version, tag, policy, now)?;
-        let mut tokens = self.tokens(&record, &self.context, now, &slot)?;
-        tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
+        let (table, tokens) = self.start(&record, table, session.into(), &self.context, now)?;
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
     }
 
@@ -161,7 +165,10 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// The version increases. The session keeps its label, data, policy, start and fixed end under a
     /// new id, and its new tokens are bound to the context in which the verified token was
     /// presented. **Every other token of the user is revoked**, also copies of the caller's own
-    /// tokens and tokens without a session.
+    /// tokens, tokens without a session, and adopted plain tokens.
+    ///
+    /// An adopted plain token ([`Verified::is_legacy`]) has no session: a new one starts
+    /// ([`legacy_session`](Self::legacy_session)), and the plain token is revoked with the others.
     ///
     /// # Security
     ///
@@ -169,15 +176,16 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     ///   The store must compare the row with exactly that record. If the row was changed since
     ///   then, verify the token again: the change may have been a revocation of this session.
     /// - It gives a refresh token to the holder of an access token. Ask for the password first, as
-    ///   for a password change, so that the thief of an access token gains nothing by it.
+    ///   for a password change, so that the thief of an access token gains nothing by it. For an
+    ///   adopted token this is essential: whoever knows the legacy secret can make one.
     /// - The caller's own live connections end as well. They reconnect with the new token.
     ///
     /// # Errors
     ///
-    /// [`IssueError`], especially [`NoSession`](IssueError::NoSession) if the token was issued
-    /// without a session, and [`SessionOver`](IssueError::SessionOver) if the token has expired
-    /// since it was verified, belongs to another authority, or was verified on another record than
-    /// this one.
+    /// [`IssueError`], especially [`NoSession`](IssueError::NoSession) if the token is one of relatch
+    /// that was issued without a session, and [`SessionOver`](IssueError::SessionOver) if the token
+    /// has expired since it was verified, belongs to another authority, or was verified on another
+    /// record than this one.
     pub fn log_out_others<U: User, D>(
         self,
         verified: &Verified<U, D>,
@@ -191,7 +199,8 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
 
     /// Logs out the other devices as [`log_out_others`](Self::log_out_others) does, with a new
     /// password. Issue for the record on which the token was verified, with the new hash. Store the
-    /// new hash with the change; the store compares the row with the record as it was before.
+    /// new hash with the change; the store compares the row with the record as it was before. An adopted
+    /// plain token is revoked as well, and its device continues in a new session.
     ///
     /// # Errors
     ///
@@ -251,10 +260,14 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     ///   refresh token, to the holder of an access token.
     /// - As with [`log_out_others`](Self::log_out_others), the decision is made on the record on
     ///   which the token was verified, and live connections of the old session end.
+    /// - An adopted plain token ([`Verified::is_legacy`]) has no session to end: a new one starts
+    ///   ([`legacy_session`](Self::legacy_session)), and the plain token stays valid until it expires or
+    ///   the version increases.
     ///
     /// # Errors
     ///
-    /// Those of [`log_out_others`](Self::log_out_others).
+    /// Those of [`log_out_others`](Self::log_out_others); for an adopted token also those of
+    /// [`start_session`](Self::start_session), such as [`SessionsFull`](IssueError::SessionsFull).
     pub fn restart_session<U: User, D>(
         self,
         verified: &Verified<U, D>,
@@ -280,9 +293,16 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         let record = self.record()?;
         let registered = verified.registered();
         let is_of = |audience: &str| registered.audience().any(|each| each == audience);
+        let adoption = settings.adoption.as_ref();
+        let adopted = || match adoption {
+            Some(adoption) => adoption.check_accepted(read.version, self.core.now()),
+            None => Err(Reason::WrongIssuer),
+        };
+        let is_own = !verified.is_legacy();
         let reason = match () {
-            () if registered.issuer() != Some(&*settings.issuer) => Reason::WrongIssuer,
-            () if !is_of(&settings.audience) => Reason::WrongAudience,
+            () if is_own && registered.issuer() != Some(&*settings.issuer) => Reason::WrongIssuer,
+            () if is_own && !is_of(&settings.audience) => Reason::WrongAudience,
+            () if let (false, Err(reason)) = (is_own, adopted()) => reason,
             () if registered.subject() != self.user.id() => Reason::UserMismatch,
             () if record.version != read.version => Reason::RevokedByVersion,
             () if record.outer != read.outer => Reason::BadSignature,
@@ -298,19 +318,21 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.core.now();
-        to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let registered = verified.registered();
-        let id = registered.session_id().ok_or(IssueError::NoSession)?;
-        check_validity(registered.exp, None, now.unix_timestamp(), self.core.settings.leeway)
-            .map_err(|rejection| IssueError::SessionOver(over(rejection.reason())))?;
-        let table = sessions_of(self.user)?;
-        let own = table
-            .admit(id, &self.core.settings.sessions, now.unix_timestamp())
-            .map_err(|reason| IssueError::SessionOver(over(reason)))?;
+        let own = self.session_of(verified, now)?;
         let version = following(self.user.binding().current_version(), now)?;
         record.move_version(version)?;
-        let (table, slot) = table.keep_only(own, record.version, record.session_tag(), now)?;
-        let tokens = self.tokens(&record, verified.context(), now, &slot)?;
+        let table = sessions_of(self.user)?;
+        let (table, tokens) = match own {
+            Some(own) => {
+                let tag = record.session_tag();
+                let (table, slot) = table.keep_only(own, record.version, tag, now)?;
+                (table, self.tokens(&record, verified.context(), now, &slot)?)
+            }
+            None => {
+                let session = self.new_session();
+                self.start(&record, &table.emptied(now), session, verified.context(), now)?
+            }
+        };
         let change = Change::none(self.user).with_version(version).with_sessions(table);
         Ok(Decision::new(Some(change), tokens))
     }
@@ -322,21 +344,60 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
         self.lacks_context()?;
         let now = self.core.now();
-        to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let id = verified.session_id().ok_or(IssueError::NoSession)?;
-        let is_over = |reason| IssueError::SessionOver(over(reason));
-        check_validity(
-            verified.registered().exp,
-            None,
-            now.unix_timestamp(),
-            self.core.settings.leeway,
-        )
-        .map_err(|rejection| is_over(rejection.reason()))?;
-        let (table, policy) = (sessions_of(self.user)?, &self.core.settings.sessions);
-        let own = table.admit(id, policy, now.unix_timestamp()).map_err(is_over)?;
-        let (table, slot) = table.restart(own, record.version, record.session_tag(), now)?;
-        let tokens = self.tokens(record, verified.context(), now, &slot)?;
+        let own = self.session_of(verified, now)?;
+        let table = sessions_of(self.user)?;
+        let (table, tokens) = match own {
+            Some(own) => {
+                let tag = record.session_tag();
+                let (table, slot) = table.restart(own, record.version, tag, now)?;
+                (table, self.tokens(record, verified.context(), now, &slot)?)
+            }
+            None => self.start(record, table, self.new_session(), verified.context(), now)?,
+        };
         Ok(Decision::new(Some(Change::none(self.user).with_sessions(table)), tokens))
+    }
+
+    /// The session of a verified token, checked again; `None` for an adopted token, which has none.
+    fn session_of<U, D>(
+        &self,
+        verified: &Verified<U, D>,
+        now: OffsetDateTime,
+    ) -> Result<Option<&'a Slot>, IssueError> {
+        to_numeric_date(now).ok_or(IssueError::Clock)?;
+        let id = match verified.session_id() {
+            None if !verified.is_legacy() => return Err(IssueError::NoSession),
+            id => id,
+        };
+        let is_over = |reason| IssueError::SessionOver(over(reason));
+        let (exp, settings) = (verified.registered().exp, &self.core.settings);
+        check_validity(exp, None, now.unix_timestamp(), settings.leeway)
+            .map_err(|rejection| is_over(rejection.reason()))?;
+        let Some(id) = id else { return Ok(None) };
+        let slot = sessions_of(self.user)?.admit(id, &settings.sessions, now.unix_timestamp());
+        slot.map(Some).map_err(is_over)
+    }
+
+    /// The session that an adopted token is exchanged for.
+    fn new_session(&self) -> NewSession {
+        self.legacy_session.clone().unwrap_or_else(|| NewSession::new(""))
+    }
+
+    /// Starts a session in this table.
+    fn start(
+        &self,
+        record: &Record<'_>,
+        table: &SessionTable,
+        session: NewSession,
+        context: &Context,
+        now: OffsetDateTime,
+    ) -> Result<(SessionTable, SessionTokens<C>), IssueError> {
+        let policy = &self.core.settings.sessions;
+        let tag = record.session_tag();
+        let Started { table, slot, evicted } =
+            table.start(session, record.version, tag, policy, now)?;
+        let mut tokens = self.tokens(record, context, now, &slot)?;
+        tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
+        Ok((table, tokens))
     }
 
     /// Refuses a context that was set here: the new tokens take the presented one.

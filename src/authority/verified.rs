@@ -70,8 +70,9 @@ impl<U, C> Verified<U, C> {
     ///
     /// # Security
     ///
-    /// Do not exchange such a token for anything that lives longer than it
-    /// ([`RegisteredClaims::expires_at`]): anyone who knows the legacy secret can have made it.
+    /// Anyone who knows the legacy secret can have made such a token. Exchange it for something that lives
+    /// longer than it ([`RegisteredClaims::expires_at`]) only after its user has authenticated again, for
+    /// example by the password.
     #[must_use]
     pub const fn is_legacy(&self) -> bool {
         self.legacy

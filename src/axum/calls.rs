@@ -151,6 +151,9 @@ where
     /// context other than that of its session: the session then stays alive, and the client loses
     /// its cookie.
     ///
+    /// An adopted plain token has no session: the user is logged out everywhere
+    /// ([`Service::log_out`](crate::service::Service::log_out)).
+    ///
     /// # Errors
     ///
     /// [`Refusal`]: the session stays alive, and the client keeps its cookies.
@@ -192,7 +195,8 @@ where
     }
 
     /// [`Service::log_out_others`](crate::service::Service::log_out_others) for this request, after
-    /// a check of the password. This device continues with the tokens in the grant.
+    /// a check of the password. This device continues with the tokens in the grant; with an adopted
+    /// plain token, in a new session of [this client](Self::client).
     ///
     /// # Errors
     ///
@@ -204,7 +208,7 @@ where
     ) -> Result<Grant<C>, Refusal> {
         self.with_password(request, async |token| {
             self.service().check_password(token, password).await?;
-            self.service().log_out_others(token).await
+            self.service().log_out_others_of(token, self.client(request).session()).await
         })
         .await
     }
@@ -224,7 +228,8 @@ where
     }
 
     /// [`Service::change_password`](crate::service::Service::change_password) for this request.
-    /// This device continues with the tokens in the grant.
+    /// This device continues with the tokens in the grant; with an adopted plain token, in a new session
+    /// of [this client](Self::client).
     ///
     /// # Errors
     ///
@@ -235,12 +240,16 @@ where
         present: &str,
         new: &str,
     ) -> Result<Grant<C>, Refusal> {
-        let change = async |token: &_| self.service().change_password(token, present, new).await;
+        let change = async |token: &_| {
+            let client = self.client(request);
+            self.service().change_password_of(token, present, new, client.session()).await
+        };
         self.with_password(request, change).await
     }
 
     /// [`Service::reauthenticate`](crate::service::Service::reauthenticate) for this request, as
-    /// [`Recent`](super::Recent) requires.
+    /// [`Recent`](super::Recent) requires. With an adopted plain token, a new session of
+    /// [this client](Self::client) starts.
     ///
     /// # Errors
     ///
@@ -250,7 +259,10 @@ where
         request: &Parts,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
-        let renew = async |token: &_| self.service().reauthenticate(token, password).await;
+        let renew = async |token: &_| {
+            let client = self.client(request);
+            self.service().reauthenticate_of(token, password, client.session()).await
+        };
         self.with_password(request, renew).await
     }
 

@@ -22,6 +22,12 @@ impl Client {
         Self { session: session.into(), context: Context::new() }
     }
 
+    /// The new session.
+    #[cfg(feature = "axum")]
+    pub(crate) const fn session(&self) -> &NewSession {
+        &self.session
+    }
+
     /// Sets the application's data in the session: [`NewSession::data`].
     #[must_use]
     pub fn data(mut self, data: SessionData) -> Self {

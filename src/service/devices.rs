@@ -8,9 +8,9 @@ use super::{
     transact::{Proposal, transact, verify_on},
 };
 use crate::{
-    authority::{SessionTokens, verified::Verified},
+    authority::{SessionTokens, decision::Decision, verified::Verified},
     rejection::{Reason, Rejection, Stage},
-    sessions::{SessionData, SessionId, SessionInfo},
+    sessions::{NewSession, SessionData, SessionId, SessionInfo},
     store::{StoredUser, UserKey},
     token::{Token, purpose::Access},
     user::User,
@@ -39,15 +39,23 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     /// Logs this device out, and returns whether its session was still there. A device whose access
     /// token has expired refreshes first.
     ///
+    /// An adopted plain token ([`Verified::is_legacy`]) has no session that could end, and only a higher
+    /// version revokes it. So the user is **logged out everywhere**, unless the version has increased
+    /// since the token was verified.
+    ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSession`] for a token without a session, and the errors common to all calls.
+    /// [`ServiceError::NoSession`] for a token of relatch without a session, and the errors common to
+    /// all calls.
     pub async fn log_out<D>(
         &self,
         verified: &Verified<StoredUser<F>, D>,
     ) -> Result<bool, ServiceError> {
-        let own = verified.session_id().ok_or(ServiceError::NoSession)?;
-        self.end(verified.user().id(), own, None).await
+        match verified.session_id() {
+            Some(own) => self.end(verified.user().id(), own, None).await,
+            None if verified.is_legacy() => self.end_adoption(verified.user()).await,
+            None => Err(ServiceError::NoSession),
+        }
     }
 
     /// Logs one of the user's devices out, by an id from the list, and returns whether there was such a
@@ -98,6 +106,31 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
     ) -> Result<bool, ServiceError> {
         let caller = Caller::of(verified);
         self.replace_data(verified.user().id(), session, data, Some(&caller)).await
+    }
+
+    /// Revokes the adopted tokens of this user by a higher version, and with them all others. Returns
+    /// `false` if another change has already done that.
+    async fn end_adoption(&self, verified_on: &StoredUser<F>) -> Result<bool, ServiceError> {
+        let (this, id) = (self.clone(), verified_on.id().to_owned());
+        let version = verified_on.binding().current_version();
+        to_the_end(|decided| async move {
+            let authority = this.authority();
+            let ended = this.decide_bare(UserKey::Id(&id), |read| {
+                let user = read.ok_or(ServiceError::NoSuchUser)?.user();
+                if user.binding().current_version() != version {
+                    return Ok(Decision::new(None, false));
+                }
+                let decision = authority.log_out_everywhere(user)?;
+                decided.note(&decision);
+                Ok(decision.map(|()| true))
+            });
+            let ended = ended.await?;
+            if !ended {
+                this.0.records.forget(&id);
+            }
+            Ok(ended)
+        })
+        .await
     }
 
     /// Ends one session. Without a caller, for an administrator.
@@ -173,29 +206,43 @@ where
     C: Serialize + DeserializeOwned,
 {
     /// Logs out all of the user's devices except this one, which continues with the returned
-    /// tokens. Every other token of the user is revoked, also copies of the caller's own tokens and
-    /// tokens without a session. The caller's own live connections end as well; they reconnect with
-    /// the new token.
+    /// tokens. Every other token of the user is revoked, also copies of the caller's own tokens, tokens
+    /// without a session and adopted plain tokens. The caller's own live connections end as well; they
+    /// reconnect with the new token.
+    ///
+    /// If the token is an adopted plain one ([`Verified::is_legacy`]), its device continues in a new
+    /// session, whose label is empty.
     ///
     /// # Security
     ///
     /// It gives a refresh token to the holder of an access token. Ask for the password first
-    /// ([`check_password`](Self::check_password)), so that the thief of an access token gains
-    /// nothing by it.
+    /// ([`check_password`](Self::check_password)), so that the thief of an access token, or of the
+    /// secret of adopted ones, gains nothing by it.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token without a session, and the
-    /// errors common to all calls.
+    /// [`ServiceError::Rejected`], [`ServiceError::NoSession`] for a token of relatch without a session,
+    /// and the errors common to all calls.
     pub async fn log_out_others(
         &self,
         token: &Token<Access<C>>,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.log_out_others_of(token, &NewSession::new("")).await
+    }
+
+    /// [`log_out_others`](Self::log_out_others), with the session that an adopted token is exchanged
+    /// for.
+    pub(crate) async fn log_out_others_of(
+        &self,
+        token: &Token<Access<C>>,
+        new: &NewSession,
     ) -> Result<SessionTokens<C>, ServiceError> {
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(read.user(), session);
             let issue = authority.issue_with::<Access<C>>(*verified.user(), &claims);
+            let issue = issue.legacy_session(new.clone());
             Proposal::unedited(issue.log_out_others(&verified)?, read)
         })
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     authority::SessionTokens,
-    sessions::SessionInfo,
+    sessions::{NewSession, SessionInfo},
     store::UserKey,
     token::{Token, purpose::Access},
 };
@@ -43,7 +43,9 @@ where
     }
 
     /// Changes the user's password, for which the current one is required. The same statement logs all
-    /// other devices out; this one continues with the returned tokens.
+    /// other devices out; this one continues with the returned tokens. If the token is an adopted plain
+    /// one, it is revoked with all others, and its device continues in a new session, whose label is
+    /// empty.
     ///
     /// # Errors
     ///
@@ -56,6 +58,18 @@ where
         token: &Token<Access<C>>,
         present: &str,
         new: &str,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.change_password_of(token, present, new, &NewSession::new("")).await
+    }
+
+    /// [`change_password`](Self::change_password), with the session that an adopted token is exchanged
+    /// for.
+    pub(crate) async fn change_password_of(
+        &self,
+        token: &Token<Access<C>>,
+        present: &str,
+        new: &str,
+        session: &NewSession,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
         let mut hash = None;
@@ -70,6 +84,7 @@ where
             let edited = read.with_password(hash)?;
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
             let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
+            let issue = issue.legacy_session(session.clone());
             Proposal { decision: issue.change_password(&verified)?, edited }
         })
     }
@@ -79,6 +94,9 @@ where
     /// [`started_at`](crate::sessions::SessionInfo::started_at) becomes now
     /// ([`Authority::session_info`](crate::Authority::session_info)). If the stored
     /// hash has other parameters than the hasher, the same statement replaces it.
+    ///
+    /// If the token is an adopted plain one, a new session starts, whose label is empty. The plain token
+    /// stays valid beside it.
     ///
     /// # Security
     ///
@@ -94,7 +112,17 @@ where
         token: &Token<Access<C>>,
         password: &str,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        self.begin_anew(token, Some(password)).await
+        self.begin_anew(token, Some(password), &NewSession::new("")).await
+    }
+
+    /// [`reauthenticate`](Self::reauthenticate), with the session that an adopted token is exchanged for.
+    pub(crate) async fn reauthenticate_of(
+        &self,
+        token: &Token<Access<C>>,
+        password: &str,
+        session: &NewSession,
+    ) -> Result<SessionTokens<C>, ServiceError> {
+        self.begin_anew(token, Some(password), session).await
     }
 
     /// [`reauthenticate`](Self::reauthenticate) for a user whom the application has authenticated again
@@ -112,13 +140,14 @@ where
         &self,
         token: &Token<Access<C>>,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        self.begin_anew(token, None).await
+        self.begin_anew(token, None, &NewSession::new("")).await
     }
 
     async fn begin_anew(
         &self,
         token: &Token<Access<C>>,
         password: Option<&str>,
+        session: &NewSession,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
@@ -130,6 +159,7 @@ where
             let edited = checked.rehashed(read)?;
             let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
             let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
+            let issue = issue.legacy_session(session.clone());
             Proposal { decision: issue.restart_session(&verified)?, edited }
         })
     }

@@ -109,6 +109,9 @@ pub async fn resume(request: Request) -> Response {
 ///
 /// If the client disconnects before the token was judged, nothing happens; afterwards the logout
 /// completes. A page that logs out while it is left sends the request by `fetch` with `keepalive`.
+///
+/// An adopted plain token ([`Adoption`](crate::authority::Adoption)) has no session that could end: the
+/// user is logged out everywhere.
 pub async fn log_out(request: Request) -> Response {
     call(Endpoint::LogOut, request).await
 }
@@ -140,7 +143,8 @@ pub async fn change_password(request: Request) -> Response {
 }
 
 /// The endpoint of [`Web::reauthenticate`](super::Web::reauthenticate): `POST` of `password`. 200
-/// with a [`Grant`](super::Grant).
+/// with a [`Grant`](super::Grant). A client with an adopted plain token, which has no refresh token,
+/// gets a session in this way without a new login form.
 pub async fn reauthenticate(request: Request) -> Response {
     call(Endpoint::Reauthenticate, request).await
 }
@@ -158,7 +162,7 @@ pub async fn sessions(request: Request) -> Response {
 
 /// Token revocation (RFC 7009): `POST` of a form with `token`, an access token or a refresh token.
 /// It ends the token's session. 200, also for an invalid token; 400 with `unsupported_token_type`
-/// for a token of no session, which stays valid; 503 if the token could not be revoked. Clients are
+/// for a token of no session, such as an adopted plain token, which stays valid; 503 if the token could not be revoked. Clients are
 /// not authenticated: the token is the permission to revoke it. The token is verified in the
 /// context of this request.
 pub async fn revoke(request: Request) -> Response {

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use jsonwebtoken11::{Algorithm, EncodingKey, Header, encode};
 use relatch::{
-    Access, AuthorityBuilder, BindingMode, Context, NoClaims, Purpose, Reason, Rejection, Token,
-    Verified, VerifyError,
+    Access, AuthorityBuilder, BindingMode, Context, IssueError, NoClaims, Purpose, Reason,
+    Rejection, Token, Verified, VerifyError,
     authority::{Adoption, Stage},
     user::RecordError,
 };
@@ -308,4 +308,61 @@ fn a_legacy_secret_that_is_empty_or_a_master_key_is_refused() {
     let ring = authority.keys().clone();
     let ring = ring.retiring(key("k2", 2), clock.at(0) + Duration::HOUR).unwrap();
     assert_eq!(setting(authority.with_keys(ring)), refused);
+}
+
+/// The verified plain token of this user, and the authority that adopted it.
+fn adopted(clock: &TestClock, user: &Account) -> (relatch::Authority, Verified<Account>) {
+    let authority = authority(adopting(clock), clock);
+    let verified = verify(&authority, &plain(&claims()), user).unwrap();
+    (authority, verified)
+}
+
+#[test]
+fn a_plain_token_is_exchanged_for_a_session_by_hand() {
+    let clock = TestClock::new();
+    let mut alice = account("alice");
+    let (authority, verified) = adopted(&clock, &alice);
+    let tokens = {
+        let issue = authority.issue::<Access>(verified.user(), &NoClaims {});
+        let issue = issue.legacy_session("Firefox on Linux");
+        alice.commit(issue.restart_session(&verified).unwrap())
+    };
+    assert_eq!(tokens.session().label(), "Firefox on Linux");
+    assert!(verify(&authority, &plain(&claims()), &alice).is_ok(), "only a bump revokes it");
+
+    let new = Account { password_hash: "a new one".into(), ..alice.clone() };
+    let verified = verify(&authority, &plain(&claims()), &alice).unwrap();
+    let issue = authority.issue::<Access>(&new, &NoClaims {});
+    let decision = issue.change_password(&verified).unwrap();
+    let mut alice = new.clone();
+    let kept = alice.commit(decision);
+    assert_eq!(kept.session().label(), "");
+    assert!(verify(&authority, kept.access(), &alice).is_ok());
+    assert_eq!(reason(verify(&authority, tokens.access(), &alice)), Reason::RevokedByVersion);
+    let refused = reason(verify(&authority, &plain(&claims()), &alice));
+    assert_eq!(refused, Reason::RevokedByVersion);
+    assert_eq!(authority.sessions(&alice).unwrap().len(), 1);
+}
+
+/// The proof that a plain token was verified is worth nothing to whom it was not given by.
+#[test]
+fn a_plain_token_is_exchanged_only_while_it_is_accepted() {
+    let clock = TestClock::new();
+    let alice = account("alice");
+    let (adopting, verified) = adopted(&clock, &alice);
+    let refused = |authority: &relatch::Authority| {
+        let issue = authority.issue::<Access>(&alice, &NoClaims {});
+        match issue.log_out_others(&verified) {
+            Err(IssueError::SessionOver(rejection)) => rejection.reason(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let without = builder(&clock).build().unwrap();
+    assert_eq!(refused(&without), Reason::WrongIssuer);
+    let of_another_version = Adoption::hs256(SECRET, 7, clock.at(DEADLINE));
+    assert_eq!(refused(&authority(of_another_version, &clock)), Reason::RevokedByVersion);
+    clock.set(600);
+    assert_eq!(refused(&adopting), Reason::Expired);
+    clock.set(DEADLINE);
+    assert_eq!(refused(&adopting), Reason::AdoptionOver);
 }

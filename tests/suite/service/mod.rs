@@ -38,6 +38,7 @@ macro_rules! over_each_database {
 }
 
 mod admin;
+mod adoption;
 mod authenticate;
 mod backends;
 #[cfg(feature = "cache")]

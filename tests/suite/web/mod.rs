@@ -1,6 +1,7 @@
 //! `relatch::axum` through its public API alone: requests to a router, and its responses.
 
 mod access_token;
+mod adoption;
 mod cookies;
 mod endpoints;
 mod extractors;
