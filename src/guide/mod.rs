@@ -19,6 +19,8 @@
 //! | [Performance](performance) | predict the cost of a request, and measure it yourself |
 //! | [Format 1](mod@format) | issue and verify tokens in another language |
 //! | [Switching over](switching_over) | deploy relatch without logging anybody out |
+//! | [Coming from a denylist](from_a_denylist) | replace plain tokens and a denylist without logging anybody out |
+//! | [Coming from axum-login](from_axum_login) | replace axum-login and tower-sessions without logging anybody out |
 //! | [Glossary](glossary) | look up the words that have one exact meaning in this documentation |
 //! | [Changelog](changelog) | upgrade to a new release |
 //!
@@ -106,6 +108,14 @@ pub mod format {}
 
 #[doc = include_str!("switching_over.md")]
 pub mod switching_over {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("from_a_denylist.md"))]
+#[cfg_attr(not(feature = "axum"), doc = "Coming from a denylist (feature `axum`).")]
+pub mod from_a_denylist {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("from_axum_login.md"))]
+#[cfg_attr(not(feature = "axum"), doc = "Coming from axum-login (feature `axum`).")]
+pub mod from_axum_login {}
 
 #[doc = include_str!("glossary.md")]
 pub mod glossary {}
