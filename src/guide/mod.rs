@@ -21,6 +21,7 @@
 //! | [Switching over](switching_over) | deploy relatch without logging anybody out |
 //! | [Coming from a denylist](from_a_denylist) | replace plain tokens and a denylist without logging anybody out |
 //! | [Coming from axum-login](from_axum_login) | replace axum-login and tower-sessions without logging anybody out |
+//! | [Coming from opaque tokens](from_opaque_tokens) | replace a table of opaque tokens without logging anybody out |
 //! | [Glossary](glossary) | look up the words that have one exact meaning in this documentation |
 //! | [Changelog](changelog) | upgrade to a new release |
 //!
@@ -116,6 +117,10 @@ pub mod from_a_denylist {}
 #[cfg_attr(feature = "axum", doc = include_str!("from_axum_login.md"))]
 #[cfg_attr(not(feature = "axum"), doc = "Coming from axum-login (feature `axum`).")]
 pub mod from_axum_login {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("from_opaque_tokens.md"))]
+#[cfg_attr(not(feature = "axum"), doc = "Coming from opaque tokens (feature `axum`).")]
+pub mod from_opaque_tokens {}
 
 #[doc = include_str!("glossary.md")]
 pub mod glossary {}

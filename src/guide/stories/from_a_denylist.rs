@@ -115,6 +115,17 @@ async fn story() -> Result<(), Box<dyn Error>> {
     old.deny("r2").await?;
     assert_eq!(exchange(&app, &old_token("refresh", "r2")).await.0, StatusCode::UNAUTHORIZED);
 
+    // An old token ends with the session that it has moved to.
+    let lost = old_token("refresh", "r4");
+    assert_eq!(exchange(&app, &lost).await.0, StatusCode::OK);
+    assert_eq!(
+        service
+            .log_out_where_of("1", |s| s.data().is_some_and(|data| data.as_str().contains("r4")))
+            .await?,
+        1
+    );
+    assert_eq!(exchange(&app, &lost).await.0, StatusCode::UNAUTHORIZED);
+
     // "Log out everywhere" ends old tokens too.
     assert_eq!(
         send(&app, "POST", "/auth/logout-everywhere", &phone, "").await.0,
