@@ -107,7 +107,11 @@ pub mod performance {}
 #[doc = include_str!("format.md")]
 pub mod format {}
 
-#[doc = include_str!("switching_over.md")]
+#[cfg_attr(all(feature = "service", feature = "bcrypt"), doc = include_str!("switching_over.md"))]
+#[cfg_attr(
+    not(all(feature = "service", feature = "bcrypt")),
+    doc = "Switching over (features `service` and `bcrypt`)."
+)]
 pub mod switching_over {}
 
 #[cfg_attr(feature = "axum", doc = include_str!("from_a_denylist.md"))]

@@ -15,6 +15,7 @@
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
 //! | the start of the application | [`Service::check`] |
+//! | an old refresh token, while you switch over | [`Service::adopt_session`] |
 //! | a change together with your own SQL | `consume_in`, `revoke_in`, `set_password_in` of the SQL stores |
 //!
 //! The service decides each change on the row of the primary database, and writes it by one
@@ -70,6 +71,7 @@
 //! The futures panic outside a Tokio runtime, and in a runtime without its timer.
 
 mod admin;
+mod adoption;
 mod authenticate;
 mod builder;
 #[cfg(feature = "cache")]

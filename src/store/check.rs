@@ -28,6 +28,8 @@ use super::StoreError;
 #[must_use = "the report lists the problems of the database"]
 pub struct CheckReport {
     findings: Vec<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<MigrationPhase>,
     /// The names of the users' epochs in the table's description, if the store knows them.
     #[serde(skip)]
     user_epochs: Option<Vec<String>>,
@@ -60,10 +62,39 @@ pub enum Severity {
     Problem,
 }
 
+/// How far the migration of the users' table is, as `check` finds it. The guide's page
+/// [Switching over](crate::guide::switching_over) has the order of the phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum MigrationPhase {
+    /// Columns are missing. Beside code that does not know relatch, run `migrate_columns`; otherwise run
+    /// `migrate`.
+    Begun,
+    /// All columns are there, and a row that is inserted without a version keeps `NULL`, the initial
+    /// version. Code that does not know relatch can run beside. When it no longer runs, run `migrate`.
+    Columns,
+    /// A row that is inserted without a version gets its first one from the database.
+    Complete,
+}
+
 impl CheckReport {
     /// A report without findings.
     pub const fn new() -> Self {
-        Self { findings: Vec::new(), user_epochs: None, is_shared: false }
+        Self { findings: Vec::new(), phase: None, user_epochs: None, is_shared: false }
+    }
+
+    /// The phase of the migration of the users' table; `None` if the store has no such phases, or if the
+    /// table does not exist or is a view.
+    #[must_use]
+    pub const fn phase(&self) -> Option<MigrationPhase> {
+        self.phase
+    }
+
+    /// Sets the phase of the migration of the users' table.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) const fn set_phase(&mut self, phase: Option<MigrationPhase>) {
+        self.phase = phase;
     }
 
     /// Adds a finding.

@@ -143,7 +143,7 @@ pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::Post
 pub use self::sql::{options::SqliteOptions, sqlite::SqliteStore};
 pub use self::{
     changes::Changes,
-    check::{CheckReport, Finding, Severity},
+    check::{CheckReport, Finding, MigrationPhase, Severity},
     conformance::{Conformance, Nonconformance, check_conformance},
     error::{StoreError, StoreErrorKind},
     lanes::Lanes,

@@ -186,7 +186,17 @@ pub struct NewUser {
     pub(crate) login: String,
     pub(crate) password_hash: Option<String>,
     pub(crate) secret: Option<String>,
-    created_at: Option<OffsetDateTime>,
+    version: FirstVersion,
+}
+
+/// The version that a new user begins with.
+#[derive(Clone, Copy)]
+enum FirstVersion {
+    /// The time of the insertion.
+    Now,
+    At(OffsetDateTime),
+    /// `NULL`.
+    Initial,
 }
 
 impl NewUser {
@@ -225,7 +235,7 @@ impl NewUser {
         password_hash: Option<String>,
         secret: Option<String>,
     ) -> Self {
-        Self { id, login, password_hash, secret, created_at: None }
+        Self { id, login, password_hash, secret, version: FirstVersion::Now }
     }
 
     /// Sets the time from which the user's first version is computed. Default: the system's time at the
@@ -237,16 +247,35 @@ impl NewUser {
     /// last revocation. Otherwise a token of the deleted user could be valid again.
     #[must_use]
     pub const fn created_at(mut self, time: OffsetDateTime) -> Self {
-        self.created_at = Some(time);
+        self.version = FirstVersion::At(time);
         self
     }
 
-    /// The initial columns of the user's row. The version is the time in milliseconds, so that an id
-    /// that is reused repeats no version.
+    /// Begins with the initial version, `NULL` in the database, as a user has whom code from before relatch
+    /// inserts. It is for the phases of a migration in which such code runs beside
+    /// ([Switching over](crate::guide::switching_over)): plain tokens that it issues to this user are then
+    /// covered by the [`Adoption`](crate::authority::Adoption).
+    ///
+    /// # Security
+    ///
+    /// Never insert a user with the id of a deleted user in this way: a token of the deleted user could be
+    /// valid again.
+    #[must_use]
+    pub const fn initial_version(mut self) -> Self {
+        self.version = FirstVersion::Initial;
+        self
+    }
+
+    /// The first columns of the user's row. The version is the time in milliseconds, so that an id
+    /// that is reused repeats no version; or it is the initial one.
     pub(crate) fn columns(&self) -> Columns {
-        let now = self.created_at.unwrap_or_else(OffsetDateTime::now_utc);
+        let at = |time| Some(Counter::INITIAL.next(time).unwrap_or_default().get());
         let mut columns = Columns::default();
-        columns.version = Some(Counter::INITIAL.next(now).unwrap_or_default().get());
+        columns.version = match self.version {
+            FirstVersion::Now => at(OffsetDateTime::now_utc()),
+            FirstVersion::At(time) => at(time),
+            FirstVersion::Initial => None,
+        };
         columns.password_hash.clone_from(&self.password_hash);
         columns.secret.clone_from(&self.secret);
         columns

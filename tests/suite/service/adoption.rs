@@ -27,6 +27,8 @@ over_each_store! {
     a_logout_of_a_plain_token_that_a_bump_overtakes_ends_no_newer_session,
     a_logout_of_a_plain_token_survives_a_changed_hash,
     an_exchange_that_a_bump_overtakes_gives_nothing,
+    an_old_refresh_token_is_exchanged_until_the_version_moves,
+    a_bump_during_an_exchange_wins,
     a_plain_token_of_a_device_that_is_logged_out_elsewhere_is_no_session,
 }
 
@@ -218,4 +220,34 @@ async fn a_plain_token_of_a_device_that_is_logged_out_elsewhere_is_no_session<B:
     let none = service.revoke(plain.expose(), Context::new()).await;
     assert!(matches!(none, Err(ServiceError::NoSession)), "{none:?}");
     assert_eq!(refused(&service, &plain).await, None, "it is not reported as revoked");
+}
+
+async fn an_old_refresh_token_is_exchanged_until_the_version_moves<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let version = world.columns(ALICE).await.version.unwrap_or(0);
+    let phone = service.adopt_session(ALICE, version, "phone").await.unwrap();
+    let laptop = service.adopt_session(ALICE, version, "laptop").await.unwrap();
+    world.assert_alive(&phone).await;
+    assert_eq!(world.labels().await, ["laptop", "phone"]);
+    let kept = service.change_password(phone.access(), PASSWORD, NEW).await.unwrap();
+    world.assert_dead(&laptop).await;
+    let late = service.adopt_session(ALICE, version, "tablet").await.unwrap_err();
+    assert_eq!(late.reason(), Some(Reason::RevokedByVersion));
+    let unknown = service.adopt_session("nobody", 0, "tablet").await.unwrap_err();
+    assert_eq!(unknown.reason(), Some(Reason::UnknownUser));
+    world.assert_alive(&kept).await;
+    assert_eq!(world.labels().await, ["phone"]);
+}
+
+async fn a_bump_during_an_exchange_wins<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let version = world.columns(ALICE).await.version.unwrap_or(0);
+    let store = Faulty::new(world.db.store().clone());
+    let slow = world.over(store.clone(), |settings| settings);
+    let service = world.service.clone();
+    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    let lost = slow.adopt_session(ALICE, version, "phone").await.unwrap_err();
+    assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
+    assert!(world.labels().await.is_empty());
 }

@@ -1,7 +1,8 @@
 //! Adding relatch's columns to tables in use.
 
 use relatch::store::{
-    GroupsTable, NewUser, SqliteStore, StoreErrorKind, UserKey, UserStore, UsersTable,
+    Finding, GroupsTable, MigrationPhase, NewUser, Severity, SqliteStore, StoreErrorKind, UserKey,
+    UserStore, UsersTable,
 };
 use sqlx::AssertSqlSafe;
 
@@ -241,4 +242,111 @@ async fn a_migration_waits_for_its_turn() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     other.rollback().await.unwrap();
     migrating.await.unwrap().unwrap();
+}
+
+/// First the columns, beside code that knows nothing of them; then what gives new users their first version.
+macro_rules! is_migrated_in_phases {
+    ($store:expr, $pool:expr, $name:expr, $columns:expr, $complete:expr) => {{
+        let (store, name) = ($store, $name);
+        let phase = async || store.check().await.unwrap().phase();
+        let version =
+            async |id| store.read(UserKey::Id(id)).await.unwrap().unwrap().columns.version;
+        let sign_up = async |id: i32| {
+            let sql = format!(
+                "INSERT INTO {name} (id, login, password_hash) VALUES ({id}, 'user {id}', 'h')"
+            );
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute($pool).await.unwrap();
+        };
+        assert_eq!(phase().await, Some(MigrationPhase::Begun));
+        $columns.await;
+        assert_eq!(phase().await, Some(MigrationPhase::Columns));
+        let report = store.check().await.unwrap();
+        let of_version = |finding: &&Finding| finding.subject().ends_with(".token_version");
+        let warning = report.findings().iter().find(of_version).unwrap();
+        assert_eq!(warning.severity(), Severity::Warning);
+        assert!(warning.text().starts_with("the migration is not complete"), "{warning}");
+        sign_up(3).await;
+        assert_eq!(version("3").await, None, "a user of before");
+        let new = NewUser::with_password_hash("4", "user 4", HASH).initial_version();
+        assert!(store.insert(new).await.unwrap());
+        assert_eq!(version("4").await, None);
+        store.migrate_columns().await.unwrap();
+        sign_up(5).await;
+        assert_eq!(version("5").await, None);
+
+        $complete.await;
+        assert_eq!(phase().await, Some(MigrationPhase::Complete));
+        sign_up(6).await;
+        assert!(version("6").await.is_some_and(|version| version > 0));
+        for earlier in ["1", "3", "4", "5"] {
+            assert_eq!(version(earlier).await, None, "{earlier} is not logged out");
+        }
+        // An instance that still runs the first phase at its start takes nothing back.
+        store.migrate_columns().await.unwrap();
+        assert_eq!(phase().await, Some(MigrationPhase::Complete));
+        sign_up(7).await;
+        assert!(version("7").await.is_some());
+    }};
+}
+
+#[tokio::test]
+async fn a_live_table_in_sqlite_in_phases() {
+    for by_text in [false, true] {
+        let directory = Directory::new();
+        let pool = directory.pool().await;
+        run_sqlite(&pool, live("accounts")).await;
+        let store = SqliteStore::new(pool.clone(), described("accounts")).unwrap();
+        let columns = async || match by_text {
+            true => run_sqlite(&pool, store.columns_sql()).await,
+            false => store.migrate_columns().await.unwrap(),
+        };
+        let complete = async || match by_text {
+            true => run_sqlite(&pool, store.first_version_sql()).await,
+            false => store.migrate().await.unwrap(),
+        };
+        is_migrated_in_phases!(&store, &pool, "accounts", columns(), complete());
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_live_table_in_postgres_in_phases() {
+    let Some(pool) = postgres().await else { return };
+    for by_text in [false, true] {
+        let name = unique("accounts");
+        run_postgres(&pool, live(&name)).await;
+        let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+        let run = async |sql: String| run_postgres(&pool, format!("BEGIN; {sql} COMMIT;")).await;
+        let columns = async || match by_text {
+            true => run(store.columns_sql()).await,
+            false => store.migrate_columns().await.unwrap(),
+        };
+        let complete = async || match by_text {
+            true => run(store.first_version_sql()).await,
+            false => store.migrate().await.unwrap(),
+        };
+        is_migrated_in_phases!(&store, &pool, &name, columns(), complete());
+    }
+}
+
+/// Whoever wants no `NULL` fills the column, which is the same version, and forbids it.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_version_that_may_not_be_null_in_postgres() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("accounts");
+    run_postgres(&pool, live(&name)).await;
+    let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+    store.migrate().await.unwrap();
+    let sql = format!(
+        "UPDATE {name} SET token_version = 0 WHERE token_version IS NULL;
+         ALTER TABLE {name} ALTER COLUMN token_version SET NOT NULL;"
+    );
+    run_postgres(&pool, sql).await;
+    store.migrate().await.unwrap();
+    assert!(store.bump_version("1", 5).await.unwrap());
+    let new = NewUser::with_password_hash("4", "user 4", HASH);
+    assert!(store.insert(new).await.unwrap());
+    let report = store.check().await.unwrap();
+    assert!(report.is_ok() && report.phase() == Some(MigrationPhase::Complete), "{report}");
 }

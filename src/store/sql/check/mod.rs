@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     sessions::{SessionPolicy, SessionTable},
-    store::{CheckReport, Finding, StoreError},
+    store::{CheckReport, Finding, MigrationPhase, StoreError},
 };
 
 /// A column that the store reads or writes.
@@ -215,8 +215,8 @@ impl Wanted<'_> {
         match kind {
             Some(kind) => {
                 let text = format!(
-                    "there is no such column, so calls fail: run `migrate`, or name another column with \
-                     `{setter}`"
+                    "there is no such column, so calls fail: run `migrate` (`migrate_columns` while code that \
+                     does not know relatch runs beside), or name another column with `{setter}`"
                 );
                 self.problem(text)
                     .with_sql(format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))
@@ -238,8 +238,9 @@ impl Wanted<'_> {
     /// Nothing gives a new row its first version.
     fn no_first_version(&self, sql: String) -> Finding {
         self.warning(
-            "nothing gives a row of your own SQL its first version, so a user who is inserted again with \
-             the id of a deleted one may have that one's tokens: run `migrate`",
+            "the migration is not complete: nothing gives a row of your own SQL its first version, so a user \
+             who is inserted again with the id of a deleted one may have that one's tokens: run `migrate`, \
+             but not before code that does not know relatch has stopped",
         )
         .with_sql(sql)
     }
@@ -255,6 +256,20 @@ impl Wanted<'_> {
             "no unique index covers {rows}, so two rows may have the same {what}, and then {effect}: create one"
         );
         self.problem(text).with_sql(format!("CREATE UNIQUE INDEX ON {table} ({column})"))
+    }
+}
+
+/// The phase of the migration of a table that has these of relatch's own columns.
+fn phase(
+    wanted: &[Wanted<'_>],
+    has: impl Fn(&Name) -> bool,
+    gives_version: bool,
+) -> MigrationPhase {
+    let mut own = wanted.iter().filter(|wanted| wanted.role.is_added());
+    match (own.all(|wanted| has(wanted.column)), gives_version) {
+        (false, _) => MigrationPhase::Begun,
+        (true, false) => MigrationPhase::Columns,
+        (true, true) => MigrationPhase::Complete,
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     ready_table, script,
 };
 use crate::store::{
-    PostgresStore, StoreError, UserStore as _,
+    MigrationPhase, PostgresStore, StoreError, UserStore as _,
     sql::{Name, TableName, check::refuse_postgres, postgres::failure, users_table::Names},
 };
 
@@ -24,6 +24,10 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// [`is_unreachable`](StoreError::is_unreachable), try again. It may run at each start, and in several
     /// processes at once.
     ///
+    /// While code that does not know relatch runs beside, call [`migrate_columns`](Self::migrate_columns)
+    /// in place of it: with the default, users whom that code inserts would have another version than that
+    /// of the [`Adoption`](crate::authority::Adoption), and their plain tokens would be rejected.
+    ///
     /// It first refuses a table whose existing columns do not fit, for example a version that is not
     /// `BIGINT`, or a login that is not unique. At the end it [checks](crate::store::UserStore::check) the
     /// whole table.
@@ -34,6 +38,25 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     /// problem, the kind is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), and the
     /// `source` is the first problem.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.migrate_to(MigrationPhase::Complete).await
+    }
+
+    /// The first phase of [`migrate`](Self::migrate), beside code that does not know relatch: it adds the
+    /// missing columns, and no default for the version. That code is not disturbed, and a user whom it
+    /// inserts has the version `NULL`, as users have from before. When that code no longer runs, call
+    /// [`migrate`](Self::migrate). The guide's page [Switching over](crate::guide::switching_over) has all
+    /// phases.
+    ///
+    /// A table that has the default already keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`migrate`](Self::migrate). The warning that the migration is not complete is no error.
+    pub async fn migrate_columns(&self) -> Result<(), StoreError> {
+        self.migrate_to(MigrationPhase::Columns).await
+    }
+
+    async fn migrate_to(&self, phase: MigrationPhase) -> Result<(), StoreError> {
         let names = self.engine().names();
         let mut transaction = self.engine().driver().pool.begin().await.map_err(failure)?;
         begin(&mut transaction).await.map_err(failure)?;
@@ -50,7 +73,8 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
                     run(&mut transaction, add).await.map_err(failure)?;
                 }
                 let is_done = present.is_some_and(|default| default.contains(CLOCK));
-                if *column == names.version && *table == names.table && !is_done {
+                let is_version = *column == names.version && *table == names.table;
+                if is_version && !is_done && phase == MigrationPhase::Complete {
                     let default = default_sql(names);
                     run(&mut transaction, default).await.map_err(failure)?;
                 }
@@ -65,6 +89,28 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
     #[must_use]
     pub fn migration_sql(&self) -> String {
         let names = self.engine().names();
+        let last = (!names.is_ready).then(|| default_sql(names));
+        script(&[self.of_columns(), last.into_iter().collect()].concat())
+    }
+
+    /// The SQL that [`migrate_columns`](Self::migrate_columns) runs. Run it in one transaction.
+    #[must_use]
+    pub fn columns_sql(&self) -> String {
+        script(&self.of_columns())
+    }
+
+    /// The SQL by which [`migrate`](Self::migrate) completes a table on which
+    /// [`columns_sql`](Self::columns_sql) ran: the default of the version. Run it in one transaction, when
+    /// code that does not know relatch no longer runs.
+    #[must_use]
+    pub fn first_version_sql(&self) -> String {
+        let mut statements = Vec::from(IN_TURN.map(str::to_owned));
+        statements.push(default_sql(self.engine().names()));
+        script(&statements)
+    }
+
+    fn of_columns(&self) -> Vec<String> {
+        let names = self.engine().names();
         let mut statements = Vec::from(IN_TURN.map(str::to_owned));
         statements.extend(names.is_ready.then(|| table_sql(names)));
         for Additions { table, columns } in additions(names, &Types::POSTGRES) {
@@ -73,8 +119,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
                 format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {kind}")
             }));
         }
-        statements.extend((!names.is_ready).then(|| default_sql(names)));
-        script(&statements)
+        statements
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     ready_table, script,
 };
 use crate::store::{
-    SqliteStore, StoreError, UserStore as _,
+    MigrationPhase, SqliteStore, StoreError, UserStore as _,
     sql::{Name, TableName, check::refuse_sqlite, sqlite::failure, users_table::Names},
 };
 
@@ -18,6 +18,10 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// active, and the counters of groups. It also adds a trigger that gives a new user its
     /// initial version. Existing rows keep `NULL`, which logs nobody out. The id, the login and the hash
     /// are not touched.
+    ///
+    /// While code that does not know relatch runs beside, call [`migrate_columns`](Self::migrate_columns)
+    /// in place of it: with the trigger, users whom that code inserts would have another version than that
+    /// of the [`Adoption`](crate::authority::Adoption), and their plain tokens would be rejected.
     ///
     /// It may run at each start, and in several processes at once. It first refuses a table whose existing
     /// columns do not fit, for example a login that is not unique. At the end it
@@ -29,6 +33,25 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// problem, the kind is [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured), and the
     /// `source` is the first problem.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.migrate_to(MigrationPhase::Complete).await
+    }
+
+    /// The first phase of [`migrate`](Self::migrate), beside code that does not know relatch: it adds the
+    /// missing columns, and no trigger. That code is not disturbed, and a user whom it inserts has the
+    /// version `NULL`, as users have from before. When that code no longer runs, call
+    /// [`migrate`](Self::migrate). The guide's page [Switching over](crate::guide::switching_over) has all
+    /// phases.
+    ///
+    /// A table that has the trigger already keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`migrate`](Self::migrate). The warning that the migration is not complete is no error.
+    pub async fn migrate_columns(&self) -> Result<(), StoreError> {
+        self.migrate_to(MigrationPhase::Columns).await
+    }
+
+    async fn migrate_to(&self, phase: MigrationPhase) -> Result<(), StoreError> {
         let names = self.engine().names();
         let pool = &self.engine().driver().pool;
         // Other migrations wait for this one and then find nothing to do.
@@ -46,7 +69,9 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
                 }
             }
         }
-        run(&mut transaction, trigger_sql(names)).await.map_err(failure)?;
+        if phase == MigrationPhase::Complete {
+            run(&mut transaction, trigger_sql(names)).await.map_err(failure)?;
+        }
         transaction.commit().await.map_err(failure)?;
         self.check().await?.into_result().map(drop)
     }
@@ -56,6 +81,13 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     /// database is needed to print it: `SqlitePool::connect_lazy` makes a pool.
     #[must_use]
     pub fn migration_sql(&self) -> String {
+        self.columns_sql() + &self.first_version_sql()
+    }
+
+    /// The SQL that [`migrate_columns`](Self::migrate_columns) runs. Leave out columns that exist already,
+    /// and run it in one transaction.
+    #[must_use]
+    pub fn columns_sql(&self) -> String {
         let names = self.engine().names();
         let mut statements: Vec<_> = names.is_ready.then(|| table_sql(names)).into_iter().collect();
         for Additions { table, columns } in additions(names, &Types::SQLITE) {
@@ -64,8 +96,15 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
                 columns.map(|(name, kind)| format!("ALTER TABLE {table} ADD COLUMN {name} {kind}")),
             );
         }
-        statements.push(trigger_sql(names));
         script(&statements)
+    }
+
+    /// The SQL by which [`migrate`](Self::migrate) completes a table on which
+    /// [`columns_sql`](Self::columns_sql) ran: a trigger that gives a new user its first version. Run it
+    /// when code that does not know relatch no longer runs.
+    #[must_use]
+    pub fn first_version_sql(&self) -> String {
+        script(&[trigger_sql(self.engine().names())])
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 
 use self::catalogue::{Path, Server, Table, locked_schema, resolve, run, server};
-use super::{Role, Wanted, of_group, of_users, plain, refused};
+use super::{Role, Wanted, of_group, of_users, phase, plain, refused};
 use crate::store::{
     CheckReport, Finding, PostgresStore, StoreError,
     sql::{
@@ -89,13 +89,17 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let server = server(connection, &path).await?;
         let mut add = |findings: Vec<Finding>| findings.into_iter().for_each(|f| report.add(f));
         add(of_server(&server, &names.table));
-        let mut users = None;
+        let (mut users, mut phase_found) = (None, None);
         for (wanted, oid) in tables {
             let Some(oid) = oid else {
                 add(vec![no_table(&wanted, names.is_ready)]);
                 continue;
             };
             let table = Table::read(connection, oid).await?;
+            if users.is_none() && table.is_table() {
+                let has = |column: &_| table.column(column).is_some();
+                phase_found = Some(phase(&wanted, has, gives_version(&table, names)));
+            }
             add(of_table(&table, &wanted, names, &server));
             add(of_first_version(&table, &wanted, names).into_iter().collect());
             add(values::findings(connection, &table, &wanted, names.id_type).await?);
@@ -103,6 +107,7 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
             users.get_or_insert(table);
         }
         add(of_listener(self.engine().driver()));
+        report.set_phase(phase_found);
         if let (Some(users), Some(statements), true) = (users, statements, report.is_ok()) {
             path.enter(connection).await?;
             let found = running::findings(connection, &statements, names, &users, &server);
@@ -258,12 +263,17 @@ fn of_kind(table: &Table, name: &str) -> Option<Finding> {
     })
 }
 
-/// A column that is made anew loses the default that gives a new user its first version.
+/// Whether the database gives a new row its first version. A column that is made anew loses its default.
+fn gives_version(table: &Table, names: &Names) -> bool {
+    let column = table.column(&names.version);
+    column.is_some_and(|column| column.has_default || column.is_generated)
+}
+
 fn of_first_version(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Option<Finding> {
     let version = wanted.iter().find(|wanted| wanted.role == Role::Version)?;
-    let column = table.column(version.column)?;
-    let is_given = column.has_default || column.is_generated;
-    (table.is_table() && !is_given).then(|| version.no_first_version(default_sql(names)))
+    table.column(version.column)?;
+    (table.is_table() && !gives_version(table, names))
+        .then(|| version.no_first_version(default_sql(names)))
 }
 
 fn of_columns(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Vec<Finding> {

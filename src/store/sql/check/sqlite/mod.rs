@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use tokio::time::timeout;
 
 use self::catalogue::{Column, Database, Table};
-use super::{Role, Wanted, of_group, of_users, plain, refused};
+use super::{Role, Wanted, of_group, of_users, phase, plain, refused};
 use crate::store::{
     CheckReport, Finding, SqliteStore, StoreError,
     sql::{
@@ -42,12 +42,16 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
         let database = Database::read(connection, &names.table).await?;
         let mut add = |findings: Vec<Finding>| findings.into_iter().for_each(|f| report.add(f));
         add(of_database(&database, names));
-        let mut users = None;
+        let (mut users, mut phase_found) = (None, None);
         for wanted in tables(names) {
             let Some(first) = wanted.first() else { continue };
             match Table::read(connection, first.table).await? {
                 None => add(vec![no_table(first, names.is_ready)]),
                 Some(table) => {
+                    if users.is_none() && !table.is_view {
+                        let has = |column: &_| table.column(column).is_some();
+                        phase_found = Some(phase(&wanted, has, gives_version(&table, names)));
+                    }
                     add(of_table(&table, first));
                     add(of_columns(&table, &wanted, names));
                     add(of_first_version(&table, &wanted, names).into_iter().collect());
@@ -56,6 +60,7 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
                 }
             }
         }
+        report.set_phase(phase_found);
         if let (Some(users), true) = (users, report.is_ok()) {
             for finding in running::findings(connection, names, &users).await? {
                 report.add(finding);
@@ -148,13 +153,18 @@ fn of_table(table: &Table, wanted: &Wanted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// A table that is built anew loses the trigger that gives a new user its first version.
+/// Whether the database gives a new row its first version. A table that is built anew loses its trigger.
+fn gives_version(table: &Table, names: &Names) -> bool {
+    let name = trigger_name(names);
+    table.column(&names.version).is_some_and(|column| column.has_default)
+        || table.triggers.iter().any(|trigger| trigger.name.eq_ignore_ascii_case(&name))
+}
+
 fn of_first_version(table: &Table, wanted: &[Wanted<'_>], names: &Names) -> Option<Finding> {
     let version = wanted.iter().find(|wanted| wanted.role == Role::Version)?;
-    let name = trigger_name(names);
-    let is_given = table.column(version.column)?.has_default
-        || table.triggers.iter().any(|trigger| trigger.name.eq_ignore_ascii_case(&name));
-    (!table.is_view && !is_given).then(|| version.no_first_version(trigger_sql(names)))
+    table.column(version.column)?;
+    (!table.is_view && !gives_version(table, names))
+        .then(|| version.no_first_version(trigger_sql(names)))
 }
 
 /// The problems that the schema shows.
