@@ -68,7 +68,7 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let (version, client) = (version.into(), client.into());
-        self.decide(UserKey::Id(user_id), |read| {
+        self.decide_on(UserKey::Id(user_id), |read| {
             let rejected = |reason| ServiceError::Rejected(Rejection::new(Stage::Binding, reason));
             let read = read.ok_or_else(|| rejected(Reason::UnknownUser))?;
             match () {
