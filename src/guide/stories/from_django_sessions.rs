@@ -71,6 +71,28 @@ async fn story() -> Result<(), Box<dyn Error>> {
     sqlx::query(update).bind(argon2).bind(carried).execute(&pool).await?;
     assert!(is_served().await);
 
+    // Django's argon2, without its prefix in the row.
+    let django = format!("argon2{argon2}");
+    let salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
+    let hash = salted_hmac(salt, SECRET_KEY, &django).unwrap().finalize().into_bytes();
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let json = format!(r#"{{"_auth_user_id":"1","_auth_user_hash":"{hash}"}}"#);
+    let signed = format!("{}:1xY4cw", BASE64_URL_SAFE_NO_PAD.encode(json));
+    let mac =
+        salted_hmac("django.contrib.sessions.SessionStoresigner", SECRET_KEY, &signed).unwrap();
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+    let insert = "INSERT INTO django_session VALUES ('argon2', $1, '9999-12-31 00:00:00')";
+    sqlx::query(insert).bind(format!("{signed}:{signature}")).execute(&pool).await?;
+    sqlx::query("UPDATE auth_user SET carried = NULL, django_password = $1")
+        .bind(django)
+        .execute(&pool)
+        .await?;
+    let login = found("argon2").await?.unwrap();
+    let token = service.authority().issue_for_user(&login)?;
+    assert!(service.authenticate(&token).await.is_ok());
+    let back = "UPDATE auth_user SET password = $1, django_password = $1";
+    sqlx::query(back).bind(HASH).execute(&pool).await?;
+
     // A new password does, and so does "log out everywhere".
     sqlx::query("UPDATE auth_user SET password = $1")
         .bind(argon2.replace("x8r", "y8r"))
