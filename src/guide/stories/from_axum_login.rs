@@ -183,6 +183,8 @@ async fn story() -> Result<(), Box<dyn Error>> {
     assert_eq!(patient.send(&step_2, "GET", "/me").await, (StatusCode::OK, 2));
     // "Log out everywhere" ends old sessions too, also those of other devices.
     let mut phone = victim.clone();
+    let mut tablet = Browser::default();
+    tablet.send(&old, "POST", "/login").await; // it never moves
     assert_eq!(
         victim.send(&step_2, "POST", "/auth/logout-everywhere").await.0,
         StatusCode::NO_CONTENT
@@ -190,6 +192,9 @@ async fn story() -> Result<(), Box<dyn Error>> {
     for app in [&step_1, &step_2] {
         assert_eq!(phone.clone().send(app, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
     }
+    assert_eq!(sessions().await?, 0);
+    assert_eq!(tablet.clone().send(&step_1, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(tablet.send(&step_2, "GET", "/me").await, (StatusCode::UNAUTHORIZED, 0));
     assert_eq!(sessions().await?, 0);
     phone.send(&step_2, "GET", "/me").await;
     assert!(!phone.0.contains_key("id"), "the revoked session is deleted");
