@@ -20,6 +20,10 @@
 //! | [Performance](performance) | predict the cost of a request, and measure it yourself |
 //! | [Format 1](mod@format) | issue and verify tokens in another language |
 //! | [Switching over](switching_over) | deploy relatch without logging anybody out |
+//! | [Coming from a denylist](from_a_denylist) | replace plain tokens and a denylist without logging anybody out |
+//! | [Coming from axum-login](from_axum_login) | replace axum-login and tower-sessions without logging anybody out |
+//! | [Coming from opaque tokens](from_opaque_tokens) | replace a table of opaque tokens without logging anybody out |
+//! | [Coming from Django or Devise](from_other_frameworks) | serve the users of a Django or Devise application, with their sessions |
 //! | [Glossary](glossary) | look up the words that have one exact meaning in this documentation |
 //! | [Changelog](changelog) | upgrade to a new release |
 //!
@@ -118,6 +122,28 @@ pub mod format {}
     doc = "Switching over (features `service` and `bcrypt`)."
 )]
 pub mod switching_over {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("from_a_denylist.md"))]
+#[cfg_attr(not(feature = "axum"), doc = "Coming from a denylist (feature `axum`).")]
+pub mod from_a_denylist {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("from_axum_login.md"))]
+#[cfg_attr(not(feature = "axum"), doc = "Coming from axum-login (feature `axum`).")]
+pub mod from_axum_login {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("from_opaque_tokens.md"))]
+#[cfg_attr(not(feature = "axum"), doc = "Coming from opaque tokens (feature `axum`).")]
+pub mod from_opaque_tokens {}
+
+#[cfg_attr(
+    all(feature = "sqlite", feature = "bcrypt", feature = "pbkdf2"),
+    doc = include_str!("from_other_frameworks.md")
+)]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "bcrypt", feature = "pbkdf2")),
+    doc = "Coming from Django or Devise (features `sqlite`, `bcrypt` and `pbkdf2`)."
+)]
+pub mod from_other_frameworks {}
 
 #[doc = include_str!("glossary.md")]
 pub mod glossary {}

@@ -22,9 +22,9 @@ impl Client {
         Self { session: session.into(), context: Context::new() }
     }
 
-    /// The new session.
-    #[cfg(feature = "axum")]
-    pub(crate) const fn session(&self) -> &NewSession {
+    /// The new session: for a session that is started [by hand](super::Service::decide).
+    #[must_use]
+    pub const fn session(&self) -> &NewSession {
         &self.session
     }
 
