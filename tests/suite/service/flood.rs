@@ -8,6 +8,7 @@ use relatch::{
     service::{Service, ServiceError},
     store::UserKey,
 };
+use time::Duration;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -29,7 +30,9 @@ impl Flooded {
     async fn new() -> Self {
         let world = World::new(Memory::new()).await;
         let store = Gated::new(world.db.store().clone());
-        let service = world.over(store.clone(), |settings| settings);
+        // A slow machine takes seconds for so many calls, and the store's answers are held meanwhile.
+        let patient = Duration::minutes(10);
+        let service = world.over(store.clone(), |settings| settings.store_timeout(patient));
         Self { world, store, service }
     }
 
