@@ -138,7 +138,7 @@ async fn a_wrong_present_password_changes_nothing<B: Backend>(db: B) {
     world.assert_alive(&phone).await;
 
     let passkey = service.start_session(BOB, "passkey").await.unwrap();
-    let none = service.change_password(passkey.access(), "", "another battery staple").await;
+    let none = service.change_password(passkey.access(), PASSWORD, "another battery staple").await;
     assert!(matches!(none, Err(ServiceError::WrongPassword(LoginRefusal::NoPassword))));
     world.assert_alive(&passkey).await;
 }

@@ -115,7 +115,7 @@ async fn each_call_that_asks_for_a_password_takes_a_hash_of_another_kind<B: Back
 
     world.db.write(ALICE, Column::PasswordHash, Some(&legacy(PASSWORD))).await;
     let link = reset_link(&service).await;
-    service.one_time(link).set_password(new).consume().await.unwrap();
+    drop(service.one_time(link).set_password(new).consume().await.unwrap());
     assert!(service.login("alice", PASSWORD, "x").await.is_err());
     drop(service.login("alice", new, "x").await.unwrap());
 
