@@ -23,11 +23,13 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.0.records.read(key).await?.map(|record| record.user().clone()))
     }
 
-    /// Hashes the password of a new user, off the async threads. It waits for a free hasher.
+    /// Hashes the password of a new user, off the async threads, if the policy accepts it
+    /// ([`password_policy`](super::ServiceBuilder::password_policy)). It waits for a free hasher.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Password`] and [`ServiceError::Busy`].
+    /// [`ServiceError::PasswordRefused`] if the policy refuses it, [`ServiceError::Password`] and
+    /// [`ServiceError::Busy`].
     pub async fn hash_password(&self, password: &str) -> Result<String, ServiceError> {
         self.0.passwords.hash(password).await
     }
@@ -97,7 +99,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`], [`ServiceError::Password`] and the errors common to all calls.
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::PasswordRefused`] if the policy refuses it, and the
+    /// errors common to all calls.
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
         let turn = self.0.passwords.turn_for(new).await?;
         if self.0.records.read_bare(UserKey::Id(user_id)).await?.is_none() {

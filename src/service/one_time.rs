@@ -324,7 +324,7 @@ where
     /// # Errors
     ///
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
-    /// [`ServiceError::Password`] and the errors common to all calls.
+    /// [`ServiceError::PasswordRefused`] and the errors common to all calls.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
         if self.context.is_some() {
             return self.consume_with_user().await.map(|(_, used)| used);

@@ -10,7 +10,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::ServiceError;
-use crate::password::{PasswordError, PasswordForms, PasswordHasher, PasswordPolicy};
+use crate::password::{PasswordForms, PasswordHasher, PasswordPolicy};
 
 /// The longest time that a call waits for a permit before it fails as busy.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl Passwords {
         Self { hasher, policy, permits }
     }
 
-    /// Hashes a new password, if the policy accepts it.
+    /// Hashes a new password, if the policy accepts it. One of a wrong length takes no turn.
     pub(super) async fn hash(&self, new: &str) -> Result<String, ServiceError> {
         let turn = self.turn_for(new).await?;
         self.hash_in(turn, new).await
@@ -48,27 +48,18 @@ impl Passwords {
     /// Waits for a turn to hash this new password. Between the wait and the work, the caller can check
     /// that the work is still due. A password of a wrong length is refused without a turn.
     pub(super) async fn turn_for(&self, new: &str) -> Result<Turn, ServiceError> {
-        let password = self.forms_of(new)?;
-        self.policy.check_length(&password)?;
+        self.policy.forms(new)?;
         self.turn().await
     }
 
     /// [`hash`](Self::hash) in the turn of this password.
     pub(super) async fn hash_in(&self, turn: Turn, new: &str) -> Result<String, ServiceError> {
-        let (password, policy) = (self.forms_of(new)?, self.policy.clone());
+        let (password, policy) = (self.policy.forms(new)?, self.policy.clone());
         self.run(turn, move |hasher| {
-            policy.check_forms(&password)?;
+            policy.ask(&password)?;
             Ok(hasher.hash_forms(&password)?)
         })
         .await
-    }
-
-    fn forms_of(&self, new: &str) -> Result<PasswordForms, ServiceError> {
-        if let Some(password) = PasswordForms::new(new) {
-            return Ok(password);
-        }
-        self.policy.check(new)?;
-        Err(PasswordError::Length.into())
     }
 
     async fn turn(&self) -> Result<Turn, ServiceError> {
