@@ -179,7 +179,7 @@ impl Server {
             Err(IssueError::SessionsFull) => {}
             Err(error) => assert!(is_at_end(&error, stored), "{error:?}"),
         }
-        let (after, ()) = commit(user, authority.log_out_everywhere(user).unwrap());
+        let (after, _version) = commit(user, authority.log_out_everywhere(user).unwrap());
         assert!(authority.sessions(&after).unwrap().is_empty());
         let listed = authority.sessions(user).unwrap();
         let (after, ended) = commit(user, authority.log_out_where(user, |_| true).unwrap());

@@ -11,6 +11,7 @@ use crate::{
         verified::Verified,
     },
     binding::credential::CredentialError,
+    counter::Counter,
     sessions::{SessionData, SessionId, SessionInfo, Slot},
     user::{RecordError, User, sessions_of},
 };
@@ -133,13 +134,16 @@ impl Authority {
     }
 
     /// Logs the user out everywhere: the version increases, which revokes every token, and the list
-    /// of sessions becomes empty.
+    /// of sessions becomes empty. The outcome is the new version, for others who keep a copy of it: each
+    /// token of the user with a lower `ver` is revoked.
     ///
     /// # Errors
     ///
     /// [`RecordError::Exhausted`] if the version has reached the end of its range.
-    pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
-        Ok(Decision::new(Some(Change::logged_out(user, self.core.now())?), ()))
+    pub fn log_out_everywhere(&self, user: &dyn User) -> Result<Decision<Counter>, RecordError> {
+        let change = Change::logged_out(user, self.core.now())?;
+        let version = change.version();
+        Ok(Decision::new(Some(change), version))
     }
 
     #[cfg(feature = "axum")]

@@ -35,7 +35,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     }
 
     /// Logs the user out everywhere: every token is revoked, and the list of sessions is empty. The
-    /// ready stores do it in one statement, which succeeds however often the row changes.
+    /// ready stores do it in one statement, which succeeds however often the row changes, and also if
+    /// it is damaged.
+    ///
+    /// To learn the new version, for others who keep a copy of it, decide it by hand:
+    /// `service.decide(id, |authority, user| authority.log_out_everywhere(user))`
+    /// ([`decide`](Self::decide)).
     ///
     /// # Errors
     ///
@@ -110,7 +115,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let authority = self.authority();
         transact!(bare self, UserKey::Id(user_id), |read| {
             let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;
-            Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
+            let decision = authority.log_out_everywhere(edited.user())?.map(drop);
+            Proposal { decision, edited }
         })
     }
 

@@ -138,7 +138,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let read = Record::bare(transaction.lock(UserKey::Id(user_id)).await)?;
         let read = read.ok_or(ServiceError::NoSuchUser)?;
         let edited = read.with_password(hash)?;
-        let decision = self.authority().log_out_everywhere(edited.user())?;
+        let decision = self.authority().log_out_everywhere(edited.user())?.map(drop);
         self.commit_in(transaction, &read, Proposal { decision, edited }).await
     }
 

@@ -387,7 +387,7 @@ where
     pub(super) async fn consume_in(
         self,
         mut transaction: impl InTransaction<F>,
-    ) -> Result<Uncommitted<(StoredUser<F>, Used<P::Claims>)>, ServiceError> {
+    ) -> Result<Uncommitted<UsedBy<F, P::Claims>>, ServiceError> {
         let Self { service, token, password, context } = self;
         let authority = service.authority();
         let mut using = Using::begin(&authority, token, password)?;
@@ -407,6 +407,9 @@ where
         service.commit_in(transaction, &read, proposal).await
     }
 }
+
+/// The user whose token was used up, as read before, and the token's claims.
+type UsedBy<F, C> = (StoredUser<F>, Used<C>);
 
 /// A token that is being used up, across attempts.
 struct Using<'a, P> {
@@ -507,7 +510,7 @@ impl<'a, P: Purpose> Using<'a, P> {
         &mut self,
         read: Option<&Record<G>>,
         context: Option<&ContextOf<'_, G>>,
-    ) -> Result<Proposal<(StoredUser<G>, Used<P::Claims>), G>, ServiceError> {
+    ) -> Result<Proposal<UsedBy<G, P::Claims>, G>, ServiceError> {
         let Proposal { decision, edited } = self.propose(read, context)?;
         let user = read.ok_or(ServiceError::NoSuchUser)?.user().clone();
         Ok(Proposal { decision: decision.map(|used| (user, used)), edited })
@@ -526,7 +529,7 @@ fn use_up<P: Purpose, F: Clone>(
         return Ok(used);
     }
     let both = used.and_then(edited.user(), |user| authority.log_out_everywhere(user))?;
-    Ok(both.map(|(used, ())| used))
+    Ok(both.map(|(used, _)| used))
 }
 
 impl<P: Purpose, F, C> fmt::Debug for Issuance<'_, P, F, C> {

@@ -377,7 +377,7 @@ impl Library {
 
     fn log_out_everywhere(&self, row: RowId, is_written: bool) -> Option<Outcome> {
         let decision = self.authority.log_out_everywhere(&*self.account(row)).ok()?;
-        Some(self.commit(decision, None, is_written, |()| (None, None)))
+        Some(self.commit(decision, None, is_written, |_| (None, None)))
     }
 
     fn use_link(&self, row: RowId, is_written: bool) -> Option<Outcome> {

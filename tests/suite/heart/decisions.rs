@@ -41,7 +41,7 @@ fn several_decisions_are_one_change() {
     clock.set(60);
     let out = authority.log_out_everywhere(&alice).unwrap();
     let both = out.and_then(&alice, |user| authority.start_session(user, "laptop")).unwrap();
-    let ((), laptop) = alice.commit(both);
+    let (_version, laptop) = alice.commit(both);
     assert!(verify(&authority, laptop.access(), &alice).is_ok());
     assert_eq!(reason(verify(&authority, phone.access(), &alice)), Reason::RevokedByVersion);
     let listed = authority.sessions(&alice).unwrap();

@@ -169,7 +169,7 @@ fn a_login_together_with_another_change_is_listed_after_both() {
     // A logout everywhere.
     let both = authority.log_out_everywhere(&alice).unwrap().and_then(&alice, login).unwrap();
     let mut bumped = alice.clone();
-    let ((), laptop) = bumped.commit(both);
+    let (_version, laptop) = bumped.commit(both);
     assert_listed(&authority, &bumped, &[&phone, &laptop], &["laptop"]);
 
     // A reset of the password: the record has the new hash.

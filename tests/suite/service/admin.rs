@@ -24,6 +24,7 @@ over_each_store! {
     an_administrator_lists_and_ends_one_device_of_another_user,
     an_administrator_sets_the_data_of_another_user_s_session,
     a_decision_made_by_hand_is_stored_by_the_service,
+    a_logout_everywhere_made_by_hand_gives_the_new_version,
     a_decision_made_by_hand_is_stored_without_a_service,
 }
 
@@ -117,6 +118,19 @@ async fn a_decision_made_by_hand_is_stored_by_the_service<B: Backend>(db: B) {
     });
     assert!(matches!(refused.await, Err(ServiceError::NoSession)));
     assert!(world.columns(ALICE).await == before);
+}
+
+/// The new version, for those who keep a copy of it.
+async fn a_logout_everywhere_made_by_hand_gives_the_new_version<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let before = world.start("before").await;
+    let decide = world.service.decide(ALICE, |authority, user| authority.log_out_everywhere(user));
+    let version = decide.await.unwrap();
+    assert_eq!(world.columns(ALICE).await.version, Some(version.get()));
+    assert_eq!(world.assert_dead(&before).await, Reason::RevokedByVersion);
+    let after = world.start("after").await;
+    let verified = world.service.authenticate(after.access()).await.unwrap();
+    assert_eq!(verified.registered().version(), version);
 }
 
 async fn a_decision_made_by_hand_is_stored_without_a_service<B: Backend>(db: B) {

@@ -119,7 +119,7 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
             (said("ended"), change, Some(tokens))
         }
         Action::LogOutEverywhere => {
-            let (change, ()) = committed(authority.log_out_everywhere(user)?);
+            let (change, _version) = committed(authority.log_out_everywhere(user)?);
             (said("ended"), change, None)
         }
     })
