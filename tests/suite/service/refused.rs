@@ -16,6 +16,25 @@ use super::{
 };
 use crate::common::Role;
 
+fn is_misconfigured(what: &str, outcome: Result<(), ServiceError>) {
+    let Err(ServiceError::Store(error)) = outcome else { panic!("{what}: {outcome:?}") };
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{what}");
+    let text = std::error::Error::source(&error).unwrap().to_string();
+    assert!(text.contains("row-level security") && text.contains("trigger"), "{what}: {text}");
+}
+
+/// Checks that each change in the application's own transaction fails as misconfigured.
+macro_rules! each_change_in_a_transaction_is_misconfigured {
+    ($world:expr, $begin:literal) => {{
+        let (store, service) = ($world.db.store(), &$world.service);
+        let mut transaction = store.pool().begin_with($begin).await.unwrap();
+        let revoked = store.revoke_in(&mut transaction, service, ALICE).await.map(drop);
+        is_misconfigured("revoke_in", revoked);
+        let set = store.set_password_in(&mut transaction, service, ALICE, "battery staple");
+        is_misconfigured("set_password_in", set.await.map(drop));
+    }};
+}
+
 /// Checks that each change fails as misconfigured, and that nothing has changed.
 async fn each_change_is_misconfigured<B: Backend>(
     world: &World<B>,
@@ -55,10 +74,7 @@ async fn each_change_is_misconfigured<B: Backend>(
                 .map(drop),
         ),
     ] {
-        let Err(ServiceError::Store(error)) = outcome else { panic!("{what}: {outcome:?}") };
-        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{what}");
-        let text = std::error::Error::source(&error).unwrap().to_string();
-        assert!(text.contains("row-level security") && text.contains("trigger"), "{what}: {text}");
+        is_misconfigured(what, outcome);
     }
     assert!(world.columns(ALICE).await == before);
     let error = service.log_out_everywhere("nobody").await.unwrap_err();
@@ -85,6 +101,7 @@ async fn a_trigger_in_sqlite_that_skips_changes_is_reported() {
                         BEGIN SELECT RAISE(IGNORE); END";
     world.db.run(triggers).await;
     each_change_is_misconfigured(&world, &world.service, &phone).await;
+    each_change_in_a_transaction_is_misconfigured!(world, "BEGIN IMMEDIATE");
 }
 
 #[cfg(feature = "postgres")]
@@ -99,6 +116,7 @@ async fn a_trigger_in_postgres_that_skips_changes_is_reported() {
                        FOR EACH ROW EXECUTE FUNCTION accounts_skip()";
     world.db.run(trigger).await;
     each_change_is_misconfigured(&world, &world.service, &phone).await;
+    each_change_in_a_transaction_is_misconfigured!(world, "BEGIN");
 }
 
 /// One answer of that kind can be a race, such as a transaction that was rolled back.

@@ -74,9 +74,14 @@ fn traps() -> String {
     function("pg_notify", "text, text", "void");
     function("pg_notify", "varchar, varchar", "void");
     function("encode", "bytea, varchar", "text");
+    function("encode", "bytea, text", "text");
+    function("pg_is_in_recovery", "", "boolean");
     function("clock_timestamp", "", "timestamptz");
     function("to_regclass", "varchar", "regclass");
     function("format_type", "oid, int4", "text");
+    for base in ["text", "int4", "int8", "uuid"] {
+        sql += &format!("CREATE DOMAIN public.{base} AS pg_catalog.{base} CHECK (false);\n");
+    }
     for operator in ["=", "<>", "<", ">"] {
         for types in COMPARED {
             sql += &operator_sql(operator, types, "trap");

@@ -190,6 +190,10 @@ async fn a_table_with_triggers_can_be_altered() {
     }
     store.drop_triggers().await.unwrap();
     run_postgres(&pool, format!("UPDATE {name} SET password_hash = 'last'")).await;
+    let left = "SELECT count(*) FROM pg_trigger WHERE tgrelid = ANY (ARRAY[$1, $2]::regclass[]) \
+                AND NOT tgisinternal";
+    let left = sqlx::query_scalar::<_, i64>(left).bind(&name).bind(format!("{name}_t"));
+    assert_eq!(left.fetch_one(&pool).await.unwrap(), 0, "triggers are left");
 }
 
 /// A trigger that cannot notify lets the change pass.
