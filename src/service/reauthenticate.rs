@@ -116,6 +116,7 @@ where
     }
 
     /// [`reauthenticate`](Self::reauthenticate), with the session that an adopted token is exchanged for.
+    #[cfg(feature = "axum")]
     pub(crate) async fn reauthenticate_of(
         &self,
         token: &Token<Access<C>>,

@@ -26,7 +26,7 @@ use crate::switch::{Database, Extent};
 
 const USAGE: &str = "relatch-switching [--seed N] [--steps N]
 
---steps N    things that each of the eight groups of users does in a phase (30)
+--steps N    things that each of the eight groups of users does in a phase (15)
 --seed N     repeats the random choices of a run
 
 PostgreSQL is the server of RELATCH_TEST_POSTGRES, or one of its own.";
@@ -48,7 +48,7 @@ pub fn failure(text: &str) -> Failure {
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut args = env::args().skip(1);
-    let mut extent = Extent { seed: people::seed(), steps: 30 };
+    let mut extent = Extent { seed: people::seed(), steps: 15 };
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
         let is_taken = match &*arg {

@@ -233,11 +233,11 @@ async fn log_out(
 }
 
 /// A response instead of what was asked for.
-pub struct Refused(Response);
+pub struct Refused(Box<Response>);
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal.into_response())
+        Self(Box::new(refusal.into_response()))
     }
 }
 
@@ -252,12 +252,12 @@ impl From<ServiceError> for Refused {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self(failure.into_response())
+        Self(Box::new(failure.into_response()))
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        self.0
+        *self.0
     }
 }

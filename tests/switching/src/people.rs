@@ -132,7 +132,8 @@ impl People {
                 0 | 1 => self.sign_up(at).await?,
                 2 | 3 => self.log_in(at).await?,
                 4 => self.log_in_wrongly(at).await?,
-                5..10 => self.on_a_device(at, Act::Refresh).await?,
+                5 => self.refresh_twice(instances).await?,
+                6..10 => self.on_a_device(at, Act::Refresh).await?,
                 10 => self.on_a_device(at, Act::ChangePassword).await?,
                 11 => self.on_a_device(at, Act::LogOut).await?,
                 _ => self.on_a_device(at, Act::Ask).await?,
@@ -216,6 +217,31 @@ impl People {
         self.counts.requests += 1;
         self.counts.refused += 1;
         expect(&answer, 401, at, "a login with a wrong password")
+    }
+
+    /// Presents a plain refresh token at two instances of one kind at once: one of them takes it.
+    async fn refresh_twice(&mut self, instances: &[Address]) -> Result<(), Failure> {
+        let at = self.instance(instances);
+        let alike: Vec<_> = instances.iter().filter(|other| other.mode == at.mode).collect();
+        let other = *alike[self.dice.below(alike.len())];
+        let user = self.dice.below(self.users.len());
+        let user = &mut self.users[user];
+        let is_plain_in = |device: &Device| device.state == State::In && device.is_plain();
+        let Some(device) = user.devices.iter().position(is_plain_in) else { return Ok(()) };
+        let body = json!({ "refresh_token": user.devices[device].refresh });
+        let (one, two) = tokio::try_join!(
+            http::post(at.port, "/refresh", None, &body),
+            http::post(other.port, "/refresh", None, &body),
+        )?;
+        let (taken, refused) = if one.status == 200 { (one, two) } else { (two, one) };
+        expect(&taken, 200, at, "one of two refreshes at once")?;
+        expect(&refused, 401, at, "the other of two refreshes at once")?;
+        take(user, Some(device), &taken)?;
+        self.counts.requests += 2;
+        self.counts.refreshes += 1;
+        self.counts.refused += 1;
+        self.counts.exchanges += u64::from(!user.devices[device].is_plain());
+        Ok(())
     }
 
     async fn on_a_device(&mut self, at: Address, act: Act) -> Result<(), Failure> {
@@ -370,7 +396,9 @@ fn expect(answer: &Answer, status: u16, at: Address, what: &str) -> Result<(), F
         true => Ok(()),
         false => Err(failure(&format!(
             "{what} at an instance of {:?} was answered {}, not {status}: {}",
-            at.mode, answer.status, answer.body
+            at.mode,
+            answer.status,
+            answer.body.chars().take(100).collect::<String>()
         ))),
     }
 }

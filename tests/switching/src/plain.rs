@@ -69,7 +69,7 @@ impl Plain {
         let found: Option<(String, String)> =
             sqlx::query_as(find).bind(email).fetch_optional(&self.pool).await?;
         match found {
-            Some((id, hash)) if matches(password, hash).await? => Ok(Some(id)),
+            Some((id, hash)) if matches(password, &hash).await? => Ok(Some(id)),
             _ => Ok(None),
         }
     }
@@ -127,7 +127,7 @@ impl Plain {
         let stored: Option<String> =
             sqlx::query_scalar(find).bind(id).fetch_optional(&self.pool).await?;
         let Some(stored) = stored else { return Ok(None) };
-        if !matches(present, stored).await? {
+        if !matches(present, &stored).await? {
             return Ok(None);
         }
         let change = "UPDATE accounts SET password_hash = $1 WHERE id = $2";
@@ -155,8 +155,8 @@ pub async fn hash(password: &str) -> Result<String, Failure> {
     Ok(spawn_blocking(move || bcrypt::hash(password, COST)).await??)
 }
 
-async fn matches(password: &str, stored: String) -> Result<bool, Failure> {
-    let password = password.to_owned();
+async fn matches(password: &str, stored: &str) -> Result<bool, Failure> {
+    let (password, stored) = (password.to_owned(), stored.to_owned());
     Ok(spawn_blocking(move || bcrypt::verify(password, &stored)).await?.unwrap_or(false))
 }
 

@@ -81,8 +81,7 @@ pub async fn run(database: Database, url: &str, extent: &Extent) -> Result<(), F
     let switched = all.start(Mode::Switched, None).await?;
     all.phase("7 switched", &[&switched], extent.steps).await?;
     all.is_at(Some(MigrationPhase::Complete)).await?;
-    all.finish();
-    Ok(())
+    all.finish().await
 }
 
 struct Switch {
@@ -180,14 +179,17 @@ impl Switch {
         print(name, counts);
     }
 
-    fn finish(&self) {
+    async fn finish(&self) -> Result<(), Failure> {
         print("all", self.total);
+        let rehashed = "SELECT count(*) FROM accounts WHERE password_hash LIKE '$argon2id$%'";
+        let rehashed: i64 = sqlx::query_scalar(rehashed).fetch_one(&self.pool).await?;
         let sizes = self.people.iter().map(People::size);
         let (users, devices) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
         println!(
-            "  {users} users, {devices} devices logged in; nobody was logged out who should not be, and \
-             nobody stayed in who should not"
+            "  {users} users, {rehashed} of them with argon2id, {devices} devices logged in; nobody was \
+             logged out who should not be, and nobody stayed in who should not"
         );
+        Ok(())
     }
 
     /// Runs the guide's SQL of this phase, which is what the store prints.
