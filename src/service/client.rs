@@ -23,7 +23,6 @@ impl Client {
     }
 
     /// The new session: for a session that is started [by hand](super::Service::decide).
-    #[must_use]
     pub const fn session(&self) -> &NewSession {
         &self.session
     }

@@ -110,6 +110,9 @@ async fn story() -> Result<(), Box<dyn Error>> {
     assert!(old.is_denied("r1").await?);
     assert_eq!(exchange(&app, &refresh_token).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(me(&app, &access_3).await, StatusCode::OK);
+    // An access token of relatch gives no session.
+    assert_eq!(exchange(&app, &access_3).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(service.sessions_of("1").await?.len(), 1);
     // An old token that is not of the refresh type, and one that is denied, are exchanged for nothing.
     assert_eq!(exchange(&app, &phone).await.0, StatusCode::UNAUTHORIZED);
     old.deny("r2").await?;

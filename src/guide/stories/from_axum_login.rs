@@ -50,7 +50,7 @@ impl AuthnBackend for Backend {
     }
 }
 
-/// The login of step 1.
+/// The login of step 2.
 async fn old_login(mut auth: AuthSession<Backend>) -> StatusCode {
     let Ok(Some(user)) = auth.authenticate(()).await else { return StatusCode::UNAUTHORIZED };
     auth.login(&user).await.unwrap();
@@ -108,30 +108,30 @@ async fn story() -> Result<(), Box<dyn Error>> {
     let layer = SessionManagerLayer::new(OldSessions::default());
     let auth = AuthManagerLayerBuilder::new(Backend, layer.clone()).build();
     let old = Router::new().route("/login", post(old_login)).layer(auth);
-    let (step_1, step_2) = (app(&web, layer.clone(), false), app(&web, layer, true));
+    let (reading, moving) = (app(&web, layer.clone(), false), app(&web, layer, true));
 
-    // Step 1: served, not moved.
+    // Step 2: served, not moved.
     let mut browser = Browser::default();
     assert_eq!(browser.send(&old, "POST", "/login").await, (StatusCode::OK, 0));
-    assert_eq!(browser.send(&step_1, "GET", "/me").await, (StatusCode::OK, 0));
+    assert_eq!(browser.send(&reading, "GET", "/me").await, (StatusCode::OK, 0));
     let sessions = async || service.sessions_of("1").await.map(|sessions| sessions.len());
     assert_eq!(sessions().await?, 0);
 
-    // Step 2. The first response is lost, two minutes ago.
-    assert_eq!(browser.clone().send(&step_2, "GET", "/me").await, (StatusCode::OK, 2));
+    // Step 3. The first response is lost, two minutes ago.
+    assert_eq!(browser.clone().send(&moving, "GET", "/me").await, (StatusCode::OK, 2));
     ahead.store(0, Ordering::Relaxed);
     let mut other_tab = browser.clone();
-    assert_eq!(browser.send(&step_2, "GET", "/me").await, (StatusCode::OK, 2));
-    assert_eq!(other_tab.send(&step_2, "GET", "/me").await, (StatusCode::OK, 0));
+    assert_eq!(browser.send(&moving, "GET", "/me").await, (StatusCode::OK, 2));
+    assert_eq!(other_tab.send(&moving, "GET", "/me").await, (StatusCode::OK, 0));
     assert_eq!(sessions().await?, 1, "one session of relatch per old session");
-    // Step 1 serves the new tokens too.
-    assert_eq!(browser.send(&step_1, "GET", "/me").await, (StatusCode::OK, 0));
+    // The release before serves the new tokens too.
+    assert_eq!(browser.send(&reading, "GET", "/me").await, (StatusCode::OK, 0));
     // With both cookies the old session ends, and its cookie is deleted.
-    assert_eq!(browser.send(&step_2, "GET", "/me").await, (StatusCode::OK, 0));
+    assert_eq!(browser.send(&moving, "GET", "/me").await, (StatusCode::OK, 0));
     assert!(!browser.0.contains_key("id"));
-    assert_eq!(browser.send(&step_2, "GET", "/me").await, (StatusCode::OK, 0));
-    assert_eq!(browser.send(&step_2, "POST", "/auth/refresh").await, (StatusCode::OK, 2));
-    assert_eq!(other_tab.send(&step_2, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(browser.send(&moving, "GET", "/me").await, (StatusCode::OK, 0));
+    assert_eq!(browser.send(&moving, "POST", "/auth/refresh").await, (StatusCode::OK, 2));
+    assert_eq!(other_tab.send(&moving, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
 
     // A page of another site gets nothing done with an old session.
     let mut victim = Browser::default();
@@ -140,7 +140,7 @@ async fn story() -> Result<(), Box<dyn Error>> {
         .header("origin", "https://evil.example")
         .header("cookie", format!("id={}", victim.0["id"]))
         .body(Body::empty())?;
-    assert_eq!(step_1.clone().call(cross_site).await?.status(), StatusCode::FORBIDDEN);
+    assert_eq!(reading.clone().call(cross_site).await?.status(), StatusCode::FORBIDDEN);
 
     // Another hash of the same password, by a login on another device, ends no old session.
     let rehashed = service.hash_password("correct horse battery").await?;
@@ -153,50 +153,50 @@ async fn story() -> Result<(), Box<dyn Error>> {
         row.columns.password_hash = Some(rehashed);
         row.columns.carried = Some(carried.expose_text().to_string());
     });
-    assert_eq!(victim.clone().send(&step_1, "GET", "/me").await.0, StatusCode::OK);
+    assert_eq!(victim.clone().send(&reading, "GET", "/me").await.0, StatusCode::OK);
 
     // Logging out ends the old session as well.
     let mut late = Browser::default();
     late.send(&old, "POST", "/login").await;
-    assert_eq!(late.send(&step_2, "GET", "/me").await, (StatusCode::OK, 2));
+    assert_eq!(late.send(&moving, "GET", "/me").await, (StatusCode::OK, 2));
     let mut stolen = late.clone();
     stolen.keep("id");
-    assert_eq!(late.send(&step_2, "POST", "/auth/logout").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(late.send(&moving, "POST", "/auth/logout").await.0, StatusCode::NO_CONTENT);
     assert!(late.0.is_empty());
-    assert_eq!(stolen.send(&step_2, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(stolen.send(&moving, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
 
     // So does logging out the device from another one, also before the old session is deleted.
     let mut lost = Browser::default();
     lost.send(&old, "POST", "/login").await;
     stolen = lost.clone();
-    assert_eq!(lost.send(&step_2, "GET", "/me").await, (StatusCode::OK, 2));
+    assert_eq!(lost.send(&moving, "GET", "/me").await, (StatusCode::OK, 2));
     assert_eq!(service.log_out_where_of("1", |_| true).await?, 2);
-    assert_eq!(stolen.send(&step_2, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(stolen.send(&moving, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(sessions().await?, 0);
 
     // An outage of relatch's store costs nobody a session.
     let mut patient = Browser::default();
     patient.send(&old, "POST", "/login").await;
     users.set_reachable(false);
-    assert_eq!(patient.send(&step_2, "GET", "/me").await, (StatusCode::SERVICE_UNAVAILABLE, 0));
+    assert_eq!(patient.send(&moving, "GET", "/me").await, (StatusCode::SERVICE_UNAVAILABLE, 0));
     users.set_reachable(true);
-    assert_eq!(patient.send(&step_2, "GET", "/me").await, (StatusCode::OK, 2));
+    assert_eq!(patient.send(&moving, "GET", "/me").await, (StatusCode::OK, 2));
     // "Log out everywhere" ends old sessions too, also those of other devices.
     let mut phone = victim.clone();
     let mut tablet = Browser::default();
     tablet.send(&old, "POST", "/login").await; // it never moves
     assert_eq!(
-        victim.send(&step_2, "POST", "/auth/logout-everywhere").await.0,
+        victim.send(&moving, "POST", "/auth/logout-everywhere").await.0,
         StatusCode::NO_CONTENT
     );
-    for app in [&step_1, &step_2] {
+    for app in [&reading, &moving] {
         assert_eq!(phone.clone().send(app, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
     }
     assert_eq!(sessions().await?, 0);
-    assert_eq!(tablet.clone().send(&step_1, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(tablet.send(&step_2, "GET", "/me").await, (StatusCode::UNAUTHORIZED, 0));
+    assert_eq!(tablet.clone().send(&reading, "GET", "/me").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(tablet.send(&moving, "GET", "/me").await, (StatusCode::UNAUTHORIZED, 0));
     assert_eq!(sessions().await?, 0);
-    phone.send(&step_2, "GET", "/me").await;
+    phone.send(&moving, "GET", "/me").await;
     assert!(!phone.0.contains_key("id"), "the revoked session is deleted");
 
     Ok(())
