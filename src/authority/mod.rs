@@ -5,6 +5,8 @@
 pub(crate) mod adoption;
 mod builder;
 pub(crate) mod decision;
+#[cfg(feature = "service")]
+pub(crate) mod device;
 pub(crate) mod error;
 mod issue;
 mod kernel;

@@ -32,11 +32,12 @@ where
     ///
     /// # Security
     ///
-    /// It does not count attempts: limit them, by name and by address.
+    /// It counts attempts, by the name and the user's id, and by the address if the client has one
+    /// ([`Client::address`]). A refused attempt costs no hash. See [`throttle`](crate::throttle).
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
     /// all slots are taken and the policy refuses further logins, or with the error of a client whose
     /// end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
     /// [`IssueError::SessionData`]); and the errors common to all calls.
@@ -47,8 +48,10 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
+        let mut attempt = self.attempt(login, &client)?;
         let mut checked = Checked::default();
         transact!(self, UserKey::Login(login), |read, lock| {
+            attempt.count(read.map(|read| read.user().id())).await?;
             checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));

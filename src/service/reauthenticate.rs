@@ -1,5 +1,7 @@
 //! Reauthentication: calls that ask a logged-in user for the password again.
 
+use std::mem::replace;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -24,12 +26,13 @@ where
     ///
     /// # Security
     ///
-    /// It does not count attempts: limit them, by user and by address.
+    /// It counts attempts by session and by user ([`throttle`](crate::throttle)), and not by address:
+    /// [`admit_address`](Self::admit_address).
     ///
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if it is wrong, or if the user has none;
-    /// [`ServiceError::Rejected`] and the errors common to all calls.
+    /// [`ServiceError::TooManyAttempts`]; [`ServiceError::Rejected`] and the errors common to all calls.
     pub async fn check_password(
         &self,
         token: &Token<Access<C>>,
@@ -38,7 +41,8 @@ where
         let authority = self.authority();
         let user_id = authority.open(token)?.user_id().to_owned();
         let read = self.0.records.read_bare(UserKey::Id(&user_id)).await?;
-        let (_, read) = verify_on(&authority, token, read.as_ref())?;
+        let (verified, read) = verify_on(&authority, token, read.as_ref())?;
+        self.count_within(&verified).await?;
         Checked::default().check_present(self, read, password, &mut None).await
     }
 
@@ -48,7 +52,8 @@ where
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if the current password is wrong, or if the user has none
-    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
+    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::TooManyAttempts`];
+    /// [`ServiceError::Password`] if the new one
     /// is too short or too long to be hashed; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn change_password(
@@ -58,10 +63,14 @@ where
         new: &str,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
+        let mut is_counted = false;
         let mut hash = None;
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
+            if !replace(&mut is_counted, true) {
+                self.count_within(&verified).await?;
+            }
             checked.check_present(self, read, present, lock).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
@@ -82,12 +91,13 @@ where
     ///
     /// # Security
     ///
-    /// It does not count attempts: limit them, by user.
+    /// It counts attempts by session and by user ([`throttle`](crate::throttle)), and not by address:
+    /// [`admit_address`](Self::admit_address).
     ///
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if the password is wrong, or if the user has none
-    /// ([`restart_session`](Self::restart_session) is for that); and those of
+    /// ([`restart_session`](Self::restart_session) is for that); [`ServiceError::TooManyAttempts`]; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn reauthenticate(
         &self,
@@ -121,10 +131,14 @@ where
         password: Option<&str>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
+        let mut is_counted = false;
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             if let Some(password) = password {
+                if !replace(&mut is_counted, true) {
+                    self.count_within(&verified).await?;
+                }
                 checked.check_present(self, read, password, lock).await?;
             }
             let edited = checked.rehashed(read)?;

@@ -347,11 +347,12 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     use http::Request;
     use relatch::{
         axum::{
-            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveAuthenticated, LoginLimits,
-            Misconfigured, Recent, Refusal, Web,
+            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveAuthenticated, Misconfigured,
+            Recent, Refusal, Web,
         },
-        service::{LoginRefusal, Service, ServiceError},
+        service::{Client, LoginRefusal, Service, ServiceError},
         store::{MemoryStore, NewUser},
+        throttle::{DeviceToken, Throttle},
     };
     use tower_layer::Layer;
     use tower_service::Service as _;
@@ -373,6 +374,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     let service = Service::builder(authority, store).claims(claims).build();
     let context = |_: &_| Context::new().with("fingerprint", "SECRET fingerprint");
     let builder = Web::builder(service)
+        .client_address(ClientAddress::forwarded_for(1))
         .cookies(Cookies::new())
         .context(context)
         .introspection_caller(CALLER, CALLER);
@@ -381,7 +383,10 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     print("Web", &web);
     print("ClientAddress", &ClientAddress::forwarded_for(1));
     print("Cookies", &Cookies::new());
-    print("LoginLimits", &LoginLimits::new());
+    print("Throttle", &Throttle::new());
+    print("DeviceToken", &DeviceToken::new("SECRET"));
+    let client = Client::new("phone").device(DeviceToken::new("SECRET"));
+    print("Client", &client);
     print("Csrf", &None::<Csrf>);
     print("Misconfigured", &Misconfigured::NoLayer);
     let refused = ServiceError::WrongPassword(LoginRefusal::WrongPassword);

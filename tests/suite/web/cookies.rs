@@ -9,7 +9,7 @@ use relatch::{
 };
 use serde_json::json;
 
-use super::{ACCESS_SECONDS, ALICE, IDLE_SECONDS, World, alices_login, get_, post_, send};
+use super::{ACCESS_SECONDS, ALICE, IDLE_SECONDS, World, alices_login, get_, here, post_, send};
 use crate::{common::builder, web::logs::Log};
 
 const DELETED: [&str; 2] = [
@@ -141,6 +141,7 @@ async fn what_cannot_stand_in_a_cookie_is_no_setting() {
     let build = |cookies: Cookies| {
         let world = World::bearer();
         Web::builder(world.web.service().clone())
+            .client_address(here())
             .cookies(cookies)
             .build()
             .err()
@@ -177,6 +178,7 @@ fn a_trusted_origin_is_written_as_browsers_do() {
     let service = World::bearer().web.service().clone();
     let build = |origin: &str| {
         Web::builder(service.clone())
+            .client_address(here())
             .trust_origin(origin)
             .build()
             .err()
@@ -206,7 +208,8 @@ async fn a_token_too_long_for_a_cookie_is_an_error() {
         let service = Service::builder(authority, world.store.clone()).claims(claims).build();
         let start =
             async |web: Web<(), Long>, request: Parts| web.start_session(&request, ALICE).await;
-        let web = Web::builder(service).cookies(Cookies::new()).build().unwrap();
+        let web =
+            Web::builder(service).client_address(here()).cookies(Cookies::new()).build().unwrap();
         let app = Router::new().route("/start", post(start)).layer(web.layer());
         let log = Log::new();
         let answer = send(&app, post_("/start").same_origin()).await.is(status);
