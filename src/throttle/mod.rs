@@ -54,6 +54,8 @@
 mod bucket;
 mod counters;
 mod device_token;
+#[cfg(test)]
+mod figures;
 mod limit;
 mod limit_store;
 mod memory;
