@@ -22,6 +22,7 @@ async fn a_login_sets_both_and_shows_neither() {
     let world = World::cookies();
     let granted = world.send(alices_login().same_origin()).await.is(200);
     let (access, refresh) = (granted.cookie("__Host-access"), granted.cookie("__Secure-refresh"));
+    let device = granted.cookie("__Host-device");
     assert_eq!(
         granted.all("set-cookie"),
         [
@@ -30,6 +31,9 @@ async fn a_login_sets_both_and_shows_neither() {
             ),
             format!(
                 "__Secure-refresh={refresh}; Max-Age={IDLE_SECONDS}; Path=/auth; Secure; HttpOnly; SameSite=Strict"
+            ),
+            format!(
+                "__Host-device={device}; Max-Age=31536000; Path=/; Secure; HttpOnly; SameSite=Strict"
             ),
         ]
     );
@@ -89,6 +93,7 @@ async fn names_paths_and_strictness_are_settings() {
     let granted = world.send(alices_login().same_origin()).await.is(200);
     let access = granted.cookie("__Host-Shop2-access");
     let refresh = granted.cookie("__Secure-Shop2-refresh");
+    let device = granted.cookie("__Host-Shop2-device");
     assert_eq!(
         granted.all("set-cookie"),
         [
@@ -97,6 +102,9 @@ async fn names_paths_and_strictness_are_settings() {
             ),
             format!(
                 "__Secure-Shop2-refresh={refresh}; Max-Age={IDLE_SECONDS}; Path=/api/session; Secure; HttpOnly; SameSite=Strict"
+            ),
+            format!(
+                "__Host-Shop2-device={device}; Max-Age=31536000; Path=/; Secure; HttpOnly; SameSite=Strict"
             ),
         ]
     );
@@ -123,6 +131,7 @@ async fn for_development_they_are_of_other_names_and_without_secure() {
     let asked = alices_login().same_origin().header("host", "localhost:3000");
     let granted = world.send(asked).await.is(200);
     let (access, refresh) = (granted.cookie("insecure-access"), granted.cookie("insecure-refresh"));
+    let device = granted.cookie("insecure-device");
     assert_eq!(
         granted.all("set-cookie"),
         [
@@ -131,6 +140,9 @@ async fn for_development_they_are_of_other_names_and_without_secure() {
             ),
             format!(
                 "insecure-refresh={refresh}; Max-Age={IDLE_SECONDS}; Path=/auth; HttpOnly; SameSite=Strict"
+            ),
+            format!(
+                "insecure-device={device}; Max-Age=31536000; Path=/; HttpOnly; SameSite=Strict"
             ),
         ]
     );

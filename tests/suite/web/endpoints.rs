@@ -54,6 +54,7 @@ async fn a_login_takes_json_or_a_form() {
                 "token_type": "Bearer",
                 "expires_in": ACCESS_SECONDS,
                 "refresh_token": refresh,
+                "device_token": body["device_token"].as_str().unwrap(),
             })
         );
         world.send(get_("/me").bearer(&access)).await.is(200);
