@@ -254,7 +254,9 @@ const fn service_code(error: &ServiceError) -> &'static str {
             "not_found"
         }
         ServiceError::Issue(IssueError::SessionsFull) => "sessions_full",
-        ServiceError::Password(PasswordError::Length) => "invalid_password",
+        ServiceError::Password(PasswordError::Length) | ServiceError::PasswordRefused(_) => {
+            "invalid_password"
+        }
         error if error.is_unavailable() => "temporarily_unavailable",
         _ => "server_error",
     }
@@ -270,7 +272,15 @@ const STEP_UP: &str = "insufficient_user_authentication";
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let error = self.code();
-        let mut response = Response::new(Body::from(format!("{{\"error\":\"{error}\"}}")));
+        let body = match &self {
+            // The user can choose another password.
+            Self::Service(ServiceError::PasswordRefused(refusal)) => {
+                let text = refusal.to_string();
+                serde_json::json!({ "error": error, "error_description": text }).to_string()
+            }
+            _ => format!("{{\"error\":\"{error}\"}}"),
+        };
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,7 +1,5 @@
 //! Reauthentication: calls that ask a logged-in user for the password again.
 
-use std::mem::replace;
-
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -42,8 +40,9 @@ where
         let user_id = authority.open(token)?.user_id().to_owned();
         let read = self.0.records.read_bare(UserKey::Id(&user_id)).await?;
         let (verified, read) = verify_on(&authority, token, read.as_ref())?;
-        self.count_within(&verified).await?;
-        Checked::default().check_present(self, read, password, &mut None).await
+        let mut checked = Checked::without_rehash();
+        checked.count(self, &verified).await?;
+        checked.check_present(self, read, password, &mut None).await
     }
 
     /// Changes the user's password, for which the current one is required. The same statement logs all
@@ -53,8 +52,8 @@ where
     ///
     /// [`ServiceError::WrongPassword`] if the current password is wrong, or if the user has none
     /// ([`set_password`](Self::set_password) is for that); [`ServiceError::TooManyAttempts`];
-    /// [`ServiceError::Password`] if the new one
-    /// is too short or too long to be hashed; and those of
+    /// [`ServiceError::PasswordRefused`] if the policy refuses the new one, and
+    /// [`ServiceError::Password`] if it is too long to be hashed; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn change_password(
         &self,
@@ -62,15 +61,12 @@ where
         present: &str,
         new: &str,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let mut checked = Checked::default();
-        let mut is_counted = false;
+        let mut checked = Checked::without_rehash();
         let mut hash = None;
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
-            if !replace(&mut is_counted, true) {
-                self.count_within(&verified).await?;
-            }
+            checked.count(self, &verified).await?;
             checked.check_present(self, read, present, lock).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
@@ -86,8 +82,8 @@ where
     /// Checks the password again, before a sensitive operation, and restarts this device's session. The
     /// returned tokens replace all of the session's tokens, and other devices stay logged in. The session's
     /// [`started_at`](crate::sessions::SessionInfo::started_at) becomes now
-    /// ([`Authority::session_info`](crate::Authority::session_info)). If the stored
-    /// hash has other parameters than the hasher, the same statement replaces it.
+    /// ([`Authority::session_info`](crate::Authority::session_info)). A stored hash
+    /// that is due is replaced as by [`login`](Self::login).
     ///
     /// # Security
     ///
@@ -131,14 +127,25 @@ where
         password: Option<&str>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
-        let mut is_counted = false;
+        loop {
+            match self.try_anew(token, password, &mut checked).await {
+                Err(error) if checked.forgoes_rehash(&error) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_anew(
+        &self,
+        token: &Token<Access<C>>,
+        password: Option<&str>,
+        checked: &mut Checked,
+    ) -> Result<SessionTokens<C>, ServiceError> {
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             if let Some(password) = password {
-                if !replace(&mut is_counted, true) {
-                    self.count_within(&verified).await?;
-                }
+                checked.count(self, &verified).await?;
                 checked.check_present(self, read, password, lock).await?;
             }
             let edited = checked.rehashed(read)?;

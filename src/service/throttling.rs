@@ -126,7 +126,12 @@ pub(super) struct LoginAttempt<'a> {
     is_counted: bool,
 }
 
-impl LoginAttempt<'_> {
+impl<'a> LoginAttempt<'a> {
+    /// The name as it was given.
+    pub(super) const fn login(&self) -> &'a str {
+        self.login
+    }
+
     /// Counts the attempt at the user whom the store has found, before the password is hashed. It does
     /// the same for an unknown name. A further call does nothing.
     pub(super) async fn count(&mut self, found: Option<&str>) -> Result<(), ServiceError> {

@@ -9,6 +9,8 @@ mod bad_input;
 mod calendar;
 mod decisions;
 mod differential;
+#[cfg(feature = "password")]
+mod hashes;
 mod history;
 mod issue_and_verify;
 mod key_cache;

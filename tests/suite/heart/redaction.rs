@@ -509,7 +509,7 @@ fn public_types() -> Vec<String> {
             let path = entry.path();
             let services = cfg!(all(feature = "cache", feature = "sqlite", feature = "postgres"));
             let skip = [
-                ("password.rs", cfg!(feature = "password")),
+                ("password", cfg!(feature = "password")),
                 ("signing_key.rs", cfg!(feature = "asymmetric")),
                 ("verifying_key.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),
