@@ -401,7 +401,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     let counted = Arc::<Mutex<Vec<Count>>>::default();
     let throttle = Throttle::new().shared(Counted(Arc::clone(&counted)));
     print("Throttle", &throttle);
-    let limited = Service::builder(limited, MemoryStore::new()).throttle(throttle).build();
+    let limited = Service::builder(limited, MemoryStore::<()>::new()).throttle(throttle).build();
     runtime.block_on(limited.admit("SECRET", &Client::new("SECRET"))).unwrap();
     let count = counted.lock().unwrap()[0];
     print("Count", &count);
