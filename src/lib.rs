@@ -15,7 +15,7 @@
 
 // The layers, lowest first. A module uses only itself and modules on lines above its own.
 //   1. bytes clock entropy counter rejection error
-//   2. keys sessions password
+//   2. keys sessions password throttle
 //   3. binding
 //   4. token user one_time
 //   5. authority
@@ -45,6 +45,8 @@ pub mod service;
 pub mod sessions;
 #[cfg(feature = "service")]
 pub mod store;
+#[cfg(feature = "service")]
+pub mod throttle;
 pub mod token;
 pub mod user;
 

@@ -20,7 +20,7 @@ use axum::{
 };
 use relatch::{
     BindingMode, User,
-    axum::{Authenticated, Web},
+    axum::{Authenticated, ClientAddress, Web},
     service::{CachePolicy, Service},
     sessions::SessionInfo,
     store::{MemoryStore, NewUser, StoredUser},
@@ -126,7 +126,8 @@ async fn log_in() -> (Web<(), Claims>, Vec<String>) {
         drop(service.authenticate(&access).await.unwrap());
         tokens.push(access.expose().to_owned());
     }
-    (Web::builder(service).build().unwrap(), tokens)
+    let address = ClientAddress::forwarded_for(1);
+    (Web::builder(service).client_address(address).build().unwrap(), tokens)
 }
 
 /// The claims of a plain token of the user.

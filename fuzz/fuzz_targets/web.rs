@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request::Pa
 use libfuzzer_sys::fuzz_target;
 use relatch::{
     Authority, MasterKey, User,
-    axum::{CSRF_HEADER, Cookies, Refusal, Web},
+    axum::{CSRF_HEADER, ClientAddress, Cookies, Refusal, Web},
     service::Service,
     store::{MemoryStore, NewUser},
 };
@@ -67,7 +67,8 @@ static SITE: LazyLock<Site> = LazyLock::new(|| {
     let users = MemoryStore::new();
     assert!(users.insert(NewUser::without_password("alice", "alice").unwrap(), ()));
     let service = Service::new(authority, users);
-    let web = Web::builder(service).cookies(Cookies::new()).trust_origin(TRUSTED).build().unwrap();
+    let web = Web::builder(service).client_address(ClientAddress::forwarded_for(1));
+    let web = web.cookies(Cookies::new()).trust_origin(TRUSTED).build().unwrap();
     let (tokens, csrf) = runtime.block_on(async {
         let tokens = web.service().start_session("alice", "phone").await.unwrap();
         let session = web.service().authenticate(tokens.access()).await.unwrap();

@@ -7,6 +7,8 @@ mod builder;
 #[cfg(feature = "live")]
 mod current;
 pub(crate) mod decision;
+#[cfg(feature = "service")]
+pub(crate) mod device;
 pub(crate) mod error;
 mod issue;
 mod kernel;

@@ -8,7 +8,6 @@ use time::Duration;
 use zeroize::Zeroizing;
 
 use super::{
-    limits::{Limits, LoginLimits},
     local_path::local_path,
     metrics::{self, Metrics},
     request::{
@@ -35,9 +34,8 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
             service,
             cookies: None,
             trusted: Vec::new(),
-            address: ClientAddress::from_fn(|_| None),
+            address: None,
             context: Box::new(|_| Context::new()),
-            limits: LoginLimits::new(),
             live_bound: LIVE_BOUND,
             login_page: "/login".into(),
             session_policy: None,
@@ -53,9 +51,8 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     service: Service<F, C>,
     cookies: Option<Cookies>,
     trusted: Vec<String>,
-    address: ClientAddress,
+    address: Option<ClientAddress>,
     context: ReadContext,
-    limits: LoginLimits,
     live_bound: Duration,
     login_page: String,
     session_policy: Option<String>,
@@ -87,10 +84,10 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
-    /// Sets the source of the client's address. It is required for all calls that take a password,
-    /// except with [`LoginLimits::without_addresses`].
+    /// Sets the source of the client's address. It is required, unless the service counts no attempts by
+    /// address ([`Throttle::without_addresses`](crate::throttle::Throttle::without_addresses)).
     pub fn client_address(mut self, address: ClientAddress) -> Self {
-        self.address = address;
+        self.address = Some(address);
         self
     }
 
@@ -99,12 +96,6 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// another context cannot use the token, and cannot revoke it or log out with it either.
     pub fn context(mut self, context: impl Fn(&Parts) -> Context + Send + Sync + 'static) -> Self {
         self.context = Box::new(context);
-        self
-    }
-
-    /// Sets the limits for password attempts.
-    pub const fn login_limits(mut self, limits: LoginLimits) -> Self {
-        self.limits = limits;
         self
     }
 
@@ -180,7 +171,8 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a setting out of its range.
+    /// [`ConfigError`] for a setting out of its range, or if the
+    /// [`client_address`](Self::client_address) is missing.
     pub fn build(self) -> Result<Web<F, C>, ConfigError>
     where
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
@@ -198,6 +190,13 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
                 "trust_origin",
                 "a trusted origin must have a scheme and a host in lower case, without a slash at the \
                  end: `https://app.example.com`",
+            ));
+        }
+        if self.address.is_none() && self.service.counts_addresses() {
+            return Err(ConfigError::new(
+                "client_address",
+                "password attempts are counted by the client's address, whose source is not set: set it \
+                 here, or make the service with `Throttle::without_addresses`",
             ));
         }
         if local_path(&self.login_page).is_none() {
@@ -234,7 +233,6 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             },
             address: self.address,
             context: self.context,
-            limits: Limits::new(self.limits),
             live,
             login_page: self.login_page,
             session_policy: self.session_policy,
@@ -250,7 +248,6 @@ impl<F, C> fmt::Debug for WebBuilder<F, C> {
         f.debug_struct("WebBuilder")
             .field("cookies", &self.cookies)
             .field("trusted", &self.trusted)
-            .field("limits", &self.limits)
             .field("live_bound", &self.live_bound)
             .finish_non_exhaustive()
     }

@@ -1,12 +1,13 @@
 //! The calls that change a session: each is one of the service's, for a request.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     checks::is_genuine,
     grant::{Grant, LoggedOut},
-    limits::Account,
     misconfigured::Misconfigured,
     refusal::Refusal,
     request::{cookies::CookieKind, device_label},
@@ -31,7 +32,7 @@ where
 {
     /// Logs in by name and password, within the limits:
     /// [`Service::login`](crate::service::Service::login). The `User-Agent` gives the device's
-    /// label.
+    /// label. The grant has a [device token](crate::throttle::DeviceToken).
     ///
     /// # Errors
     ///
@@ -42,9 +43,9 @@ where
         login: &str,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
-        self.admit(request, login)?;
+        self.recorded(self.check_origin(request).and_then(|()| self.address(request)), None)?;
         let tokens = self.service().login(login, password, self.client(request)).await;
-        self.granted(tokens, None)
+        self.granted_to_device(request, tokens)
     }
 
     /// Counts an attempt at this account and checks the proof of origin. Call it before your own
@@ -54,12 +55,10 @@ where
     /// # Errors
     ///
     /// [`Refusal::TooManyAttempts`] and [`Refusal::CrossSite`].
-    pub fn admit(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
-        self.recorded(
-            self.check_origin(request)
-                .and_then(|()| self.count_attempt(request, Account::Login(account))),
-            None,
-        )
+    pub async fn admit(&self, request: &Parts, account: &str) -> Result<(), Refusal> {
+        self.recorded(self.check_origin(request).and_then(|()| self.address(request)), None)?;
+        let admitted = self.service().admit(account, &self.client(request)).await;
+        self.recorded(admitted.map_err(Refusal::from), None)
     }
 
     /// Starts a session for a user that the application itself has authenticated.
@@ -70,15 +69,16 @@ where
     pub async fn start_session(&self, request: &Parts, user_id: &str) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request), None)?;
         let tokens = self.service().start_session(user_id, self.client(request)).await;
-        self.granted(tokens, None)
+        self.granted_to_device(request, tokens)
     }
 
     /// The client for a new session of this request. Its label is made from the `User-Agent`, its
-    /// context is that of the request, and its policy is that of the
-    /// [web](super::WebBuilder::session_policy).
+    /// context, its address and its device token are those of the request, and its policy is that of the
+    /// [web](super::WebBuilder::session_policy). If attempts are counted by address, all clients
+    /// of unknown address count as one.
     ///
-    /// Use it for a session with data or a fixed end: call [`admit`](Self::admit), pass the client
-    /// to a call of the service, and its tokens to [`grant`](Self::grant).
+    /// Use it for a session with data or a fixed end: pass the client to a call of the service, and its
+    /// tokens to [`grant`](Self::grant).
     ///
     /// # Example
     ///
@@ -92,7 +92,6 @@ where
     ///     (name, password): (&str, &str),
     ///     data: SessionData,
     /// ) -> Result<Grant, Refusal> {
-    ///     web.admit(request, name)?;
     ///     let client = web.client(request).data(data);
     ///     let tokens = web.service().login(name, password, client).await;
     ///     web.grant(request, tokens.map_err(|error| web.refusal(error))?)
@@ -102,6 +101,15 @@ where
     pub fn client(&self, request: &Parts) -> Client {
         let client = Client::new(device_label::label(&request.headers));
         let client = client.in_context(self.context(request));
+        let client = match self.address(request) {
+            Ok(Some(address)) => client.address(address),
+            Ok(None) => client,
+            Err(_) => client.address(UNKNOWN),
+        };
+        let client = match self.device(request) {
+            Some(token) => client.device(token),
+            None => client,
+        };
         match &self.0.session_policy {
             Some(name) => client.policy(name),
             None => client,
@@ -117,7 +125,7 @@ where
     /// a cookie; [`Refusal::Service`] for tokens that this service's authority did not issue.
     pub fn grant(&self, request: &Parts, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request), None)?;
-        self.granted(Ok(tokens), None)
+        self.granted_to_device(request, Ok(tokens))
     }
 
     /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
@@ -362,10 +370,31 @@ where
         call: impl AsyncFnOnce(&Token<Access<C>>) -> Result<SessionTokens<C>, ServiceError>,
     ) -> Result<Grant<C>, Refusal> {
         let verified = self.authenticate(request).await?;
-        let account = Account::Id(verified.user().id());
-        self.recorded(self.count_attempt(request, account), Some(&verified))?;
+        if let Some(address) = self.recorded(self.address(request), Some(&verified))? {
+            let admitted = self.service().admit_address(address).await;
+            self.recorded(admitted.map_err(Refusal::from), Some(&verified))?;
+        }
         let (token, _) = self.recorded(self.checked_token(request), Some(&verified))?;
         self.granted(call(&token).await, Some(verified.user().id()))
+    }
+
+    /// [`granted`](Self::granted) for a client that has just authenticated.
+    fn granted_to_device(
+        &self,
+        request: &Parts,
+        tokens: Result<SessionTokens<C>, ServiceError>,
+    ) -> Result<Grant<C>, Refusal> {
+        let mut grant = self.granted(tokens, None)?;
+        let user_id = self.user_of(&grant.tokens);
+        let device = user_id.and_then(|user_id| {
+            self.service().renewed_device_token(self.device(request), &user_id)
+        });
+        grant.device = self.recorded(device.map_err(Refusal::from), None)?;
+        Ok(grant)
+    }
+
+    fn user_of(&self, tokens: &SessionTokens<C>) -> Result<String, ServiceError> {
+        Ok(self.service().authority().open(tokens.access())?.user_id().to_owned())
     }
 
     fn granted(
@@ -386,6 +415,9 @@ where
         let now = authority.now();
         let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
         let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
-        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes })
+        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes, device: None })
     }
 }
+
+/// The address of clients whose address is unknown.
+const UNKNOWN: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);

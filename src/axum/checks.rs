@@ -1,15 +1,16 @@
 //! Checks before a call: token, origin, rate limits; recording of refusals.
 
+use std::net::IpAddr;
+
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    limits::Account,
     misconfigured::Misconfigured,
     refusal::Refusal,
     request::{
         cookies::{CookieKind, Cookies},
-        csrf,
+        csrf, device,
         origin::{self, Proof},
         token::{self, Carrier},
     },
@@ -21,6 +22,7 @@ use crate::{
     rejection::Stage,
     service::ServiceError,
     store::StoredUser,
+    throttle::DeviceToken,
     token::{RefreshToken, Token, purpose::Access},
     user::User,
 };
@@ -78,12 +80,23 @@ where
         Ok(verified)
     }
 
-    pub(super) fn count_attempt(
-        &self,
-        request: &Parts,
-        account: Account<'_>,
-    ) -> Result<(), Refusal> {
-        self.0.limits.attempt(account, || self.0.address.of(request))
+    /// The client's address, if attempts are counted by address.
+    pub(super) fn address(&self, request: &Parts) -> Result<Option<IpAddr>, Refusal> {
+        if !self.service().counts_addresses() {
+            return Ok(None);
+        }
+        let address = self.0.address.as_ref().and_then(|address| address.of(request));
+        Ok(Some(address.ok_or(Misconfigured::NoClientAddress)?))
+    }
+
+    /// The device token of the request. Two are none.
+    pub(super) fn device(&self, request: &Parts) -> Option<DeviceToken> {
+        let read = |cookies: &Cookies| {
+            let token = cookies.read(&request.headers, CookieKind::Device).ok().flatten();
+            token.map(str::to_owned)
+        };
+        let token = self.cookies().and_then(read);
+        token.map(DeviceToken::new).or_else(|| device::header(&request.headers))
     }
 
     /// Checks that a page of this origin made the request. Only with cookies, and only for a

@@ -19,14 +19,15 @@ use super::{
     refusal::Refusal,
     request::cookies::{CookieKind, Cookies},
 };
-use crate::{authority::SessionTokens, token::purpose::NoClaims};
+use crate::{authority::SessionTokens, throttle::DeviceToken, token::purpose::NoClaims};
 
 /// The tokens of a session as a response: in cookies, or in the body (RFC 6749 §5.1) of a
 /// [`Web`](super::Web) without cookies. It has `Cache-Control: no-store`: no intermediary may store
 /// it.
 ///
 /// As a response it is JSON with `expires_in` (the access token's lifetime in seconds), and without
-/// cookies also `access_token`, `token_type` and `refresh_token`. As a *part* of a response
+/// cookies also `access_token`, `token_type` and `refresh_token`, and after a login `device_token`, which
+/// the client sends with its next login in the header [`DEVICE_HEADER`](super::DEVICE_HEADER). As a *part* of a response
 /// (`(grant, Redirect::to("/"))`) it sets the cookies; without cookies that is an error.
 #[must_use = "the client gets no tokens unless this is part of the response"]
 pub struct Grant<C = NoClaims> {
@@ -34,7 +35,12 @@ pub struct Grant<C = NoClaims> {
     pub(super) cookies: Option<Arc<Cookies>>,
     /// The remaining lifetimes of the access token and of the session.
     pub(super) lifetimes: (Duration, Duration),
+    /// After a login.
+    pub(super) device: Option<DeviceToken>,
 }
+
+/// The lifetime of a device cookie.
+const DEVICE_LIFETIME: Duration = Duration::days(365);
 
 impl<C> Grant<C> {
     /// The tokens.
@@ -47,19 +53,22 @@ impl<C> Grant<C> {
             cookies.set(CookieKind::Access, self.tokens.access().expose(), self.lifetimes.0);
         let refresh =
             cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
-        add([access, refresh], headers);
+        let device = self.device.as_ref();
+        let device = device
+            .and_then(|token| cookies.set(CookieKind::Device, token.expose(), DEVICE_LIFETIME));
+        add([access, refresh, device], headers);
     }
 }
 
 /// Adds the cookies, and forbids caches to store the response.
-fn add(cookies: [Option<HeaderValue>; 2], headers: &mut HeaderMap) {
+fn add<const N: usize>(cookies: [Option<HeaderValue>; N], headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for cookie in cookies.into_iter().flatten() {
         headers.append(SET_COOKIE, cookie);
     }
 }
 
-/// The body of RFC 6749 §5.1.
+/// The body of RFC 6749 §5.1, with a member of our own.
 #[derive(Serialize)]
 struct TokenResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +78,8 @@ struct TokenResponse<'a> {
     expires_in: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<&'a str>,
 }
 
 impl<C> IntoResponse for Grant<C> {
@@ -79,6 +90,7 @@ impl<C> IntoResponse for Grant<C> {
             token_type: in_body.then_some("Bearer"),
             expires_in: self.lifetimes.0.whole_seconds(),
             refresh_token: in_body.then(|| self.tokens.refresh().expose()),
+            device_token: self.device.as_ref().filter(|_| in_body).map(DeviceToken::expose),
         };
         // A struct of numbers and strings always serialises.
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
@@ -86,7 +98,7 @@ impl<C> IntoResponse for Grant<C> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match &self.cookies {
             Some(cookies) => self.add_to(cookies, headers),
-            None => add([None, None], headers),
+            None => add([], headers),
         }
         response
     }

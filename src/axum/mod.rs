@@ -57,7 +57,7 @@
 //! ```
 //! use relatch::{
 //!     Authority, ConfigError, User,
-//!     axum::{Authenticated, Recent, Refusal},
+//!     axum::{Authenticated, ClientAddress, Recent, Refusal},
 //!     service::Service,
 //!     store::SqliteStore,
 //! };
@@ -80,7 +80,7 @@
 //! fn web(authority: Authority, users: SqliteStore<Profile>) -> Result<Web, ConfigError> {
 //!     let service = Service::builder(authority, users);
 //!     let service = service.claims(|user, _| Role { staff: user.fields().is_staff });
-//!     Web::builder(service.build()).build()
+//!     Web::builder(service.build()).client_address(ClientAddress::forwarded_for(1)).build()
 //! }
 //!
 //! async fn me(Authenticated(verified): Authenticated<Profile, Role>) -> String {
@@ -118,7 +118,7 @@
 //! }
 //! ```
 //!
-//! Each `Web` counts its own login attempts and refusals. The one with cookies also accepts bearer
+//! Each `Web` counts its own refusals. The service counts the login attempts of both. The one with cookies also accepts bearer
 //! tokens, and refuses a request that has both. The other one reads no cookies.
 //!
 //! # Testing your routes
@@ -127,7 +127,7 @@
 //! use axum::{Router, body::Body, http::Request, routing::get};
 //! use relatch::{
 //!     Authority, MasterKey, User,
-//!     axum::{Authenticated, Web},
+//!     axum::{Authenticated, ClientAddress, Web},
 //!     service::Service,
 //!     store::{MemoryStore, NewUser},
 //! };
@@ -144,7 +144,8 @@
 //! let key = MasterKey::from_bytes("test", &[7; 32])?;
 //! let authority = Authority::new(key, "https://a.example", "https://a.example")?;
 //! let service = Service::new(authority, users);
-//! let web = Web::builder(service.clone()).build()?;
+//! let address = ClientAddress::from_fn(|_| Some([192, 0, 2, 1].into()));
+//! let web = Web::builder(service.clone()).client_address(address).build()?;
 //! let mut app = Router::new().route("/me", get(me)).layer(web.layer());
 //!
 //! let tokens = service.start_session("1", "a test").await?;
@@ -164,7 +165,8 @@
 //!   localhost`, and the origin is `http://localhost`.
 //! - Handlers that take a password need the client's address, and a test has no connection. Add one
 //!   with `.layer(axum::Extension(ConnectInfo(peer)))` (axum's `MockConnectInfo` works only for its
-//!   own extractor), or set [`LoginLimits::without_addresses`].
+//!   own extractor), or make the service with
+//!   [`Throttle::without_addresses`](crate::throttle::Throttle::without_addresses).
 //! - The log says why a request was refused or answered with 500: enable the feature `tracing`, and
 //!   begin a test with `let _ = tracing_subscriber::fmt().try_init()`.
 
@@ -176,7 +178,6 @@ pub mod endpoints;
 mod extract;
 mod grant;
 mod layer;
-mod limits;
 mod local_path;
 mod metrics;
 mod misconfigured;
@@ -192,7 +193,6 @@ pub use self::{
         require_login::{RequireLogin, RequireLoginLayer},
         web_service::{WebLayer, WebService},
     },
-    limits::LoginLimits,
     local_path::local_path,
     misconfigured::Misconfigured,
     refusal::Refusal,
@@ -200,6 +200,7 @@ pub use self::{
         address::ClientAddress,
         cookies::Cookies,
         csrf::{CSRF_HEADER, Csrf},
+        device::DEVICE_HEADER,
     },
     web::Web,
 };

@@ -65,7 +65,7 @@ pub enum Refusal {
         /// The longest accepted time since the user authenticated.
         max_age: Duration,
     },
-    /// Too many passwords were tried for this account or from this address.
+    /// Too many passwords were tried, for this account, from this address or within this session.
     TooManyAttempts {
         /// The time until the next attempt is accepted.
         retry_after: Duration,
@@ -341,7 +341,10 @@ impl error::Error for Refusal {
 
 impl From<ServiceError> for Refusal {
     fn from(error: ServiceError) -> Self {
-        Self::Service(error)
+        match error {
+            ServiceError::TooManyAttempts { retry_after } => Self::TooManyAttempts { retry_after },
+            error => Self::Service(error),
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use super::{
-    limits::Limits,
     metrics::Metrics,
     request::{address::ClientAddress, callers::Callers, cookies::Cookies, origin::Origins},
 };
@@ -70,9 +69,8 @@ pub(super) struct Inner<F, C> {
     pub(super) service: Service<F, C>,
     pub(super) cookies: Option<Arc<Cookies>>,
     pub(super) origins: Origins,
-    pub(super) address: ClientAddress,
+    pub(super) address: Option<ClientAddress>,
     pub(super) context: ReadContext,
-    pub(super) limits: Limits,
     pub(super) live: Live<StoredUser<F>, StoreError>,
     pub(super) login_page: String,
     pub(super) session_policy: Option<String>,

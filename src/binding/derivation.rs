@@ -15,6 +15,9 @@
 //! stamp         = HMAC(subkey("stamp"), frame(body) ‖ header part ‖ "." ‖ payload before the stamp)[..16]
 //! server key    = subkey("server")
 //! ```
+//!
+//! A [`ServerDerivation`] has the keys that belong to no type of token. In their subkeys `typ` is empty,
+//! which no type is.
 
 use std::borrow::Cow;
 
@@ -46,13 +49,7 @@ pub(crate) struct Derivation {
 
 impl Derivation {
     pub(crate) fn new(master: &HmacSha256, typ: &str, issuer: &str) -> Self {
-        let subkey = |label: &[u8]| {
-            let mut mac = master.clone();
-            for piece in [label, typ.as_bytes(), issuer.as_bytes()] {
-                frame::piece(&mut mac, piece);
-            }
-            Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()))
-        };
+        let subkey = |label: &[u8]| subkey(master, label, typ, issuer);
         Self {
             key: MacKey::new(&subkey(b"relatch/1 key")),
             guard: MacKey::new(&subkey(b"relatch/1 guard")),
@@ -106,6 +103,44 @@ impl Derivation {
     /// The server's HS256 key for stamp mode, ready to sign.
     pub(crate) const fn server_mac(&self) -> &MacKey {
         &self.server
+    }
+}
+
+/// The subkey with this label for a type of token and an issuer.
+fn subkey(master: &HmacSha256, label: &[u8], typ: &str, issuer: &str) -> Zeroizing<[u8; 32]> {
+    let mut mac = master.clone();
+    for piece in [label, typ.as_bytes(), issuer.as_bytes()] {
+        frame::piece(&mut mac, piece);
+    }
+    Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()))
+}
+
+/// The derivations from one master key that belong to no type of token.
+#[cfg(feature = "service")]
+pub(crate) struct ServerDerivation<'a> {
+    master: &'a HmacSha256,
+    issuer: &'a str,
+}
+
+#[cfg(feature = "service")]
+impl<'a> ServerDerivation<'a> {
+    pub(crate) const fn new(master: &'a HmacSha256, issuer: &'a str) -> Self {
+        Self { master, issuer }
+    }
+
+    /// The code of a device token: `HMAC(subkey("device"), device ‖ user id)[..16]`.
+    pub(crate) fn device(&self, device: &[u8; 16], user_id: &str) -> [u8; 16] {
+        let key = MacKey::new(&self.subkey(b"relatch/1 device"));
+        first(key.sign_pieces([device, user_id.as_bytes()]))
+    }
+
+    /// The key that chooses the counters of password attempts: `subkey("limits")`.
+    pub(crate) fn limits(&self) -> Zeroizing<[u8; 32]> {
+        self.subkey(b"relatch/1 limits")
+    }
+
+    fn subkey(&self, label: &[u8]) -> Zeroizing<[u8; 32]> {
+        subkey(self.master, label, "", self.issuer)
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [Live connections](live_connections) | end WebSockets and event streams on revocation |
 //! | [By hand](by_hand) | use the authority without I/O, with any database or framework |
 //! | [Testing your application](testing) | test your routes without a database and without sleeping |
+//! | [Throttling](throttling) | say how many passwords an attacker can try, and let processes share the counts |
 //! | [Limits and threat model](limits) | say what relatch does not do, and what went wrong elsewhere |
 //! | [Performance](performance) | predict the cost of a request, and measure it yourself |
 //! | [Format 1](mod@format) | issue and verify tokens in another language |
@@ -106,6 +107,13 @@ pub mod by_hand {}
     doc = "Testing your application (features `service` and `axum`)."
 )]
 pub mod testing {}
+
+#[cfg_attr(all(feature = "sqlite", feature = "axum"), doc = include_str!("throttling.md"))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "axum")),
+    doc = "Throttling (features `sqlite` and `axum`)."
+)]
+pub mod throttling {}
 
 #[doc = include_str!("limits.md")]
 pub mod limits {}

@@ -20,6 +20,7 @@ use crate::{
     password::{PasswordHasher, PasswordPolicy},
     sessions::{SessionEvent, SessionInfo},
     store::{ErasedStore, Listening, StoredUser, UserStore},
+    throttle::{Counters, Throttle},
     token::purpose::NoClaims,
 };
 
@@ -35,6 +36,7 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     hashes_at_once: NonZeroUsize,
     store_timeout: StdDuration,
     on_event: OnEvent,
+    throttle: Throttle,
     #[cfg(feature = "cache")]
     cache: Option<CachePolicy>,
 }
@@ -54,6 +56,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             store_timeout: STORE_TIMEOUT,
             on_event: Box::new(|_| ()),
+            throttle: Throttle::new(),
             #[cfg(feature = "cache")]
             cache: None,
         }
@@ -81,6 +84,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             hashes_at_once: self.hashes_at_once,
             store_timeout: self.store_timeout,
             on_event: self.on_event,
+            throttle: self.throttle,
             #[cfg(feature = "cache")]
             cache: self.cache,
         }
@@ -133,6 +137,16 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
+    /// Sets the limits for password attempts. Default: [`Throttle::new`], with counts in memory.
+    ///
+    /// The counters are chosen by a key that is derived from the current master key when the service is
+    /// made. With [`Throttle::shared`], processes share their counts if they have the same current key; a
+    /// rotation begins new counts.
+    pub fn throttle(mut self, throttle: Throttle) -> Self {
+        self.throttle = throttle;
+        self
+    }
+
     /// Caches users' records in memory as the policy says. A request then needs no
     /// lookup, but a revocation on another machine may take effect later, by at most the staleness.
     #[cfg(feature = "cache")]
@@ -149,7 +163,9 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             Some(policy) => records.cached(policy),
             None => records,
         };
+        let counters = Counters::new(self.throttle, &self.authority.limits_key());
         Service(Arc::new(Inner {
+            counters,
             authority: CurrentAuthority::new(self.authority),
             records: Arc::new(records),
             passwords: Passwords::new(self.hasher, self.password_policy, self.hashes_at_once.get()),
@@ -168,6 +184,7 @@ impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
             .field("password_policy", &self.password_policy)
             .field("hashes_at_once", &self.hashes_at_once)
             .field("store_timeout", &self.store_timeout)
+            .field("throttle", &self.throttle)
             .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,13 @@
 //! The client that a session is started for.
 
+use std::net::IpAddr;
+
 use time::OffsetDateTime;
 
 use crate::{
     binding::context::Context,
     sessions::{NewSession, SessionData},
+    throttle::DeviceToken,
 };
 
 /// The client that a session is started for: the new session, and the context that its tokens are
@@ -14,12 +17,14 @@ use crate::{
 pub struct Client {
     pub(super) session: NewSession,
     pub(super) context: Context,
+    pub(super) address: Option<IpAddr>,
+    pub(super) device: Option<DeviceToken>,
 }
 
 impl Client {
     /// A client with this new session. A string is the session's label.
     pub fn new(session: impl Into<NewSession>) -> Self {
-        Self { session: session.into(), context: Context::new() }
+        Self { session: session.into(), context: Context::new(), address: None, device: None }
     }
 
     /// The new session: for a session that is started [by hand](super::Service::decide).
@@ -53,6 +58,27 @@ impl Client {
     #[must_use]
     pub fn in_context(mut self, context: Context) -> Self {
         self.context = context;
+        self
+    }
+
+    /// Sets the client's address. A login counts attempts [by address](crate::throttle) if it is known.
+    ///
+    /// # Security
+    ///
+    /// The client must not be able to choose it. Behind a proxy the peer's address is that of the proxy.
+    #[must_use]
+    pub const fn address(mut self, address: IpAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Sets the device token that the client has sent, if it has one from an earlier login
+    /// ([`Service::device_token`](super::Service::device_token)). If it is a genuine one of the user
+    /// who logs in, the login has the limit of the [device](crate::throttle) and not that of the name. Any
+    /// other token has no effect.
+    #[must_use]
+    pub fn device(mut self, token: DeviceToken) -> Self {
+        self.device = Some(token);
         self
     }
 }

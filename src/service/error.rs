@@ -2,6 +2,8 @@
 
 use std::{error, fmt};
 
+use time::Duration;
+
 use crate::{
     authority::error::{IssueError, RefreshError, VerifyError},
     password::{PasswordError, PasswordRefusal},
@@ -17,6 +19,7 @@ use crate::{
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
 /// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
 /// | [`WrongPassword`](Self::WrongPassword) | 403: the caller's token is good | [`LoginRefusal`] |
+/// | [`TooManyAttempts`](Self::TooManyAttempts) | 429, with a `Retry-After` | |
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
 /// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
@@ -38,6 +41,13 @@ pub enum ServiceError {
     LoginRefused(LoginRefusal),
     /// The current password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
+    /// Too many passwords were tried, for this account, from this address or within this session: the
+    /// limits are those of [`ServiceBuilder::throttle`](super::ServiceBuilder::throttle). The password was
+    /// not checked.
+    TooManyAttempts {
+        /// The time until the next attempt is accepted.
+        retry_after: Duration,
+    },
     /// There is no user with the given id.
     NoSuchUser,
     /// There is no group with this kind and name.
@@ -76,9 +86,9 @@ impl ServiceError {
     }
 
     /// The status to answer with on the web, as in the table [above](Self): 401, 403, 404, 409, 422,
-    /// 500 or 503 (RFC 9110 §15).
+    /// 429, 500 or 503 (RFC 9110 §15, RFC 6585 §4).
     ///
-    /// A 401 takes a `WWW-Authenticate` header (RFC 6750 §3), and a 503 should have a
+    /// A 401 takes a `WWW-Authenticate` header (RFC 6750 §3). A 429 and a 503 should have a
     /// `Retry-After`.
     #[must_use]
     pub const fn status(&self) -> u16 {
@@ -88,6 +98,7 @@ impl ServiceError {
             Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
             Self::Issue(IssueError::SessionsFull) => 409,
             Self::Password(PasswordError::Length) | Self::PasswordRefused(_) => 422,
+            Self::TooManyAttempts { .. } => 429,
             error if error.is_unavailable() => 503,
             _ => 500,
         }
@@ -109,6 +120,7 @@ impl fmt::Display for ServiceError {
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::LoginRefused(_) => f.write_str("wrong name or password"),
             Self::WrongPassword(_) => f.write_str("wrong password"),
+            Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
             Self::NoSuchUser => f.write_str("there is no such user"),
             Self::NoSuchGroup => f.write_str("there is no such group of users"),
             Self::NoSession => f.write_str("the token does not belong to a session"),

@@ -1,15 +1,18 @@
 //! Login.
 
+use std::mem::replace;
+
 use serde::{Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
     passwords::log_failed_rehash,
+    throttling::LoginAttempt,
     transact::{Proposal, transact},
 };
 use crate::{
-    authority::{SessionTokens, decision::Decision, error::IssueError},
+    authority::{SessionTokens, decision::Decision, error::IssueError, verified::Verified},
     password::{PasswordError, PasswordForms},
     sessions::SessionInfo,
     store::{Record, RowLock, StoredUser, UserKey},
@@ -38,11 +41,12 @@ where
     ///
     /// # Security
     ///
-    /// It does not count attempts: limit them, by name and by address.
+    /// It counts attempts, by the name and the user's id, and by the address if the client has one
+    /// ([`Client::address`]). A refused attempt costs no hash. See [`throttle`](crate::throttle).
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
     /// all slots are taken and the policy refuses further logins, or with the error of a client whose
     /// end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
     /// [`IssueError::SessionData`]); and the errors common to all calls.
@@ -56,9 +60,10 @@ where
         if PasswordForms::new(password).is_none() {
             return Err(ServiceError::LoginRefused(LoginRefusal::InvalidPassword));
         }
+        let mut attempt = self.attempt(login, &client)?;
         let mut checked = Checked::default();
         loop {
-            match self.try_login(login, password, &client, &mut checked).await {
+            match self.try_login(&mut attempt, password, &client, &mut checked).await {
                 Err(error) if checked.forgoes_rehash(&error) => {}
                 outcome => return outcome,
             }
@@ -67,12 +72,13 @@ where
 
     async fn try_login(
         &self,
-        login: &str,
+        attempt: &mut LoginAttempt<'_>,
         password: &str,
         client: &Client,
         checked: &mut Checked,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        transact!(self, UserKey::Login(login), |read, lock| {
+        transact!(self, UserKey::Login(attempt.login()), |read, lock| {
+            attempt.count(read.map(|read| read.user().id())).await?;
             checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
@@ -133,11 +139,13 @@ pub(super) struct Checked {
     rehashes: bool,
     /// A new hash of the same password, if the stored one is to be replaced.
     rehash: Option<String>,
+    /// Whether the password of a logged-in user is counted.
+    is_counted: bool,
 }
 
 impl Default for Checked {
     fn default() -> Self {
-        Self { stored: None, rehashes: true, rehash: None }
+        Self { stored: None, rehashes: true, rehash: None, is_counted: false }
     }
 }
 
@@ -145,6 +153,23 @@ impl Checked {
     /// A check for a call that does not store the same password again.
     pub(super) fn without_rehash() -> Self {
         Self { rehashes: false, ..Self::default() }
+    }
+
+    /// Counts the password that a logged-in user gives, before the [check](Self::check_present). A
+    /// further call does nothing.
+    pub(super) async fn count<F, C, U, D>(
+        &mut self,
+        service: &Service<F, C>,
+        verified: &Verified<U, D>,
+    ) -> Result<(), ServiceError>
+    where
+        F: Clone + Send + Sync + 'static,
+        U: User,
+    {
+        match replace(&mut self.is_counted, true) {
+            true => Ok(()),
+            false => service.count_within(verified).await,
+        }
     }
 
     pub(super) async fn check<F: Clone + Send + Sync + 'static, C, G: Clone>(

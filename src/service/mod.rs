@@ -3,7 +3,7 @@
 //! | route | call |
 //! | --- | --- |
 //! | sign up | [`Service::hash_password`], the store's `insert` with a [`NewUser`](crate::store::NewUser), [`Service::start_session`] |
-//! | log in | [`Service::login`] |
+//! | log in | [`Service::login`], within the [limits](crate::throttle) of password attempts |
 //! | each request | [`Service::authenticate`]; before a sensitive operation, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
@@ -94,6 +94,7 @@ mod records;
 mod refresh;
 mod revoke;
 mod shared_reads;
+mod throttling;
 mod to_the_end;
 mod transact;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -116,6 +117,7 @@ use crate::{
     authority::{Authority, CurrentAuthority},
     sessions::SessionInfo,
     store::{Changes, Listening, StoredUser},
+    throttle::Counters,
     token::purpose::NoClaims,
 };
 
@@ -131,6 +133,7 @@ struct Inner<F, C> {
     authority: CurrentAuthority,
     records: Arc<Records<F>>,
     passwords: Passwords,
+    counters: Counters,
     claims: Claims<F, C>,
     events: Events,
     listening: Listening,

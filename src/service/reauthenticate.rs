@@ -25,12 +25,13 @@ where
     ///
     /// # Security
     ///
-    /// It does not count attempts: limit them, by user and by address.
+    /// It counts attempts by session and by user ([`throttle`](crate::throttle)), and not by address:
+    /// [`admit_address`](Self::admit_address).
     ///
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if it is wrong, or if the user has none;
-    /// [`ServiceError::Rejected`] and the errors common to all calls.
+    /// [`ServiceError::TooManyAttempts`]; [`ServiceError::Rejected`] and the errors common to all calls.
     pub async fn check_password(
         &self,
         token: &Token<Access<C>>,
@@ -39,8 +40,10 @@ where
         let authority = self.authority();
         let user_id = authority.open(token)?.user_id().to_owned();
         let read = self.0.records.read_bare(UserKey::Id(&user_id)).await?;
-        let (_, read) = verify_on(&authority, token, read.as_ref())?;
-        Checked::without_rehash().check_present(self, read, password, &mut None).await
+        let (verified, read) = verify_on(&authority, token, read.as_ref())?;
+        let mut checked = Checked::without_rehash();
+        checked.count(self, &verified).await?;
+        checked.check_present(self, read, password, &mut None).await
     }
 
     /// Changes the user's password, for which the current one is required. The same statement logs all
@@ -51,8 +54,9 @@ where
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if the current password is wrong, or if the user has none
-    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::PasswordRefused`] if the
-    /// policy refuses the new one; and those of [`log_out_others`](Self::log_out_others).
+    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::TooManyAttempts`];
+    /// [`ServiceError::PasswordRefused`] if the policy refuses the new one; and those of
+    /// [`log_out_others`](Self::log_out_others).
     pub async fn change_password(
         &self,
         token: &Token<Access<C>>,
@@ -76,6 +80,7 @@ where
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
+            checked.count(self, &verified).await?;
             checked.check_present(self, read, present, lock).await?;
             let hash = match &mut hash {
                 Some(hash) => &*hash,
@@ -106,12 +111,13 @@ where
     ///
     /// # Security
     ///
-    /// It does not count attempts: limit them, by user.
+    /// It counts attempts by session and by user ([`throttle`](crate::throttle)), and not by address:
+    /// [`admit_address`](Self::admit_address).
     ///
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if the password is wrong, or if the user has none
-    /// ([`restart_session`](Self::restart_session) is for that); and those of
+    /// ([`restart_session`](Self::restart_session) is for that); [`ServiceError::TooManyAttempts`]; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn reauthenticate(
         &self,
@@ -176,6 +182,7 @@ where
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             if let Some(password) = password {
+                checked.count(self, &verified).await?;
                 checked.check_present(self, read, password, lock).await?;
             }
             let edited = checked.rehashed(read)?;

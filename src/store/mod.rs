@@ -138,7 +138,10 @@ mod user_store;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::sql::InTransaction;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::sql::users_table::{GroupsTable, IdType, UsersTable};
+pub use self::sql::{
+    limits::SqlLimits,
+    users_table::{GroupsTable, IdType, UsersTable},
+};
 #[cfg(feature = "postgres")]
 pub use self::sql::{listener::Listener, options::PostgresOptions, postgres::PostgresStore};
 #[cfg(feature = "sqlite")]

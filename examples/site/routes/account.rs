@@ -36,7 +36,7 @@ pub(crate) async fn sign_up(
 ) -> Result<Response, Refusal> {
     let name = normal(&name);
     let form = |alert: &str| pages::sign_up(&name, Some(alert));
-    if let Err(refusal) = web.admit(&request, &name) {
+    if let Err(refusal) = web.admit(&request, &name).await {
         return Ok(error_pages::again(refusal, form));
     }
     let is_name = (1..=64).contains(&name.chars().count()) && !name.contains(char::is_control);

@@ -32,7 +32,7 @@ pub(crate) async fn send_link(
     Form(Forgotten { name }): Form<Forgotten>,
 ) -> Response {
     let name = normal(&name);
-    if let Err(refusal) = web.admit(&request, &name) {
+    if let Err(refusal) = web.admit(&request, &name).await {
         return error_pages::again(refusal, |alert| pages::forgotten(&name, None, Some(alert)));
     }
     let notice = "If there is such a user, a link was printed to the console.";

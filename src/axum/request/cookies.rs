@@ -14,9 +14,11 @@ const MAX_COOKIE_BYTES: usize = 16 * 1024;
 /// | --- | --- | --- |
 /// | `__Host-access` | the access token | `HttpOnly`, `Secure`, `SameSite=Lax`, `Path=/`, `Max-Age` until it expires |
 /// | `__Secure-refresh` | the refresh token | `HttpOnly`, `Secure`, `SameSite=Strict`, its path, `Max-Age` until the session's end |
+/// | `__Host-device` | the [device token](crate::throttle::DeviceToken), which survives a logout | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of a year from the last login |
 ///
 /// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
-/// request with the same cookie twice is refused.
+/// request with the same cookie of a token twice is refused; two device cookies count as none. A browser
+/// keeps the device of the user who logged in last.
 ///
 /// # Security
 ///
@@ -38,11 +40,12 @@ enum SameSite {
     Strict,
 }
 
-/// The two cookies.
+/// The cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieKind {
     Access,
     Refresh,
+    Device,
 }
 
 impl Cookies {
@@ -138,6 +141,7 @@ impl Cookies {
         let (name, path, same_site) = match kind {
             CookieKind::Access => (self.name_of(kind), "/", self.access),
             CookieKind::Refresh => (self.name_of(kind), &*self.path, SameSite::Strict),
+            CookieKind::Device => (self.name_of(kind), "/", SameSite::Strict),
         };
         let secure = if self.development { "" } else { " Secure;" };
         let max_age = max_age.whole_seconds().max(0);
@@ -163,6 +167,7 @@ impl Cookies {
         let (prefix, what) = match kind {
             CookieKind::Access => ("__Host-", "access"),
             CookieKind::Refresh => ("__Secure-", "refresh"),
+            CookieKind::Device => ("__Host-", "device"),
         };
         let prefix = if self.development { "insecure-" } else { prefix };
         match &*self.name {

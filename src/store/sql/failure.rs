@@ -127,6 +127,12 @@ impl Failure {
         Self { fault: Fault::Unavailable, is_answer: false, error: StoreError::unreachable(text) }
     }
 
+    /// The answer to a statement cannot be read.
+    pub(super) fn unreadable() -> Self {
+        let error = StoreError::misconfigured("the answer to a statement cannot be read");
+        Self { fault: Fault::Misconfigured, is_answer: false, error }
+    }
+
     /// No connection was free in time. No statement was sent.
     pub(super) fn exhausted() -> Self {
         Self {

@@ -9,6 +9,7 @@ mod checkout;
 mod dialect;
 mod engine;
 mod failure;
+pub(super) mod limits;
 #[cfg(feature = "postgres")]
 pub(super) mod listener;
 mod locked;

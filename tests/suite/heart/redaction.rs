@@ -342,7 +342,9 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     let consumed = opened.consume_in(&mut transaction, link);
     print("Uncommitted", &runtime.block_on(consumed).unwrap());
     let pool = sqlx::SqlitePool::connect_lazy("sqlite::memory:").unwrap();
-    print("SqliteStore", &SqliteStore::new(pool.clone(), table).unwrap());
+    let sqlite = SqliteStore::new(pool.clone(), table).unwrap();
+    print("SqliteStore", &sqlite);
+    print("SqlLimits", &sqlite.limits());
     print("ConfigError", &SqliteStore::new(pool, UsersTable::named("")).unwrap_err());
 }
 
@@ -356,17 +358,30 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     use http::Request;
     use relatch::{
         axum::{
-            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveAuthenticated, LoginLimits,
-            Misconfigured, Recent, Refusal, Web,
+            Authenticated, ClientAddress, Cookies, Csrf, Fresh, LiveAuthenticated, Misconfigured,
+            Recent, Refusal, Web,
         },
-        service::{LoginRefusal, Service, ServiceError},
+        service::{Client, LoginRefusal, Service, ServiceError},
         store::{MemoryStore, NewUser},
+        throttle::{Count, DeviceToken, LimitStore, Taken, Throttle},
     };
     use tower_layer::Layer;
     use tower_service::Service as _;
 
+    /// A place that keeps what is counted.
+    struct Counted(Arc<Mutex<Vec<Count>>>);
+
+    impl LimitStore for Counted {
+        type Error = std::fmt::Error;
+
+        async fn take(&self, counts: &[Count]) -> Result<Taken, Self::Error> {
+            self.0.lock().unwrap().extend(counts);
+            Ok(Taken::Allowed)
+        }
+    }
+
     type Fields = &'static str;
-    type Taken = (
+    type Extracted = (
         Authenticated<Fields, Role>,
         Fresh<Fields, Role>,
         Recent<5, Fields, Role>,
@@ -379,9 +394,11 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
     let claims = |_: &_, _: Option<&_>| role("SECRET claim");
+    let limited = authority.clone();
     let service = Service::builder(authority, store).claims(claims).build();
     let context = |_: &_| Context::new().with("fingerprint", "SECRET fingerprint");
     let builder = Web::builder(service)
+        .client_address(ClientAddress::forwarded_for(1))
         .cookies(Cookies::new())
         .context(context)
         .introspection_caller(CALLER, CALLER);
@@ -390,7 +407,19 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     print("Web", &web);
     print("ClientAddress", &ClientAddress::forwarded_for(1));
     print("Cookies", &Cookies::new());
-    print("LoginLimits", &LoginLimits::new());
+    let counted = Arc::<Mutex<Vec<Count>>>::default();
+    let throttle = Throttle::new().shared(Counted(Arc::clone(&counted)));
+    print("Throttle", &throttle);
+    let limited = Service::builder(limited, MemoryStore::<()>::new()).throttle(throttle).build();
+    runtime.block_on(limited.admit("SECRET", &Client::new("SECRET"))).unwrap();
+    let count = counted.lock().unwrap()[0];
+    print("Count", &count);
+    print("Bucket", &count.bucket);
+    print("Limit", &count.limit);
+    print("Taken", &Taken::Allowed);
+    print("DeviceToken", &DeviceToken::new("SECRET"));
+    let client = Client::new("phone").device(DeviceToken::new("SECRET"));
+    print("Client", &client);
     print("Csrf", &None::<Csrf>);
     print("Misconfigured", &Misconfigured::NoLayer);
     let refused = ServiceError::WrongPassword(LoginRefusal::WrongPassword);
@@ -402,7 +431,7 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     let grant = runtime.block_on(web.start_session(&parts, "alice")).unwrap();
     print("Grant", &grant);
     let tokens = [grant.tokens().access().expose(), grant.tokens().refresh().expose()];
-    let taken = Arc::<Mutex<Option<Taken>>>::default();
+    let taken = Arc::<Mutex<Option<Extracted>>>::default();
     let keep = Arc::clone(&taken);
     let handler = async move |one: Authenticated<Fields, Role>,
                               two: Fresh<Fields, Role>,

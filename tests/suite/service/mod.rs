@@ -60,6 +60,7 @@ mod random;
 mod reauthenticate;
 mod refused;
 mod revoke;
+mod throttling;
 #[cfg(feature = "sqlite")]
 mod transactions;
 

@@ -15,6 +15,7 @@ pub(crate) mod databases;
 mod fields;
 #[cfg(feature = "postgres")]
 mod hostile;
+mod limits;
 #[cfg(feature = "postgres")]
 mod listener;
 #[cfg(feature = "postgres")]

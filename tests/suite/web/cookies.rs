@@ -9,7 +9,7 @@ use relatch::{
 };
 use serde_json::json;
 
-use super::{ACCESS_SECONDS, ALICE, IDLE_SECONDS, World, alices_login, get_, post_, send};
+use super::{ACCESS_SECONDS, ALICE, IDLE_SECONDS, World, alices_login, get_, here, post_, send};
 use crate::{common::builder, web::logs::Log};
 
 const DELETED: [&str; 2] = [
@@ -22,6 +22,7 @@ async fn a_login_sets_both_and_shows_neither() {
     let world = World::cookies();
     let granted = world.send(alices_login().same_origin()).await.is(200);
     let (access, refresh) = (granted.cookie("__Host-access"), granted.cookie("__Secure-refresh"));
+    let device = granted.cookie("__Host-device");
     assert_eq!(
         granted.all("set-cookie"),
         [
@@ -30,6 +31,9 @@ async fn a_login_sets_both_and_shows_neither() {
             ),
             format!(
                 "__Secure-refresh={refresh}; Max-Age={IDLE_SECONDS}; Path=/auth; Secure; HttpOnly; SameSite=Strict"
+            ),
+            format!(
+                "__Host-device={device}; Max-Age=31536000; Path=/; Secure; HttpOnly; SameSite=Strict"
             ),
         ]
     );
@@ -89,6 +93,7 @@ async fn names_paths_and_strictness_are_settings() {
     let granted = world.send(alices_login().same_origin()).await.is(200);
     let access = granted.cookie("__Host-Shop2-access");
     let refresh = granted.cookie("__Secure-Shop2-refresh");
+    let device = granted.cookie("__Host-Shop2-device");
     assert_eq!(
         granted.all("set-cookie"),
         [
@@ -97,6 +102,9 @@ async fn names_paths_and_strictness_are_settings() {
             ),
             format!(
                 "__Secure-Shop2-refresh={refresh}; Max-Age={IDLE_SECONDS}; Path=/api/session; Secure; HttpOnly; SameSite=Strict"
+            ),
+            format!(
+                "__Host-Shop2-device={device}; Max-Age=31536000; Path=/; Secure; HttpOnly; SameSite=Strict"
             ),
         ]
     );
@@ -123,6 +131,7 @@ async fn for_development_they_are_of_other_names_and_without_secure() {
     let asked = alices_login().same_origin().header("host", "localhost:3000");
     let granted = world.send(asked).await.is(200);
     let (access, refresh) = (granted.cookie("insecure-access"), granted.cookie("insecure-refresh"));
+    let device = granted.cookie("insecure-device");
     assert_eq!(
         granted.all("set-cookie"),
         [
@@ -131,6 +140,9 @@ async fn for_development_they_are_of_other_names_and_without_secure() {
             ),
             format!(
                 "insecure-refresh={refresh}; Max-Age={IDLE_SECONDS}; Path=/auth; HttpOnly; SameSite=Strict"
+            ),
+            format!(
+                "insecure-device={device}; Max-Age=31536000; Path=/; HttpOnly; SameSite=Strict"
             ),
         ]
     );
@@ -141,6 +153,7 @@ async fn what_cannot_stand_in_a_cookie_is_no_setting() {
     let build = |cookies: Cookies| {
         let world = World::bearer();
         Web::builder(world.web.service().clone())
+            .client_address(here())
             .cookies(cookies)
             .build()
             .err()
@@ -177,6 +190,7 @@ fn a_trusted_origin_is_written_as_browsers_do() {
     let service = World::bearer().web.service().clone();
     let build = |origin: &str| {
         Web::builder(service.clone())
+            .client_address(here())
             .trust_origin(origin)
             .build()
             .err()
@@ -206,7 +220,8 @@ async fn a_token_too_long_for_a_cookie_is_an_error() {
         let service = Service::builder(authority, world.store.clone()).claims(claims).build();
         let start =
             async |web: Web<(), Long>, request: Parts| web.start_session(&request, ALICE).await;
-        let web = Web::builder(service).cookies(Cookies::new()).build().unwrap();
+        let web =
+            Web::builder(service).client_address(here()).cookies(Cookies::new()).build().unwrap();
         let app = Router::new().route("/start", post(start)).layer(web.layer());
         let log = Log::new();
         let answer = send(&app, post_("/start").same_origin()).await.is(status);

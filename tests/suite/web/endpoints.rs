@@ -9,13 +9,15 @@ use axum::{
 };
 use relatch::{
     SessionPolicy, SessionTokens, Token,
-    axum::{Cookies, LoginLimits, Refusal, Web, endpoints},
+    axum::{Cookies, Refusal, Web, endpoints},
     service::{CachePolicy, Client, Service, ServiceError},
     sessions::{ClientPolicy, SessionData, SessionInfo},
 };
 use serde_json::{Value, json};
 
-use super::{ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, post_, send, users};
+use super::{
+    ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, here, post_, send, users,
+};
 use crate::{
     common::{TestClock, builder},
     service::{
@@ -54,6 +56,7 @@ async fn a_login_takes_json_or_a_form() {
                 "token_type": "Bearer",
                 "expires_in": ACCESS_SECONDS,
                 "refresh_token": refresh,
+                "device_token": body["device_token"].as_str().unwrap(),
             })
         );
         world.send(get_("/me").bearer(&access)).await.is(200);
@@ -418,7 +421,7 @@ async fn a_client_that_hangs_up_once_its_logout_is_decided_is_logged_out() {
     let service = Service::new(builder(&TestClock::new()).build().unwrap(), store.clone());
     let web = Web::builder(service.clone())
         .cookies(Cookies::new())
-        .login_limits(LoginLimits::new().without_addresses())
+        .client_address(here())
         .build()
         .unwrap();
     let app = Router::new().route("/auth/logout", post(endpoints::log_out)).layer(web.layer());
@@ -451,8 +454,7 @@ async fn a_web_logs_in_with_its_own_policy() {
     let authority = builder(&clock).sessions(policy).build().unwrap();
     let service = Service::new(authority, users());
     let web = |name: Option<&str>| {
-        let limits = LoginLimits::new().without_addresses();
-        let builder = Web::builder(service.clone()).login_limits(limits);
+        let builder = Web::builder(service.clone()).client_address(here());
         match name {
             Some(name) => builder.session_policy(name).build(),
             None => builder.build(),

@@ -10,7 +10,7 @@ use relatch::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{ACCESS_SECONDS, ALICE, Answer, Ask, World, get_, post_, send, users};
+use super::{ACCESS_SECONDS, ALICE, Answer, Ask, World, get_, here, post_, send, users};
 use crate::common::{AUDIENCE, ISSUER, START, TestClock, builder};
 
 const ID: &str = "gateway";
@@ -99,6 +99,7 @@ impl Introspected {
         };
         let service = Service::builder(authority, users()).claims(odd).build();
         let web = Web::builder(service.clone())
+            .client_address(here())
             .introspection_caller(ID, SECRET)
             .introspection_caller("a:b c", "p\u{e4}ss:w+rd%41/0123456789 abcdef=&");
         let web = web.build().unwrap();
@@ -212,7 +213,9 @@ async fn only_its_callers_may_ask() {
 fn a_callers_secret_is_long_and_its_id_is_there() {
     let build = |id: &str, secret: &str| {
         let world = World::bearer();
-        let web = Web::builder(world.web.service().clone()).introspection_caller(id, secret);
+        let web = Web::builder(world.web.service().clone())
+            .client_address(here())
+            .introspection_caller(id, secret);
         web.build().err().map(|error| error.setting())
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -3,24 +3,29 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use axum::extract::ConnectInfo;
-use relatch::axum::{ClientAddress, LoginLimits, Refusal, Web, WebBuilder};
+use relatch::{
+    axum::{ClientAddress, Refusal, Web, WebBuilder},
+    service::Service,
+    store::NewUser,
+    throttle::{Limit, Throttle},
+};
 use serde_json::json;
 use tokio::time::advance;
 
-use super::{ALICE, World, alices_login, get_, login, post_};
-use crate::{service::PASSWORD, web::logs::Log};
+use super::{ALICE, Answer, World, alices_login, get_, login, post_, users};
+use crate::{
+    common::{TestClock, builder},
+    service::{PASSWORD, hash},
+    web::logs::Log,
+};
 
-const fn at_once(many: u32) -> NonZeroU32 {
-    NonZeroU32::new(many).unwrap()
-}
-
-fn seconds(seconds: i64) -> time::Duration {
-    time::Duration::seconds(seconds)
+fn limit(at_once: u32, seconds: i64) -> Limit {
+    Limit::new(NonZeroU32::new(at_once).unwrap(), time::Duration::seconds(seconds))
 }
 
 /// A web that takes the client's address from `X-Forwarded-For`.
-fn world(limits: LoginLimits) -> World {
-    World::with(|web| behind_a_proxy(web).login_limits(limits))
+fn world(limits: Throttle) -> World {
+    World::of(|service| service.throttle(limits), behind_a_proxy)
 }
 
 fn behind_a_proxy(web: WebBuilder) -> WebBuilder {
@@ -28,9 +33,9 @@ fn behind_a_proxy(web: WebBuilder) -> WebBuilder {
 }
 
 /// Counts an attempt, as the first step of a login does. Returns the seconds to wait, if refused.
-fn attempt(web: &Web, account: &str, address: &str) -> Option<u64> {
+async fn attempt(web: &Web, account: &str, address: &str) -> Option<u64> {
     let (parts, _) = post_("/").header("x-forwarded-for", address).0.into_parts();
-    match web.admit(&parts, account) {
+    match web.admit(&parts, account).await {
         Ok(()) => None,
         Err(Refusal::TooManyAttempts { retry_after }) => {
             Some(retry_after.whole_milliseconds().div_euclid(1000).try_into().unwrap())
@@ -41,55 +46,60 @@ fn attempt(web: &Web, account: &str, address: &str) -> Option<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn an_account_takes_so_many_at_once_and_then_one_each_interval() {
-    let world = world(LoginLimits::new().per_account(at_once(3), seconds(30)));
-    let try_ = |account: &str| attempt(&world.web, account, "192.0.2.1");
-    assert_eq!([try_("alice"), try_("alice"), try_("alice")], [None; 3]);
-    assert_eq!(try_("alice"), Some(30));
-    assert_eq!(try_("bob"), None, "another's is another");
+    let world = world(Throttle::new().per_account(limit(3, 30)));
+    let try_ = async |account: &str| attempt(&world.web, account, "192.0.2.1").await;
+    for _ in 0..3 {
+        assert_eq!(try_("alice").await, None);
+    }
+    assert_eq!(try_("alice").await, Some(30));
+    assert_eq!(try_("bob").await, None, "another's is another");
     advance(Duration::from_secs(20)).await;
-    assert_eq!(try_("alice"), Some(10));
+    assert_eq!(try_("alice").await, Some(10));
     advance(Duration::from_millis(9_999)).await;
-    assert_eq!(try_("alice"), Some(0), "refused attempts do not count");
+    assert_eq!(try_("alice").await, Some(0), "refused attempts do not count");
     advance(Duration::from_millis(1)).await;
-    assert_eq!(try_("alice"), None);
-    assert_eq!(try_("alice"), Some(30));
+    assert_eq!(try_("alice").await, None);
+    assert_eq!(try_("alice").await, Some(30));
     // From another address too.
-    assert_eq!(attempt(&world.web, "alice", "192.0.2.77"), Some(30));
+    assert_eq!(attempt(&world.web, "alice", "192.0.2.77").await, Some(30));
     advance(Duration::from_secs(3600)).await;
-    assert_eq!([try_("alice"), try_("alice"), try_("alice")], [None; 3]);
-    assert!(try_("alice").is_some(), "no more attempts accumulate than are allowed at once");
+    for _ in 0..3 {
+        assert_eq!(try_("alice").await, None);
+    }
+    assert!(try_("alice").await.is_some(), "no more attempts accumulate than are allowed at once");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_over_its_limit_uses_nothing_up_of_an_accounts() {
-    let limits = LoginLimits::new()
-        .per_account(at_once(3), seconds(30))
-        .per_address(at_once(2), seconds(60));
+    let limits = Throttle::new().per_account(limit(3, 30)).per_address(limit(2, 60));
     let world = world(limits);
-    let from = |address: &str| attempt(&world.web, "alice", address);
-    assert_eq!([from("192.0.2.1"), from("192.0.2.1")], [None; 2]);
+    let from = async |address: &str| attempt(&world.web, "alice", address).await;
+    assert_eq!([from("192.0.2.1").await, from("192.0.2.1").await], [None; 2]);
     for _ in 0..20 {
-        assert_eq!(from("192.0.2.1"), Some(60));
+        assert_eq!(from("192.0.2.1").await, Some(60));
     }
-    assert_eq!(from("192.0.2.2"), None, "the account's third");
-    assert_eq!(from("192.0.2.2"), Some(30), "the account's limit");
+    assert_eq!(from("192.0.2.2").await, None, "the account's third");
+    assert_eq!(from("192.0.2.2").await, Some(30), "the account's limit");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_default_is_10_of_an_account_and_30_from_an_address() {
-    let world = world(LoginLimits::new());
+    let world = world(Throttle::new());
     let accounts: Vec<_> = (0..40).map(|n| format!("user{n}")).collect();
-    let taken = |address: &str, account: &dyn Fn(usize) -> String| {
-        (0..40).filter(|n| attempt(&world.web, &account(*n), address).is_none()).count()
+    let taken = async |address: &str, account: &dyn Fn(usize) -> String| {
+        let mut taken = 0;
+        for n in 0..40 {
+            taken += u32::from(attempt(&world.web, &account(n), address).await.is_none());
+        }
+        taken
     };
-    assert_eq!(taken("192.0.2.1", &|n| accounts[n].clone()), 30);
-    assert_eq!(taken("192.0.2.2", &|_| "alice".into()), 10);
-    assert_eq!(LoginLimits::new(), LoginLimits::default());
+    assert_eq!(taken("192.0.2.1", &|n| accounts[n].clone()).await, 30);
+    assert_eq!(taken("192.0.2.2", &|_| "alice".into()).await, 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_says_when_to_come_back() {
-    let world = world(LoginLimits::new().per_account(at_once(1), seconds(30)));
+    let world = world(Throttle::new().per_account(limit(1, 30)));
     let asked =
         || post_("/auth/login").header("x-forwarded-for", "192.0.2.1").json(&login("another"));
     world.send(asked()).await.fails(401, "invalid_credentials");
@@ -106,68 +116,107 @@ async fn the_answer_says_when_to_come_back() {
     assert_eq!(world.refused("too_many_attempts"), 2);
 }
 
+/// The holder of one token uses up the attempts of its session, and not those of the others.
 #[tokio::test(start_paused = true)]
-async fn what_asks_for_the_password_is_counted_by_the_users_id() {
-    let world = World::with(|web| {
-        web.login_limits(LoginLimits::new().per_account(at_once(3), seconds(30)))
-    });
-    let (tokens, other) = (world.start(ALICE).await, world.start(ALICE).await);
-    let body = json!({ "password": "another", "new_password": "another battery staple" });
-    let paths = ["/auth/logout_others", "/auth/change_password", "/auth/reauthenticate"];
-    for path in paths {
-        let asked = post_(path).bearer(tokens.access().expose()).json(&body);
-        world.send(asked).await.fails(403, "wrong_password");
-    }
-    // The limit is per user, not per session.
+async fn what_asks_for_the_password_is_counted_by_the_session() {
+    let limits = Throttle::new().per_session(limit(3, 30)).per_user(limit(6, 10));
+    let world = World::of(|service| service.throttle(limits), |web| web);
+    let (stolen, other) = (world.start(ALICE).await, world.start(ALICE).await);
+    let wrong = json!({ "password": "another", "new_password": "another battery staple" });
     let right = json!({ "password": PASSWORD, "new_password": "another battery staple" });
+    let paths = ["/auth/logout_others", "/auth/change_password", "/auth/reauthenticate"];
+    let of_stolen = |path: &str| post_(path).bearer(stolen.access().expose());
     for path in paths {
-        let asked = post_(path).bearer(other.access().expose()).json(&right);
-        world.send(asked).await.fails(429, "too_many_attempts");
+        world.send(of_stolen(path).json(&wrong)).await.fails(403, "wrong_password");
+    }
+    for path in paths {
+        world.send(of_stolen(path).json(&right)).await.fails(429, "too_many_attempts");
     }
     // Requests without a token are not counted.
-    for _ in 0..5 {
+    for _ in 0..9 {
         world.send(post_(paths[0]).bearer("x").json(&right)).await.is(401);
     }
-    assert!(world.lives(&tokens).await && world.lives(&other).await);
+    assert!(world.lives(&stolen).await && world.lives(&other).await);
+    let owner = |path: &str| post_(path).bearer(other.access().expose()).json(&right);
+    world.send(owner("/auth/change_password")).await.is(200);
+    assert!(!world.lives(&stolen).await, "the owner has changed the password");
+}
+
+/// With many sessions of one user, nobody tries more than the user's limit.
+#[tokio::test(start_paused = true)]
+async fn what_asks_for_the_password_is_counted_by_the_user_too() {
+    let limits = Throttle::new().per_session(limit(3, 30)).per_user(limit(6, 10));
+    let world = World::of(|service| service.throttle(limits), |web| web);
+    let wrong = json!({ "password": "another" });
+    let mut tried = 0;
+    for _ in 0..4 {
+        let tokens = world.start(ALICE).await;
+        for _ in 0..4 {
+            let asked = post_("/auth/reauthenticate").bearer(tokens.access().expose());
+            tried += u32::from(world.send(asked.json(&wrong)).await.status == 403);
+        }
+    }
+    assert_eq!(tried, 6);
 }
 
 /// Flooding a login name that equals another user's id does not affect that user's sessions.
 #[tokio::test(start_paused = true)]
 async fn a_name_does_not_count_for_the_user_of_that_id() {
-    let world = World::with(|web| {
-        web.login_limits(LoginLimits::new().per_account(at_once(3), seconds(30)))
-    });
+    let limits = Throttle::new().per_account(limit(3, 30));
+    let world = World::of(|service| service.throttle(limits), |web| web);
     let tokens = world.start(ALICE).await;
     for _ in 0..5 {
-        let _ = attempt(&world.web, ALICE, "192.0.2.1");
+        let _ = attempt(&world.web, ALICE, "192.0.2.1").await;
     }
-    assert!(attempt(&world.web, ALICE, "192.0.2.1").is_some());
+    assert!(attempt(&world.web, ALICE, "192.0.2.1").await.is_some());
     let right = post_("/auth/reauthenticate").bearer(tokens.access().expose());
     world.send(right.json(&json!({ "password": PASSWORD }))).await.is(200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_in_other_spellings_is_one_account() {
-    let world = world(LoginLimits::new().per_account(at_once(3), seconds(30)));
+    let world = world(Throttle::new().per_account(limit(3, 30)));
     for name in ["alice", "ALICE", " Alice\t"] {
-        assert_eq!(attempt(&world.web, name, "192.0.2.1"), None, "{name}");
+        assert_eq!(attempt(&world.web, name, "192.0.2.1").await, None, "{name}");
     }
-    assert!(attempt(&world.web, "aLiCe", "192.0.2.1").is_some());
+    assert!(attempt(&world.web, "aLiCe", "192.0.2.1").await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_ipv6_network_is_one_address_and_a_mapped_ipv4_is_its_own() {
-    let limits = LoginLimits::danger_unlimited().per_address(at_once(1), seconds(60));
+    let limits = Throttle::danger_unlimited().per_address(limit(1, 60));
     let world = world(limits);
-    let is_taken = |address: &str| attempt(&world.web, "alice", address).is_none();
-    assert!(is_taken("2001:db8:0:1::1"));
-    assert!(!is_taken("2001:db8:0:1:ffff:ffff:ffff:ffff"));
-    assert!(is_taken("2001:db8:0:2::1"));
-    assert!(is_taken("192.0.2.1"));
-    assert!(!is_taken("::ffff:192.0.2.1"));
-    assert!(!is_taken("::ffff:c000:201"));
-    assert!(is_taken("::ffff:192.0.2.2"), "mapped IPv4 addresses do not share a network");
-    assert!(!is_taken("192.0.2.2"));
+    for (address, is_taken) in [
+        ("2001:db8:0:1::1", true),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", false),
+        ("2001:db8:0:2::1", true),
+        ("192.0.2.1", true),
+        ("::ffff:192.0.2.1", false),
+        ("::ffff:c000:201", false),
+        ("::ffff:192.0.2.2", true), // mapped IPv4 addresses do not share a network
+        ("192.0.2.2", false),
+    ] {
+        assert_eq!(attempt(&world.web, "alice", address).await.is_none(), is_taken, "{address}");
+    }
+}
+
+/// An attacker who has a /56 or a /48 has no budget for each /64 of it.
+#[tokio::test(start_paused = true)]
+async fn the_networks_of_an_address_are_counted_too() {
+    for (networks, taken) in [
+        ((0..256_u32).map(|n| format!("2001:db8:1:{n:x}::1")).collect::<Vec<_>>(), 4),
+        ((0..256).map(|n| format!("2001:db8:2:{n:x}00::1")).collect(), 16),
+        ((0..256).map(|n| format!("2001:db8:{n:x}::1")).collect(), 256),
+        ((0..256).map(|n| format!("192.0.2.{n}")).collect(), 8),
+        ((0..256).map(|n| format!("192.0.{n}.2")).collect(), 256),
+    ] {
+        let world = world(Throttle::danger_unlimited().per_address(limit(1, 3600)));
+        let mut allowed = 0;
+        for address in &networks {
+            allowed += u32::from(attempt(&world.web, "alice", address).await.is_none());
+        }
+        assert_eq!(allowed, taken, "{}", networks[1]);
+    }
 }
 
 #[tokio::test]
@@ -181,24 +230,26 @@ async fn an_address_that_is_not_known_is_the_applications_fault() {
 }
 
 fn world_without_addresses() -> World {
-    World::with(|web| {
-        web.client_address(ClientAddress::from_fn(|_| None))
-            .login_limits(LoginLimits::new().without_addresses())
-    })
+    World::of(
+        |service| service.throttle(Throttle::new().without_addresses()),
+        |web| web.client_address(ClientAddress::from_fn(|_| None)),
+    )
 }
 
 /// The address that is taken from these headers behind this number of proxies: the one whose
 /// attempts are used up afterwards.
 async fn found(proxies: usize, headers: &[&str]) -> Option<&'static str> {
-    let limits = LoginLimits::danger_unlimited().per_address(at_once(1), seconds(3600));
     for candidate in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"] {
-        let world = World::with(|web| {
-            web.login_limits(limits).client_address(ClientAddress::forwarded_for(proxies))
-        });
+        let limits = Throttle::danger_unlimited().per_address(limit(1, 3600));
+        let world = World::of(
+            |service| service.throttle(limits),
+            |web| web.client_address(ClientAddress::forwarded_for(proxies)),
+        );
         let inner = ", 10.0.0.9".repeat(proxies - 1);
-        assert_eq!(attempt(&world.web, "alice", &format!("{candidate}{inner}")), None);
+        let address = format!("{candidate}{inner}");
+        assert_eq!(attempt(&world.web, "alice", &address).await, None);
         let asked = headers.iter().fold(post_("/"), |ask, h| ask.header("x-forwarded-for", h));
-        match world.web.admit(&asked.0.into_parts().0, "alice") {
+        match world.web.admit(&asked.0.into_parts().0, "alice").await {
             Err(Refusal::TooManyAttempts { .. }) => return Some(candidate),
             Err(Refusal::Misconfigured(_)) => return None,
             Ok(()) => {}
@@ -252,14 +303,14 @@ async fn without_a_proxy_nobody_wrote_what_can_be_believed() {
 
 #[tokio::test]
 async fn an_interval_out_of_all_range_is_a_limit_all_the_same() {
-    let (never, many) = (time::Duration::MAX, at_once(u32::MAX));
-    for (burst, interval) in [(at_once(2), never), (many, never), (at_once(2), -never)] {
-        let limits = LoginLimits::danger_unlimited().per_account(burst, interval);
-        let world = world(limits);
-        assert_eq!(attempt(&world.web, "alice", "192.0.2.1"), None);
-        assert_eq!(attempt(&world.web, "alice", "192.0.2.1"), None);
-        if burst == at_once(2) && interval == never {
-            assert!(attempt(&world.web, "alice", "192.0.2.1").is_some());
+    let (never, many) = (time::Duration::MAX, u32::MAX);
+    for (burst, interval) in [(2, never), (many, never), (2, -never)] {
+        let limit = Limit::new(NonZeroU32::new(burst).unwrap(), interval);
+        let world = world(Throttle::danger_unlimited().per_account(limit));
+        assert_eq!(attempt(&world.web, "alice", "192.0.2.1").await, None);
+        assert_eq!(attempt(&world.web, "alice", "192.0.2.1").await, None);
+        if burst == 2 && interval == never {
+            assert!(attempt(&world.web, "alice", "192.0.2.1").await.is_some());
         }
     }
 }
@@ -281,13 +332,114 @@ async fn the_peers_own_address_is_found_by_a_function() {
 #[tokio::test(start_paused = true)]
 async fn made_up_names_take_little_from_each_other_and_are_forgotten() {
     // After several cleanups, with one name in fifty in a shared bucket.
-    let limits = LoginLimits::new().without_addresses().per_account(at_once(1), seconds(3600));
+    let limits = Throttle::new().without_addresses().per_account(limit(1, 3600));
     let world = world(limits);
-    let taken = (0..40_000)
-        .filter(|n| attempt(&world.web, &format!("user{n}"), "192.0.2.1").is_none())
-        .count();
+    let mut taken = 0;
+    for n in 0..40_000 {
+        let name = format!("user{n}");
+        taken += u32::from(attempt(&world.web, &name, "192.0.2.1").await.is_none());
+    }
     assert!(taken > 38_000, "few share a bucket: {taken}");
-    assert!(attempt(&world.web, "user1", "192.0.2.1").is_some());
+    assert!(attempt(&world.web, "user1", "192.0.2.1").await.is_some());
     advance(Duration::from_secs(3600)).await;
-    assert!(attempt(&world.web, "user1", "192.0.2.1").is_none());
+    assert!(attempt(&world.web, "user1", "192.0.2.1").await.is_none());
+}
+
+#[tokio::test]
+async fn a_web_without_the_source_of_addresses_is_not_built() {
+    let error = Web::builder(service(Throttle::new())).build().unwrap_err();
+    assert_eq!(error.setting(), "client_address");
+    for limits in [Throttle::new().without_addresses(), Throttle::danger_unlimited()] {
+        assert!(Web::builder(service(limits)).build().is_ok());
+    }
+}
+
+fn service(limits: Throttle) -> Service {
+    Service::builder(builder(&TestClock::new()).build().unwrap(), users()).throttle(limits).build()
+}
+
+/// Whoever floods a name does not keep its owner from logging in where the owner has before.
+#[tokio::test(start_paused = true)]
+async fn a_device_with_a_cookie_has_a_limit_of_its_own() {
+    let world = World::cookies();
+    let first = world.send(alices_login().same_origin()).await.is(200);
+    let device = device_of(&first);
+    let flood = async || {
+        for _ in 0..20 {
+            world.send(post_("/auth/login").same_origin().json(&login("another"))).await;
+            advance(Duration::from_secs(2)).await;
+        }
+    };
+    flood().await;
+    world.send(alices_login().same_origin()).await.fails(429, "too_many_attempts");
+    let again = world.send(alices_login().same_origin().header("cookie", &device)).await.is(200);
+    assert_eq!(device_of(&again), device, "it is renewed");
+    // It survives a logout, and a change of the password.
+    let out = post_("/auth/logout_everywhere").same_origin().header("cookie", cookies_of(&again));
+    let out = world.send(out).await.is(204);
+    assert!(out.all("set-cookie").iter().all(|cookie| !cookie.contains("device")));
+    world.web.service().set_password(ALICE, PASSWORD).await.unwrap();
+    flood().await;
+    world.send(alices_login().same_origin().header("cookie", &device)).await.is(200);
+    // Its limit is as tight as that of the name.
+    let mut tried = 0;
+    for _ in 0..30 {
+        let wrong = post_("/auth/login").same_origin().header("cookie", &device);
+        tried += u32::from(world.send(wrong.json(&login("another"))).await.status == 401);
+        advance(Duration::from_secs(2)).await;
+    }
+    assert!((8..=12).contains(&tried), "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_cookie_is_for_the_name_of_its_user_alone() {
+    let world = World::cookies();
+    let carol = NewUser::with_password_hash("3", "carol", hash());
+    assert!(world.store.insert(carol, ()));
+    let form = json!({ "username": "carol", "password": PASSWORD });
+    let carols = world.send(post_("/auth/login").same_origin().json(&form)).await.is(200);
+    let (mut genuine, false_) = (device_of(&carols), "__Host-device=AAAA".to_owned());
+    let mut tried = 0;
+    for cookie in [&genuine, &false_, &format!("{genuine}A"), &genuine] {
+        for _ in 0..8 {
+            let asked = post_("/auth/login").same_origin().header("cookie", cookie);
+            tried += u32::from(world.send(asked.json(&login("another"))).await.status == 401);
+            advance(Duration::from_millis(2000)).await;
+        }
+    }
+    assert!((10..=13).contains(&tried), "{tried}: those of the name");
+    // Two device cookies are none.
+    genuine.push_str("; __Host-device=x");
+    let asked = post_("/auth/login").same_origin().header("cookie", &genuine).json(&form);
+    world.send(asked).await.is(200);
+}
+
+/// A client without cookies gets the token in the answer, and sends it in a header.
+#[tokio::test(start_paused = true)]
+async fn a_device_token_comes_in_a_header_too() {
+    let world = World::bearer();
+    let granted = world.send(alices_login()).await.is(200).json();
+    let device = granted["device_token"].as_str().unwrap();
+    for _ in 0..15 {
+        world.send(post_("/auth/login").json(&login("another"))).await;
+    }
+    world.send(alices_login()).await.is(429);
+    world.send(alices_login().header("x-device-token", device)).await.is(200);
+    // A refresh gives none.
+    let token = json!({ "refresh_token": granted["refresh_token"] });
+    let refreshed = world.send(post_("/auth/refresh").json(&token)).await.is(200).json();
+    assert_eq!(refreshed["device_token"], serde_json::Value::Null);
+}
+
+fn device_of(answer: &Answer) -> String {
+    let all = answer.all("set-cookie");
+    let set = all.iter().find(|cookie| cookie.starts_with("__Host-device=")).unwrap();
+    assert!(set.contains("Secure; HttpOnly; SameSite=Strict") && set.contains("Max-Age=31536000"));
+    set.split_once(';').unwrap().0.to_owned()
+}
+
+fn cookies_of(answer: &Answer) -> String {
+    let all = answer.all("set-cookie");
+    let pairs: Vec<_> = all.iter().map(|cookie| cookie.split_once(';').unwrap().0).collect();
+    pairs.join("; ")
 }

@@ -77,8 +77,7 @@ impl World {
         let (store, clock) = (users(), TestClock::new());
         let authority = builder(&clock).entropy(SystemEntropy).build().unwrap();
         let service = set_service(Service::builder(authority, store.clone())).build();
-        let here = ClientAddress::from_fn(|_| Some([192, 0, 2, 1].into()));
-        let web = set(Web::builder(service).client_address(here)).build().unwrap();
+        let web = set(Web::builder(service).client_address(here())).build().unwrap();
         Self { app: routes().layer(web.layer()), store, clock, web }
     }
 
@@ -100,6 +99,11 @@ impl World {
         let counts = self.web.refused();
         counts.iter().find(|(name, _)| *name == reason).map_or(0, |(_, count)| *count)
     }
+}
+
+/// One address of all clients.
+pub(crate) fn here() -> ClientAddress {
+    ClientAddress::from_fn(|_| Some([192, 0, 2, 1].into()))
 }
 
 pub(crate) fn users() -> MemoryStore {

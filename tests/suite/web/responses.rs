@@ -273,10 +273,7 @@ async fn a_full_table_of_sessions_and_a_new_password_that_is_none() {
     let store = super::users();
     let authority = builder(&TestClock::new()).sessions(policy).build().unwrap();
     let service = relatch::service::Service::new(authority, store);
-    let web = relatch::axum::Web::builder(service)
-        .login_limits(relatch::axum::LoginLimits::danger_unlimited())
-        .build()
-        .unwrap();
+    let web = relatch::axum::Web::builder(service).client_address(super::here()).build().unwrap();
     let app = super::routes().layer(web.layer());
     let granted = super::send(&app, alices_login()).await.is(200).json();
     super::send(&app, alices_login()).await.fails(409, "sessions_full");

@@ -1,0 +1,161 @@
+//! Limits of password attempts, in the calls that take a password.
+
+use std::net::IpAddr;
+
+use super::{Client, Service, ServiceError};
+use crate::{
+    authority::{device::Device, verified::Verified},
+    throttle::{Count, Counters, DeviceToken, TooManyAttempts},
+    user::User,
+};
+
+impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
+    /// Counts an attempt at this account from this client, by the name and the address, as
+    /// [`login`](Self::login) does. Call it before your own operations that need the same limits, such as
+    /// a sign-up or sending a link. `account` is any name for the account. A device token has no effect:
+    /// it is not known whose account it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyAttempts`].
+    pub async fn admit(&self, account: &str, client: &Client) -> Result<(), ServiceError> {
+        let counters = &self.0.counters;
+        let address = client.address.into_iter().flat_map(|address| counters.address(address));
+        self.take(&address.chain(counters.name(account)).collect::<Vec<_>>()).await
+    }
+
+    /// Counts an attempt from this address. Call it before the calls that take the password of a
+    /// logged-in user, which know no address: [`change_password`](Self::change_password),
+    /// [`check_password`](Self::check_password), [`reauthenticate`](Self::reauthenticate). The web layer
+    /// does so.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyAttempts`].
+    pub async fn admit_address(&self, address: IpAddr) -> Result<(), ServiceError> {
+        self.take(&self.0.counters.address(address).collect::<Vec<_>>()).await
+    }
+
+    /// Makes a token for the device on which this user has just logged in: [`Client::device`]. The web
+    /// layer makes one at each login, or renews the one that the device has sent.
+    ///
+    /// # Security
+    ///
+    /// Give it only to a client that has authenticated as this user.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Issue`] if the source of randomness fails.
+    pub fn device_token(&self, user_id: &str) -> Result<DeviceToken, ServiceError> {
+        Ok(self.authority().issue_device_token(user_id)?)
+    }
+
+    /// The token for the device of a client that has authenticated as this user: the one that it has
+    /// sent, if that is genuine, or else a new one. `None` if devices have no limit.
+    #[cfg(feature = "axum")]
+    pub(crate) fn renewed_device_token(
+        &self,
+        sent: Option<DeviceToken>,
+        user_id: &str,
+    ) -> Result<Option<DeviceToken>, ServiceError> {
+        if !self.0.counters.counts_devices() {
+            return Ok(None);
+        }
+        let authority = self.authority();
+        let is_own = |token: &DeviceToken| {
+            authority.open_device_token(token).is_some_and(|device| device.user_id == user_id)
+        };
+        match sent.filter(is_own) {
+            None => self.device_token(user_id).map(Some),
+            own => Ok(own),
+        }
+    }
+
+    /// Whether attempts are counted by address.
+    #[cfg(feature = "axum")]
+    pub(crate) fn counts_addresses(&self) -> bool {
+        self.0.counters.counts_addresses()
+    }
+
+    /// Counts an attempt to log in before the read of the user.
+    pub(super) fn attempt<'a>(
+        &'a self,
+        login: &'a str,
+        client: &Client,
+    ) -> Result<LoginAttempt<'a>, ServiceError> {
+        let counters = &self.0.counters;
+        let device = client.device.as_ref().filter(|_| counters.counts_devices());
+        let device = device.and_then(|token| self.authority().open_device_token(token));
+        let address = client.address.into_iter().flat_map(|address| counters.address(address));
+        // The name waits for the read, which tells whose it is.
+        let name = counters.name(login).filter(|_| device.is_none());
+        let counts: Vec<_> = address.chain(name).collect();
+        counters.take(&counts)?;
+        Ok(LoginAttempt { counters, login, device, counts, is_counted: false })
+    }
+
+    /// Counts a password that is given by a logged-in user, by the session and by the user.
+    pub(super) async fn count_within<U: User, D>(
+        &self,
+        verified: &Verified<U, D>,
+    ) -> Result<(), ServiceError> {
+        let (counters, user_id) = (&self.0.counters, verified.user().id());
+        // A token of no session has the budget of its own id.
+        let session = match verified.session_id() {
+            Some(id) => Some(id.to_string()),
+            None => verified.registered().jti().map(str::to_owned),
+        };
+        let session = session.and_then(|session| counters.session(user_id, &session));
+        let counts: Vec<_> = session.into_iter().chain(counters.user(user_id)).collect();
+        self.take(&counts).await
+    }
+
+    async fn take(&self, counts: &[Count]) -> Result<(), ServiceError> {
+        self.0.counters.take(counts)?;
+        Ok(self.0.counters.take_shared(counts).await?)
+    }
+}
+
+/// An attempt to log in.
+pub(super) struct LoginAttempt<'a> {
+    counters: &'a Counters,
+    login: &'a str,
+    device: Option<Device>,
+    /// What was counted in memory.
+    counts: Vec<Count>,
+    is_counted: bool,
+}
+
+impl<'a> LoginAttempt<'a> {
+    /// The name as it was given.
+    pub(super) const fn login(&self) -> &'a str {
+        self.login
+    }
+
+    /// Counts the attempt at the user whom the store has found, before the password is hashed. It does
+    /// the same for an unknown name. A further call does nothing.
+    pub(super) async fn count(&mut self, found: Option<&str>) -> Result<(), ServiceError> {
+        if self.is_counted {
+            return Ok(());
+        }
+        self.is_counted = true;
+        let more: Vec<_> = match &self.device {
+            Some(device) if Some(&*device.user_id) == found => {
+                self.counters.device(&device.user_id, &device.id).into_iter().collect()
+            }
+            device => {
+                let late = device.as_ref().and_then(|_| self.counters.name(self.login));
+                late.into_iter().chain(self.counters.found(self.login, found)).collect()
+            }
+        };
+        self.counters.take(&more)?;
+        self.counts.extend(more);
+        Ok(self.counters.take_shared(&self.counts).await?)
+    }
+}
+
+impl From<TooManyAttempts> for ServiceError {
+    fn from(TooManyAttempts(retry_after): TooManyAttempts) -> Self {
+        Self::TooManyAttempts { retry_after }
+    }
+}

@@ -1,0 +1,107 @@
+//! Counts of password attempts in a table.
+
+use std::num::NonZeroU32;
+
+use relatch::{
+    Authority, MasterKey,
+    service::{Client, Service, ServiceError},
+    store::{SqlLimits, SqliteStore, UserStore, UsersTable},
+    throttle::{Limit, Throttle},
+};
+use time::Duration;
+
+use super::databases::Directory;
+#[cfg(feature = "postgres")]
+use super::databases::{postgres, run_postgres, unique};
+
+/// A service as another process has it: with counts in memory of its own.
+fn service(store: impl UserStore<Fields = ()>, limits: SqlLimits) -> Service {
+    let key = MasterKey::from_bytes("k", &[7; 32]).unwrap();
+    let authority = Authority::new(key, "https://a.example", "https://a.example").unwrap();
+    let throttle = Throttle::new()
+        .per_account(Limit::new(NonZeroU32::new(3).unwrap(), Duration::HOUR))
+        .shared(limits);
+    Service::builder(authority, store).throttle(throttle).build()
+}
+
+/// The attempts that are allowed, and the longest time to wait.
+async fn attempts(services: &[Service], name: &str) -> (u32, Duration) {
+    let (mut allowed, mut longest) = (0, Duration::ZERO);
+    // The second address tells whether a refused attempt counts.
+    for (n, service) in (0..9).zip(services.iter().cycle()) {
+        let client = Client::new("phone").address([192, 0, 2, n].into());
+        match service.admit(name, &client).await {
+            Ok(()) => allowed += 1,
+            Err(ServiceError::TooManyAttempts { retry_after }) => {
+                longest = longest.max(retry_after)
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    (allowed, longest)
+}
+
+#[tokio::test]
+async fn processes_share_the_counts_in_sqlite() {
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    let store = SqliteStore::<()>::new(pool.clone(), UsersTable::ready()).unwrap();
+    store.migrate().await.unwrap();
+    for _ in 0..2 {
+        store.migrate_limits().await.unwrap();
+    }
+    let services = [(); 3].map(|()| service(store.clone(), store.limits()));
+    let (allowed, longest) = attempts(&services, "alice").await;
+    assert_eq!(allowed, 3);
+    assert!((Duration::minutes(59)..=Duration::HOUR).contains(&longest), "{longest}");
+    assert_eq!(attempts(&services, "bob").await.0, 3);
+
+    // Two hours later, for processes that have just started.
+    let earlier = "UPDATE relatch_limits SET arrival = arrival - 7200000000";
+    sqlx::query(earlier).execute(&pool).await.unwrap();
+    let services = [(); 3].map(|()| service(store.clone(), store.limits()));
+    assert_eq!(attempts(&services, "alice").await.0, 2);
+}
+
+#[tokio::test]
+async fn without_the_table_the_counts_in_memory_decide() {
+    let directory = Directory::new();
+    let store = SqliteStore::<()>::new(directory.pool().await, UsersTable::ready()).unwrap();
+    let service = [service(store.clone(), store.limits())];
+    assert_eq!(attempts(&service, "alice").await.0, 3);
+    assert!(store.limits_sql().contains("relatch_limits"));
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn processes_share_the_counts_in_postgres() {
+    use relatch::store::PostgresStore;
+
+    let Some(pool) = postgres().await else { return };
+    // The table of counts is in the schema of the users' table.
+    let schema = unique("limits");
+    run_postgres(&pool, format!("CREATE SCHEMA {schema}")).await;
+    let table = UsersTable::named(&format!("{schema}.users"));
+    let store = PostgresStore::<()>::new(pool.clone(), table).unwrap();
+    for _ in 0..2 {
+        store.migrate_limits().await.unwrap();
+    }
+    let services = [(); 3].map(|()| service(store.clone(), store.limits()));
+    let (allowed, longest) = attempts(&services, "alice").await;
+    assert_eq!(allowed, 3);
+    assert!((Duration::minutes(59)..=Duration::HOUR).contains(&longest), "{longest}");
+    assert_eq!(attempts(&services, "bob").await.0, 3);
+
+    let earlier = format!("UPDATE {schema}.relatch_limits SET arrival = arrival - 7200000000");
+    run_postgres(&pool, earlier).await;
+    let services = [(); 3].map(|()| service(store.clone(), store.limits()));
+    assert_eq!(attempts(&services, "alice").await.0, 2);
+
+    // Processes that count for the first time at once.
+    let services = [(); 8].map(|()| service(store.clone(), store.limits()));
+    let client = Client::new("phone");
+    let calls = services.iter().map(|service| service.admit("carol", &client));
+    let outcomes = futures_util::future::join_all(calls).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    run_postgres(&pool, format!("DROP SCHEMA {schema} CASCADE")).await;
+}
