@@ -122,7 +122,7 @@ impl<F: Clone + Send + Sync + 'static, C: 'static> Service<F, C> {
                 }
                 let decision = authority.log_out_everywhere(user)?;
                 decided.note(&decision);
-                Ok(decision.map(|()| true))
+                Ok(decision.map(|_| true))
             });
             let ended = ended.await?;
             if !ended {
