@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use maud::Markup;
-use relatch::{Reason, axum::Refusal, password::PasswordError, service::ServiceError};
+use relatch::{Reason, axum::Refusal, service::ServiceError};
 
 use crate::{Web, decode_token, pages};
 
@@ -62,9 +62,7 @@ pub(crate) fn on_form(refusal: &Refusal) -> Option<String> {
         }
         Refusal::Service(ServiceError::LoginRefused(_)) => Some("Wrong name or password".into()),
         Refusal::Service(ServiceError::WrongPassword(_)) => Some("Wrong password".into()),
-        Refusal::Service(ServiceError::Password(PasswordError::Length)) => {
-            Some("This password is too long".into())
-        }
+        Refusal::Service(ServiceError::PasswordRefused(refusal)) => Some(refusal.to_string()),
         _ => None,
     }
 }

@@ -160,7 +160,9 @@ impl Authority {
         }
         match Record::of(settings, Kind::refresh(), user) {
             Ok(record) => Ok(table.live(record.session_tag(), &settings.sessions, now).collect()),
-            Err(RecordError::Credential(CredentialError::Empty)) => Ok(Vec::new()),
+            Err(RecordError::Credential(CredentialError::Empty | CredentialError::Placeholder)) => {
+                Ok(Vec::new())
+            }
             Err(error) => Err(error),
         }
     }

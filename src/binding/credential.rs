@@ -28,13 +28,18 @@ impl Credential {
     /// The greatest length of one secret, in bytes.
     pub const MAX_SECRET_BYTES: usize = 1 << 20;
 
-    /// The credential of a whole password hash, as stored in the database (a PHC string).
+    /// The credential of a whole password hash, as stored in the database: a PHC string, or a hash of any
+    /// other format.
     ///
     /// # Errors
     ///
-    /// [`CredentialError::Empty`] and [`CredentialError::TooLong`].
+    /// [`CredentialError::Empty`], [`CredentialError::TooLong`], and [`CredentialError::Placeholder`] for a
+    /// text that cannot be a hash.
     pub fn from_password_hash(hash: &str) -> Result<Self, CredentialError> {
         check(hash.as_bytes())?;
+        if !can_be_password_hash(hash) {
+            return Err(CredentialError::Placeholder);
+        }
         Ok(Self(digest([hash.as_bytes()])))
     }
 
@@ -82,6 +87,27 @@ fn digest<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         frame::piece(&mut hash, secret);
     }
     hash.finalize().into()
+}
+
+/// Whether a text can be a password hash, of whatever format. Applications write a placeholder for a user
+/// without a password: `!`, `*`, `oauth`, `no password`, Django's `!` with a random text. Such a text is
+/// known to everybody, so it must not bind tokens.
+///
+/// A hash has at least the 13 characters of crypt(3)'s oldest format, no white space, and characters of a
+/// digest's encoding: at least 8 different ones, of at least two of the classes digits, small and capital
+/// letters. A digest misses that in fewer than 1 of 10 000 hashes of 13 characters, and never if it is
+/// longer. shadow(5) and Django lock a password by `!` or `*` at the beginning.
+pub(crate) fn can_be_password_hash(text: &str) -> bool {
+    let has = |class: fn(char) -> bool| u8::from(text.contains(class));
+    let classes = has(|c| c.is_ascii_digit())
+        + has(|c| c.is_ascii_lowercase())
+        + has(|c| c.is_ascii_uppercase());
+    let different = text.char_indices().filter(|&(at, char)| !text[..at].contains(char));
+    text.len() >= 13
+        && !text.starts_with(['!', '*'])
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        && classes >= 2
+        && different.take(8).count() == 8
 }
 
 fn check(secret: &[u8]) -> Result<(), CredentialError> {
@@ -203,6 +229,9 @@ pub enum CredentialError {
     Empty,
     /// A secret is longer than [`Credential::MAX_SECRET_BYTES`].
     TooLong,
+    /// The text cannot be a password hash: it is a placeholder, such as `!` or `oauth`, which everybody
+    /// knows.
+    Placeholder,
 }
 
 impl fmt::Display for CredentialError {
@@ -213,6 +242,10 @@ impl fmt::Display for CredentialError {
                  random one with `Credential::generate_secret`"
             }
             Self::TooLong => "a secret is longer than 1 MiB",
+            Self::Placeholder => {
+                "a token cannot be bound to a placeholder in place of a password hash: give a user \
+                 without a password a random secret with `Credential::generate_secret`"
+            }
         })
     }
 }
@@ -224,7 +257,7 @@ mod tests {
     use super::*;
 
     fn of(secret: &str) -> Credential {
-        Credential::from_password_hash(secret).unwrap()
+        Credential::from_secrets([secret]).unwrap()
     }
 
     #[test]
@@ -237,6 +270,53 @@ mod tests {
         assert_eq!(Credential::from_secrets([&long]).unwrap_err(), CredentialError::TooLong);
         let both = Credential::from_secrets([&long, &vec![]]);
         assert_eq!(both.unwrap_err(), CredentialError::Empty);
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_a_hash_is_no_password_hash() {
+        for placeholder in [
+            "!",
+            "*",
+            "x",
+            "!!",
+            "*LK*",
+            "oauth",
+            "unusable",
+            "unusable_password",
+            "no-password-set",
+            "NOT APPLICABLE 1",
+            "NO_PASSWORD_SET",
+            "notapplicable",
+            "0000000000000000",
+            "aaaaaaaaaaaaaaaaaaaa1",
+            "00000000-0000-0000-0000-000000000000",
+            // Django's `make_password(None)`.
+            "!12AwfV4Us9BpHVPXTBwgPjNwmDM93KMd5YmQUJzq",
+            // A locked account in shadow(5).
+            "!$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2",
+        ] {
+            let refused = Credential::from_password_hash(placeholder).unwrap_err();
+            assert_eq!(refused, CredentialError::Placeholder, "{placeholder}");
+        }
+        assert_eq!(Credential::from_password_hash("").unwrap_err(), CredentialError::Empty);
+    }
+
+    #[test]
+    fn a_hash_of_any_format_is_one() {
+        for hash in [
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21l$aGFzaGhhc2hoYXNo",
+            "$2y$07$BCryptRequires22Chrcte/VlQH0piJtjXl.0t1XkA8pw9dMXTpOq",
+            "pbkdf2_sha256$1000$seasalt2$vVHZGEs7v6quz+ZQJ3YUviKmZHPrpr5OATMMKlICjVY=",
+            "pbkdf2:sha256:1000$8QIVf9KnWvvJpz0V$d95950db34ba12bc28f21ac99cd837a93fb07d8d",
+            "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+            "AQAAAAEAACcQAAAAEJ9oBw0KqpIYq8s3jZ1t0r0m4Z5F3l7f",
+            // DES crypt, MD5 and SHA-1.
+            "rl.3StKT.4T8M",
+            "5f4dcc3b5aa765d61d8327deb882cf99",
+            "5BAA61E4C9B93F3F0682250B6CF8331B7EE68FD8",
+        ] {
+            assert!(Credential::from_password_hash(hash).is_ok(), "{hash}");
+        }
     }
 
     #[test]

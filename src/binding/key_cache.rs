@@ -200,7 +200,7 @@ mod tests {
     fn the_last_keys_are_kept_each_once() {
         let master = HmacSha256::new_from_slice(&[7; 32]).unwrap();
         let derivation = Derivation::new(&master, "at+jwt", "issuer");
-        let credential = Credential::from_password_hash("hash").unwrap();
+        let credential = Credential::from_secrets(["hash"]).unwrap();
         let context = Context::new();
         let body = |version| {
             Body::of(&Bound {
@@ -231,7 +231,7 @@ mod tests {
     fn a_kept_beginning_changes_no_signature() {
         let master = HmacSha256::new_from_slice(&[7; 32]).unwrap();
         let derivation = Derivation::new(&master, "at+jwt", "issuer");
-        let credential = Credential::from_password_hash("hash").unwrap();
+        let credential = Credential::from_secrets(["hash"]).unwrap();
         let context = Context::new();
         let body = Body::of(&Bound {
             user_id: "alice",

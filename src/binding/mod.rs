@@ -30,8 +30,9 @@ pub struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// A binding to the whole stored password hash. With an empty hash, no token is issued or
-    /// accepted for the user.
+    /// A binding to the whole stored password hash, of any format. With an empty text or a placeholder
+    /// (`!`, `oauth`), no token is issued or accepted for the user: see
+    /// [`CredentialError::Placeholder`].
     #[must_use]
     pub fn password_hash(hash: &str) -> Self {
         Self::made(Credential::from_password_hash(hash))

@@ -10,9 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    error::{MAX_PASSWORD_BYTES, PasswordError},
-    memory::Memory,
-    verifier::HashVerifier,
+    error::PasswordError, memory::Memory, normal_form::PasswordForms, verifier::HashVerifier,
 };
 use crate::entropy::{Entropy, SystemEntropy};
 
@@ -26,6 +24,8 @@ pub struct PasswordHasher {
     entropy: Arc<dyn Entropy>,
     memory: Arc<Memory>,
     verifiers: Vec<Arc<dyn HashVerifier>>,
+    /// The memory in KiB and the iterations below which a hash is replaced.
+    floor: (u32, u32),
 }
 
 /// OWASP's equivalent minimum settings for argon2id: memory in KiB, iterations. Source: OWASP
@@ -81,19 +81,39 @@ impl PasswordHasher {
         self
     }
 
-    /// Hashes a password with a new random salt and returns the PHC string to store.
+    /// Replaces argon2id hashes with less memory in KiB or fewer iterations than these, also if they are
+    /// stronger than the hasher in the other. Default: 0 and 0, so that a hash is replaced only if it is
+    /// weaker in some dimension and stronger in none ([`needs_rehash`](Self::needs_rehash)).
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Length`] if the password is empty or longer than [`MAX_PASSWORD_BYTES`];
+    /// [`PasswordError::Cost`] if a number is above the hasher's own, which would replace each hash at
+    /// every login.
+    pub fn rehash_below(mut self, memory: u32, iterations: u32) -> Result<Self, PasswordError> {
+        if memory > self.params.m_cost() || iterations > self.params.t_cost() {
+            return Err(PasswordError::Cost);
+        }
+        self.floor = (memory, iterations);
+        Ok(self)
+    }
+
+    /// Hashes a password with a new random salt and returns the PHC string to store. It hashes the normal
+    /// form NFKC (Unicode Standard Annex #15), so the same text typed on another device is the same
+    /// password.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Length`] if the password is empty or longer than
+    /// [`MAX_PASSWORD_BYTES`](super::MAX_PASSWORD_BYTES), as given or in the normal form;
     /// [`PasswordError::Entropy`] or [`PasswordError::Memory`] if the system fails.
     pub fn hash(&self, password: &str) -> Result<String, PasswordError> {
-        if !is_hashable(password) {
-            return Err(PasswordError::Length);
-        }
+        self.hash_forms(&PasswordForms::new(password).ok_or(PasswordError::Length)?)
+    }
+
+    pub(crate) fn hash_forms(&self, password: &PasswordForms) -> Result<String, PasswordError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt).map_err(PasswordError::Entropy)?;
-        let hash = self.compute(&self.argon2(), password, &salt, HASH_BYTES)?;
+        let hash = self.compute(&self.argon2(), password.normal(), &salt, HASH_BYTES)?;
         let phc = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
@@ -110,9 +130,13 @@ impl PasswordHasher {
     /// [verifiers](Self::also_verifies). Pass `None` as the hash if there is no such user, or if the user
     /// has no password: the result is then `None`.
     ///
+    /// The password is compared in the normal form NFKC first. If it was typed in another form, it is then
+    /// compared as typed, because other programs hash it so; such a match asks for a rehash.
+    ///
     /// Each call does the work of one argon2 hash and of each registered verifier, whatever the stored
     /// text is, so that the time does not show which names exist. That holds for `None`, for a text that
-    /// nothing can verify, and for a password that cannot be hashed. (A stored hash with another cost
+    /// nothing can verify, and for a password that cannot be hashed. (A password that is not in the normal
+    /// form costs it twice, unless the first comparison matches. A stored hash with another cost
     /// than the hasher or its verifier has takes another time, until the next login of its user
     /// rehashes it.)
     ///
@@ -125,10 +149,32 @@ impl PasswordHasher {
         password: &str,
         stored: Option<&str>,
     ) -> Result<Option<PasswordMatch>, PasswordError> {
-        if !is_hashable(password) {
-            self.work("")?;
-            return Ok(None);
+        match PasswordForms::new(password) {
+            Some(password) => self.verify_forms(&password, stored),
+            None => self.work("").map(|()| None),
         }
+    }
+
+    pub(crate) fn verify_forms(
+        &self,
+        password: &PasswordForms,
+        stored: Option<&str>,
+    ) -> Result<Option<PasswordMatch>, PasswordError> {
+        let outcome = self.verify_form(password.normal(), stored);
+        match (password.typed(), outcome) {
+            (Some(typed), Ok(None) | Err(PasswordError::UnsupportedHash)) => {
+                let matched = self.verify_form(typed, stored)?;
+                Ok(matched.map(|_| PasswordMatch { needs_rehash: true }))
+            }
+            (_, outcome) => outcome,
+        }
+    }
+
+    fn verify_form(
+        &self,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<Option<PasswordMatch>, PasswordError> {
         let Some(text) = stored else {
             self.work(password)?;
             return Ok(None);
@@ -137,7 +183,7 @@ impl PasswordHasher {
             self.verifiers.iter().for_each(|verifier| verifier.work(password));
             let hash = self.compute(&stored.argon2, password, &stored.salt, stored.hash.len())?;
             let is_match = bool::from(hash.ct_eq(&stored.hash));
-            return Ok(is_match.then(|| PasswordMatch { needs_rehash: !self.would_make(&stored) }));
+            return Ok(is_match.then(|| PasswordMatch { needs_rehash: self.replaces(&stored) }));
         }
         let reader = self.reader(text);
         let mut outcome = Err(PasswordError::UnsupportedHash);
@@ -153,15 +199,17 @@ impl PasswordHasher {
         Ok(outcome?.then_some(PasswordMatch { needs_rehash: true }))
     }
 
-    /// Whether a stored hash differs from what [`hash`](Self::hash) makes now: it is of another kind, or
-    /// it has another variant, version or cost, or a shorter salt or output.
+    /// Whether a stored hash is to be replaced by what [`hash`](Self::hash) makes now. It is if it is not
+    /// of argon2id, version 19; if it is weaker in some dimension (memory, iterations, a salt below 16
+    /// bytes, an output below 32) and stronger in none; and if it is below the floor
+    /// ([`rehash_below`](Self::rehash_below)).
     ///
     /// # Errors
     ///
     /// [`PasswordError::UnsupportedHash`], as for [`verify`](Self::verify).
     pub fn needs_rehash(&self, stored: &str) -> Result<bool, PasswordError> {
         match StoredHash::parse(stored) {
-            Some(stored) => Ok(!self.would_make(&stored)),
+            Some(stored) => Ok(self.replaces(&stored)),
             None => self.reader(stored).map(|_| true).ok_or(PasswordError::UnsupportedHash),
         }
     }
@@ -184,12 +232,22 @@ impl PasswordHasher {
         Ok(())
     }
 
-    fn would_make(&self, stored: &StoredHash) -> bool {
-        let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
-        stored.is_argon2id_v19
-            && cost(stored.argon2.params()) == cost(&self.params)
-            && stored.salt.len() >= SALT_BYTES
-            && stored.hash.len() >= HASH_BYTES
+    fn replaces(&self, stored: &StoredHash) -> bool {
+        let params = stored.argon2.params();
+        // More salt or output than the hasher's makes no hash stronger.
+        let pairs = [
+            (params.m_cost(), self.params.m_cost()),
+            (params.t_cost(), self.params.t_cost()),
+            (u32::from(stored.salt.len() >= SALT_BYTES), 1),
+            (u32::from(stored.hash.len() >= HASH_BYTES), 1),
+        ];
+        let is_weaker = pairs.iter().any(|(stored, own)| stored < own);
+        let is_stronger = pairs.iter().any(|(stored, own)| stored > own);
+        let (memory, iterations) = self.floor;
+        !stored.is_argon2id_v19
+            || (is_weaker && !is_stronger)
+            || params.m_cost() < memory
+            || params.t_cost() < iterations
     }
 
     fn argon2(&self) -> Argon2<'static> {
@@ -202,6 +260,7 @@ impl PasswordHasher {
             entropy: Arc::new(SystemEntropy),
             memory: Arc::default(),
             verifiers: Vec::new(),
+            floor: (0, 0),
         }
     }
 
@@ -287,8 +346,4 @@ fn is_affordable(params: &Params) -> bool {
     params.m_cost() <= memory
         && u64::from(params.m_cost()) * u64::from(params.t_cost()) <= work
         && params.p_cost() <= lanes
-}
-
-fn is_hashable(password: &str) -> bool {
-    (1..=MAX_PASSWORD_BYTES).contains(&password.len())
 }

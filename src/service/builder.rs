@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     authority::Authority,
-    password::PasswordHasher,
+    password::{PasswordHasher, PasswordPolicy},
     sessions::{SessionEvent, SessionInfo},
     store::{ErasedStore, Listening, StoredUser, UserStore},
     token::purpose::NoClaims,
@@ -35,6 +35,7 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     store: Arc<dyn ErasedStore<F>>,
     claims: Claims<F, C>,
     hasher: PasswordHasher,
+    password_policy: PasswordPolicy,
     hashes_at_once: NonZeroUsize,
     store_timeout: StdDuration,
     on_event: OnEvent,
@@ -53,6 +54,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             store: Arc::new(store),
             claims: Box::new(|_, _| NoClaims {}),
             hasher: PasswordHasher::new(),
+            password_policy: PasswordPolicy::new(),
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             store_timeout: STORE_TIMEOUT,
             on_event: Box::new(|_| ()),
@@ -79,6 +81,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             store: self.store,
             claims: Box::new(claims),
             hasher: self.hasher,
+            password_policy: self.password_policy,
             hashes_at_once: self.hashes_at_once,
             store_timeout: self.store_timeout,
             on_event: self.on_event,
@@ -87,15 +90,24 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         }
     }
 
-    /// Sets the password hasher. A login whose stored hash has another cost replaces the hash, which
-    /// logs nobody out.
+    /// Sets the password hasher, which may also verify hashes of other kinds
+    /// ([`PasswordHasher::also_verifies`]). A login replaces a stored hash of another kind or a weaker one,
+    /// which logs nobody out.
     pub fn hasher(mut self, hasher: PasswordHasher) -> Self {
         self.hasher = hasher;
         self
     }
 
-    /// Sets how many passwords are hashed at once. Default: the number of processors. Each hash takes
-    /// its memory (19 MiB by default), which is kept for the next one, so this bounds the memory of
+    /// Sets the policy of new passwords: those of [`Service::hash_password`], [`Service::change_password`],
+    /// [`Service::set_password`] and one-time links. A login never checks it. Default: at least 15
+    /// characters; [`PasswordPolicy::with_second_factor`] has 8.
+    pub fn password_policy(mut self, policy: PasswordPolicy) -> Self {
+        self.password_policy = policy;
+        self
+    }
+
+    /// Sets how many passwords are hashed at once. Default: the number of processors. Each argon2 hash
+    /// takes its memory (19 MiB by default), which is kept for the next one, so this bounds the memory of
     /// many simultaneous logins. A call that waits for 10 seconds fails as
     /// [`Busy`](super::ServiceError::Busy).
     pub const fn hashes_at_once(mut self, hashes: NonZeroUsize) -> Self {
@@ -144,7 +156,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         Service(Arc::new(Inner {
             authority: RwLock::new(self.authority),
             records: Arc::new(records),
-            passwords: Passwords::new(self.hasher, self.hashes_at_once.get()),
+            passwords: Passwords::new(self.hasher, self.password_policy, self.hashes_at_once.get()),
             claims: self.claims,
             events: Events::new(self.on_event),
             listening: Listening::default(),
@@ -157,6 +169,7 @@ impl<F, C> fmt::Debug for ServiceBuilder<F, C> {
         f.debug_struct("ServiceBuilder")
             .field("authority", &self.authority)
             .field("hasher", &self.hasher)
+            .field("password_policy", &self.password_policy)
             .field("hashes_at_once", &self.hashes_at_once)
             .field("store_timeout", &self.store_timeout)
             .finish_non_exhaustive()

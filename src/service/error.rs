@@ -4,7 +4,7 @@ use std::{error, fmt};
 
 use crate::{
     authority::error::{IssueError, RefreshError, VerifyError},
-    password::PasswordError,
+    password::{PasswordError, PasswordRefusal},
     rejection::{Reason, Rejection},
     store::StoreError,
     user::RecordError,
@@ -20,14 +20,15 @@ use crate::{
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
 /// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
-/// | [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
+/// | [`PasswordRefused`](Self::PasswordRefused), [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
 /// | all others | 500: the fault of the server or its data; the client keeps its token | the error and its sources |
 ///
 /// The errors common to all calls are [`Store`](Self::Store), [`Busy`](Self::Busy),
 /// [`Record`](Self::Record) and [`Issue`](Self::Issue).
 ///
 /// The text of the first three is `invalid token`, `wrong name or password` and `wrong password`,
-/// whatever the reason, and may be shown to the client; that of the others may not.
+/// whatever the reason, and may be shown to the client, like that of
+/// [`PasswordRefused`](Self::PasswordRefused), which says what to do; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServiceError {
@@ -55,6 +56,9 @@ pub enum ServiceError {
     Issue(IssueError),
     /// A password could not be hashed or verified.
     Password(PasswordError),
+    /// The policy refuses a new password
+    /// ([`ServiceBuilder::password_policy`](super::ServiceBuilder::password_policy)).
+    PasswordRefused(PasswordRefusal),
     /// A token of this purpose requires a new password, which was not given:
     /// [`OneTime::set_password`](super::OneTime::set_password).
     NewPasswordRequired,
@@ -83,7 +87,7 @@ impl ServiceError {
             Self::WrongPassword(_) => 403,
             Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
             Self::Issue(IssueError::SessionsFull) => 409,
-            Self::Password(PasswordError::Length) => 422,
+            Self::Password(PasswordError::Length) | Self::PasswordRefused(_) => 422,
             error if error.is_unavailable() => 503,
             _ => 500,
         }
@@ -113,6 +117,7 @@ impl fmt::Display for ServiceError {
             Self::Record(_) => f.write_str("the user's record cannot be used"),
             Self::Issue(_) => f.write_str("the token could not be issued"),
             Self::Password(_) => f.write_str("the password could not be hashed or verified"),
+            Self::PasswordRefused(refusal) => refusal.fmt(f),
             Self::NewPasswordRequired => f.write_str(
                 "a token of this purpose requires a new password: call `set_password` first",
             ),
@@ -142,9 +147,11 @@ pub enum LoginRefusal {
     NoPassword,
     /// The password is wrong.
     WrongPassword,
-    /// The stored hash is not an argon2 PHC string, or has an absurd cost. Let the user reset the
-    /// password, or verify it with the library that made the hash and
-    /// [`set`](super::Service::set_password) it again.
+    /// The password is empty or too long to be hashed, so it matches no hash.
+    InvalidPassword,
+    /// The stored hash is of no kind that the hasher verifies, or has an absurd cost. Register a verifier
+    /// ([`PasswordHasher::also_verifies`](crate::password::PasswordHasher::also_verifies)), or let the user
+    /// reset the password.
     UnsupportedHash,
     /// The password is right, and the user is not active.
     InactiveUser,
@@ -158,6 +165,7 @@ impl LoginRefusal {
             Self::UnknownLogin => "unknown_login",
             Self::NoPassword => "no_password",
             Self::WrongPassword => "wrong_password",
+            Self::InvalidPassword => "invalid_password",
             Self::UnsupportedHash => "unsupported_hash",
             Self::InactiveUser => "inactive_user",
         }
@@ -191,6 +199,12 @@ impl From<RecordError> for ServiceError {
 impl From<PasswordError> for ServiceError {
     fn from(error: PasswordError) -> Self {
         Self::Password(error)
+    }
+}
+
+impl From<PasswordRefusal> for ServiceError {
+    fn from(refusal: PasswordRefusal) -> Self {
+        Self::PasswordRefused(refusal)
     }
 }
 
@@ -250,6 +264,7 @@ mod tests {
             (E::NoSession, 404),
             (E::Issue(IssueError::SessionsFull), 409),
             (E::Password(PasswordError::Length), 422),
+            (E::PasswordRefused(PasswordRefusal::TooLong), 422),
             (E::Store(StoreError::unreachable("gone")), 503),
             (E::Busy, 503),
             (E::Store(StoreError::misconfigured("no such column")), 500),

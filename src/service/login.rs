@@ -5,11 +5,12 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
+    passwords::log_failed_rehash,
     transact::{Proposal, transact},
 };
 use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError},
-    password::PasswordError,
+    password::{PasswordError, PasswordForms},
     sessions::SessionInfo,
     store::{Record, RowLock, StoredUser, UserKey},
     token::purpose::Access,
@@ -21,13 +22,18 @@ where
     F: Clone + Send + Sync + 'static,
     C: Serialize + DeserializeOwned,
 {
-    /// Logs in by name and password, and starts a session for this client. If the stored hash has other
-    /// parameters than the hasher, the same statement replaces it, which logs nobody out. The store
-    /// compares the name as it is: trim it and fold its case before the call.
+    /// Logs in by name and password, and starts a session for this client. If the stored hash is of
+    /// another kind than argon2id or weaker than the hasher's
+    /// ([`PasswordHasher::needs_rehash`](crate::password::PasswordHasher::needs_rehash)), the same
+    /// statement replaces it, which logs nobody out. If the store refuses the new hash, for example because
+    /// the column is too short, the refusal is logged (feature `tracing`), the old hash stays, and the user
+    /// is let in. The store compares the name as it is: trim it and fold its case before the call.
     ///
-    /// The call does one read and one hash whether or not the user exists, so its time does not reveal
-    /// which names exist. (A stored hash of another cost takes another time, until its user logs in
-    /// again.) If the password changes during the call, the call checks the password again: the old
+    /// The call does one read and the work of one
+    /// [verification](crate::password::PasswordHasher::verify) whether or not the user exists, so its time
+    /// does not reveal which names exist. A password that cannot be hashed is refused before the read. (A
+    /// stored hash of another cost takes another time, until its user logs in again.) If the password
+    /// changes during the call, the call checks the password again: the old
     /// password yields no token.
     ///
     /// # Security
@@ -47,7 +53,25 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
+        if PasswordForms::new(password).is_none() {
+            return Err(ServiceError::LoginRefused(LoginRefusal::InvalidPassword));
+        }
         let mut checked = Checked::default();
+        loop {
+            match self.try_login(login, password, &client, &mut checked).await {
+                Err(error) if checked.forgoes_rehash(&error) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_login(
+        &self,
+        login: &str,
+        password: &str,
+        client: &Client,
+        checked: &mut Checked,
+    ) -> Result<SessionTokens<C>, ServiceError> {
         transact!(self, UserKey::Login(login), |read, lock| {
             checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
@@ -57,7 +81,7 @@ where
                 return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
             }
             let edited = checked.rehashed(read)?;
-            Proposal { decision: self.session_for(&edited, &client)?, edited }
+            Proposal { decision: self.session_for(&edited, client)?, edited }
         })
     }
 
@@ -103,14 +127,26 @@ where
 }
 
 /// The check of one password across attempts. It is repeated only if the stored hash has changed.
-#[derive(Default)]
 pub(super) struct Checked {
     stored: Option<Zeroizing<String>>,
+    /// Whether a stored hash that is due is replaced.
+    rehashes: bool,
     /// A new hash of the same password, if the stored one is to be replaced.
     rehash: Option<String>,
 }
 
+impl Default for Checked {
+    fn default() -> Self {
+        Self { stored: None, rehashes: true, rehash: None }
+    }
+}
+
 impl Checked {
+    /// A check for a call that does not store the same password again.
+    pub(super) fn without_rehash() -> Self {
+        Self { rehashes: false, ..Self::default() }
+    }
+
     pub(super) async fn check<F: Clone + Send + Sync + 'static, C, G: Clone>(
         &mut self,
         service: &Service<F, C>,
@@ -125,10 +161,13 @@ impl Checked {
         // Nobody waits for a row while a password is hashed.
         *lock = None;
         let refused = |refusal| Err(ServiceError::LoginRefused(refusal));
-        let matched = match service.0.passwords.verify(password, stored).await {
+        let Some(password) = PasswordForms::new(password) else {
+            return refused(LoginRefusal::InvalidPassword);
+        };
+        // For a user who is refused anyway, another hash would show that the password is right.
+        let rehashes = self.rehashes && read.is_some_and(|read| read.user().is_active());
+        let matched = match service.0.passwords.verify(password, stored, rehashes).await {
             Err(ServiceError::Password(PasswordError::UnsupportedHash)) => {
-                // As much work as for any other, or the time would reveal that the user exists.
-                service.0.passwords.verify(password, None).await?;
                 return refused(LoginRefusal::UnsupportedHash);
             }
             matched => matched?,
@@ -141,11 +180,20 @@ impl Checked {
             });
         };
         self.stored = Some(Zeroizing::new(stored.to_owned()));
-        self.rehash = match matched.needs_rehash() {
-            true => Some(service.0.passwords.hash(password).await?),
-            false => None,
-        };
+        self.rehash = matched.rehash;
         Ok(())
+    }
+
+    /// Whether the call is to be repeated without a new hash, because the store has refused the change
+    /// with it. The refusal is logged.
+    pub(super) fn forgoes_rehash(&mut self, error: &ServiceError) -> bool {
+        let is_refusal = matches!(error, ServiceError::Store(error) if !error.is_unreachable());
+        if !is_refusal || self.rehash.take().is_none() {
+            return false;
+        }
+        log_failed_rehash(error);
+        self.rehashes = false;
+        true
     }
 
     /// [`check`](Self::check) of the current password of a user who is logged in.

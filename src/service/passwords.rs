@@ -1,12 +1,12 @@
 //! Password hashing off the async threads, a few at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{error, sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use zeroize::Zeroizing;
 
 use super::ServiceError;
-use crate::password::{MAX_PASSWORD_BYTES, PasswordError, PasswordHasher, PasswordMatch};
+use crate::password::{PasswordForms, PasswordHasher, PasswordPolicy};
 
 /// The longest time that a call waits for a permit before it fails as busy.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,42 +16,57 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// waiting calls allocate nothing.
 pub(super) struct Passwords {
     hasher: PasswordHasher,
+    policy: PasswordPolicy,
     permits: Arc<Semaphore>,
 }
 
+/// A password that matches the stored hash.
+pub(super) struct Matched {
+    /// A new hash of the same password, if the stored one is to be replaced.
+    pub(super) rehash: Option<String>,
+}
+
 impl Passwords {
-    pub(super) fn new(hasher: PasswordHasher, at_once: usize) -> Self {
-        Self { hasher, permits: Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS))) }
+    pub(super) fn new(hasher: PasswordHasher, policy: PasswordPolicy, at_once: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
+        Self { hasher, policy, permits }
     }
 
-    pub(super) async fn hash(&self, password: &str) -> Result<String, ServiceError> {
-        if password.len() > MAX_PASSWORD_BYTES {
-            return Err(PasswordError::Length.into());
-        }
-        let password = Zeroizing::new(password.to_owned());
-        self.run(move |hasher| hasher.hash(&password)).await
+    /// Hashes a new password, if the policy accepts it. One of a wrong length takes no turn.
+    pub(super) async fn hash(&self, new: &str) -> Result<String, ServiceError> {
+        let password = self.policy.forms(new)?;
+        let policy = self.policy.clone();
+        self.run(move |hasher| {
+            policy.ask(&password)?;
+            Ok(hasher.hash_forms(&password)?)
+        })
+        .await
     }
 
+    /// Verifies a password against the stored hash, and with `rehashes` makes a new one if it is due, in
+    /// the same turn.
     pub(super) async fn verify(
         &self,
-        password: &str,
+        password: PasswordForms,
         stored: Option<&str>,
-    ) -> Result<Option<PasswordMatch>, ServiceError> {
-        if password.len() > MAX_PASSWORD_BYTES {
-            // It matches no hash, so it is neither queued nor copied.
-            return Ok(None);
-        }
-        let password = Zeroizing::new(password.to_owned());
+        rehashes: bool,
+    ) -> Result<Option<Matched>, ServiceError> {
         let stored = stored.map(|hash| Zeroizing::new(hash.to_owned()));
-        let stored = move |hasher: &PasswordHasher| {
-            hasher.verify(&password, stored.as_deref().map(String::as_str))
-        };
-        self.run(stored).await
+        self.run(move |hasher| {
+            let stored = stored.as_deref().map(String::as_str);
+            let Some(matched) = hasher.verify_forms(&password, stored)? else { return Ok(None) };
+            let rehash = match rehashes && matched.needs_rehash() {
+                true => hasher.hash_forms(&password).inspect_err(log_failed_rehash).ok(),
+                false => None,
+            };
+            Ok(Some(Matched { rehash }))
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&PasswordHasher) -> Result<T, PasswordError> + Send + 'static,
+        work: impl FnOnce(&PasswordHasher) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let turn = timeout(TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = turn else { return Err(ServiceError::Busy) };
@@ -62,9 +77,21 @@ impl Passwords {
             work(&hasher)
         });
         match hashing.await {
-            Ok(outcome) => Ok(outcome?),
+            Ok(outcome) => outcome,
             // The runtime is shutting down.
             Err(_) => Err(ServiceError::Busy),
         }
     }
+}
+
+/// Logs that a hash could not be replaced by a stronger one. The user is let in all the same.
+pub(super) fn log_failed_rehash(error: &(impl error::Error + 'static)) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "relatch",
+        error = error as &dyn error::Error,
+        "a password hash was not replaced by a stronger one"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = error;
 }

@@ -39,7 +39,7 @@ where
         let user_id = authority.open(token)?.user_id().to_owned();
         let read = self.0.records.read_bare(UserKey::Id(&user_id)).await?;
         let (_, read) = verify_on(&authority, token, read.as_ref())?;
-        Checked::default().check_present(self, read, password, &mut None).await
+        Checked::without_rehash().check_present(self, read, password, &mut None).await
     }
 
     /// Changes the user's password, for which the current one is required. The same statement logs all
@@ -50,9 +50,8 @@ where
     /// # Errors
     ///
     /// [`ServiceError::WrongPassword`] if the current password is wrong, or if the user has none
-    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::Password`] if the new one
-    /// is too short or too long to be hashed; and those of
-    /// [`log_out_others`](Self::log_out_others).
+    /// ([`set_password`](Self::set_password) is for that); [`ServiceError::PasswordRefused`] if the
+    /// policy refuses the new one; and those of [`log_out_others`](Self::log_out_others).
     pub async fn change_password(
         &self,
         token: &Token<Access<C>>,
@@ -71,7 +70,7 @@ where
         new: &str,
         session: &NewSession,
     ) -> Result<SessionTokens<C>, ServiceError> {
-        let mut checked = Checked::default();
+        let mut checked = Checked::without_rehash();
         let mut hash = None;
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
@@ -92,8 +91,8 @@ where
     /// Checks the password again, before a sensitive operation, and restarts this device's session. The
     /// returned tokens replace all of the session's tokens, and other devices stay logged in. The session's
     /// [`started_at`](crate::sessions::SessionInfo::started_at) becomes now
-    /// ([`Authority::session_info`](crate::Authority::session_info)). If the stored
-    /// hash has other parameters than the hasher, the same statement replaces it.
+    /// ([`Authority::session_info`](crate::Authority::session_info)). A stored hash
+    /// that is due is replaced as by [`login`](Self::login).
     ///
     /// If the token is an adopted plain one, a new session starts, whose label is empty. The plain token
     /// stays valid beside it.
@@ -151,6 +150,21 @@ where
         session: &NewSession,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let mut checked = Checked::default();
+        loop {
+            match self.try_anew(token, password, session, &mut checked).await {
+                Err(error) if checked.forgoes_rehash(&error) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_anew(
+        &self,
+        token: &Token<Access<C>>,
+        password: Option<&str>,
+        session: &NewSession,
+        checked: &mut Checked,
+    ) -> Result<SessionTokens<C>, ServiceError> {
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read, lock| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;

@@ -34,7 +34,8 @@ pub enum UserKey<'a> {
 pub struct Columns {
     /// The version counter (`BIGINT`).
     pub version: Option<i64>,
-    /// The password's hash, a PHC string: `None`, or empty, for a user without a password.
+    /// The password's hash: `None` for a user without a password. An empty text, and a placeholder that
+    /// cannot be a hash (`!`, `oauth`), mean the same.
     pub password_hash: Option<String>,
     /// A random secret ([`Credential::generate_secret`]), for a user without a password. A user must
     /// have a hash or a secret. If there are both, tokens are bound to both, and a change of either

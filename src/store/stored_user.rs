@@ -7,7 +7,7 @@ use crate::{
     authority::decision::Change,
     binding::{
         Binding,
-        credential::{Carried, Credential, effective},
+        credential::{Carried, Credential, can_be_password_hash, effective},
         epoch::Epoch,
         key_cache::UserKeys,
     },
@@ -52,9 +52,10 @@ impl<F: Clone> StoredUser<F> {
     /// The part of a row that a request needs.
     fn of(row: &Row<F>) -> Result<Self, StoreError> {
         let Columns { version, password_hash, secret, carried, sessions, lanes } = &row.columns;
-        // An empty text binds nothing.
-        let is_secret = |text: &&String| !text.is_empty();
-        let secrets = [password_hash, secret].into_iter().flatten().filter(is_secret);
+        // An empty text and a placeholder bind nothing.
+        let password_hash = password_hash.as_ref().filter(|hash| can_be_password_hash(hash));
+        let secret = secret.as_ref().filter(|secret| !secret.is_empty());
+        let secrets = [password_hash, secret].into_iter().flatten();
         let credential = match secrets.clone().count() {
             0 => None,
             _ => Some(
@@ -119,7 +120,7 @@ impl<F: Clone> Record<F> {
     }
 
     pub(crate) fn password_hash(&self) -> Option<&str> {
-        self.row.columns.password_hash.as_deref().filter(|hash| !hash.is_empty())
+        self.row.columns.password_hash.as_deref().filter(|hash| can_be_password_hash(hash))
     }
 
     /// The user alone; with a cache of its keys if the record is to be cached.

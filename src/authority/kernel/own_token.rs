@@ -265,7 +265,7 @@ pub(crate) fn check_user<U: User>(user: Option<U>, id: &str) -> Result<U, Reject
 /// it is then a rejection; other errors are no statement about the token.
 pub(crate) fn unusable(error: RecordError) -> VerifyError {
     match error {
-        RecordError::Credential(CredentialError::Empty) => {
+        RecordError::Credential(CredentialError::Empty | CredentialError::Placeholder) => {
             Rejection::new(Stage::Binding, Reason::NoCredential).into()
         }
         other => VerifyError::Record(other),
