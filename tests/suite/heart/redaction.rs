@@ -266,7 +266,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     use relatch::{
         service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
         store::{
-            Conformance, Finding, GroupsTable, IdType, Lanes, MemoryStore, NewUser,
+            Conformance, Finding, GroupsTable, IdType, Lanes, MemoryStore, MigrationPhase, NewUser,
             PostgresOptions, PostgresStore, Severity, SqliteOptions, SqliteStore, StoreError,
             UserEpoch, UserKey, UserStore, UsersTable, check_conformance,
         },
@@ -325,6 +325,7 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("ConfigError", &unread.over(pool, table.clone()).unwrap_err());
     print("SqliteOptions", &SqliteOptions::new());
     print("Severity", &Severity::Problem);
+    print("MigrationPhase", &MigrationPhase::Columns);
     print("Finding", &Finding::problem("accounts", "text").with_sql("SQL"));
     let opened = runtime.block_on(SqliteOptions::new().in_memory(table.clone())).unwrap();
     runtime.block_on(opened.migrate()).unwrap();
