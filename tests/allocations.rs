@@ -188,6 +188,27 @@ fn a_cached_user_takes_one_and_those_of_its_sessions() {
     assert!((least..least + 50).contains(&counted.count_current), "{counted:?}");
 }
 
+/// The time of a verification must not depend on what is stored. A new hasher has no memory yet, so its
+/// first hash allocates it.
+#[test]
+fn each_verification_does_the_work_of_one_argon2_hash() {
+    const KIB: u64 = 1024;
+    let verify = |password: &str, stored: Option<&str>| {
+        let hasher =
+            PasswordHasher::new().also_verifies(relatch::password::Bcrypt::new(4).unwrap());
+        let counted = measure(|| drop(hasher.verify(password, stored)));
+        counted.bytes_max / KIB
+    };
+    let bcrypt = "$2b$04$PXwSEFlZn.7oqK3kyjAiZuhEG2iAxOqkQCwoHrrBnsTIbD4/t3vFy";
+    let too_dear = "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHRzb21l$aGFzaGhhc2hoYXNo";
+    for stored in [None, Some(bcrypt), Some(too_dear), Some("!"), Some(""), Some("other$hash")] {
+        for password in ["correct horse battery staple", "wrong", "", &"x".repeat(2000)] {
+            let memory = verify(password, stored);
+            assert!((19_456..19_500).contains(&memory), "{stored:?}: {memory} KiB");
+        }
+    }
+}
+
 /// If argon2's memory were allocated for each hash, allocators would keep many times what is in
 /// use.
 #[test]

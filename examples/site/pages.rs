@@ -316,7 +316,7 @@ fn new_password_field(name: &str, label: &str) -> Markup {
     html! {
         label for=(name) { (label) }
         input id=(name) name=(name) type="password" required autocomplete="new-password" aria-describedby="least";
-        p id="least" class="hint" { "At least 8 characters." }
+        p id="least" class="hint" { "At least 15 characters." }
     }
 }
 

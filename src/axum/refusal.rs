@@ -22,7 +22,8 @@ use crate::{
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// The reason why a request is not served. As a response it has the status below and a line of JSON
-/// with `error` alone. The response never contains the reason:
+/// with `error` alone; for a new password that the policy refuses, also with `error_description`, which
+/// says what to do. The response never contains the reason:
 ///
 /// | refusal | status | `error` |
 /// | --- | --- | --- |
@@ -34,7 +35,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// | [`CrossSite`](Self::CrossSite) | 403 | `cross_site_request` |
 /// | no such user or session | 404 | `not_found` |
 /// | no free slot for another session | 409 | `sessions_full` |
-/// | a new password too short or too long to hash | 422 | `invalid_password` |
+/// | a new password that the policy refuses | 422 | `invalid_password` |
 /// | [`Ambiguous`](Self::Ambiguous), [`BadRequest`](Self::BadRequest) | 400 | `invalid_request` |
 /// | [`UnsupportedToken`](Self::UnsupportedToken) | 400 | `unsupported_token_type` |
 /// | [`BodyTimeout`](Self::BodyTimeout), [`BodyTooLarge`](Self::BodyTooLarge), [`UnsupportedMediaType`](Self::UnsupportedMediaType), [`HeaderTooLarge`](Self::HeaderTooLarge) | 408, 413, 415, 431 | `invalid_request` |

@@ -1,4 +1,5 @@
-//! Password hashing with argon2id (RFC 9106), with OWASP's parameters or stronger ones.
+//! Password hashing with argon2id (RFC 9106), with OWASP's parameters or stronger ones; verification of
+//! hashes of other kinds ([`HashVerifier`]); and the policy of new passwords ([`PasswordPolicy`]).
 //!
 //! The hash is stored as a PHC string. Bind tokens to the whole string with
 //! [`Binding::password_hash`](crate::Binding::password_hash).
@@ -76,6 +77,9 @@
 //! [profile.dev.package.blake2]
 //! opt-level = 3
 //! ```
+//!
+//! The verifiers of other hashes are as slow without optimisation: add `bcrypt` and `blowfish`, `sha2`, or
+//! `scrypt` and `salsa20`.
 
 #[cfg(feature = "bcrypt")]
 mod bcrypt;

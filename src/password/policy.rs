@@ -86,28 +86,22 @@ impl PasswordPolicy {
     ///
     /// [`PasswordRefusal`], the first that applies.
     pub fn check(&self, new: &str) -> Result<(), PasswordRefusal> {
+        self.ask(&self.forms(new)?)
+    }
+
+    /// The forms of a new password, if its length is in range.
+    pub(crate) fn forms(&self, new: &str) -> Result<PasswordForms, PasswordRefusal> {
         match PasswordForms::new(new) {
-            Some(forms) => self.check_forms(&forms),
-            None if new.is_empty() => Err(self.too_short()),
-            None => Err(PasswordRefusal::TooLong),
+            Some(forms) if forms.normal().chars().count() >= self.min_chars => Ok(forms),
+            None if !new.is_empty() => Err(PasswordRefusal::TooLong),
+            _ => Err(PasswordRefusal::TooShort { min_chars: self.min_chars }),
         }
     }
 
-    pub(crate) fn check_length(&self, new: &PasswordForms) -> Result<(), PasswordRefusal> {
-        match new.normal().chars().count() < self.min_chars {
-            true => Err(self.too_short()),
-            false => Ok(()),
-        }
-    }
-
-    pub(crate) fn check_forms(&self, new: &PasswordForms) -> Result<(), PasswordRefusal> {
-        self.check_length(new)?;
+    /// Asks the application's own checks.
+    pub(crate) fn ask(&self, new: &PasswordForms) -> Result<(), PasswordRefusal> {
         let mut checks = self.checks.iter();
         checks.try_for_each(|check| check(new.normal()).map_err(PasswordRefusal::Refused))
-    }
-
-    const fn too_short(&self) -> PasswordRefusal {
-        PasswordRefusal::TooShort { min_chars: self.min_chars }
     }
 }
 

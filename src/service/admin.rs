@@ -21,11 +21,13 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.0.records.read(key).await?.map(|record| record.user().clone()))
     }
 
-    /// Hashes the password of a new user, off the async threads. It waits for a free hasher.
+    /// Hashes the password of a new user, off the async threads, if the policy accepts it
+    /// ([`password_policy`](super::ServiceBuilder::password_policy)). It waits for a free hasher.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Password`] and [`ServiceError::Busy`].
+    /// [`ServiceError::PasswordRefused`] if the policy refuses it, [`ServiceError::Password`] and
+    /// [`ServiceError::Busy`].
     pub async fn hash_password(&self, password: &str) -> Result<String, ServiceError> {
         self.0.passwords.hash(password).await
     }
@@ -95,7 +97,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`], [`ServiceError::Password`] and the errors common to all calls.
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::PasswordRefused`] if the policy refuses it, and the
+    /// errors common to all calls.
     pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
         let hash = self.0.passwords.hash(new).await?;
         let authority = self.authority();

@@ -85,7 +85,7 @@ macro_rules! in_transaction {
             ///
             /// # Errors
             ///
-            /// Those of [`revoke_in`](Self::revoke_in), [`ServiceError::Password`] and
+            /// Those of [`revoke_in`](Self::revoke_in), [`ServiceError::PasswordRefused`] and
             /// [`ServiceError::Busy`].
             pub async fn set_password_in<C>(
                 &self,

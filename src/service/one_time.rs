@@ -155,7 +155,7 @@ where
     /// # Errors
     ///
     /// [`ServiceError::Rejected`], [`ServiceError::NewPasswordRequired`],
-    /// [`ServiceError::Password`] and the errors common to all calls.
+    /// [`ServiceError::PasswordRefused`] and the errors common to all calls.
     pub async fn consume(self) -> Result<Used<P::Claims>, ServiceError> {
         let Self { service, token, password, context } = self;
         let authority = service.authority();

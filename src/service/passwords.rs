@@ -6,7 +6,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use zeroize::Zeroizing;
 
 use super::ServiceError;
-use crate::password::{PasswordError, PasswordForms, PasswordHasher, PasswordPolicy};
+use crate::password::{PasswordForms, PasswordHasher, PasswordPolicy};
 
 /// The longest time that a call waits for a permit before it fails as busy.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,18 +32,12 @@ impl Passwords {
         Self { hasher, policy, permits }
     }
 
-    /// Hashes a new password, if the policy accepts it.
+    /// Hashes a new password, if the policy accepts it. One of a wrong length takes no turn.
     pub(super) async fn hash(&self, new: &str) -> Result<String, ServiceError> {
-        let Some(password) = PasswordForms::new(new) else {
-            // It is neither queued nor copied.
-            self.policy.check(new)?;
-            return Err(PasswordError::Length.into());
-        };
-        // A short one is refused without a turn in the queue.
-        self.policy.check_length(&password)?;
+        let password = self.policy.forms(new)?;
         let policy = self.policy.clone();
         self.run(move |hasher| {
-            policy.check_forms(&password)?;
+            policy.ask(&password)?;
             Ok(hasher.hash_forms(&password)?)
         })
         .await

@@ -52,8 +52,7 @@ where
     ///
     /// [`ServiceError::WrongPassword`] if the current password is wrong, or if the user has none
     /// ([`set_password`](Self::set_password) is for that); [`ServiceError::TooManyAttempts`];
-    /// [`ServiceError::PasswordRefused`] if the policy refuses the new one, and
-    /// [`ServiceError::Password`] if it is too long to be hashed; and those of
+    /// [`ServiceError::PasswordRefused`] if the policy refuses the new one; and those of
     /// [`log_out_others`](Self::log_out_others).
     pub async fn change_password(
         &self,

@@ -43,9 +43,6 @@ pub(crate) async fn sign_up(
     if !is_name {
         return Ok((UNFIT, form("A name must have 1 to 64 characters")).into_response());
     }
-    if let Some(alert) = unfit(&password) {
-        return Ok((UNFIT, form(alert)).into_response());
-    }
     let hash = match web.service().hash_password(&password).await {
         Ok(hash) => hash,
         Err(error) => return Ok(error_pages::again(web.refusal(error), form)),
@@ -103,9 +100,6 @@ pub(crate) async fn change_password(
     Form(Passwords { present, new }): Form<Passwords>,
 ) -> Response {
     let form = |alert: &str| pages::password(Some(alert));
-    if let Some(alert) = unfit(&new) {
-        return (UNFIT, form(alert)).into_response();
-    }
     match web.change_password(&request, &present, &new).await {
         Ok(grant) => (grant, Redirect::to("/devices?changed")).into_response(),
         Err(refusal) => error_pages::again(refusal, form),
@@ -148,12 +142,7 @@ pub(crate) fn normal(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-/// The error message for a password that is too short.
-pub(crate) fn unfit(password: &str) -> Option<&'static str> {
-    (password.chars().count() < 8).then_some("A password must have at least 8 characters")
-}
-
-pub(crate) const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+const UNFIT: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 /// A random user id. An id is never used again, even after its user is deleted.
 fn new_id(web: &Web) -> Result<String, Refusal> {

@@ -13,7 +13,7 @@ use relatch::{
 };
 use serde::Deserialize;
 
-use super::account::{UNFIT, normal, unfit};
+use super::account::normal;
 use crate::{Site, Web, error_pages, pages};
 
 pub(crate) async fn page() -> Markup {
@@ -80,13 +80,12 @@ pub(crate) async fn reset(
     Form(Reset { token, new }): Form<Reset>,
 ) -> Result<Response, Refusal> {
     let form = |alert: &str| pages::reset(&token, Some(alert));
-    if let Some(alert) = unfit(&new) {
-        return Ok((UNFIT, form(alert)).into_response());
-    }
     let link = Token::<PasswordReset>::new(&*token);
     match web.service().one_time(link).set_password(&new).consume().await {
         Ok(_) => Ok(Redirect::to("/login?reset").into_response()),
-        Err(error @ ServiceError::Password(_)) => Ok(error_pages::again(web.refusal(error), form)),
+        Err(error @ ServiceError::PasswordRefused(_)) => {
+            Ok(error_pages::again(web.refusal(error), form))
+        }
         Err(error) => dead(web.refusal(error)),
     }
 }

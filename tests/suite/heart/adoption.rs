@@ -83,7 +83,7 @@ fn a_bump_kills_plain_tokens_and_a_changed_hash_alone_does_not() {
     let clock = TestClock::new();
     let authority = authority(adopting(&clock), &clock);
     let token = plain(&claims());
-    let changed = Account { password_hash: "changed".into(), ..account("alice") };
+    let changed = Account { password_hash: "$argon2id$changed".into(), ..account("alice") };
     assert!(verify(&authority, &token, &changed).is_ok(), "a documented limit");
     let bumped = Account { version: 1, ..account("alice") };
     assert_eq!(reason(verify(&authority, &token, &bumped)), Reason::RevokedByVersion);

@@ -390,7 +390,7 @@ fn the_application_s_claims_are_read_after_everything_else() {
         }
     }
     let alice = account("alice");
-    let changed = Account { password_hash: "changed".into(), ..alice.clone() };
+    let changed = Account { password_hash: "$argon2id$changed".into(), ..alice.clone() };
     let bumped = Account { version: 1, ..alice.clone() };
     for mode in MODES {
         let authority = builder(&TestClock::new()).mode(mode).build().unwrap();
@@ -607,7 +607,7 @@ fn all_rejections_read_the_same_to_a_client() {
 #[test]
 fn a_record_behind_a_pointer_is_the_same_record() {
     let authority = builder(&TestClock::new()).user_epoch("tenant").build().unwrap();
-    let old = relatch::user::Credential::from_password_hash("old").unwrap();
+    let old = relatch::user::Credential::from_password_hash("$argon2id$old").unwrap();
     let new = relatch::user::Credential::from_password_hash(HASH).unwrap();
     let member = Account {
         tenant: Some(("acme".into(), 1)),

@@ -115,7 +115,10 @@ where
 fn a_change_of_what_a_key_is_derived_from_is_another_key() {
     let then = Place::new();
     are_apart::<Access, Access>(&then, &then.with_user(|user| user.version += 1));
-    are_apart::<Access, Access>(&then, &then.with_user(|user| user.password_hash = "new".into()));
+    are_apart::<Access, Access>(
+        &then,
+        &then.with_user(|user| user.password_hash = "$argon2id$new".into()),
+    );
     are_apart::<Access, Access>(&then, &then.with_user(|user| user.id = "bob".into()));
     are_apart::<Access, Access>(&then, &then.with_user(|user| user.id = "alice2".into()));
     are_apart::<MagicLink, MagicLink>(&then, &then.with_user(|user| user.lane += 1));
@@ -196,7 +199,7 @@ fn a_rehash_keeps_the_key_and_a_new_password_does_not() {
         assert_eq!(place.refusal(&place.issue::<Access>()), None);
     }
     // The old carried pair is still stored, and has no effect.
-    let changed = place.with_user(|user| user.password_hash = "changed".into());
+    let changed = place.with_user(|user| user.password_hash = "$argon2id$changed".into());
     assert_eq!(changed.refusal(&before), BAD_SIGNATURE);
     are_apart::<Access, Access>(&place, &changed);
     // The old hash again, as from a backup.
@@ -271,7 +274,7 @@ fn a_refresh_is_decided_as_without_the_keys() {
         }
         let bumped = Account { version: user.version + 1, ..user.clone() };
         assert_eq!(refused(&bumped, &text), Reason::RevokedByVersion);
-        let changed = Account { password_hash: "changed".into(), ..user.clone() };
+        let changed = Account { password_hash: "$argon2id$changed".into(), ..user.clone() };
         assert_eq!(refused(&changed, &text), Reason::BadSignature);
     }
 }

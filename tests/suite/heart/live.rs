@@ -206,7 +206,7 @@ async fn whatever_revokes_a_token_resolves_its_guard_when_it_is_told() {
     let changes: [(Change, Reason); 4] = [
         (|users| users.get_mut("alice").unwrap().version = 1, Reason::RevokedByVersion),
         (
-            |users| users.get_mut("alice").unwrap().password_hash = "other".into(),
+            |users| users.get_mut("alice").unwrap().password_hash = "$argon2id$other".into(),
             Reason::BadSignature,
         ),
         (|users| users.get_mut("alice").unwrap().active = false, Reason::InactiveUser),

@@ -163,7 +163,7 @@ fn a_reset_dies_with_the_password_and_survives_a_rehash() {
         let decision = opened.consume(&alice).unwrap();
         let change = decision.change().unwrap();
         assert_eq!(change.lane(Reset::TYP), None, "the new hash is what uses it up");
-        let changed = Account { password_hash: "new".into(), ..alice.clone() };
+        let changed = Account { password_hash: "$argon2id$new".into(), ..alice.clone() };
         assert_eq!(reason(peek(&authority, &reset, &changed)), Reason::BadSignature);
         assert_eq!(reason(opened.consume(&changed).map(drop)), Reason::BadSignature);
         // Even if the application forgets to store the new hash.
@@ -220,7 +220,7 @@ fn whatever_revokes_an_access_token_revokes_a_link() {
     for (user, stage, why) in [
         (Account { version: 1, ..alice.clone() }, Stage::Binding, Reason::RevokedByVersion),
         (
-            Account { password_hash: "x".into(), ..alice.clone() },
+            Account { password_hash: "$argon2id$other".into(), ..alice.clone() },
             Stage::Binding,
             Reason::BadSignature,
         ),

@@ -265,11 +265,18 @@ async fn a_hash_of_another_kind_does_not_tell_that_there_is_such_a_user() {
     let service = Service::new(authority(), store.clone());
     let nobody = service.login("nobody", "guess", "x").await.unwrap_err();
     assert!(matches!(nobody, ServiceError::LoginRefused(LoginRefusal::UnknownLogin)));
-    for hash in ["$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", "!", "x"] {
+    for (hash, why) in [
+        (
+            "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+            LoginRefusal::UnsupportedHash,
+        ),
+        ("!", LoginRefusal::NoPassword),
+        ("x", LoginRefusal::NoPassword),
+    ] {
         store.inner.edit("ada", |row| row.columns.password_hash = Some(hash.to_owned()));
         let error = service.login("ada", "guess", "x").await.unwrap_err();
         assert!(
-            matches!(error, ServiceError::LoginRefused(LoginRefusal::UnsupportedHash)),
+            matches!(error, ServiceError::LoginRefused(found) if found == why),
             "{hash}: {error:?}"
         );
         assert_eq!(error.to_string(), nobody.to_string());
@@ -464,11 +471,11 @@ async fn an_id_of_another_form_is_no_busy_server() {
     sqlx::raw_sql(sql).execute(store.pool()).await.unwrap();
     store.migrate().await.unwrap();
     let service = Service::new(authority(), store.clone());
-    let hash = service.hash_password("correct").await.unwrap();
+    let hash = service.hash_password("correct horse battery").await.unwrap();
     let insert = "INSERT INTO users (id, login, password_hash)
                   VALUES ('67E55044-10B1-426F-9247-BB680E5FE0C8', 'ada', $1)";
     sqlx::query(insert).bind(hash).execute(store.pool()).await.unwrap();
-    let error = service.login("ada", "correct", "phone").await.unwrap_err();
+    let error = service.login("ada", "correct horse battery", "phone").await.unwrap_err();
     std::fs::remove_dir_all(&directory).unwrap();
     assert!(!error.is_unavailable(), "{error:?}");
 }
@@ -722,33 +729,33 @@ async fn what_works_once_works_once_and_no_chain_forks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_login_with_the_old_password_survives_a_reset() {
     use relatch::password::PasswordHasher;
-    let old_cost = PasswordHasher::with_cost(9_216, 4, 1).unwrap();
-    let hash = old_cost.hash("old").unwrap();
+    let old_cost = PasswordHasher::with_cost(7_168, 5, 1).unwrap();
+    let hash = old_cost.hash("the old password").unwrap();
     for round in 0..15_u64 {
         let store = Odd::with_user();
         store.inner.edit("ada", |row| row.columns.password_hash = Some(hash.clone()));
         *store.how.read_takes.lock().unwrap() = StdDuration::from_millis(round % 4);
         *store.how.commit_after.lock().unwrap() = StdDuration::from_millis(round % 3);
-        let hasher = PasswordHasher::with_cost(7_168, 5, 1).unwrap();
+        let hasher = PasswordHasher::with_cost(9_216, 5, 1).unwrap();
         let service = Service::builder(authority(), store.clone()).hasher(hasher).build();
         let logins: Vec<_> = (0..3)
             .map(|number| {
                 let service = service.clone();
                 tokio::spawn(async move {
                     sleep(StdDuration::from_millis(number * round)).await;
-                    service.login("ada", "old", "x").await
+                    service.login("ada", "the old password", "x").await
                 })
             })
             .collect();
         sleep(StdDuration::from_millis(5 * round)).await;
-        service.set_password("ada", "new").await.unwrap();
+        service.set_password("ada", "the new password").await.unwrap();
         for login in logins {
             if let Ok(tokens) = login.await.unwrap() {
                 assert!(service.authenticate(tokens.access()).await.is_err(), "round {round}");
             }
         }
-        assert!(service.login("ada", "old", "x").await.is_err(), "round {round}");
-        let tokens = service.login("ada", "new", "x").await.unwrap();
+        assert!(service.login("ada", "the old password", "x").await.is_err(), "round {round}");
+        let tokens = service.login("ada", "the new password", "x").await.unwrap();
         let _ = service.authenticate(tokens.access()).await.unwrap();
     }
 }

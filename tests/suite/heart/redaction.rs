@@ -192,7 +192,16 @@ fn nothing_secret_is_printed_by_any_public_type() {
         print("PasswordError", &hasher.verify("SECRET", Some("SECRET")).unwrap_err());
         let stored = hasher.hash("SECRET").unwrap();
         print("PasswordMatch", &hasher.verify("SECRET", Some(&stored)).unwrap());
+        let policy = relatch::password::PasswordPolicy::new();
+        print("PasswordPolicy", &policy);
+        print("PasswordRefusal", &policy.check("SECRET").unwrap_err());
     }
+    #[cfg(feature = "bcrypt")]
+    print("Bcrypt", &relatch::password::Bcrypt::new(4).unwrap());
+    #[cfg(feature = "pbkdf2")]
+    print("Pbkdf2", &relatch::password::Pbkdf2::sha256(1000).unwrap());
+    #[cfg(feature = "scrypt")]
+    print("Scrypt", &relatch::password::Scrypt::new(10, 8, 1).unwrap());
     #[cfg(feature = "asymmetric")]
     {
         use relatch::keys::{Algorithm, SigningKey};
@@ -510,6 +519,9 @@ fn public_types() -> Vec<String> {
             let services = cfg!(all(feature = "cache", feature = "sqlite", feature = "postgres"));
             let skip = [
                 ("password", cfg!(feature = "password")),
+                ("bcrypt.rs", cfg!(feature = "bcrypt")),
+                ("pbkdf2.rs", cfg!(feature = "pbkdf2")),
+                ("scrypt.rs", cfg!(feature = "scrypt")),
                 ("signing_key.rs", cfg!(feature = "asymmetric")),
                 ("verifying_key.rs", cfg!(feature = "asymmetric")),
                 ("live", cfg!(feature = "live")),

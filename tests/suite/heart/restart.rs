@@ -218,7 +218,10 @@ fn a_session_is_restarted_on_the_record_that_it_was_verified_on() {
     assert_eq!(other(|user| user.version = 1), Some(Reason::RevokedByVersion));
     let other_tenant = |user: &mut Account| user.tenant = Some(("acme".into(), 2));
     assert_eq!(other(other_tenant), Some(Reason::BadSignature));
-    assert_eq!(other(|user| user.password_hash = "$new".into()), Some(Reason::BadSignature));
+    assert_eq!(
+        other(|user| user.password_hash = "$argon2id$new".into()),
+        Some(Reason::BadSignature)
+    );
     assert_eq!(other(|user| user.id = "bob".into()), Some(Reason::UserMismatch));
     let emptied = |user: &mut Account| user.sessions = SessionTable::default();
     assert_eq!(other(emptied), Some(Reason::SessionAhead));

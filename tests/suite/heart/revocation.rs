@@ -154,7 +154,7 @@ fn what_is_not_accepted_ends_nothing() {
         (alice.clone(), copy(tokens.refresh()), Stage::Binding, Reason::BadSignature),
         (after(|it| it.version = 1), token(), Stage::Binding, Reason::RevokedByVersion),
         (
-            after(|it| it.password_hash = "$new".into()),
+            after(|it| it.password_hash = "$argon2id$new".into()),
             token(),
             Stage::Binding,
             Reason::BadSignature,

@@ -282,7 +282,7 @@ fn a_refresh_token_is_in_key_mode_under_every_authority() {
     let third = rotate(&key_mode, &mut alice, second.refresh());
     let again = present(&stamp, &mut alice, copy(second.refresh())).unwrap();
     assert_eq!(again.into_tokens().unwrap().refresh().expose(), third.refresh().expose());
-    let changed = Account { password_hash: "changed".into(), ..alice };
+    let changed = Account { password_hash: "$argon2id$changed".into(), ..alice };
     assert_eq!(refresh_reason(&stamp, &changed, copy(third.refresh())), Reason::BadSignature);
 }
 

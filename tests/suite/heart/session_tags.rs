@@ -48,7 +48,7 @@ fn a_password_changed_by_sql_alone_empties_the_list() {
     let (authority, _) = authority();
     let mut alice = account("alice");
     let phone = start(&authority, &mut alice, "phone");
-    alice.password_hash = "$new".into();
+    alice.password_hash = "$argon2id$new".into();
     assert_listed(&authority, &alice, &[&phone], &[]);
     let verified = authority.log_out_where(&alice, |_| true).unwrap();
     assert!(verified.change().is_none(), "nothing is listed");
@@ -173,7 +173,7 @@ fn a_login_together_with_another_change_is_listed_after_both() {
     assert_listed(&authority, &bumped, &[&phone, &laptop], &["laptop"]);
 
     // A reset of the password: the record has the new hash.
-    let mut reset = Account { password_hash: "$new".into(), ..alice.clone() };
+    let mut reset = Account { password_hash: "$argon2id$new".into(), ..alice.clone() };
     let link = authority.issue::<Reset>(&alice, &NoClaims {}).sign().unwrap();
     let used = authority.open_once(link).unwrap().consume(&alice).unwrap();
     let both = used.and_then(&reset.clone(), login).unwrap();
@@ -184,7 +184,7 @@ fn a_login_together_with_another_change_is_listed_after_both() {
     let link = authority.issue::<MagicLink>(&alice, &NoClaims {}).sign().unwrap();
     let used = authority.open_once(link).unwrap().consume(&alice).unwrap();
     let version = Counter::from(alice.version).next(clock.at(60)).unwrap().get();
-    let edited = Account { password_hash: "$new".into(), version, ..alice.clone() };
+    let edited = Account { password_hash: "$argon2id$new".into(), version, ..alice.clone() };
     let both = used.and_then(&edited, login).unwrap();
     let mut stored = edited;
     let (_, laptop) = stored.commit(both);
@@ -209,7 +209,7 @@ fn the_device_that_stays_is_listed_under_the_new_version_and_password() {
         let verified = verify(&authority, phone.access(), &alice).unwrap();
         let mut stored = alice.clone();
         if has_new_password {
-            stored.password_hash = "$new".into();
+            stored.password_hash = "$argon2id$new".into();
         }
         let edited = stored.clone();
         let issue = authority.issue::<Access>(&edited, &NoClaims {});
@@ -246,7 +246,7 @@ fn revoked_sessions_give_way_before_any_is_evicted_or_refused() {
         let mut alice = account("alice");
         let [a, b] = ["a", "b"].map(|label| start(&authority, &mut alice, label));
         clock.set(60);
-        alice.password_hash = "$new".into();
+        alice.password_hash = "$argon2id$new".into();
         // First the empty slot, then the oldest of the revoked ones.
         let c = start(&authority, &mut alice, "c");
         assert_eq!(c.session().id().to_string().split('.').next(), Some("2"));

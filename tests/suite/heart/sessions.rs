@@ -110,7 +110,7 @@ fn a_password_change_keeps_the_device_it_was_made_on() {
     let mut alice = account("alice");
     let phone = start(&authority, &mut alice, "phone");
     let laptop = start(&authority, &mut alice, "laptop");
-    let mut changed = Account { password_hash: "$new".into(), ..alice.clone() };
+    let mut changed = Account { password_hash: "$argon2id$new".into(), ..alice.clone() };
     let verified = verify(&authority, phone.access(), &alice).unwrap();
     let decision =
         authority.issue::<Access>(&changed, &NoClaims {}).change_password(&verified).unwrap();
@@ -346,7 +346,7 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
     let bob = Account { id: "bob".into(), ..alice.clone() };
     for with_password in [false, true] {
         let with = |user: &Account| {
-            let password_hash = if with_password { "$new" } else { &alice.password_hash };
+            let password_hash = if with_password { "$argon2id$new" } else { &alice.password_hash };
             over(&Account { password_hash: password_hash.into(), ..user.clone() }, with_password)
         };
         assert_eq!(with(&bumped), Reason::RevokedByVersion);
@@ -354,7 +354,7 @@ fn a_session_does_not_outlive_the_record_that_it_was_verified_on() {
         assert_eq!(with(&ended), Reason::SessionAhead);
         assert_eq!(with(&bob), Reason::UserMismatch);
     }
-    let reset = Account { password_hash: "$new".into(), ..alice.clone() };
+    let reset = Account { password_hash: "$argon2id$new".into(), ..alice.clone() };
     assert_eq!(over(&reset, false), Reason::BadSignature);
     assert!(authority.issue::<Access>(&reset, &NoClaims {}).change_password(&verified).is_ok());
     let same = authority.issue::<Access>(&alice, &NoClaims {}).change_password(&verified);

@@ -94,7 +94,7 @@ fn what_another_program_signs_can_be_stamped() {
     let text = forge::sign("at+jwt", payload, &forge::server_key("at+jwt"));
     let token = Token::<Access<Role>>::new(text);
     assert_eq!(verify(&authority, &token, &alice).unwrap().claims(), &role("admin"));
-    let changed = Account { password_hash: "other".into(), ..alice };
+    let changed = Account { password_hash: "$argon2id$other".into(), ..alice };
     assert_eq!(reason(verify(&authority, &token, &changed)), Reason::RevokedByStamp);
 }
 

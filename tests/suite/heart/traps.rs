@@ -57,21 +57,21 @@ async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
     let db = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
     let run = |sql: &'static str| sqlx::query(sql).execute(&db);
     run("CREATE TABLE users (id TEXT, password_hash TEXT, carried TEXT)").await.unwrap();
-    run("INSERT INTO users VALUES ('alice', 'old', NULL)").await.unwrap();
+    run("INSERT INTO users VALUES ('alice', '$argon2id$old', NULL)").await.unwrap();
 
-    // A login has read 'old' and is hashing when the reset is written.
-    run("UPDATE users SET password_hash = 'reset'").await.unwrap();
+    // A login has read the old hash and is hashing when the reset is written.
+    run("UPDATE users SET password_hash = '$argon2id$reset'").await.unwrap();
     let of = |hash| Credential::from_password_hash(hash).unwrap();
-    let carried = Carried::rehash(None, &of("old"), &of("rehashed"));
+    let carried = Carried::rehash(None, &of("$argon2id$old"), &of("$argon2id$rehashed"));
     let rehash = sqlx::query(
         "UPDATE users SET password_hash = ?, carried = ? WHERE id = ? AND password_hash = ?",
     );
-    let rehash = rehash.bind("rehashed").bind(carried.expose_text().as_str());
-    let done = rehash.bind("alice").bind("old").execute(&db).await.unwrap();
+    let rehash = rehash.bind("$argon2id$rehashed").bind(carried.expose_text().as_str());
+    let done = rehash.bind("alice").bind("$argon2id$old").execute(&db).await.unwrap();
     assert_eq!(done.rows_affected(), 0);
     let row: (String, Option<String>) =
         sqlx::query_as("SELECT password_hash, carried FROM users").fetch_one(&db).await.unwrap();
-    assert_eq!(row, ("reset".to_owned(), None));
+    assert_eq!(row, ("$argon2id$reset".to_owned(), None));
 }
 
 /// Applications that read the record again: the password was changed while a login with the old one
@@ -81,7 +81,8 @@ async fn trap_rehash_at_login_does_not_overwrite_a_concurrent_reset() {
 fn trap_a_login_that_a_password_change_overtakes_gives_a_dead_token() {
     let (authority, _) = authority();
     let verified = account("alice");
-    let present = Account { password_hash: "changed meanwhile".into(), ..verified.clone() };
+    let present =
+        Account { password_hash: "$argon2id$changed-meanwhile".into(), ..verified.clone() };
     let token = authority.issue_for_user(&verified).unwrap();
     assert_eq!(reason(verify(&authority, &token, &present)), Reason::BadSignature);
 }
@@ -93,7 +94,7 @@ fn trap_every_purpose_dies_with_the_password() {
     let mut alice = account("alice");
     let decision = authority.start_session(&alice, "phone").unwrap();
     let phone = alice.commit(decision);
-    let changed = Account { password_hash: "changed".into(), ..alice.clone() };
+    let changed = Account { password_hash: "$argon2id$changed".into(), ..alice.clone() };
     let refresh = copy(phone.refresh());
     assert_eq!(refresh_reason(&authority, &changed, refresh), Reason::BadSignature);
     assert_eq!(reason(verify(&authority, phone.access(), &changed)), Reason::BadSignature);
@@ -135,7 +136,7 @@ fn trap_fields_do_not_run_into_each_other() {
     assert_ne!(key_of(&member("alice1", "acme")), key_of(&member("alice", "1acme")));
     let hash =
         |hash: &str, id: &str| Account { password_hash: hash.to_owned(), ..member(id, "acme") };
-    assert_ne!(key_of(&hash("bhash", "a")), key_of(&hash("hash", "ab")));
+    assert_ne!(key_of(&hash("b$argon2id$hash", "a")), key_of(&hash("$argon2id$hash", "ab")));
     // Adjacent fields of variable length, without one of fixed length between them.
     let in_context = |kind, value| {
         let context = relatch::Context::new().with(kind, value);
@@ -247,7 +248,7 @@ fn trap_a_cached_key_does_not_outlive_the_bump() {
     let forged = Token::<Access>::new(format!("{signed}.{}", signature.unwrap()));
     assert_eq!(reason(verify(&authority, &forged, &alice)), Reason::BadSignature);
     // A new password moves no counter.
-    alice.password_hash = "changed".into();
+    alice.password_hash = "$argon2id$changed".into();
     assert_eq!(reason(verify(&authority, &new, &alice)), Reason::BadSignature);
 }
 
@@ -336,7 +337,7 @@ fn trap_a_refresh_that_races_a_revocation_leaves_no_living_token() {
     let mut alice = account("alice");
     let decision = authority.start_session(&alice, "phone").unwrap();
     let phone = alice.commit(decision);
-    let reset = Account { password_hash: "reset".into(), ..alice.clone() };
+    let reset = Account { password_hash: "$argon2id$reset".into(), ..alice.clone() };
     let bumped = Account { version: alice.version + 1, ..alice.clone() };
     let log_out = authority.log_out(&alice, phone.session().id()).unwrap();
     let logged_out = alice.after(log_out.change().unwrap());

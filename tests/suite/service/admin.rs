@@ -135,7 +135,7 @@ async fn a_set_password_is_the_one_that_logs_in<B: Backend>(db: B) {
     world.assert_alive(&password).await;
 
     let long = service.set_password(BOB, &"x".repeat(2000)).await;
-    assert!(matches!(long, Err(ServiceError::Password(_))), "{long:?}");
+    assert!(matches!(long, Err(ServiceError::PasswordRefused(_))), "{long:?}");
     world.assert_alive(&password).await;
 }
 

@@ -133,12 +133,12 @@ async fn a_wrong_present_password_changes_nothing<B: Backend>(db: B) {
     assert!(matches!(wrong, Err(ServiceError::WrongPassword(LoginRefusal::WrongPassword))));
     let long = "x".repeat(2000);
     let too_long = service.change_password(phone.access(), PASSWORD, &long).await;
-    assert!(matches!(too_long, Err(ServiceError::Password(_))), "{too_long:?}");
+    assert!(matches!(too_long, Err(ServiceError::PasswordRefused(_))), "{too_long:?}");
     assert!(world.columns(ALICE).await == before);
     world.assert_alive(&phone).await;
 
     let passkey = service.start_session(BOB, "passkey").await.unwrap();
-    let none = service.change_password(passkey.access(), "", "another battery staple").await;
+    let none = service.change_password(passkey.access(), PASSWORD, "another battery staple").await;
     assert!(matches!(none, Err(ServiceError::WrongPassword(LoginRefusal::NoPassword))));
     world.assert_alive(&passkey).await;
 }
@@ -164,13 +164,18 @@ async fn one_change_of_password_wins_over_another<B: Backend>(db: B) {
     let (phone, laptop) = (world.start("phone").await, world.start("laptop").await);
     let (service, faster) = (world.service.clone(), copy(laptop.access()));
     store.before_next_write(async move {
-        drop(service.change_password(&faster, PASSWORD, "the winner's").await.unwrap());
+        drop(
+            service.change_password(&faster, PASSWORD, "the winner's new password").await.unwrap(),
+        );
     });
-    let lost = slow.change_password(phone.access(), PASSWORD, "the loser's").await.unwrap_err();
+    let lost = slow
+        .change_password(phone.access(), PASSWORD, "the loser's new password")
+        .await
+        .unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert_eq!(world.labels().await, ["laptop"]);
-    assert!(world.service.login("alice", "the loser's", "x").await.is_err());
-    drop(world.service.login("alice", "the winner's", "x").await.unwrap());
+    assert!(world.service.login("alice", "the loser's new password", "x").await.is_err());
+    drop(world.service.login("alice", "the winner's new password", "x").await.unwrap());
 }
 
 async fn a_token_without_a_session_has_none_to_end<B: Backend>(db: B) {

@@ -53,14 +53,17 @@ async fn each_call(
     note("a wrong login", service.login("alice", "wrong", "x").await.map(drop));
     note("start_session", service.start_session(ALICE, "x").await.map(drop));
     note("log_out_others", service.log_out_others(access).await.map(drop));
-    note("change_password", service.change_password(access, PASSWORD, "new").await.map(drop));
+    note(
+        "change_password",
+        service.change_password(access, PASSWORD, "another battery staple").await.map(drop),
+    );
     note("reauthenticate", service.reauthenticate(access, PASSWORD).await.map(drop));
     note("restart_session", service.restart_session(access).await.map(drop));
     for text in [access.expose(), tokens.refresh().expose()] {
         note("revoke", service.revoke(text, Context::new()).await.map(drop));
     }
     note("log_out_everywhere", service.log_out_everywhere(ALICE).await);
-    note("set_password", service.set_password(ALICE, "new").await);
+    note("set_password", service.set_password(ALICE, "another battery staple").await);
     note("disable", service.disable(ALICE).await);
     note("delete", service.delete(ALICE).await);
     note("find", service.find(UserKey::Id(ALICE)).await.map(drop));
@@ -69,7 +72,10 @@ async fn each_call(
     note("peek", service.peek(&magic).await.map(drop));
     note("one_time", service.one_time(copy(&magic)).consume().await.map(drop));
     note("one_time login", service.one_time(magic).login("x").await.map(drop));
-    note("reset", service.one_time(reset).set_password("new").consume().await.map(drop));
+    note(
+        "reset",
+        service.one_time(reset).set_password("another battery staple").consume().await.map(drop),
+    );
     errors
 }
 
@@ -198,13 +204,19 @@ async fn a_damaged_column_is_an_error_and_is_not_overwritten<B: Backend>(db: B) 
         world.assert_alive(&phone).await;
     }
 
-    // An empty hash binds nothing and is not a password.
-    world.db.write(ALICE, Column::PasswordHash, Some("")).await;
-    let error = service.authenticate(phone.access()).await.unwrap_err();
-    assert_eq!(error.reason(), Some(Reason::NoCredential), "{error:?}");
-    for (hash, why) in
-        [("", LoginRefusal::NoPassword), ("no PHC string", LoginRefusal::UnsupportedHash)]
-    {
+    // An empty hash and a placeholder bind nothing and are not a password.
+    for nothing in ["", "!", "oauth", "no password set"] {
+        world.db.write(ALICE, Column::PasswordHash, Some(nothing)).await;
+        let error = service.authenticate(phone.access()).await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::NoCredential), "{error:?}");
+        let started = service.start_session(ALICE, "x").await;
+        assert!(matches!(started, Err(ServiceError::Record(_))), "{started:?}");
+    }
+    for (hash, why) in [
+        ("", LoginRefusal::NoPassword),
+        ("!", LoginRefusal::NoPassword),
+        ("$2b$12$bcrypt", LoginRefusal::UnsupportedHash),
+    ] {
         world.db.write(ALICE, Column::PasswordHash, Some(hash)).await;
         let error = service.login("alice", PASSWORD, "x").await.unwrap_err();
         assert!(matches!(error, ServiceError::LoginRefused(found) if found == why), "{error:?}");

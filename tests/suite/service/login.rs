@@ -33,7 +33,8 @@ async fn a_refused_login_has_one_answer<B: Backend>(db: B) {
     let mut answers = Vec::new();
     for (login, password, refusal) in [
         ("alice", "wrong", LoginRefusal::WrongPassword),
-        ("alice", "", LoginRefusal::WrongPassword),
+        ("alice", "", LoginRefusal::InvalidPassword),
+        ("nobody", "", LoginRefusal::InvalidPassword),
         ("nobody", PASSWORD, LoginRefusal::UnknownLogin),
         ("ALICE", PASSWORD, LoginRefusal::UnknownLogin),
         ("bob", PASSWORD, LoginRefusal::NoPassword),
@@ -70,13 +71,13 @@ async fn a_login_starts_a_session_of_its_label<B: Backend>(db: B) {
 async fn a_due_rehash_replaces_the_hash_and_logs_nobody_out<B: Backend>(db: B) {
     let world = World::new(db).await;
     let before = world.start("before").await;
-    let hasher = PasswordHasher::with_cost(12_288, 3, 1).unwrap();
+    let hasher = PasswordHasher::with_cost(20_480, 2, 1).unwrap();
     let costly = world.another(|settings| settings.hasher(hasher));
     let login = costly.login("alice", PASSWORD, "rehashing").await.unwrap();
     let columns = world.columns(ALICE).await;
     let rehashed = columns.password_hash.clone().unwrap();
     assert_ne!(rehashed, hash());
-    assert!(rehashed.contains("m=12288,t=3"), "{rehashed}");
+    assert!(rehashed.contains("m=20480,t=2"), "{rehashed}");
     assert!(columns.carried.is_some());
     world.assert_alive(&before).await;
     world.assert_alive(&login).await;
@@ -98,7 +99,7 @@ async fn a_due_rehash_replaces_the_hash_and_logs_nobody_out<B: Backend>(db: B) {
 async fn a_due_rehash_never_overwrites_a_reset_that_came_between<B: Backend>(db: B) {
     let world = World::new(db).await;
     let store = Faulty::new(world.db.store().clone());
-    let hasher = PasswordHasher::with_cost(12_288, 3, 1).unwrap();
+    let hasher = PasswordHasher::with_cost(20_480, 2, 1).unwrap();
     let login = world.over(store.clone(), |settings| settings.hasher(hasher));
     let service = world.service.clone();
     store.before_next_write(async move {
@@ -107,7 +108,7 @@ async fn a_due_rehash_never_overwrites_a_reset_that_came_between<B: Backend>(db:
     let error = login.login("alice", PASSWORD, "phone").await.unwrap_err();
     assert!(matches!(error, ServiceError::LoginRefused(LoginRefusal::WrongPassword)), "{error:?}");
     let columns = world.columns(ALICE).await;
-    assert!(!columns.password_hash.as_deref().unwrap().contains("m=12288"));
+    assert!(!columns.password_hash.as_deref().unwrap().contains("m=20480"));
     assert_eq!(columns.carried, None);
     assert!(world.labels().await.is_empty());
     drop(world.service.login("alice", "another battery staple", "phone").await.unwrap());

@@ -54,6 +54,7 @@ mod hashing;
 mod live;
 mod login;
 mod one_time;
+mod other_hashes;
 mod random;
 mod reauthenticate;
 mod refused;

@@ -3,6 +3,7 @@
 use relatch::{
     Context, NoClaims, Purpose, Reason, Token, User,
     one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset},
+    password::PasswordRefusal,
     service::{Service, ServiceError},
     store::UserKey,
 };
@@ -66,10 +67,13 @@ async fn of_two_who_use_a_link_at_once_one_wins<B: Backend>(db: B) {
 
     let reset = link::<PasswordReset>(service, BY_ID).await;
     let set = |new| service.one_time(copy(&reset)).set_password(new).consume();
-    let (a, b) = tokio::join!(set("first new"), set("second new"));
+    let (a, b) = tokio::join!(set("the first password"), set("the second password"));
     assert!(a.is_ok() != b.is_ok());
-    let [winner, loser] =
-        if a.is_ok() { ["first new", "second new"] } else { ["second new", "first new"] };
+    let [winner, loser] = if a.is_ok() {
+        ["the first password", "the second password"]
+    } else {
+        ["the second password", "the first password"]
+    };
     drop(service.login("alice", winner, "phone").await.unwrap());
     assert!(service.login("alice", loser, "phone").await.is_err());
 }
@@ -101,7 +105,13 @@ async fn a_reset_takes_a_new_password<B: Backend>(db: B) {
         assert!(matches!(outcome, Err(ServiceError::NewPasswordRequired)), "{outcome:?}");
     }
     let long = service.one_time(copy(&reset)).set_password(&"x".repeat(2000)).consume().await;
-    assert!(matches!(long, Err(ServiceError::Password(_))));
+    assert!(
+        matches!(long, Err(ServiceError::PasswordRefused(PasswordRefusal::TooLong))),
+        "{long:?}"
+    );
+    let short = service.one_time(copy(&reset)).set_password("too short").consume().await;
+    let too_short = PasswordRefusal::TooShort { min_chars: 15 };
+    assert!(matches!(short, Err(ServiceError::PasswordRefused(why)) if why == too_short));
     assert!(world.columns(ALICE).await == before, "nothing was used up");
     world.assert_alive(&phone).await;
 
@@ -111,7 +121,12 @@ async fn a_reset_takes_a_new_password<B: Backend>(db: B) {
     world.assert_alive(&laptop).await;
     world.assert_dead(&phone).await;
     assert_eq!(world.labels().await, ["laptop"]);
-    let again = service.one_time(reset).set_password("the thief's").consume().await.unwrap_err();
+    let again = service
+        .one_time(reset)
+        .set_password("the thief's new password")
+        .consume()
+        .await
+        .unwrap_err();
     assert!(matches!(again, ServiceError::Rejected(_)), "{again:?}");
     assert!(service.login("alice", PASSWORD, "x").await.is_err());
     drop(service.login("alice", "another battery staple", "x").await.unwrap());
@@ -124,11 +139,17 @@ async fn a_reset_is_void_once_the_password_has_changed<B: Backend>(db: B) {
     let reset = link::<PasswordReset>(&slow, BY_ID).await;
     let (service, phone) = (world.service.clone(), world.start("phone").await);
     store.before_next_write(async move {
-        drop(service.change_password(phone.access(), PASSWORD, "the owner's").await.unwrap());
+        drop(
+            service
+                .change_password(phone.access(), PASSWORD, "the owner's new password")
+                .await
+                .unwrap(),
+        );
     });
-    let late = slow.one_time(reset).set_password("the thief's").consume().await.unwrap_err();
+    let late =
+        slow.one_time(reset).set_password("the thief's new password").consume().await.unwrap_err();
     assert!(matches!(late, ServiceError::Rejected(_)), "{late:?}");
-    drop(world.service.login("alice", "the owner's", "x").await.unwrap());
+    drop(world.service.login("alice", "the owner's new password", "x").await.unwrap());
 }
 
 async fn a_new_password_by_a_link_of_a_lane_logs_out_everywhere<B: Backend>(db: B) {

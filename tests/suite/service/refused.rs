@@ -37,12 +37,23 @@ async fn each_change_is_misconfigured<B: Backend>(
         ("revoke", service.revoke(access.expose(), Context::new()).await.map(drop)),
         ("log_out_everywhere", service.log_out_everywhere(ALICE).await),
         ("set_password", service.set_password(ALICE, "another battery staple").await),
-        ("change_password", service.change_password(access, PASSWORD, "new").await.map(drop)),
+        (
+            "change_password",
+            service.change_password(access, PASSWORD, "another battery staple").await.map(drop),
+        ),
         ("disable", service.disable(ALICE).await),
         ("enable", service.enable(ALICE).await),
         ("delete", service.delete(ALICE).await),
         ("one_time", service.one_time(magic).consume().await.map(drop)),
-        ("reset", service.one_time(reset).set_password("new").consume().await.map(drop)),
+        (
+            "reset",
+            service
+                .one_time(reset)
+                .set_password("another battery staple")
+                .consume()
+                .await
+                .map(drop),
+        ),
     ] {
         let Err(ServiceError::Store(error)) = outcome else { panic!("{what}: {outcome:?}") };
         assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{what}");

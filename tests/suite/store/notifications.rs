@@ -35,7 +35,7 @@ async fn a_revocation_is_written_although_the_server_refuses_to_notify() {
     assert!(service.authenticate(tokens.access()).await.is_err());
     is_counted();
     let tokens = login().await;
-    service.set_password("1", "another horse").await.unwrap();
+    service.set_password("1", "another horse battery").await.unwrap();
     assert!(service.authenticate(tokens.access()).await.is_err());
     is_counted();
     let tokens = login().await;

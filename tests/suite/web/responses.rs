@@ -111,7 +111,7 @@ async fn all_refused_logins_are_one_to_the_byte() {
     assert!(world.store.insert(odd, ()));
     let refused = [
         ("wrong_password", of("alice", "another")),
-        ("wrong_password", of("alice", "")),
+        ("invalid_password", of("alice", "")),
         ("unknown_login", of("nobody", PASSWORD)),
         ("unknown_login", of("", PASSWORD)),
         ("unknown_login", of("ALICE", PASSWORD)),
@@ -158,7 +158,7 @@ async fn all_refused_refresh_tokens_are_one_to_the_byte() {
 
 /// A valid request to each endpoint, by this session.
 fn all_endpoints(tokens: &relatch::SessionTokens) -> Vec<Ask> {
-    let password = json!({ "password": PASSWORD, "new_password": "another horse" });
+    let password = json!({ "password": PASSWORD, "new_password": "another horse battery" });
     let post = |path| post_(path).same_origin().both_cookies(tokens);
     let device = json!({ "session": tokens.session().id().to_string() });
     let introspect = format!("token={}", tokens.access().expose());
@@ -284,6 +284,14 @@ async fn a_full_table_of_sessions_and_a_new_password_that_is_none() {
     };
     // Without the present password the answer says nothing about the new one.
     super::send(&app, change("another", "")).await.fails(403, "wrong_password");
-    super::send(&app, change(PASSWORD, "")).await.fails(422, "invalid_password");
+    for (unfit, why) in [
+        ("", "choose a password of at least 15 characters"),
+        ("fourteen chars", "choose a password of at least 15 characters"),
+        (&*"x".repeat(2000), "choose a password of at most 1024 bytes"),
+    ] {
+        let refused = super::send(&app, change(PASSWORD, unfit)).await;
+        let refused = refused.is(422).json();
+        assert_eq!(refused, json!({ "error": "invalid_password", "error_description": why }));
+    }
     super::send(&app, get_("/me").bearer(access)).await.is(200);
 }

@@ -6,6 +6,7 @@ mod columns;
 mod databases;
 mod deletion;
 mod rights;
+mod short_hashes;
 mod tables;
 
 use relatch::{

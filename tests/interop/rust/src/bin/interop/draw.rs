@@ -186,7 +186,7 @@ impl Draw {
     /// No pair, one that counts for these secrets, or one that is void.
     fn carried(self, secrets: &[String]) -> Option<String> {
         let present = Credential::from_secrets(secrets).expect("secrets");
-        let other = Credential::from_password_hash(&self.text(60)).expect("a secret");
+        let other = Credential::from_secrets([self.text(60)]).expect("a secret");
         let counts = Carried::rehash(None, &other, &present).expose_text().to_string();
         let void = Carried::rehash(None, &present, &other).expose_text().to_string();
         self.pick(&[None, Some(counts), Some(void)])
