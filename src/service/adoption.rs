@@ -21,14 +21,14 @@ where
     /// [`Adoption`](crate::authority::Adoption) has too (0 for `NULL`). The check and the new session are
     /// one compare-and-set.
     ///
-    /// So whatever revokes the user's adopted access tokens also revokes the old refresh tokens: a new
-    /// password, a logout everywhere.
+    /// So each call that revokes the user's adopted access tokens, such as a logout everywhere or a new
+    /// password, also revokes the old refresh tokens.
     ///
     /// # Security
     ///
     /// - The application's own check must be as strict as before: the old token is genuine, has not
     ///   expired, and was not revoked.
-    /// - It does not know the old token. Delete it afterwards, so that it is exchanged once. If another
+    /// - This call does not know the old token. Delete that token afterwards, so that it is exchanged once. If another
     ///   request has already deleted it, end this session ([`Service::revoke`] with its refresh token).
     ///
     /// # Errors

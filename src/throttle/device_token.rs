@@ -7,20 +7,20 @@ use zeroize::Zeroizing;
 /// The text that marks a device on which a user has logged in, after OWASP's
 /// [device cookies](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
 ///
-/// A login with a genuine one, for the name of that user, has a limit of its own. So an attacker who
-/// floods the name does not keep the owner from logging in. The token is authenticated under the master
+/// A login with a genuine one, for the name of that user, has a limit of its own. So an attacker who uses
+/// up the limit of the name does not keep the owner from logging in. The token is authenticated under the master
 /// key ([format](crate::guide::format#device-tokens)), and is not stored.
 ///
 /// # Security
 ///
-/// It gives no access. It survives a new password and log-out everywhere, and has no end of its own; a
-/// cookie with it ends after a year. A thief of it can try passwords of this one user while the limit of
+/// It gives no access. It survives a new password and a logout everywhere, and does not expire; a cookie
+/// with it expires after a year. A thief of it can try passwords of this one user while the limit of
 /// the name is used up, within the limit of the device.
 #[derive(Clone)]
 pub struct DeviceToken(Zeroizing<String>);
 
 impl DeviceToken {
-    /// A token that a client has sent. Any text is possible; a false one has no effect.
+    /// A token that a client has sent. Any text is accepted here; one that is not genuine has no effect.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }

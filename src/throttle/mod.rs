@@ -38,7 +38,7 @@
 //! | IPv6 /48 | 16 times that |
 //!
 //! An IPv4 address in an IPv6 one (`::ffff:192.0.2.1`) counts as the IPv4 address. The guide's page
-//! [Throttling](crate::guide::throttling) has the number of guesses that these limits allow.
+//! [Throttling](crate::guide::throttling) has the number of attempts that these limits allow.
 //!
 //! # Where the counts are
 //!

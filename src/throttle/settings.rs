@@ -24,8 +24,8 @@ use super::{Limit, LimitStore, limit_store::ErasedLimitStore};
 /// [`DeviceToken`](super::DeviceToken). Without this limit, an attacker with many addresses could try any
 /// number of passwords.
 ///
-/// The default allows 2,890 guesses a day at one name. NIST SP 800-63B-4 §3.2.2 allows 100 wrong ones in
-/// a row; a limit of 50, plus one per half an hour (`Limit::new(50, …)`), keeps below that for a day.
+/// The default allows 2,890 attempts a day at one name. NIST SP 800-63B-4 §3.2.2 allows 100 wrong ones in
+/// a row. A limit of 50, plus one per half an hour (`Limit::new(50, …)`), allows fewer in the first day.
 #[derive(Clone)]
 pub struct Throttle {
     pub(super) account: Option<Limit>,
@@ -104,13 +104,13 @@ impl Throttle {
         Self { address: None, ..self }
     }
 
-    /// Counts in this place too, which several processes share.
+    /// Also counts in this place, which several processes share.
     #[must_use]
     pub fn shared(self, store: impl LimitStore) -> Self {
         Self { shared: Some(Arc::new(store)), ..self }
     }
 
-    /// Removes all limits, for a server behind something that limits attempts.
+    /// Removes all limits, for a server behind a proxy that limits attempts.
     #[must_use]
     pub const fn danger_unlimited() -> Self {
         Self { account: None, device: None, address: None, session: None, user: None, shared: None }
