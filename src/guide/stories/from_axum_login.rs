@@ -104,7 +104,10 @@ async fn story() -> Result<(), Box<dyn Error>> {
     users.insert(NewUser::with_password_hash("1", "alice", HASH), ());
     users.edit("1", |row| row.columns.version = None); // as after the step "columns"
     let service = Service::new(authority, users.clone());
-    let web = Web::builder(service.clone()).cookies(Cookies::new()).build()?;
+    let web = Web::builder(service.clone())
+        .client_address(relatch::axum::ClientAddress::forwarded_for(1))
+        .cookies(Cookies::new())
+        .build()?;
     let layer = SessionManagerLayer::new(OldSessions::default());
     let auth = AuthManagerLayerBuilder::new(Backend, layer.clone()).build();
     let old = Router::new().route("/login", post(old_login)).layer(auth);
