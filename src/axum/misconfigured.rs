@@ -17,7 +17,7 @@ pub enum Misconfigured {
     },
     /// An access token is too long for a cookie: browsers would drop it.
     LongCookie,
-    /// The client's address is unknown, and login attempts are counted by address.
+    /// The client's address is unknown, and password attempts are counted by address.
     NoClientAddress,
     /// Tokens should be set as cookies, and the `Web` has no cookies.
     NoCookies,

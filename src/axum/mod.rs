@@ -1,5 +1,5 @@
 //! The web layer: a [`Service`](crate::service::Service) for axum and for any `tower` service over
-//! HTTP, with extractors, cookies, ready handlers and login limits.
+//! HTTP, with extractors, cookies, ready handlers and limits.
 //!
 //! [`Web`] holds a service and the settings of its transport: cookies or headers, trusted origins,
 //! limits. Its layer puts it into each request, where the extractors and the ready handlers find
@@ -118,7 +118,7 @@
 //! }
 //! ```
 //!
-//! Each `Web` counts its own refusals. The service counts the login attempts of both. The one with cookies also accepts bearer
+//! Each `Web` counts its own refusals. The service counts the password attempts of both. The one with cookies also accepts bearer
 //! tokens, and refuses a request that has both. The other one reads no cookies.
 //!
 //! # Testing your routes

@@ -70,8 +70,8 @@ impl PasswordHasher {
         self
     }
 
-    /// Accepts stored hashes of another kind too: a password that matches one asks for a rehash by
-    /// argon2id. Several kinds can be registered, each by a call of its own.
+    /// Also accepts stored hashes of another kind. After a match the hash is to be replaced by argon2id
+    /// ([`PasswordMatch::needs_rehash`]). Several kinds can be registered, each by a call of its own.
     ///
     /// Each [`verify`](Self::verify) then also costs the work of this verifier, whatever hash the user
     /// has, so remove it when few such hashes are left.

@@ -64,8 +64,8 @@ impl PasswordPolicy {
     /// form NFKC, after the check of its length. If it refuses, its text is shown to the user, so it should
     /// say what to do.
     ///
-    /// It may block: [`Service`](../service/struct.Service.html) calls it off the async threads, where it
-    /// takes one of the places of the hashes, so set a timeout for a request to another server.
+    /// It may block: [`Service`](../service/struct.Service.html) calls it off the async threads. There it
+    /// counts as one of the simultaneous hashes, so set a timeout for a request to another server.
     ///
     /// # Security
     ///

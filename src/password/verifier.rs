@@ -5,8 +5,8 @@ use super::error::PasswordError;
 /// Verifies stored password hashes of another kind than argon2. Register it with
 /// [`PasswordHasher::also_verifies`](super::PasswordHasher::also_verifies).
 ///
-/// A password that matches asks for a rehash, so a login replaces the hash by argon2id and logs nobody
-/// out. Those for common kinds are in this module: `Bcrypt` (feature `bcrypt`), `Pbkdf2` (`pbkdf2`) and
+/// After a match, a login replaces the hash by argon2id, which logs nobody out. Verifiers for common
+/// kinds are in this module: `Bcrypt` (feature `bcrypt`), `Pbkdf2` (`pbkdf2`) and
 /// `Scrypt` (`scrypt`).
 ///
 /// The methods block, for milliseconds to seconds. [`Service`](../service/struct.Service.html) calls them
