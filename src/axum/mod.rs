@@ -118,8 +118,9 @@
 //! }
 //! ```
 //!
-//! Each `Web` counts its own refusals. The service counts the password attempts of both. The one with cookies also accepts bearer
-//! tokens, and refuses a request that has both. The other one reads no cookies.
+//! Each `Web` counts its own refusals. The service counts the password attempts of both. The one with
+//! cookies also accepts bearer tokens, and refuses a request that has both. The other one reads no
+//! cookies.
 //!
 //! # Testing your routes
 //!
