@@ -10,9 +10,9 @@ use super::Authority;
 /// The current authority of a process, which can be replaced while it runs. A clone is cheap and is the
 /// same: all holders see the replacement.
 ///
-/// [`Live::new`](crate::live::Live::new) takes one. A [`Service`](crate::service::Service) has one, which
-/// it shares with its clones, its live connections and its webs; replace it by
-/// [`Service::replace_authority`](crate::service::Service::replace_authority).
+/// [`Live::new`](crate::live::Live::new) takes one. A `Service` (feature `service`) has one, which it
+/// shares with its clones, its live connections and its webs; replace it by
+/// `Service::replace_authority`.
 ///
 /// # Example
 ///
