@@ -65,6 +65,8 @@ mod settings;
 pub(crate) use self::counters::{Counters, TooManyAttempts};
 pub use self::{
     bucket::{Bucket, Count},
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use self::limit::SKEW;
     device_token::DeviceToken,
     limit::Limit,
     limit_store::{LimitStore, Taken},
