@@ -50,8 +50,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.authority().issue_device_token(user_id)?)
     }
 
-    /// The token for the device of a client that has authenticated as this user: the one that it has
-    /// sent, if that is genuine, or else a new one. `None` if devices have no limit.
+    /// The token for the device of a client that has authenticated as this user: that of the device whose
+    /// token it has sent, if that is genuine, or else of a new one. `None` if devices have no limit.
     #[cfg(feature = "axum")]
     pub(crate) fn renewed_device_token(
         &self,
@@ -62,12 +62,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             return Ok(None);
         }
         let authority = self.authority();
-        let is_own = |token: &DeviceToken| {
-            authority.open_device_token(token).is_some_and(|device| device.user_id == user_id)
-        };
-        match sent.filter(is_own) {
+        let sent = sent.and_then(|token| authority.open_device_token(&token));
+        match sent.filter(|device| device.user_id == user_id) {
+            Some(own) => Ok(Some(authority.renew_device_token(&own))),
             None => self.device_token(user_id).map(Some),
-            own => Ok(own),
         }
     }
 

@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use axum::extract::ConnectInfo;
 use relatch::{
+    MasterKey,
     axum::{ClientAddress, Refusal, Web, WebBuilder},
     service::Service,
     store::NewUser,
@@ -398,6 +399,29 @@ async fn a_device_cookie_is_for_the_name_of_its_user_alone() {
     assert!(world.store.insert(carol, ()));
     let form = json!({ "username": "carol", "password": PASSWORD });
     let carols = world.send(post_("/auth/login").same_origin().json(&form)).await.is(200);
+/// A login with a device token of a retiring key gives one of the current key.
+#[tokio::test(start_paused = true)]
+async fn a_device_cookie_outlives_the_key_that_made_it() {
+    let world = World::cookies();
+    let service = world.web.service();
+    let old = device_of(&world.send(alices_login().same_origin()).await.is(200));
+    let authority = service.authority();
+    let (retiring, new) = (authority.keys().current().kid().to_owned(), MasterKey::generate("new"));
+    let keys = authority.keys().clone().rotate(new.unwrap(), world.clock.at(3600)).unwrap();
+    service.replace_authority(authority.with_keys(keys.clone()).unwrap());
+    let asked = alices_login().same_origin().header("cookie", &old);
+    let new = device_of(&world.send(asked).await.is(200));
+    service.replace_authority(authority.with_keys(keys.remove(&retiring).unwrap()).unwrap());
+    for _ in 0..20 {
+        world.send(post_("/auth/login").same_origin().json(&login("another"))).await;
+        advance(Duration::from_secs(2)).await;
+    }
+    for (device, status) in [(&old, 429), (&new, 200)] {
+        let asked = alices_login().same_origin().header("cookie", device);
+        world.send(asked).await.is(status);
+    }
+}
+
     let (mut genuine, false_) = (device_of(&carols), "__Host-device=AAAA".to_owned());
     let mut tried = 0;
     for cookie in [&genuine, &false_, &format!("{genuine}A"), &genuine] {
