@@ -98,12 +98,14 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<U, D>,
     ) -> Result<(), ServiceError> {
         let (counters, user_id) = (&self.0.counters, verified.user().id());
-        // A token of no session has the budget of its own id.
-        let session = match verified.session_id() {
-            Some(id) => Some(id.to_string()),
-            None => verified.registered().jti().map(str::to_owned),
+        // A token of no session has a budget of its own. An adopted one may have no id.
+        let registered = verified.registered();
+        let session = match (verified.session_id(), registered.jti()) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(jti)) => jti.to_owned(),
+            (None, None) => format!("{:?} {}", registered.issued_at(), registered.expires_at()),
         };
-        let session = session.and_then(|session| counters.session(user_id, &session));
+        let session = counters.session(user_id, &session);
         let counts: Vec<_> = session.into_iter().chain(counters.user(user_id)).collect();
         self.take(&counts).await
     }
