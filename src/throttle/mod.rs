@@ -23,7 +23,8 @@
 //! A name counts in Unicode's normalization form NFKC, without spaces around it and in lower case. The
 //! store may take further spellings for one name, for example under a collation that ignores accents. So
 //! the id that the store finds counts as well. For a name that it does not find, an id is made up, and
-//! the service does the same work.
+//! the service does the same work. If the store finds one user by several such names, the common limit
+//! shows that there is this user.
 //!
 //! # Addresses
 //!
