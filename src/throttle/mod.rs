@@ -38,7 +38,8 @@
 //! | IPv4 /24 | 8 times that |
 //! | IPv6 /48 | 16 times that |
 //!
-//! An IPv4 address in an IPv6 one (`::ffff:192.0.2.1`) counts as the IPv4 address. The guide's page
+//! An IPv4 address in an IPv6 one counts as the IPv4 address: mapped (`::ffff:192.0.2.1`), translated
+//! (`64:ff9b::192.0.2.1`), or of 6to4 (`2002:c000:201::1`). The guide's page
 //! [Throttling](crate::guide::throttling) has the number of guesses that these limits allow.
 //!
 //! # Where the counts are
@@ -64,10 +65,10 @@ mod network;
 mod settings;
 
 pub(crate) use self::counters::{Counters, TooManyAttempts};
-pub use self::{
-    bucket::{Bucket, Count},
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::limit::SKEW;
+pub use self::{
+    bucket::{Bucket, Count},
     device_token::DeviceToken,
     limit::Limit,
     limit_store::{LimitStore, Taken},
