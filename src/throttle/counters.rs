@@ -52,6 +52,7 @@ impl Counters {
     }
 
     /// Whether attempts are counted by address.
+    #[cfg(feature = "axum")]
     pub(crate) const fn counts_addresses(&self) -> bool {
         self.limits.address.is_some()
     }

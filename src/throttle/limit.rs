@@ -80,6 +80,7 @@ impl Limit {
         self.interval * (self.at_once.get() as i64 - 1)
     }
 
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) const fn interval_micros(self) -> i64 {
         self.interval
     }

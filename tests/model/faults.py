@@ -49,6 +49,24 @@ CONJURE = Edit(
     /// Whether this table contains every session of the other.""",
 )
 
+# The session of a verified token, without a look for it in the table.
+CONJURED = Edit(
+    file="src/authority/session_tokens.rs",
+    old="    /// The session that an adopted token is exchanged for.",
+    new="""
+    fn conjured<U, D>(
+        &self,
+        verified: &Verified<U, D>,
+        now: OffsetDateTime,
+    ) -> Result<Option<&'a Slot>, IssueError> {
+        let Some(id) = verified.session_id() else { return Ok(None) };
+        let slot = sessions_of(self.user)?.conjure(id, now);
+        Ok(Some(Box::leak(Box::new(slot))))
+    }
+
+    /// The session that an adopted token is exchanged for.""",
+)
+
 FAULTS = [
     Fault(
         name="the store's compare-and-set does not compare the version",
@@ -191,11 +209,13 @@ let NewSession { label, data, policy, .. } = new;
             Edit(
                 file="src/authority/session_tokens.rs",
                 old="""
-        let own = table
-            .admit(id, &self.core.settings.sessions, now.unix_timestamp())
-            .map_err(|reason| IssueError::SessionOver(over(reason)))?;""",
-                new="let own = &table.conjure(id, now);",
+        let own = self.session_of(verified, now)?;
+        let version = following""",
+                new="""
+        let own = self.conjured(verified, now)?;
+        let version = following""",
             ),
+            CONJURED,
             CONJURE,
         ],
     ),
@@ -208,10 +228,15 @@ let NewSession { label, data, policy, .. } = new;
             Edit(
                 file="src/authority/session_tokens.rs",
                 old="""
-        let own = table.admit(id, policy, now.unix_timestamp()).map_err(is_over)?;""",
+        let own = self.session_of(verified, now)?;
+        let table = sessions_of(self.user)?;
+        let (table, tokens) = match own""",
                 new="""
-        let own = &table.conjure(id, now);""",
+        let own = self.conjured(verified, now)?;
+        let table = sessions_of(self.user)?;
+        let (table, tokens) = match own""",
             ),
+            CONJURED,
             CONJURE,
         ],
     ),
@@ -314,8 +339,12 @@ let NewSession { label, data, policy, .. } = new;
         edits=[
             Edit(
                 file="src/authority/session_tokens.rs",
-                old="let tag = record.session_tag();",
-                new="let tag = crate::sessions::SessionTag([0; 8]);",
+                old="""
+        let tag = record.session_tag();
+        let Started {""",
+                new="""
+        let tag = crate::sessions::SessionTag([0; 8]);
+        let Started {""",
             ),
         ],
     ),

@@ -136,8 +136,8 @@ pub async fn log_out_everywhere(request: Request) -> Response {
 }
 
 /// The endpoint of [`Web::change_password`](super::Web::change_password): `POST` of `password` and
-/// `new_password`. 200 with a [`Grant`](super::Grant). 422 if the new password is empty or longer
-/// than 1024 bytes. A minimum length is the application's policy: check it in a handler of your own.
+/// `new_password`. 200 with a [`Grant`](super::Grant). 422 with a text for the user if
+/// the [policy](crate::service::ServiceBuilder::password_policy) refuses the new password.
 pub async fn change_password(request: Request) -> Response {
     call(Endpoint::ChangePassword, request).await
 }

@@ -68,7 +68,9 @@ async fn story() -> Result<(), Box<dyn Error>> {
         users.edit(id, |row| row.columns.version = None); // as after the step "columns"
     }
     let service = Service::new(authority(key()?, SECRET, "access", until)?, users.clone());
-    let web = Web::builder(service.clone()).build()?;
+    let web = Web::builder(service.clone())
+        .client_address(relatch::axum::ClientAddress::forwarded_for(1))
+        .build()?;
     let old = Old { refresh: authority(key()?, SECRET, "refresh", until)?, denied, until };
     let app = app(&web, old.clone());
 

@@ -62,7 +62,8 @@ async fn old_login(mut auth: AuthSession<Backend>) -> StatusCode {
 struct Browser(std::collections::BTreeMap<String, String>);
 
 impl Browser {
-    /// The status, and the number of cookies with tokens of relatch.
+    /// The status, and the number of cookies with tokens of relatch. The device's cookie is no part of a
+    /// session, and is left out.
     async fn send(&mut self, app: &Router, method: &str, path: &str) -> (StatusCode, usize) {
         let cookies: Vec<_> =
             self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -75,6 +76,9 @@ impl Browser {
             .unwrap();
         let response = app.clone().call(request).await.unwrap();
         let set = response.headers().get_all("set-cookie");
+        let is_of_session =
+            |cookie: &&axum::http::HeaderValue| !cookie.as_bytes().starts_with(b"__Host-device=");
+        let set: Vec<_> = set.iter().filter(is_of_session).collect();
         for cookie in set.iter().map(|value| value.to_str().unwrap()) {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').unwrap();
@@ -83,7 +87,7 @@ impl Browser {
                 false => self.0.insert(name.to_owned(), value.to_owned()),
             };
         }
-        let is_token = |cookie: &&axum::http::HeaderValue| cookie.as_bytes().starts_with(b"__");
+        let is_token = |cookie: &&&axum::http::HeaderValue| cookie.as_bytes().starts_with(b"__");
         (response.status(), set.iter().filter(is_token).count())
     }
 
@@ -104,7 +108,10 @@ async fn story() -> Result<(), Box<dyn Error>> {
     users.insert(NewUser::with_password_hash("1", "alice", HASH), ());
     users.edit("1", |row| row.columns.version = None); // as after the step "columns"
     let service = Service::new(authority, users.clone());
-    let web = Web::builder(service.clone()).cookies(Cookies::new()).build()?;
+    let web = Web::builder(service.clone())
+        .client_address(relatch::axum::ClientAddress::forwarded_for(1))
+        .cookies(Cookies::new())
+        .build()?;
     let layer = SessionManagerLayer::new(OldSessions::default());
     let auth = AuthManagerLayerBuilder::new(Backend, layer.clone()).build();
     let old = Router::new().route("/login", post(old_login)).layer(auth);

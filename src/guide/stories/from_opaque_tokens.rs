@@ -72,7 +72,9 @@ async fn story() -> Result<(), Box<dyn Error>> {
     }
     let authority = Authority::new(MasterKey::from_bytes("test", &[7; 32])?, ISSUER, ISSUER)?;
     let service = Service::new(authority, users.clone());
-    let web = Web::builder(service.clone()).build()?;
+    let web = Web::builder(service.clone())
+        .client_address(relatch::axum::ClientAddress::forwarded_for(1))
+        .build()?;
     let app = app(&web, old.clone());
     for (token, expires_in) in [("laptop", 60), ("phone", 60), ("tablet", 60), ("expired", -1)] {
         insert(&old, token, "1", expires_in).await;

@@ -330,7 +330,7 @@ fn a_plain_token_is_exchanged_for_a_session_by_hand() {
     assert_eq!(tokens.session().label(), "Firefox on Linux");
     assert!(verify(&authority, &plain(&claims()), &alice).is_ok(), "only a bump revokes it");
 
-    let new = Account { password_hash: "a new one".into(), ..alice.clone() };
+    let new = Account { password_hash: "$argon2id$new".into(), ..alice.clone() };
     let verified = verify(&authority, &plain(&claims()), &alice).unwrap();
     let issue = authority.issue::<Access>(&new, &NoClaims {});
     let decision = issue.change_password(&verified).unwrap();

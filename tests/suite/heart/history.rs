@@ -228,7 +228,7 @@ impl World {
     }
 
     fn new_hash(&mut self) -> String {
-        format!("$argon2id${}", self.reference.next_tick())
+        format!("$argon2id$v=19${}", self.reference.next_tick())
     }
 
     /// Restores the backup, and moves the epoch before serving.

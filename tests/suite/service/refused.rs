@@ -30,7 +30,7 @@ macro_rules! each_change_in_a_transaction_is_misconfigured {
         let mut transaction = store.pool().begin_with($begin).await.unwrap();
         let revoked = store.revoke_in(&mut transaction, service, ALICE).await.map(drop);
         is_misconfigured("revoke_in", revoked);
-        let set = store.set_password_in(&mut transaction, service, ALICE, "battery staple");
+        let set = store.set_password_in(&mut transaction, service, ALICE, "another battery staple");
         is_misconfigured("set_password_in", set.await.map(drop));
     }};
 }

@@ -57,7 +57,7 @@ fn hasher() -> Result<PasswordHasher, PasswordError> {
     Ok(PasswordHasher::new().also_verifies(Bcrypt::new(plain::COST)?))
 }
 
-/// Exchanges a refresh token of before, once, for a session.
+/// Exchanges an old refresh token, once, for a session.
 async fn exchange(
     service: &Service,
     old: &Plain,

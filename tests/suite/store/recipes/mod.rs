@@ -13,6 +13,7 @@ use relatch::{
     Access, Authority, AuthorityBuilder, MasterKey, RefreshToken, Token, User,
     service::{LoginRefusal, Service, ServiceError},
     store::{UserKey, UserStore},
+    throttle::Throttle,
 };
 
 #[cfg(feature = "postgres")]
@@ -65,7 +66,9 @@ fn authority() -> AuthorityBuilder {
 }
 
 fn new_service(store: impl UserStore<Fields = ()>) -> Service {
-    Service::new(authority().build().unwrap(), store)
+    // The recipes log in often.
+    let unlimited = Throttle::danger_unlimited();
+    Service::builder(authority().build().unwrap(), store).throttle(unlimited).build()
 }
 
 /// A session's tokens, as a client keeps them.

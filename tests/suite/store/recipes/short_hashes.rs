@@ -57,13 +57,15 @@ async fn in_sqlite() {
 async fn in_postgres() {
     let Some(db) = Postgres::with(
         "CREATE TABLE accounts (id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, \
-         password_hash VARCHAR(85))",
+         password_hash TEXT)",
     )
     .await
     else {
         return;
     };
     let store = db.migrated(table()).await;
+    // The migration refuses such a column, as no new password fits.
+    db.run("ALTER TABLE accounts ALTER password_hash TYPE VARCHAR(85)").await;
     db.run(INSERT).await;
     lets_in(store).await;
     db.end().await;
