@@ -28,8 +28,18 @@ impl Authority {
     pub(crate) fn issue_device_token(&self, user_id: &str) -> Result<DeviceToken, IssueError> {
         let mut id = [0; 16];
         self.core.settings.entropy.fill(&mut id)?;
-        let code = self.server_derivation(self.keys().current()).device(&id, user_id);
-        Ok(DeviceToken::new(base64url::encode(&[&code, &id, user_id.as_bytes()].concat())))
+        Ok(self.device_token(&id, user_id))
+    }
+
+    /// The token of the same device under the current key: the key of the old one may be retiring.
+    #[cfg(feature = "axum")]
+    pub(crate) fn renew_device_token(&self, device: &Device) -> DeviceToken {
+        self.device_token(&device.id, &device.user_id)
+    }
+
+    fn device_token(&self, id: &[u8; 16], user_id: &str) -> DeviceToken {
+        let code = self.server_derivation(self.keys().current()).device(id, user_id);
+        DeviceToken::new(base64url::encode(&[&code, id, user_id.as_bytes()].concat()))
     }
 
     /// What a device token says, if it is genuine under a key of the ring.

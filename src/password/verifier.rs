@@ -51,7 +51,9 @@ use super::error::PasswordError;
 /// ```
 pub trait HashVerifier: Send + Sync + 'static {
     /// Whether this text is a hash of this kind: by its syntax alone, without work. The first verifier
-    /// that recognises a text gets it; argon2 PHC strings never reach a verifier.
+    /// that recognises a text gets it; argon2 PHC strings never reach a verifier. A service takes a text
+    /// that cannot be a hash, such as `!` or one below 13 characters, for
+    /// [no password](crate::user::CredentialError::Placeholder) before it asks a verifier.
     fn recognises(&self, stored: &str) -> bool;
 
     /// Whether the password matches the stored text, which this verifier has recognised.

@@ -103,7 +103,7 @@ impl Passwords {
         });
         match hashing.await {
             Ok(outcome) => outcome,
-            // The runtime is shutting down.
+            // The application's check or verifier has panicked, or the runtime is shutting down.
             Err(_) => Err(ServiceError::Busy),
         }
     }

@@ -50,8 +50,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         Ok(self.authority().issue_device_token(user_id)?)
     }
 
-    /// The token for the device of a client that has authenticated as this user: the one that it has
-    /// sent, if that is genuine, or else a new one. `None` if devices have no limit.
+    /// The token for the device of a client that has authenticated as this user: that of the device whose
+    /// token it has sent, if that is genuine, or else of a new one. `None` if devices have no limit.
     #[cfg(feature = "axum")]
     pub(crate) fn renewed_device_token(
         &self,
@@ -62,12 +62,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             return Ok(None);
         }
         let authority = self.authority();
-        let is_own = |token: &DeviceToken| {
-            authority.open_device_token(token).is_some_and(|device| device.user_id == user_id)
-        };
-        match sent.filter(is_own) {
+        let sent = sent.and_then(|token| authority.open_device_token(&token));
+        match sent.filter(|device| device.user_id == user_id) {
+            Some(own) => Ok(Some(authority.renew_device_token(&own))),
             None => self.device_token(user_id).map(Some),
-            own => Ok(own),
         }
     }
 
@@ -100,12 +98,14 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<U, D>,
     ) -> Result<(), ServiceError> {
         let (counters, user_id) = (&self.0.counters, verified.user().id());
-        // A token of no session has the budget of its own id.
-        let session = match verified.session_id() {
-            Some(id) => Some(id.to_string()),
-            None => verified.registered().jti().map(str::to_owned),
+        // A token of no session has a budget of its own. An adopted one may have no id.
+        let registered = verified.registered();
+        let session = match (verified.session_id(), registered.jti()) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(jti)) => jti.to_owned(),
+            (None, None) => format!("{:?} {}", registered.issued_at(), registered.expires_at()),
         };
-        let session = session.and_then(|session| counters.session(user_id, &session));
+        let session = counters.session(user_id, &session);
         let counts: Vec<_> = session.into_iter().chain(counters.user(user_id)).collect();
         self.take(&counts).await
     }

@@ -13,9 +13,11 @@ use zeroize::Zeroizing;
 ///
 /// # Security
 ///
-/// It gives no access. It survives a new password and a logout everywhere, and does not expire; a cookie
-/// with it expires after a year. A thief of it can try passwords of this one user while the limit of
-/// the name is used up, within the limit of the device.
+/// It gives no access. It survives a new password and log-out everywhere, and ends with its master key; a
+/// cookie with it ends after a year, and each login renews it under the current key. A thief of it can try
+/// passwords of this one user while the limit of the name is used up, within the limit of the device.
+/// Whoever has known the password can have several, each with a limit of its own, and a thief of the master
+/// key can make any number: then only the limits of addresses remain.
 #[derive(Clone)]
 pub struct DeviceToken(Zeroizing<String>);
 

@@ -19,6 +19,9 @@ const MAX_TIME: i64 = 1 << 60;
 /// The shortest interval that can be set, in microseconds.
 const MIN_INTERVAL: i128 = 1_000;
 
+/// The greatest difference between the clocks of those who share a counter, in microseconds.
+pub(crate) const SKEW: i64 = 60_000_000;
+
 impl Limit {
     /// A burst of `at_once` attempts, plus one per `interval`. The interval is at least 1 millisecond; a
     /// shorter or negative one becomes that.
@@ -52,17 +55,22 @@ impl Limit {
     /// [`LimitStore`](super::LimitStore) can call this, or write the same in its own language:
     ///
     /// ```text
-    /// arrival  = max(arrival, now)
+    /// arrival  = now             if arrival < now
+    /// arrival  = now             if arrival > now + interval × at_once + 1 minute
     /// wait     = arrival − now − interval × (at_once − 1)
     /// refused    if wait > 0
     /// arrival' = arrival + interval
     /// ```
     ///
+    /// The limit gives no time as late as in the second line: the clock was set back by more than a minute,
+    /// or the limit was greater. The counter then begins anew, and locks nobody out until that time.
+    ///
     /// # Errors
     ///
     /// The time until the next attempt is allowed, in microseconds. The counter stays as it is.
     pub const fn take(self, arrival: i64, now: i64) -> Result<i64, i64> {
-        let arrival = if arrival > now { arrival } else { now };
+        let latest = now.saturating_add(self.tolerance() + self.interval + SKEW);
+        let arrival = if arrival > now && arrival <= latest { arrival } else { now };
         let wait = arrival.saturating_sub(now).saturating_sub(self.tolerance());
         if wait > 0 { Err(wait) } else { Ok(arrival.saturating_add(self.interval)) }
     }

@@ -23,7 +23,8 @@
 //! A name counts in Unicode's normalization form NFKC, without spaces around it and in lower case. The
 //! store may take further spellings for one name, for example under a collation that ignores accents. So
 //! the id that the store finds counts as well. For a name that it does not find, an id is made up, and
-//! the service does the same work.
+//! the service does the same work. If the store finds one user by several such names, the common limit
+//! shows that there is this user.
 //!
 //! # Addresses
 //!
@@ -37,7 +38,8 @@
 //! | IPv4 /24 | 8 times that |
 //! | IPv6 /48 | 16 times that |
 //!
-//! An IPv4 address in an IPv6 one (`::ffff:192.0.2.1`) counts as the IPv4 address. The guide's page
+//! An IPv4 address in an IPv6 one counts as the IPv4 address: mapped (`::ffff:192.0.2.1`), translated
+//! (`64:ff9b::192.0.2.1`), or of 6to4 (`2002:c000:201::1`). The guide's page
 //! [Throttling](crate::guide::throttling) has the number of attempts that these limits allow.
 //!
 //! # Where the counts are
@@ -63,6 +65,8 @@ mod network;
 mod settings;
 
 pub(crate) use self::counters::{Counters, TooManyAttempts};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use self::limit::SKEW;
 pub use self::{
     bucket::{Bucket, Count},
     device_token::DeviceToken,

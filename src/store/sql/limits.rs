@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Cells as _, Driver, Engine, Failure, Param, TableName, capacity::Kind};
 use crate::{
     store::StoreError,
-    throttle::{Count, LimitStore, Taken},
+    throttle::{Count, LimitStore, SKEW, Taken},
 };
 
 /// Counts of password attempts in a table that processes share, for
@@ -31,7 +31,7 @@ use crate::{
 /// # Security
 ///
 /// A row reveals neither a name nor an address, without the master key. Who can write the table can
-/// lift the limits, down to those in the memory of each process.
+/// lift the limits, down to those in the memory of each process, and can refuse all attempts.
 #[derive(Clone)]
 pub struct SqlLimits(Arc<dyn Table>);
 
@@ -238,7 +238,8 @@ mod sqlite {
             .collect();
         format!(
             "WITH counts (bucket, step, tolerance) AS (VALUES {}), \
-             due AS (SELECT c.bucket, c.step, c.tolerance, max(coalesce(l.arrival, 0), $1) AS arrival \
+             due AS (SELECT c.bucket, c.step, c.tolerance, CASE WHEN l.arrival > $1 \
+             AND l.arrival <= $1 + c.step + c.tolerance + {SKEW} THEN l.arrival ELSE $1 END AS arrival \
              FROM counts c LEFT JOIN {table} l ON l.bucket = c.bucket)",
             values.join(", ")
         )
@@ -336,25 +337,31 @@ mod postgres {
         let plus = "OPERATOR(pg_catalog.+)";
         let minus = "OPERATOR(pg_catalog.-)";
         let equals = "OPERATOR(pg_catalog.=)";
-        let at_most = "OPERATOR(pg_catalog.<=)";
+        let (above, at_most) = ("OPERATOR(pg_catalog.>)", "OPERATOR(pg_catalog.<=)");
+        let ahead = |arrival: &str| {
+            format!(
+                "(CASE WHEN {arrival} {above} d.now AND {arrival} {at_most} d.latest \
+                 THEN {arrival} {minus} d.now ELSE 0 END)"
+            )
+        };
+        let (held, present) = (ahead("h.arrival"), ahead("l.arrival"));
         format!(
             "WITH counts (bucket, step, tolerance) AS (VALUES {values}), \
              clock (now) AS (SELECT {NOW}), \
              held AS (SELECT l.bucket, l.arrival FROM {table} l \
              WHERE l.bucket {equals} ANY (ARRAY[{buckets}]) ORDER BY l.bucket FOR UPDATE), \
-             due AS (SELECT c.bucket, k.now {plus} c.step AS arrival, \
-             GREATEST(COALESCE(h.arrival, 0), k.now) {minus} k.now {minus} c.tolerance AS wait \
-             FROM counts c CROSS JOIN clock k LEFT JOIN held h ON h.bucket {equals} c.bucket), \
-             verdict (wait) AS (SELECT pg_catalog.max(d.wait) FROM due d), \
+             due AS (SELECT c.bucket, c.tolerance, k.now, k.now {plus} c.step AS arrival, \
+             k.now {plus} c.step {plus} c.tolerance {plus} {SKEW} AS latest \
+             FROM counts c CROSS JOIN clock k), \
+             verdict (wait) AS (SELECT pg_catalog.max({held} {minus} d.tolerance) \
+             FROM due d LEFT JOIN held h ON h.bucket {equals} d.bucket), \
              taken AS (INSERT INTO {table} AS l (bucket, arrival) \
              SELECT d.bucket, d.arrival FROM due d \
              WHERE (SELECT v.wait FROM verdict v) {at_most} 0 ORDER BY d.bucket \
              ON CONFLICT (bucket) DO UPDATE SET arrival = \
-             GREATEST(l.arrival, (SELECT k.now FROM clock k)) {plus} \
-             (excluded.arrival {minus} (SELECT k.now FROM clock k)) \
-             WHERE GREATEST(l.arrival, (SELECT k.now FROM clock k)) {minus} \
-             (SELECT k.now FROM clock k) {at_most} \
-             (SELECT c.tolerance FROM counts c WHERE c.bucket {equals} l.bucket) \
+             (SELECT d.arrival {plus} {present} FROM due d WHERE d.bucket {equals} l.bucket) \
+             WHERE (SELECT {present} {at_most} d.tolerance \
+             FROM due d WHERE d.bucket {equals} l.bucket) \
              RETURNING 1) \
              SELECT CAST((SELECT v.wait FROM verdict v) AS pg_catalog.int8), \
              CAST((SELECT pg_catalog.count(*) FROM taken) AS pg_catalog.int8)"

@@ -13,7 +13,7 @@ use relatch::{
     NoClaims, Token,
     authority::{Entropy, EntropyError, SystemEntropy},
     one_time::PasswordReset,
-    password::PasswordHasher,
+    password::{PasswordHasher, PasswordPolicy},
     service::{Service, ServiceError},
     store::UserKey,
 };
@@ -208,6 +208,23 @@ async fn a_token_that_a_change_of_the_password_has_revoked_costs_no_new_hash() {
     }
     assert_eq!(won, 1);
     assert!(gate.entered() <= 4, "{} hashes", gate.entered());
+}
+
+#[tokio::test]
+async fn a_check_that_panics_gives_its_place_back() {
+    let policy = PasswordPolicy::new().also(|password| match password {
+        "a password that panics" => panic!("a fault of the application"),
+        _ => Ok(()),
+    });
+    let world = World::new(Memory::new()).await;
+    let service = world.another(|settings| {
+        settings.password_policy(policy.clone()).hashes_at_once(NonZeroUsize::MIN)
+    });
+    for _ in 0..2 {
+        let error = service.hash_password("a password that panics").await.unwrap_err();
+        assert!(matches!(error, ServiceError::Busy), "{error:?}");
+    }
+    assert!(service.hash_password("another battery staple").await.is_ok());
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@ use std::{
     },
 };
 
+use jsonwebtoken11::{EncodingKey, Header, encode};
 use relatch::{
-    SessionTokens,
+    SessionTokens, Token,
+    authority::Adoption,
     service::{Client, Service, ServiceError},
     store::{MemoryStore, NewUser, Row, StoreError, Update, UserKey, UserStore},
     throttle::{Count, Limit, LimitStore, Taken, Throttle},
@@ -124,6 +126,24 @@ async fn the_thief_of_one_session_uses_up_nothing_of_another() {
     assert!(service.check_password(own.access(), PASSWORD).await.is_ok());
     let changed = service.change_password(own.access(), PASSWORD, "another long passphrase").await;
     assert!(changed.is_ok());
+}
+
+/// A plain token from before relatch has no session, and perhaps no `jti`.
+#[tokio::test(start_paused = true)]
+async fn the_thief_of_one_adopted_token_uses_up_nothing_of_a_session() {
+    let (clock, secret, users) = (TestClock::new(), b"the secret of before", users());
+    assert!(users.edit("1", |row| row.columns.version = None));
+    let authority = builder(&clock).adopt(Adoption::hs256(secret, 0, clock.at(3600)));
+    let service = Service::builder(authority.build().unwrap(), users).build();
+    let claims = serde_json::json!({ "sub": "1", "exp": clock.at(600).unix_timestamp() });
+    let text = encode(&Header::default(), &claims, &EncodingKey::from_secret(secret)).unwrap();
+    let (stolen, own) = (Token::new(text), service.start_session("1", "own").await.unwrap());
+    for _ in 0..60 {
+        let _ = service.check_password(&stolen, "a wrong passphrase").await;
+    }
+    let refused = service.check_password(&stolen, PASSWORD).await.unwrap_err();
+    assert_eq!(refused.status(), 429);
+    service.check_password(own.access(), PASSWORD).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -63,6 +63,24 @@ async fn processes_share_the_counts_in_sqlite() {
     assert_eq!(attempts(&services, "alice").await.0, 2);
 }
 
+/// The clock was a day ahead, and was set back; or the limit was greater.
+#[tokio::test]
+async fn a_clock_that_was_set_back_locks_nobody_out_in_sqlite() {
+    let directory = Directory::new();
+    let pool = directory.pool().await;
+    let store = SqliteStore::<()>::new(pool.clone(), UsersTable::ready()).unwrap();
+    store.migrate_limits().await.unwrap();
+    let services = || [(); 3].map(|()| service(store.clone(), store.limits()));
+    assert_eq!(attempts(&services(), "alice").await.0, 3);
+    let ahead = "UPDATE relatch_limits SET arrival = arrival + 86400000000";
+    sqlx::query(ahead).execute(&pool).await.unwrap();
+    assert_eq!(attempts(&services(), "alice").await.0, 3);
+    // Clocks differ by some seconds.
+    let ahead = "UPDATE relatch_limits SET arrival = arrival + 30000000";
+    sqlx::query(ahead).execute(&pool).await.unwrap();
+    assert_eq!(attempts(&services(), "alice").await.0, 0);
+}
+
 #[tokio::test]
 async fn without_the_table_the_counts_in_memory_decide() {
     let directory = Directory::new();
@@ -96,6 +114,15 @@ async fn processes_share_the_counts_in_postgres() {
     run_postgres(&pool, earlier).await;
     let services = [(); 3].map(|()| service(store.clone(), store.limits()));
     assert_eq!(attempts(&services, "alice").await.0, 2);
+
+    // The clock was a day ahead, and was set back.
+    let ahead =
+        |micros: i64| format!("UPDATE {schema}.relatch_limits SET arrival = arrival + {micros}");
+    run_postgres(&pool, ahead(86_400_000_000)).await;
+    let services = || [(); 3].map(|()| service(store.clone(), store.limits()));
+    assert_eq!(attempts(&services(), "alice").await.0, 3);
+    run_postgres(&pool, ahead(30_000_000)).await;
+    assert_eq!(attempts(&services(), "alice").await.0, 0);
 
     // Processes that count for the first time at once.
     let services = [(); 8].map(|()| service(store.clone(), store.limits()));

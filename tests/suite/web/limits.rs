@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use axum::extract::ConnectInfo;
 use relatch::{
+    MasterKey,
     axum::{ClientAddress, Refusal, Web, WebBuilder},
     service::Service,
     store::NewUser,
@@ -195,6 +196,13 @@ async fn an_ipv6_network_is_one_address_and_a_mapped_ipv4_is_its_own() {
         ("::ffff:c000:201", false),
         ("::ffff:192.0.2.2", true), // mapped IPv4 addresses do not share a network
         ("192.0.2.2", false),
+        // Translated ones (NAT64) and 6to4 neither.
+        ("64:ff9b::192.0.2.3", true),
+        ("192.0.2.3", false),
+        ("64:ff9b::192.0.2.4", true),
+        ("2002:c000:204:1::1", false),
+        ("2002:c000:205:1::1", true),
+        ("2002:c000:205:2::1", false),
     ] {
         assert_eq!(attempt(&world.web, "alice", address).await.is_none(), is_taken, "{address}");
     }
@@ -389,6 +397,29 @@ async fn a_device_with_a_cookie_has_a_limit_of_its_own() {
         advance(Duration::from_secs(2)).await;
     }
     assert!((8..=12).contains(&tried), "{tried}");
+}
+
+/// A login with a device token of a retiring key gives one of the current key.
+#[tokio::test(start_paused = true)]
+async fn a_device_cookie_outlives_the_key_that_made_it() {
+    let world = World::cookies();
+    let service = world.web.service();
+    let old = device_of(&world.send(alices_login().same_origin()).await.is(200));
+    let authority = service.authority();
+    let (retiring, new) = (authority.keys().current().kid().to_owned(), MasterKey::generate("new"));
+    let keys = authority.keys().clone().rotate(new.unwrap(), world.clock.at(3600)).unwrap();
+    service.replace_authority(authority.with_keys(keys.clone()).unwrap());
+    let asked = alices_login().same_origin().header("cookie", &old);
+    let new = device_of(&world.send(asked).await.is(200));
+    service.replace_authority(authority.with_keys(keys.remove(&retiring).unwrap()).unwrap());
+    for _ in 0..20 {
+        world.send(post_("/auth/login").same_origin().json(&login("another"))).await;
+        advance(Duration::from_secs(2)).await;
+    }
+    for (device, status) in [(&old, 429), (&new, 200)] {
+        let asked = alices_login().same_origin().header("cookie", device);
+        world.send(asked).await.is(status);
+    }
 }
 
 #[tokio::test(start_paused = true)]
