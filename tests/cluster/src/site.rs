@@ -9,6 +9,7 @@ use relatch::{
         Listener, NewUser, PostgresOptions, PostgresStore, Row, SqliteStore, StoreError, UserKey,
         UserStore, UsersTable,
     },
+    throttle::Throttle,
 };
 use time::Duration;
 
@@ -122,7 +123,9 @@ pub fn authority(max_sessions: u32) -> Result<Authority, Failure> {
     Ok(authority.lifetime(Duration::hours(1)).build()?)
 }
 
+/// Without limits, because the load logs the same users in all the time.
 fn build(settings: ServiceBuilder, config: &Config) -> Result<Service, Failure> {
+    let settings = settings.throttle(Throttle::danger_unlimited());
     Ok(match config.staleness_ms {
         Some(ms) => settings.cache(CachePolicy::new(Duration::milliseconds(ms), 10_000)?).build(),
         None => settings.build(),
