@@ -99,10 +99,11 @@ async fn revoke_one(
         "log_out" => here.log_out(&session).await.map(drop),
         "log_out_others" => here.log_out_others(tokens.access()).await.map(drop),
         "log_out_everywhere" => here.log_out_everywhere(id).await,
-        "change_password" => {
-            here.change_password(tokens.access(), FIRST_PASSWORD, "another one").await.map(drop)
-        }
-        "set_password" => here.set_password(id, "another one").await,
+        "change_password" => here
+            .change_password(tokens.access(), FIRST_PASSWORD, "another password")
+            .await
+            .map(drop),
+        "set_password" => here.set_password(id, "another password").await,
         "disable" => here.disable(id).await,
         "delete" => here.delete(id).await,
         _ => {

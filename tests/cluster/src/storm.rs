@@ -215,7 +215,8 @@ impl Storm {
     /// A new password, up to a limit: hashes are slow by design.
     fn new_password(&self) -> Option<String> {
         let number = self.passwords.fetch_add(1, Ordering::SeqCst);
-        (number < self.max_passwords.load(Ordering::SeqCst)).then(|| format!("the user's password {number}"))
+        (number < self.max_passwords.load(Ordering::SeqCst))
+            .then(|| format!("the user's password {number}"))
     }
 
     async fn use_a_link(&self, user: usize, node: usize, id: String) {
