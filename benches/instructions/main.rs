@@ -234,7 +234,13 @@ impl Account {
     }
 
     fn other_password() -> Self {
-        Self { credential: Credential::from_password_hash("another").unwrap(), ..Self::new() }
+        Self {
+            credential: Credential::from_password_hash(
+                "$argon2id$v=19$m=19456,t=2,p=1$c2FsdB$aGFzaB",
+            )
+            .unwrap(),
+            ..Self::new()
+        }
     }
 
     fn caching() -> Self {
