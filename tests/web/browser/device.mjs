@@ -131,14 +131,20 @@ export class Device {
   // What the browser stores.
 
   /** The site's cookies by their names. */
-  async cookies() {
+  async allCookies() {
     const cookies = await this.context.cookies();
     return Object.fromEntries(cookies.map((cookie) => [cookie.name, cookie]));
   }
 
-  /** The cookie with the access or the refresh token. */
+  /** Those of the session. The device's cookie is no part of one: it survives a logout. */
+  async cookies() {
+    const { [this.world.names.device]: _device, ...cookies } = await this.allCookies();
+    return cookies;
+  }
+
+  /** The cookie with the access, the refresh or the device token. */
   async cookie(which) {
-    return (await this.cookies())[this.world.names[which]];
+    return (await this.allCookies())[this.world.names[which]];
   }
 
   async forget(which) {

@@ -10,6 +10,7 @@ const OTHER_PASSWORD = "a battery that is correct";
 
 const ACCESS_SECONDS = 300;
 const SESSION_SECONDS = 14 * 24 * 60 * 60;
+const DEVICE_SECONDS = 365 * 24 * 60 * 60;
 
 const HEADERS = {
   "content-security-policy":
@@ -28,9 +29,10 @@ export function security(story, mode) {
     const expected = {
       [world.names.access]: { sameSite: "Lax", path: "/", seconds: ACCESS_SECONDS },
       [world.names.refresh]: { sameSite: "Strict", path: "/auth", seconds: SESSION_SECONDS },
+      [world.names.device]: { sameSite: "Strict", path: "/", seconds: DEVICE_SECONDS },
     };
     const check = async () => {
-      const cookies = await device.cookies();
+      const cookies = await device.allCookies();
       assert.deepEqual(Object.keys(cookies).sort(), Object.keys(expected).sort());
       for (const [name, { sameSite, path, seconds }] of Object.entries(expected)) {
         const cookie = cookies[name];
@@ -62,6 +64,7 @@ export function security(story, mode) {
       for (const { value } of Object.values(await device.cookies())) {
         secrets.add(value).add(value.split(".")[2]);
       }
+      secrets.add((await device.cookie("device")).value);
     };
     await collect();
 
@@ -87,7 +90,7 @@ export function security(story, mode) {
     });
     await collect();
 
-    assert.equal(secrets.size, 8, "two tokens and their successors");
+    assert.equal(secrets.size, 9, "two tokens, their successors, and the device token");
     assert.equal(readable["document.cookie"], "");
     assert.equal(readable.localStorage, "{}");
     assert.equal(readable.sessionStorage, "{}");

@@ -305,6 +305,7 @@ export function stories(story) {
     await device.goto("/devices");
     await device.submit("/logout");
     assert.deepEqual(await device.cookies(), {});
+    assert.ok(await device.cookie("device"), "the device stays known");
     await device.goto("/devices");
     await device.arrivedAt("/login");
 

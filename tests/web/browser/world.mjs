@@ -15,11 +15,11 @@ import { freePort, Program, reachable } from "./programs.mjs";
 export const MODES = {
   development: {
     scheme: "http",
-    names: { access: "insecure-access", refresh: "insecure-refresh" },
+    names: { access: "insecure-access", refresh: "insecure-refresh", device: "insecure-device" },
   },
   TLS: {
     scheme: "https",
-    names: { access: "__Host-access", refresh: "__Secure-refresh" },
+    names: { access: "__Host-access", refresh: "__Secure-refresh", device: "__Host-device" },
   },
 };
 
