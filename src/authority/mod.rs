@@ -10,6 +10,7 @@ pub(crate) mod decision;
 #[cfg(feature = "service")]
 pub(crate) mod device;
 pub(crate) mod error;
+mod exchange;
 mod issue;
 mod kernel;
 mod one_time;
