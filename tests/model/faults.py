@@ -338,7 +338,7 @@ let NewSession { label, data, policy, .. } = new;
         law="the list is true",
         edits=[
             Edit(
-                file="src/authority/exchange.rs",
+                file="src/authority/session_tokens.rs",
                 old="""
         let tag = record.session_tag();
         let Started {""",
