@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | sign up | [`Service::hash_password`], the store's `insert` with a [`NewUser`](crate::store::NewUser), [`Service::start_session`] |
 //! | log in | [`Service::login`], within the [limits](crate::throttle) of password attempts |
+//! | log in, in two steps | [`Service::verify_login`], then [`Service::second_step`] |
 //! | each request | [`Service::authenticate`]; before a sensitive operation, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
@@ -93,6 +94,7 @@ mod reauthenticate;
 mod records;
 mod refresh;
 mod revoke;
+mod second_step;
 mod shared_reads;
 mod throttling;
 mod to_the_end;
@@ -111,6 +113,7 @@ pub use self::{
     client::Client,
     error::{LoginRefusal, ServiceError},
     one_time::{Issuance, OneTime},
+    second_step::{PendingLogin, VerifiedLogin},
 };
 use self::{events::Events, passwords::Passwords, records::Records};
 use crate::{

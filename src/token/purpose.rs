@@ -129,8 +129,19 @@ pub(crate) const fn check<P: Purpose>() {
 }
 
 /// The `typ`s of relatch's own tokens.
-const OWN_TYPS: [&str; 7] =
-    [ACCESS_TYP, REFRESH_TYP, "reset+jwt", "email+jwt", "magic+jwt", "invite+jwt", "csrf+jwt"];
+const OWN_TYPS: [&str; 8] = [
+    ACCESS_TYP,
+    REFRESH_TYP,
+    "reset+jwt",
+    "email+jwt",
+    "magic+jwt",
+    "invite+jwt",
+    "csrf+jwt",
+    SECOND_STEP_TYP,
+];
+
+/// The JOSE `typ` of a login that waits for its second step.
+pub(crate) const SECOND_STEP_TYP: &str = "second-step+jwt";
 
 /// Whether the `typ` is one of relatch's own, or differs from each in more than case.
 const fn is_own_or_distinct(typ: &str) -> bool {
@@ -144,7 +155,7 @@ const fn is_own_or_distinct(typ: &str) -> bool {
     true
 }
 
-const fn is_same(a: &str, b: &str) -> bool {
+pub(crate) const fn is_same(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while let ([x, rest_a @ ..], [y, rest_b @ ..]) = (a, b) {
         if *x != *y {
@@ -191,12 +202,15 @@ mod tests {
 
     #[test]
     fn no_typ_differs_from_one_of_relatchs_own_only_in_case() {
-        use crate::one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset};
+        use crate::one_time::{
+            EmailConfirmation, Invitation, MagicLink, PasswordReset, SecondStep,
+        };
         let links = [
             PasswordReset::<NoClaims>::TYP,
             EmailConfirmation::<NoClaims>::TYP,
             MagicLink::<NoClaims>::TYP,
             Invitation::<NoClaims>::TYP,
+            SecondStep::TYP,
         ];
         assert!(links.iter().all(|typ| OWN_TYPS.contains(typ)));
         #[cfg(feature = "axum")]
