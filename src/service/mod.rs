@@ -12,6 +12,7 @@
 //! | an administrator's page | [`Service::sessions_of`], [`Service::log_out_device_of`], [`Service::log_out_where_of`], [`Service::set_session_data_of`] |
 //! | the password once more, before a sensitive operation | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
+//! | the secret of a second factor, to which tokens are bound | [`Service::change_secret`], [`Service::set_secret`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
@@ -95,6 +96,7 @@ mod records;
 mod refresh;
 mod revoke;
 mod second_step;
+mod secret;
 mod shared_reads;
 mod throttling;
 mod to_the_end;
