@@ -390,6 +390,7 @@ where
             self.service().renewed_device_token(self.device(request), &user_id)
         });
         grant.device = self.recorded(device.map_err(Refusal::from), None)?;
+        grant.ends_pending = self.has_pending(request);
         Ok(grant)
     }
 
@@ -397,7 +398,7 @@ where
         Ok(self.service().authority().open(tokens.access())?.user_id().to_owned())
     }
 
-    fn granted(
+    pub(super) fn granted(
         &self,
         tokens: Result<SessionTokens<C>, ServiceError>,
         user: Option<&str>,
@@ -415,7 +416,13 @@ where
         let now = authority.now();
         let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
         let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
-        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes, device: None })
+        Ok(Grant {
+            tokens,
+            cookies: self.0.cookies.clone(),
+            lifetimes,
+            device: None,
+            ends_pending: false,
+        })
     }
 }
 
