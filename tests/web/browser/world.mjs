@@ -33,10 +33,10 @@ export class World {
   #devices = [];
 
   /** `settings` are environment variables of the site. */
-  static async open(mode, settings = {}) {
+  static async open(mode, settings = {}, binary = process.env.SITE_BINARY) {
     const world = new World();
     try {
-      await world.#start(mode, settings);
+      await world.#start(mode, settings, binary);
       return world;
     } catch (error) {
       await world.close();
@@ -44,7 +44,7 @@ export class World {
     }
   }
 
-  async #start(mode, settings) {
+  async #start(mode, settings, binary) {
     Object.assign(this, MODES[mode]);
     this.secure = this.scheme === "https";
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "relatch-site-"));
@@ -54,7 +54,7 @@ export class World {
     const port = await freePort();
     const outer = this.secure ? await freePort() : port;
     this.url = `${this.scheme}://localhost:${outer}`;
-    this.site = new Program(process.env.SITE_BINARY, [], {
+    this.site = new Program(binary, [], {
       ...process.env,
       PORT: String(port),
       PUBLIC_URL: this.url,
