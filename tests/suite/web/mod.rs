@@ -11,6 +11,7 @@ mod logs;
 mod origin;
 mod require_login;
 mod responses;
+mod second_step;
 mod traps;
 mod wire;
 
