@@ -76,9 +76,19 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// Trusts the pages of another origin like the site's own. Write the origin as browsers do:
     /// `https://app.example.com`.
     ///
+    /// The pages of an app in a WebView, or of a browser's extension, have an origin with another scheme:
+    /// `capacitor://localhost`, `ionic://localhost`, `tauri://localhost`, `chrome-extension://…`. They are
+    /// of another site, so a browser does not send them the `SameSite` cookies: such an app uses a
+    /// [`Web`] without cookies. Trust its origin if it keeps the cookies by native code.
+    ///
+    /// A native client that keeps cookies and sends no `Origin` is refused like any request without proof
+    /// of origin. Let it send the site's own origin: `Origin: https://login.example.com`.
+    ///
     /// # Security
     ///
-    /// The scripts of that origin can do everything that a logged in user can.
+    /// The scripts of that origin can do everything that a logged in user can. `http://localhost` and
+    /// `https://localhost` are the origins of whatever listens on the user's own machine. `null`,
+    /// `file://` and `data:` are the origins of anybody's pages, and cannot be trusted.
     pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted.push(origin.into());
         self
@@ -157,7 +167,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
 
     /// Allows a resource server or a gateway to introspect tokens
     /// ([`introspect`](super::endpoints::introspect())). It authenticates by this id and this
-    /// secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
+    /// secret of at least 32 bytes (HTTP Basic; RFC 6749 §2.3.1, or without the encoding of that section).
     pub fn introspection_caller(
         mut self,
         id: impl Into<String>,
@@ -182,16 +192,18 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             return Err(ConfigError::new(
                 "cookies",
                 "a cookie's name must consist of letters and digits; its path must begin with `/`, must \
-                 not end with `/`, and must have no blank, comma or semicolon",
+                 not end with `/`, and must have no blank, comma or semicolon; at most 8 former paths \
+                 may differ from it",
             ));
         }
-        if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
-            return Err(ConfigError::new(
-                "trust_origin",
-                "a trusted origin must have a scheme and a host in lower case, without a slash at the \
-                 end: `https://app.example.com`",
-            ));
-        }
+        let canonical = |origin: &String| origin::canonical(origin).map(str::to_owned);
+        let trusted = self.trusted.iter().map(canonical).collect::<Option<_>>();
+        let trusted = trusted.ok_or(ConfigError::new(
+            "trust_origin",
+            "a trusted origin must have a scheme and a host in lower case, without a slash at the \
+             end, such as `https://app.example.com`; `null` and the origins of files and of data \
+             cannot be trusted",
+        ))?;
         if self.address.is_none() && self.service.counts_addresses() {
             return Err(ConfigError::new(
                 "client_address",
@@ -227,10 +239,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         Ok(Web(Arc::new(Inner {
             service: self.service,
             cookies: self.cookies.map(Arc::new),
-            origins: Origins {
-                trusted: self.trusted,
-                scheme: if development { "http" } else { "https" },
-            },
+            origins: Origins { trusted, scheme: if development { "http" } else { "https" } },
             address: self.address,
             context: self.context,
             live,

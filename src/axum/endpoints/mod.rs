@@ -58,13 +58,22 @@ pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
 }
 
-/// Refreshes the cookies and redirects to a page, for sites without scripts: `GET` with `to` in the
-/// query, a path of this site ([`local_path`](super::local_path()), percent-encoded). 303 to that
-/// path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has
-/// ended. Mount it under [`Cookies::refresh_path`](super::Cookies::refresh_path).
+/// Redirects to a page with a valid access token, for sites without scripts: `GET` or `POST` with `to` in
+/// the query, a path of this site ([`local_path`](super::local_path()), percent-encoded). Mount it for
+/// both methods, under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 ///
-/// After a link from another site the request has no refresh token, because its cookie is `Strict`.
-/// The response is then a page that repeats the request from this site.
+/// | request | response |
+/// | --- | --- |
+/// | its access token is valid | 303 to that path |
+/// | `GET` by which the user navigates within this site, or by a typed address or a bookmark | 303 to that path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has ended |
+/// | `POST` with a proof of origin | the same |
+/// | every other `GET` | 200 with a page, whose button sends the `POST` |
+///
+/// The browser says how it navigates (`Sec-Fetch-Site`, `Sec-Fetch-Mode`, `Sec-Fetch-Dest`,
+/// `Sec-Purpose`). So a link, an image, a frame or a window that a page of another site opens does not
+/// use up the refresh token: that page could make the response with the new token get lost, and the
+/// session would end. The page with the button also appears after a link from another site, for example
+/// in mail, once the access token has expired, and in browsers that do not send these headers.
 ///
 /// # Example
 ///
@@ -99,7 +108,7 @@ pub async fn refresh(request: Request) -> Response {
 /// Router::new()
 ///     .route("/devices", get(devices))
 ///     .layer(from_fn(resume_first))
-///     .route("/auth/resume", get(endpoints::resume))
+///     .route("/auth/resume", get(endpoints::resume).post(endpoints::resume))
 ///     .layer(web.layer())
 /// # }
 /// ```

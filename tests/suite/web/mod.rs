@@ -12,6 +12,7 @@ mod logs;
 mod origin;
 mod require_login;
 mod responses;
+mod resume;
 mod several_cookies;
 mod traps;
 mod wire;
