@@ -1,6 +1,6 @@
 //! [`WebBuilder`]: the settings of a [`Web`].
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration as StdDuration};
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     local_path::local_path,
     metrics::{self, Metrics},
+    refusal::RETRY_AFTER_SECONDS,
     request::{
         address::ClientAddress,
         callers::Callers,
@@ -181,8 +182,13 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a setting out of its range, or if the
-    /// [`client_address`](Self::client_address) is missing.
+    /// [`ConfigError`] for a setting out of its range, if the
+    /// [`client_address`](Self::client_address) is missing, or if the grace of the authority's default or
+    /// named policy is too short for a client that does as it is told. A refresh can be stored although
+    /// the store's answer is lost. Its response is then a 503 after the service's
+    /// [`store_timeout`](crate::service::ServiceBuilder::store_timeout), with a `Retry-After` of 2 seconds;
+    /// so the grace must be longer than that timeout and 3 seconds. A grace of 0 needs nothing, and neither
+    /// does a policy with a [late repeat](crate::SessionPolicy::late_repeat).
     pub fn build(self) -> Result<Web<F, C>, ConfigError>
     where
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
@@ -218,13 +224,14 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             ));
         }
         if let Some(name) = &self.session_policy
-            && !self.service.authority().has_session_policy(name)
+            && !self.service.authority().session_policy().knows(name)
         {
             return Err(ConfigError::new(
                 "session_policy",
                 format!("the authority has no policy {name:?} (`SessionPolicy::named`)"),
             ));
         }
+        self.check_graces()?;
         let live = self.service.live(self.live_bound)?;
         let callers = Callers::new(self.callers).ok_or(ConfigError::new(
             "introspection_caller",
@@ -251,6 +258,32 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         })))
     }
 }
+
+impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
+    /// Checks that a client whose refresh was stored and answered with a 503 comes again within the grace.
+    fn check_graces(&self) -> Result<(), ConfigError> {
+        let timeout = self.service.store_timeout();
+        let back = timeout + StdDuration::from_secs(RETRY_AFTER_SECONDS.into()) + RETRY_MARGIN;
+        let authority = self.service.authority();
+        let short =
+            authority.session_policy().graces().find(|(_, grace)| grace.unsigned_abs() <= back);
+        let Some((name, grace)) = short else { return Ok(()) };
+        let of = name.map(|name| format!(" of the policy {name:?}")).unwrap_or_default();
+        let (grace, timeout, back) =
+            (grace.whole_seconds(), timeout.as_secs_f32(), back.as_secs_f32());
+        Err(ConfigError::new(
+            "grace",
+            format!(
+                "the grace{of} of {grace} s must be longer than {back} s: the store's timeout of \
+                 {timeout} s, the `Retry-After` of {RETRY_AFTER_SECONDS} s and a margin. Set a longer \
+                 grace or a late repeat, or a shorter `ServiceBuilder::store_timeout`"
+            ),
+        ))
+    }
+}
+
+/// The time that a client's second request may take on its way, beyond its `Retry-After`.
+const RETRY_MARGIN: StdDuration = StdDuration::from_secs(1);
 
 impl<F, C> fmt::Debug for WebBuilder<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

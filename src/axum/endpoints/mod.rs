@@ -239,7 +239,7 @@ pub async fn introspect(request: Request) -> Response {
 ///     proxy_set_header X-Original-Method $request_method;
 /// }
 /// location @unavailable {
-///     add_header Retry-After 5 always;
+///     add_header Retry-After 2 always;
 ///     return 503;
 /// }
 /// ```

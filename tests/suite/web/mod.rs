@@ -13,6 +13,7 @@ mod origin;
 mod require_login;
 mod responses;
 mod resume;
+mod retry;
 mod several_cookies;
 mod traps;
 mod wire;
