@@ -385,16 +385,12 @@ where
         tokens: Result<SessionTokens<C>, ServiceError>,
     ) -> Result<Grant<C>, Refusal> {
         let mut grant = self.granted(tokens, None)?;
-        let user_id = self.user_of(&grant.tokens);
-        let device = user_id.and_then(|user_id| {
-            self.service().renewed_device_token(self.device(request), &user_id)
-        });
-        grant.device = self.recorded(device.map_err(Refusal::from), None)?;
+        if self.service().uses_devices() {
+            let sent = self.device(request);
+            let device = self.service().device_token(&grant.tokens, sent.as_ref());
+            grant.device = Some(self.recorded(device.map_err(Refusal::from), None)?);
+        }
         Ok(grant)
-    }
-
-    fn user_of(&self, tokens: &SessionTokens<C>) -> Result<String, ServiceError> {
-        Ok(self.service().authority().open(tokens.access())?.user_id().to_owned())
     }
 
     fn granted(

@@ -78,7 +78,7 @@ where
         checked: &mut Checked,
     ) -> Result<SessionTokens<C>, ServiceError> {
         transact!(self, UserKey::Login(attempt.login()), |read, lock| {
-            attempt.count(read.map(|read| read.user().id())).await?;
+            attempt.count(read.map(Record::user)).await?;
             checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
