@@ -55,7 +55,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Whether clients get device tokens.
     #[cfg(feature = "axum")]
     pub(crate) fn uses_devices(&self) -> bool {
-        self.0.counters.counts_devices()
+        self.0.counters.counts_devices() || self.0.on_new_device.is_some()
     }
 
     /// Whether attempts are counted by address.
