@@ -63,7 +63,8 @@ impl<C> SessionTokens<C> {
         &self.session
     }
 
-    /// The session that this login ended, because all slots were occupied.
+    /// The session that this login ended: the one that the user has chosen
+    /// ([`NewSession::in_place_of`]), or the least recently used one, because all slots were occupied.
     #[must_use]
     pub const fn evicted(&self) -> Option<&SessionInfo> {
         self.evicted.as_ref()

@@ -39,6 +39,11 @@ pub use self::check::USER_ID_HEADER;
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
 ///
+/// If all of the user's slots are taken and the [policy](crate::sessions::WhenFull) refuses a login, the
+/// response to a right password is 409 with `sessions`, in the form of [`sessions()`] without `data`. Let the
+/// user choose one, and repeat the request with its `id` as `in_place_of`: that session ends when the new
+/// one starts.
+///
 /// The name is looked up as it was typed. For names in any case, store them in lower case and fold
 /// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
 /// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.
