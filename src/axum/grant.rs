@@ -41,9 +41,6 @@ pub struct Grant<C = NoClaims> {
     pub(super) ends_pending: bool,
 }
 
-/// The lifetime of a device cookie.
-const DEVICE_LIFETIME: Duration = Duration::days(365);
-
 impl<C> Grant<C> {
     /// The tokens.
     pub const fn tokens(&self) -> &SessionTokens<C> {
@@ -56,8 +53,9 @@ impl<C> Grant<C> {
         let refresh =
             cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
         let device = self.device.as_ref();
-        let device = device
-            .and_then(|token| cookies.set(CookieKind::Device, token.expose(), DEVICE_LIFETIME));
+        let device = device.and_then(|token| {
+            cookies.set(CookieKind::Device, token.expose(), DeviceToken::LIFETIME)
+        });
         let pending = self.ends_pending.then(|| cookies.delete(CookieKind::SecondStep)).flatten();
         let set = [access, refresh, device, pending].into_iter().flatten();
         add(set.chain(cookies.delete_former()), headers);

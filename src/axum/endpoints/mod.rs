@@ -15,6 +15,7 @@ mod introspect;
 mod json;
 mod log_out;
 mod login;
+mod not_me;
 mod password;
 mod refresh;
 mod resume;
@@ -37,6 +38,11 @@ use crate::axum::{
 pub use self::check::USER_ID_HEADER;
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
+///
+/// If all of the user's slots are taken and the [policy](crate::sessions::WhenFull) refuses a login, the
+/// response to a right password is 409 with `sessions`, in the form of [`sessions()`] without `data`. Let the
+/// user choose one, and repeat the request with its `id` as `in_place_of`: that session ends when the new
+/// one starts.
 ///
 /// # Security
 ///
@@ -187,6 +193,17 @@ pub async fn sessions(request: Request) -> Response {
 /// context of this request.
 pub async fn revoke(request: Request) -> Response {
     call(Endpoint::Revoke, request).await
+}
+
+/// Uses up a "this was not me" link ([`Service::not_me`](crate::service::Service::not_me)): `POST` of
+/// `token`. 204. 410 for a link that was used, has expired or was revoked. It needs no login and no proof of
+/// origin: the token is the permission.
+///
+/// The page behind the link only [peeks](crate::service::Service::peek), because mail scanners open links
+/// too, and its form or script sends this request. A handler of your own can show a page afterwards, which
+/// offers a password reset.
+pub async fn not_me(request: Request) -> Response {
+    call(Endpoint::NotMe, request).await
 }
 
 /// Token introspection (RFC 7662), for resource servers and gateways. They authenticate by HTTP

@@ -1,10 +1,12 @@
 //! Login in two steps: the password, then a second factor.
 
+use std::sync::{Arc, Mutex};
+
 use relatch::{
-    Context, IssueError, NoClaims, Reason, SessionPolicy, Token, User,
+    Context, NoClaims, Reason, SessionPolicy, Token, User,
     one_time::SecondStep,
     password::PasswordHasher,
-    service::{Client, LoginRefusal, Service, ServiceError},
+    service::{Client, LoginRefusal, NewDevice, Service, ServiceError},
     sessions::{SessionData, WhenFull},
     store::{NewUser, UserKey},
 };
@@ -27,6 +29,7 @@ over_each_store! {
     a_pending_login_is_bound_to_its_context,
     a_pending_login_lasts_five_minutes,
     a_first_step_of_the_application_s_own_has_the_same_second_step,
+    a_new_device_is_noticed_when_the_login_is_finished,
 }
 
 async fn pending(service: &Service<Profile, Role>, label: &str) -> Token<SecondStep> {
@@ -204,7 +207,7 @@ async fn no_device_is_evicted_before_the_second_step<B: Backend>(db: B) {
     let phone = evicting.start_session(ALICE, "phone").await.unwrap();
     let token = pending(&refusing, "laptop").await;
     let full = finish(&refusing, &token, "laptop").await;
-    assert!(matches!(full, Err(ServiceError::Issue(IssueError::SessionsFull))), "{full:?}");
+    assert!(matches!(full, Err(ServiceError::SessionsFull(_))), "{full:?}");
     assert_eq!(refused(&evicting, phone.access()).await, None);
 
     // The token was not used up.
@@ -256,4 +259,29 @@ async fn a_first_step_of_the_application_s_own_has_the_same_second_step<B: Backe
     assert!(!format!("{login:?}").contains(&secret));
     let tokens = login.start_session().await.unwrap();
     assert_eq!(refused(&world.service, tokens.access()).await, None);
+}
+
+async fn a_new_device_is_noticed_when_the_login_is_finished<B: Backend>(db: B) {
+    let noticed = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&noticed);
+    let notice = move |login: &NewDevice<'_, Profile>| {
+        heard.lock().unwrap().push(login.session().label().to_owned());
+    };
+    let world = World::with(db, |settings| settings.on_new_device(notice)).await;
+    let service = &world.service;
+    let token = pending(service, "phone").await;
+    drop(service.second_step(copy(&token), "phone").await.unwrap());
+    assert!(noticed.lock().unwrap().is_empty());
+    let tokens = finish(service, &token, "phone").await.unwrap();
+    let one = service.verify_login("alice", PASSWORD, "laptop").await.unwrap();
+    drop(one.start_session().await.unwrap());
+    assert_eq!(*noticed.lock().unwrap(), ["phone", "laptop"]);
+    let known = || {
+        let device = service.device_token(&tokens, None).unwrap();
+        Client::new("phone").device(device)
+    };
+    let token = pending(service, "phone").await;
+    let again = service.second_step(token, known()).await.unwrap();
+    drop(again.start_session().await.unwrap());
+    assert_eq!(noticed.lock().unwrap().len(), 2);
 }

@@ -39,6 +39,12 @@ async fn pending(service: &Service, name: &str) -> Token<SecondStep> {
     service.verify_login(name, PASSWORD, "phone").await.unwrap().pending().unwrap()
 }
 
+/// A device on which this user has logged in.
+async fn known(service: &Service, user_id: &str, label: &str) -> Client {
+    let tokens = service.start_session(user_id, label).await.unwrap();
+    Client::new(label).device(service.device_token(&tokens, None).unwrap())
+}
+
 /// The number of codes that this client can try with this token, one after another.
 async fn tried(service: &Service, token: &Token<SecondStep>, client: &Client) -> usize {
     for n in 0..100 {
@@ -86,14 +92,14 @@ async fn who_uses_up_the_limit_keeps_no_known_device_out() {
     let service = service(three());
     let token = pending(&service, "alice").await;
     assert_eq!(tried(&service, &token, &Client::new("attacker")).await, 3);
-    let known = Client::new("phone").device(service.device_token("1").unwrap());
-    assert_eq!(tried(&service, &token, &known).await, 3);
-    let other = Client::new("laptop").device(service.device_token("1").unwrap());
+    let phone = known(&service, "1", "phone").await;
+    assert_eq!(tried(&service, &token, &phone).await, 3);
+    let other = known(&service, "1", "laptop").await;
     let finished = service.second_step(token, other).await.unwrap().start_session().await;
     assert!(finished.is_ok());
     // The device of another user is none.
     let token = pending(&service, "alice").await;
-    let carols = Client::new("phone").device(service.device_token("2").unwrap());
+    let carols = known(&service, "2", "phone").await;
     assert_eq!(tried(&service, &token, &carols).await, 0);
 }
 
