@@ -43,8 +43,19 @@ where
         login: &str,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
+        self.login_of(request, login, password, self.client(request)).await
+    }
+
+    /// [`login`](Self::login) for this client of the request.
+    pub(super) async fn login_of(
+        &self,
+        request: &Parts,
+        login: &str,
+        password: &str,
+        client: Client,
+    ) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request).and_then(|()| self.address(request)), None)?;
-        let tokens = self.service().login(login, password, self.client(request)).await;
+        let tokens = self.service().login(login, password, client).await;
         self.granted_to_device(request, tokens)
     }
 
@@ -61,7 +72,9 @@ where
         self.recorded(admitted.map_err(Refusal::from), None)
     }
 
-    /// Starts a session for a user that the application itself has authenticated.
+    /// Starts a session for a user that the application itself has authenticated. After a sign-up, when
+    /// every device is a new one, do this with a [client](Self::client)
+    /// [`without_notice`](Client::without_notice).
     ///
     /// # Errors
     ///
@@ -101,10 +114,14 @@ where
     pub fn client(&self, request: &Parts) -> Client {
         let client = Client::new(device_label::label(&request.headers));
         let client = client.in_context(self.context(request));
-        let client = match self.address(request) {
-            Ok(Some(address)) => client.address(address),
-            Ok(None) => client,
-            Err(_) => client.address(UNKNOWN),
+        let address = match self.address(request) {
+            Ok(None) => self.known_address(request),
+            Ok(counted) => counted,
+            Err(_) => Some(UNKNOWN),
+        };
+        let client = match address {
+            Some(address) => client.address(address),
+            None => client,
         };
         let client = match self.device(request) {
             Some(token) => client.device(token),
@@ -129,25 +146,28 @@ where
     }
 
     /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
-    /// refused.
+    /// refused. Of [several cookies](super::Cookies), that of the only living session is exchanged.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]. If it has a [reason](Refusal::reason), the token was rejected: respond with
-    /// [`forget`](Self::forget) too. For every other refusal, keep the cookies.
+    /// [`Refusal`]. If it [is final](Refusal::is_final), respond with [`forget`](Self::forget) too. For
+    /// every other refusal, also a rejection, keep the cookies: the token may be good on another server
+    /// or in a moment.
     pub async fn refresh(
         &self,
         request: &Parts,
         given: Option<RefreshToken>,
     ) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request), None)?;
-        let token = match (self.refresh_cookie(request), given) {
-            (Ok(Some(token)), None) | (Ok(None), Some(token)) => Ok(token),
-            (Ok(None), None) => Err(Refusal::NoToken),
-            (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
-            (Err(refusal), _) => Err(refusal),
+        let token = match given {
+            None => self.refresh_token(request).await,
+            Some(token) => match self.refresh_cookies(request) {
+                Ok(cookies) if cookies.is_empty() => Ok(token.in_context(self.context(request))),
+                Ok(_) => Err(Refusal::Ambiguous),
+                Err(refusal) => Err(refusal),
+            },
         };
-        let token = self.recorded(token, None)?.in_context(self.context(request));
+        let token = self.recorded(token, None)?;
         let user = token.danger_unverified_subject();
         let tokens = self.service().refresh(token).await;
         let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
@@ -155,10 +175,10 @@ where
     }
 
     /// Logs this device out by its access token. With cookies, where that token is missing or
-    /// rejected (expired, say), it uses the refresh token instead. A cookie of a session that has
+    /// rejected (expired, say), it uses the refresh token instead, or several of them. A cookie of a session that has
     /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
-    /// context other than that of its session: the session then stays alive, and the client loses
-    /// its cookie.
+    /// context other than that of its session, or by a server that does not have its key yet: the
+    /// session then stays alive, and the client loses its cookie, as its user wishes.
     ///
     /// An adopted plain token has no session: the user is logged out everywhere
     /// ([`Service::log_out`](crate::service::Service::log_out)).
@@ -175,7 +195,7 @@ where
             }
             Err(unrecorded) if unrecorded.refusal.is_logged_out() && self.cookies().is_some() => {
                 self.recorded(self.check_origin(request), None)?;
-                if let Some(token) = self.recorded(self.refresh_cookie(request), None)? {
+                for token in self.recorded(self.refresh_cookies(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
                         Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {}
                         Err(error) => return self.recorded(Err(error.into()), None),
@@ -363,6 +383,20 @@ where
         LoggedOut { cookies: self.0.cookies.clone() }
     }
 
+    /// The refresh token of the request's cookie; of several cookies, that of the living session.
+    async fn refresh_token(&self, request: &Parts) -> Result<RefreshToken, Refusal> {
+        let mut tokens = self.refresh_cookies(request)?;
+        let chosen = match tokens.len() {
+            0 => return Err(Refusal::NoToken),
+            1 => 0,
+            _ => {
+                let tokens = self.refresh_cookies(request)?;
+                self.service().only_current(tokens).await?.ok_or(Refusal::Ambiguous)?
+            }
+        };
+        Ok(tokens.swap_remove(chosen))
+    }
+
     /// Runs a call that takes the password of the request's user, within the limits.
     async fn with_password(
         &self,
@@ -385,17 +419,13 @@ where
         tokens: Result<SessionTokens<C>, ServiceError>,
     ) -> Result<Grant<C>, Refusal> {
         let mut grant = self.granted(tokens, None)?;
-        let user_id = self.user_of(&grant.tokens);
-        let device = user_id.and_then(|user_id| {
-            self.service().renewed_device_token(self.device(request), &user_id)
-        });
-        grant.device = self.recorded(device.map_err(Refusal::from), None)?;
+        if self.service().uses_devices() {
+            let sent = self.device(request);
+            let device = self.service().device_token(&grant.tokens, sent.as_ref());
+            grant.device = Some(self.recorded(device.map_err(Refusal::from), None)?);
+        }
         grant.ends_pending = self.has_pending(request);
         Ok(grant)
-    }
-
-    fn user_of(&self, tokens: &SessionTokens<C>) -> Result<String, ServiceError> {
-        Ok(self.service().authority().open(tokens.access())?.user_id().to_owned())
     }
 
     pub(super) fn granted(

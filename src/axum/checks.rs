@@ -85,8 +85,12 @@ where
         if !self.service().counts_addresses() {
             return Ok(None);
         }
-        let address = self.0.address.as_ref().and_then(|address| address.of(request));
-        Ok(Some(address.ok_or(Misconfigured::NoClientAddress)?))
+        Ok(Some(self.known_address(request).ok_or(Misconfigured::NoClientAddress)?))
+    }
+
+    /// The client's address, if the web is configured to know it.
+    pub(super) fn known_address(&self, request: &Parts) -> Option<IpAddr> {
+        self.0.address.as_ref().and_then(|address| address.of(request))
     }
 
     /// The device token of the request. Two are none.
@@ -119,9 +123,11 @@ where
         }
     }
 
-    pub(super) fn refresh_cookie(&self, request: &Parts) -> Result<Option<RefreshToken>, Refusal> {
-        let Some(cookies) = self.cookies() else { return Ok(None) };
-        Ok(cookies.read(&request.headers, CookieKind::Refresh)?.map(RefreshToken::new))
+    /// The refresh tokens of the request's cookies, in its context.
+    pub(super) fn refresh_cookies(&self, request: &Parts) -> Result<Vec<RefreshToken>, Refusal> {
+        let Some(cookies) = self.cookies() else { return Ok(Vec::new()) };
+        let token = |text| RefreshToken::new(text).in_context(self.context(request));
+        Ok(cookies.read_refresh(&request.headers)?.into_iter().map(token).collect())
     }
 
     pub(super) fn cookies(&self) -> Option<&Cookies> {

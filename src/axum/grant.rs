@@ -41,9 +41,6 @@ pub struct Grant<C = NoClaims> {
     pub(super) ends_pending: bool,
 }
 
-/// The lifetime of a device cookie.
-const DEVICE_LIFETIME: Duration = Duration::days(365);
-
 impl<C> Grant<C> {
     /// The tokens.
     pub const fn tokens(&self) -> &SessionTokens<C> {
@@ -56,17 +53,19 @@ impl<C> Grant<C> {
         let refresh =
             cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
         let device = self.device.as_ref();
-        let device = device
-            .and_then(|token| cookies.set(CookieKind::Device, token.expose(), DEVICE_LIFETIME));
+        let device = device.and_then(|token| {
+            cookies.set(CookieKind::Device, token.expose(), DeviceToken::LIFETIME)
+        });
         let pending = self.ends_pending.then(|| cookies.delete(CookieKind::SecondStep)).flatten();
-        add([access, refresh, device, pending], headers);
+        let set = [access, refresh, device, pending].into_iter().flatten();
+        add(set.chain(cookies.delete_former()), headers);
     }
 }
 
 /// Adds the cookies, and forbids caches to store the response.
-pub(super) fn add<const N: usize>(cookies: [Option<HeaderValue>; N], headers: &mut HeaderMap) {
+pub(super) fn add(cookies: impl IntoIterator<Item = HeaderValue>, headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for cookie in cookies.into_iter().flatten() {
+    for cookie in cookies {
         headers.append(SET_COOKIE, cookie);
     }
 }
@@ -130,8 +129,14 @@ pub struct LoggedOut {
 
 impl LoggedOut {
     fn add_to(&self, headers: &mut HeaderMap) {
-        let delete = |kind| self.cookies.as_ref().and_then(|cookies| cookies.delete(kind));
-        add([delete(CookieKind::Access), delete(CookieKind::Refresh)], headers);
+        match self.cookies.as_deref() {
+            Some(cookies) => {
+                let delete = |kind| cookies.delete(kind);
+                let present = [CookieKind::Access, CookieKind::Refresh].into_iter();
+                add(present.filter_map(delete).chain(cookies.delete_former()), headers);
+            }
+            None => add([], headers),
+        }
     }
 }
 

@@ -34,7 +34,8 @@ where
     /// # Errors
     ///
     /// [`ServiceError::Rejected`] if the version has increased, or if the user does not exist or is not
-    /// active; [`ServiceError::Issue`] as for [`login`](Self::login); and the errors common to all calls.
+    /// active; [`ServiceError::SessionsFull`] and [`ServiceError::Issue`] as for [`login`](Self::login); and
+    /// the errors common to all calls.
     ///
     /// # Example
     ///
@@ -76,7 +77,7 @@ where
                 () if read.user().binding().current_version() != version => {
                     Err(rejected(Reason::RevokedByVersion))
                 }
-                () => self.session_for(read, &client),
+                () => Ok(self.start(read.user(), read.user(), &client)?),
             }
         })
         .await

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
+    new_device::LoggedIn,
     passwords::log_failed_rehash,
     throttling::LoginAttempt,
     transact::{Proposal, transact},
@@ -46,9 +47,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
-    /// all slots are taken and the policy refuses further logins, or with the error of a client whose
-    /// end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::SessionsFull`] if
+    /// all slots are taken and the policy refuses further logins; [`ServiceError::Issue`] with the error of a
+    /// client whose end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
     /// [`IssueError::SessionData`]); and the errors common to all calls.
     pub async fn login(
         &self,
@@ -57,8 +58,9 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
-        let decide = |record: &Record<F>, _| self.session_for(record, &client);
-        self.check_login(login, password, &client, decide).await
+        let decide = |record: &Record<F>, _| self.login_for(record, &client);
+        let login = self.check_login(login, password, &client, decide).await?;
+        Ok(self.notified(login, &client))
     }
 
     /// Checks the name and the password within the limits, and stores what is decided on the checked
@@ -91,7 +93,7 @@ where
         checked: &mut Checked,
     ) -> Result<T, ServiceError> {
         transact!(self, UserKey::Login(attempt.login()), |read, lock| {
-            attempt.count(read.map(|read| read.user().id())).await?;
+            attempt.count(read.map(Record::user)).await?;
             checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
@@ -109,26 +111,27 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`]; [`ServiceError::Issue`] as for [`login`](Self::login); and the
-    /// errors common to all calls.
+    /// [`ServiceError::NoSuchUser`]; [`ServiceError::SessionsFull`] and [`ServiceError::Issue`] as for
+    /// [`login`](Self::login); and the errors common to all calls.
     pub async fn start_session(
         &self,
         user_id: &str,
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
-        self.decide_on(UserKey::Id(user_id), |read| {
-            self.session_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
-        })
-        .await
+        let login = self.decide_on(UserKey::Id(user_id), |read| {
+            self.login_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
+        });
+        Ok(self.notified(login.await?, &client))
     }
 
-    pub(super) fn session_for(
+    /// [`log_in`](Self::log_in) for this record.
+    pub(super) fn login_for(
         &self,
         record: &Record<F>,
         client: &Client,
-    ) -> Result<Decision<SessionTokens<C>>, ServiceError> {
-        Ok(self.start(record.user(), record.user(), client)?)
+    ) -> Result<Decision<LoggedIn<F, C>>, ServiceError> {
+        Ok(self.log_in(record.user(), record.user(), client)?)
     }
 
     /// Starts a session for this user, who is the stored one after other changes.

@@ -15,6 +15,7 @@
 //! | the secret of a second factor, to which tokens are bound | [`Service::change_secret`], [`Service::set_secret`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
+//! | "a login on a new device: was it you?" | [`ServiceBuilder::on_new_device`], [`Service::not_me`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
 //! | the start of the application | [`Service::check`] |
@@ -89,6 +90,7 @@ mod found;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod in_transaction;
 mod login;
+mod new_device;
 mod one_time;
 mod passwords;
 mod reauthenticate;
@@ -114,10 +116,11 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
+    new_device::{NewDevice, ReportedLogin},
     one_time::{Issuance, OneTime},
     second_step::{PendingLogin, VerifiedLogin},
 };
-use self::{events::Events, passwords::Passwords, records::Records};
+use self::{events::Events, new_device::OnNewDevice, passwords::Passwords, records::Records};
 use crate::{
     authority::{Authority, CurrentAuthority},
     sessions::SessionInfo,
@@ -141,6 +144,7 @@ struct Inner<F, C> {
     counters: Counters,
     claims: Claims<F, C>,
     events: Events,
+    on_new_device: Option<OnNewDevice<F>>,
     listening: Listening,
 }
 
@@ -150,6 +154,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The current authority.
     pub fn authority(&self) -> Authority {
         self.0.authority.get()
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn store_timeout(&self) -> std::time::Duration {
+        self.0.records.store_timeout()
     }
 
     /// Replaces the authority, for example after [`Authority::with_keys`], in this service, its clones,

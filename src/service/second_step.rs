@@ -112,8 +112,6 @@ where
     /// ([`Client::device`]) by the device and not by the user. A token that is not accepted is not counted,
     /// so only somebody who has the password can use up the limit.
     ///
-    /// Give a client a [device token](Self::device_token) only after the second step.
-    ///
     /// # Errors
     ///
     /// [`ServiceError::Rejected`] if the token is not accepted: it has expired, a login was finished
@@ -131,7 +129,7 @@ where
         let read = self.0.records.read(UserKey::Id(opened.user_id())).await?;
         let read = read.ok_or_else(|| opened.unknown_user())?;
         opened.peek(read.user())?;
-        self.count_second_step(read.user().id(), &client).await?;
+        self.count_second_step(read.user(), &client).await?;
         Ok(PendingLogin { service: self.clone(), token, read, client })
     }
 }
@@ -185,9 +183,10 @@ where
             None => refused(LoginRefusal::UnknownLogin),
             Some(read) if !read.user().is_active() => refused(LoginRefusal::InactiveUser),
             Some(read) if !user.has_binding_of(read.user()) => refused(LoginRefusal::WrongPassword),
-            Some(read) => service.session_for(read, &client),
+            Some(read) => service.login_for(read, &client),
         };
-        service.decide_on(UserKey::Id(user.id()), decide).await
+        let login = service.decide_on(UserKey::Id(user.id()), decide).await?;
+        Ok(service.notified(login, &client))
     }
 }
 
@@ -230,8 +229,8 @@ where
         self.read.columns().secret.as_deref().filter(|secret| !secret.is_empty())
     }
 
-    /// Changes the client that the session is started for, for example its
-    /// [policy](Client::policy).
+    /// Changes the client that the session is started for, for example its [policy](Client::policy) or the
+    /// session [in whose place](Client::in_place_of) it starts.
     pub fn map_client(self, map: impl FnOnce(Client) -> Client) -> Self {
         Self { client: map(self.client), ..self }
     }
@@ -241,9 +240,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] as for [`Service::second_step`]; those of [`Service::start_session`]. If
-    /// all slots are taken and the policy refuses further sessions
-    /// ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)), the token is not used up.
+    /// [`ServiceError::Rejected`] as for [`Service::second_step`]; those of [`Service::start_session`]. After
+    /// [`ServiceError::SessionsFull`] the token is not used up: the client repeats the second step, with
+    /// another code, [in the place](Client::in_place_of) of a session.
     pub async fn start_session(self) -> Result<SessionTokens<C>, ServiceError> {
         let Self { service, token, read: _, client } = self;
         let authority = service.authority();
@@ -251,10 +250,11 @@ where
         let decide = |read: Option<&Record<F>>| {
             let stored = read.ok_or_else(|| opened.unknown_user())?.user();
             let used = opened.consume(stored)?;
-            let started = used.and_then(stored, |user| service.start(user, stored, &client))?;
-            Ok(started.map(|(_, tokens)| tokens))
+            let started = used.and_then(stored, |user| service.log_in(user, stored, &client))?;
+            Ok(started.map(|(_, login)| login))
         };
-        service.decide_on(UserKey::Id(opened.user_id()), decide).await
+        let login = service.decide_on(UserKey::Id(opened.user_id()), decide).await?;
+        Ok(service.notified(login, &client))
     }
 }
 

@@ -129,13 +129,14 @@ pub(crate) const fn check<P: Purpose>() {
 }
 
 /// The `typ`s of relatch's own tokens.
-const OWN_TYPS: [&str; 8] = [
+const OWN_TYPS: [&str; 9] = [
     ACCESS_TYP,
     REFRESH_TYP,
     "reset+jwt",
     "email+jwt",
     "magic+jwt",
     "invite+jwt",
+    "not-me+jwt",
     "csrf+jwt",
     SECOND_STEP_TYP,
 ];
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn no_typ_differs_from_one_of_relatchs_own_only_in_case() {
         use crate::one_time::{
-            EmailConfirmation, Invitation, MagicLink, PasswordReset, SecondStep,
+            EmailConfirmation, Invitation, MagicLink, NotMe, PasswordReset, SecondStep,
         };
         let links = [
             PasswordReset::<NoClaims>::TYP,
@@ -211,6 +212,7 @@ mod tests {
             MagicLink::<NoClaims>::TYP,
             Invitation::<NoClaims>::TYP,
             SecondStep::TYP,
+            NotMe::TYP,
         ];
         assert!(links.iter().all(|typ| OWN_TYPS.contains(typ)));
         #[cfg(feature = "axum")]

@@ -4,6 +4,7 @@ mod account;
 mod devices;
 mod forgotten;
 mod live;
+mod not_me;
 
 use axum::{
     Json, Router,
@@ -46,7 +47,7 @@ fn html_routes() -> Router<Site> {
         // The browser sends the refresh token only to paths under `/auth`, so log out there.
         .route("/logout", post(async || Redirect::temporary("/auth/leave")))
         .route("/auth/leave", post(account::log_out))
-        .route("/auth/resume", get(endpoints::resume))
+        .route("/auth/resume", get(endpoints::resume).post(endpoints::resume))
         .route("/devices", get(devices::page))
         .route("/devices/logout", post(devices::log_out))
         .route("/devices/logout-others", post(devices::log_out_others))
@@ -56,6 +57,7 @@ fn html_routes() -> Router<Site> {
         .route("/confirm", post(account::confirm))
         .route("/forgotten", get(forgotten::page).post(forgotten::send_link))
         .route("/reset", get(forgotten::reset_page).post(forgotten::reset))
+        .route("/not-me", get(not_me::page).post(not_me::report))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(middleware::from_fn(error_pages::layer))
 }

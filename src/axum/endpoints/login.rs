@@ -20,8 +20,15 @@ where
         struct Login {
             username: String,
             password: Zeroizing<String>,
+            in_place_of: Option<String>,
         }
-        let Login { username, password } = self.body(parts, body).await?;
-        Ok(self.login(parts, &username, &password).await?.into_response())
+        let Login { username, password, in_place_of } = self.body(parts, body).await?;
+        let client = self.client(parts);
+        // A text that is no id belongs to no session.
+        let client = match in_place_of.and_then(|id| id.parse().ok()) {
+            Some(id) => client.in_place_of(id),
+            None => client,
+        };
+        Ok(self.login_of(parts, &username, &password, client).await?.into_response())
     }
 }

@@ -4,7 +4,8 @@ use relatch::{User, axum::Refusal, store::UserKey};
 use serde_json::json;
 
 use super::{
-    ACCESS_SECONDS, ALICE, Ask, BOB, IDLE_SECONDS, World, alices_login, get_, logs::forged, post_,
+    ACCESS_SECONDS, ALICE, Answer, Ask, BOB, IDLE_SECONDS, World, alices_login, get_, logs::forged,
+    post_,
 };
 use crate::{
     common::{TestClock, builder, key},
@@ -134,26 +135,40 @@ async fn all_refused_logins_are_one_to_the_byte() {
 async fn all_refused_refresh_tokens_are_one_to_the_byte() {
     let world = World::cookies();
     let of = |token: &str| post_("/auth/refresh").same_origin().refresh_cookie(token);
-    let mut refused = vec![world.send(of("rubbish")).await];
     let tokens = world.start(ALICE).await;
-    refused.push(world.send(of(tokens.access().expose())).await);
-    refused.push(world.send(of(&forged(tokens.refresh().expose()))).await);
-    let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
-    world.web.service().log_out(&verified).await.unwrap();
-    refused.push(world.send(of(tokens.refresh().expose())).await);
     let bob = world.start(BOB).await;
     world.store.edit(BOB, |row| row.is_active = false);
-    refused.push(world.send(of(bob.refresh().expose())).await);
+    // A client that keeps its cookies sees no more than that.
+    let kept = [
+        "rubbish",
+        tokens.access().expose(),
+        &forged(tokens.refresh().expose()),
+        bob.refresh().expose(),
+    ];
+    let mut refused = Vec::new();
+    for token in kept {
+        refused.push(world.send(of(token)).await);
+    }
+    let first = refused[0].clone().fails(401, "invalid_token");
+    assert!(refused.iter().all(|answer| *answer == first), "{refused:?}");
+
+    let verified = world.web.service().authenticate(tokens.access()).await.unwrap();
+    world.web.service().log_out(&verified).await.unwrap();
+    let mut refused = vec![world.send(of(tokens.refresh().expose())).await];
     let tokens = world.start(ALICE).await;
     world.web.service().log_out_everywhere(ALICE).await.unwrap();
     refused.push(world.send(of(tokens.refresh().expose())).await);
     let tokens = world.start(ALICE).await;
     world.clock.set(IDLE_SECONDS);
     refused.push(world.send(of(tokens.refresh().expose())).await);
-    let first = refused[0].clone().fails(401, "invalid_token");
-    for answer in refused {
-        assert_eq!(answer, first);
-    }
+    let deleted = refused[0].clone().fails(401, "invalid_token");
+    assert!(refused.iter().all(|answer| *answer == deleted), "{refused:?}");
+    let visible = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        headers.remove("set-cookie");
+        (answer.status, headers, answer.body.clone())
+    };
+    assert_eq!(visible(&deleted), visible(&first));
 }
 
 /// A valid request to each endpoint, by this session.
@@ -202,7 +217,7 @@ async fn an_outage_is_503_everywhere_and_takes_nothing_from_the_client() {
         let answer = world.send(ask).await;
         assert_eq!(answer.status, 503, "{what}");
         let answer = answer.fails(503, "temporarily_unavailable");
-        assert_eq!(answer.header("retry-after"), "5", "{what}");
+        assert_eq!(answer.header("retry-after"), "2", "{what}");
         assert_eq!(answer.header("www-authenticate"), "", "{what}");
         assert_eq!(answer.all("set-cookie"), [""; 0], "{what}");
     }
@@ -276,7 +291,37 @@ async fn a_full_table_of_sessions_and_a_new_password_that_is_none() {
     let web = relatch::axum::Web::builder(service).client_address(super::here()).build().unwrap();
     let app = super::routes().layer(web.layer());
     let granted = super::send(&app, alices_login()).await.is(200).json();
-    super::send(&app, alices_login()).await.fails(409, "sessions_full");
+    let full = super::send(&app, alices_login()).await.is(409).json();
+    let listed = &full["sessions"][0];
+    let start = listed["started_at"].as_i64().unwrap();
+    assert_eq!(
+        full,
+        json!({
+            "error": "sessions_full",
+            "sessions": [{
+                "id": listed["id"].as_str().unwrap(),
+                "label": "Unknown device",
+                "started_at": start,
+                "last_seen": start,
+                "expires_at": start + super::IDLE_SECONDS,
+                "current": false,
+            }],
+        })
+    );
+    // A wrong password shows no list.
+    let wrong = post_("/auth/login").json(&super::login("another"));
+    super::send(&app, wrong).await.fails(401, "invalid_credentials");
+    let in_place_of = |id: &str| {
+        let form = json!({ "username": "alice", "password": PASSWORD, "in_place_of": id });
+        post_("/auth/login").json(&form)
+    };
+    for none in ["", "x", "0.1", "1.1"] {
+        super::send(&app, in_place_of(none)).await.is(409);
+    }
+    let old = granted;
+    let granted = super::send(&app, in_place_of(listed["id"].as_str().unwrap())).await;
+    let granted = granted.is(200).json();
+    super::send(&app, get_("/me").bearer(old["access_token"].as_str().unwrap())).await.is(401);
     let access = granted["access_token"].as_str().unwrap();
     let change = |present: &str, new: &str| {
         let passwords = json!({ "password": present, "new_password": new });
