@@ -17,10 +17,14 @@ export function secondFactor(story) {
     await assertIn(laptop, 1);
     await assertOut(phone);
 
-    await enterPassword(phone);
-    await assertOut(phone);
+    const tablet = await world.device();
+    await enterPassword(tablet);
+    await tablet.goto("/account");
+    await tablet.arrivedAt("/login");
     await enterPassword(phone);
     await phone.submit("/login/code", { code: app.next() });
+    await assertIn(phone, 2);
+    await phone.forget("access");
     await assertIn(phone, 2);
     assert.equal(await pendingCookie(phone), undefined, "the pending login is over");
     await assertIn(laptop, 2);
