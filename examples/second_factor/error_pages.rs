@@ -33,7 +33,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
             let text = "You were logged out. Log in again.";
             in_place_of(&response, pages::log_in("", Some(text)))
         }
-        (Refusal::StepUp { .. }, _) => in_place_of(&response, pages::confirm(None)),
+        (Refusal::StepUp { .. }, _) => Redirect::to("/confirm").into_response(),
         _ => match on_form(refusal) {
             Some(text) => in_place_of(&response, pages::error("Not done", &text)),
             None => bare(&response),

@@ -26,6 +26,7 @@ pub(crate) struct FactorStore(SqliteStore<Profile>);
 /// The second factors of one user.
 #[derive(Clone, Default)]
 pub(crate) struct Factors {
+    set_id: String,
     /// The TOTP secret, as base32 text.
     pub(crate) totp: Option<String>,
     pub(crate) passkeys: Vec<NamedPasskey>,
@@ -79,10 +80,10 @@ impl FactorStore {
         // A missing row is an error: it must not become a login without a second factor.
         let passkeys: String = query.fetch_one(self.0.pool()).await.map_err(failed)?;
         let passkeys = serde_json::from_str(&passkeys).map_err(damaged)?;
-        Ok(Factors { totp: totp.map(str::to_owned), passkeys })
+        Ok(Factors { set_id: set_id.to_owned(), totp: totp.map(str::to_owned), passkeys })
     }
 
-    /// Stores the factors, and returns the secret that names them; `None` if there are none. They count
+    /// Stores the factors as a new set, and returns the secret that names them; `None` if there are none. They count
     /// as soon as that secret is in the user's row.
     pub(crate) async fn insert(
         &self,
@@ -177,7 +178,6 @@ impl FactorStore {
     /// meanwhile.
     pub(crate) async fn count(
         &self,
-        secret: &str,
         factors: &Factors,
         result: &AuthenticationResult,
     ) -> Result<bool, ServiceError> {
@@ -190,7 +190,7 @@ impl FactorStore {
         let new = serde_json::to_string(&passkeys).map_err(damaged)?;
         let query =
             sqlx::query("UPDATE passkeys SET passkeys = ? WHERE set_id = ? AND passkeys = ?");
-        let query = query.bind(new).bind(parts(secret).0).bind(old);
+        let query = query.bind(new).bind(factors.set_id.as_str()).bind(old);
         Ok(query.execute(self.0.pool()).await.map_err(failed)?.rows_affected() == 1)
     }
 }

@@ -179,12 +179,19 @@ pub(crate) fn recovery_codes(codes: &RecoveryCodes) -> Markup {
     page("Your recovery codes", true, &body)
 }
 
-/// Asks for the password again.
-pub(crate) fn confirm(alert: Option<&str>) -> Markup {
+/// Asks the user to authenticate again.
+pub(crate) fn confirm(has_factor: bool, passkey: Option<&Dialogue>, alert: Option<&str>) -> Markup {
+    let fields = html! {
+        (password_field())
+        @if has_factor { (code_field("Code of your app, or a recovery code")) }
+    };
     let body = html! {
         h1 { "Confirm it is you" }
-        p { "You logged in more than 5 minutes ago, and this is a sensitive operation." }
-        (form("/confirm", alert, &password_field(), "Confirm"))
+        p { "You logged in more than 5 minutes ago. Confirm it is you, then try again." }
+        @if let Some(passkey) = passkey {
+            (passkey_form("/confirm/passkey", "get", passkey, &html! {}, "Use a passkey"))
+        }
+        (form("/confirm", alert, &fields, "Confirm"))
     };
     page("Confirm it is you", true, &body)
 }

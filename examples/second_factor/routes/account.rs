@@ -87,20 +87,3 @@ pub(crate) async fn page(
 pub(crate) async fn log_out(web: Web, request: Parts) -> Result<Response, Refusal> {
     Ok((web.log_out(&request).await?, Redirect::to("/")).into_response())
 }
-
-#[derive(Deserialize)]
-pub(crate) struct Confirmation {
-    password: String,
-}
-
-/// After this the user can send the form again that required a recent login.
-pub(crate) async fn confirm(
-    web: Web,
-    request: Parts,
-    Form(Confirmation { password }): Form<Confirmation>,
-) -> Response {
-    match web.reauthenticate(&request, &password).await {
-        Ok(grant) => (grant, Redirect::to("/account")).into_response(),
-        Err(refusal) => error_pages::again(refusal, |alert| pages::confirm(Some(alert))),
-    }
-}

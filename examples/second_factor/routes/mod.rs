@@ -1,6 +1,8 @@
 //! The routes of the site.
 
 mod account;
+mod check;
+mod confirm;
 pub(crate) mod enrol;
 mod login;
 
@@ -29,9 +31,10 @@ pub(crate) fn routes(site: Site, web: &Web) -> Router {
         .route("/account", get(account::page))
         .route("/signup", get(account::sign_up_page).post(account::sign_up))
         .route("/login", get(login::page).post(login::password))
-        .route("/login/code", post(login::code))
-        .route("/login/passkey", post(login::passkey))
-        .route("/confirm", post(account::confirm))
+        .route("/login/code", post(login::second_factor))
+        .route("/login/passkey", post(login::second_factor))
+        .route("/confirm", get(confirm::page).post(confirm::password))
+        .route("/confirm/passkey", post(confirm::passkey))
         .route("/totp/new", post(enrol::new_totp))
         .route("/totp/confirm", post(enrol::confirm_totp))
         .route("/totp/remove", post(enrol::remove_totp))

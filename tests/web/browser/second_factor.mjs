@@ -160,6 +160,30 @@ export function secondFactor(story) {
     await assertIn(phone, 2);
   });
 
+  story("confirms a sensitive operation by both factors, or by a passkey", async (world) => {
+    const laptop = await member(world);
+    await authenticator(laptop);
+    await laptop.goto("/confirm");
+    assert.equal((await laptop.submit("/confirm", { password: "not the password" })).status(), 403);
+    await laptop.submit("/confirm", { password: PASSWORD });
+    await laptop.arrivedAt("/account");
+
+    const { codes } = await setUpApp(laptop);
+    await addPasskey(laptop, "A key");
+    const confirm = async (password, code) => {
+      await laptop.goto("/confirm");
+      return (await laptop.submit("/confirm", { password, code })).status();
+    };
+    assert.equal(await confirm(PASSWORD, "00000"), 403);
+    assert.equal(await confirm("not the password", codes[0]), 403);
+    assert.equal(await confirm(PASSWORD, codes[0]), 403, "used up");
+    assert.equal(await confirm(PASSWORD, codes[1]), 200);
+    await laptop.arrivedAt("/account");
+    await laptop.goto("/confirm");
+    await laptop.submit("/confirm/passkey");
+    await laptop.arrivedAt("/account");
+  });
+
   story("ends a login that waits, when the second factor changes", async (world) => {
     const laptop = await member(world);
     const { codes } = await setUpApp(laptop);
@@ -186,6 +210,8 @@ export function secondFactor(story) {
     await inspect(laptop.page, "second-factor-passkey");
     await addPasskey(laptop, "A key");
     await inspect(laptop.page, "second-factor-account");
+    await laptop.goto("/confirm");
+    await inspect(laptop.page, "second-factor-confirm");
     await laptop.submit("/auth/logout");
     await enterPassword(laptop);
     await inspect(laptop.page, "second-factor-login");
