@@ -129,25 +129,28 @@ where
     }
 
     /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
-    /// refused.
+    /// refused. Of [several cookies](super::Cookies), that of the only living session is exchanged.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]. If it has a [reason](Refusal::reason), the token was rejected: respond with
-    /// [`forget`](Self::forget) too. For every other refusal, keep the cookies.
+    /// [`Refusal`]. If it [is final](Refusal::is_final), respond with [`forget`](Self::forget) too. For
+    /// every other refusal, also a rejection, keep the cookies: the token may be good on another server
+    /// or in a moment.
     pub async fn refresh(
         &self,
         request: &Parts,
         given: Option<RefreshToken>,
     ) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request), None)?;
-        let token = match (self.refresh_cookie(request), given) {
-            (Ok(Some(token)), None) | (Ok(None), Some(token)) => Ok(token),
-            (Ok(None), None) => Err(Refusal::NoToken),
-            (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
-            (Err(refusal), _) => Err(refusal),
+        let token = match given {
+            None => self.refresh_token(request).await,
+            Some(token) => match self.refresh_cookies(request) {
+                Ok(cookies) if cookies.is_empty() => Ok(token.in_context(self.context(request))),
+                Ok(_) => Err(Refusal::Ambiguous),
+                Err(refusal) => Err(refusal),
+            },
         };
-        let token = self.recorded(token, None)?.in_context(self.context(request));
+        let token = self.recorded(token, None)?;
         let user = token.danger_unverified_subject();
         let tokens = self.service().refresh(token).await;
         let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
@@ -155,10 +158,10 @@ where
     }
 
     /// Logs this device out by its access token. With cookies, where that token is missing or
-    /// rejected (expired, say), it uses the refresh token instead. A cookie of a session that has
+    /// rejected (expired, say), it uses the refresh token instead, or several of them. A cookie of a session that has
     /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
-    /// context other than that of its session: the session then stays alive, and the client loses
-    /// its cookie.
+    /// context other than that of its session, or by a server that does not have its key yet: the
+    /// session then stays alive, and the client loses its cookie, as its user wishes.
     ///
     /// An adopted plain token has no session: the user is logged out everywhere
     /// ([`Service::log_out`](crate::service::Service::log_out)).
@@ -175,7 +178,7 @@ where
             }
             Err(unrecorded) if unrecorded.refusal.is_logged_out() && self.cookies().is_some() => {
                 self.recorded(self.check_origin(request), None)?;
-                if let Some(token) = self.recorded(self.refresh_cookie(request), None)? {
+                for token in self.recorded(self.refresh_cookies(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
                         Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {}
                         Err(error) => return self.recorded(Err(error.into()), None),
@@ -361,6 +364,20 @@ where
     /// A part of a response that deletes the client's cookies. Without cookies it does nothing.
     pub fn forget(&self) -> LoggedOut {
         LoggedOut { cookies: self.0.cookies.clone() }
+    }
+
+    /// The refresh token of the request's cookie; of several cookies, that of the living session.
+    async fn refresh_token(&self, request: &Parts) -> Result<RefreshToken, Refusal> {
+        let mut tokens = self.refresh_cookies(request)?;
+        let chosen = match tokens.len() {
+            0 => return Err(Refusal::NoToken),
+            1 => 0,
+            _ => {
+                let tokens = self.refresh_cookies(request)?;
+                self.service().only_current(tokens).await?.ok_or(Refusal::Ambiguous)?
+            }
+        };
+        Ok(tokens.swap_remove(chosen))
     }
 
     /// Runs a call that takes the password of the request's user, within the limits.

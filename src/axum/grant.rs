@@ -56,14 +56,15 @@ impl<C> Grant<C> {
         let device = self.device.as_ref();
         let device = device
             .and_then(|token| cookies.set(CookieKind::Device, token.expose(), DEVICE_LIFETIME));
-        add([access, refresh, device], headers);
+        let set = [access, refresh, device].into_iter().flatten();
+        add(set.chain(cookies.delete_former()), headers);
     }
 }
 
 /// Adds the cookies, and forbids caches to store the response.
-fn add<const N: usize>(cookies: [Option<HeaderValue>; N], headers: &mut HeaderMap) {
+fn add(cookies: impl IntoIterator<Item = HeaderValue>, headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for cookie in cookies.into_iter().flatten() {
+    for cookie in cookies {
         headers.append(SET_COOKIE, cookie);
     }
 }
@@ -127,8 +128,14 @@ pub struct LoggedOut {
 
 impl LoggedOut {
     fn add_to(&self, headers: &mut HeaderMap) {
-        let delete = |kind| self.cookies.as_ref().and_then(|cookies| cookies.delete(kind));
-        add([delete(CookieKind::Access), delete(CookieKind::Refresh)], headers);
+        match self.cookies.as_deref() {
+            Some(cookies) => {
+                let delete = |kind| cookies.delete(kind);
+                let present = [CookieKind::Access, CookieKind::Refresh].into_iter();
+                add(present.filter_map(delete).chain(cookies.delete_former()), headers);
+            }
+            None => add([], headers),
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use crate::{
     service::ServiceError, store::StoreError,
 };
 
-/// The `Retry-After` of a 503, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
+/// The `Retry-After` of a 503, in seconds. [`WebBuilder::build`](super::WebBuilder::build) checks that a
+/// client which obeys it comes within the grace.
+pub(super) const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The reason why a request is not served. As a response it has the status below and a line of JSON
 /// with `error` alone; for a new password that the policy refuses, also with `error_description`, which
@@ -133,6 +134,17 @@ impl Refusal {
         }
     }
 
+    /// Whether a token was rejected for a [final](Reason::is_final) reason: no server will accept it
+    /// again. Respond with [`Web::forget`](super::Web::forget) too. For every other refusal, keep the
+    /// client's cookies.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self.reason() {
+            Some(reason) => reason.is_final(),
+            None => false,
+        }
+    }
+
     /// Whether the client should log in: the request has no token, or the token was rejected.
     #[must_use]
     pub const fn is_logged_out(&self) -> bool {
@@ -239,7 +251,7 @@ impl Refusal {
                         .unsigned_abs(),
                 )
             }
-            Self::Service(error) if error.is_unavailable() => Some(RETRY_AFTER_SECONDS),
+            Self::Service(error) if error.is_unavailable() => Some(RETRY_AFTER_SECONDS.into()),
             _ => None,
         }
     }

@@ -132,7 +132,9 @@ impl SessionPolicy {
     /// [`MAX_GRACE`](Self::MAX_GRACE), in whole seconds; [`DEFAULT_GRACE`](Self::DEFAULT_GRACE) by
     /// default. It starts at the refresh itself, so it includes the time of storing. It applies in
     /// both directions, in case a clock was set back. It should be longer than the difference
-    /// between the machines' clocks.
+    /// between the machines' clocks, and than the time after which a client tries again: a refresh can be
+    /// stored although its response is a 503. The web layer's builder checks that
+    /// (`relatch::axum::WebBuilder::build`).
     ///
     /// # Security
     ///
@@ -253,6 +255,17 @@ impl SessionPolicy {
 
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.find(name).is_some()
+    }
+
+    /// The grace of each policy in which a repeat is accepted within it and not later, by the name of the
+    /// policy; `None` is the default.
+    #[cfg(feature = "axum")]
+    pub(crate) fn graces(&self) -> impl Iterator<Item = (Option<&str>, Duration)> {
+        let named =
+            self.named.iter().map(|(name, policy)| (Some(&**name), policy.over(self.default)));
+        let all = [(None, self.default)].into_iter().chain(named);
+        let relies = |rules: &Rules| !rules.grace.is_zero() && rules.late_repeat.is_zero();
+        all.filter(move |(_, rules)| relies(rules)).map(|(name, rules)| (name, rules.grace))
     }
 
     /// The rules of a session with this stored name.

@@ -49,21 +49,32 @@ pub async fn login(request: Request) -> Response {
 /// Exchanges the refresh token: `POST`. With cookies, the token is in the request's cookie;
 /// without, it is `refresh_token` in the body. 200 with a [`Grant`](super::Grant).
 ///
-/// If the token is rejected, the response is 401 and deletes the cookies. Every other error keeps
-/// them, and the client can try again. A client must not send this request at the same time as one
+/// If the token is rejected, the response is 401. It deletes the cookies if the reason is
+/// [final](crate::Reason::is_final). Every other response keeps them: the token may be good in a moment,
+/// for example if a server's clock is behind or a new key has not reached it. The client asks its user
+/// to log in after a 401, and tries again later after any other error. A client must not send this request at the same time as one
 /// that sets new cookies ([`reauthenticate`], [`change_password`], [`log_out_others`]): a late
 /// response that rejects the old token would delete them.
 pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
 }
 
-/// Refreshes the cookies and redirects to a page, for sites without scripts: `GET` with `to` in the
-/// query, a path of this site ([`local_path`](super::local_path()), percent-encoded). 303 to that
-/// path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has
-/// ended. Mount it under [`Cookies::refresh_path`](super::Cookies::refresh_path).
+/// Redirects to a page with a valid access token, for sites without scripts: `GET` or `POST` with `to` in
+/// the query, a path of this site ([`local_path`](super::local_path()), percent-encoded). Mount it for
+/// both methods, under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 ///
-/// After a link from another site the request has no refresh token, because its cookie is `Strict`.
-/// The response is then a page that repeats the request from this site.
+/// | request | response |
+/// | --- | --- |
+/// | its access token is valid | 303 to that path |
+/// | `GET` by which the user navigates within this site, or by a typed address or a bookmark | 303 to that path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has ended |
+/// | `POST` with a proof of origin | the same |
+/// | every other `GET` | 200 with a page, whose button sends the `POST` |
+///
+/// The browser says how it navigates (`Sec-Fetch-Site`, `Sec-Fetch-Mode`, `Sec-Fetch-Dest`,
+/// `Sec-Purpose`). So a link, an image, a frame or a window that a page of another site opens does not
+/// use up the refresh token: that page could make the response with the new token get lost, and the
+/// session would end. The page with the button also appears after a link from another site, for example
+/// in mail, once the access token has expired, and in browsers that do not send these headers.
 ///
 /// # Example
 ///
@@ -98,7 +109,7 @@ pub async fn refresh(request: Request) -> Response {
 /// Router::new()
 ///     .route("/devices", get(devices))
 ///     .layer(from_fn(resume_first))
-///     .route("/auth/resume", get(endpoints::resume))
+///     .route("/auth/resume", get(endpoints::resume).post(endpoints::resume))
 ///     .layer(web.layer())
 /// # }
 /// ```
@@ -229,7 +240,7 @@ pub async fn introspect(request: Request) -> Response {
 ///     proxy_set_header X-Original-Method $request_method;
 /// }
 /// location @unavailable {
-///     add_header Retry-After 5 always;
+///     add_header Retry-After 2 always;
 ///     return 503;
 /// }
 /// ```

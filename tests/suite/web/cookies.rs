@@ -180,6 +180,14 @@ async fn what_cannot_stand_in_a_cookie_is_no_setting() {
         let error = build(Cookies::new().refresh_path(path));
         assert_eq!(error, Some("cookies"), "{path:?}");
     }
+    for path in ["", "/auth/", "/a;b", "/auth"] {
+        let error = build(Cookies::new().former_refresh_path(path));
+        assert_eq!(error, Some("cookies"), "{path:?}");
+    }
+    for (paths, error) in [(8, None), (9, Some("cookies"))] {
+        let former = (0..paths).map(|n| format!("/{n}"));
+        assert_eq!(build(former.fold(Cookies::new(), Cookies::former_refresh_path)), error);
+    }
     for name in ["a b", "a-b", "a=b", "a;b", "\u{e4}", "a\n", "__Host"] {
         assert_eq!(build(Cookies::new().named(name)), Some("cookies"), "{name:?}");
     }
@@ -196,10 +204,26 @@ fn a_trusted_origin_is_written_as_browsers_do() {
             .err()
             .map(|error| error.setting())
     };
-    assert_eq!(build("https://app.example.com"), None);
-    for bad in
-        ["null", "*", "https://app.example.com/", "https://App.example.com", "app.example.com"]
-    {
+    for good in [
+        "https://app.example.com",
+        "https://app.example.com:443",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "http://localhost",
+    ] {
+        assert_eq!(build(good), None, "{good}");
+    }
+    for bad in [
+        "null",
+        "*",
+        "https://app.example.com/",
+        "https://App.example.com",
+        "app.example.com",
+        "file://",
+        "file://localhost",
+        "data://x",
+        "capacitor://",
+    ] {
         assert_eq!(build(bad), Some("trust_origin"), "{bad}");
     }
 }

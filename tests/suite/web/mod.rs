@@ -7,11 +7,15 @@ mod cookies;
 mod endpoints;
 mod extractors;
 mod introspection;
+mod kept_cookies;
 mod limits;
 mod logs;
 mod origin;
 mod require_login;
 mod responses;
+mod resume;
+mod retry;
+mod several_cookies;
 mod traps;
 mod wire;
 

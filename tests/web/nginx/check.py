@@ -188,7 +188,7 @@ class Checks:
     def unavailable(self, name: str) -> None:
         answer = self.get("/", self.by(self.alice))
         self.refused(name, answer, 503)
-        self.holds("… with Retry-After", answer.headers.get("Retry-After") == "5")
+        self.holds("… with Retry-After", answer.headers.get("Retry-After") == "2")
         self.refused("… without an error page", self.get("/bare/", self.by(self.alice)), 500)
 
     def signed_up(self, name: str) -> Tokens:
