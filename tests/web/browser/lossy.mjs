@@ -15,6 +15,8 @@ export class Lossy {
   lostCookies = 0;
   /** The requests that came, as "POST /auth/refresh". */
   seen = [];
+  /** How many of them are over. */
+  answered = 0;
 
   /** Listens on one port of this machine, and passes requests on to another. */
   static async open(port, to) {
@@ -56,6 +58,7 @@ export class Lossy {
   #pass(request, response, port) {
     const what = `${request.method} ${request.url}`;
     this.seen.push(what);
+    response.on("close", () => (this.answered += 1));
     const file = this.#files.get(request.url);
     if (file !== undefined) {
       response.writeHead(200, { "content-type": "text/javascript", "cache-control": "no-store" });
