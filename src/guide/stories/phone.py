@@ -49,15 +49,15 @@ class Session:
         with self.lock:
             if self.tokens.get("refresh_token") == used.get("refresh_token"):
                 self.exchange()
-            # After a late repeat, the next answer must not be lost: get it while the network works.
-            if self.tokens.get("is_repeat"):
+            # The answer after a late repeat must not be lost: get it now, while the network works.
+            while self.tokens.get("is_repeat"):
                 self.exchange()
 
     def exchange(self):
         token = self.tokens.get("refresh_token")
         if token is None:
             raise LoggedOut
-        was_sent = self.tokens.get("was_sent", False)
+        is_repeat = self.tokens.get("was_sent", False)
         self.keep(self.tokens | {"was_sent": True})
         for pause in (0.5, 1, 2, None):
             after = 0
@@ -68,12 +68,13 @@ class Session:
                 pass  # the server may have acted: the same token again
             else:
                 if status == 200:
-                    return self.keep(grant | {"is_repeat": was_sent})
+                    return self.keep(grant | {"is_repeat": is_repeat})
                 if status == 401:
                     raise LoggedOut
                 after = int(headers.get("Retry-After", 0))
                 if (status < 500 and status != 429) or after > 30:
                     break
+            is_repeat = True
             if pause is not None:
                 self.wait(max(after, pause) * random.uniform(1, 1.25))
         raise Unavailable
