@@ -133,8 +133,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`Refusal`]. If it has a [reason](Refusal::reason), the token was rejected: respond with
-    /// [`forget`](Self::forget) too. For every other refusal, keep the cookies.
+    /// [`Refusal`]. If it [is final](Refusal::is_final), respond with [`forget`](Self::forget) too. For
+    /// every other refusal, also a rejection, keep the cookies: the token may be good on another server
+    /// or in a moment.
     pub async fn refresh(
         &self,
         request: &Parts,
@@ -157,8 +158,8 @@ where
     /// Logs this device out by its access token. With cookies, where that token is missing or
     /// rejected (expired, say), it uses the refresh token instead. A cookie of a session that has
     /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
-    /// context other than that of its session: the session then stays alive, and the client loses
-    /// its cookie.
+    /// context other than that of its session, or by a server that does not have its key yet: the
+    /// session then stays alive, and the client loses its cookie, as its user wishes.
     ///
     /// An adopted plain token has no session: the user is logged out everywhere
     /// ([`Service::log_out`](crate::service::Service::log_out)).

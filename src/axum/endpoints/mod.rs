@@ -48,8 +48,10 @@ pub async fn login(request: Request) -> Response {
 /// Exchanges the refresh token: `POST`. With cookies, the token is in the request's cookie;
 /// without, it is `refresh_token` in the body. 200 with a [`Grant`](super::Grant).
 ///
-/// If the token is rejected, the response is 401 and deletes the cookies. Every other error keeps
-/// them, and the client can try again. A client must not send this request at the same time as one
+/// If the token is rejected, the response is 401. It deletes the cookies if the reason is
+/// [final](crate::Reason::is_final). Every other response keeps them: the token may be good in a moment,
+/// for example if a server's clock is behind or a new key has not reached it. The client asks its user
+/// to log in after a 401, and tries again later after any other error. A client must not send this request at the same time as one
 /// that sets new cookies ([`reauthenticate`], [`change_password`], [`log_out_others`]): a late
 /// response that rejects the old token would delete them.
 pub async fn refresh(request: Request) -> Response {

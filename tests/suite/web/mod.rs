@@ -6,6 +6,7 @@ mod cookies;
 mod endpoints;
 mod extractors;
 mod introspection;
+mod kept_cookies;
 mod limits;
 mod logs;
 mod origin;
