@@ -397,10 +397,11 @@ where
             let device = self.service().device_token(&grant.tokens, sent.as_ref());
             grant.device = Some(self.recorded(device.map_err(Refusal::from), None)?);
         }
+        grant.ends_pending = self.has_pending(request);
         Ok(grant)
     }
 
-    fn granted(
+    pub(super) fn granted(
         &self,
         tokens: Result<SessionTokens<C>, ServiceError>,
         user: Option<&str>,
@@ -418,7 +419,13 @@ where
         let now = authority.now();
         let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
         let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
-        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes, device: None })
+        Ok(Grant {
+            tokens,
+            cookies: self.0.cookies.clone(),
+            lifetimes,
+            device: None,
+            ends_pending: false,
+        })
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Grant<C = NoClaims> {
     pub(super) lifetimes: (Duration, Duration),
     /// After a login.
     pub(super) device: Option<DeviceToken>,
+    /// Whether the client has a cookie of a pending login, which is now over.
+    pub(super) ends_pending: bool,
 }
 
 impl<C> Grant<C> {
@@ -54,12 +56,13 @@ impl<C> Grant<C> {
         let device = device.and_then(|token| {
             cookies.set(CookieKind::Device, token.expose(), DeviceToken::LIFETIME)
         });
-        add([access, refresh, device], headers);
+        let pending = self.ends_pending.then(|| cookies.delete(CookieKind::SecondStep)).flatten();
+        add([access, refresh, device, pending], headers);
     }
 }
 
 /// Adds the cookies, and forbids caches to store the response.
-fn add<const N: usize>(cookies: [Option<HeaderValue>; N], headers: &mut HeaderMap) {
+pub(super) fn add<const N: usize>(cookies: [Option<HeaderValue>; N], headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for cookie in cookies.into_iter().flatten() {
         headers.append(SET_COOKIE, cookie);

@@ -184,6 +184,7 @@ mod metrics;
 mod misconfigured;
 mod refusal;
 mod request;
+mod second_step;
 mod web;
 
 pub use self::{
@@ -203,5 +204,6 @@ pub use self::{
         csrf::{CSRF_HEADER, Csrf},
         device::DEVICE_HEADER,
     },
+    second_step::PendingStep,
     web::Web,
 };

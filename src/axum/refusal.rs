@@ -32,6 +32,7 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 /// | a refused login | 401 | `invalid_credentials` |
 /// | [`StepUp`](Self::StepUp) | 403 | `insufficient_user_authentication` |
 /// | a wrong current password | 403 | `wrong_password` |
+/// | a wrong code of a second factor | 403 | `wrong_code` |
 /// | [`CrossSite`](Self::CrossSite) | 403 | `cross_site_request` |
 /// | no such user or session | 404 | `not_found` |
 /// | no free slot for another session | 409 | `sessions_full` |
@@ -65,7 +66,7 @@ pub enum Refusal {
         /// The longest accepted time since the user authenticated.
         max_age: Duration,
     },
-    /// Too many passwords were tried, for this account, from this address or within this session.
+    /// Too many passwords or codes were tried, for this account, from this address or within this session.
     TooManyAttempts {
         /// The time until the next attempt is accepted.
         retry_after: Duration,
@@ -193,6 +194,7 @@ impl Refusal {
             Self::Service(
                 ServiceError::LoginRefused(refusal) | ServiceError::WrongPassword(refusal),
             ) => refusal.as_str(),
+            Self::Service(ServiceError::WrongCode) => "wrong_code",
             Self::Service(error) if error.is_unavailable() => "unavailable",
             Self::Service(_) => "service",
         }
@@ -262,6 +264,7 @@ const fn service_code(error: &ServiceError) -> &'static str {
         ServiceError::Rejected(_) => INVALID_TOKEN,
         ServiceError::LoginRefused(_) => "invalid_credentials",
         ServiceError::WrongPassword(_) => "wrong_password",
+        ServiceError::WrongCode => "wrong_code",
         ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
             "not_found"
         }

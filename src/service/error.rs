@@ -19,6 +19,7 @@ use crate::{
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
 /// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
 /// | [`WrongPassword`](Self::WrongPassword) | 403: the caller's token is good | [`LoginRefusal`] |
+/// | [`WrongCode`](Self::WrongCode) | 403: the pending login is good | |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429, with a `Retry-After` | |
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
@@ -29,8 +30,8 @@ use crate::{
 /// The errors common to all calls are [`Store`](Self::Store), [`Busy`](Self::Busy),
 /// [`Record`](Self::Record) and [`Issue`](Self::Issue).
 ///
-/// The text of the first three is `invalid token`, `wrong name or password` and `wrong password`,
-/// whatever the reason, and may be shown to the client, like that of
+/// The text of the first four is `invalid token`, `wrong name or password`, `wrong password` and `wrong
+/// code`, whatever the reason, and may be shown to the client, like that of
 /// [`PasswordRefused`](Self::PasswordRefused), which says what to do; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -41,9 +42,14 @@ pub enum ServiceError {
     LoginRefused(LoginRefusal),
     /// The current password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
-    /// Too many passwords were tried, for this account, from this address or within this session: the
-    /// limits are those of [`ServiceBuilder::throttle`](super::ServiceBuilder::throttle). The password was
-    /// not checked.
+    /// The code of a second factor is not accepted: for applications, which check codes themselves
+    /// ([`PendingLogin`](super::PendingLogin)). Its status is 403 and not 401. The pending login is
+    /// good (RFC 9110 §15.5.4), and the client asks for the code again; after a 401 it would begin a new
+    /// login.
+    WrongCode,
+    /// Too many passwords or codes were tried, for this account, from this address or within this session:
+    /// the limits are those of [`ServiceBuilder::throttle`](super::ServiceBuilder::throttle). The password
+    /// or the code was not checked.
     TooManyAttempts {
         /// The time until the next attempt is accepted.
         retry_after: Duration,
@@ -94,7 +100,7 @@ impl ServiceError {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Rejected(_) | Self::LoginRefused(_) => 401,
-            Self::WrongPassword(_) => 403,
+            Self::WrongPassword(_) | Self::WrongCode => 403,
             Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
             Self::Issue(IssueError::SessionsFull) => 409,
             Self::Password(PasswordError::Length) | Self::PasswordRefused(_) => 422,
@@ -120,6 +126,7 @@ impl fmt::Display for ServiceError {
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::LoginRefused(_) => f.write_str("wrong name or password"),
             Self::WrongPassword(_) => f.write_str("wrong password"),
+            Self::WrongCode => f.write_str("wrong code"),
             Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
             Self::NoSuchUser => f.write_str("there is no such user"),
             Self::NoSuchGroup => f.write_str("there is no such group of users"),
@@ -271,6 +278,7 @@ mod tests {
             (E::Rejected(rejection), 401),
             (E::LoginRefused(LoginRefusal::UnknownLogin), 401),
             (E::WrongPassword(LoginRefusal::WrongPassword), 403),
+            (E::WrongCode, 403),
             (E::NoSuchUser, 404),
             (E::NoSuchGroup, 404),
             (E::NoSession, 404),

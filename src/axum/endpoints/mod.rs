@@ -39,6 +39,13 @@ pub use self::check::USER_ID_HEADER;
 
 /// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
 ///
+/// # Security
+///
+/// It asks for no second factor. An application whose users have one must not mount it, and calls
+/// [`Web::verify_login`](super::Web::verify_login) in a handler of its own.
+///
+/// # Names
+///
 /// The name is looked up as it was typed. For names in any case, store them in lower case and fold
 /// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
 /// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.

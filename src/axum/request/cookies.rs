@@ -15,6 +15,7 @@ const MAX_COOKIE_BYTES: usize = 16 * 1024;
 /// | `__Host-access` | the access token | `HttpOnly`, `Secure`, `SameSite=Lax`, `Path=/`, `Max-Age` until it expires |
 /// | `__Secure-refresh` | the refresh token | `HttpOnly`, `Secure`, `SameSite=Strict`, its path, `Max-Age` until the session's end |
 /// | `__Host-device` | the [device token](crate::throttle::DeviceToken), which survives a logout | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of a year from the last login |
+/// | `__Host-second-step` | the token of a [pending login](crate::one_time::SecondStep), until its second step | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of 5 minutes |
 ///
 /// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
 /// request with the same cookie of a token twice is refused; two device cookies count as none. A browser
@@ -46,6 +47,7 @@ pub(crate) enum CookieKind {
     Access,
     Refresh,
     Device,
+    SecondStep,
 }
 
 impl Cookies {
@@ -141,7 +143,9 @@ impl Cookies {
         let (name, path, same_site) = match kind {
             CookieKind::Access => (self.name_of(kind), "/", self.access),
             CookieKind::Refresh => (self.name_of(kind), &*self.path, SameSite::Strict),
-            CookieKind::Device => (self.name_of(kind), "/", SameSite::Strict),
+            CookieKind::Device | CookieKind::SecondStep => {
+                (self.name_of(kind), "/", SameSite::Strict)
+            }
         };
         let secure = if self.development { "" } else { " Secure;" };
         let max_age = max_age.whole_seconds().max(0);
@@ -168,6 +172,7 @@ impl Cookies {
             CookieKind::Access => ("__Host-", "access"),
             CookieKind::Refresh => ("__Secure-", "refresh"),
             CookieKind::Device => ("__Host-", "device"),
+            CookieKind::SecondStep => ("__Host-", "second-step"),
         };
         let prefix = if self.development { "insecure-" } else { prefix };
         match &*self.name {
