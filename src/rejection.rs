@@ -120,6 +120,58 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether no server will accept this token again, so that the client can discard it. This is
+    /// the only list of such reasons.
+    ///
+    /// | final | not final |
+    /// | --- | --- |
+    /// | the token or its session is past its lifetime, or the adoption is over | `iat` is in the future: this machine's clock is behind |
+    /// | the session has ended, by a logout, an eviction or the reuse of a refresh token | the record is stale or was restored from a backup, or the policy has fewer slots than when the session began |
+    /// | the user's version or counter has moved | the signature or the stamp is wrong: the context may differ, such as the client's network, or this machine may have other epochs or keys |
+    /// | the user does not exist | the user is not active, or has no credential now |
+    /// | the key is past its deadline | this machine does not have the key, the format, the issuer, the audience or the claims: another release or configuration may have issued the token |
+    ///
+    /// In the second column the token may become valid again, for example when a roll-out is complete.
+    /// A client that keeps it loses nothing. The web layer deletes a client's cookies only for a final
+    /// reason.
+    ///
+    /// A client that is told nothing but 401 cannot know the difference. It asks its user to log in, and
+    /// keeps its token until the login has replaced it.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Expired
+            | Self::RetiredKey
+            | Self::UnknownUser
+            | Self::RevokedByVersion
+            | Self::RevokedByLane
+            | Self::SessionEnded
+            | Self::SessionExpired
+            | Self::RefreshReused
+            | Self::SequenceExhausted
+            | Self::AdoptionOver => true,
+            Self::TooLong
+            | Self::Malformed
+            | Self::WrongAlgorithm
+            | Self::UnknownKey
+            | Self::WrongType
+            | Self::Forged
+            | Self::NotYetValid
+            | Self::WrongIssuer
+            | Self::WrongAudience
+            | Self::UserMismatch
+            | Self::InactiveUser
+            | Self::NoCredential
+            | Self::AheadOfRecord
+            | Self::RevokedByStamp
+            | Self::BadSignature
+            | Self::SessionAhead
+            | Self::SlotOutOfRange
+            | Self::RefreshAhead
+            | Self::ApplicationClaims => false,
+        }
+    }
+
     /// A short name in snake case, for a metric's label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -13,6 +13,7 @@ pub(crate) mod error;
 mod exchange;
 mod issue;
 mod kernel;
+mod not_me;
 mod one_time;
 mod refresh;
 mod session_tokens;

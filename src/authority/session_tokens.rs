@@ -25,6 +25,8 @@ use crate::{
     },
     user::{User, sessions_of},
 };
+#[cfg(feature = "service")]
+use crate::{counter::Counter, one_time::NotMe, token::purpose::Purpose};
 
 /// The tokens that a device receives at login and at each refresh.
 #[must_use]
@@ -33,6 +35,10 @@ pub struct SessionTokens<C = NoClaims> {
     refresh: RefreshToken,
     session: SessionInfo,
     evicted: Option<SessionInfo>,
+    user_id: String,
+    /// The user's lane of [`NotMe`].
+    #[cfg(feature = "service")]
+    not_me_lane: Option<Counter>,
 }
 
 impl<C> SessionTokens<C> {
@@ -61,6 +67,17 @@ impl<C> SessionTokens<C> {
     #[must_use]
     pub const fn evicted(&self) -> Option<&SessionInfo> {
         self.evicted.as_ref()
+    }
+
+    /// The id of the user whom the tokens are for.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    #[cfg(feature = "service")]
+    pub(super) const fn not_me_lane(&self) -> Option<Counter> {
+        self.not_me_lane
     }
 
     /// The access token and the refresh token.
@@ -184,7 +201,15 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
         let session = SessionInfo::of(slot, &self.core.settings.sessions);
         let access = self.mint(record, context, now.unix_timestamp(), Some(&session))?;
         let refresh = refresh_token(self.core, self.user, record, context, slot)?;
-        Ok(SessionTokens { access, refresh, session, evicted: None })
+        Ok(SessionTokens {
+            access,
+            refresh,
+            session,
+            evicted: None,
+            user_id: self.user.id().to_owned(),
+            #[cfg(feature = "service")]
+            not_me_lane: self.user.lane(NotMe::TYP),
+        })
     }
 }
 

@@ -39,9 +39,6 @@ pub struct Grant<C = NoClaims> {
     pub(super) device: Option<DeviceToken>,
 }
 
-/// The lifetime of a device cookie.
-const DEVICE_LIFETIME: Duration = Duration::days(365);
-
 impl<C> Grant<C> {
     /// The tokens.
     pub const fn tokens(&self) -> &SessionTokens<C> {
@@ -54,8 +51,9 @@ impl<C> Grant<C> {
         let refresh =
             cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
         let device = self.device.as_ref();
-        let device = device
-            .and_then(|token| cookies.set(CookieKind::Device, token.expose(), DEVICE_LIFETIME));
+        let device = device.and_then(|token| {
+            cookies.set(CookieKind::Device, token.expose(), DeviceToken::LIFETIME)
+        });
         add([access, refresh, device], headers);
     }
 }

@@ -133,6 +133,17 @@ impl Refusal {
         }
     }
 
+    /// Whether a token was rejected for a [final](Reason::is_final) reason: no server will accept it
+    /// again. Respond with [`Web::forget`](super::Web::forget) too. For every other refusal, keep the
+    /// client's cookies.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self.reason() {
+            Some(reason) => reason.is_final(),
+            None => false,
+        }
+    }
+
     /// Whether the client should log in: the request has no token, or the token was rejected.
     #[must_use]
     pub const fn is_logged_out(&self) -> bool {

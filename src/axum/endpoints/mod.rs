@@ -15,6 +15,7 @@ mod introspect;
 mod json;
 mod log_out;
 mod login;
+mod not_me;
 mod password;
 mod refresh;
 mod resume;
@@ -48,8 +49,10 @@ pub async fn login(request: Request) -> Response {
 /// Exchanges the refresh token: `POST`. With cookies, the token is in the request's cookie;
 /// without, it is `refresh_token` in the body. 200 with a [`Grant`](super::Grant).
 ///
-/// If the token is rejected, the response is 401 and deletes the cookies. Every other error keeps
-/// them, and the client can try again. A client must not send this request at the same time as one
+/// If the token is rejected, the response is 401. It deletes the cookies if the reason is
+/// [final](crate::Reason::is_final). Every other response keeps them: the token may be good in a moment,
+/// for example if a server's clock is behind or a new key has not reached it. The client asks its user
+/// to log in after a 401, and tries again later after any other error. A client must not send this request at the same time as one
 /// that sets new cookies ([`reauthenticate`], [`change_password`], [`log_out_others`]): a late
 /// response that rejects the old token would delete them.
 pub async fn refresh(request: Request) -> Response {
@@ -169,6 +172,17 @@ pub async fn sessions(request: Request) -> Response {
 /// context of this request.
 pub async fn revoke(request: Request) -> Response {
     call(Endpoint::Revoke, request).await
+}
+
+/// Uses up a "this was not me" link ([`Service::not_me`](crate::service::Service::not_me)): `POST` of
+/// `token`. 204. 410 for a link that was used, has expired or was revoked. It needs no login and no proof of
+/// origin: the token is the permission.
+///
+/// The page behind the link only [peeks](crate::service::Service::peek), because mail scanners open links
+/// too, and its form or script sends this request. A handler of your own can show a page afterwards, which
+/// offers a password reset.
+pub async fn not_me(request: Request) -> Response {
+    call(Endpoint::NotMe, request).await
 }
 
 /// Token introspection (RFC 7662), for resource servers and gateways. They authenticate by HTTP

@@ -31,10 +31,8 @@ where
         };
         match self.refresh(parts, given).await {
             Ok(grant) => Ok(grant.into_response()),
-            // Without a token, the session may still be alive: keep the cookies.
-            Err(refusal) if refusal.reason().is_some() => {
-                Ok((self.forget(), refusal).into_response())
-            }
+            Err(refusal) if refusal.is_final() => Ok((self.forget(), refusal).into_response()),
+            // The session may still be alive: keep the cookies.
             Err(refusal) => Err(refusal),
         }
     }

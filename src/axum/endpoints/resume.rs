@@ -27,10 +27,10 @@ where
         }
         match self.refresh(parts, None).await {
             Ok(grant) => Ok((grant, see_other(to)).into_response()),
-            Err(Refusal::NoToken) => Ok(see_other(&self.0.login_page)),
-            Err(refusal) if refusal.reason().is_some() => {
+            Err(refusal) if refusal.is_final() => {
                 Ok((self.forget(), see_other(&self.0.login_page)).into_response())
             }
+            Err(refusal) if refusal.is_logged_out() => Ok(see_other(&self.0.login_page)),
             Err(refusal) => Err(refusal),
         }
     }

@@ -171,13 +171,15 @@ where
         let authority = service.authority();
         let mut using = Using::begin(&authority, token, password)?;
         let id = using.opened.user_id().to_owned();
-        transact!(service, UserKey::Id(&id), |read| {
+        let login: Result<_, ServiceError> = transact!(service, UserKey::Id(&id), |read| {
             using.hash_in_turn(service, read, context.as_ref()).await?;
             let Proposal { decision, edited } = using.propose(read, context.as_ref())?;
             let stored = edited.user();
-            let started = decision.and_then(stored, |user| service.start(user, stored, &client))?;
-            Proposal { decision: started.map(|(_, tokens)| tokens), edited }
-        })
+            let started =
+                decision.and_then(stored, |user| service.log_in(user, stored, &client))?;
+            Proposal { decision: started.map(|(_, login)| login), edited }
+        });
+        Ok(service.notified(login?, &client))
     }
 
     /// [`consume`](Self::consume) in a transaction of the application's.
