@@ -94,12 +94,12 @@ impl<F> Row<F> {
         Row { id, is_active, columns, epochs, login, fields }
     }
 
-    /// Logs out everywhere, and returns whether the version could still grow.
-    pub(super) fn bump(&mut self, at_least: i64) -> bool {
-        let Some(next) = self.columns.version.unwrap_or(0).checked_add(1) else { return false };
-        self.columns.version = Some(next.max(at_least));
+    /// Logs out everywhere, and returns the new version; `None` if the version could not grow.
+    pub(super) fn bump(&mut self, at_least: i64) -> Option<i64> {
+        let next = self.columns.version.unwrap_or(0).checked_add(1)?.max(at_least);
+        self.columns.version = Some(next);
         self.columns.sessions = None;
-        true
+        Some(next)
     }
 }
 

@@ -203,7 +203,9 @@ async fn an_exchange_that_a_bump_overtakes_gives_nothing<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let slow = settings(authority, store.clone()).build();
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let lost = slow.change_password(&plain, PASSWORD, NEW).await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert!(world.labels().await.is_empty());
@@ -246,7 +248,9 @@ async fn a_bump_during_an_exchange_wins<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let slow = world.over(store.clone(), |settings| settings);
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let lost = slow.adopt_session(ALICE, version, "phone").await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert!(world.labels().await.is_empty());

@@ -116,19 +116,20 @@ impl<S> Faulty<S> {
         *self.shared.mode.lock().unwrap()
     }
 
-    async fn write(
+    /// A skipped write answers that it changed nothing.
+    async fn write<T: Default>(
         &self,
-        write: impl Future<Output = Result<bool, StoreError>> + Send,
-    ) -> Result<bool, StoreError> {
+        write: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
         let written = self.write_as_set(write).await;
         self.shared.writes.send_modify(|ended| *ended += 1);
         written
     }
 
-    async fn write_as_set(
+    async fn write_as_set<T: Default>(
         &self,
-        write: impl Future<Output = Result<bool, StoreError>> + Send,
-    ) -> Result<bool, StoreError> {
+        write: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
         let hook = self.shared.before_write.lock().unwrap().take();
         if let Some(hook) = hook {
             hook.await;
@@ -136,11 +137,11 @@ impl<S> Faulty<S> {
         let skipped = &self.shared.skipped;
         let less = |left: usize| left.checked_sub(1);
         if skipped.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
-            return Ok(false);
+            return Ok(T::default());
         }
         match self.mode() {
             Mode::Answer | Mode::HoldReads | Mode::Panic => write.await,
-            Mode::SkipWrites => Ok(false),
+            Mode::SkipWrites => Ok(T::default()),
             Mode::Fail | Mode::FailWrites => Err(down()),
             Mode::FailAfterwards => write.await.and_then(|_| Err(down())),
             Mode::Hang => pending().await,
@@ -187,11 +188,11 @@ impl<S: UserStore> UserStore for Faulty<S> {
         self.write(self.inner.delete(id)).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.write(self.inner.bump_version(id, at_least)).await
     }
 
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.write(self.inner.disable(id, at_least)).await
     }
 
@@ -200,7 +201,7 @@ impl<S: UserStore> UserStore for Faulty<S> {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         self.write(self.inner.enable(id, version, at_least)).await
     }
 }
