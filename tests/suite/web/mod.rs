@@ -7,7 +7,7 @@ mod endpoints;
 mod extractors;
 mod introspection;
 mod limits;
-mod logs;
+pub(crate) mod logs;
 mod origin;
 mod require_login;
 mod responses;
