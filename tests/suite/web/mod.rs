@@ -8,7 +8,7 @@ mod extractors;
 mod introspection;
 mod kept_cookies;
 mod limits;
-mod logs;
+pub(crate) mod logs;
 mod new_device;
 mod origin;
 mod require_login;
