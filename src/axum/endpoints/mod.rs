@@ -214,6 +214,11 @@ pub async fn introspect(request: Request) -> Response {
 /// - its `Upgrade`, which proxies pass on only if configured to. Without it, a page of another site
 ///   can open a WebSocket in the user's name.
 ///
+/// A browser sends no credentials with the preflight of a request to another origin (an `OPTIONS`
+/// request, Fetch §4.9), so the check would refuse it with 401, and the request itself would never be
+/// sent. Let the proxy pass `OPTIONS` requests on without the check and without credentials, as below; the
+/// application answers them by its CORS layer, and must do nothing else at `OPTIONS`.
+///
 /// The proxy must also set [`USER_ID_HEADER`] in every request to the application, or clients can
 /// forge it; and `X-Forwarded-For`, if the application uses the client's address.
 ///
@@ -221,6 +226,10 @@ pub async fn introspect(request: Request) -> Response {
 ///
 /// ```nginx
 /// location / {
+///     if ($request_method = OPTIONS) {
+///         return 418; # runs before the check: to @preflight
+///     }
+///     error_page 418 = @preflight;
 ///     auth_request /auth/check;
 ///     auth_request_set $user_id $upstream_http_x_user_id;
 ///     proxy_set_header X-User-Id $user_id;
@@ -237,6 +246,13 @@ pub async fn introspect(request: Request) -> Response {
 ///     proxy_set_header Upgrade $http_upgrade;
 ///     proxy_set_header X-Forwarded-For $remote_addr;
 ///     proxy_set_header X-Original-Method $request_method;
+/// }
+/// location @preflight {
+///     proxy_set_header Authorization "";
+///     proxy_set_header Cookie "";
+///     proxy_set_header X-User-Id "";
+///     proxy_set_header X-Forwarded-For $remote_addr;
+///     proxy_pass http://application;
 /// }
 /// location @unavailable {
 ///     add_header Retry-After 2 always;
