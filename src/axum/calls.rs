@@ -43,8 +43,19 @@ where
         login: &str,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
+        self.login_of(request, login, password, self.client(request)).await
+    }
+
+    /// [`login`](Self::login) of this client.
+    pub(super) async fn login_of(
+        &self,
+        request: &Parts,
+        login: &str,
+        password: &str,
+        client: Client,
+    ) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request).and_then(|()| self.address(request)), None)?;
-        let tokens = self.service().login(login, password, self.client(request)).await;
+        let tokens = self.service().login(login, password, client).await;
         self.granted_to_device(request, tokens)
     }
 

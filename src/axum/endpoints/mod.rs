@@ -36,10 +36,15 @@ use crate::axum::{
 
 pub use self::check::USER_ID_HEADER;
 
-/// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
+/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me`. 200 with a
+/// [`Grant`](super::Grant).
 ///
-/// The name is looked up as it was typed. For names in any case, store them in lower case and fold
-/// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
+/// If `remember_me` is `true`, or `on` as browsers send a ticked box, the session has the policy of
+/// [`WebBuilder::remember_me`](super::WebBuilder::remember_me).
+///
+/// The name is looked up as it was typed, or as
+/// [`WebBuilder::normalize_login`](super::WebBuilder::normalize_login) says. For names in any case, store
+/// them in lower case and fold them there, or give the column a collation that
 /// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await

@@ -10,6 +10,7 @@ mod kept_cookies;
 mod limits;
 mod logs;
 mod origin;
+mod remember_me;
 mod require_login;
 mod responses;
 mod resume;
