@@ -72,7 +72,9 @@ where
         self.recorded(admitted.map_err(Refusal::from), None)
     }
 
-    /// Starts a session for a user that the application itself has authenticated.
+    /// Starts a session for a user that the application itself has authenticated. After a sign-up, when
+    /// every device is a new one, do this with a [client](Self::client)
+    /// [`without_notice`](Client::without_notice).
     ///
     /// # Errors
     ///
@@ -112,10 +114,14 @@ where
     pub fn client(&self, request: &Parts) -> Client {
         let client = Client::new(device_label::label(&request.headers));
         let client = client.in_context(self.context(request));
-        let client = match self.address(request) {
-            Ok(Some(address)) => client.address(address),
-            Ok(None) => client,
-            Err(_) => client.address(UNKNOWN),
+        let address = match self.address(request) {
+            Ok(None) => self.known_address(request),
+            Ok(counted) => counted,
+            Err(_) => Some(UNKNOWN),
+        };
+        let client = match address {
+            Some(address) => client.address(address),
+            None => client,
         };
         let client = match self.device(request) {
             Some(token) => client.device(token),
@@ -413,16 +419,12 @@ where
         tokens: Result<SessionTokens<C>, ServiceError>,
     ) -> Result<Grant<C>, Refusal> {
         let mut grant = self.granted(tokens, None)?;
-        let user_id = self.user_of(&grant.tokens);
-        let device = user_id.and_then(|user_id| {
-            self.service().renewed_device_token(self.device(request), &user_id)
-        });
-        grant.device = self.recorded(device.map_err(Refusal::from), None)?;
+        if self.service().uses_devices() {
+            let sent = self.device(request);
+            let device = self.service().device_token(&grant.tokens, sent.as_ref());
+            grant.device = Some(self.recorded(device.map_err(Refusal::from), None)?);
+        }
         Ok(grant)
-    }
-
-    fn user_of(&self, tokens: &SessionTokens<C>) -> Result<String, ServiceError> {
-        Ok(self.service().authority().open(tokens.access())?.user_id().to_owned())
     }
 
     fn granted(

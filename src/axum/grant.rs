@@ -39,9 +39,6 @@ pub struct Grant<C = NoClaims> {
     pub(super) device: Option<DeviceToken>,
 }
 
-/// The lifetime of a device cookie.
-const DEVICE_LIFETIME: Duration = Duration::days(365);
-
 impl<C> Grant<C> {
     /// The tokens.
     pub const fn tokens(&self) -> &SessionTokens<C> {
@@ -55,7 +52,7 @@ impl<C> Grant<C> {
         let access = cookies.set(CookieKind::Access, access, lasting(self.lifetimes.0));
         let refresh = cookies.set(CookieKind::Refresh, refresh, lasting(self.lifetimes.1));
         let device = self.device.as_ref().and_then(|token| {
-            cookies.set(CookieKind::Device, token.expose(), Some(DEVICE_LIFETIME))
+            cookies.set(CookieKind::Device, token.expose(), Some(DeviceToken::LIFETIME))
         });
         let set = [access, refresh, device].into_iter().flatten();
         add(set.chain(cookies.delete_former()), headers);

@@ -15,6 +15,7 @@ mod introspect;
 mod json;
 mod log_out;
 mod login;
+mod not_me;
 mod password;
 mod refresh;
 mod resume;
@@ -185,6 +186,17 @@ pub async fn sessions(request: Request) -> Response {
 /// context of this request.
 pub async fn revoke(request: Request) -> Response {
     call(Endpoint::Revoke, request).await
+}
+
+/// Uses up a "this was not me" link ([`Service::not_me`](crate::service::Service::not_me)): `POST` of
+/// `token`. 204. 410 for a link that was used, has expired or was revoked. It needs no login and no proof of
+/// origin: the token is the permission.
+///
+/// The page behind the link only [peeks](crate::service::Service::peek), because mail scanners open links
+/// too, and its form or script sends this request. A handler of your own can show a page afterwards, which
+/// offers a password reset.
+pub async fn not_me(request: Request) -> Response {
+    call(Endpoint::NotMe, request).await
 }
 
 /// Token introspection (RFC 7662), for resource servers and gateways. They authenticate by HTTP
