@@ -8,6 +8,9 @@ use crate::axum::refusal::Refusal;
 /// The maximum length of all `Cookie` headers together, in bytes.
 const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
+/// The longest name and value of a cookie together that browsers accept, in bytes.
+const MAX_PAIR_BYTES: usize = 4096;
+
 /// The greatest number of refresh cookies of different values in one request.
 const MAX_REFRESH_COOKIES: usize = 4;
 
@@ -202,9 +205,9 @@ impl Cookies {
         Some(header)
     }
 
-    /// Whether browsers accept a cookie with this value (RFC 6265bis §5.7).
-    pub(crate) fn fits(&self, kind: CookieKind, value: &str) -> bool {
-        self.name_of(kind).len() + value.len() <= 4096
+    /// The longest value of this cookie that browsers accept, in bytes (RFC 6265bis §5.7).
+    pub(crate) fn max_bytes(&self, kind: CookieKind) -> usize {
+        MAX_PAIR_BYTES.saturating_sub(self.name_of(kind).len())
     }
 
     /// The `Set-Cookie` that deletes the cookie.
