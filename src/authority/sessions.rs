@@ -147,8 +147,8 @@ impl Authority {
     }
 
     #[cfg(feature = "axum")]
-    pub(crate) fn has_session_policy(&self, name: &str) -> bool {
-        self.core.settings.sessions.knows(name)
+    pub(crate) fn session_policy(&self) -> &crate::sessions::SessionPolicy {
+        &self.core.settings.sessions
     }
 
     /// The sessions that have a valid refresh token, but for the exceptions of [`sessions`](Self::sessions).

@@ -18,8 +18,9 @@ use crate::{
     service::ServiceError, store::StoreError,
 };
 
-/// The `Retry-After` of a 503, in seconds.
-const RETRY_AFTER_SECONDS: u64 = 5;
+/// The `Retry-After` of a 503, in seconds. [`WebBuilder::build`](super::WebBuilder::build) checks that a
+/// client which obeys it comes within the grace.
+pub(super) const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The reason why a request is not served. As a response it has the status below and a line of JSON
 /// with `error` alone; for a new password that the policy refuses, also with `error_description`, which
@@ -252,7 +253,7 @@ impl Refusal {
                         .unsigned_abs(),
                 )
             }
-            Self::Service(error) if error.is_unavailable() => Some(RETRY_AFTER_SECONDS),
+            Self::Service(error) if error.is_unavailable() => Some(RETRY_AFTER_SECONDS.into()),
             _ => None,
         }
     }

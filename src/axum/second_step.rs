@@ -212,7 +212,7 @@ impl PendingStep {
     }
 
     fn cookie(&self, cookies: &Cookies) -> Option<HeaderValue> {
-        cookies.set(CookieKind::SecondStep, self.token.expose(), self.lifetime)
+        cookies.set(CookieKind::SecondStep, self.token.expose(), Some(self.lifetime))
     }
 }
 
@@ -234,7 +234,7 @@ impl IntoResponse for PendingStep {
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        add([self.cookies.as_ref().and_then(|cookies| self.cookie(cookies))], headers);
+        add(self.cookies.as_ref().and_then(|cookies| self.cookie(cookies)), headers);
         response
     }
 }
@@ -247,7 +247,7 @@ impl IntoResponseParts for PendingStep {
             metrics::misconfigured(Misconfigured::NoCookies);
             return Err(Misconfigured::NoCookies.into());
         };
-        add([self.cookie(cookies)], parts.headers_mut());
+        add(self.cookie(cookies), parts.headers_mut());
         Ok(parts)
     }
 }

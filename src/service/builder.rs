@@ -121,7 +121,9 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
 
     /// Sets the timeout of the store. After it, the store counts as unreachable. Default: 6
     /// seconds; at least 10 milliseconds. The store's own timeouts should be shorter (those of the
-    /// ready stores are 5 seconds).
+    /// ready stores are 5 seconds). The [grace](crate::SessionPolicy::grace) should be longer than this
+    /// and the time after which a client tries again: the change of a refresh may be stored although its
+    /// answer is lost.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout.max(Duration::milliseconds(10)).unsigned_abs();
         self

@@ -95,7 +95,8 @@ impl ServiceError {
     /// 429, 500 or 503 (RFC 9110 §15, RFC 6585 §4).
     ///
     /// A 401 takes a `WWW-Authenticate` header (RFC 6750 §3). A 429 and a 503 should have a
-    /// `Retry-After`.
+    /// `Retry-After`; that of a 503 is shorter than the [grace](crate::SessionPolicy::grace) less the
+    /// [timeout of the store](super::ServiceBuilder::store_timeout).
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {

@@ -156,6 +156,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.0.authority.get()
     }
 
+    #[cfg(feature = "axum")]
+    pub(crate) fn store_timeout(&self) -> std::time::Duration {
+        self.0.records.store_timeout()
+    }
+
     /// Replaces the authority, for example after [`Authority::with_keys`], in this service, its clones,
     /// its [`live`](Self::live) connections and its webs (`relatch::axum::Web`). Calls that have begun
     /// are completed with the previous authority, or decided again.

@@ -46,7 +46,7 @@ fn html_routes() -> Router<Site> {
         // The browser sends the refresh token only to paths under `/auth`, so log out there.
         .route("/logout", post(async || Redirect::temporary("/auth/leave")))
         .route("/auth/leave", post(account::log_out))
-        .route("/auth/resume", get(endpoints::resume))
+        .route("/auth/resume", get(endpoints::resume).post(endpoints::resume))
         .route("/devices", get(devices::page))
         .route("/devices/logout", post(devices::log_out))
         .route("/devices/logout-others", post(devices::log_out_others))

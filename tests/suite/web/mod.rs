@@ -11,8 +11,12 @@ mod limits;
 pub(crate) mod logs;
 mod new_device;
 mod origin;
+mod remember_me;
 mod require_login;
 mod responses;
+mod resume;
+mod retry;
+mod several_cookies;
 mod traps;
 mod wire;
 

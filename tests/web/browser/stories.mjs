@@ -265,9 +265,16 @@ export function stories(story) {
       await device.arrivedAt("/devices");
     };
     await arrive();
-    // This needs the refresh token, which no other site makes the browser send.
+    // This needs the refresh token, which no other site makes the browser use.
     await device.forget("access");
-    await arrive();
+    const before = (await device.cookie("refresh")).value;
+    await device.page.goto(other.serve(`<a href="${world.url}/devices">a link</a>`));
+    await device.click("a");
+    await device.page.waitForSelector("form[method=post] button");
+    assert.equal((await device.cookie("refresh")).value, before);
+    await device.click("button");
+    await device.page.waitForSelector("#devices");
+    await device.arrivedAt("/devices");
     assert.ok(await device.cookie("access"));
   });
 
