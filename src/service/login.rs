@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    new_device::LoggedIn,
+    logged_in::LoggedIn,
     passwords::log_failed_rehash,
     throttling::LoginAttempt,
     transact::{Proposal, transact},

@@ -87,8 +87,10 @@ mod events;
 mod found;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod in_transaction;
+mod logged_in;
 mod login;
 mod new_device;
+mod not_me;
 mod one_time;
 mod passwords;
 mod reauthenticate;
@@ -112,7 +114,8 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
-    new_device::{NewDevice, ReportedLogin},
+    new_device::NewDevice,
+    not_me::ReportedLogin,
     one_time::{Issuance, OneTime},
 };
 use self::{events::Events, new_device::OnNewDevice, passwords::Passwords, records::Records};
