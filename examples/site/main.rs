@@ -32,7 +32,7 @@ use axum::extract::ConnectInfo;
 use relatch::{
     Authority, MasterKey,
     axum::{ClientAddress, Cookies},
-    service::{CachePolicy, Service},
+    service::{CachePolicy, NewDevice, Service},
     store::{SqliteStore, UsersTable},
 };
 use serde::Deserialize;
@@ -113,7 +113,17 @@ fn service(users: &SqliteStore<Profile>, url: &str, events: &Events) -> Result<S
     Ok(Service::builder(authority, users.clone())
         .cache(CachePolicy::new(STALENESS, 10_000)?)
         .on_event(move |event| events.add(event))
+        .on_new_device(print_notice(url.to_owned()))
         .build())
+}
+
+/// Prints the notice of a login on a new device. A production site sends it by mail.
+fn print_notice(url: String) -> impl Fn(&NewDevice<'_, Profile>) {
+    move |login| {
+        let (to, label) = (login.user().login().unwrap_or_default(), login.session().label());
+        let link = login.link().expose();
+        println!("notice for {to}: a login on {label:?}. Not you? {url}/not-me?token={link}");
+    }
 }
 
 fn web(service: Service<Profile>, url: &str) -> Result<Web> {

@@ -188,6 +188,29 @@ pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
     page("Set a new password", &OUTSIDE, &body)
 }
 
+pub(crate) fn not_me(token: &str) -> Markup {
+    let body = html! {
+        h1 { "Was it a stranger?" }
+        p { "The button logs out the device of that login, and every device that has logged in since." }
+        form class="actions" method="post" action="/not-me" {
+            input type="hidden" name="token" value=(token);
+            button class="danger" { "This was not me" }
+        }
+    };
+    page("A login on a new device", &OUTSIDE, &body)
+}
+
+pub(crate) fn reported() -> Markup {
+    let body = html! {
+        h1 { "The device is logged out" }
+        p {
+            "Somebody knows your password. Set a new one: a link was printed to the console."
+        }
+        p { a href="/forgotten" { "Get another link" } }
+    };
+    page("The device is logged out", &OUTSIDE, &body)
+}
+
 pub(crate) fn delete_account() -> Markup {
     let body = html! {
         h1 { "Delete your account" }

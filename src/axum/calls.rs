@@ -48,7 +48,7 @@ where
         self.login_of(request, login, password, self.client(request)).await
     }
 
-    /// [`login`](Self::login) of this client.
+    /// [`login`](Self::login) for this client of the request.
     pub(super) async fn login_of(
         &self,
         request: &Parts,

@@ -175,6 +175,7 @@ mod authenticate;
 mod builder;
 mod calls;
 mod checks;
+mod device_list;
 pub mod endpoints;
 mod exchange;
 mod extract;

@@ -8,6 +8,7 @@ use crate::{
     authority::error::{IssueError, RefreshError, VerifyError},
     password::{PasswordError, PasswordRefusal},
     rejection::{Reason, Rejection},
+    sessions::SessionInfo,
     store::StoreError,
     user::RecordError,
 };
@@ -23,7 +24,7 @@ use crate::{
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429, with a `Retry-After` | |
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
-/// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
+/// | [`SessionsFull`](Self::SessionsFull) | 409, with the list | |
 /// | [`PasswordRefused`](Self::PasswordRefused), [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
 /// | all others | 500: the fault of the server or its data; the client keeps its token | the error and its sources |
 ///
@@ -60,6 +61,11 @@ pub enum ServiceError {
     NoSuchGroup,
     /// The token has no session.
     NoSession,
+    /// All slots of the user are taken by these sessions, the most recently used first, and the policy then
+    /// refuses a login ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)). The password was right, or
+    /// the link was good and is not used up. Let the user choose the session to end, and log in again
+    /// [in its place](super::Client::in_place_of).
+    SessionsFull(Vec<SessionInfo>),
     /// The store failed.
     Store(StoreError),
     /// Too many passwords wait to be hashed, or another call changed the user's row at each attempt. The
@@ -103,7 +109,7 @@ impl ServiceError {
             Self::Rejected(_) | Self::LoginRefused(_) => 401,
             Self::WrongPassword(_) | Self::WrongCode => 403,
             Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
-            Self::Issue(IssueError::SessionsFull) => 409,
+            Self::SessionsFull(_) => 409,
             Self::Password(PasswordError::Length) | Self::PasswordRefused(_) => 422,
             Self::TooManyAttempts { .. } => 429,
             error if error.is_unavailable() => 503,
@@ -132,6 +138,7 @@ impl fmt::Display for ServiceError {
             Self::NoSuchUser => f.write_str("there is no such user"),
             Self::NoSuchGroup => f.write_str("there is no such group of users"),
             Self::NoSession => f.write_str("the token does not belong to a session"),
+            Self::SessionsFull(_) => f.write_str("the user has no free slot for another session"),
             Self::Store(error) => error.fmt(f),
             Self::Busy => f.write_str("the service is too busy: try again later"),
             Self::Record(_) => f.write_str("the user's record cannot be used"),
@@ -233,6 +240,7 @@ impl From<IssueError> for ServiceError {
         match error {
             IssueError::SessionOver(rejection) => Self::Rejected(rejection),
             IssueError::NoSession => Self::NoSession,
+            IssueError::SessionsFull(sessions) => Self::SessionsFull(sessions),
             IssueError::InactiveUser => Self::LoginRefused(LoginRefusal::InactiveUser),
             IssueError::Record(error) => Self::Record(error),
             other => Self::Issue(other),
@@ -283,7 +291,7 @@ mod tests {
             (E::NoSuchUser, 404),
             (E::NoSuchGroup, 404),
             (E::NoSession, 404),
-            (E::Issue(IssueError::SessionsFull), 409),
+            (E::SessionsFull(Vec::new()), 409),
             (E::Password(PasswordError::Length), 422),
             (E::PasswordRefused(PasswordRefusal::TooLong), 422),
             (E::Store(StoreError::unreachable("gone")), 503),

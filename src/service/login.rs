@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    new_device::LoggedIn,
+    logged_in::LoggedIn,
     passwords::log_failed_rehash,
     throttling::LoginAttempt,
     transact::{Proposal, transact},
@@ -47,9 +47,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
-    /// all slots are taken and the policy refuses further logins, or with the error of a client whose
-    /// end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::SessionsFull`] if
+    /// all slots are taken and the policy refuses further logins; [`ServiceError::Issue`] with the error of a
+    /// client whose end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
     /// [`IssueError::SessionData`]); and the errors common to all calls.
     pub async fn login(
         &self,
@@ -111,8 +111,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`]; [`ServiceError::Issue`] as for [`login`](Self::login); and the
-    /// errors common to all calls.
+    /// [`ServiceError::NoSuchUser`]; [`ServiceError::SessionsFull`] and [`ServiceError::Issue`] as for
+    /// [`login`](Self::login); and the errors common to all calls.
     pub async fn start_session(
         &self,
         user_id: &str,

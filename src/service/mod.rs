@@ -89,8 +89,10 @@ mod events;
 mod found;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod in_transaction;
+mod logged_in;
 mod login;
 mod new_device;
+mod not_me;
 mod one_time;
 mod passwords;
 mod reauthenticate;
@@ -116,7 +118,8 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
-    new_device::{NewDevice, ReportedLogin},
+    new_device::NewDevice,
+    not_me::ReportedLogin,
     one_time::{Issuance, OneTime},
     second_step::{PendingLogin, VerifiedLogin},
 };

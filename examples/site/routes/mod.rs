@@ -4,6 +4,7 @@ mod account;
 mod devices;
 mod forgotten;
 mod live;
+mod not_me;
 
 use axum::{
     Json, Router,
@@ -56,6 +57,7 @@ fn html_routes() -> Router<Site> {
         .route("/confirm", post(account::confirm))
         .route("/forgotten", get(forgotten::page).post(forgotten::send_link))
         .route("/reset", get(forgotten::reset_page).post(forgotten::reset))
+        .route("/not-me", get(not_me::page).post(not_me::report))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(middleware::from_fn(error_pages::layer))
 }

@@ -37,11 +37,16 @@ use crate::axum::{
 
 pub use self::check::USER_ID_HEADER;
 
-/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me`. 200 with a
+/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me` and `in_place_of`. 200 with a
 /// [`Grant`](super::Grant).
 ///
 /// If `remember_me` is `true`, or `on` as browsers send a ticked box, the session has the policy of
 /// [`WebBuilder::remember_me`](super::WebBuilder::remember_me).
+///
+/// If all of the user's slots are taken and the [policy](crate::sessions::WhenFull) refuses a login, the
+/// response to a right password is 409 with `sessions`, in the form of [`sessions()`] without `data`. Let the
+/// user choose one, and repeat the request with its `id` as `in_place_of`: that session ends when the new
+/// one starts.
 ///
 /// # Security
 ///

@@ -178,6 +178,9 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("EmailConfirmation", &None::<relatch::one_time::EmailConfirmation>);
     print("MagicLink", &None::<relatch::one_time::MagicLink>);
     print("Invitation", &None::<relatch::one_time::Invitation>);
+    print("NotMe", &None::<relatch::one_time::NotMe>);
+    let reported = relatch::one_time::ReportedSession::new("0.1".parse().unwrap());
+    print("ReportedSession", &reported);
     print("Fingerprint", &fingerprint);
     print("ParseError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
     print("Committed", &relatch::authority::Committed::<()>::RecordChanged);
@@ -263,6 +266,8 @@ fn nothing_secret_is_printed_by_any_public_type() {
 /// Values of the services' and stores' types, with every secret that they can hold.
 #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
 fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static str, &dyn Debug)) {
+    use std::sync::{Arc, Mutex};
+
     use relatch::{
         service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
         store::{
@@ -299,11 +304,22 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("MemoryStore", &store);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
+    let heard = Arc::<Mutex<Vec<[String; 2]>>>::default();
+    let hear = Arc::clone(&heard);
     let builder = Service::builder(authority.clone(), store.clone()).cache(policy);
+    let builder = builder.on_new_device(move |login| {
+        let texts = [login.link().expose().to_owned(), format!("{login:?}")];
+        hear.lock().unwrap().push(texts);
+    });
     print("ServiceBuilder", &builder);
     let service = builder.build();
     print("Service", &service);
     print("Changes", &service.changes());
+    let _tokens = runtime.block_on(service.start_session("alice", "phone")).unwrap();
+    let [link, new_device] = heard.lock().unwrap().remove(0);
+    assert!(link.split('.').skip(1).all(|part| !new_device.contains(part)), "{new_device}");
+    print("NewDevice", &format_args!("{new_device}"));
+    print("ReportedLogin", &runtime.block_on(service.not_me(Token::new(link))).unwrap());
     let link = Token::<relatch::one_time::PasswordReset>::new("SECRET");
     print("OneTime", &service.one_time(link).set_password("SECRET"));
     let row = runtime.block_on(store.read(UserKey::Id("alice"))).unwrap().unwrap();

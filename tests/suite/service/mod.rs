@@ -49,6 +49,7 @@ mod fairness;
 pub(crate) mod faulty;
 mod fields;
 mod flood;
+mod full;
 mod gated;
 mod hang_up;
 mod hashing;

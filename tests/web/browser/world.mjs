@@ -97,6 +97,12 @@ export class World {
     return link;
   }
 
+  /** The link of the last notice of a login on a new device that the site printed. */
+  async notice(name) {
+    const [, link] = await this.site.line(new RegExp(`^notice for ${name}: .* (\\S+/not-me\\S+)$`, "m"));
+    return link;
+  }
+
   /** Fails if a page broke its content policy or threw an error. */
   assertQuiet() {
     const complaints = this.#devices.flatMap((device) => device.complaints);
