@@ -45,6 +45,8 @@ where
     /// It counts attempts, by the name and the user's id, and by the address if the client has one
     /// ([`Client::address`]). A refused attempt costs no hash. See [`throttle`](crate::throttle).
     ///
+    /// It asks for no second factor: for users who may have one, call [`verify_login`](Self::verify_login).
+    ///
     /// # Errors
     ///
     /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::SessionsFull`] if

@@ -112,8 +112,6 @@ where
     /// ([`Client::device`]) by the device and not by the user. A token that is not accepted is not counted,
     /// so only somebody who has the password can use up the limit.
     ///
-    /// Give a client a [device token](Self::device_token) only after the second step.
-    ///
     /// # Errors
     ///
     /// [`ServiceError::Rejected`] if the token is not accepted: it has expired, a login was finished
@@ -231,8 +229,8 @@ where
         self.read.columns().secret.as_deref().filter(|secret| !secret.is_empty())
     }
 
-    /// Changes the client that the session is started for, for example its
-    /// [policy](Client::policy).
+    /// Changes the client that the session is started for, for example its [policy](Client::policy) or the
+    /// session [in whose place](Client::in_place_of) it starts.
     pub fn map_client(self, map: impl FnOnce(Client) -> Client) -> Self {
         Self { client: map(self.client), ..self }
     }
@@ -242,9 +240,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Rejected`] as for [`Service::second_step`]; those of [`Service::start_session`]. If
-    /// all slots are taken and the policy refuses further sessions
-    /// ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)), the token is not used up.
+    /// [`ServiceError::Rejected`] as for [`Service::second_step`]; those of [`Service::start_session`]. After
+    /// [`ServiceError::SessionsFull`] the token is not used up: the client repeats the second step, with
+    /// another code, [in the place](Client::in_place_of) of a session.
     pub async fn start_session(self) -> Result<SessionTokens<C>, ServiceError> {
         let Self { service, token, read: _, client } = self;
         let authority = service.authority();

@@ -211,8 +211,8 @@ mod tests {
             EmailConfirmation::<NoClaims>::TYP,
             MagicLink::<NoClaims>::TYP,
             Invitation::<NoClaims>::TYP,
-            NotMe::TYP,
             SecondStep::TYP,
+            NotMe::TYP,
         ];
         assert!(links.iter().all(|typ| OWN_TYPS.contains(typ)));
         #[cfg(feature = "axum")]

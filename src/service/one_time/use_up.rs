@@ -177,6 +177,10 @@ where
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
     /// invitation.
     ///
+    /// # Security
+    ///
+    /// It asks for no second factor ([`verify_login`](Service::verify_login)).
+    ///
     /// # Errors
     ///
     /// Those of [`consume`](Self::consume), and of [`Service::login`].

@@ -62,6 +62,9 @@ mod random;
 mod reauthenticate;
 mod refused;
 mod revoke;
+mod second_step;
+mod second_step_limits;
+mod secret;
 mod throttling;
 #[cfg(feature = "sqlite")]
 mod transactions;

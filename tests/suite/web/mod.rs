@@ -16,6 +16,7 @@ mod require_login;
 mod responses;
 mod resume;
 mod retry;
+mod second_step;
 mod several_cookies;
 mod traps;
 mod wire;
