@@ -285,7 +285,7 @@ fn page(title: &str, frame: &Frame, body: &Markup) -> Markup {
                 title { (title) " · relatch" }
                 link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/style.css";
-                @if frame.is_live { script src="/live.js" defer {} }
+                @if frame.is_live { script type="module" src="/live.js" {} }
             }
             body {
                 a class="skip" href="#main" { "Skip to the content" }

@@ -76,6 +76,7 @@ fn api_routes() -> Router<Site> {
         .route("/auth/check", get(endpoints::check))
         .route("/auth/sessions", get(endpoints::sessions))
         .route("/style.css", file("text/css; charset=utf-8", include_str!("../style.css")))
+        .route("/relatch.js", get(endpoints::client_script))
         .route("/live.js", file("text/javascript; charset=utf-8", include_str!("../live.js")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../icon.svg")))
 }

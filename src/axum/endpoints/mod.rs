@@ -10,6 +10,7 @@
 
 mod body;
 mod check;
+mod client_script;
 mod dispatch;
 mod introspect;
 mod json;
@@ -295,6 +296,28 @@ pub async fn introspect(request: Request) -> Response {
 /// not change.
 pub async fn check(request: Request) -> Response {
     call(Endpoint::Check, request).await
+}
+
+/// The JavaScript module for clients: `GET`. Pages import it from this path, and it keeps their session
+/// alive: see [the page on clients](crate::guide::clients). It needs no [`Web`](super::Web) and no
+/// login. The response has an `ETag`, and the browser asks each time whether the text is still the
+/// same, so that a new release reaches all pages.
+///
+/// To serve it from elsewhere, copy the file `src/axum/client/relatch.js` of this crate.
+///
+/// # Example
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use relatch::axum::endpoints;
+///
+/// # fn app() -> Router {
+/// Router::new().route("/relatch.js", get(endpoints::client_script))
+/// # }
+/// ```
+#[allow(clippy::unused_async, reason = "a handler of axum is async")]
+pub async fn client_script(request: Request) -> Response {
+    client_script::response(&request)
 }
 
 /// Checks the method and runs the endpoint on the web of the layer.

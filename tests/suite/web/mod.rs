@@ -2,6 +2,7 @@
 
 mod access_token;
 mod adoption;
+mod client_script;
 mod cookies;
 mod endpoints;
 mod extractors;
