@@ -11,6 +11,7 @@
 //! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
 //! | [Data of a session](session_data) | store the active organisation, or who acts as the user, in a session |
 //! | [One-time links](one_time_links) | send password resets, magic links and invitations |
+//! | [A second factor](second_factor) | ask for a code or a passkey after the password |
 //! | [Claims, purposes, contexts](claims) | put private claims into tokens, define a purpose, bind a token to a cookie |
 //! | [Binding modes](binding_modes) | decide whether other services verify your tokens |
 //! | [Many machines](many_machines) | run several processes with a cache and a staleness that you set |
@@ -83,6 +84,13 @@ pub mod session_data {}
 #[cfg_attr(feature = "service", doc = include_str!("one_time_links.md"))]
 #[cfg_attr(not(feature = "service"), doc = "One-time links (feature `service`).")]
 pub mod one_time_links {}
+
+#[cfg_attr(all(feature = "axum", feature = "sqlite"), doc = include_str!("second_factor.md"))]
+#[cfg_attr(
+    not(all(feature = "axum", feature = "sqlite")),
+    doc = "A second factor (features `axum` and `sqlite`)."
+)]
+pub mod second_factor {}
 
 #[cfg_attr(feature = "service", doc = include_str!("claims.md"))]
 #[cfg_attr(not(feature = "service"), doc = "Claims, purposes, contexts (feature `service`).")]

@@ -125,7 +125,7 @@ const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex=
 const axe = fs.readFileSync(axePath, "utf8");
 
 /** In each scheme, at each width: a picture, the fit, the size of targets, and axe's rules. */
-async function inspect(page, name) {
+export async function inspect(page, name) {
   for (const scheme of ["light", "dark"]) {
     await page.emulateMediaFeatures([
       { name: "prefers-color-scheme", value: scheme },

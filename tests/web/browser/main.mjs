@@ -5,6 +5,7 @@ import { closeBrowser } from "./chromium.mjs";
 import { clients } from "./clients.mjs";
 import { evil } from "./evil.mjs";
 import { looks } from "./looks.mjs";
+import { secondFactor } from "./second_factor.mjs";
 import { security } from "./security.mjs";
 import { stories } from "./stories.mjs";
 import { MODES, World } from "./world.mjs";
@@ -23,11 +24,14 @@ describe("the site", { concurrency: 2 }, () => {
   }
 });
 
-/** A test in its own world, with these settings of the site. */
-function told(mode) {
+describe("the example with second factors", { concurrency: 2 }, () =>
+  secondFactor(told("development", process.env.SECOND_FACTOR_BINARY)));
+
+/** A test in its own world, with these settings of the site or of another example. */
+function told(mode, binary = process.env.SITE_BINARY) {
   return (name, tell, settings) =>
     it(name, { timeout: 60_000 }, async (context) => {
-      const world = await World.open(mode, settings);
+      const world = await World.open(mode, settings, binary);
       try {
         await tell(world, context);
         world.assertQuiet();

@@ -37,10 +37,10 @@ export class World {
    * `settings` are environment variables of the site. With `isLossy`, `world.lossy` stands before a
    * site without TLS; with `hasApp`, `world.app` is another origin of the same site that it trusts.
    */
-  static async open(mode, settings = {}) {
+  static async open(mode, settings = {}, binary = process.env.SITE_BINARY) {
     const world = new World();
     try {
-      await world.#start(mode, settings);
+      await world.#start(mode, settings, binary);
       return world;
     } catch (error) {
       await world.close();
@@ -48,7 +48,7 @@ export class World {
     }
   }
 
-  async #start(mode, { isLossy, hasApp, ...settings }) {
+  async #start(mode, { isLossy, hasApp, ...settings }, binary) {
     Object.assign(this, MODES[mode]);
     this.secure = this.scheme === "https";
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "relatch-site-"));
@@ -63,7 +63,7 @@ export class World {
     const port = await freePort();
     const outer = this.secure || isLossy ? await freePort() : port;
     this.url = `${this.scheme}://localhost:${outer}`;
-    this.site = new Program(process.env.SITE_BINARY, [], {
+    this.site = new Program(binary, [], {
       ...process.env,
       PORT: String(port),
       PUBLIC_URL: this.url,
