@@ -276,9 +276,13 @@ mod postgres {
     const NOW: &str = "CAST(pg_catalog.date_part('epoch', pg_catalog.statement_timestamp()) \
                        OPERATOR(pg_catalog.*) CAST(1000000 AS pg_catalog.float8) AS pg_catalog.int8)";
 
-    /// Locks the counters in the order of their buckets, and counts in each or in none. A counter that
-    /// two attempts use for the first time at once has no row to lock, so the update has the condition
-    /// once more. The result is the time to wait and the number of counted buckets.
+    /// The class of the advisory locks of buckets: a number of this library's own.
+    const TURNS: i32 = 824_199_647;
+
+    /// Takes a turn at each bucket, in their order, and then counts in each or in none. A row that is used
+    /// for the first time cannot be locked: without the turns, two attempts could wait for each other. An
+    /// attempt does not see a row that was made while it waited for its turn, so the update has the
+    /// condition once more. The result is the time to wait and the number of counted buckets.
     fn take_sql(table: &str, counts: usize) -> String {
         let number = |n: usize| format!("CAST(${n} AS pg_catalog.int8)");
         let values: Vec<_> = (0..counts)
@@ -286,8 +290,7 @@ mod postgres {
                 format!("({}, {}, {})", number(3 * n + 1), number(3 * n + 2), number(3 * n + 3))
             })
             .collect();
-        let buckets: Vec<_> = (0..counts).map(|n| number(3 * n + 1)).collect();
-        let (values, buckets) = (values.join(", "), buckets.join(", "));
+        let values = values.join(", ");
         let plus = "OPERATOR(pg_catalog.+)";
         let minus = "OPERATOR(pg_catalog.-)";
         let equals = "OPERATOR(pg_catalog.=)";
@@ -302,8 +305,11 @@ mod postgres {
         format!(
             "WITH counts (bucket, step, tolerance) AS (VALUES {values}), \
              clock (now) AS (SELECT {NOW}), \
+             turns AS MATERIALIZED (SELECT c.bucket, \
+             pg_catalog.pg_advisory_xact_lock({TURNS}, CAST(c.bucket AS pg_catalog.int4)) \
+             FROM (SELECT o.bucket FROM counts o ORDER BY o.bucket) c), \
              held AS (SELECT l.bucket, l.arrival FROM {table} l \
-             WHERE l.bucket {equals} ANY (ARRAY[{buckets}]) ORDER BY l.bucket FOR UPDATE), \
+             WHERE l.bucket {equals} ANY (ARRAY(SELECT t.bucket FROM turns t)) ORDER BY l.bucket FOR UPDATE), \
              due AS (SELECT c.bucket, c.tolerance, k.now, k.now {plus} c.step AS arrival, \
              k.now {plus} c.step {plus} c.tolerance {plus} {SKEW} AS latest \
              FROM counts c CROSS JOIN clock k), \
