@@ -235,7 +235,7 @@ async fn an_unknown_name_takes_as_many_counts_as_a_known_one() {
                 None => client,
             }
         };
-        let mut of = async |name: &str| {
+        let of = async |name: &str| {
             let refused = service.login(name, "a wrong passphrase", client()).await.unwrap_err();
             assert_eq!(refused.status(), 401, "{name}: {refused:?}");
             std::mem::take(&mut *noted.lock().unwrap())

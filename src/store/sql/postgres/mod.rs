@@ -1,6 +1,7 @@
 //! A store of users in a table of PostgreSQL.
 
 mod codes;
+mod limits;
 mod locked;
 mod pooled;
 

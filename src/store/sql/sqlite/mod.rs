@@ -1,6 +1,7 @@
 //! A store of users in a table of an SQLite file.
 
 mod codes;
+mod limits;
 mod locked;
 mod reader;
 
