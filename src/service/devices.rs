@@ -240,10 +240,10 @@ where
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(read.user(), session);
-            let issue = authority.issue_with::<Access<C>>(*verified.user(), &claims);
-            let issue = issue.legacy_session(new.clone());
-            Proposal::unedited(issue.log_out_others(&verified)?, read)
+            let decision = self.issue_access(&authority, read.user(), read.user(), |issue| {
+                issue.legacy_session(new.clone()).log_out_others(&verified)
+            });
+            Proposal::unedited(decision?, read)
         })
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     authority::SessionTokens,
-    sessions::{NewSession, SessionInfo},
+    sessions::NewSession,
     store::UserKey,
     token::{Token, purpose::Access},
     user::User,
@@ -93,10 +93,11 @@ where
                 }
             };
             let edited = read.with_password(hash)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
-            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
-            let issue = issue.legacy_session(session.clone());
-            Proposal { decision: issue.change_password(&verified)?, edited }
+            let user = edited.user();
+            let decision = self.issue_access(&authority, user, user, |issue| {
+                issue.legacy_session(session.clone()).change_password(&verified)
+            });
+            Proposal { decision: decision?, edited }
         })
     }
 
@@ -186,10 +187,11 @@ where
                 checked.check_present(self, read, password, lock).await?;
             }
             let edited = checked.rehashed(read)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
-            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
-            let issue = issue.legacy_session(session.clone());
-            Proposal { decision: issue.restart_session(&verified)?, edited }
+            let user = edited.user();
+            let decision = self.issue_access(&authority, user, user, |issue| {
+                issue.legacy_session(session.clone()).restart_session(&verified)
+            });
+            Proposal { decision: decision?, edited }
         })
     }
 }
