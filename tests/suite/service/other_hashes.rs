@@ -200,7 +200,7 @@ async fn a_panic_in_the_applications_own_check_is_the_servers_fault<B: Backend>(
     let hasher = PasswordHasher::new().also_verifies(Broken);
     let service = world.another(|settings| settings.password_policy(policy).hasher(hasher));
     let new = "another battery staple";
-    world.db.set(ALICE, Column::Hash, Some("legacy$18$Xyother")).await;
+    world.db.write(ALICE, Column::PasswordHash, Some("legacy$18$Xyother")).await;
     for broken in [
         service.hash_password(new).await.map(drop),
         service.set_password(ALICE, new).await.map(drop),
