@@ -48,7 +48,7 @@ async fn an_adoption_whose_deadline_has_passed() {
         let report =
             Service::new(authority.unwrap(), MemoryStore::<()>::new()).check().await.unwrap();
         match warns {
-            true => one(&report, WARNING, "adoption", "remove the adoption"),
+            true => _ = one(&report, WARNING, "adoption", "remove the adoption"),
             false => assert!(report.findings().is_empty(), "{report}"),
         }
     }
