@@ -211,7 +211,7 @@ where
     /// reconnect with the new token.
     ///
     /// If the token is an adopted plain one ([`Verified::is_legacy`]), its device continues in a new
-    /// session, whose label is empty.
+    /// session, whose label is empty (see [`change_password`](Self::change_password)).
     ///
     /// # Security
     ///

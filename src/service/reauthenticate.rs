@@ -49,7 +49,8 @@ where
     /// Changes the user's password, for which the current one is required. The same statement logs all
     /// other devices out; this one continues with the returned tokens. If the token is an adopted plain
     /// one, it is revoked with all others, and its device continues in a new session, whose label is
-    /// empty.
+    /// empty. `relatch::axum::Web::change_password` gives it the client's label. So can your own
+    /// [`decide`](Self::decide), by [`Issuance::legacy_session`](crate::authority::Issuance::legacy_session).
     ///
     /// # Errors
     ///
@@ -107,8 +108,8 @@ where
     /// ([`Authority::session_info`](crate::Authority::session_info)). A stored hash
     /// that is due is replaced as by [`login`](Self::login).
     ///
-    /// If the token is an adopted plain one, a new session starts, whose label is empty. The plain token
-    /// stays valid beside it.
+    /// If the token is an adopted plain one, a new session starts, whose label is empty (see
+    /// [`change_password`](Self::change_password)). The plain token stays valid beside it.
     ///
     /// # Security
     ///
