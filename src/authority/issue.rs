@@ -1,6 +1,6 @@
 //! A token to be issued: its lifetime, audience and context, and its signature.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, of_unix_timestamp},
     sessions::{NewSession, SessionInfo},
     token::{
-        Token, TokenOptions,
+        Token,
         claims::private,
         purpose::{Purpose, Usage},
     },
@@ -38,9 +38,8 @@ pub struct Issuance<'a, P: Purpose> {
     pub(super) core: &'a Core,
     pub(super) user: &'a dyn User,
     claims: ClaimsFor<'a, P::Claims>,
-    options: TokenOptions,
-    /// In place of the options, for a token with a session.
-    options_of_session: Option<&'a dyn Fn(Option<&SessionInfo>) -> TokenOptions>,
+    lifetime: Option<Duration>,
+    audience: Vec<String>,
     pub(super) context: Context,
     /// The session that an adopted token is exchanged for.
     pub(super) legacy_session: Option<NewSession>,
@@ -52,43 +51,29 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         user: &'a dyn User,
         claims: ClaimsFor<'a, P::Claims>,
     ) -> Self {
+        let context = Context::new();
         Self {
             core,
             user,
             claims,
-            options: TokenOptions::new(),
-            options_of_session: None,
-            context: Context::new(),
+            lifetime: None,
+            audience: Vec::new(),
+            context,
             legacy_session: None,
         }
     }
 
-    /// Sets the token's lifetime: [`TokenOptions::lifetime`].
+    /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`]. A fraction of a second is dropped.
+    /// An access token never outlives its session.
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.options.lifetime = Some(lifetime);
+        self.lifetime = Some(lifetime);
         self
     }
 
-    /// Sets the token's audience, in place of the authority's. Each further call adds one:
-    /// [`TokenOptions::audience`].
+    /// Sets the token's audience, in place of the authority's. Each further call adds one. The
+    /// authority itself accepts the token only if the authority's audience is among them.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.options = self.options.audience(audience);
-        self
-    }
-
-    /// Sets the lifetime and the audience at once.
-    pub fn options(mut self, options: TokenOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// Sets a function that makes the options from the session as it will be stored.
-    #[cfg(feature = "service")]
-    pub(crate) const fn options_of_session(
-        mut self,
-        options: &'a dyn Fn(Option<&SessionInfo>) -> TokenOptions,
-    ) -> Self {
-        self.options_of_session = Some(options);
+        self.audience.push(audience.into());
         self
     }
 
@@ -155,13 +140,9 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         second: i64,
         session: Option<&SessionInfo>,
     ) -> Result<Token<P>, IssueError> {
-        let options = match self.options_of_session {
-            Some(make) => Cow::Owned(make(session)),
-            None => Cow::Borrowed(&self.options),
-        };
-        let (iat, exp) = self.validity(&options, second, session)?;
+        let (iat, exp) = self.validity(second, session)?;
         let default = [&*self.core.settings.audience];
-        let named = addressees(&options)?;
+        let named = self.addressees()?;
         self.core.mint(Draft {
             kind: Kind::of::<P>(&self.core.settings),
             user_id: self.user.id(),
@@ -182,11 +163,10 @@ impl<'a, P: Purpose> Issuance<'a, P> {
     /// `iat` and `exp`.
     fn validity(
         &self,
-        options: &TokenOptions,
         second: i64,
         session: Option<&SessionInfo>,
     ) -> Result<(u64, u64), IssueError> {
-        let lifetime = options.lifetime.or(P::LIFETIME).unwrap_or(self.core.settings.lifetime);
+        let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.core.settings.lifetime);
         if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
             return Err(IssueError::Lifetime);
         }
@@ -199,13 +179,13 @@ impl<'a, P: Purpose> Issuance<'a, P> {
             _ => Err(IssueError::Clock),
         }
     }
-}
 
-/// The audiences that were set, if any.
-fn addressees(TokenOptions { audience, .. }: &TokenOptions) -> Result<Vec<&str>, IssueError> {
-    match audience.iter().any(String::is_empty) {
-        true => Err(IssueError::Audience),
-        false => Ok(audience.iter().map(String::as_str).collect()),
+    /// The audiences that were set, if any.
+    fn addressees(&self) -> Result<Vec<&str>, IssueError> {
+        match self.audience.iter().any(String::is_empty) {
+            true => Err(IssueError::Audience),
+            false => Ok(self.audience.iter().map(String::as_str).collect()),
+        }
     }
 }
 
@@ -214,7 +194,8 @@ impl<P: Purpose> fmt::Debug for Issuance<'_, P> {
         f.debug_struct("Issuance")
             .field("typ", &P::TYP)
             .field("user", &self.user.id())
-            .field("options", &self.options)
+            .field("lifetime", &self.lifetime)
+            .field("audience", &self.audience)
             .field("context", &self.context)
             .finish_non_exhaustive()
     }

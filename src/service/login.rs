@@ -15,7 +15,9 @@ use super::{
 use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError, verified::Verified},
     password::{PasswordError, PasswordForms},
+    sessions::SessionInfo,
     store::{Record, RowLock, StoredUser, UserKey},
+    token::purpose::Access,
     user::User,
 };
 
@@ -125,9 +127,10 @@ where
         stored: &StoredUser<F>,
         client: &Client,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        self.issue_access(&self.authority(), user, stored, |issue| {
-            issue.context(client.context.clone()).start_session(client.session.clone())
-        })
+        let authority = self.authority();
+        let claims = |session: Option<&SessionInfo>| (self.0.claims)(stored, session);
+        let issue = authority.issue_with::<Access<C>>(user, &claims);
+        issue.context(client.context.clone()).start_session(client.session.clone())
     }
 }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod claims;
 pub(crate) mod compact;
-mod options;
 pub(crate) mod purpose;
 pub(crate) mod validity;
 
@@ -16,7 +15,6 @@ pub use self::{
         private::ClaimsError,
         registered::RegisteredClaims,
     },
-    options::TokenOptions,
     purpose::{Access, NoClaims, Purpose, Refresh, Usage},
 };
 pub use crate::clock::MAX_LIFETIME;

@@ -14,7 +14,7 @@ use crate::{
     },
     store::{StoredUser, UserKey},
     token::{
-        Token, TokenOptions,
+        Token,
         purpose::{NoClaims, Purpose},
     },
     user::User,
@@ -62,66 +62,14 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         key: UserKey<'a>,
         claims: &'a P::Claims,
     ) -> Issuance<'a, P, F, C> {
-        self.issuance(key, ClaimsFor::Given(claims))
-    }
-
-    /// As [`issue`](Self::issue), with private claims that a function makes from the user's record. With
-    /// [`supersede`](Issuance::supersede) the function may run more than once.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use relatch::{
-    ///     Token,
-    ///     service::{Service, ServiceError},
-    ///     store::{StoredUser, UserKey},
-    ///     token::{Purpose, Usage},
-    /// };
-    /// use serde::{Deserialize, Serialize};
-    ///
-    /// #[derive(Clone, Deserialize)]
-    /// struct Account {
-    ///     plan: String,
-    /// }
-    ///
-    /// /// A link to renew the plan that the user has.
-    /// struct Renewal;
-    ///
-    /// #[derive(Serialize, Deserialize)]
-    /// struct Plan {
-    ///     plan: String,
-    /// }
-    ///
-    /// impl Purpose for Renewal {
-    ///     const TYP: &'static str = "renewal+jwt";
-    ///     const USAGE: Usage = Usage::OnceByLane;
-    ///     type Claims = Plan;
-    /// }
-    ///
-    /// async fn renewal(
-    ///     service: &Service<Account>,
-    ///     id: &str,
-    /// ) -> Result<Option<Token<Renewal>>, ServiceError> {
-    ///     let claims = |user: &StoredUser<Account>| Plan { plan: user.fields().plan.clone() };
-    ///     let issued = service.issue_with::<Renewal>(UserKey::Id(id), claims).sign().await?;
-    ///     Ok(issued.map(|(_user, token)| token))
-    /// }
-    /// ```
-    pub fn issue_with<'a, P: Purpose>(
-        &'a self,
-        key: UserKey<'a>,
-        claims: impl Fn(&StoredUser<F>) -> P::Claims + Send + Sync + 'a,
-    ) -> Issuance<'a, P, F, C> {
-        self.issuance(key, ClaimsFor::OfUser(Box::new(claims)))
-    }
-
-    const fn issuance<'a, P: Purpose>(
-        &'a self,
-        key: UserKey<'a>,
-        claims: ClaimsFor<'a, F, P::Claims>,
-    ) -> Issuance<'a, P, F, C> {
-        let context = ContextFor::Given(Context::new());
-        Issuance { service: self, key, claims, options: TokenOptions::new(), context }
+        Issuance {
+            service: self,
+            key,
+            claims,
+            lifetime: None,
+            audience: Vec::new(),
+            context: ContextFor::Given(Context::new()),
+        }
     }
 }
 
@@ -131,15 +79,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 pub struct Issuance<'a, P: Purpose, F = (), C = NoClaims> {
     service: &'a Service<F, C>,
     key: UserKey<'a>,
-    claims: ClaimsFor<'a, F, P::Claims>,
-    options: TokenOptions,
+    claims: &'a P::Claims,
+    lifetime: Option<Duration>,
+    audience: Vec<String>,
     context: ContextFor<'a, F>,
-}
-
-/// The private claims of a token that is to be issued.
-enum ClaimsFor<'a, F, T> {
-    Given(&'a T),
-    OfUser(Box<dyn Fn(&StoredUser<F>) -> T + Send + Sync + 'a>),
 }
 
 /// The context of a token that is to be issued.
@@ -155,22 +98,17 @@ impl<'a, P: Purpose, F, C> Issuance<'a, P, F, C>
 where
     F: Clone + Send + Sync + 'static,
 {
-    /// Sets the token's lifetime: [`TokenOptions::lifetime`].
+    /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME). A fraction
+    /// of a second is dropped. Default: that of the purpose, or else of the authority.
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.options.lifetime = Some(lifetime);
+        self.lifetime = Some(lifetime);
         self
     }
 
-    /// Sets the token's audience, in place of the authority's. Each further call adds one:
-    /// [`TokenOptions::audience`].
+    /// Sets the token's audience, in place of the authority's. Each further call adds one. The service
+    /// itself accepts the token only if the authority's audience is among them.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.options = self.options.audience(audience);
-        self
-    }
-
-    /// Sets the lifetime and the audience at once.
-    pub fn options(mut self, options: TokenOptions) -> Self {
-        self.options = options;
+        self.audience.push(audience.into());
         self
     }
 
@@ -241,7 +179,7 @@ where
             return Ok(None);
         }
         let authority = self.service.authority();
-        let token = self.issue(&authority, read.user(), |issuance| issuance.sign())?;
+        let token = self.prepared(&authority, read.user()).sign()?;
         Ok(Some((read.user().clone(), token)))
     }
 
@@ -251,7 +189,7 @@ where
     ///
     /// # Security
     ///
-    /// Anybody who can request a link for a user can then revoke the link that the user has just received.
+    /// Whoever can request a link for a user can then revoke the link that the user has just received.
     ///
     /// # Errors
     ///
@@ -261,31 +199,25 @@ where
         transact!(self.service, self.key, |read| {
             let Some(read) = read.filter(|read| read.user().is_active()) else { return Ok(None) };
             let user = read.user().clone();
-            let decision = self.issue(&authority, &user, |issuance| issuance.supersede())?;
+            let decision = self.prepared(&authority, read.user()).supersede()?;
             Proposal::unedited(decision.map(|token| Some((user, token))), read)
         })
     }
 
-    fn issue<T>(
-        &self,
-        authority: &Authority,
-        user: &StoredUser<F>,
-        issue: impl FnOnce(authority::Issuance<'_, P>) -> T,
-    ) -> T {
+    fn prepared<'u>(
+        &'u self,
+        authority: &'u Authority,
+        user: &'u StoredUser<F>,
+    ) -> authority::Issuance<'u, P> {
         let context = match &self.context {
             ContextFor::Given(context) => context.clone(),
             ContextFor::OfUser(context) => context(user),
         };
-        let made;
-        let claims = match &self.claims {
-            ClaimsFor::Given(claims) => *claims,
-            ClaimsFor::OfUser(claims) => {
-                made = claims(user);
-                &made
-            }
-        };
-        let issuance = authority.issue::<P>(user, claims);
-        issue(issuance.context(context).options(self.options.clone()))
+        let mut issuance = authority.issue::<P>(user, self.claims).context(context);
+        if let Some(lifetime) = self.lifetime {
+            issuance = issuance.lifetime(lifetime);
+        }
+        self.audience.iter().fold(issuance, authority::Issuance::audience)
     }
 }
 
@@ -294,7 +226,8 @@ impl<P: Purpose, F, C> fmt::Debug for Issuance<'_, P, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuance")
             .field("typ", &P::TYP)
-            .field("options", &self.options)
+            .field("lifetime", &self.lifetime)
+            .field("audience", &self.audience)
             .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,6 @@ macro_rules! over_each_database {
     };
 }
 
-mod access_options;
 mod admin;
 mod adoption;
 mod authenticate;
