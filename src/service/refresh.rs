@@ -6,12 +6,7 @@ use super::{
     Service, ServiceError,
     to_the_end::{Decided, to_the_end},
 };
-use crate::{
-    authority::SessionTokens,
-    sessions::SessionInfo,
-    store::UserKey,
-    token::{RefreshToken, purpose::Access},
-};
+use crate::{authority::SessionTokens, store::UserKey, token::RefreshToken};
 
 impl<F, C> Service<F, C>
 where
@@ -44,8 +39,8 @@ where
         let mut stored = None;
         let decided = self.decide_yielding(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or_else(|| opened.unknown_user())?.user();
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(user, session);
-            let decision = authority.issue_with::<Access<C>>(user, &claims).refresh(&opened)?;
+            let decision =
+                self.issue_access(&authority, user, user, |issue| issue.refresh(&opened))?;
             decided.note(&decision);
             let is_change = decision.change().is_some();
             Ok(decision.map(|refreshed| {
