@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::{
     Authority,
     issue::{ClaimsFor, Issuance},
-    kernel::kind::Kind,
+    kernel::{kind::Kind, record::Record},
     one_time::OpenedOnce,
     session_tokens::SessionTokens,
     sessions,
@@ -111,6 +111,43 @@ impl OpenedOnce<'_, Refresh> {
         sessions::log_out(user, session, self.core.now()).map_err(RefreshError::Record)
     }
 
+    /// The session and the sequence number of this token, if a refresh on this record would give tokens:
+    /// a way to look without a refresh. `None` if the refresh would be reuse, or ahead of the record.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`refresh`](Self::refresh).
+    #[cfg(feature = "axum")]
+    pub(crate) fn current(
+        &self,
+        user: &dyn User,
+    ) -> Result<Option<(SessionId, u64)>, RefreshError> {
+        let now = self.core.now();
+        let record = self.confirm(user, now)?;
+        Ok(match self.rotation(user, &record, now)? {
+            (_, Rotation::Reused { .. } | Rotation::Ahead(..)) => None,
+            (session, _) => Some(session),
+        })
+    }
+
+    /// What a refresh with this token does to the sessions of this record.
+    fn rotation(
+        &self,
+        user: &dyn User,
+        record: &Record<'_>,
+        now: OffsetDateTime,
+    ) -> Result<((SessionId, u64), Rotation), RefreshError> {
+        let session = self.session()?;
+        let table = sessions_of(user).map_err(RefreshError::Record)?;
+        let policy = &self.core.settings.sessions;
+        let rotation = table.rotate(session, record.session_tag(), policy, now);
+        let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
+        match private::has_any(self.own_token.payload.own()) {
+            true => Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into()),
+            false => Ok((session, rotation)),
+        }
+    }
+
     /// The claims `sid` and `seq`. The kernel rejects refresh tokens without them.
     fn session(&self) -> Result<(SessionId, u64), Rejection> {
         let claims = self.own_token.payload.claims();
@@ -172,14 +209,7 @@ impl<C: Serialize + DeserializeOwned> Issuance<'_, Access<C>> {
         let record = opened.confirm(self.user, now)?;
         self.lacks_context()?;
         to_numeric_date(now).ok_or(IssueError::Clock)?;
-        let session = opened.session()?;
-        let table = sessions_of(self.user).map_err(RefreshError::Record)?;
-        let policy = &self.core.settings.sessions;
-        let rotation = table.rotate(session, record.session_tag(), policy, now);
-        let rotation = rotation.map_err(|reason| Rejection::new(Stage::Session, reason))?;
-        if private::has_any(opened.own_token.payload.own()) {
-            return Err(Rejection::new(Stage::Application, Reason::ApplicationClaims).into());
-        }
+        let (session, rotation) = opened.rotation(self.user, &record, now)?;
         let context = opened.token.context();
         let event = |kind, slot| opened.event(kind, session, slot, now);
         Ok(match rotation {

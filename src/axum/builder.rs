@@ -1,6 +1,6 @@
 //! [`WebBuilder`]: the settings of a [`Web`].
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration as StdDuration};
 
 use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 use super::{
     local_path::local_path,
     metrics::{self, Metrics},
+    refusal::RETRY_AFTER_SECONDS,
     request::{
         address::ClientAddress,
         callers::Callers,
         cookies::Cookies,
         origin::{self, Origins},
     },
-    web::{Inner, ReadContext, ShowData, Web},
+    web::{Inner, NormalizeLogin, ReadContext, ShowData, Web},
 };
 use crate::binding::context::Context;
 use crate::error::ConfigError;
@@ -39,6 +40,8 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
             live_bound: LIVE_BOUND,
             login_page: "/login".into(),
             session_policy: None,
+            remembered: None,
+            normalize_login: Box::new(str::to_owned),
             shown_data: Box::new(|_| None),
             callers: Vec::new(),
         }
@@ -56,6 +59,8 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     live_bound: Duration,
     login_page: String,
     session_policy: Option<String>,
+    remembered: Option<String>,
+    normalize_login: NormalizeLogin,
     shown_data: ShowData,
     callers: Vec<(String, Zeroizing<String>)>,
 }
@@ -76,9 +81,19 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// Trusts the pages of another origin like the site's own. Write the origin as browsers do:
     /// `https://app.example.com`.
     ///
+    /// The pages of an app in a WebView, or of a browser's extension, have an origin with another scheme:
+    /// `capacitor://localhost`, `ionic://localhost`, `tauri://localhost`, `chrome-extension://…`. They are
+    /// of another site, so a browser does not send them the `SameSite` cookies: such an app uses a
+    /// [`Web`] without cookies. Trust its origin if it keeps the cookies by native code.
+    ///
+    /// A native client that keeps cookies and sends no `Origin` is refused like any request without proof
+    /// of origin. Let it send the site's own origin: `Origin: https://login.example.com`.
+    ///
     /// # Security
     ///
-    /// The scripts of that origin can do everything that a logged in user can.
+    /// The scripts of that origin can do everything that a logged in user can. `http://localhost` and
+    /// `https://localhost` are the origins of whatever listens on the user's own machine. `null`,
+    /// `file://` and `data:` are the origins of anybody's pages, and cannot be trusted.
     pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted.push(origin.into());
         self
@@ -122,6 +137,59 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         self
     }
 
+    /// Sets the named policy of sessions whose users wish to be remembered: logins by the endpoint
+    /// [`login`](super::endpoints::login()) with `remember_me`. All other logins have the
+    /// [`session_policy`](Self::session_policy). Without this setting, `remember_me` has no effect. A
+    /// handler of your own sets [`Client::policy`](crate::service::Client::policy) of
+    /// [`Web::client`].
+    ///
+    /// # Example
+    ///
+    /// A login ends with the browser, or after a day without use; a remembered one stays for 60 days:
+    ///
+    /// ```
+    /// use relatch::{
+    ///     Authority, ConfigError, MasterKey, SessionPolicy,
+    ///     axum::{ClientAddress, Cookies, Web},
+    ///     service::Service,
+    ///     sessions::ClientPolicy,
+    ///     store::MemoryStore,
+    /// };
+    /// use time::Duration;
+    ///
+    /// fn web(key: MasterKey, users: MemoryStore, address: ClientAddress) -> Result<Web, ConfigError> {
+    ///     let remembered =
+    ///         ClientPolicy::new().persistent_cookies().idle_lifetime(Duration::days(60));
+    ///     let policy = SessionPolicy::new()
+    ///         .session_cookies()
+    ///         .idle_lifetime(Duration::days(1))
+    ///         .named("remembered", remembered);
+    ///     let url = "https://app.example.com";
+    ///     let authority = Authority::builder(key, url, url).sessions(policy).build()?;
+    ///     Web::builder(Service::new(authority, users))
+    ///         .cookies(Cookies::new())
+    ///         .client_address(address)
+    ///         .remember_me("remembered")
+    ///         .build()
+    /// }
+    /// ```
+    pub fn remember_me(mut self, name: impl Into<String>) -> Self {
+        self.remembered = Some(name.into());
+        self
+    }
+
+    /// Sets the function that makes the stored form of a login's name from the typed one, for the
+    /// endpoint [`login`](super::endpoints::login()): for example
+    /// `|name| name.trim().to_lowercase()`. By default the name stays as it was typed. Use the same
+    /// function where names are stored, such as at sign-up.
+    pub fn normalize_login(
+        mut self,
+        normalize: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.normalize_login = Box::new(normalize);
+        self
+    }
+
     /// Sets what [`sessions`](super::endpoints::sessions()) shows of the application's data in each
     /// session, as the member `data`. By default, and for `None`, it shows nothing.
     ///
@@ -157,7 +225,7 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
 
     /// Allows a resource server or a gateway to introspect tokens
     /// ([`introspect`](super::endpoints::introspect())). It authenticates by this id and this
-    /// secret of at least 32 bytes (HTTP Basic, RFC 6749 §2.3.1).
+    /// secret of at least 32 bytes (HTTP Basic; RFC 6749 §2.3.1, or without the encoding of that section).
     pub fn introspection_caller(
         mut self,
         id: impl Into<String>,
@@ -171,8 +239,13 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a setting out of its range, or if the
-    /// [`client_address`](Self::client_address) is missing.
+    /// [`ConfigError`] for a setting out of its range, if the
+    /// [`client_address`](Self::client_address) is missing, or if the grace of the authority's default or
+    /// named policy is too short for a client that does as it is told. A refresh can be stored although
+    /// the store's answer is lost. Its response is then a 503 after the service's
+    /// [`store_timeout`](crate::service::ServiceBuilder::store_timeout), with a `Retry-After` of 2 seconds;
+    /// so the grace must be longer than that timeout and 3 seconds. A grace of 0 needs nothing, and neither
+    /// does a policy with a [late repeat](crate::SessionPolicy::late_repeat).
     pub fn build(self) -> Result<Web<F, C>, ConfigError>
     where
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
@@ -182,16 +255,18 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             return Err(ConfigError::new(
                 "cookies",
                 "a cookie's name must consist of letters and digits; its path must begin with `/`, must \
-                 not end with `/`, and must have no blank, comma or semicolon",
+                 not end with `/`, and must have no blank, comma or semicolon; at most 8 former paths \
+                 may differ from it",
             ));
         }
-        if !self.trusted.iter().all(|origin| origin::is_origin(origin)) {
-            return Err(ConfigError::new(
-                "trust_origin",
-                "a trusted origin must have a scheme and a host in lower case, without a slash at the \
-                 end: `https://app.example.com`",
-            ));
-        }
+        let canonical = |origin: &String| origin::canonical(origin).map(str::to_owned);
+        let trusted = self.trusted.iter().map(canonical).collect::<Option<_>>();
+        let trusted = trusted.ok_or(ConfigError::new(
+            "trust_origin",
+            "a trusted origin must have a scheme and a host in lower case, without a slash at the \
+             end, such as `https://app.example.com`; `null` and the origins of files and of data \
+             cannot be trusted",
+        ))?;
         if self.address.is_none() && self.service.counts_addresses() {
             return Err(ConfigError::new(
                 "client_address",
@@ -205,14 +280,9 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
                 "the login page must be a path that begins with exactly one `/`",
             ));
         }
-        if let Some(name) = &self.session_policy
-            && !self.service.authority().has_session_policy(name)
-        {
-            return Err(ConfigError::new(
-                "session_policy",
-                format!("the authority has no policy {name:?} (`SessionPolicy::named`)"),
-            ));
-        }
+        self.check_policy("session_policy", self.session_policy.as_deref())?;
+        self.check_policy("remember_me", self.remembered.as_deref())?;
+        self.check_graces()?;
         let live = self.service.live(self.live_bound)?;
         let callers = Callers::new(self.callers).ok_or(ConfigError::new(
             "introspection_caller",
@@ -227,21 +297,57 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
         Ok(Web(Arc::new(Inner {
             service: self.service,
             cookies: self.cookies.map(Arc::new),
-            origins: Origins {
-                trusted: self.trusted,
-                scheme: if development { "http" } else { "https" },
-            },
+            origins: Origins { trusted, scheme: if development { "http" } else { "https" } },
             address: self.address,
             context: self.context,
             live,
             login_page: self.login_page,
             session_policy: self.session_policy,
+            remembered: self.remembered,
+            normalize_login: self.normalize_login,
             shown_data: self.shown_data,
             callers,
             metrics: Metrics::default(),
         })))
     }
 }
+
+impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
+    fn check_policy(&self, setting: &'static str, name: Option<&str>) -> Result<(), ConfigError> {
+        let authority = self.service.authority();
+        match name.filter(|name| !authority.session_policy().knows(name)) {
+            None => Ok(()),
+            Some(name) => Err(ConfigError::new(
+                setting,
+                format!("the authority has no policy {name:?} (`SessionPolicy::named`)"),
+            )),
+        }
+    }
+
+    /// Checks that a client whose refresh was stored and answered with a 503 comes again within the grace.
+    fn check_graces(&self) -> Result<(), ConfigError> {
+        let timeout = self.service.store_timeout();
+        let back = timeout + StdDuration::from_secs(RETRY_AFTER_SECONDS.into()) + RETRY_MARGIN;
+        let authority = self.service.authority();
+        let short =
+            authority.session_policy().graces().find(|(_, grace)| grace.unsigned_abs() <= back);
+        let Some((name, grace)) = short else { return Ok(()) };
+        let of = name.map(|name| format!(" of the policy {name:?}")).unwrap_or_default();
+        let (grace, timeout, back) =
+            (grace.whole_seconds(), timeout.as_secs_f32(), back.as_secs_f32());
+        Err(ConfigError::new(
+            "grace",
+            format!(
+                "the grace{of} of {grace} s must be longer than {back} s: the store's timeout of \
+                 {timeout} s, the `Retry-After` of {RETRY_AFTER_SECONDS} s and a margin. Set a longer \
+                 grace or a late repeat, or a shorter `ServiceBuilder::store_timeout`"
+            ),
+        ))
+    }
+}
+
+/// The time that a client's second request may take on its way, beyond its `Retry-After`.
+const RETRY_MARGIN: StdDuration = StdDuration::from_secs(1);
 
 impl<F, C> fmt::Debug for WebBuilder<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

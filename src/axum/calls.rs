@@ -6,11 +6,13 @@ use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    checks::is_genuine,
     grant::{Grant, LoggedOut},
     misconfigured::Misconfigured,
     refusal::Refusal,
-    request::{cookies::CookieKind, device_label},
+    request::{
+        cookies::{CookieKind, Cookies},
+        device_label,
+    },
     web::Web,
 };
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     rejection::{Reason, Rejection, Stage},
     service::{Client, ServiceError},
     sessions::{SessionData, SessionId, SessionInfo},
-    token::{RefreshToken, Token, purpose::Access},
+    token::{Token, purpose::Access},
     user::User,
 };
 
@@ -43,8 +45,19 @@ where
         login: &str,
         password: &str,
     ) -> Result<Grant<C>, Refusal> {
+        self.login_of(request, login, password, self.client(request)).await
+    }
+
+    /// [`login`](Self::login) for this client of the request.
+    pub(super) async fn login_of(
+        &self,
+        request: &Parts,
+        login: &str,
+        password: &str,
+        client: Client,
+    ) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request).and_then(|()| self.address(request)), None)?;
-        let tokens = self.service().login(login, password, self.client(request)).await;
+        let tokens = self.service().login(login, password, client).await;
         self.granted_to_device(request, tokens)
     }
 
@@ -134,35 +147,8 @@ where
         self.granted_to_device(request, Ok(tokens))
     }
 
-    /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
-    /// refused.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`]. If it [is final](Refusal::is_final), respond with [`forget`](Self::forget) too. For
-    /// every other refusal, also a rejection, keep the cookies: the token may be good on another server
-    /// or in a moment.
-    pub async fn refresh(
-        &self,
-        request: &Parts,
-        given: Option<RefreshToken>,
-    ) -> Result<Grant<C>, Refusal> {
-        self.recorded(self.check_origin(request), None)?;
-        let token = match (self.refresh_cookie(request), given) {
-            (Ok(Some(token)), None) | (Ok(None), Some(token)) => Ok(token),
-            (Ok(None), None) => Err(Refusal::NoToken),
-            (Ok(Some(_)), Some(_)) => Err(Refusal::Ambiguous),
-            (Err(refusal), _) => Err(refusal),
-        };
-        let token = self.recorded(token, None)?.in_context(self.context(request));
-        let user = token.danger_unverified_subject();
-        let tokens = self.service().refresh(token).await;
-        let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
-        self.granted(tokens, user.as_deref())
-    }
-
     /// Logs this device out by its access token. With cookies, where that token is missing or
-    /// rejected (expired, say), it uses the refresh token instead. A cookie of a session that has
+    /// rejected (expired, say), it uses the refresh token instead, or several of them. A cookie of a session that has
     /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
     /// context other than that of its session, or by a server that does not have its key yet: the
     /// session then stays alive, and the client loses its cookie, as its user wishes.
@@ -182,7 +168,7 @@ where
             }
             Err(unrecorded) if unrecorded.refusal.is_logged_out() && self.cookies().is_some() => {
                 self.recorded(self.check_origin(request), None)?;
-                if let Some(token) = self.recorded(self.refresh_cookie(request), None)? {
+                for token in self.recorded(self.refresh_cookies(request), None)? {
                     match self.service().revoke(token.expose(), self.context(request)).await {
                         Ok(_) | Err(ServiceError::Rejected(_) | ServiceError::NoSession) => {}
                         Err(error) => return self.recorded(Err(error.into()), None),
@@ -402,28 +388,36 @@ where
             let device = self.service().device_token(&grant.tokens, sent.as_ref());
             grant.device = Some(self.recorded(device.map_err(Refusal::from), None)?);
         }
+        grant.ends_pending = self.has_pending(request);
         Ok(grant)
     }
 
-    fn granted(
+    pub(super) fn granted(
         &self,
-        tokens: Result<SessionTokens<C>, ServiceError>,
+        tokens: Result<SessionTokens<C>, impl Into<Refusal>>,
         user: Option<&str>,
     ) -> Result<Grant<C>, Refusal> {
-        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
+        let grant = tokens.map_err(Into::into).and_then(|tokens| self.as_grant(tokens));
         grant.inspect_err(|refusal| self.0.metrics.record(refusal, user))
     }
 
     fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
         let access = tokens.access().expose();
-        if self.cookies().is_some_and(|cookies| !cookies.fits(CookieKind::Access, access)) {
+        let is_long = |cookies: &Cookies| access.len() > cookies.max_bytes(CookieKind::Access);
+        if self.cookies().is_some_and(is_long) {
             return Err(Misconfigured::LongCookie.into());
         }
         let authority = self.service().authority();
         let now = authority.now();
         let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
         let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
-        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes, device: None })
+        Ok(Grant {
+            tokens,
+            cookies: self.0.cookies.clone(),
+            lifetimes,
+            device: None,
+            ends_pending: false,
+        })
     }
 }
 

@@ -123,9 +123,11 @@ where
         }
     }
 
-    pub(super) fn refresh_cookie(&self, request: &Parts) -> Result<Option<RefreshToken>, Refusal> {
-        let Some(cookies) = self.cookies() else { return Ok(None) };
-        Ok(cookies.read(&request.headers, CookieKind::Refresh)?.map(RefreshToken::new))
+    /// The refresh tokens of the request's cookies, in its context.
+    pub(super) fn refresh_cookies(&self, request: &Parts) -> Result<Vec<RefreshToken>, Refusal> {
+        let Some(cookies) = self.cookies() else { return Ok(Vec::new()) };
+        let token = |text| RefreshToken::new(text).in_context(self.context(request));
+        Ok(cookies.read_refresh(&request.headers)?.into_iter().map(token).collect())
     }
 
     pub(super) fn cookies(&self) -> Option<&Cookies> {

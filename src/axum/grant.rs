@@ -37,6 +37,8 @@ pub struct Grant<C = NoClaims> {
     pub(super) lifetimes: (Duration, Duration),
     /// After a login.
     pub(super) device: Option<DeviceToken>,
+    /// Whether the client has a cookie of a pending login, which is now over.
+    pub(super) ends_pending: bool,
 }
 
 impl<C> Grant<C> {
@@ -46,22 +48,24 @@ impl<C> Grant<C> {
     }
 
     fn add_to(&self, cookies: &Cookies, headers: &mut HeaderMap) {
-        let access =
-            cookies.set(CookieKind::Access, self.tokens.access().expose(), self.lifetimes.0);
-        let refresh =
-            cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
-        let device = self.device.as_ref();
-        let device = device.and_then(|token| {
-            cookies.set(CookieKind::Device, token.expose(), DeviceToken::LIFETIME)
+        let is_persistent = self.tokens.session().has_persistent_cookies();
+        let lasting = |lifetime| is_persistent.then_some(lifetime);
+        let (access, refresh) = (self.tokens.access().expose(), self.tokens.refresh().expose());
+        let access = cookies.set(CookieKind::Access, access, lasting(self.lifetimes.0));
+        let refresh = cookies.set(CookieKind::Refresh, refresh, lasting(self.lifetimes.1));
+        let device = self.device.as_ref().and_then(|token| {
+            cookies.set(CookieKind::Device, token.expose(), Some(DeviceToken::LIFETIME))
         });
-        add([access, refresh, device], headers);
+        let pending = self.ends_pending.then(|| cookies.delete(CookieKind::SecondStep)).flatten();
+        let set = [access, refresh, device, pending].into_iter().flatten();
+        add(set.chain(cookies.delete_former()), headers);
     }
 }
 
 /// Adds the cookies, and forbids caches to store the response.
-fn add<const N: usize>(cookies: [Option<HeaderValue>; N], headers: &mut HeaderMap) {
+pub(super) fn add(cookies: impl IntoIterator<Item = HeaderValue>, headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for cookie in cookies.into_iter().flatten() {
+    for cookie in cookies {
         headers.append(SET_COOKIE, cookie);
     }
 }
@@ -125,8 +129,14 @@ pub struct LoggedOut {
 
 impl LoggedOut {
     fn add_to(&self, headers: &mut HeaderMap) {
-        let delete = |kind| self.cookies.as_ref().and_then(|cookies| cookies.delete(kind));
-        add([delete(CookieKind::Access), delete(CookieKind::Refresh)], headers);
+        match self.cookies.as_deref() {
+            Some(cookies) => {
+                let delete = |kind| cookies.delete(kind);
+                let present = [CookieKind::Access, CookieKind::Refresh].into_iter();
+                add(present.filter_map(delete).chain(cookies.delete_former()), headers);
+            }
+            None => add([], headers),
+        }
     }
 }
 

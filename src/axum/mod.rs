@@ -175,7 +175,9 @@ mod authenticate;
 mod builder;
 mod calls;
 mod checks;
+mod device_list;
 pub mod endpoints;
+mod exchange;
 mod extract;
 mod grant;
 mod layer;
@@ -184,6 +186,7 @@ mod metrics;
 mod misconfigured;
 mod refusal;
 mod request;
+mod second_step;
 mod web;
 
 pub use self::{
@@ -203,5 +206,6 @@ pub use self::{
         csrf::{CSRF_HEADER, Csrf},
         device::DEVICE_HEADER,
     },
+    second_step::PendingStep,
     web::Web,
 };

@@ -161,7 +161,9 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
 
     /// Sets the timeout of the store. After it, the store counts as unreachable. Default: 6
     /// seconds; at least 10 milliseconds. The store's own timeouts should be shorter (those of the
-    /// ready stores are 5 seconds).
+    /// ready stores are 5 seconds). The [grace](crate::SessionPolicy::grace) should be longer than this
+    /// and the time after which a client tries again: the change of a refresh may be stored although its
+    /// answer is lost.
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout.max(Duration::milliseconds(10)).unsigned_abs();
         self
@@ -184,8 +186,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// Sets a callback for logins on a new device: one whose client has sent no good
     /// [device token](crate::throttle::DeviceToken) of the user. Send the user a mail with
     /// [`NewDevice::link`], by which the user can say "this was not me". It is called after the new session
-    /// is stored, by [`Service::login`], [`Service::start_session`] and a
-    /// [login by a link](super::OneTime::login), unless the client is one
+    /// is stored, by [`Service::login`], [`Service::start_session`], the [second step](Service::second_step) of
+    /// a login and a [login by a link](super::OneTime::login), unless the client is one
     /// [`without_notice`](super::Client::without_notice). It runs within the request, so it should do no
     /// more than send the notice to a queue. If it panics, the panic is logged, and the login succeeds.
     ///

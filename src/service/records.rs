@@ -82,6 +82,12 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self
     }
 
+    /// The timeout of the store.
+    #[cfg(feature = "axum")]
+    pub(crate) fn store_timeout(&self) -> Duration {
+        self.source.limit
+    }
+
     /// Checks the database. The store has timeouts of its own for that.
     pub(super) async fn check(&self) -> Result<CheckReport, StoreError> {
         self.source.store.check().await

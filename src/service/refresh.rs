@@ -6,7 +6,13 @@ use super::{
     Service, ServiceError,
     to_the_end::{Decided, to_the_end},
 };
-use crate::{authority::SessionTokens, store::UserKey, token::RefreshToken};
+#[cfg(feature = "axum")]
+use crate::sessions::SessionId;
+use crate::{
+    authority::{IssueError, Refreshed, SessionTokens},
+    store::UserKey,
+    token::RefreshToken,
+};
 
 impl<F, C> Service<F, C>
 where
@@ -24,14 +30,71 @@ where
     ///
     /// [`ServiceError::Rejected`]. After every other error the same token may be tried again.
     pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
+        self.refresh_within(token, usize::MAX).await
+    }
+
+    /// [`refresh`](Self::refresh) that fails with [`IssueError::TooLong`], and stores nothing, if the
+    /// access token would be longer than this many bytes.
+    pub(crate) async fn refresh_within(
+        &self,
+        token: RefreshToken,
+        max_access_bytes: usize,
+    ) -> Result<SessionTokens<C>, ServiceError> {
         let this = self.clone();
         // A reuse that ends the session is reported even if its client disconnects.
-        to_the_end(|decided| async move { this.refresh_to_the_end(token, &decided).await }).await
+        to_the_end(|decided| async move {
+            this.refresh_to_the_end(token, max_access_bytes, &decided).await
+        })
+        .await
+    }
+
+    /// Chooses the one of several refresh tokens that [`refresh`](Self::refresh) takes, and changes
+    /// nothing. It returns the index of the only one that a refresh accepts now; of two in one session it
+    /// is the newer. If a refresh accepts none, it is one that shows reuse, or else one whose
+    /// rejection is not [final](crate::Reason::is_final), or else the first. `None` if a refresh accepts
+    /// tokens of several sessions.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn only_current(
+        &self,
+        tokens: Vec<RefreshToken>,
+    ) -> Result<Option<usize>, ServiceError> {
+        let authority = self.authority();
+        let mut current: Option<(usize, SessionId, String, u64)> = None;
+        let (mut is_reuse, mut is_kept) = (None, None);
+        for (index, token) in tokens.into_iter().enumerate() {
+            let outcome = match authority.open_refresh(token) {
+                Ok(opened) => {
+                    let read = self.0.records.read(UserKey::Id(opened.user_id())).await?;
+                    let found = read.as_ref().ok_or_else(|| opened.unknown_user());
+                    let outcome = found
+                        .map_err(ServiceError::from)
+                        .and_then(|read| Ok(opened.current(read.user())?));
+                    outcome.map(|session| (session, opened.user_id().to_owned()))
+                }
+                Err(rejection) => Err(rejection.into()),
+            };
+            match outcome {
+                Ok((Some((id, seq)), user_id)) => match &current {
+                    Some((_, other, of, _)) if *other != id || *of != user_id => return Ok(None),
+                    Some((.., newer)) if *newer > seq => {}
+                    _ => current = Some((index, id, user_id, seq)),
+                },
+                Ok((None, _)) => is_reuse = is_reuse.or(Some(index)),
+                Err(ServiceError::Rejected(rejection)) => {
+                    let is_final = rejection.reason().is_final();
+                    is_kept = is_kept.or((!is_final).then_some(index));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let current = current.map(|(index, ..)| index);
+        Ok(Some(current.or(is_reuse).or(is_kept).unwrap_or(0)))
     }
 
     async fn refresh_to_the_end(
         &self,
         token: RefreshToken,
+        max: usize,
         decided: &Decided,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let authority = self.authority();
@@ -41,12 +104,20 @@ where
             let user = read.ok_or_else(|| opened.unknown_user())?.user();
             let decision =
                 self.issue_access(&authority, user, user, |issue| issue.refresh(&opened))?;
-            decided.note(&decision);
             let is_change = decision.change().is_some();
-            Ok(decision.map(|refreshed| {
+            let mut bytes = 0;
+            let decision = decision.map(|refreshed| {
+                if let Refreshed::Rotated(tokens) | Refreshed::Repeated(tokens, _) = &refreshed {
+                    bytes = tokens.access().expose().len();
+                }
                 stored = refreshed.event().filter(|_| is_change).cloned();
                 refreshed
-            }))
+            });
+            if bytes > max {
+                return Err(IssueError::TooLong { bytes, max }.into());
+            }
+            decided.note(&decision);
+            Ok(decision)
         });
         match decided.await {
             Ok(refreshed) => {

@@ -16,6 +16,7 @@ pub struct SessionInfo {
     ends_at: Option<OffsetDateTime>,
     data: Option<SessionData>,
     policy: Option<String>,
+    persistent: bool,
 }
 
 impl SessionInfo {
@@ -29,7 +30,18 @@ impl SessionInfo {
             ends_at: slot.ends_at.map(instant),
             data: slot.data.clone(),
             policy: slot.policy.clone(),
+            persistent: policy.rules(slot.policy.as_deref()).persistent,
         }
+    }
+
+    /// The list of these sessions, the most recently used first.
+    pub(crate) fn list<'s>(
+        sessions: impl Iterator<Item = &'s Slot>,
+        policy: &SessionPolicy,
+    ) -> Vec<Self> {
+        let mut sessions: Vec<_> = sessions.collect();
+        sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
+        sessions.into_iter().map(|slot| Self::of(slot, policy)).collect()
     }
 
     /// The session id, for the form that logs the session out. The id of the caller's own session is
@@ -87,6 +99,13 @@ impl SessionInfo {
     #[must_use]
     pub fn policy(&self) -> Option<&str> {
         self.policy.as_deref()
+    }
+
+    /// Whether a browser keeps the session's cookies when it is closed, as the session's policy says
+    /// ([`SessionPolicy::session_cookies`]).
+    #[must_use]
+    pub const fn has_persistent_cookies(&self) -> bool {
+        self.persistent
     }
 }
 

@@ -37,7 +37,8 @@ pub struct Columns {
     /// The password's hash: `None` for a user without a password. An empty text, and a placeholder that
     /// cannot be a hash (`!`, `oauth`), mean the same.
     pub password_hash: Option<String>,
-    /// A random secret ([`Credential::generate_secret`]), for a user without a password. A user must
+    /// A random secret ([`Credential::generate_secret`]), for a user without a password; or the secret of a
+    /// second factor ([`Service::change_secret`](crate::service::Service::change_secret)). A user must
     /// have a hash or a secret. If there are both, tokens are bound to both, and a change of either
     /// logs the user out.
     pub secret: Option<String>,

@@ -10,6 +10,7 @@
 
 mod body;
 mod check;
+mod client_script;
 mod dispatch;
 mod introspect;
 mod json;
@@ -37,10 +38,27 @@ use crate::axum::{
 
 pub use self::check::USER_ID_HEADER;
 
-/// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
+/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me` and `in_place_of`. 200 with a
+/// [`Grant`](super::Grant).
 ///
-/// The name is looked up as it was typed. For names in any case, store them in lower case and fold
-/// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
+/// If `remember_me` is `true`, or `on` as browsers send a ticked box, the session has the policy of
+/// [`WebBuilder::remember_me`](super::WebBuilder::remember_me).
+///
+/// If all of the user's slots are taken and the [policy](crate::sessions::WhenFull) refuses a login, the
+/// response to a right password is 409 with `sessions`, in the form of [`sessions()`] without `data`. Let the
+/// user choose one, and repeat the request with its `id` as `in_place_of`: that session ends when the new
+/// one starts.
+///
+/// # Security
+///
+/// It asks for no second factor. An application whose users have one must not mount it, and calls
+/// [`Web::verify_login`](super::Web::verify_login) in a handler of its own.
+///
+/// # Names
+///
+/// The name is looked up as it was typed, or as
+/// [`WebBuilder::normalize_login`](super::WebBuilder::normalize_login) says. For names in any case, store
+/// them in lower case and fold them there, or give the column a collation that
 /// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await
@@ -59,13 +77,22 @@ pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
 }
 
-/// Refreshes the cookies and redirects to a page, for sites without scripts: `GET` with `to` in the
-/// query, a path of this site ([`local_path`](super::local_path()), percent-encoded). 303 to that
-/// path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has
-/// ended. Mount it under [`Cookies::refresh_path`](super::Cookies::refresh_path).
+/// Redirects to a page with a valid access token, for sites without scripts: `GET` or `POST` with `to` in
+/// the query, a path of this site ([`local_path`](super::local_path()), percent-encoded). Mount it for
+/// both methods, under [`Cookies::refresh_path`](super::Cookies::refresh_path).
 ///
-/// After a link from another site the request has no refresh token, because its cookie is `Strict`.
-/// The response is then a page that repeats the request from this site.
+/// | request | response |
+/// | --- | --- |
+/// | its access token is valid | 303 to that path |
+/// | `GET` by which the user navigates within this site, or by a typed address or a bookmark | 303 to that path with new cookies, or to the [login page](super::WebBuilder::login_page) if the session has ended |
+/// | `POST` with a proof of origin | the same |
+/// | every other `GET` | 200 with a page, whose button sends the `POST` |
+///
+/// The browser says how it navigates (`Sec-Fetch-Site`, `Sec-Fetch-Mode`, `Sec-Fetch-Dest`,
+/// `Sec-Purpose`). So a link, an image, a frame or a window that a page of another site opens does not
+/// use up the refresh token: that page could make the response with the new token get lost, and the
+/// session would end. The page with the button also appears after a link from another site, for example
+/// in mail, once the access token has expired, and in browsers that do not send these headers.
 ///
 /// # Example
 ///
@@ -100,7 +127,7 @@ pub async fn refresh(request: Request) -> Response {
 /// Router::new()
 ///     .route("/devices", get(devices))
 ///     .layer(from_fn(resume_first))
-///     .route("/auth/resume", get(endpoints::resume))
+///     .route("/auth/resume", get(endpoints::resume).post(endpoints::resume))
 ///     .layer(web.layer())
 /// # }
 /// ```
@@ -217,6 +244,11 @@ pub async fn introspect(request: Request) -> Response {
 /// - its `Upgrade`, which proxies pass on only if configured to. Without it, a page of another site
 ///   can open a WebSocket in the user's name.
 ///
+/// A browser sends no credentials with the preflight of a request to another origin (an `OPTIONS`
+/// request, Fetch §4.9), so the check would refuse it with 401, and the request itself would never be
+/// sent. Let the proxy pass `OPTIONS` requests on without the check and without credentials, as below; the
+/// application answers them by its CORS layer, and must do nothing else at `OPTIONS`.
+///
 /// The proxy must also set [`USER_ID_HEADER`] in every request to the application, or clients can
 /// forge it; and `X-Forwarded-For`, if the application uses the client's address.
 ///
@@ -224,6 +256,10 @@ pub async fn introspect(request: Request) -> Response {
 ///
 /// ```nginx
 /// location / {
+///     if ($request_method = OPTIONS) {
+///         return 418; # runs before the check: to @preflight
+///     }
+///     error_page 418 = @preflight;
 ///     auth_request /auth/check;
 ///     auth_request_set $user_id $upstream_http_x_user_id;
 ///     proxy_set_header X-User-Id $user_id;
@@ -241,8 +277,15 @@ pub async fn introspect(request: Request) -> Response {
 ///     proxy_set_header X-Forwarded-For $remote_addr;
 ///     proxy_set_header X-Original-Method $request_method;
 /// }
+/// location @preflight {
+///     proxy_set_header Authorization "";
+///     proxy_set_header Cookie "";
+///     proxy_set_header X-User-Id "";
+///     proxy_set_header X-Forwarded-For $remote_addr;
+///     proxy_pass http://application;
+/// }
 /// location @unavailable {
-///     add_header Retry-After 5 always;
+///     add_header Retry-After 2 always;
 ///     return 503;
 /// }
 /// ```
@@ -253,6 +296,28 @@ pub async fn introspect(request: Request) -> Response {
 /// not change.
 pub async fn check(request: Request) -> Response {
     call(Endpoint::Check, request).await
+}
+
+/// The JavaScript module for clients: `GET`. Pages import it from this path, and it keeps their session
+/// alive: see [the page on clients](crate::guide::clients). It needs no [`Web`](super::Web) and no
+/// login. The response has an `ETag`, and the browser asks each time whether the text is still the
+/// same, so that a new release reaches all pages.
+///
+/// To serve it from elsewhere, copy the file `src/axum/client/relatch.js` of this crate.
+///
+/// # Example
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use relatch::axum::endpoints;
+///
+/// # fn app() -> Router {
+/// Router::new().route("/relatch.js", get(endpoints::client_script))
+/// # }
+/// ```
+#[allow(clippy::unused_async, reason = "a handler of axum is async")]
+pub async fn client_script(request: Request) -> Response {
+    client_script::response(&request)
 }
 
 /// Checks the method and runs the endpoint on the web of the layer.

@@ -5,8 +5,8 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
+    HeaderName, HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, X_FRAME_OPTIONS},
     request::Parts,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,8 +22,15 @@ where
     pub(super) async fn on_resume(&self, parts: &Parts) -> Result<Response, Refusal> {
         let to = destination(parts.uri.query().unwrap_or_default());
         let to = local_path(&to).unwrap_or("/");
-        if origin::is_cross_site(parts) {
-            return Ok(repeat_page(to));
+        // Not from the cache: a page that reads the database would lead back here.
+        let verify = async |token: &_| self.service().authenticate_fresh(token).await;
+        match self.verify_with(parts, verify).await {
+            Ok(_) => return Ok(see_other(to)),
+            Err(unrecorded) if unrecorded.refusal.is_logged_out() => {}
+            Err(unrecorded) => return Err(self.record(unrecorded)),
+        }
+        if parts.method == Method::GET && !origin::is_own_navigation(parts) {
+            return Ok(page_with_a_button(to));
         }
         match self.refresh(parts, None).await {
             Ok(grant) => Ok((grant, see_other(to)).into_response()),
@@ -52,20 +59,29 @@ fn see_other(path: &str) -> Response {
     response
 }
 
-/// A page that repeats the request from this site. After a link from another site the browser does
-/// not send the refresh token, because its cookie is `Strict`.
-fn repeat_page(to: &str) -> Response {
+/// A page whose button repeats the request, as a `POST` of this site. No other site can press it, and no
+/// other page can show it in a frame.
+fn page_with_a_button(to: &str) -> Response {
     let to = utf8_percent_encode(to, &NOT_IN_A_PAGE);
     let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>One moment</title>\
-         <meta http-equiv=\"refresh\" content=\"0; url=?to={to}\"><p><a href=\"?to={to}\">Go on</a>"
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Continue</title>\
+         <form method=\"post\" action=\"?to={to}\"><button autofocus>Continue</button></form>"
     );
     let mut response = Response::new(Body::from(page));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // The page that opened this window cannot lead it away while the button's response is under way.
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+const PAGE_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 const NOT_IN_A_PAGE: AsciiSet =
     NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');

@@ -55,7 +55,7 @@ impl Endpoint {
             Self::Check => None,
             Self::Sessions => Some("GET, HEAD"),
             // Not HEAD: it exchanges the refresh token, and a client may ignore its response.
-            Self::Resume => Some("GET"),
+            Self::Resume => Some("GET, POST"),
             _ => Some("POST"),
         }
     }

@@ -24,19 +24,22 @@ impl Callers {
         digests.collect::<Option<_>>().map(Self)
     }
 
-    /// Checks the request's HTTP Basic credentials, encoded according to RFC 6749 §2.3.1.
+    /// Checks the request's HTTP Basic credentials. RFC 6749 §2.3.1 encodes both parts as in a form, and
+    /// many clients, such as `curl -u`, do not: both readings are accepted.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let presented = basic(headers).ok_or(Refusal::UnknownCaller)?;
         // Compare all, so that the time does not depend on which one matches.
-        let is_known = self
-            .0
-            .iter()
-            .fold(false, |is_known, caller| constant_time::equal(caller, &presented) | is_known);
+        let is_known = self.0.iter().fold(false, |is_known, caller| {
+            presented.iter().fold(is_known, |is_known, presented| {
+                constant_time::equal(caller, presented) | is_known
+            })
+        });
         if is_known { Ok(()) } else { Err(Refusal::UnknownCaller) }
     }
 }
 
-fn basic(headers: &HeaderMap) -> Option<[u8; 32]> {
+/// The digests of the credentials as they are, and decoded as in a form.
+fn basic(headers: &HeaderMap) -> Option<[[u8; 32]; 2]> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
     let (scheme, credentials) = value.split_once(' ')?;
@@ -44,13 +47,15 @@ fn basic(headers: &HeaderMap) -> Option<[u8; 32]> {
         return None;
     }
     let mut buffer = Zeroizing::new(credentials.trim().as_bytes().to_vec());
-    let decoded = base64_simd::STANDARD.decode_inplace(&mut buffer).ok()?;
-    let (id, secret) = str::from_utf8(decoded).ok()?.split_once(':')?;
+    let text = base64_simd::STANDARD.decode_inplace(&mut buffer).ok()?;
+    let (id, secret) = str::from_utf8(text).ok()?.split_once(':')?;
     let decode = |text: &str| {
         let text = Zeroizing::new(text.replace('+', " "));
         percent_decode_str(&text).decode_utf8().ok().map(|text| Zeroizing::new(text.into_owned()))
     };
-    Some(digest(&decode(id)?, &decode(secret)?))
+    let raw = digest(id, secret);
+    let decoded = decode(id).zip(decode(secret)).map(|(id, secret)| digest(&id, &secret));
+    Some([raw, decoded.unwrap_or(raw)])
 }
 
 fn digest(id: &str, secret: &str) -> [u8; 32] {

@@ -8,6 +8,15 @@ use crate::axum::refusal::Refusal;
 /// The maximum length of all `Cookie` headers together, in bytes.
 const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
+/// The longest name and value of a cookie together that browsers accept, in bytes.
+const MAX_PAIR_BYTES: usize = 4096;
+
+/// The greatest number of refresh cookies of different values in one request.
+const MAX_REFRESH_COOKIES: usize = 4;
+
+/// The greatest number of former paths.
+const MAX_FORMER_PATHS: usize = 8;
+
 /// The settings of the cookies that carry tokens.
 ///
 /// | cookie | holds | attributes |
@@ -15,21 +24,30 @@ const MAX_COOKIE_BYTES: usize = 16 * 1024;
 /// | `__Host-access` | the access token | `HttpOnly`, `Secure`, `SameSite=Lax`, `Path=/`, `Max-Age` until it expires |
 /// | `__Secure-refresh` | the refresh token | `HttpOnly`, `Secure`, `SameSite=Strict`, its path, `Max-Age` until the session's end |
 /// | `__Host-device` | the [device token](crate::throttle::DeviceToken), which survives a logout | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of a year from the last login |
+/// | `__Host-second-step` | the token of a [pending login](crate::one_time::SecondStep), until its second step | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of 5 minutes |
 ///
 /// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
-/// request with the same cookie of a token twice is refused; two device cookies count as none. A browser
+/// request with two access cookies is refused; two device cookies count as none. A browser
 /// keeps the device of the user who logged in last.
+///
+/// The first two have no `Max-Age` in a session whose policy has
+/// [session cookies](crate::SessionPolicy::session_cookies): browsers discard them when they are closed.
+///
+/// A request can have several refresh cookies, such as one that an earlier release set for another
+/// [path](Self::former_refresh_path). Up to 4 are tried, and the one is used that is valid. If those of
+/// several sessions are valid, the request is refused.
 ///
 /// # Security
 ///
 /// Another host of the same domain can set a `__Secure-` cookie for the whole domain. So it can
 /// plant a refresh token of its own account, but it can neither read nor replace an existing one.
-/// Next to an existing cookie, a planted one prevents the refresh of the session. Do not give
-/// subdomains of a login's domain to third parties.
+/// Next to a cookie of a living session, a planted one prevents the refresh of that session, and never
+/// takes its place. Do not give subdomains of a login's domain to third parties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
     name: String,
     path: String,
+    former_paths: Vec<String>,
     access: SameSite,
     development: bool,
 }
@@ -46,6 +64,7 @@ pub(crate) enum CookieKind {
     Access,
     Refresh,
     Device,
+    SecondStep,
 }
 
 impl Cookies {
@@ -55,6 +74,7 @@ impl Cookies {
         Self {
             name: String::new(),
             path: "/auth".into(),
+            former_paths: Vec::new(),
             access: SameSite::Lax,
             development: false,
         }
@@ -65,6 +85,19 @@ impl Cookies {
     #[must_use]
     pub fn refresh_path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
+        self
+    }
+
+    /// Names a path that [`refresh_path`](Self::refresh_path) had in an earlier release. Each response
+    /// that sets or deletes the refresh token's cookie also deletes the one with this path. Call it once
+    /// for each former path, for at most 8, and keep it until all sessions of that release have ended.
+    ///
+    /// A browser keeps the old cookie beside the new one, and sends both where both paths match. The
+    /// session goes on without this setting too. But the old cookie of an ended session stays in the
+    /// browser, and if no current cookie is sent, an old one of the same session counts as reuse.
+    #[must_use]
+    pub fn former_refresh_path(mut self, path: impl Into<String>) -> Self {
+        self.former_paths.push(path.into());
         self
     }
 
@@ -98,69 +131,97 @@ impl Cookies {
         self.development
     }
 
-    /// Whether the name and the path are valid in a header.
+    /// Whether the name and the paths are valid in a header, and no former path is the present one.
     pub(crate) fn is_valid(&self) -> bool {
-        let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b',';
         self.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            && self.path.starts_with('/')
-            && (self.path.len() == 1 || !self.path.ends_with('/'))
-            && self.path.bytes().all(in_path)
+            && is_path(&self.path)
+            && self.former_paths.len() <= MAX_FORMER_PATHS
+            && self.former_paths.iter().all(|path| is_path(path) && *path != self.path)
     }
 
-    /// The value of this cookie. `None` if it is absent or empty.
+    /// The value of this cookie. `None` if it is absent or empty; refused if it is there twice.
     pub(crate) fn read<'h>(
         &self,
         headers: &'h HeaderMap,
         kind: CookieKind,
     ) -> Result<Option<&'h str>, Refusal> {
-        let all = headers.get_all(COOKIE);
-        if all.iter().map(HeaderValue::len).sum::<usize>() > MAX_COOKIE_BYTES {
-            return Err(Refusal::HeaderTooLarge);
-        }
         let name = self.name_of(kind);
-        let pairs = all.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-        let mut values = pairs.filter_map(|pair| {
-            let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-            rest.strip_prefix(b"=")
-        });
+        let mut values = values(headers, &name)?;
         let Some(value) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
-            return Err(Refusal::Ambiguous);
+        match values.next() {
+            Some(_) => Err(Refusal::Ambiguous),
+            None => Ok(Some(value).filter(|value| !value.is_empty())),
         }
-        // A value that is not UTF-8 counts as empty, like that of a deleted cookie.
-        Ok(Some(str::from_utf8(value).unwrap_or_default()).filter(|value| !value.is_empty()))
     }
 
-    /// The `Set-Cookie` for a token with this remaining lifetime, in whole seconds.
+    /// The different values of the refresh token's cookies, without empty ones. More than four are
+    /// refused.
+    pub(crate) fn read_refresh<'h>(&self, headers: &'h HeaderMap) -> Result<Vec<&'h str>, Refusal> {
+        let mut found = Vec::new();
+        for value in values(headers, &self.name_of(CookieKind::Refresh))? {
+            if !value.is_empty() && !found.contains(&value) {
+                found.push(value);
+            }
+            if found.len() > MAX_REFRESH_COOKIES {
+                return Err(Refusal::Ambiguous);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The `Set-Cookie` for a token with this remaining lifetime, in whole seconds; without one, the browser
+    /// keeps the cookie until it is closed.
     pub(crate) fn set(
         &self,
         kind: CookieKind,
         value: &str,
-        max_age: Duration,
+        max_age: Option<Duration>,
     ) -> Option<HeaderValue> {
-        let (name, path, same_site) = match kind {
-            CookieKind::Access => (self.name_of(kind), "/", self.access),
-            CookieKind::Refresh => (self.name_of(kind), &*self.path, SameSite::Strict),
-            CookieKind::Device => (self.name_of(kind), "/", SameSite::Strict),
+        let path = match kind {
+            CookieKind::Refresh => &*self.path,
+            CookieKind::Access | CookieKind::Device | CookieKind::SecondStep => "/",
+        };
+        self.set_at(path, kind, value, max_age)
+    }
+
+    fn set_at(
+        &self,
+        path: &str,
+        kind: CookieKind,
+        value: &str,
+        max_age: Option<Duration>,
+    ) -> Option<HeaderValue> {
+        let name = self.name_of(kind);
+        let same_site = match kind {
+            CookieKind::Access => self.access,
+            CookieKind::Refresh | CookieKind::Device | CookieKind::SecondStep => SameSite::Strict,
         };
         let secure = if self.development { "" } else { " Secure;" };
-        let max_age = max_age.whole_seconds().max(0);
+        let max_age = max_age.map(|time| format!(" Max-Age={};", time.whole_seconds().max(0)));
+        let max_age = max_age.unwrap_or_default();
         let mut header = HeaderValue::try_from(format!(
-            "{name}={value}; Max-Age={max_age}; Path={path};{secure} HttpOnly; SameSite={same_site:?}"
+            "{name}={value};{max_age} Path={path};{secure} HttpOnly; SameSite={same_site:?}"
         ))
         .ok()?;
         header.set_sensitive(true);
         Some(header)
     }
 
-    /// Whether browsers accept a cookie with this value (RFC 6265bis §5.7).
-    pub(crate) fn fits(&self, kind: CookieKind, value: &str) -> bool {
-        self.name_of(kind).len() + value.len() <= 4096
+    /// The longest value of this cookie that browsers accept, in bytes (RFC 6265bis §5.7).
+    pub(crate) fn max_bytes(&self, kind: CookieKind) -> usize {
+        MAX_PAIR_BYTES.saturating_sub(self.name_of(kind).len())
     }
 
     /// The `Set-Cookie` that deletes the cookie.
     pub(crate) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
-        self.set(kind, "", Duration::ZERO)
+        self.set(kind, "", Some(Duration::ZERO))
+    }
+
+    /// Each `Set-Cookie` that deletes a refresh token of a former path.
+    pub(crate) fn delete_former(&self) -> impl Iterator<Item = HeaderValue> {
+        self.former_paths
+            .iter()
+            .filter_map(|path| self.set_at(path, CookieKind::Refresh, "", Some(Duration::ZERO)))
     }
 
     fn name_of(&self, kind: CookieKind) -> String {
@@ -168,6 +229,7 @@ impl Cookies {
             CookieKind::Access => ("__Host-", "access"),
             CookieKind::Refresh => ("__Secure-", "refresh"),
             CookieKind::Device => ("__Host-", "device"),
+            CookieKind::SecondStep => ("__Host-", "second-step"),
         };
         let prefix = if self.development { "insecure-" } else { prefix };
         match &*self.name {
@@ -175,6 +237,28 @@ impl Cookies {
             name => format!("{prefix}{name}-{what}"),
         }
     }
+}
+
+fn is_path(path: &str) -> bool {
+    let in_path = |byte: u8| byte.is_ascii_graphic() && byte != b';' && byte != b',';
+    path.starts_with('/') && (path.len() == 1 || !path.ends_with('/')) && path.bytes().all(in_path)
+}
+
+/// The values of the cookies of this name, in the order of the request. A value that is not UTF-8 counts
+/// as empty, like that of a deleted cookie.
+fn values<'h>(
+    headers: &'h HeaderMap,
+    name: &str,
+) -> Result<impl Iterator<Item = &'h str>, Refusal> {
+    let all = headers.get_all(COOKIE);
+    if all.iter().map(HeaderValue::len).sum::<usize>() > MAX_COOKIE_BYTES {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    let pairs = all.iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    Ok(pairs.filter_map(move |pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(str::from_utf8(value).unwrap_or_default())
+    }))
 }
 
 impl Default for Cookies {
@@ -189,17 +273,30 @@ mod tests {
 
     #[test]
     fn a_cookie_is_read_by_its_whole_name_and_once() {
+        let headers = |text: &'static [u8]| {
+            HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(text).unwrap())])
+        };
         let read = |text: &'static [u8]| {
-            let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(text).unwrap())]);
-            let value = Cookies::new().read(&headers, CookieKind::Refresh).map_err(|_| ());
+            let headers = headers(text);
+            let value = Cookies::new().read(&headers, CookieKind::Access).map_err(|_| ());
             value.map(|value| value.map(str::to_owned))
         };
-        for none in
-            [&b""[..], b"x=1", b"__Secure-refresh", b"__Secure-refresh=", b"__secure-refresh=t"]
-        {
+        for none in [&b""[..], b"x=1", b"__Host-access", b"__Host-access=", b"__host-access=t"] {
             assert_eq!(read(none), Ok(None));
         }
-        assert_eq!(read(b"a=b;__Secure-refresh=t=u ;\xff"), Ok(Some("t=u".into())));
-        assert_eq!(read(b"__Secure-refresh=t; __Secure-refresh="), Err(()));
+        assert_eq!(read(b"a=b;__Host-access=t=u ;\xff"), Ok(Some("t=u".into())));
+        assert_eq!(read(b"__Host-access=t; __Host-access="), Err(()));
+        let read = |text: &'static [u8]| {
+            let headers = headers(text);
+            let values = Cookies::new().read_refresh(&headers).map_err(|_| ());
+            values.map(|values| values.join(" "))
+        };
+        let name = "__Secure-refresh";
+        assert_eq!(read(b""), Ok(String::new()));
+        let text =
+            b"__Secure-refresh=a; x=y; __Secure-refresh=; __Secure-refresh=b;__Secure-refresh=a";
+        assert_eq!(read(text), Ok("a b".into()), "{name}");
+        let many = "abcde".chars().map(|value| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(read(many.join("; ").leak().as_bytes()), Err(()));
     }
 }

@@ -2,7 +2,7 @@
 
 use jsonwebtoken11::{EncodingKey, Header, encode};
 use relatch::{
-    Access, Context, IssueError, Reason, Token,
+    Access, Context, Reason, Token,
     authority::Adoption,
     password::PasswordHasher,
     service::{LoginRefusal, Service, ServiceError},
@@ -149,7 +149,7 @@ async fn an_exchange_takes_a_slot_as_a_login_does<B: Backend>(db: B) {
     };
     let laptop = world.start("laptop").await;
     let full = adopting(WhenFull::Refuse).reauthenticate(&world.plain(ALICE), PASSWORD).await;
-    assert!(matches!(full, Err(ServiceError::Issue(IssueError::SessionsFull))), "{full:?}");
+    assert!(matches!(full, Err(ServiceError::SessionsFull(_))), "{full:?}");
     world.assert_alive(&laptop).await;
     let evicting = adopting(WhenFull::EvictLeastRecentlyUsed);
     let tokens = evicting.reauthenticate(&world.plain(ALICE), PASSWORD).await.unwrap();

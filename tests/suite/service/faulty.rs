@@ -12,6 +12,8 @@ use std::{
 use relatch::store::{Row, StoreError, Update, UserKey, UserStore};
 use tokio::sync::{Semaphore, watch};
 
+use crate::common::in_time;
+
 type Hook = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The effect on calls.
@@ -98,18 +100,18 @@ impl<S> Faulty<S> {
     /// Waits until this many writes have ended.
     pub(crate) async fn written(&self, writes: usize) {
         let mut ended = self.shared.writes.subscribe();
-        ended.wait_for(|ended| *ended >= writes).await.unwrap();
+        in_time(ended.wait_for(|ended| *ended >= writes)).await.unwrap();
     }
 
     /// Waits for a call that is held.
     pub(crate) async fn held(&self) {
-        self.shared.held.acquire().await.unwrap().forget();
+        in_time(self.shared.held.acquire()).await.unwrap().forget();
     }
 
     /// Releases one call, and waits until it has finished.
     pub(crate) async fn let_through(&self) {
         self.shared.let_through.add_permits(1);
-        self.shared.done.acquire().await.unwrap().forget();
+        in_time(self.shared.done.acquire()).await.unwrap().forget();
     }
 
     fn mode(&self) -> Mode {

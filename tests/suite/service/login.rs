@@ -1,7 +1,7 @@
 //! Logging in.
 
 use relatch::{
-    Context, IssueError, Reason, SessionPolicy,
+    Context, Reason, SessionPolicy,
     password::PasswordHasher,
     service::{Client, LoginRefusal, ServiceError},
     sessions::WhenFull,
@@ -158,7 +158,7 @@ async fn a_full_table_evicts_or_refuses<B: Backend>(db: B) {
     world.clock.set(1);
     let other = evicting.start_session(ALICE, "other").await.unwrap();
     let refused_login = refusing.login("alice", PASSWORD, "third").await;
-    assert!(matches!(refused_login, Err(ServiceError::Issue(IssueError::SessionsFull))));
+    assert!(matches!(refused_login, Err(ServiceError::SessionsFull(_))));
     world.clock.set(2);
     let third = evicting.start_session(ALICE, "third").await.unwrap();
     assert_eq!(third.evicted().unwrap().id(), oldest.session().id());

@@ -14,7 +14,7 @@ use relatch::{
 #[cfg(feature = "postgres")]
 use super::backends::Postgres;
 use super::{ALICE, BOB, Backend, PASSWORD, Profile, Tokens, World, backends::Sqlite};
-use crate::common::{Role, copy};
+use crate::common::{Role, copy, in_time};
 
 over_each_database! {
     a_link_is_used_up_with_the_applications_own_change,
@@ -308,7 +308,7 @@ async fn other_processes_are_notified_by_the_commit() {
     }
     // Other tests notify on the same channel.
     let notified = loop {
-        let notification = listener.recv().await.unwrap();
+        let notification = in_time(listener.recv()).await.unwrap();
         if let Some(id) = ids.iter().find(|id| *id == notification.payload()) {
             break id;
         }

@@ -1,5 +1,10 @@
 //! The exact text of the cookies that are set.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
 use axum::{Router, response::Redirect, routing::post};
 use http::request::Parts;
 use relatch::{
@@ -180,6 +185,14 @@ async fn what_cannot_stand_in_a_cookie_is_no_setting() {
         let error = build(Cookies::new().refresh_path(path));
         assert_eq!(error, Some("cookies"), "{path:?}");
     }
+    for path in ["", "/auth/", "/a;b", "/auth"] {
+        let error = build(Cookies::new().former_refresh_path(path));
+        assert_eq!(error, Some("cookies"), "{path:?}");
+    }
+    for (paths, error) in [(8, None), (9, Some("cookies"))] {
+        let former = (0..paths).map(|n| format!("/{n}"));
+        assert_eq!(build(former.fold(Cookies::new(), Cookies::former_refresh_path)), error);
+    }
     for name in ["a b", "a-b", "a=b", "a;b", "\u{e4}", "a\n", "__Host"] {
         assert_eq!(build(Cookies::new().named(name)), Some("cookies"), "{name:?}");
     }
@@ -196,10 +209,26 @@ fn a_trusted_origin_is_written_as_browsers_do() {
             .err()
             .map(|error| error.setting())
     };
-    assert_eq!(build("https://app.example.com"), None);
-    for bad in
-        ["null", "*", "https://app.example.com/", "https://App.example.com", "app.example.com"]
-    {
+    for good in [
+        "https://app.example.com",
+        "https://app.example.com:443",
+        "capacitor://localhost",
+        "ionic://localhost",
+        "http://localhost",
+    ] {
+        assert_eq!(build(good), None, "{good}");
+    }
+    for bad in [
+        "null",
+        "*",
+        "https://app.example.com/",
+        "https://App.example.com",
+        "app.example.com",
+        "file://",
+        "file://localhost",
+        "data://x",
+        "capacitor://",
+    ] {
         assert_eq!(build(bad), Some("trust_origin"), "{bad}");
     }
 }
@@ -228,6 +257,34 @@ async fn a_token_too_long_for_a_cookie_is_an_error() {
         assert_eq!(answer.all("set-cookie").is_empty(), status == 500);
         assert_eq!(log.take().contains("4096 bytes"), status == 500);
     }
+}
+
+/// The claims of a user have become too many: nothing is stored, so that the session goes on later.
+#[tokio::test]
+async fn a_refresh_whose_token_is_too_long_for_a_cookie_uses_nothing_up() {
+    let world = World::bearer();
+    let len = Arc::new(AtomicUsize::new(9));
+    let now = Arc::clone(&len);
+    let claims = move |_: &_, _: Option<&_>| Long { text: "x".repeat(now.load(SeqCst)) };
+    let authority = builder(&world.clock).max_token_bytes(8192).build().unwrap();
+    let service = Service::builder(authority, world.store.clone()).claims(claims).build();
+    let tokens = service.start_session(ALICE, "phone").await.unwrap();
+    let web = Web::builder(service).client_address(here()).cookies(Cookies::new()).build().unwrap();
+    let refresh = post(relatch::axum::endpoints::refresh);
+    let app = Router::new().route("/auth/refresh", refresh).layer(web.layer());
+    let asked = || {
+        let asked = post_("/auth/refresh").same_origin();
+        asked.refresh_cookie(tokens.refresh().expose())
+    };
+    len.store(3500, SeqCst);
+    let log = Log::new();
+    let failed = send(&app, asked()).await.fails(500, "server_error");
+    assert_eq!(failed.all("set-cookie"), [""; 0]);
+    assert!(log.take().contains("4096 bytes"));
+    // Long after the grace.
+    world.clock.set(3600);
+    len.store(9, SeqCst);
+    drop(send(&app, asked()).await.is(200));
 }
 
 async fn to_the_front(web: Web, request: Parts) -> Result<(Grant, Redirect), Refusal> {

@@ -15,9 +15,7 @@ use relatch::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, ask, get_, here, post_, send, users,
-};
+use super::{ACCESS_SECONDS, ALICE, Ask, BOB, World, alices_login, get_, here, post_, send, users};
 use crate::{
     common::{TestClock, builder},
     service::{
@@ -168,10 +166,6 @@ async fn a_refresh_takes_the_cookie_where_there_are_cookies() {
         .send(post_("/auth/refresh").same_origin().bearer(&refresh))
         .await
         .fails(401, "login_required");
-    // Two cookies are refused and kept.
-    let twice = asked(&refresh).refresh_cookie(&refresh);
-    let twice = world.send(twice).await.fails(400, "invalid_request");
-    assert_eq!(twice.all("set-cookie"), [""; 0]);
     world.send(asked(&refresh)).await.is(200);
     // Reuse.
     world.clock.set(60);
@@ -188,47 +182,6 @@ async fn an_access_token_that_has_expired_does_not_stand_in_the_way_of_a_refresh
     world.clock.set(ACCESS_SECONDS);
     world.send(get_("/me").both_cookies(&tokens)).await.is(401);
     world.send(post_("/auth/refresh").same_origin().both_cookies(&tokens)).await.is(200);
-}
-
-#[tokio::test]
-async fn a_page_without_scripts_is_led_over_a_refresh() {
-    let world = World::with(|web| web.cookies(Cookies::new()).login_page("/hello"));
-    let tokens = world.start(ALICE).await;
-    let refresh = |path: &str| get_(path).refresh_cookie(tokens.refresh().expose());
-
-    // A request from another site lacks the `Strict` cookie, which says nothing about the session.
-    let from_elsewhere =
-        get_("/auth/resume?to=/a%26b%22%3E").header("sec-fetch-site", "cross-site");
-    let page = world.send(from_elsewhere).await.is(200);
-    assert_eq!(page.all("set-cookie"), [""; 0]);
-    assert!(page.body.contains("content=\"0; url=?to=/a%26b%22%3E\""), "{}", page.body);
-    assert_eq!(page.header("cache-control"), "no-store");
-    let none = world.send(get_("/auth/resume?to=/a")).await.is(303);
-    assert_eq!((none.header("location"), none.all("set-cookie")), ("/hello", vec![]));
-
-    let on = world.send(refresh("/auth/resume?to=/a%3Fb=c%26d").same_origin()).await.is(303);
-    assert_eq!(on.header("location"), "/a?b=c&d");
-    let access = on.cookie("__Host-access");
-    world.send(get_("/me").access_cookie(&access)).await.is(200);
-    assert!(!on.cookie("__Secure-refresh").is_empty());
-
-    // Within the grace.
-    for to in ["//evil.example", "/%5Cevil.example", "https://evil.example", "", "/%0aa"] {
-        let on = world.send(refresh(&format!("/auth/resume?to={to}"))).await.is(303);
-        assert_eq!(on.header("location"), "/", "{to}");
-    }
-    for method in ["HEAD", "POST"] {
-        let asked = ask(method, "/auth/resume").refresh_cookie(tokens.refresh().expose());
-        assert_eq!(world.send(asked.same_origin()).await.is(405).header("allow"), "GET");
-    }
-    world.store.set_reachable(false);
-    let away = world.send(refresh("/auth/resume?to=/a")).await;
-    assert_eq!(away.fails(503, "temporarily_unavailable").all("set-cookie"), [""; 0]);
-    world.store.set_reachable(true);
-
-    world.web.service().log_out_everywhere(ALICE).await.unwrap();
-    let over = world.send(refresh("/auth/resume?to=/a")).await.is(303);
-    assert_eq!((over.header("location"), over.all("set-cookie").len()), ("/hello", 2));
 }
 
 #[tokio::test]

@@ -2,17 +2,23 @@
 
 mod access_token;
 mod adoption;
+mod client_script;
 mod cookies;
 mod endpoints;
 mod extractors;
 mod introspection;
 mod kept_cookies;
 mod limits;
-mod logs;
+pub(crate) mod logs;
 mod new_device;
 mod origin;
+mod remember_me;
 mod require_login;
 mod responses;
+mod resume;
+mod retry;
+mod second_step;
+mod several_cookies;
 mod traps;
 mod wire;
 

@@ -248,6 +248,54 @@ async fn what_sets_and_takes_cookies_takes_a_proof() {
     assert!(!world.lives(&tokens).await);
 }
 
+/// Proxies add the port to `Host`, and browsers leave the default one out of `Origin`.
+#[tokio::test]
+async fn the_default_port_is_no_port() {
+    let world = world();
+    let asked =
+        |origin: &str, host: &str| alices_login().header("origin", origin).header("host", host);
+    for (origin, host) in [
+        ("https://a.example", "a.example:443"),
+        ("https://a.example:443", "a.example"),
+        ("https://a.example:8443", "a.example:8443"),
+    ] {
+        drop(world.send(asked(origin, host)).await.is(200));
+    }
+    for (origin, host) in [
+        ("https://a.example", "a.example:80"),
+        ("http://a.example", "a.example:443"),
+        ("https://a.example", "a.example:8443"),
+        ("https://a.example:8443", "a.example:443"),
+    ] {
+        drop(world.send(asked(origin, host)).await.fails(403, "cross_site_request"));
+    }
+    let local = World::with(|web| web.cookies(Cookies::new().danger_plain_localhost()));
+    drop(local.send(asked("http://localhost", "localhost:80")).await.is(200));
+    drop(local.send(asked("http://localhost", "localhost:443")).await.is(403));
+}
+
+/// The pages of an app in a WebView.
+#[tokio::test]
+async fn an_origin_with_an_apps_own_scheme_is_trusted_by_its_name() {
+    let world = World::with(|web| {
+        web.cookies(Cookies::new())
+            .trust_origin("capacitor://localhost")
+            .trust_origin("https://b.example:443")
+    });
+    let asked = |origin: &str| {
+        alices_login().header("origin", origin).header("sec-fetch-site", "cross-site")
+    };
+    for origin in ["capacitor://localhost", "https://b.example"] {
+        drop(world.send(asked(origin)).await.is(200));
+    }
+    for origin in ["ionic://localhost", "capacitor://localhost.evil.example", "null", "file://"] {
+        drop(world.send(asked(origin)).await.fails(403, "cross_site_request"));
+    }
+    // A native client says the site's own origin.
+    let native = alices_login().header("origin", "https://a.example").header("host", "a.example");
+    drop(world.send(native).await.is(200));
+}
+
 #[tokio::test]
 async fn without_cookies_nothing_takes_a_proof() {
     let world = World::bearer();

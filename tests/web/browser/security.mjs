@@ -119,7 +119,7 @@ export function security(story, mode) {
 
   once("sends a strict policy with every answer", async (world) => {
     const device = await world.device();
-    const paths = ["/", "/signup", "/login", "/forgotten", "/reset?token=x", "/nowhere", "/style.css"];
+    const paths = ["/", "/signup", "/login", "/forgotten", "/reset?token=x", "/not-me?token=x", "/nowhere", "/style.css"];
     const inside = ["/devices", "/password", "/live.js", "/api/me", "/auth/sessions"];
     const check = async (paths) => {
       for (const path of paths) {
@@ -215,8 +215,10 @@ export function security(story, mode) {
     // The page for a visitor from another site shows nothing else either.
     for (const to of outside.slice(1, 3)) {
       const link = `${world.url}/auth/resume?to=${encodeURIComponent(to)}`;
+      await device.forget("access");
       await device.page.goto(other.serve(`<a href="${link}">a link</a>`));
       await device.click("a");
+      await device.click("form[method=post] button");
       await device.page.waitForSelector("#devices");
       await device.arrivedAt("/devices");
     }
