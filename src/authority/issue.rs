@@ -32,6 +32,8 @@ pub(super) enum ClaimsFor<'a, C> {
     OfSession(&'a dyn Fn(Option<&SessionInfo>) -> C),
 }
 
+type OptionsOfSession<'a> = &'a dyn Fn(Option<&SessionInfo>) -> TokenOptions;
+
 /// A token that is to be issued: see [`Authority::issue`](crate::Authority::issue).
 #[must_use = "nothing is issued before `sign`"]
 pub struct Issuance<'a, P: Purpose> {
@@ -40,7 +42,7 @@ pub struct Issuance<'a, P: Purpose> {
     claims: ClaimsFor<'a, P::Claims>,
     options: TokenOptions,
     /// In place of the options, for a token with a session.
-    options_of_session: Option<&'a dyn Fn(Option<&SessionInfo>) -> TokenOptions>,
+    options_of_session: Option<OptionsOfSession<'a>>,
     pub(super) context: Context,
     /// The session that an adopted token is exchanged for.
     pub(super) legacy_session: Option<NewSession>,
@@ -84,10 +86,7 @@ impl<'a, P: Purpose> Issuance<'a, P> {
 
     /// Sets a function that makes the options from the session as it will be stored.
     #[cfg(feature = "service")]
-    pub(crate) const fn options_of_session(
-        mut self,
-        options: &'a dyn Fn(Option<&SessionInfo>) -> TokenOptions,
-    ) -> Self {
+    pub(crate) const fn options_of_session(mut self, options: OptionsOfSession<'a>) -> Self {
         self.options_of_session = Some(options);
         self
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::Duration;
 
-use super::ContextOf;
+use super::{ContextOf, MadeOf};
 use crate::{
     authority::{self, Authority},
     binding::context::Context,
@@ -139,7 +139,7 @@ pub struct Issuance<'a, P: Purpose, F = (), C = NoClaims> {
 /// The private claims of a token that is to be issued.
 enum ClaimsFor<'a, F, T> {
     Given(&'a T),
-    OfUser(Box<dyn Fn(&StoredUser<F>) -> T + Send + Sync + 'a>),
+    OfUser(MadeOf<'a, F, T>),
 }
 
 /// The context of a token that is to be issued.
