@@ -368,7 +368,12 @@ where
             self.recorded(admitted.map_err(Refusal::from), Some(&verified))?;
         }
         let (token, _) = self.recorded(self.checked_token(request), Some(&verified))?;
-        self.granted(call(&token).await, Some(verified.user().id()))
+        let tokens = call(&token).await;
+        match verified.is_legacy() {
+            // It begins a session, as a login does.
+            true => self.granted_to_device(request, tokens),
+            false => self.granted(tokens, Some(verified.user().id())),
+        }
     }
 
     /// [`granted`](Self::granted) for a client that has just authenticated.

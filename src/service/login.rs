@@ -15,9 +15,7 @@ use super::{
 use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError, verified::Verified},
     password::{PasswordError, PasswordForms},
-    sessions::SessionInfo,
     store::{Record, RowLock, StoredUser, UserKey},
-    token::purpose::Access,
     user::User,
 };
 
@@ -143,10 +141,9 @@ where
         stored: &StoredUser<F>,
         client: &Client,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        let authority = self.authority();
-        let claims = |session: Option<&SessionInfo>| (self.0.claims)(stored, session);
-        let issue = authority.issue_with::<Access<C>>(user, &claims);
-        issue.context(client.context.clone()).start_session(client.session.clone())
+        self.issue_access(&self.authority(), user, stored, |issue| {
+            issue.context(client.context.clone()).start_session(client.session.clone())
+        })
     }
 }
 

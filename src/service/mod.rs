@@ -75,6 +75,7 @@
 //!
 //! The futures panic outside a Tokio runtime, and in a runtime without its timer.
 
+mod access;
 mod admin;
 mod adoption;
 mod authenticate;
@@ -129,7 +130,7 @@ use crate::{
     sessions::SessionInfo,
     store::{Changes, Listening, StoredUser},
     throttle::Counters,
-    token::purpose::NoClaims,
+    token::{TokenOptions, purpose::NoClaims},
 };
 
 /// An authority joined with a store of users. A clone is cheap and refers to the same service. Make
@@ -146,12 +147,16 @@ struct Inner<F, C> {
     passwords: Passwords,
     counters: Counters,
     claims: Claims<F, C>,
+    access_options: AccessOptions<F>,
     events: Events,
     on_new_device: Option<OnNewDevice<F>>,
     listening: Listening,
 }
 
 type Claims<F, C> = Box<dyn Fn(&StoredUser<F>, Option<&SessionInfo>) -> C + Send + Sync>;
+
+/// The options of access tokens.
+type AccessOptions<F> = Claims<F, TokenOptions>;
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The current authority.

@@ -10,9 +10,8 @@ use super::{
 use crate::sessions::SessionId;
 use crate::{
     authority::{IssueError, Refreshed, SessionTokens},
-    sessions::SessionInfo,
     store::UserKey,
-    token::{RefreshToken, purpose::Access},
+    token::RefreshToken,
 };
 
 impl<F, C> Service<F, C>
@@ -103,8 +102,8 @@ where
         let mut stored = None;
         let decided = self.decide_yielding(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or_else(|| opened.unknown_user())?.user();
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(user, session);
-            let decision = authority.issue_with::<Access<C>>(user, &claims).refresh(&opened)?;
+            let decision =
+                self.issue_access(&authority, user, user, |issue| issue.refresh(&opened))?;
             let is_change = decision.change().is_some();
             let mut bytes = 0;
             let decision = decision.map(|refreshed| {

@@ -1,4 +1,4 @@
-//! Plain tokens of before, accepted by an [`Adoption`]: what their users can do with them.
+//! Plain tokens of the setup before relatch, accepted by an [`Adoption`]: what their users can do with them.
 
 use jsonwebtoken11::{EncodingKey, Header, encode};
 use relatch::{
@@ -33,7 +33,7 @@ over_each_store! {
 }
 
 const NEW: &str = "another battery staple";
-const SECRET: &[u8] = b"the secret of before";
+const SECRET: &[u8] = b"the secret of the old setup";
 
 impl<B: Backend> World<B> {
     /// A service that accepts the plain tokens of this user, who is as the migration found it.

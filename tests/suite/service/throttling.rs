@@ -132,7 +132,7 @@ async fn the_thief_of_one_session_uses_up_nothing_of_another() {
 /// A plain token from before relatch has no session, and perhaps no `jti`.
 #[tokio::test(start_paused = true)]
 async fn the_thief_of_one_adopted_token_uses_up_nothing_of_a_session() {
-    let (clock, secret, users) = (TestClock::new(), b"the secret of before", users());
+    let (clock, secret, users) = (TestClock::new(), b"the secret of the old setup", users());
     assert!(users.edit("1", |row| row.columns.version = None));
     let authority = builder(&clock).adopt(Adoption::hs256(secret, 0, clock.at(3600)));
     let service = Service::builder(authority.build().unwrap(), users).build();
