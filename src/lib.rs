@@ -8,14 +8,15 @@
 - [`service`]: start here. It joins an authority with a [`store`] of users: login, requests, devices,
   links. [`axum`] connects it with HTTP, and [`live`] ends open connections on revocation.
 - [`authority`]: the same without I/O, for your own database or web framework.
-- [`user`], [`sessions`], [`token`], [`keys`], [`one_time`] and [`password`]: the parts.
+- [`user`], [`sessions`], [`token`], [`keys`], [`one_time`], [`password`] and [`recovery_codes`]: the
+  parts.
 - [`guide`]: one page per subject."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The layers, lowest first. A module uses only itself and modules on lines above its own.
 //   1. bytes clock entropy counter rejection error
-//   2. keys sessions password throttle
+//   2. keys sessions password throttle recovery_codes
 //   3. binding
 //   4. token user one_time
 //   5. authority
@@ -39,6 +40,7 @@ pub mod live;
 pub mod one_time;
 #[cfg(feature = "password")]
 pub mod password;
+pub mod recovery_codes;
 mod rejection;
 #[cfg(feature = "service")]
 pub mod service;

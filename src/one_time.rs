@@ -70,7 +70,7 @@ use time::Duration;
 use crate::{
     binding::context,
     sessions::SessionId,
-    token::purpose::{NoClaims, Purpose, Usage},
+    token::purpose::{NoClaims, Purpose, SECOND_STEP_TYP, Usage},
 };
 
 /// A link to set a new password. It is valid for 20 minutes, and rejected once the user's hash has
@@ -146,6 +146,31 @@ impl<C: Serialize + DeserializeOwned> Purpose for Invitation<C> {
     type Claims = C;
     const TYP: &'static str = "invite+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::days(7));
+    const USAGE: Usage = Usage::OnceByLane;
+}
+
+/// A login whose password was right and that waits for its second step, such as a code. It is valid for 5
+/// minutes and works once, by a lane: a login that is finished ends the user's other pending ones. A new
+/// password and an increase of the version end it too, like every link.
+///
+/// It is no link. The client gets it as the answer to the password and sends it back with the code. It gives
+/// no access: its `typ` and its key are not those of an access token, in either binding mode.
+///
+/// With `Service` it comes from `VerifiedLogin::pending`, and `Service::second_step` takes it, which counts
+/// each attempt. So `Service::one_time` of it does not compile.
+///
+/// # Security
+///
+/// By hand ([`Authority::open_once`]), limit the codes that are tried for one user: a code has six digits.
+///
+/// [`Authority::open_once`]: crate::Authority::open_once
+#[derive(Clone, Copy, Debug)]
+pub struct SecondStep(());
+
+impl Purpose for SecondStep {
+    type Claims = NoClaims;
+    const TYP: &'static str = SECOND_STEP_TYP;
+    const LIFETIME: Option<Duration> = Some(Duration::minutes(5));
     const USAGE: Usage = Usage::OnceByLane;
 }
 

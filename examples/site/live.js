@@ -1,5 +1,8 @@
 // Keeps the live indicator up to date: the server sends an event when this session ends.
 
+import { createSession } from "/relatch.js";
+
+const session = createSession({ refreshUrl: "/auth/refresh" });
 const live = document.getElementById("live");
 
 function show(state, text) {
@@ -25,26 +28,27 @@ function connect() {
 }
 
 async function ended(why) {
-  if (why === "expired") return settle(await ask("POST", "/auth/refresh"));
+  if (why === "expired") return settle(await status(session.fetch));
   if (why === "revoked") {
     // Another tab of this browser may be receiving new cookies at this moment.
     await pause(500);
-    return settle(await ask("GET", "/auth/check"));
+    return settle(await status(fetch));
   }
   show("connecting", "Connecting …");
   // A random delay, because many clients may have lost the server at the same time.
   await pause(1000 + 4000 * Math.random());
-  if (why === "refused" && (await ask("GET", "/auth/check")) === 401) return ended("expired");
+  if (why === "refused") return settle(await status(session.fetch));
   connect();
 }
 
 function settle(status) {
-  if (status === 200 || status === 204) connect();
+  if (status === 204) connect();
   else if (status === 401) show("over", "Session revoked");
   else ended("lost");
 }
 
-const ask = (method, path) => fetch(path, { method }).then((answer) => answer.status, () => 0);
+/** The `fetch` of the session refreshes if the access token has expired. */
+const status = (fetch) => fetch("/auth/check").then(({ status }) => status, () => 0);
 const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
 
 // The browser keeps a left page in its cache, and an open stream would hold one of its few connections.
@@ -58,7 +62,7 @@ addEventListener("pageshow", ({ persisted }) => {
 // The user may have logged in again in another tab.
 document.addEventListener("visibilitychange", async () => {
   const isOver = live.dataset.state === "over" && document.visibilityState === "visible";
-  if (isOver && (await ask("GET", "/auth/check")) === 204) connect();
+  if (isOver && (await status(fetch)) === 204) connect();
 });
 
 connect();

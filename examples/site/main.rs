@@ -10,6 +10,8 @@
 //! - `SITE_DATABASE`: the database file. By default the site makes a temporary one and deletes it
 //!   at the end.
 //! - `INTROSPECTION_SECRET`: allows the caller `gateway` to introspect tokens, with this secret.
+//! - `APP_ORIGIN`: the origin of an application on another host of the same site, whose scripts may use
+//!   this site's endpoints with its cookies.
 //! - `ACCESS_SECONDS`: the lifetime of an access token in seconds; 300 by default.
 
 mod decode_token;
@@ -28,16 +30,23 @@ use std::{
     str::FromStr,
 };
 
-use axum::extract::ConnectInfo;
+use axum::{
+    extract::ConnectInfo,
+    http::{
+        HeaderValue, Method,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
+};
 use relatch::{
     Authority, MasterKey,
     axum::{ClientAddress, Cookies},
-    service::{CachePolicy, Service},
+    service::{CachePolicy, NewDevice, Service},
     store::{SqliteStore, UsersTable},
 };
 use serde::Deserialize;
 use time::Duration;
 use tokio::{net::TcpListener, signal, sync::watch};
+use tower_http::cors::CorsLayer;
 
 use self::events::Events;
 
@@ -90,7 +99,8 @@ async fn serve(database: &Path) -> Result {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let (stop, running) = watch::channel(());
     let site = Site { users, url: url.clone(), events, running };
-    let app = routes::routes(site, &web).into_make_service_with_connect_info::<SocketAddr>();
+    let app = routes::routes(site, &web).layer(cors(setting("APP_ORIGIN")?));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     println!("the master key is new in each run: a restart logs all users out");
     println!("listening on {url}");
     println!("open it in two browsers: sign up in one, log in in the other, log the first one out");
@@ -113,7 +123,17 @@ fn service(users: &SqliteStore<Profile>, url: &str, events: &Events) -> Result<S
     Ok(Service::builder(authority, users.clone())
         .cache(CachePolicy::new(STALENESS, 10_000)?)
         .on_event(move |event| events.add(event))
+        .on_new_device(print_notice(url.to_owned()))
         .build())
+}
+
+/// Prints the notice of a login on a new device. A production site sends it by mail.
+fn print_notice(url: String) -> impl Fn(&NewDevice<'_, Profile>) {
+    move |login| {
+        let (to, label) = (login.user().login().unwrap_or_default(), login.session().label());
+        let link = login.link().expose();
+        println!("notice for {to}: a login on {label:?}. Not you? {url}/not-me?token={link}");
+    }
 }
 
 fn web(service: Service<Profile>, url: &str) -> Result<Web> {
@@ -124,11 +144,29 @@ fn web(service: Service<Profile>, url: &str) -> Result<Web> {
             ClientAddress::from_extension(|peer: &ConnectInfo<SocketAddr>| peer.ip()),
         ),
     };
+    let web = match setting::<String>("APP_ORIGIN")? {
+        Some(origin) => web.trust_origin(origin),
+        None => web,
+    };
     let web = match setting::<String>("INTROSPECTION_SECRET")? {
         Some(secret) => web.introspection_caller("gateway", secret),
         None => web,
     };
     Ok(web.build()?)
+}
+
+/// Lets the scripts of this origin send requests with cookies, and read the responses. It answers
+/// preflights itself, so it is outside the layer of the web.
+fn cors(origin: Option<HeaderValue>) -> CorsLayer {
+    match origin {
+        Some(origin) => CorsLayer::new()
+            .allow_origin(origin)
+            .allow_credentials(true)
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers([CONTENT_TYPE])
+            .expose_headers([RETRY_AFTER]),
+        None => CorsLayer::new(),
+    }
 }
 
 /// An environment variable, parsed; `None` if it is not set.

@@ -188,6 +188,29 @@ pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
     page("Set a new password", &OUTSIDE, &body)
 }
 
+pub(crate) fn not_me(token: &str) -> Markup {
+    let body = html! {
+        h1 { "Was it a stranger?" }
+        p { "The button logs out the device of that login, and every device that has logged in since." }
+        form class="actions" method="post" action="/not-me" {
+            input type="hidden" name="token" value=(token);
+            button class="danger" { "This was not me" }
+        }
+    };
+    page("A login on a new device", &OUTSIDE, &body)
+}
+
+pub(crate) fn reported() -> Markup {
+    let body = html! {
+        h1 { "The device is logged out" }
+        p {
+            "Somebody knows your password. Set a new one: a link was printed to the console."
+        }
+        p { a href="/forgotten" { "Get another link" } }
+    };
+    page("The device is logged out", &OUTSIDE, &body)
+}
+
 pub(crate) fn delete_account() -> Markup {
     let body = html! {
         h1 { "Delete your account" }
@@ -262,7 +285,7 @@ fn page(title: &str, frame: &Frame, body: &Markup) -> Markup {
                 title { (title) " · relatch" }
                 link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/style.css";
-                @if frame.is_live { script src="/live.js" defer {} }
+                @if frame.is_live { script type="module" src="/live.js" {} }
             }
             body {
                 a class="skip" href="#main" { "Skip to the content" }

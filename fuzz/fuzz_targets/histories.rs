@@ -113,7 +113,7 @@ impl World {
                 }
                 Err(IssueError::InactiveUser) => assert!(self.user.disabled),
                 Err(error) => {
-                    assert!(matches!(error, IssueError::SessionsFull) && self.policy.refuses)
+                    assert!(matches!(error, IssueError::SessionsFull(_)) && self.policy.refuses)
                 }
             },
             Step::Refresh(at) => {

@@ -176,7 +176,7 @@ impl Server {
                 assert!(generation > stored.generation, "a generation was handed out again");
                 self.check_alive(&tokens, &after);
             }
-            Err(IssueError::SessionsFull) => {}
+            Err(IssueError::SessionsFull(_)) => {}
             Err(error) => assert!(is_at_end(&error, stored), "{error:?}"),
         }
         let (after, _version) = commit(user, authority.log_out_everywhere(user).unwrap());

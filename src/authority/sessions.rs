@@ -38,10 +38,8 @@ impl Authority {
     /// [`RecordError`] if the record cannot be used, especially [`RecordError::Sessions`] if it
     /// keeps no sessions.
     pub fn sessions(&self, user: &dyn User) -> Result<Vec<SessionInfo>, RecordError> {
-        let policy = &self.core.settings.sessions;
-        let mut sessions = self.live_sessions(user, self.core.now())?;
-        sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
-        Ok(sessions.into_iter().map(|slot| SessionInfo::of(slot, policy)).collect())
+        let sessions = self.live_sessions(user, self.core.now())?;
+        Ok(SessionInfo::list(sessions.into_iter(), &self.core.settings.sessions))
     }
 
     /// The session of a verified token, as [`sessions`](Self::sessions) lists it, from the record

@@ -48,7 +48,7 @@ where
         self.login_of(request, login, password, self.client(request)).await
     }
 
-    /// [`login`](Self::login) of this client.
+    /// [`login`](Self::login) for this client of the request.
     pub(super) async fn login_of(
         &self,
         request: &Parts,
@@ -383,6 +383,7 @@ where
             let device = self.service().device_token(&grant.tokens, sent.as_ref());
             grant.device = Some(self.recorded(device.map_err(Refusal::from), None)?);
         }
+        grant.ends_pending = self.has_pending(request);
         Ok(grant)
     }
 
@@ -405,7 +406,13 @@ where
         let now = authority.now();
         let opened = authority.open(tokens.access()).map_err(ServiceError::from)?;
         let lifetimes = (opened.expires_at() - now, tokens.session().expires_at() - now);
-        Ok(Grant { tokens, cookies: self.0.cookies.clone(), lifetimes, device: None })
+        Ok(Grant {
+            tokens,
+            cookies: self.0.cookies.clone(),
+            lifetimes,
+            device: None,
+            ends_pending: false,
+        })
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Grant<C = NoClaims> {
     pub(super) lifetimes: (Duration, Duration),
     /// After a login.
     pub(super) device: Option<DeviceToken>,
+    /// Whether the client has a cookie of a pending login, which is now over.
+    pub(super) ends_pending: bool,
 }
 
 impl<C> Grant<C> {
@@ -54,13 +56,14 @@ impl<C> Grant<C> {
         let device = self.device.as_ref().and_then(|token| {
             cookies.set(CookieKind::Device, token.expose(), Some(DeviceToken::LIFETIME))
         });
-        let set = [access, refresh, device].into_iter().flatten();
+        let pending = self.ends_pending.then(|| cookies.delete(CookieKind::SecondStep)).flatten();
+        let set = [access, refresh, device, pending].into_iter().flatten();
         add(set.chain(cookies.delete_former()), headers);
     }
 }
 
 /// Adds the cookies, and forbids caches to store the response.
-fn add(cookies: impl IntoIterator<Item = HeaderValue>, headers: &mut HeaderMap) {
+pub(super) fn add(cookies: impl IntoIterator<Item = HeaderValue>, headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for cookie in cookies {
         headers.append(SET_COOKIE, cookie);

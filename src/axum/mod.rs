@@ -175,6 +175,7 @@ mod authenticate;
 mod builder;
 mod calls;
 mod checks;
+mod device_list;
 pub mod endpoints;
 mod exchange;
 mod extract;
@@ -185,6 +186,7 @@ mod metrics;
 mod misconfigured;
 mod refusal;
 mod request;
+mod second_step;
 mod web;
 
 pub use self::{
@@ -204,5 +206,6 @@ pub use self::{
         csrf::{CSRF_HEADER, Csrf},
         device::DEVICE_HEADER,
     },
+    second_step::PendingStep,
     web::Web,
 };

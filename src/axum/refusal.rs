@@ -12,11 +12,8 @@ use http::{
 };
 use time::Duration;
 
-use super::misconfigured::Misconfigured;
-use crate::{
-    authority::error::IssueError, password::PasswordError, rejection::Reason,
-    service::ServiceError, store::StoreError,
-};
+use super::{device_list::Device, misconfigured::Misconfigured};
+use crate::{password::PasswordError, rejection::Reason, service::ServiceError, store::StoreError};
 
 /// The `Retry-After` of a 503, in seconds. [`WebBuilder::build`](super::WebBuilder::build) checks that a
 /// client which obeys it comes within the grace.
@@ -24,7 +21,8 @@ pub(super) const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// The reason why a request is not served. As a response it has the status below and a line of JSON
 /// with `error` alone; for a new password that the policy refuses, also with `error_description`, which
-/// says what to do. The response never contains the reason:
+/// says what to do; without a free slot, also with `sessions`, the list to choose from
+/// ([`endpoints::login`](super::endpoints::login())). The response never contains the reason:
 ///
 /// | refusal | status | `error` |
 /// | --- | --- | --- |
@@ -33,6 +31,7 @@ pub(super) const RETRY_AFTER_SECONDS: u32 = 2;
 /// | a refused login | 401 | `invalid_credentials` |
 /// | [`StepUp`](Self::StepUp) | 403 | `insufficient_user_authentication` |
 /// | a wrong current password | 403 | `wrong_password` |
+/// | a wrong code of a second factor | 403 | `wrong_code` |
 /// | [`CrossSite`](Self::CrossSite) | 403 | `cross_site_request` |
 /// | no such user or session | 404 | `not_found` |
 /// | no free slot for another session | 409 | `sessions_full` |
@@ -66,7 +65,7 @@ pub enum Refusal {
         /// The longest accepted time since the user authenticated.
         max_age: Duration,
     },
-    /// Too many passwords were tried, for this account, from this address or within this session.
+    /// Too many passwords or codes were tried, for this account, from this address or within this session.
     TooManyAttempts {
         /// The time until the next attempt is accepted.
         retry_after: Duration,
@@ -194,6 +193,7 @@ impl Refusal {
             Self::Service(
                 ServiceError::LoginRefused(refusal) | ServiceError::WrongPassword(refusal),
             ) => refusal.as_str(),
+            Self::Service(ServiceError::WrongCode) => "wrong_code",
             Self::Service(error) if error.is_unavailable() => "unavailable",
             Self::Service(_) => "service",
         }
@@ -263,10 +263,11 @@ const fn service_code(error: &ServiceError) -> &'static str {
         ServiceError::Rejected(_) => INVALID_TOKEN,
         ServiceError::LoginRefused(_) => "invalid_credentials",
         ServiceError::WrongPassword(_) => "wrong_password",
+        ServiceError::WrongCode => "wrong_code",
         ServiceError::NoSuchUser | ServiceError::NoSuchGroup | ServiceError::NoSession => {
             "not_found"
         }
-        ServiceError::Issue(IssueError::SessionsFull) => "sessions_full",
+        ServiceError::SessionsFull(_) => "sessions_full",
         ServiceError::Password(PasswordError::Length) | ServiceError::PasswordRefused(_) => {
             "invalid_password"
         }
@@ -290,6 +291,12 @@ impl IntoResponse for Refusal {
             Self::Service(ServiceError::PasswordRefused(refusal)) => {
                 let text = refusal.to_string();
                 serde_json::json!({ "error": error, "error_description": text }).to_string()
+            }
+            // The user can choose the session to end.
+            Self::Service(ServiceError::SessionsFull(sessions)) => {
+                let sessions: Vec<_> =
+                    sessions.iter().map(|one| Device::new(one, None, None)).collect();
+                serde_json::json!({ "error": error, "sessions": sessions }).to_string()
             }
             _ => format!("{{\"error\":\"{error}\"}}"),
         };

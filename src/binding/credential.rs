@@ -28,6 +28,9 @@ impl Credential {
     /// The greatest length of one secret, in bytes.
     pub const MAX_SECRET_BYTES: usize = 1 << 20;
 
+    /// The least length of a new secret that a service stores, in bytes.
+    pub const MIN_SECRET_BYTES: usize = 16;
+
     /// The credential of a whole password hash, as stored in the database: a PHC string, or a hash of any
     /// other format.
     ///
@@ -243,6 +246,8 @@ pub enum CredentialError {
     Empty,
     /// A secret is longer than [`Credential::MAX_SECRET_BYTES`].
     TooLong,
+    /// A new secret is shorter than [`Credential::MIN_SECRET_BYTES`].
+    TooShort,
     /// The text cannot be a password hash: it is a placeholder, such as `!` or `oauth`, which everybody
     /// knows.
     Placeholder,
@@ -256,6 +261,7 @@ impl fmt::Display for CredentialError {
                  random one with `Credential::generate_secret`"
             }
             Self::TooLong => "a secret is longer than 1 MiB",
+            Self::TooShort => "a new secret is shorter than 16 bytes, so it could be guessed",
             Self::Placeholder => {
                 "a token cannot be bound to a placeholder in place of a password hash: give a user \
                  without a password a random secret with `Credential::generate_secret`"

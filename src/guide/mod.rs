@@ -7,6 +7,7 @@
 //! | [Your database](your_database) | check that your table fits, and say what happens when the database fails |
 //! | [Recipes for tables](recipes) | describe a table of any shape, with tested SQL |
 //! | [On the web](on_the_web) | build an axum application with login, cookies and pages |
+//! | [Clients](clients) | write a client that keeps its session: pages with scripts, apps on phones, other origins |
 //! | [Devices and refresh](devices) | choose the call for each need; list devices; detect a stolen refresh token |
 //! | [Data of a session](session_data) | store the active organisation, or who acts as the user, in a session |
 //! | [One-time links](one_time_links) | send password resets, magic links and invitations |
@@ -60,6 +61,13 @@ pub mod recipes {}
     doc = "On the web (features `axum`, `sqlite` and `tracing`)."
 )]
 pub mod on_the_web {}
+
+#[cfg_attr(feature = "axum", doc = include_str!("clients.md"))]
+#[cfg_attr(feature = "axum", doc = "```python")]
+#[cfg_attr(feature = "axum", doc = include_str!("stories/phone.py"))]
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "Clients (feature `axum`).")]
+pub mod clients {}
 
 #[cfg_attr(feature = "service", doc = include_str!("devices.md"))]
 #[cfg_attr(not(feature = "service"), doc = "Devices and refresh (feature `service`).")]

@@ -34,7 +34,8 @@ where
     /// # Errors
     ///
     /// [`ServiceError::Rejected`] if the version has increased, or if the user does not exist or is not
-    /// active; [`ServiceError::Issue`] as for [`login`](Self::login); and the errors common to all calls.
+    /// active; [`ServiceError::SessionsFull`] and [`ServiceError::Issue`] as for [`login`](Self::login); and
+    /// the errors common to all calls.
     ///
     /// # Example
     ///

@@ -146,8 +146,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// Sets a callback for logins on a new device: one whose client has sent no good
     /// [device token](crate::throttle::DeviceToken) of the user. Send the user a mail with
     /// [`NewDevice::link`], by which the user can say "this was not me". It is called after the new session
-    /// is stored, by [`Service::login`], [`Service::start_session`] and a
-    /// [login by a link](super::OneTime::login), unless the client is one
+    /// is stored, by [`Service::login`], [`Service::start_session`], the [second step](Service::second_step) of
+    /// a login and a [login by a link](super::OneTime::login), unless the client is one
     /// [`without_notice`](super::Client::without_notice). It runs within the request, so it should do no
     /// more than send the notice to a queue. If it panics, the panic is logged, and the login succeeds.
     ///

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::{
     binding::context::Context,
-    sessions::{NewSession, SessionData},
+    sessions::{NewSession, SessionData, SessionId},
     throttle::DeviceToken,
 };
 
@@ -58,6 +58,13 @@ impl Client {
     #[must_use]
     pub fn ends_at(mut self, end: OffsetDateTime) -> Self {
         self.session = self.session.ends_at(end);
+        self
+    }
+
+    /// Sets a session of the same user that ends when this one starts: [`NewSession::in_place_of`].
+    #[must_use]
+    pub fn in_place_of(mut self, session: SessionId) -> Self {
+        self.session = self.session.in_place_of(session);
         self
     }
 

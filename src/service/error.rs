@@ -8,6 +8,7 @@ use crate::{
     authority::error::{IssueError, RefreshError, VerifyError},
     password::{PasswordError, PasswordRefusal},
     rejection::{Reason, Rejection},
+    sessions::SessionInfo,
     store::StoreError,
     user::RecordError,
 };
@@ -19,18 +20,19 @@ use crate::{
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
 /// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
 /// | [`WrongPassword`](Self::WrongPassword) | 403: the caller's token is good | [`LoginRefusal`] |
+/// | [`WrongCode`](Self::WrongCode) | 403: the pending login is good | |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429, with a `Retry-After` | |
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
-/// | [`Issue`](Self::Issue) of [`IssueError::SessionsFull`] | 409 | |
+/// | [`SessionsFull`](Self::SessionsFull) | 409, with the list | |
 /// | [`PasswordRefused`](Self::PasswordRefused), [`Password`](Self::Password) of [`PasswordError::Length`] | 422 | |
 /// | all others | 500: the fault of the server or its data; the client keeps its token | the error and its sources |
 ///
 /// The errors common to all calls are [`Store`](Self::Store), [`Busy`](Self::Busy),
 /// [`Record`](Self::Record) and [`Issue`](Self::Issue).
 ///
-/// The text of the first three is `invalid token`, `wrong name or password` and `wrong password`,
-/// whatever the reason, and may be shown to the client, like that of
+/// The text of the first four is `invalid token`, `wrong name or password`, `wrong password` and `wrong
+/// code`, whatever the reason, and may be shown to the client, like that of
 /// [`PasswordRefused`](Self::PasswordRefused), which says what to do; that of the others may not.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -41,9 +43,14 @@ pub enum ServiceError {
     LoginRefused(LoginRefusal),
     /// The current password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
-    /// Too many passwords were tried, for this account, from this address or within this session: the
-    /// limits are those of [`ServiceBuilder::throttle`](super::ServiceBuilder::throttle). The password was
-    /// not checked.
+    /// The code of a second factor is not accepted: for applications, which check codes themselves
+    /// ([`PendingLogin`](super::PendingLogin)). Its status is 403 and not 401. The pending login is
+    /// good (RFC 9110 §15.5.4), and the client asks for the code again; after a 401 it would begin a new
+    /// login.
+    WrongCode,
+    /// Too many passwords or codes were tried, for this account, from this address or within this session:
+    /// the limits are those of [`ServiceBuilder::throttle`](super::ServiceBuilder::throttle). The password
+    /// or the code was not checked.
     TooManyAttempts {
         /// The time until the next attempt is accepted.
         retry_after: Duration,
@@ -54,6 +61,11 @@ pub enum ServiceError {
     NoSuchGroup,
     /// The token has no session.
     NoSession,
+    /// All slots of the user are taken by these sessions, the most recently used first, and the policy then
+    /// refuses a login ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)). The password was right, or
+    /// the link was good and is not used up. Let the user choose the session to end, and log in again
+    /// [in its place](super::Client::in_place_of).
+    SessionsFull(Vec<SessionInfo>),
     /// The store failed.
     Store(StoreError),
     /// Too many passwords wait to be hashed, or another call changed the user's row at each attempt. The
@@ -95,9 +107,9 @@ impl ServiceError {
     pub const fn status(&self) -> u16 {
         match self {
             Self::Rejected(_) | Self::LoginRefused(_) => 401,
-            Self::WrongPassword(_) => 403,
+            Self::WrongPassword(_) | Self::WrongCode => 403,
             Self::NoSuchUser | Self::NoSuchGroup | Self::NoSession => 404,
-            Self::Issue(IssueError::SessionsFull) => 409,
+            Self::SessionsFull(_) => 409,
             Self::Password(PasswordError::Length) | Self::PasswordRefused(_) => 422,
             Self::TooManyAttempts { .. } => 429,
             error if error.is_unavailable() => 503,
@@ -121,10 +133,12 @@ impl fmt::Display for ServiceError {
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::LoginRefused(_) => f.write_str("wrong name or password"),
             Self::WrongPassword(_) => f.write_str("wrong password"),
+            Self::WrongCode => f.write_str("wrong code"),
             Self::TooManyAttempts { .. } => f.write_str("too many attempts"),
             Self::NoSuchUser => f.write_str("there is no such user"),
             Self::NoSuchGroup => f.write_str("there is no such group of users"),
             Self::NoSession => f.write_str("the token does not belong to a session"),
+            Self::SessionsFull(_) => f.write_str("the user has no free slot for another session"),
             Self::Store(error) => error.fmt(f),
             Self::Busy => f.write_str("the service is too busy: try again later"),
             Self::Record(_) => f.write_str("the user's record cannot be used"),
@@ -226,6 +240,7 @@ impl From<IssueError> for ServiceError {
         match error {
             IssueError::SessionOver(rejection) => Self::Rejected(rejection),
             IssueError::NoSession => Self::NoSession,
+            IssueError::SessionsFull(sessions) => Self::SessionsFull(sessions),
             IssueError::InactiveUser => Self::LoginRefused(LoginRefusal::InactiveUser),
             IssueError::Record(error) => Self::Record(error),
             other => Self::Issue(other),
@@ -272,10 +287,11 @@ mod tests {
             (E::Rejected(rejection), 401),
             (E::LoginRefused(LoginRefusal::UnknownLogin), 401),
             (E::WrongPassword(LoginRefusal::WrongPassword), 403),
+            (E::WrongCode, 403),
             (E::NoSuchUser, 404),
             (E::NoSuchGroup, 404),
             (E::NoSession, 404),
-            (E::Issue(IssueError::SessionsFull), 409),
+            (E::SessionsFull(Vec::new()), 409),
             (E::Password(PasswordError::Length), 422),
             (E::PasswordRefused(PasswordRefusal::TooLong), 422),
             (E::Store(StoreError::unreachable("gone")), 503),

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    new_device::LoggedIn,
+    logged_in::LoggedIn,
     passwords::log_failed_rehash,
     throttling::LoginAttempt,
     transact::{Proposal, transact},
@@ -45,11 +45,13 @@ where
     /// It counts attempts, by the name and the user's id, and by the address if the client has one
     /// ([`Client::address`]). A refused attempt costs no hash. See [`throttle`](crate::throttle).
     ///
+    /// It asks for no second factor: for users who may have one, call [`verify_login`](Self::verify_login).
+    ///
     /// # Errors
     ///
-    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::Issue`] with [`IssueError::SessionsFull`] if
-    /// all slots are taken and the policy refuses further logins, or with the error of a client whose
-    /// end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
+    /// [`ServiceError::LoginRefused`]; [`ServiceError::TooManyAttempts`]; [`ServiceError::SessionsFull`] if
+    /// all slots are taken and the policy refuses further logins; [`ServiceError::Issue`] with the error of a
+    /// client whose end, policy or data is wrong ([`IssueError::SessionEnd`], [`IssueError::UnknownPolicy`],
     /// [`IssueError::SessionData`]); and the errors common to all calls.
     pub async fn login(
         &self,
@@ -58,26 +60,40 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
+        let decide = |record: &Record<F>, _| self.login_for(record, &client);
+        let login = self.check_login(login, password, &client, decide).await?;
+        Ok(self.notified(login, &client))
+    }
+
+    /// Checks the name and the password within the limits, and stores what is decided on the checked
+    /// record, which has a new hash if the second argument is `true`.
+    pub(super) async fn check_login<T>(
+        &self,
+        login: &str,
+        password: &str,
+        client: &Client,
+        decide: impl Fn(&Record<F>, bool) -> Result<Decision<T>, ServiceError>,
+    ) -> Result<T, ServiceError> {
         if PasswordForms::new(password).is_none() {
             return Err(ServiceError::LoginRefused(LoginRefusal::InvalidPassword));
         }
-        let mut attempt = self.attempt(login, &client)?;
+        let mut attempt = self.attempt(login, client)?;
         let mut checked = Checked::default();
         loop {
-            match self.try_login(&mut attempt, password, &client, &mut checked).await {
+            match self.try_login(&mut attempt, password, &decide, &mut checked).await {
                 Err(error) if checked.forgoes_rehash(&error) => {}
-                outcome => return outcome.map(|login| self.notified(login, &client)),
+                outcome => return outcome,
             }
         }
     }
 
-    async fn try_login(
+    async fn try_login<T>(
         &self,
         attempt: &mut LoginAttempt<'_>,
         password: &str,
-        client: &Client,
+        decide: &impl Fn(&Record<F>, bool) -> Result<Decision<T>, ServiceError>,
         checked: &mut Checked,
-    ) -> Result<LoggedIn<F, C>, ServiceError> {
+    ) -> Result<T, ServiceError> {
         transact!(self, UserKey::Login(attempt.login()), |read, lock| {
             attempt.count(read.map(Record::user)).await?;
             checked.check(self, read, password, lock).await?;
@@ -88,7 +104,7 @@ where
                 return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
             }
             let edited = checked.rehashed(read)?;
-            Proposal { decision: self.login_for(&edited, client)?, edited }
+            Proposal { decision: decide(&edited, checked.rehash.is_some())?, edited }
         })
     }
 
@@ -97,8 +113,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`]; [`ServiceError::Issue`] as for [`login`](Self::login); and the
-    /// errors common to all calls.
+    /// [`ServiceError::NoSuchUser`]; [`ServiceError::SessionsFull`] and [`ServiceError::Issue`] as for
+    /// [`login`](Self::login); and the errors common to all calls.
     pub async fn start_session(
         &self,
         user_id: &str,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | sign up | [`Service::hash_password`], the store's `insert` with a [`NewUser`](crate::store::NewUser), [`Service::start_session`] |
 //! | log in | [`Service::login`], within the [limits](crate::throttle) of password attempts |
+//! | log in, in two steps | [`Service::verify_login`], then [`Service::second_step`] |
 //! | each request | [`Service::authenticate`]; before a sensitive operation, [`Service::authenticate_fresh`] |
 //! | a fresh access token | [`Service::refresh`] |
 //! | "your devices" | [`Service::sessions`], [`Service::log_out`], [`Service::log_out_device`], [`Service::log_out_others`] |
@@ -11,6 +12,7 @@
 //! | an administrator's page | [`Service::sessions_of`], [`Service::log_out_device_of`], [`Service::log_out_where_of`], [`Service::set_session_data_of`] |
 //! | the password once more, before a sensitive operation | [`Service::reauthenticate`], [`Service::restart_session`] |
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
+//! | the secret of a second factor, to which tokens are bound | [`Service::change_secret`], [`Service::set_secret`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
 //! | "a login on a new device: was it you?" | [`ServiceBuilder::on_new_device`], [`Service::not_me`] |
@@ -87,14 +89,18 @@ mod events;
 mod found;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod in_transaction;
+mod logged_in;
 mod login;
 mod new_device;
+mod not_me;
 mod one_time;
 mod passwords;
 mod reauthenticate;
 mod records;
 mod refresh;
 mod revoke;
+mod second_step;
+mod secret;
 mod shared_reads;
 mod throttling;
 mod to_the_end;
@@ -112,8 +118,10 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
-    new_device::{NewDevice, ReportedLogin},
+    new_device::NewDevice,
+    not_me::ReportedLogin,
     one_time::{Issuance, OneTime},
+    second_step::{PendingLogin, VerifiedLogin},
 };
 use self::{events::Events, new_device::OnNewDevice, passwords::Passwords, records::Records};
 use crate::{

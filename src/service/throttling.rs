@@ -1,4 +1,4 @@
-//! Limits of password attempts, in the calls that take a password.
+//! Limits of attempts, in the calls that take a password or a code.
 
 use std::net::IpAddr;
 
@@ -36,9 +36,29 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.take(&self.0.counters.address(address).collect::<Vec<_>>()).await
     }
 
+    /// Counts a code that a logged-in user gives, by the session: call it before you check a code that
+    /// confirms a sensitive operation, for example before
+    /// [`restart_session`](Self::restart_session). It has the limit
+    /// [`per_second_step`](crate::throttle::Throttle::per_second_step).
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::TooManyAttempts`].
+    pub async fn admit_code<U: User, D>(
+        &self,
+        verified: &Verified<U, D>,
+    ) -> Result<(), ServiceError> {
+        let code = self.0.counters.code(verified.user().id(), &session_of(verified));
+        self.take(&code.into_iter().collect::<Vec<_>>()).await
+    }
+
     /// Makes a token for the device of a client that gets these tokens, for its next login
     /// ([`Client::device`]): for the device whose token it has sent, if that is a good one of this user, or
     /// else for a new one. The web layer does so at each login.
+    ///
+    /// # Security
+    ///
+    /// Give it only to a client that has authenticated as this user.
     ///
     /// # Errors
     ///
@@ -87,21 +107,40 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         verified: &Verified<U, D>,
     ) -> Result<(), ServiceError> {
         let (counters, user_id) = (&self.0.counters, verified.user().id());
-        // A token of no session has a budget of its own. An adopted one may have no id.
-        let registered = verified.registered();
-        let session = match (verified.session_id(), registered.jti()) {
-            (Some(id), _) => id.to_string(),
-            (None, Some(jti)) => jti.to_owned(),
-            (None, None) => format!("{:?} {}", registered.issued_at(), registered.expires_at()),
-        };
-        let session = counters.session(user_id, &session);
+        let session = counters.session(user_id, &session_of(verified));
         let counts: Vec<_> = session.into_iter().chain(counters.user(user_id)).collect();
         self.take(&counts).await
+    }
+
+    /// Counts a code that finishes a login, by the address, and by the user or the user's own device.
+    pub(super) async fn count_second_step(
+        &self,
+        user: &impl User,
+        client: &Client,
+    ) -> Result<(), ServiceError> {
+        let counters = &self.0.counters;
+        let device = client.device.as_ref().filter(|_| counters.counts_devices());
+        let device = device.and_then(|token| self.authority().open_device_token(token));
+        let device = device.filter(|device| device.is_of(user));
+        let code = counters.second_step(user.id(), device.as_ref().map(|device| &device.id));
+        let address = client.address.into_iter().flat_map(|address| counters.address(address));
+        self.take(&address.chain(code).collect::<Vec<_>>()).await
     }
 
     async fn take(&self, counts: &[Count]) -> Result<(), ServiceError> {
         self.0.counters.take(counts)?;
         Ok(self.0.counters.take_shared(counts).await?)
+    }
+}
+
+/// The session of a token, as it is counted. A token of no session has a budget of its own. An adopted one
+/// may have no id.
+fn session_of<U, D>(verified: &Verified<U, D>) -> String {
+    let registered = verified.registered();
+    match (verified.session_id(), registered.jti()) {
+        (Some(id), _) => id.to_string(),
+        (None, Some(jti)) => jti.to_owned(),
+        (None, None) => format!("{:?} {}", registered.issued_at(), registered.expires_at()),
     }
 }
 

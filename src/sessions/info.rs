@@ -34,6 +34,16 @@ impl SessionInfo {
         }
     }
 
+    /// The list of these sessions, the most recently used first.
+    pub(crate) fn list<'s>(
+        sessions: impl Iterator<Item = &'s Slot>,
+        policy: &SessionPolicy,
+    ) -> Vec<Self> {
+        let mut sessions: Vec<_> = sessions.collect();
+        sessions.sort_by_key(|slot| std::cmp::Reverse((slot.last_seen, slot.generation)));
+        sessions.into_iter().map(|slot| Self::of(slot, policy)).collect()
+    }
+
     /// The session id, for the form that logs the session out. The id of the caller's own session is
     /// [`Verified::session_id`](crate::Verified::session_id).
     #[must_use]

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{
-    Label, SessionPolicy,
+    Label, SessionId, SessionPolicy,
     data::{DataTooLong, SessionData},
 };
 use crate::clock::MAX_NUMERIC_DATE;
@@ -35,6 +35,7 @@ pub struct NewSession {
     pub(super) label: Label,
     pub(super) data: Option<SessionData>,
     pub(super) policy: Option<String>,
+    pub(super) in_place_of: Option<SessionId>,
     ends_at: Option<OffsetDateTime>,
 }
 
@@ -42,7 +43,13 @@ impl NewSession {
     /// A session with this label, which names the device in the list, for example from its
     /// `User-Agent`. Control and invisible characters are removed, and it is cut at 64 bytes.
     pub fn new(label: impl AsRef<str>) -> Self {
-        Self { label: Label::clean(label.as_ref()), data: None, policy: None, ends_at: None }
+        Self {
+            label: Label::clean(label.as_ref()),
+            data: None,
+            policy: None,
+            in_place_of: None,
+            ends_at: None,
+        }
     }
 
     /// Sets the application's data in the session. It is at most as long as the policy allows
@@ -69,6 +76,15 @@ impl NewSession {
     /// a second is dropped.
     pub const fn ends_at(mut self, end: OffsetDateTime) -> Self {
         self.ends_at = Some(end);
+        self
+    }
+
+    /// Sets a session of the same user that ends when this one starts: the user's choice, when all slots are
+    /// taken and the policy refuses a login
+    /// ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull) has the list). If that session has
+    /// ended meanwhile, the login takes a free slot, or fails as before.
+    pub const fn in_place_of(mut self, session: SessionId) -> Self {
+        self.in_place_of = Some(session);
         self
     }
 
@@ -105,6 +121,7 @@ impl From<String> for NewSession {
 /// Why a session did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotStarted {
+    /// All slots are taken by live sessions.
     Full,
     /// The generation is at the end of its range.
     Exhausted,

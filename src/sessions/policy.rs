@@ -331,7 +331,8 @@ pub enum WhenFull {
     /// The least recently used session ends.
     #[default]
     EvictLeastRecentlyUsed,
-    /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)).
+    /// The login is refused ([`IssueError::SessionsFull`](crate::IssueError::SessionsFull)), unless it names
+    /// a session that ends ([`NewSession::in_place_of`](super::NewSession::in_place_of)).
     ///
     /// Sessions of lost devices can occupy the slots until they expire. So offer "log me out
     /// everywhere else" to a user who has just given the right password:

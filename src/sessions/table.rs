@@ -121,8 +121,9 @@ impl SessionTable {
             .filter(move |slot| !slot.is_over(policy, now.unix_timestamp()))
     }
 
-    /// Starts a session: in a free slot, or in one whose session has expired; or else in place of
-    /// the oldest session with another tag, or of the least recently used session.
+    /// Starts a session, and ends the one in whose place it is to be: in a free slot, or in one whose
+    /// session has expired; or else in place of the oldest session with another tag, or of the least
+    /// recently used session.
     ///
     /// A session with another tag keeps its slot while there are free ones: it may belong to a
     /// process that is configured with other epochs.
@@ -140,7 +141,9 @@ impl SessionTable {
         let has_ended = |slot: &Slot| slot.number >= policy.slots() || slot.is_over(policy, at);
         let mut slots: Vec<Slot> =
             self.slots.iter().filter(|slot| !has_ended(slot)).cloned().collect();
+        let chosen = new.in_place_of.and_then(|id| take(&mut slots, id));
         let (number, evicted) = free_slot(&mut slots, tag, policy)?;
+        let evicted = chosen.filter(|slot| slot.tag == tag).or(evicted);
         let NewSession { label, data, policy, .. } = new;
         let (started_at, last_seen, marks) = (at, at, Marks::default());
         let slot = Slot {
@@ -306,6 +309,12 @@ impl Slot {
     fn is_over(&self, policy: &SessionPolicy, second: i64) -> bool {
         second >= self.end(policy)
     }
+}
+
+/// Removes this session, if it is there.
+fn take(slots: &mut Vec<Slot>, id: SessionId) -> Option<Slot> {
+    let place = slots.iter().position(|slot| slot.id() == id)?;
+    Some(slots.remove(place))
 }
 
 /// A slot for a new session: a free one, or that of a session which is removed here. An evicted

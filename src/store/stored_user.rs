@@ -162,6 +162,14 @@ impl<F: Clone> Record<F> {
         Self::read(row)
     }
 
+    /// The record with a new secret beside the password's hash, or without one.
+    pub(crate) fn with_secret(&self, secret: Option<&str>) -> Result<Self, StoreError> {
+        let mut row = self.row.clone();
+        row.columns.secret = secret.map(str::to_owned);
+        row.columns.carried = None;
+        Self::read(row)
+    }
+
     /// The record with another hash of the same password, which logs nobody out.
     pub(crate) fn rehashed(&self, hash: &str) -> Result<Self, StoreError> {
         let mut next = self.with_password(hash)?;

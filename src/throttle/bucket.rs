@@ -13,7 +13,7 @@ use crate::bytes::{
 
 /// The number of a counter. Without the master key it does not reveal what is counted.
 ///
-/// There are at most 5 × 2²⁰ buckets, whatever names an attacker invents. Two names rarely share one.
+/// There are at most 6 × 2²⁰ buckets, whatever names an attacker invents. Two names rarely share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(u32);
 
@@ -43,6 +43,7 @@ enum Kind {
     Device,
     Session,
     User,
+    SecondStep,
 }
 
 /// The number of buckets of a kind, as a power of 2.
@@ -88,6 +89,19 @@ impl Buckets {
 
     pub(super) fn user(&self, user_id: &str) -> Bucket {
         self.of(Kind::User, &[user_id.as_bytes()])
+    }
+
+    /// The bucket of a user's second steps, or of those on one of the user's devices.
+    pub(super) fn second_step(&self, user_id: &str, device: Option<&[u8; 16]>) -> Bucket {
+        match device {
+            Some(device) => self.of(Kind::SecondStep, &[b"device", device, user_id.as_bytes()]),
+            None => self.of(Kind::SecondStep, &[b"user", user_id.as_bytes()]),
+        }
+    }
+
+    /// The bucket of the codes that are given in a session.
+    pub(super) fn code(&self, user_id: &str, session: &str) -> Bucket {
+        self.of(Kind::SecondStep, &[b"session", user_id.as_bytes(), session.as_bytes()])
     }
 
     fn of(&self, kind: Kind, pieces: &[&[u8]]) -> Bucket {

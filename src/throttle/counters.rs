@@ -91,6 +91,16 @@ impl Counters {
         count(self.limits.user, || self.buckets.user(user_id))
     }
 
+    /// The count of a code that finishes a login.
+    pub(crate) fn second_step(&self, user_id: &str, device: Option<&[u8; 16]>) -> Option<Count> {
+        count(self.limits.second_step, || self.buckets.second_step(user_id, device))
+    }
+
+    /// The count of a code that is given in a session.
+    pub(crate) fn code(&self, user_id: &str, session: &str) -> Option<Count> {
+        count(self.limits.second_step, || self.buckets.code(user_id, session))
+    }
+
     /// Takes an attempt in memory.
     pub(crate) fn take(&self, counts: &[Count]) -> Result<(), TooManyAttempts> {
         let now = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX / 2);

@@ -64,6 +64,37 @@ async fn the_figures_of_the_guide_are_those_of_the_limiter() {
     assert!(GUIDE.contains(&table), "the table is:\n{table}");
 }
 
+/// The codes that somebody who has the password can try for one user in this time, from any number of
+/// addresses, without a known device.
+fn codes(time: i64) -> i64 {
+    let counters = Counters::new(Throttle::new(), &[7; 32]);
+    let counts: Vec<_> = counters.second_step("alice", None).into_iter().collect();
+    let (mut now, mut tried) = (0, 0);
+    while now < time {
+        match counters.take_at(&counts, now) {
+            Ok(()) => tried += 1,
+            Err(wait) => now += wait,
+        }
+    }
+    tried
+}
+
+#[test]
+fn the_codes_of_the_guide_are_those_of_the_limiter() {
+    let (day, year) = (codes(24 * HOUR), codes(365 * 24 * HOUR));
+    let later = (year - day) / 364;
+    let all = year.unsigned_abs();
+    for text in [
+        format!("{day} codes in the first 24 hours, and {later} on each day after it"),
+        format!("{} codes in a year", thousands(all)),
+        // One of a million, and three of a million.
+        format!("{:.1} % in a year", all as f64 / 1e4),
+        format!("{:.1} % if", 3.0 * all as f64 / 1e4),
+    ] {
+        assert!(GUIDE.split_whitespace().collect::<Vec<_>>().join(" ").contains(&text), "{text}");
+    }
+}
+
 fn thousands(number: u64) -> String {
     match number {
         ..1000 => number.to_string(),

@@ -6,7 +6,7 @@ use time::Duration;
 
 use super::{Limit, LimitStore, limit_store::ErasedLimitStore};
 
-/// The limits for password attempts, and the place of their counts. See the
+/// The limits for attempts at passwords and codes, and the place of their counts. See the
 /// [module](crate::throttle) for what is counted.
 ///
 /// | limit | default |
@@ -16,6 +16,7 @@ use super::{Limit, LimitStore, limit_store::ErasedLimitStore};
 /// | [`per_address`](Self::per_address) | 30, plus one every 2 seconds |
 /// | [`per_session`](Self::per_session) | 10, plus one every 30 seconds |
 /// | [`per_user`](Self::per_user) | 40, plus one every 7.5 seconds |
+/// | [`per_second_step`](Self::per_second_step) | 10, plus one every 30 minutes |
 ///
 /// # Security
 ///
@@ -33,6 +34,7 @@ pub struct Throttle {
     pub(super) address: Option<Limit>,
     pub(super) session: Option<Limit>,
     pub(super) user: Option<Limit>,
+    pub(super) second_step: Option<Limit>,
     pub(super) shared: Option<Arc<dyn ErasedLimitStore>>,
 }
 
@@ -52,6 +54,7 @@ impl Throttle {
             address: limit(30, 2_000),
             session: limit(10, 30_000),
             user: limit(40, 7_500),
+            second_step: limit(10, 30 * 60_000),
             shared: None,
         }
     }
@@ -97,6 +100,23 @@ impl Throttle {
         Self { user: Some(limit), ..self }
     }
 
+    /// Sets the limit of the codes that are tried for one user in a login's second step
+    /// ([`Service::second_step`](crate::service::Service::second_step)). A device on which the user has
+    /// logged in, and a session ([`admit_code`](crate::service::Service::admit_code)), have the same limit
+    /// for themselves.
+    ///
+    /// # Security
+    ///
+    /// Only somebody who has the password can try codes. Such a person can use up this limit. The user
+    /// then logs in on a known device, or sets a new password, which ends the attack.
+    ///
+    /// A code of six digits has 10⁶ values, and three of them are right if the codes of the neighbouring time
+    /// steps are accepted too. The default allows 58 in the first day, then 48 a day.
+    #[must_use]
+    pub fn per_second_step(self, limit: Limit) -> Self {
+        Self { second_step: Some(limit), ..self }
+    }
+
     /// Removes the limits by address, for a server behind a proxy that limits addresses. The client's
     /// address then need not be known.
     #[must_use]
@@ -113,7 +133,15 @@ impl Throttle {
     /// Removes all limits, for a server behind a proxy that limits attempts.
     #[must_use]
     pub const fn danger_unlimited() -> Self {
-        Self { account: None, device: None, address: None, session: None, user: None, shared: None }
+        Self {
+            account: None,
+            device: None,
+            address: None,
+            session: None,
+            user: None,
+            second_step: None,
+            shared: None,
+        }
     }
 }
 
@@ -131,6 +159,7 @@ impl fmt::Debug for Throttle {
             .field("address", &self.address)
             .field("session", &self.session)
             .field("user", &self.user)
+            .field("second_step", &self.second_step)
             .field("is_shared", &self.shared.is_some())
             .finish()
     }

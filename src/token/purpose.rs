@@ -129,7 +129,7 @@ pub(crate) const fn check<P: Purpose>() {
 }
 
 /// The `typ`s of relatch's own tokens.
-const OWN_TYPS: [&str; 8] = [
+const OWN_TYPS: [&str; 9] = [
     ACCESS_TYP,
     REFRESH_TYP,
     "reset+jwt",
@@ -138,7 +138,11 @@ const OWN_TYPS: [&str; 8] = [
     "invite+jwt",
     "not-me+jwt",
     "csrf+jwt",
+    SECOND_STEP_TYP,
 ];
+
+/// The JOSE `typ` of a login that waits for its second step.
+pub(crate) const SECOND_STEP_TYP: &str = "second-step+jwt";
 
 /// Whether the `typ` is one of relatch's own, or differs from each in more than case.
 const fn is_own_or_distinct(typ: &str) -> bool {
@@ -152,7 +156,7 @@ const fn is_own_or_distinct(typ: &str) -> bool {
     true
 }
 
-const fn is_same(a: &str, b: &str) -> bool {
+pub(crate) const fn is_same(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while let ([x, rest_a @ ..], [y, rest_b @ ..]) = (a, b) {
         if *x != *y {
@@ -199,12 +203,15 @@ mod tests {
 
     #[test]
     fn no_typ_differs_from_one_of_relatchs_own_only_in_case() {
-        use crate::one_time::{EmailConfirmation, Invitation, MagicLink, NotMe, PasswordReset};
+        use crate::one_time::{
+            EmailConfirmation, Invitation, MagicLink, NotMe, PasswordReset, SecondStep,
+        };
         let links = [
             PasswordReset::<NoClaims>::TYP,
             EmailConfirmation::<NoClaims>::TYP,
             MagicLink::<NoClaims>::TYP,
             Invitation::<NoClaims>::TYP,
+            SecondStep::TYP,
             NotMe::TYP,
         ];
         assert!(links.iter().all(|typ| OWN_TYPS.contains(typ)));

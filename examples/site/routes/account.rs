@@ -51,7 +51,10 @@ pub(crate) async fn sign_up(
     let user = NewUser::with_password_hash(&*id, &*name, hash);
     match site.users.insert(user).await.map_err(|error| web.refusal(error))? {
         true => {
-            Ok((web.start_session(&request, &id).await?, Redirect::to("/devices")).into_response())
+            let client = web.client(&request).without_notice();
+            let tokens = web.service().start_session(&id, client).await;
+            let grant = web.grant(&request, tokens.map_err(|error| web.refusal(error))?)?;
+            Ok((grant, Redirect::to("/devices")).into_response())
         }
         false => Ok((StatusCode::CONFLICT, form("This name is taken")).into_response()),
     }

@@ -8,12 +8,16 @@ use axum::{
 };
 use maud::Markup;
 use relatch::{
-    NoClaims, Token, axum::Refusal, one_time::PasswordReset, service::ServiceError, store::UserKey,
+    NoClaims, Token,
+    axum::Refusal,
+    one_time::PasswordReset,
+    service::ServiceError,
+    store::{StoredUser, UserKey},
 };
 use serde::Deserialize;
 
 use super::account::normal;
-use crate::{Site, Web, error_pages, pages};
+use crate::{Profile, Site, Web, error_pages, pages};
 
 pub(crate) async fn page() -> Markup {
     pages::forgotten("", None, None)
@@ -41,12 +45,7 @@ pub(crate) async fn send_link(
         let key = UserKey::Login(&name);
         let issued = web.service().issue::<PasswordReset>(key, &NoClaims {}).sign().await;
         match issued {
-            Ok(Some((user, token))) => {
-                // To the address of the record, not to the one that was typed.
-                let (to, url, token) =
-                    (user.login().unwrap_or_default(), &site.url, token.expose());
-                println!("link for {to}: {url}/reset?token={token}");
-            }
+            Ok(Some((user, token))) => print_link(&site, &user, &token),
             Ok(None) => {}
             Err(error) => drop(web.refusal(error)),
         }
@@ -54,9 +53,15 @@ pub(crate) async fn send_link(
     page.into_response()
 }
 
+/// Prints the link to set a new password: to the address of the record, not to one that was typed.
+pub(super) fn print_link(site: &Site, user: &StoredUser<Profile>, token: &Token<PasswordReset>) {
+    let to = user.login().unwrap_or_default();
+    println!("link for {to}: {}/reset?token={}", site.url, token.expose());
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Link {
-    token: String,
+    pub(super) token: String,
 }
 
 /// Shows the form. It does not use up the link, because mail scanners open links too.
@@ -92,10 +97,11 @@ pub(crate) async fn reset(
 }
 
 /// The page for a link that is refused. The default page would speak of a login.
-fn dead(refusal: Refusal) -> Result<Response, Refusal> {
+pub(super) fn dead(refusal: Refusal) -> Result<Response, Refusal> {
     match refusal.is_logged_out() {
         true => {
-            let page = pages::error("This link no longer works", "Ask for another one.");
+            let page =
+                pages::error("This link no longer works", "Ask for a link to set a new password.");
             Ok((StatusCode::GONE, page).into_response())
         }
         false => Err(refusal),

@@ -4,6 +4,7 @@ mod account;
 mod devices;
 mod forgotten;
 mod live;
+mod not_me;
 
 use axum::{
     Json, Router,
@@ -56,6 +57,7 @@ fn html_routes() -> Router<Site> {
         .route("/confirm", post(account::confirm))
         .route("/forgotten", get(forgotten::page).post(forgotten::send_link))
         .route("/reset", get(forgotten::reset_page).post(forgotten::reset))
+        .route("/not-me", get(not_me::page).post(not_me::report))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(middleware::from_fn(error_pages::layer))
 }
@@ -74,6 +76,7 @@ fn api_routes() -> Router<Site> {
         .route("/auth/check", get(endpoints::check))
         .route("/auth/sessions", get(endpoints::sessions))
         .route("/style.css", file("text/css; charset=utf-8", include_str!("../style.css")))
+        .route("/relatch.js", get(endpoints::client_script))
         .route("/live.js", file("text/javascript; charset=utf-8", include_str!("../live.js")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../icon.svg")))
 }

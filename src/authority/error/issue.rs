@@ -7,7 +7,7 @@ use crate::{
     clock::MAX_LIFETIME,
     entropy::EntropyError,
     rejection::Rejection,
-    sessions::{DataTooLong, NotStarted},
+    sessions::{DataTooLong, NotStarted, SessionInfo},
     token::claims::private::ClaimsError,
     user::RecordError,
 };
@@ -40,9 +40,10 @@ pub enum IssueError {
         /// The cap, in bytes.
         max: usize,
     },
-    /// All of the user's slots are occupied, and the policy then refuses a login
-    /// ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)).
-    SessionsFull,
+    /// All of the user's slots are occupied by these sessions, the most recently used first, and the policy
+    /// then refuses a login ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)). Let the user choose
+    /// the one to end ([`NewSession::in_place_of`](crate::sessions::NewSession::in_place_of)).
+    SessionsFull(Vec<SessionInfo>),
     /// The end that was set for the new session
     /// ([`NewSession::ends_at`](crate::sessions::NewSession::ends_at)) is not in the future.
     SessionEnd,
@@ -114,9 +115,9 @@ impl fmt::Display for IssueError {
                 "the token has {bytes} bytes and the cap is {max}: carry fewer claims, or raise \
                  `AuthorityBuilder::max_token_bytes`"
             ),
-            Self::SessionsFull => f.write_str(
-                "all of the user's slots are occupied: let the user log another device out first, \
-                 or evict (`SessionPolicy::when_full`)",
+            Self::SessionsFull(_) => f.write_str(
+                "all of the user's slots are occupied: let the user choose a session to end \
+                 (`NewSession::in_place_of`), or evict (`SessionPolicy::when_full`)",
             ),
             Self::SessionEnd => f.write_str("the end of the new session is not in the future"),
             Self::UnknownPolicy { name } => write!(
@@ -172,7 +173,7 @@ impl error::Error for IssueError {
 impl From<NotStarted> for IssueError {
     fn from(error: NotStarted) -> Self {
         match error {
-            NotStarted::Full => Self::SessionsFull,
+            NotStarted::Full => Self::SessionsFull(Vec::new()),
             NotStarted::Exhausted => Self::Record(RecordError::Exhausted),
             NotStarted::Over => Self::SessionEnd,
             NotStarted::UnknownPolicy { name } => Self::UnknownPolicy { name },

@@ -25,15 +25,21 @@ where
         struct Login {
             username: String,
             password: Zeroizing<String>,
+            in_place_of: Option<String>,
             #[serde(default)]
             remember_me: RememberMe,
         }
-        let Login { username, password, remember_me: RememberMe(is_wanted) } =
+        let Login { username, password, in_place_of, remember_me: RememberMe(is_wanted) } =
             self.body(parts, body).await?;
         let login = (self.0.normalize_login)(&username);
         let client = self.client(parts);
         let client = match self.0.remembered.as_ref().filter(|_| is_wanted) {
             Some(policy) => client.policy(policy),
+            None => client,
+        };
+        // A text that is no id belongs to no session.
+        let client = match in_place_of.and_then(|id| id.parse().ok()) {
+            Some(id) => client.in_place_of(id),
             None => client,
         };
         Ok(self.login_of(parts, &login, &password, client).await?.into_response())

@@ -10,6 +10,7 @@
 
 mod body;
 mod check;
+mod client_script;
 mod dispatch;
 mod introspect;
 mod json;
@@ -37,11 +38,23 @@ use crate::axum::{
 
 pub use self::check::USER_ID_HEADER;
 
-/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me`. 200 with a
+/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me` and `in_place_of`. 200 with a
 /// [`Grant`](super::Grant).
 ///
 /// If `remember_me` is `true`, or `on` as browsers send a ticked box, the session has the policy of
 /// [`WebBuilder::remember_me`](super::WebBuilder::remember_me).
+///
+/// If all of the user's slots are taken and the [policy](crate::sessions::WhenFull) refuses a login, the
+/// response to a right password is 409 with `sessions`, in the form of [`sessions()`] without `data`. Let the
+/// user choose one, and repeat the request with its `id` as `in_place_of`: that session ends when the new
+/// one starts.
+///
+/// # Security
+///
+/// It asks for no second factor. An application whose users have one must not mount it, and calls
+/// [`Web::verify_login`](super::Web::verify_login) in a handler of its own.
+///
+/// # Names
 ///
 /// The name is looked up as it was typed, or as
 /// [`WebBuilder::normalize_login`](super::WebBuilder::normalize_login) says. For names in any case, store
@@ -283,6 +296,28 @@ pub async fn introspect(request: Request) -> Response {
 /// not change.
 pub async fn check(request: Request) -> Response {
     call(Endpoint::Check, request).await
+}
+
+/// The JavaScript module for clients: `GET`. Pages import it from this path, and it keeps their session
+/// alive: see [the page on clients](crate::guide::clients). It needs no [`Web`](super::Web) and no
+/// login. The response has an `ETag`, and the browser asks each time whether the text is still the
+/// same, so that a new release reaches all pages.
+///
+/// To serve it from elsewhere, copy the file `src/axum/client/relatch.js` of this crate.
+///
+/// # Example
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use relatch::axum::endpoints;
+///
+/// # fn app() -> Router {
+/// Router::new().route("/relatch.js", get(endpoints::client_script))
+/// # }
+/// ```
+#[allow(clippy::unused_async, reason = "a handler of axum is async")]
+pub async fn client_script(request: Request) -> Response {
+    client_script::response(&request)
 }
 
 /// Checks the method and runs the endpoint on the web of the layer.

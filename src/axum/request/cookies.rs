@@ -24,6 +24,7 @@ const MAX_FORMER_PATHS: usize = 8;
 /// | `__Host-access` | the access token | `HttpOnly`, `Secure`, `SameSite=Lax`, `Path=/`, `Max-Age` until it expires |
 /// | `__Secure-refresh` | the refresh token | `HttpOnly`, `Secure`, `SameSite=Strict`, its path, `Max-Age` until the session's end |
 /// | `__Host-device` | the [device token](crate::throttle::DeviceToken), which survives a logout | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of a year from the last login |
+/// | `__Host-second-step` | the token of a [pending login](crate::one_time::SecondStep), until its second step | `HttpOnly`, `Secure`, `SameSite=Strict`, `Path=/`, `Max-Age` of 5 minutes |
 ///
 /// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
 /// request with two access cookies is refused; two device cookies count as none. A browser
@@ -63,6 +64,7 @@ pub(crate) enum CookieKind {
     Access,
     Refresh,
     Device,
+    SecondStep,
 }
 
 impl Cookies {
@@ -177,7 +179,7 @@ impl Cookies {
     ) -> Option<HeaderValue> {
         let path = match kind {
             CookieKind::Refresh => &*self.path,
-            CookieKind::Access | CookieKind::Device => "/",
+            CookieKind::Access | CookieKind::Device | CookieKind::SecondStep => "/",
         };
         self.set_at(path, kind, value, max_age)
     }
@@ -192,7 +194,7 @@ impl Cookies {
         let name = self.name_of(kind);
         let same_site = match kind {
             CookieKind::Access => self.access,
-            CookieKind::Refresh | CookieKind::Device => SameSite::Strict,
+            CookieKind::Refresh | CookieKind::Device | CookieKind::SecondStep => SameSite::Strict,
         };
         let secure = if self.development { "" } else { " Secure;" };
         let max_age = max_age.map(|time| format!(" Max-Age={};", time.whole_seconds().max(0)));
@@ -227,6 +229,7 @@ impl Cookies {
             CookieKind::Access => ("__Host-", "access"),
             CookieKind::Refresh => ("__Secure-", "refresh"),
             CookieKind::Device => ("__Host-", "device"),
+            CookieKind::SecondStep => ("__Host-", "second-step"),
         };
         let prefix = if self.development { "insecure-" } else { prefix };
         match &*self.name {

@@ -16,7 +16,7 @@ use crate::{
     store::{Record, StoredUser, UserKey},
     token::{
         Token,
-        purpose::{NoClaims, Purpose, Usage},
+        purpose::{NoClaims, Purpose, SECOND_STEP_TYP, Usage, is_same},
     },
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -63,7 +63,25 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///     service.one_time(Token::<MagicLink>::new(text)).login("Firefox on Linux").await
     /// }
     /// ```
+    ///
+    /// A login that waits for its second step is none of these, because its attempts are counted
+    /// ([`second_step`](Self::second_step)):
+    ///
+    /// ```compile_fail,E0080
+    /// use relatch::{Token, one_time::SecondStep, service::Service};
+    ///
+    /// fn finish(service: &Service, text: &str) {
+    ///     let _ = service.one_time(Token::<SecondStep>::new(text));
+    /// }
+    /// # let _: fn(&Service, &str) = finish;
+    /// ```
     pub fn one_time<P: Purpose>(&self, token: Token<P>) -> OneTime<'_, P, F, C> {
+        const {
+            assert!(
+                !is_same(P::TYP, SECOND_STEP_TYP),
+                "a login is finished by `Service::second_step`, which counts the attempts"
+            );
+        };
         OneTime { service: self, token, password: None, context: None }
     }
 }
@@ -158,6 +176,10 @@ where
 
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
     /// invitation.
+    ///
+    /// # Security
+    ///
+    /// It asks for no second factor ([`verify_login`](Service::verify_login)).
     ///
     /// # Errors
     ///

@@ -21,9 +21,10 @@ use crate::{
 /// [`Throttle::shared`](crate::throttle::Throttle::shared): `SqliteStore::limits`,
 /// `PostgresStore::limits`. A clone is cheap.
 ///
-/// An attempt is one statement. The table `relatch_limits`, in the schema of the users' table, has a row
-/// per counter that is in use: its number, and the time in microseconds since 1970 at which it is unused
-/// again. It has at most 5 × 2²⁰ rows, and each process deletes those of unused counters once a minute.
+/// An attempt is one statement; in SQLite a refused one is two. The table `relatch_limits`, in the schema
+/// of the users' table, has a row per counter that is in use: its number, and the time in microseconds
+/// since 1970 at which it is unused again. It has at most 6 × 2²⁰ rows, and each process deletes those of
+/// unused counters once a minute.
 ///
 /// PostgreSQL takes the time of the server. The table is `UNLOGGED`: after a crash of the server it is
 /// empty, which allows a new burst.

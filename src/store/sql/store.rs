@@ -90,7 +90,7 @@ macro_rules! store_over_engine {
                 &self,
                 id: &str,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.bump_version(id, at_least).await
             }
 
@@ -99,7 +99,7 @@ macro_rules! store_over_engine {
                 kind: &str,
                 instance: &str,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.bump_epoch(kind, instance, at_least).await
             }
 
@@ -107,7 +107,7 @@ macro_rules! store_over_engine {
                 &self,
                 id: &str,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.disable(id, at_least).await
             }
 
@@ -116,7 +116,7 @@ macro_rules! store_over_engine {
                 id: &str,
                 version: Option<i64>,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.enable(id, version, at_least).await
             }
 

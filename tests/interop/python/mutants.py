@@ -223,6 +223,11 @@ MUTANTS = {
         ("now >= end_of", "now > end_of"),
     ],
     "sessions.py": [
+        ("if sid_of(session) != chosen]", "]"),
+        (
+            "if sid_of(session) != chosen]",
+            'if chosen is None or str(session["slot"]) != chosen[0]]',
+        ),
         ('session["tag"] == tag and', ""),
         ("not is_expired(session, policy, now)", "True"),
         ('session["slot"] < policy["max_sessions"] and', ""),

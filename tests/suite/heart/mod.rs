@@ -23,6 +23,7 @@ mod one_time;
 mod password;
 mod properties;
 mod races;
+mod recovery_codes;
 mod redaction;
 mod restart;
 mod revocation;

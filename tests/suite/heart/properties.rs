@@ -4,7 +4,9 @@ use std::convert::Infallible;
 
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use relatch::{
-    Authority, Binding, BindingMode, Context, MasterKey, Token, User,
+    Access, Authority, Binding, BindingMode, Context, MasterKey, NoClaims, Purpose, RefreshToken,
+    Token, User,
+    one_time::{self, SecondStep},
     user::{Counter, Epoch},
 };
 
@@ -76,7 +78,11 @@ fn accepts(authority: &Authority, text: &str, record: &Record) -> bool {
 }
 
 fn issue(authority: &Authority, record: &Record) -> String {
-    let issue = authority.issue::<MagicLink>(record, &relatch::NoClaims {});
+    issue_of::<MagicLink>(authority, record)
+}
+
+fn issue_of<P: Purpose<Claims = NoClaims>>(authority: &Authority, record: &Record) -> String {
+    let issue = authority.issue::<P>(record, &NoClaims {});
     issue.context(record.context()).sign().unwrap().expose().to_owned()
 }
 
@@ -135,6 +141,37 @@ proptest! {
             *authority.danger_expose_key::<MagicLink>(record, &record.context()).unwrap()
         };
         prop_assert_eq!(a == b, key_of(&a) == key_of(&b));
+    }
+
+    #[test]
+    fn the_token_of_a_pending_login_is_accepted_as_nothing_else(
+        mode in mode(), mut record in record(),
+    ) {
+        // The kind that a link to confirm an address requires.
+        record.context = Some(("email".into(), b"a@b.example".to_vec()));
+        let authority = authority(mode, &[1; 32], ISSUER);
+        let context = || record.context();
+        let find = |_: &str| Ok::<_, Infallible>(Some(record.clone()));
+        let pending = issue_of::<SecondStep>(&authority, &record);
+        let is_peeked = |text: &str| {
+            let token = Token::<SecondStep>::new(text).in_context(context());
+            authority.peek(&token, find).is_ok()
+        };
+        prop_assert!(is_peeked(&pending));
+        let access = Token::<Access>::new(&*pending).in_context(context());
+        prop_assert!(authority.verify(&access, find).is_err());
+        prop_assert!(authority.open_refresh(RefreshToken::new(&*pending)).is_err());
+        macro_rules! is_no {
+            ($($purpose:ty),+) => {$({
+                let token = Token::<$purpose>::new(&*pending).in_context(context());
+                prop_assert!(authority.peek(&token, find).is_err(), stringify!($purpose));
+                let other = issue_of::<$purpose>(&authority, &record);
+                prop_assert!(!is_peeked(&other), stringify!($purpose));
+            })+};
+        }
+        is_no!(one_time::PasswordReset, one_time::EmailConfirmation, one_time::MagicLink);
+        is_no!(one_time::Invitation, MagicLink);
+        prop_assert!(!is_peeked(&issue_of::<Access>(&authority, &record)));
     }
 
     #[test]

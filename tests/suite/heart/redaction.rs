@@ -178,6 +178,13 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("EmailConfirmation", &None::<relatch::one_time::EmailConfirmation>);
     print("MagicLink", &None::<relatch::one_time::MagicLink>);
     print("Invitation", &None::<relatch::one_time::Invitation>);
+    print("SecondStep", &None::<relatch::one_time::SecondStep>);
+    let codes = relatch::recovery_codes::RecoveryCodes::generate().unwrap();
+    print("RecoveryCodes", &codes);
+    codes.expose().for_each(|code| secrets.add(code));
+    print("NotMe", &None::<relatch::one_time::NotMe>);
+    let reported = relatch::one_time::ReportedSession::new("0.1".parse().unwrap());
+    print("ReportedSession", &reported);
     print("Fingerprint", &fingerprint);
     print("ParseError", &"SECRET".parse::<relatch::Fingerprint>().unwrap_err());
     print("Committed", &relatch::authority::Committed::<()>::RecordChanged);
@@ -263,6 +270,8 @@ fn nothing_secret_is_printed_by_any_public_type() {
 /// Values of the services' and stores' types, with every secret that they can hold.
 #[cfg(all(feature = "cache", feature = "sqlite", feature = "postgres"))]
 fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static str, &dyn Debug)) {
+    use std::sync::{Arc, Mutex};
+
     use relatch::{
         service::{CachePolicy, Client, LoginRefusal, Service, ServiceError},
         store::{
@@ -299,13 +308,32 @@ fn services(authority: Authority, carried: &str, print: &mut dyn FnMut(&'static 
     print("MemoryStore", &store);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
+    let heard = Arc::<Mutex<Vec<[String; 2]>>>::default();
+    let hear = Arc::clone(&heard);
     let builder = Service::builder(authority.clone(), store.clone()).cache(policy);
+    let builder = builder.on_new_device(move |login| {
+        let texts = [login.link().expose().to_owned(), format!("{login:?}")];
+        hear.lock().unwrap().push(texts);
+    });
     print("ServiceBuilder", &builder);
     let service = builder.build();
     print("Service", &service);
     print("Changes", &service.changes());
+    let _tokens = runtime.block_on(service.start_session("alice", "phone")).unwrap();
+    let [link, new_device] = heard.lock().unwrap().remove(0);
+    assert!(link.split('.').skip(1).all(|part| !new_device.contains(part)), "{new_device}");
+    print("NewDevice", &format_args!("{new_device}"));
+    print("ReportedLogin", &runtime.block_on(service.not_me(Token::new(link))).unwrap());
     let link = Token::<relatch::one_time::PasswordReset>::new("SECRET");
     print("OneTime", &service.one_time(link).set_password("SECRET"));
+    let hash = runtime.block_on(service.hash_password("SECRET passphrase")).unwrap();
+    assert!(store.insert(NewUser::with_password_hash("carol", "carol", hash), "SECRET"));
+    store.edit("carol", |row| row.columns.secret = Some("SECRET of a second factor".into()));
+    let login = service.verify_login("carol", "SECRET passphrase", "phone");
+    let login = runtime.block_on(login).unwrap();
+    print("VerifiedLogin", &login);
+    let second = service.second_step(login.pending().unwrap(), "phone");
+    print("PendingLogin", &runtime.block_on(second).unwrap());
     let row = runtime.block_on(store.read(UserKey::Id("alice"))).unwrap().unwrap();
     print("Row", &row);
     print("Columns", &row.columns);
@@ -392,6 +420,8 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     const CALLER: &str = "SECRET-SECRET-SECRET-SECRET-SECR";
     let store = MemoryStore::new();
     assert!(store.insert(NewUser::with_password_hash("alice", "SECRET", PASSWORD_HASH), "SECRET"));
+    let hash = relatch::password::PasswordHasher::new().hash("SECRET passphrase").unwrap();
+    assert!(store.insert(NewUser::with_password_hash("carol", "carol", hash), "SECRET"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
     let claims = |_: &_, _: Option<&_>| role("SECRET claim");
@@ -427,11 +457,19 @@ fn webs(authority: Authority, print: &mut dyn FnMut(&'static str, &dyn Debug)) -
     print("Refusal", &Refusal::from(refused));
     print("LoggedOut", &web.forget());
 
-    let request = Request::post("/").header("sec-fetch-site", "same-origin").body(Body::empty());
+    let request = Request::post("/").header("sec-fetch-site", "same-origin");
+    let request = request.header("x-forwarded-for", "192.0.2.1").body(Body::empty());
     let (parts, _) = request.unwrap().into_parts();
     let grant = runtime.block_on(web.start_session(&parts, "alice")).unwrap();
     print("Grant", &grant);
-    let tokens = [grant.tokens().access().expose(), grant.tokens().refresh().expose()];
+    let login = web.verify_login(&parts, "carol", "SECRET passphrase");
+    let pending = web.pending(&runtime.block_on(login).unwrap()).unwrap();
+    print("PendingStep", &pending);
+    let tokens = [
+        grant.tokens().access().expose(),
+        grant.tokens().refresh().expose(),
+        pending.token().expose(),
+    ];
     let taken = Arc::<Mutex<Option<Extracted>>>::default();
     let keep = Arc::clone(&taken);
     let handler = async move |one: Authenticated<Fields, Role>,

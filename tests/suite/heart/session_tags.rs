@@ -259,7 +259,7 @@ fn revoked_sessions_give_way_before_any_is_evicted_or_refused() {
         match when_full {
             WhenFull::Refuse => {
                 let full = authority.start_session(&alice, "f");
-                assert!(matches!(full, Err(IssueError::SessionsFull)));
+                assert!(matches!(full, Err(IssueError::SessionsFull(_))));
             }
             _ => {
                 let f = start(&authority, &mut alice, "f");

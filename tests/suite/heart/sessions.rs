@@ -202,7 +202,7 @@ fn a_full_table_refuses_where_the_policy_says_so() {
     let mut alice = account("alice");
     let phone = start(&authority, &mut alice, "phone");
     let _ = start(&authority, &mut alice, "laptop");
-    assert!(matches!(authority.start_session(&alice, "x"), Err(IssueError::SessionsFull)));
+    assert!(matches!(authority.start_session(&alice, "x"), Err(IssueError::SessionsFull(_))));
     alice.commit(authority.log_out(&alice.clone(), phone.session().id()).unwrap());
     assert!(start(&authority, &mut alice, "tablet").evicted().is_none());
     clock.set(14 * 86_400);

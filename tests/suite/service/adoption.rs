@@ -2,7 +2,7 @@
 
 use jsonwebtoken11::{EncodingKey, Header, encode};
 use relatch::{
-    Access, Context, IssueError, Reason, Token,
+    Access, Context, Reason, Token,
     authority::Adoption,
     password::PasswordHasher,
     service::{LoginRefusal, Service, ServiceError},
@@ -149,7 +149,7 @@ async fn an_exchange_takes_a_slot_as_a_login_does<B: Backend>(db: B) {
     };
     let laptop = world.start("laptop").await;
     let full = adopting(WhenFull::Refuse).reauthenticate(&world.plain(ALICE), PASSWORD).await;
-    assert!(matches!(full, Err(ServiceError::Issue(IssueError::SessionsFull))), "{full:?}");
+    assert!(matches!(full, Err(ServiceError::SessionsFull(_))), "{full:?}");
     world.assert_alive(&laptop).await;
     let evicting = adopting(WhenFull::EvictLeastRecentlyUsed);
     let tokens = evicting.reauthenticate(&world.plain(ALICE), PASSWORD).await.unwrap();
@@ -203,7 +203,9 @@ async fn an_exchange_that_a_bump_overtakes_gives_nothing<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let slow = settings(authority, store.clone()).build();
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let lost = slow.change_password(&plain, PASSWORD, NEW).await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert!(world.labels().await.is_empty());
@@ -246,7 +248,9 @@ async fn a_bump_during_an_exchange_wins<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let slow = world.over(store.clone(), |settings| settings);
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let lost = slow.adopt_session(ALICE, version, "phone").await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert!(world.labels().await.is_empty());

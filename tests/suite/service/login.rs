@@ -1,7 +1,7 @@
 //! Logging in.
 
 use relatch::{
-    Context, IssueError, Reason, SessionPolicy,
+    Context, Reason, SessionPolicy,
     password::PasswordHasher,
     service::{Client, LoginRefusal, ServiceError},
     sessions::WhenFull,
@@ -138,7 +138,9 @@ async fn a_login_that_a_bump_overtakes_is_good_after_it<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let login = world.over(store.clone(), |settings| settings);
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let phone = login.login("alice", PASSWORD, "phone").await.unwrap();
     world.assert_alive(&phone).await;
     assert_eq!(world.labels().await, ["phone"]);
@@ -156,7 +158,7 @@ async fn a_full_table_evicts_or_refuses<B: Backend>(db: B) {
     world.clock.set(1);
     let other = evicting.start_session(ALICE, "other").await.unwrap();
     let refused_login = refusing.login("alice", PASSWORD, "third").await;
-    assert!(matches!(refused_login, Err(ServiceError::Issue(IssueError::SessionsFull))));
+    assert!(matches!(refused_login, Err(ServiceError::SessionsFull(_))));
     world.clock.set(2);
     let third = evicting.start_session(ALICE, "third").await.unwrap();
     assert_eq!(third.evicted().unwrap().id(), oldest.session().id());

@@ -49,6 +49,7 @@ mod fairness;
 pub(crate) mod faulty;
 mod fields;
 mod flood;
+mod full;
 mod gated;
 mod hang_up;
 mod hashing;
@@ -61,6 +62,9 @@ mod random;
 mod reauthenticate;
 mod refused;
 mod revoke;
+mod second_step;
+mod second_step_limits;
+mod secret;
 mod throttling;
 #[cfg(feature = "sqlite")]
 mod transactions;

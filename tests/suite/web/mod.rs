@@ -2,13 +2,14 @@
 
 mod access_token;
 mod adoption;
+mod client_script;
 mod cookies;
 mod endpoints;
 mod extractors;
 mod introspection;
 mod kept_cookies;
 mod limits;
-mod logs;
+pub(crate) mod logs;
 mod new_device;
 mod origin;
 mod remember_me;
@@ -16,6 +17,7 @@ mod require_login;
 mod responses;
 mod resume;
 mod retry;
+mod second_step;
 mod several_cookies;
 mod traps;
 mod wire;

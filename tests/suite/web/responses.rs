@@ -291,7 +291,37 @@ async fn a_full_table_of_sessions_and_a_new_password_that_is_none() {
     let web = relatch::axum::Web::builder(service).client_address(super::here()).build().unwrap();
     let app = super::routes().layer(web.layer());
     let granted = super::send(&app, alices_login()).await.is(200).json();
-    super::send(&app, alices_login()).await.fails(409, "sessions_full");
+    let full = super::send(&app, alices_login()).await.is(409).json();
+    let listed = &full["sessions"][0];
+    let start = listed["started_at"].as_i64().unwrap();
+    assert_eq!(
+        full,
+        json!({
+            "error": "sessions_full",
+            "sessions": [{
+                "id": listed["id"].as_str().unwrap(),
+                "label": "Unknown device",
+                "started_at": start,
+                "last_seen": start,
+                "expires_at": start + super::IDLE_SECONDS,
+                "current": false,
+            }],
+        })
+    );
+    // A wrong password shows no list.
+    let wrong = post_("/auth/login").json(&super::login("another"));
+    super::send(&app, wrong).await.fails(401, "invalid_credentials");
+    let in_place_of = |id: &str| {
+        let form = json!({ "username": "alice", "password": PASSWORD, "in_place_of": id });
+        post_("/auth/login").json(&form)
+    };
+    for none in ["", "x", "0.1", "1.1"] {
+        super::send(&app, in_place_of(none)).await.is(409);
+    }
+    let old = granted;
+    let granted = super::send(&app, in_place_of(listed["id"].as_str().unwrap())).await;
+    let granted = granted.is(200).json();
+    super::send(&app, get_("/me").bearer(old["access_token"].as_str().unwrap())).await.is(401);
     let access = granted["access_token"].as_str().unwrap();
     let change = |present: &str, new: &str| {
         let passwords = json!({ "password": present, "new_password": new });

@@ -118,6 +118,36 @@ def logins():
     )
     yield login("a login takes the last slot", four[:3], four[:3], 3, **at_most(4, **strict))
 
+    def chosen(name, before, slot, of, **inputs):
+        """The session in slot `of` ends."""
+        sid = next(f"{of}.{each['generation']}" for each in before if each["slot"] == of)
+        return login(name, before, without(before, of), slot, in_place_of=sid, **inputs)
+
+    most = at_most(4, **strict)
+    yield chosen("a login in place of a chosen session", four, 2, 2, **most)
+    yield chosen("a login in place of another than the least recent", four, 2, 2, **at_most(4))
+    yield chosen("a login in place of a session where a lower slot is free", gap, 1, 3)
+    yield chosen("a login in place of the session in slot 0", gap, 0, 0)
+    foreign = [*four[:3], {**four[3], "tag": OTHER_TAG}]
+    yield chosen("a login in place of a session, beside one with another tag", foreign, 1, 1, **most)
+    yield chosen("a login in place of one with another tag", foreign, 3, 3, **most)
+    for name, sid in (
+        ("another generation", f"2.{GENERATION - 1}"),
+        ("a free slot", f"9.{GENERATION}"),
+        ("another slot", f"1.{GENERATION - 2}"),
+    ):
+        yield refused(
+            f"a login in place of a session in {name}", table(*four), in_place_of=sid, **most
+        )
+        yield login(
+            f"a login in place of a session in {name}, where a slot is free",
+            four[:3],
+            four[:3],
+            3,
+            in_place_of=sid,
+            **most,
+        )
+
     for end, times in {"idle": {"idle": 60}, "absolute": {"absolute": 60}}.items():
         over = [session(0, 5, last_seen=ISSUED + 1, started_at=ISSUED + 1), session(1, 4)]
         for name, policy in {

@@ -2,6 +2,8 @@
 
 import { after, describe, it } from "node:test";
 import { closeBrowser } from "./chromium.mjs";
+import { clients } from "./clients.mjs";
+import { evil } from "./evil.mjs";
 import { looks } from "./looks.mjs";
 import { security } from "./security.mjs";
 import { stories } from "./stories.mjs";
@@ -14,6 +16,8 @@ describe("the site", { concurrency: 2 }, () => {
     const story = told(mode);
     describe(`stories in ${mode}`, { concurrency: 2 }, () => stories(story));
     describe(`security in ${mode}`, { concurrency: 2 }, () => security(story, mode));
+    describe(`clients in ${mode}`, { concurrency: 2 }, () => clients(story, mode));
+    describe(`evil pages in ${mode}`, { concurrency: 2 }, () => evil(story, mode));
     // The same in each mode.
     if (mode === "development") describe("looks", { concurrency: 2 }, () => looks(story));
   }

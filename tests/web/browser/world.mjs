@@ -9,6 +9,7 @@ import path from "node:path";
 import { browser } from "./chromium.mjs";
 import { Device } from "./device.mjs";
 import { Elsewhere } from "./elsewhere.mjs";
+import { Lossy } from "./lossy.mjs";
 import { freePort, Program, reachable } from "./programs.mjs";
 
 /** Over plain HTTP, as in development, or over TLS, as in production. */
@@ -32,7 +33,10 @@ export class World {
   #closing = [];
   #devices = [];
 
-  /** `settings` are environment variables of the site. */
+  /**
+   * `settings` are environment variables of the site. With `isLossy`, `world.lossy` stands before a
+   * site without TLS; with `hasApp`, `world.app` is another origin of the same site that it trusts.
+   */
   static async open(mode, settings = {}) {
     const world = new World();
     try {
@@ -44,15 +48,20 @@ export class World {
     }
   }
 
-  async #start(mode, settings) {
+  async #start(mode, { isLossy, hasApp, ...settings }) {
     Object.assign(this, MODES[mode]);
     this.secure = this.scheme === "https";
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "relatch-site-"));
     fs.chmodSync(this.folder, 0o755); // nginx's workers are not root
     this.#closing.push(() => fs.rmSync(this.folder, { recursive: true, force: true }));
 
+    if (this.secure) this.certificate = selfSigned(this.folder);
+    if (hasApp) {
+      this.app = await this.elsewhere("localhost");
+      settings.APP_ORIGIN = this.app.origin;
+    }
     const port = await freePort();
-    const outer = this.secure ? await freePort() : port;
+    const outer = this.secure || isLossy ? await freePort() : port;
     this.url = `${this.scheme}://localhost:${outer}`;
     this.site = new Program(process.env.SITE_BINARY, [], {
       ...process.env,
@@ -64,10 +73,14 @@ export class World {
     this.#closing.push(() => this.site.stop());
     await this.site.line(/listening on (\S+)/);
     if (this.secure) await this.#startProxy(port, outer);
+    else if (isLossy) {
+      this.lossy = await Lossy.open(outer, port);
+      this.#closing.push(() => this.lossy.close());
+    }
   }
 
   async #startProxy(port, outer) {
-    const certificate = (this.certificate = selfSigned(this.folder));
+    const { certificate } = this;
     const configuration = path.join(this.folder, "nginx.conf");
     fs.writeFileSync(configuration, nginxConfiguration(this.folder, certificate, port, outer));
     const nginx = new Program("nginx", ["-p", this.folder, "-e", "stderr", "-c", configuration]);
@@ -94,6 +107,12 @@ export class World {
   /** The last password-reset link that the site printed. */
   async link(name) {
     const [, link] = await this.site.line(new RegExp(`^link for ${name}: (\\S+)`, "m"));
+    return link;
+  }
+
+  /** The link of the last notice of a login on a new device that the site printed. */
+  async notice(name) {
+    const [, link] = await this.site.line(new RegExp(`^notice for ${name}: .* (\\S+/not-me\\S+)$`, "m"));
     return link;
   }
 

@@ -210,6 +210,16 @@ impl Driver for PostgresDriver {
         answer(connection, done)
     }
 
+    async fn execute_returning(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        self.fetch(sql, params, slot, until).await
+    }
+
     async fn fetch(
         &self,
         sql: &Arc<str>,

@@ -63,12 +63,15 @@ def listed(table, policy, now, tag):
 def start(table, policy, now, version, tag, given):
     """A login: the table after it, and the new session.
 
-    `given` has the `label`, and `data`, `policy` and `ends_at` as far as there are such.
+    `given` has the `label`, and `data`, `policy`, `ends_at` and `in_place_of` as far as there are such.
     """
+    given = {**given}
+    chosen = given.pop("in_place_of", None)
     check_data(policy, given.get("data"))
     if given.get("ends_at", now + 1) <= now:
         raise Refused("ends_at_passed")
     kept = [session for session in table.sessions if is_in_its_time(session, policy, now)]
+    kept = [session for session in kept if sid_of(session) != chosen]
     if len(kept) == policy["max_sessions"]:
         kept.remove(replaced(kept, policy, tag))
     generation = next_counter(max(table.generation, version), now)

@@ -70,6 +70,7 @@ def log_in(case):
     before, version, tag = read_table(case["record"]), case["record"]["version"], tag_of(case)
     # The member `policy` of a case is the server's.
     arguments = {"label": "label", "data": "data", "policy": "session_policy", "ends_at": "ends_at"}
+    arguments["in_place_of"] = "in_place_of"
     given = {name: case[other] for name, other in arguments.items() if other in case}
     after, session = sessions.start(before, case["policy"], case["now"], version, tag, given)
     return {"verdict": "started"}, after, version, session

@@ -398,7 +398,7 @@ fn not_started(error: &IssueError) -> NotStarted {
         IssueError::UnknownPolicy { .. } => NotStarted::UnknownPolicy,
         IssueError::SessionData { .. } => NotStarted::Data,
         IssueError::SessionEnd => NotStarted::Ended,
-        IssueError::SessionsFull => NotStarted::Full,
+        IssueError::SessionsFull(_) => NotStarted::Full,
         error => panic!("{error:?}"),
     }
 }

@@ -21,6 +21,7 @@ enum Action {
         data: Option<String>,
         session_policy: Option<String>,
         ends_at: Option<i64>,
+        in_place_of: Option<String>,
     },
     Refresh {
         token: String,
@@ -71,7 +72,7 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
     let user = scenario.record();
     let said = |verdict: &str| json!({ "verdict": verdict });
     Ok(match serde_json::from_value(case.clone()).unwrap() {
-        Action::LogIn { label, data, session_policy, ends_at } => {
+        Action::LogIn { label, data, session_policy, ends_at, in_place_of } => {
             let mut new = NewSession::new(label);
             if let Some(data) = data {
                 new = new.data(data.parse()?);
@@ -81,6 +82,9 @@ fn outcome(case: &Value, scenario: &Scenario) -> Result<Outcome, Failure> {
             }
             if let Some(end) = ends_at {
                 new = new.ends_at(at(end));
+            }
+            if let Some(sid) = in_place_of {
+                new = new.in_place_of(sid.parse().unwrap());
             }
             let login = authority.issue::<Access>(user, &NoClaims {}).context(scenario.context());
             let (change, tokens) = committed(login.start_session(new)?);
@@ -177,7 +181,7 @@ impl From<IssueError> for Failure {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Record(_) => Self::Record,
-            IssueError::SessionsFull => Self::Said(json!({ "verdict": "refused" })),
+            IssueError::SessionsFull(_) => Self::Said(json!({ "verdict": "refused" })),
             IssueError::NoSession => Self::Said(json!({ "verdict": "no_session" })),
             IssueError::SessionData { .. } => Self::Said(json!({ "verdict": "data_too_long" })),
             IssueError::SessionEnd => Self::Said(json!({ "verdict": "ends_at_passed" })),
