@@ -143,7 +143,7 @@ impl Refusal {
                 (header::RETRY_AFTER, (retry_after.whole_seconds() + 1).to_string())
             }
             // It says nothing about the token, so the client keeps it.
-            Self::Service(error) if error.is_unavailable() => (header::RETRY_AFTER, "5".to_owned()),
+            Self::Service(error) if error.is_unavailable() => (header::RETRY_AFTER, "2".to_owned()),
             Self::Setup(_) | Self::Service(_) => (header::CACHE_CONTROL, "no-store".to_owned()),
         }
     }

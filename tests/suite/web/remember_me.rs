@@ -136,7 +136,8 @@ async fn a_policy_that_is_not_known_has_the_stricter_cookies() {
     let world = world(policy(), Some("remembered"));
     let body = json!({ "username": "alice", "password": PASSWORD, "remember_me": true });
     let granted = world.send(post_("/auth/login").same_origin().json(&body)).await.is(200);
-    let authority = builder(&world.clock).sessions(SessionPolicy::new().session_cookies());
+    let kiosk = ClientPolicy::new().session_cookies();
+    let authority = builder(&world.clock).sessions(SessionPolicy::new().named("kiosk", kiosk));
     world.web.service().replace_authority(authority.build().unwrap());
     let refresh = granted.cookie("__Secure-refresh");
     let asked = post_("/auth/refresh").same_origin().refresh_cookie(&refresh);
