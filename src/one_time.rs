@@ -1,4 +1,4 @@
-//! One-time links: password reset, e-mail confirmation, magic link, invitation.
+//! One-time links: password reset, e-mail confirmation, magic link, invitation, "this was not me".
 //!
 //! Each is a [`Purpose`], like the purposes that an application defines. Nothing is
 //! stored per link. A token is used up by the change to the user's record that its use makes
@@ -64,11 +64,12 @@
 
 use std::marker::PhantomData;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::Duration;
 
 use crate::{
     binding::context,
+    sessions::SessionId,
     token::purpose::{NoClaims, Purpose, Usage},
 };
 
@@ -146,4 +147,42 @@ impl<C: Serialize + DeserializeOwned> Purpose for Invitation<C> {
     const TYP: &'static str = "invite+jwt";
     const LIFETIME: Option<Duration> = Some(Duration::days(7));
     const USAGE: Usage = Usage::OnceByLane;
+}
+
+/// A link by which a user reports a login on a new device: "this was not me". It is valid for 7 days and
+/// works once, by a lane.
+///
+/// It names the session that the login has started. Its use ends that session, and all
+/// [device tokens](crate::guide::format#device-tokens) of the user, because they are bound to its lane.
+///
+/// # Security
+///
+/// A new password revokes it, as it revokes every link. So a thief who knows the password can change it and
+/// so disable the link; such a change needs no access to the user's mailbox, and the link gives none to the
+/// thief. Its page therefore offers a password reset, whatever became of the link: the reset goes to the
+/// user's mailbox, logs out every device, and takes the password from the thief.
+#[derive(Clone, Copy, Debug)]
+pub struct NotMe(());
+
+impl Purpose for NotMe {
+    type Claims = ReportedSession;
+    const TYP: &'static str = "not-me+jwt";
+    const LIFETIME: Option<Duration> = Some(Duration::days(7));
+    const USAGE: Usage = Usage::OnceByLane;
+}
+
+/// The claims of a [`NotMe`] link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReportedSession {
+    /// The session that the login has started.
+    pub session: SessionId,
+}
+
+impl ReportedSession {
+    /// The claims of a link that reports this session.
+    #[must_use]
+    pub const fn new(session: SessionId) -> Self {
+        Self { session }
+    }
 }

@@ -83,9 +83,9 @@ pub trait User {
         self.key_cache().map(KeyCache::user_keys)
     }
 
-    /// The user's counter for the purpose with this JOSE `typ`. It is called only for purposes with
-    /// [`Usage::OnceByLane`](crate::token::Usage::OnceByLane); `None`, which means that the record has no such
-    /// counter, is then an error. A `NULL` column is a counter too: return `Some(column.into())`,
+    /// The user's counter for the purpose with this JOSE `typ`, one with
+    /// [`Usage::OnceByLane`](crate::token::Usage::OnceByLane). `None` means that the record has no such
+    /// counter: then tokens of that purpose can be neither issued nor used. A `NULL` column is a counter too: return `Some(column.into())`,
     /// where the column is an `Option<i64>`.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;

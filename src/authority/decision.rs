@@ -228,6 +228,15 @@ impl<T> Decision<T> {
         Decision { change: self.change, outcome: map(self.outcome) }
     }
 
+    /// [`map`](Self::map) by a function that can fail.
+    #[cfg(feature = "service")]
+    pub(crate) fn try_map<U, E>(
+        self,
+        map: impl FnOnce(T) -> Result<U, E>,
+    ) -> Result<Decision<U>, E> {
+        Ok(Decision { change: self.change, outcome: map(self.outcome)? })
+    }
+
     /// The change to store, if there is one.
     #[must_use]
     pub const fn change(&self) -> Option<&Change> {

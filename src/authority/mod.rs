@@ -10,8 +10,10 @@ pub(crate) mod decision;
 #[cfg(feature = "service")]
 pub(crate) mod device;
 pub(crate) mod error;
+mod exchange;
 mod issue;
 mod kernel;
+mod not_me;
 mod one_time;
 mod refresh;
 mod session_tokens;

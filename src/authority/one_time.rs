@@ -167,7 +167,7 @@ impl<P: Purpose> OpenedOnce<'_, P> {
         Ok(Peeked { user, claims: self.claims()?, registered: self.registered() })
     }
 
-    fn claims(&self) -> Result<P::Claims, Rejection> {
+    pub(super) fn claims(&self) -> Result<P::Claims, Rejection> {
         private::read(self.own_token.payload.own())
             .map_err(|_| Rejection::new(Stage::Application, Reason::ApplicationClaims))
     }

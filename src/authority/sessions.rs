@@ -181,6 +181,15 @@ pub(super) fn log_out(
     Ok(end(user, now, |slot| slot.id() == session)?.map(|ended| ended > 0))
 }
 
+/// Ends this session, and all that have begun or restarted since. The outcome is their number.
+pub(super) fn end_since(
+    user: &dyn User,
+    session: SessionId,
+    now: OffsetDateTime,
+) -> Result<Decision<usize>, RecordError> {
+    end(user, now, |slot| slot.generation >= session.generation)
+}
+
 fn end(
     user: &dyn User,
     now: OffsetDateTime,

@@ -85,8 +85,12 @@ where
         if !self.service().counts_addresses() {
             return Ok(None);
         }
-        let address = self.0.address.as_ref().and_then(|address| address.of(request));
-        Ok(Some(address.ok_or(Misconfigured::NoClientAddress)?))
+        Ok(Some(self.known_address(request).ok_or(Misconfigured::NoClientAddress)?))
+    }
+
+    /// The client's address, if the web is configured to know it.
+    pub(super) fn known_address(&self, request: &Parts) -> Option<IpAddr> {
+        self.0.address.as_ref().and_then(|address| address.of(request))
     }
 
     /// The device token of the request. Two are none.

@@ -176,6 +176,7 @@ mod builder;
 mod calls;
 mod checks;
 pub mod endpoints;
+mod exchange;
 mod extract;
 mod grant;
 mod layer;

@@ -128,10 +128,11 @@ impl<'a> ServerDerivation<'a> {
         Self { master, issuer }
     }
 
-    /// The code of a device token: `HMAC(subkey("device"), device ‖ user id)[..16]`.
-    pub(crate) fn device(&self, device: &[u8; 16], user_id: &str) -> [u8; 16] {
+    /// The code of a device token:
+    /// `HMAC(subkey("device"), device id ‖ u64(exp) ‖ u64(lane) ‖ user id)[..16]`.
+    pub(crate) fn device(&self, said: &[u8]) -> [u8; 16] {
         let key = MacKey::new(&self.subkey(b"relatch/1 device"));
-        first(key.sign_pieces([device, user_id.as_bytes()]))
+        first(key.sign(said))
     }
 
     /// The key that chooses the counters of password attempts: `subkey("limits")`.

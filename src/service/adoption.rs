@@ -76,7 +76,7 @@ where
                 () if read.user().binding().current_version() != version => {
                     Err(rejected(Reason::RevokedByVersion))
                 }
-                () => self.session_for(read, &client),
+                () => Ok(self.start(read.user(), read.user(), &client)?),
             }
         })
         .await

@@ -12,6 +12,7 @@ use super::CachePolicy;
 use super::{
     Claims, Inner, Service,
     events::{Events, OnEvent},
+    new_device::{NewDevice, OnNewDevice},
     passwords::Passwords,
     records::Records,
 };
@@ -36,6 +37,7 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     hashes_at_once: NonZeroUsize,
     store_timeout: StdDuration,
     on_event: OnEvent,
+    on_new_device: Option<OnNewDevice<F>>,
     throttle: Throttle,
     #[cfg(feature = "cache")]
     cache: Option<CachePolicy>,
@@ -56,6 +58,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             store_timeout: STORE_TIMEOUT,
             on_event: Box::new(|_| ()),
+            on_new_device: None,
             throttle: Throttle::new(),
             #[cfg(feature = "cache")]
             cache: None,
@@ -84,6 +87,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             hashes_at_once: self.hashes_at_once,
             store_timeout: self.store_timeout,
             on_event: self.on_event,
+            on_new_device: self.on_new_device,
             throttle: self.throttle,
             #[cfg(feature = "cache")]
             cache: self.cache,
@@ -139,6 +143,43 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
+    /// Sets a callback for logins on a new device: one whose client has sent no good
+    /// [device token](crate::throttle::DeviceToken) of the user. Send the user a mail with
+    /// [`NewDevice::link`], by which the user can say "this was not me". It is called after the new session
+    /// is stored, by [`Service::login`], [`Service::start_session`] and a
+    /// [login by a link](super::OneTime::login), unless the client is one
+    /// [`without_notice`](super::Client::without_notice). It runs within the request, so it should do no
+    /// more than send the notice to a queue. If it panics, the panic is logged, and the login succeeds.
+    ///
+    /// With it, the web layer gives out device tokens even if the [limits](Self::throttle) have no use for
+    /// them. The first login of a user after a change to relatch is on a new device, as is one whose
+    /// browser deletes its cookies.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{Authority, service::Service, store::MemoryStore};
+    ///
+    /// # fn queue(_address: &str, _text: String) {}
+    /// fn service(authority: Authority, users: MemoryStore) -> Service {
+    ///     Service::builder(authority, users)
+    ///         .on_new_device(|login| {
+    ///             let link = format!("https://example.com/not-me?token={}", login.link().expose());
+    ///             let (device, time) = (login.session().label(), login.session().started_at());
+    ///             let text = format!("A login at {time} on {device:?}. If this was not you: {link}");
+    ///             queue(login.user().login().unwrap_or_default(), text);
+    ///         })
+    ///         .build()
+    /// }
+    /// ```
+    pub fn on_new_device(
+        mut self,
+        on_new_device: impl Fn(&NewDevice<'_, F>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_new_device = Some(Box::new(on_new_device));
+        self
+    }
+
     /// Sets the limits for password attempts. Default: [`Throttle::new`], with counts in memory.
     ///
     /// The counters are chosen by a key that is derived from the current master key when the service is
@@ -173,6 +214,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             passwords: Passwords::new(self.hasher, self.password_policy, self.hashes_at_once.get()),
             claims: self.claims,
             events: Events::new(self.on_event),
+            on_new_device: self.on_new_device,
             listening: Listening::default(),
         }))
     }

@@ -19,12 +19,20 @@ pub struct Client {
     pub(super) context: Context,
     pub(super) address: Option<IpAddr>,
     pub(super) device: Option<DeviceToken>,
+    /// Whether the user is notified if the device is a new one.
+    pub(super) gets_notice: bool,
 }
 
 impl Client {
     /// A client with this new session. A string is the session's label.
     pub fn new(session: impl Into<NewSession>) -> Self {
-        Self { session: session.into(), context: Context::new(), address: None, device: None }
+        Self {
+            session: session.into(),
+            context: Context::new(),
+            address: None,
+            device: None,
+            gets_notice: true,
+        }
     }
 
     /// The new session: for a session that is started [by hand](super::Service::decide).
@@ -73,12 +81,20 @@ impl Client {
     }
 
     /// Sets the device token that the client has sent, if it has one from an earlier login
-    /// ([`Service::device_token`](super::Service::device_token)). If it is a genuine one of the user
-    /// who logs in, the login has the limit of the [device](crate::throttle) and not that of the name. Any
-    /// other token has no effect.
+    /// ([`Service::device_token`](super::Service::device_token)). If it is a good one of the user
+    /// who logs in, the login has the limit of the [device](crate::throttle) and not that of the name, and
+    /// is not one on a [new device](super::ServiceBuilder::on_new_device). Any other token has no effect.
     #[must_use]
     pub fn device(mut self, token: DeviceToken) -> Self {
         self.device = Some(token);
+        self
+    }
+
+    /// Starts the session without a [notice](super::ServiceBuilder::on_new_device) of a new device: after a
+    /// sign-up, for example, where every device is new.
+    #[must_use]
+    pub const fn without_notice(mut self) -> Self {
+        self.gets_notice = false;
         self
     }
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
+    new_device::LoggedIn,
     passwords::log_failed_rehash,
     throttling::LoginAttempt,
     transact::{Proposal, transact},
@@ -65,7 +66,7 @@ where
         loop {
             match self.try_login(&mut attempt, password, &client, &mut checked).await {
                 Err(error) if checked.forgoes_rehash(&error) => {}
-                outcome => return outcome,
+                outcome => return outcome.map(|login| self.notified(login, &client)),
             }
         }
     }
@@ -76,9 +77,9 @@ where
         password: &str,
         client: &Client,
         checked: &mut Checked,
-    ) -> Result<SessionTokens<C>, ServiceError> {
+    ) -> Result<LoggedIn<F, C>, ServiceError> {
         transact!(self, UserKey::Login(attempt.login()), |read, lock| {
-            attempt.count(read.map(|read| read.user().id())).await?;
+            attempt.count(read.map(Record::user)).await?;
             checked.check(self, read, password, lock).await?;
             let Some(read) = read else {
                 return Err(ServiceError::LoginRefused(LoginRefusal::UnknownLogin));
@@ -87,7 +88,7 @@ where
                 return Err(ServiceError::LoginRefused(LoginRefusal::InactiveUser));
             }
             let edited = checked.rehashed(read)?;
-            Proposal { decision: self.session_for(&edited, client)?, edited }
+            Proposal { decision: self.login_for(&edited, client)?, edited }
         })
     }
 
@@ -104,18 +105,19 @@ where
         client: impl Into<Client>,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let client = client.into();
-        self.decide_on(UserKey::Id(user_id), |read| {
-            self.session_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
-        })
-        .await
+        let login = self.decide_on(UserKey::Id(user_id), |read| {
+            self.login_for(read.ok_or(ServiceError::NoSuchUser)?, &client)
+        });
+        Ok(self.notified(login.await?, &client))
     }
 
-    pub(super) fn session_for(
+    /// [`log_in`](Self::log_in) for this record.
+    pub(super) fn login_for(
         &self,
         record: &Record<F>,
         client: &Client,
-    ) -> Result<Decision<SessionTokens<C>>, ServiceError> {
-        Ok(self.start(record.user(), record.user(), client)?)
+    ) -> Result<Decision<LoggedIn<F, C>>, ServiceError> {
+        Ok(self.log_in(record.user(), record.user(), client)?)
     }
 
     /// Starts a session for this user, who is the stored one after other changes.

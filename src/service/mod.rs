@@ -13,6 +13,7 @@
 //! | a new password | [`Service::change_password`], [`Service::set_password`] |
 //! | log out everywhere, disable, delete | [`Service::log_out_everywhere`], [`Service::disable`], [`Service::delete`] |
 //! | a revocation endpoint (RFC 7009) | [`Service::revoke`] |
+//! | "a login on a new device: was it you?" | [`ServiceBuilder::on_new_device`], [`Service::not_me`] |
 //! | links by mail | [`Service::issue`], [`Service::peek`], [`Service::one_time`] |
 //! | a WebSocket | [`Service::live`] |
 //! | the start of the application | [`Service::check`] |
@@ -87,6 +88,7 @@ mod found;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod in_transaction;
 mod login;
+mod new_device;
 mod one_time;
 mod passwords;
 mod reauthenticate;
@@ -110,9 +112,10 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
+    new_device::{NewDevice, ReportedLogin},
     one_time::{Issuance, OneTime},
 };
-use self::{events::Events, passwords::Passwords, records::Records};
+use self::{events::Events, new_device::OnNewDevice, passwords::Passwords, records::Records};
 use crate::{
     authority::{Authority, CurrentAuthority},
     sessions::SessionInfo,
@@ -136,6 +139,7 @@ struct Inner<F, C> {
     counters: Counters,
     claims: Claims<F, C>,
     events: Events,
+    on_new_device: Option<OnNewDevice<F>>,
     listening: Listening,
 }
 

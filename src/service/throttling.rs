@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Client, Service, ServiceError};
 use crate::{
-    authority::{device::Device, verified::Verified},
+    authority::{SessionTokens, device::Device, verified::Verified},
     throttle::{Count, Counters, DeviceToken, TooManyAttempts},
     user::User,
 };
@@ -36,37 +36,26 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.take(&self.0.counters.address(address).collect::<Vec<_>>()).await
     }
 
-    /// Makes a token for the device on which this user has just logged in: [`Client::device`]. The web
-    /// layer makes one at each login, or renews the one that the device has sent.
-    ///
-    /// # Security
-    ///
-    /// Give it only to a client that has authenticated as this user.
+    /// Makes a token for the device of a client that gets these tokens, for its next login
+    /// ([`Client::device`]): for the device whose token it has sent, if that is a good one of this user, or
+    /// else for a new one. The web layer does so at each login.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Issue`] if the source of randomness fails.
-    pub fn device_token(&self, user_id: &str) -> Result<DeviceToken, ServiceError> {
-        Ok(self.authority().issue_device_token(user_id)?)
+    /// [`ServiceError::Issue`] if the source of randomness fails; [`ServiceError::Record`] for tokens of a
+    /// record of your own without the [lane](crate::User::lane) of [`NotMe`](crate::one_time::NotMe).
+    pub fn device_token<D>(
+        &self,
+        tokens: &SessionTokens<D>,
+        sent: Option<&DeviceToken>,
+    ) -> Result<DeviceToken, ServiceError> {
+        Ok(self.authority().issue_device_token(tokens, sent)?)
     }
 
-    /// The token for the device of a client that has authenticated as this user: that of the device whose
-    /// token it has sent, if that is genuine, or else of a new one. `None` if devices have no limit.
+    /// Whether clients get device tokens.
     #[cfg(feature = "axum")]
-    pub(crate) fn renewed_device_token(
-        &self,
-        sent: Option<DeviceToken>,
-        user_id: &str,
-    ) -> Result<Option<DeviceToken>, ServiceError> {
-        if !self.0.counters.counts_devices() {
-            return Ok(None);
-        }
-        let authority = self.authority();
-        let sent = sent.and_then(|token| authority.open_device_token(&token));
-        match sent.filter(|device| device.user_id == user_id) {
-            Some(own) => Ok(Some(authority.renew_device_token(&own))),
-            None => self.device_token(user_id).map(Some),
-        }
+    pub(crate) fn uses_devices(&self) -> bool {
+        self.0.counters.counts_devices() || self.0.on_new_device.is_some()
     }
 
     /// Whether attempts are counted by address.
@@ -134,18 +123,20 @@ impl<'a> LoginAttempt<'a> {
 
     /// Counts the attempt at the user whom the store has found, before the password is hashed. It does
     /// the same for an unknown name. A further call does nothing.
-    pub(super) async fn count(&mut self, found: Option<&str>) -> Result<(), ServiceError> {
+    pub(super) async fn count(&mut self, found: Option<&impl User>) -> Result<(), ServiceError> {
         if self.is_counted {
             return Ok(());
         }
         self.is_counted = true;
+        let is_own = |device: &Device| found.is_some_and(|user| device.is_of(user));
         let more: Vec<_> = match &self.device {
-            Some(device) if Some(&*device.user_id) == found => {
+            Some(device) if is_own(device) => {
                 self.counters.device(&device.user_id, &device.id).into_iter().collect()
             }
             device => {
                 let late = device.as_ref().and_then(|_| self.counters.name(self.login));
-                late.into_iter().chain(self.counters.found(self.login, found)).collect()
+                let found = self.counters.found(self.login, found.map(User::id));
+                late.into_iter().chain(found).collect()
             }
         };
         self.counters.take(&more)?;

@@ -2,32 +2,39 @@
 
 use std::fmt;
 
+use time::Duration;
 use zeroize::Zeroizing;
 
 /// The text that marks a device on which a user has logged in, after OWASP's
 /// [device cookies](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
 ///
 /// A login with a genuine one, for the name of that user, has a limit of its own. So an attacker who uses
-/// up the limit of the name does not keep the owner from logging in. The token is authenticated under the master
-/// key ([format](crate::guide::format#device-tokens)), and is not stored.
+/// up the limit of the name does not keep the owner from logging in. It also tells a login on a known
+/// device from one that the user should [hear about](crate::service::ServiceBuilder::on_new_device). The
+/// token is authenticated under the master key ([format](crate::guide::format#device-tokens)), and is not
+/// stored.
 ///
 /// # Security
 ///
-/// It gives no access. It survives a new password and log-out everywhere, and ends with its master key; a
-/// cookie with it ends after a year, and each login renews it under the current key. A thief of it can try
-/// passwords of this one user while the limit of the name is used up, within the limit of the device.
-/// Whoever has known the password can have several, each with a limit of its own, and a thief of the master
-/// key can make any number: then only the limits of addresses remain.
+/// It gives no access. It expires after [a year](Self::LIFETIME); each login renews it. It survives a new
+/// password and log-out everywhere. It ends with its master key, and all of a user's end when the user
+/// reports a device by a [`NotMe`](crate::one_time::NotMe) link. A thief of it can try passwords of this one
+/// user while the limit of the name is used up, within the limit of the device. Anybody who has known the
+/// password can have several, each with a limit of its own, and a thief of the master key can make any
+/// number: then only the limits of addresses remain.
 #[derive(Clone)]
 pub struct DeviceToken(Zeroizing<String>);
 
 impl DeviceToken {
+    /// The time for which a token is good: 365 days.
+    pub const LIFETIME: Duration = Duration::days(365);
+
     /// A token that a client has sent. Any text is accepted here; one that is not genuine has no effect.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text, for the client alone: at most 384 characters of base64url.
+    /// The text, for the client alone: at most 404 characters of base64url.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

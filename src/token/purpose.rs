@@ -129,8 +129,16 @@ pub(crate) const fn check<P: Purpose>() {
 }
 
 /// The `typ`s of relatch's own tokens.
-const OWN_TYPS: [&str; 7] =
-    [ACCESS_TYP, REFRESH_TYP, "reset+jwt", "email+jwt", "magic+jwt", "invite+jwt", "csrf+jwt"];
+const OWN_TYPS: [&str; 8] = [
+    ACCESS_TYP,
+    REFRESH_TYP,
+    "reset+jwt",
+    "email+jwt",
+    "magic+jwt",
+    "invite+jwt",
+    "not-me+jwt",
+    "csrf+jwt",
+];
 
 /// Whether the `typ` is one of relatch's own, or differs from each in more than case.
 const fn is_own_or_distinct(typ: &str) -> bool {
@@ -191,12 +199,13 @@ mod tests {
 
     #[test]
     fn no_typ_differs_from_one_of_relatchs_own_only_in_case() {
-        use crate::one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset};
+        use crate::one_time::{EmailConfirmation, Invitation, MagicLink, NotMe, PasswordReset};
         let links = [
             PasswordReset::<NoClaims>::TYP,
             EmailConfirmation::<NoClaims>::TYP,
             MagicLink::<NoClaims>::TYP,
             Invitation::<NoClaims>::TYP,
+            NotMe::TYP,
         ];
         assert!(links.iter().all(|typ| OWN_TYPS.contains(typ)));
         #[cfg(feature = "axum")]

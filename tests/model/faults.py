@@ -51,7 +51,7 @@ CONJURE = Edit(
 
 # The session of a verified token, without a look for it in the table.
 CONJURED = Edit(
-    file="src/authority/session_tokens.rs",
+    file="src/authority/exchange.rs",
     old="    /// The session that an adopted token is exchanged for.",
     new="""
     fn conjured<U, D>(
@@ -157,12 +157,12 @@ let NewSession { label, data, policy, .. } = new;
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="record.move_version(version)?;",
                 new="",
             ),
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="Change::none(self.user).with_version(version).with_sessions(table)",
                 new="Change::none(self.user).with_sessions(table)",
             ),
@@ -175,7 +175,7 @@ let NewSession { label, data, policy, .. } = new;
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="""
 () if record.version != read.version => Reason::RevokedByVersion,
             """,
@@ -190,7 +190,7 @@ let NewSession { label, data, policy, .. } = new;
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="""
         match record.has_credential_of(&read) {
             true => self.keep_only(verified, record),""",
@@ -207,7 +207,7 @@ let NewSession { label, data, policy, .. } = new;
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="""
         let own = self.session_of(verified, now)?;
         let version = following""",
@@ -226,7 +226,7 @@ let NewSession { label, data, policy, .. } = new;
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="""
         let own = self.session_of(verified, now)?;
         let table = sessions_of(self.user)?;
@@ -247,7 +247,7 @@ let NewSession { label, data, policy, .. } = new;
         law="what is revoked is dead",
         edits=[
             Edit(
-                file="src/authority/session_tokens.rs",
+                file="src/authority/exchange.rs",
                 old="() if record.outer != read.outer => Reason::BadSignature,",
                 new="",
             ),

@@ -48,6 +48,7 @@ where
             Endpoint::Reauthenticate => self.on_reauthenticate(&parts, body).await,
             Endpoint::Sessions => self.on_sessions(&parts).await,
             Endpoint::Revoke => self.on_revoke(&parts, body).await,
+            Endpoint::NotMe => self.on_not_me(&parts, body).await,
             Endpoint::Introspect => self.on_introspect(&parts, body).await,
             Endpoint::Check => self.on_check(parts).await,
         };

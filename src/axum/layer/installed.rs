@@ -43,6 +43,7 @@ pub(crate) enum Endpoint {
     Reauthenticate,
     Sessions,
     Revoke,
+    NotMe,
     Introspect,
     Check,
 }

@@ -74,11 +74,22 @@ trait Table: Send + Sync {
         Self: 'a;
 }
 
-impl SqlLimits {
-    pub(super) fn new<D: LimitsSql, F>(engine: &Engine<D, F>) -> Self {
-        let table = table(&engine.names().table);
+impl<D: LimitsSql, F: Send + Sync + 'static> Engine<D, F> {
+    pub(super) fn limits(&self) -> SqlLimits {
+        let table = table(&self.names().table);
         let sweep = Mutex::new(Instant::now() + SWEEP_EVERY);
-        Self(Arc::new(Limits { driver: engine.driver().clone(), table, sweep }))
+        SqlLimits(Arc::new(Limits { driver: self.driver().clone(), table, sweep }))
+    }
+
+    pub(super) async fn migrate_limits(&self) -> Result<(), StoreError> {
+        let until = self.deadline();
+        let slot = self.driver().capacity().enter(Kind::Write, until).await?;
+        self.driver().execute(&self.limits_sql().into(), &[], &slot, until).await?;
+        Ok(())
+    }
+
+    pub(super) fn limits_sql(&self) -> String {
+        D::limits_table_sql(&table(&self.names().table))
     }
 }
 
@@ -162,36 +173,7 @@ fn damaged(_: sqlx::Error) -> Failure {
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use super::*;
-    use crate::store::{SqliteStore, sql::sqlite::SqliteDriver};
-
-    impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
-        /// The counts of password attempts in this database, for processes that share its file. Call
-        /// [`migrate_limits`](Self::migrate_limits) first.
-        #[must_use]
-        pub fn limits(&self) -> SqlLimits {
-            SqlLimits::new(self.engine())
-        }
-
-        /// Creates the table of [`limits`](Self::limits), unless it exists.
-        ///
-        /// # Errors
-        ///
-        /// [`StoreError`].
-        pub async fn migrate_limits(&self) -> Result<(), StoreError> {
-            let engine = self.engine();
-            let slot = engine.driver().capacity().enter(Kind::Write, engine.deadline()).await?;
-            let sql = self.limits_sql().into();
-            engine.driver().execute(&sql, &[], &slot, engine.deadline()).await?;
-            Ok(())
-        }
-
-        /// The SQL of [`migrate_limits`](Self::migrate_limits), for the application's own migration
-        /// tool.
-        #[must_use]
-        pub fn limits_sql(&self) -> String {
-            SqliteDriver::limits_table_sql(&table(&self.engine().names().table))
-        }
-    }
+    use crate::store::sql::sqlite::SqliteDriver;
 
     impl LimitsSql for SqliteDriver {
         fn limits_table_sql(table: &str) -> String {
@@ -249,36 +231,7 @@ mod sqlite {
 #[cfg(feature = "postgres")]
 mod postgres {
     use super::*;
-    use crate::store::{PostgresStore, sql::postgres::PostgresDriver};
-
-    impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
-        /// The counts of password attempts in this database, for processes that share it. Call
-        /// [`migrate_limits`](Self::migrate_limits) first.
-        #[must_use]
-        pub fn limits(&self) -> SqlLimits {
-            SqlLimits::new(self.engine())
-        }
-
-        /// Creates the table of [`limits`](Self::limits), unless it exists.
-        ///
-        /// # Errors
-        ///
-        /// [`StoreError`].
-        pub async fn migrate_limits(&self) -> Result<(), StoreError> {
-            let engine = self.engine();
-            let slot = engine.driver().capacity().enter(Kind::Write, engine.deadline()).await?;
-            let sql = self.limits_sql().into();
-            engine.driver().execute(&sql, &[], &slot, engine.deadline()).await?;
-            Ok(())
-        }
-
-        /// The SQL of [`migrate_limits`](Self::migrate_limits), for the application's own migration
-        /// tool. The application's role needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table.
-        #[must_use]
-        pub fn limits_sql(&self) -> String {
-            PostgresDriver::limits_table_sql(&table(&self.engine().names().table))
-        }
-    }
+    use crate::store::sql::postgres::PostgresDriver;
 
     impl LimitsSql for PostgresDriver {
         fn limits_table_sql(table: &str) -> String {

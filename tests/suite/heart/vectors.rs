@@ -1,6 +1,8 @@
 //! The test vectors of `tests/vectors`, written by the second implementation,
 //! `tests/interop/python`.
 
+#[cfg(feature = "axum")]
+mod devices;
 mod scenario;
 mod transition;
 
@@ -235,38 +237,6 @@ fn each_rehash_stores_the_same_pair() {
             case["carried_before"].as_str().map(|pair| pair.parse().unwrap());
         let after = Carried::rehash(before.as_ref(), &of("secrets_before"), &of("secrets_after"));
         assert_eq!(*after.expose_text(), text(&case["expect"]), "{}", case["name"]);
-    }
-}
-
-#[cfg(feature = "axum")]
-#[tokio::test]
-async fn each_device_token_is_the_same_and_is_genuine() {
-    use std::num::NonZeroU32;
-
-    use relatch::{
-        service::{Client, Service, ServiceError},
-        store::{MemoryStore, NewUser},
-        throttle::{DeviceToken, Limit, Throttle},
-    };
-
-    for case in list(DERIVATIONS, "devices") {
-        let entropy = Fixed(from_hex(text(&case["entropy"])));
-        let authority = scenario(&case).authority().entropy(entropy).build().unwrap();
-        let (store, id) = (MemoryStore::new(), text(&case["record"]["id"]));
-        assert!(store.insert(NewUser::without_password(id, id).unwrap(), ()));
-        let one = Limit::new(NonZeroU32::MIN, Duration::DAY);
-        let throttle = Throttle::danger_unlimited().per_account(one).per_device(one);
-        let service = Service::builder(authority, store).throttle(throttle).build();
-        let wanted = text(&case["expect"]);
-        assert_eq!(service.device_token(id).unwrap().expose(), wanted, "{}", case["name"]);
-        // It has a limit of its own.
-        let is_refused = async |client: Client| {
-            let outcome = service.login(id, "a wrong passphrase", client).await;
-            matches!(outcome, Err(ServiceError::TooManyAttempts { .. }))
-        };
-        let device = || Client::new("phone").device(DeviceToken::new(wanted));
-        assert!(!is_refused(Client::new("phone")).await && is_refused(Client::new("phone")).await);
-        assert!(!is_refused(device()).await && is_refused(device()).await, "{}", case["name"]);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{
 
 use relatch::{
     Context, NoClaims, Token,
-    one_time::{MagicLink, PasswordReset},
+    one_time::{MagicLink, PasswordReset, ReportedSession},
     service::{Service, ServiceError},
     store::{Row, StoreError, StoreErrorKind, Update, UserKey, UserStore},
 };
@@ -18,6 +18,7 @@ use crate::common::{Role, copy};
 over_each_store! {
     calls_that_need_the_fields_fail_and_change_nothing,
     every_revocation_works,
+    a_reported_login_ends,
 }
 
 /// A store whose users' fields can be read or not, as the test sets it.
@@ -160,4 +161,14 @@ async fn every_revocation_works<B: Backend>(db: B) {
     service.enable(ALICE).await.unwrap();
     let (phone, _) = begin().await;
     dead("delete", phone, service.delete(ALICE).await).await;
+}
+
+async fn a_reported_login_ends<B: Backend>(db: B) {
+    let damaged = Damaged::new(db).await;
+    let phone = damaged.world.start("phone").await;
+    let reported = ReportedSession::new(phone.session().id());
+    let issued = damaged.world.service.issue(UserKey::Id(ALICE), &reported).sign().await;
+    let (_, link) = issued.unwrap().unwrap();
+    assert_eq!(damaged.service.not_me(link).await.unwrap().ended(), 1);
+    damaged.world.assert_dead(&phone).await;
 }

@@ -54,6 +54,7 @@ mod hang_up;
 mod hashing;
 mod live;
 mod login;
+mod new_device;
 mod one_time;
 mod other_hashes;
 mod random;

@@ -10,7 +10,9 @@ mod introspection;
 mod kept_cookies;
 mod limits;
 mod logs;
+mod new_device;
 mod origin;
+mod remember_me;
 mod require_login;
 mod responses;
 mod resume;
@@ -152,6 +154,7 @@ fn routes() -> Router {
         .route("/auth/reauthenticate", post(relatch::axum::endpoints::reauthenticate))
         .route("/auth/sessions", get(relatch::axum::endpoints::sessions))
         .route("/auth/revoke", post(relatch::axum::endpoints::revoke))
+        .route("/auth/not_me", post(relatch::axum::endpoints::not_me))
         .route("/auth/introspect", post(relatch::axum::endpoints::introspect))
         .route("/auth/check", any(relatch::axum::endpoints::check))
 }

@@ -4,12 +4,12 @@ from format1.claims import MAX_COUNTER
 from format1.derivation import rehash
 from format1.verdicts import (
     derive,
-    derive_device,
     derive_refresh,
     derive_rehash,
     with_defaults,
 )
 
+from . import devices
 from .common import (
     CHANGED,
     DAY,
@@ -171,7 +171,8 @@ def content():
         ],
         "refreshes": refreshes(),
         "rehashes": rehashes(),
-        "devices": devices(),
+        "devices": devices.issued(),
+        "known_devices": devices.presented(),
     }
 
 
@@ -233,23 +234,6 @@ def refreshes():
         case("context", inputs={"context": {"address": "192.0.2.1"}}),
         case("fixed and user epochs", inputs=grouped),
         case("everything at once", 41, 1800000000456, everything, seq=17, last_seen=ISSUED + 9),
-    ]
-
-
-def devices():
-    def case(name, user_id="alice", entropy=ENTROPY.hex(), **inputs):
-        inputs = {"record": {"id": user_id}, "entropy": entropy, **inputs}
-        return {"name": name, **inputs, "expect": derive_device(with_defaults(DEFAULTS, inputs))}
-
-    return [
-        case("defaults"),
-        case("another user", "bob"),
-        case("another device", entropy="ff" * 16),
-        case("another issuer", authority={"issuer": "https://login.example.org"}),
-        case("another master key", authority={"keys": [{**KEY, "master": OTHER_MASTER}]}),
-        case("stamp mode has no part in it", authority=STAMP),
-        case("a user id beyond ASCII", "用户"),
-        *(case(f"a user id of {length} bytes", "a" * length) for length in (39, 40, 103, 255)),
     ]
 
 

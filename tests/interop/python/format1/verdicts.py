@@ -2,9 +2,9 @@
 
 import json
 
-from . import sessions, table
+from . import devices, sessions, table
 from .claims import shown
-from .derivation import device_token, effective, rehash, session_tag
+from .derivation import effective, rehash, session_tag
 from .issuing import (
     ACCESS,
     REFRESH,
@@ -195,13 +195,6 @@ def derive_rehash(case):
     return rehash(case["carried_before"], case["secrets_before"], case["secrets_after"])
 
 
-def derive_device(case):
-    """The device token of a user, under the first key of the ring."""
-    authority = case["authority"]
-    master, device = authority["keys"][0]["master"], bytes.fromhex(case["entropy"])
-    return device_token(master, authority["issuer"], device, case["record"]["id"])
-
-
 def reading(case):
     try:
         table.read(case["text"])
@@ -220,7 +213,8 @@ JUDGES = {
         "cases": derive,
         "refreshes": derive_refresh,
         "rehashes": derive_rehash,
-        "devices": derive_device,
+        "devices": devices.issue,
+        "known_devices": devices.is_known,
     },
     "tokens.json": {"cases": verdict},
     "sessions.json": {"tables": reading, "labels": cleaning, "lists": listing, "cases": transition},
