@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use allocation_counter::measure;
 use relatch::{
     Access, Authority, Binding, BindingMode, MasterKey, Reason, Token, User, VerifyError,
-    password::PasswordHasher,
+    password::{Bcrypt, PasswordHasher},
     service::{CachePolicy, Service},
     sessions::SessionTable,
     store::{MemoryStore, NewUser},
@@ -247,4 +247,22 @@ fn a_password_is_hashed_in_the_memory_of_the_one_before() {
     let (is_right, taken, kept) = check("secret", Some(&too_dear));
     assert!(is_right && taken >= 47_108 && kept < 4, "{taken} {kept}");
     assert!(matches!(check("secret", Some(&hash)), (true, ..4, _)));
+}
+
+/// A hash of argon2id takes 19 MiB. Each verification takes as much, so that its time does not show
+/// whether there is a user, or of which kind the stored hash is.
+#[test]
+fn each_password_takes_the_memory_of_argon2() {
+    let bcrypt = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW";
+    for stored in [None, Some("!"), Some(bcrypt)] {
+        for kinds in [0, 1] {
+            let bcrypts = (0..kinds).map(|_| Bcrypt::new(4).unwrap());
+            let hasher = bcrypts.fold(PasswordHasher::new(), PasswordHasher::also_verifies);
+            let counted = measure(|| {
+                let matched = hasher.verify("a wrong password", stored);
+                assert!(!matches!(matched, Ok(Some(_))));
+            });
+            assert!(counted.bytes_max >= 19 << 20, "{stored:?}: {}", counted.bytes_max);
+        }
+    }
 }

@@ -191,7 +191,7 @@ pub(crate) fn reset(token: &str, alert: Option<&str>) -> Markup {
 pub(crate) fn not_me(token: &str) -> Markup {
     let body = html! {
         h1 { "Was it a stranger?" }
-        p { "The device of that login is logged out, and so are all that have logged in since." }
+        p { "The button logs out the device of that login, and every device that has logged in since." }
         form class="actions" method="post" action="/not-me" {
             input type="hidden" name="token" value=(token);
             button class="danger" { "This was not me" }

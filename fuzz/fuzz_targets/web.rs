@@ -194,7 +194,10 @@ impl Site {
             (_, [origin]) if *origin == TRUSTED.as_bytes() => true,
             ([], [origin]) => own_origin(parts).is_some_and(|own| {
                 let theirs = origin.strip_prefix(b"https://").unwrap_or_default();
-                theirs.eq_ignore_ascii_case(own) && origin.starts_with(b"https://")
+                // The default port is none.
+                let plain =
+                    |host: &[u8]| host.strip_suffix(b":443").unwrap_or(host).to_ascii_lowercase();
+                plain(theirs) == plain(own) && origin.starts_with(b"https://")
             }),
             ([], []) => headers(CSRF_HEADER) == [self.csrf.as_bytes()],
             _ => false,

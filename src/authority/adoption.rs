@@ -196,6 +196,12 @@ impl Adoption {
             .is_ok_and(|mac| mac.chain_update(signing_input).verify_slice(signature).is_ok())
     }
 
+    /// The deadline, if it has passed.
+    #[cfg(feature = "service")]
+    pub(super) fn ended(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        (now >= self.until).then_some(self.until)
+    }
+
     fn check_deadline(&self, now: OffsetDateTime) -> Result<(), Rejection> {
         match now >= self.until {
             true => Err(Rejection::new(Stage::Header, Reason::AdoptionOver)),

@@ -50,7 +50,7 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     ///   then, verify the token again: the change may have been a revocation of this session.
     /// - It gives a refresh token to the holder of an access token. Ask for the password first, as
     ///   for a password change, so that the thief of an access token gains nothing by it. For an
-    ///   adopted token this is essential: whoever knows the legacy secret can make one.
+    ///   adopted token this is essential: anybody who knows the legacy secret can make one.
     /// - The caller's own live connections end as well. They reconnect with the new token.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A token to be issued: its lifetime, audience and context, and its signature.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     clock::{MAX_LIFETIME, MAX_NUMERIC_DATE, of_unix_timestamp},
     sessions::{NewSession, SessionInfo},
     token::{
-        Token,
+        Token, TokenOptions,
         claims::private,
         purpose::{Purpose, Usage},
     },
@@ -32,14 +32,17 @@ pub(super) enum ClaimsFor<'a, C> {
     OfSession(&'a dyn Fn(Option<&SessionInfo>) -> C),
 }
 
+type OptionsOfSession<'a> = &'a dyn Fn(Option<&SessionInfo>) -> TokenOptions;
+
 /// A token that is to be issued: see [`Authority::issue`](crate::Authority::issue).
 #[must_use = "nothing is issued before `sign`"]
 pub struct Issuance<'a, P: Purpose> {
     pub(super) core: &'a Core,
     pub(super) user: &'a dyn User,
     claims: ClaimsFor<'a, P::Claims>,
-    lifetime: Option<Duration>,
-    audience: Vec<String>,
+    options: TokenOptions,
+    /// In place of the options, for a token with a session.
+    options_of_session: Option<OptionsOfSession<'a>>,
     pub(super) context: Context,
     /// The session that an adopted token is exchanged for.
     pub(super) legacy_session: Option<NewSession>,
@@ -51,29 +54,40 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         user: &'a dyn User,
         claims: ClaimsFor<'a, P::Claims>,
     ) -> Self {
-        let context = Context::new();
         Self {
             core,
             user,
             claims,
-            lifetime: None,
-            audience: Vec::new(),
-            context,
+            options: TokenOptions::new(),
+            options_of_session: None,
+            context: Context::new(),
             legacy_session: None,
         }
     }
 
-    /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`]. A fraction of a second is dropped.
-    /// An access token never outlives its session.
+    /// Sets the token's lifetime: [`TokenOptions::lifetime`].
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.lifetime = Some(lifetime);
+        self.options.lifetime = Some(lifetime);
         self
     }
 
-    /// Sets the token's audience, in place of the authority's. Each further call adds one. The
-    /// authority itself accepts the token only if the authority's audience is among them.
+    /// Sets the token's audience, in place of the authority's. Each further call adds one:
+    /// [`TokenOptions::audience`].
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience.push(audience.into());
+        self.options = self.options.audience(audience);
+        self
+    }
+
+    /// Sets the lifetime and the audience at once.
+    pub fn options(mut self, options: TokenOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets a function that makes the options from the session as it will be stored.
+    #[cfg(feature = "service")]
+    pub(crate) const fn options_of_session(mut self, options: OptionsOfSession<'a>) -> Self {
+        self.options_of_session = Some(options);
         self
     }
 
@@ -140,9 +154,13 @@ impl<'a, P: Purpose> Issuance<'a, P> {
         second: i64,
         session: Option<&SessionInfo>,
     ) -> Result<Token<P>, IssueError> {
-        let (iat, exp) = self.validity(second, session)?;
+        let options = match self.options_of_session {
+            Some(make) => Cow::Owned(make(session)),
+            None => Cow::Borrowed(&self.options),
+        };
+        let (iat, exp) = self.validity(&options, second, session)?;
         let default = [&*self.core.settings.audience];
-        let named = self.addressees()?;
+        let named = addressees(&options)?;
         self.core.mint(Draft {
             kind: Kind::of::<P>(&self.core.settings),
             user_id: self.user.id(),
@@ -163,10 +181,11 @@ impl<'a, P: Purpose> Issuance<'a, P> {
     /// `iat` and `exp`.
     fn validity(
         &self,
+        options: &TokenOptions,
         second: i64,
         session: Option<&SessionInfo>,
     ) -> Result<(u64, u64), IssueError> {
-        let lifetime = self.lifetime.or(P::LIFETIME).unwrap_or(self.core.settings.lifetime);
+        let lifetime = options.lifetime.or(P::LIFETIME).unwrap_or(self.core.settings.lifetime);
         if !(Duration::SECOND..=MAX_LIFETIME).contains(&lifetime) {
             return Err(IssueError::Lifetime);
         }
@@ -179,13 +198,13 @@ impl<'a, P: Purpose> Issuance<'a, P> {
             _ => Err(IssueError::Clock),
         }
     }
+}
 
-    /// The audiences that were set, if any.
-    fn addressees(&self) -> Result<Vec<&str>, IssueError> {
-        match self.audience.iter().any(String::is_empty) {
-            true => Err(IssueError::Audience),
-            false => Ok(self.audience.iter().map(String::as_str).collect()),
-        }
+/// The audiences that were set, if any.
+fn addressees(TokenOptions { audience, .. }: &TokenOptions) -> Result<Vec<&str>, IssueError> {
+    match audience.iter().any(String::is_empty) {
+        true => Err(IssueError::Audience),
+        false => Ok(audience.iter().map(String::as_str).collect()),
     }
 }
 
@@ -194,8 +213,7 @@ impl<P: Purpose> fmt::Debug for Issuance<'_, P> {
         f.debug_struct("Issuance")
             .field("typ", &P::TYP)
             .field("user", &self.user.id())
-            .field("lifetime", &self.lifetime)
-            .field("audience", &self.audience)
+            .field("options", &self.options)
             .field("context", &self.context)
             .finish_non_exhaustive()
     }

@@ -374,6 +374,12 @@ impl Authority {
         &self.core.settings.user_epochs
     }
 
+    /// The deadline of the adoption, if it has passed.
+    #[cfg(feature = "service")]
+    pub(crate) fn ended_adoption(&self) -> Option<OffsetDateTime> {
+        self.core.settings.adoption.as_ref()?.ended(self.now())
+    }
+
     #[cfg(feature = "live")]
     pub(crate) fn leeway(&self) -> Duration {
         Duration::seconds(self.core.settings.leeway.cast_signed())

@@ -18,7 +18,7 @@ use crate::{
     },
     binding::context::Context,
     clock::{MAX_NUMERIC_DATE, to_numeric_date},
-    sessions::{NewSession, SessionInfo, SessionTable, Slot, Started},
+    sessions::{NewSession, NotStarted, SessionInfo, SessionTable, Slot, Started},
     token::{
         RefreshToken, Token,
         purpose::{Access, NoClaims},
@@ -176,8 +176,13 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     ) -> Result<(SessionTable, SessionTokens<C>), IssueError> {
         let policy = &self.core.settings.sessions;
         let tag = record.session_tag();
-        let Started { table, slot, evicted } =
-            table.start(session, record.version, tag, policy, now)?;
+        let started = table.start(session, record.version, tag, policy, now);
+        let Started { table, slot, evicted } = started.map_err(|error| match error {
+            NotStarted::Full => {
+                IssueError::SessionsFull(SessionInfo::list(table.live(tag, policy, now), policy))
+            }
+            other => other.into(),
+        })?;
         let mut tokens = self.tokens(record, context, now, &slot)?;
         tokens.evicted = evicted.map(|slot| SessionInfo::of(&slot, policy));
         Ok((table, tokens))

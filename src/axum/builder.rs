@@ -17,7 +17,7 @@ use super::{
         cookies::Cookies,
         origin::{self, Origins},
     },
-    web::{Inner, ReadContext, ShowData, Web},
+    web::{Inner, NormalizeLogin, ReadContext, ShowData, Web},
 };
 use crate::binding::context::Context;
 use crate::error::ConfigError;
@@ -40,6 +40,8 @@ impl<F: Clone + Send + Sync + 'static, C> Web<F, C> {
             live_bound: LIVE_BOUND,
             login_page: "/login".into(),
             session_policy: None,
+            remembered: None,
+            normalize_login: Box::new(str::to_owned),
             shown_data: Box::new(|_| None),
             callers: Vec::new(),
         }
@@ -57,6 +59,8 @@ pub struct WebBuilder<F = (), C = NoClaims> {
     live_bound: Duration,
     login_page: String,
     session_policy: Option<String>,
+    remembered: Option<String>,
+    normalize_login: NormalizeLogin,
     shown_data: ShowData,
     callers: Vec<(String, Zeroizing<String>)>,
 }
@@ -130,6 +134,59 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// on phones uses a web of its own, without cookies and with the policy `phone`.
     pub fn session_policy(mut self, name: impl Into<String>) -> Self {
         self.session_policy = Some(name.into());
+        self
+    }
+
+    /// Sets the named policy of sessions whose users wish to be remembered: logins by the endpoint
+    /// [`login`](super::endpoints::login()) with `remember_me`. All other logins have the
+    /// [`session_policy`](Self::session_policy). Without this setting, `remember_me` has no effect. A
+    /// handler of your own sets [`Client::policy`](crate::service::Client::policy) of
+    /// [`Web::client`].
+    ///
+    /// # Example
+    ///
+    /// A login ends with the browser, or after a day without use; a remembered one stays for 60 days:
+    ///
+    /// ```
+    /// use relatch::{
+    ///     Authority, ConfigError, MasterKey, SessionPolicy,
+    ///     axum::{ClientAddress, Cookies, Web},
+    ///     service::Service,
+    ///     sessions::ClientPolicy,
+    ///     store::MemoryStore,
+    /// };
+    /// use time::Duration;
+    ///
+    /// fn web(key: MasterKey, users: MemoryStore, address: ClientAddress) -> Result<Web, ConfigError> {
+    ///     let remembered =
+    ///         ClientPolicy::new().persistent_cookies().idle_lifetime(Duration::days(60));
+    ///     let policy = SessionPolicy::new()
+    ///         .session_cookies()
+    ///         .idle_lifetime(Duration::days(1))
+    ///         .named("remembered", remembered);
+    ///     let url = "https://app.example.com";
+    ///     let authority = Authority::builder(key, url, url).sessions(policy).build()?;
+    ///     Web::builder(Service::new(authority, users))
+    ///         .cookies(Cookies::new())
+    ///         .client_address(address)
+    ///         .remember_me("remembered")
+    ///         .build()
+    /// }
+    /// ```
+    pub fn remember_me(mut self, name: impl Into<String>) -> Self {
+        self.remembered = Some(name.into());
+        self
+    }
+
+    /// Sets the function that makes the stored form of a login's name from the typed one, for the
+    /// endpoint [`login`](super::endpoints::login()): for example
+    /// `|name| name.trim().to_lowercase()`. By default the name stays as it was typed. Use the same
+    /// function where names are stored, such as at sign-up.
+    pub fn normalize_login(
+        mut self,
+        normalize: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.normalize_login = Box::new(normalize);
         self
     }
 
@@ -223,14 +280,8 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
                 "the login page must be a path that begins with exactly one `/`",
             ));
         }
-        if let Some(name) = &self.session_policy
-            && !self.service.authority().session_policy().knows(name)
-        {
-            return Err(ConfigError::new(
-                "session_policy",
-                format!("the authority has no policy {name:?} (`SessionPolicy::named`)"),
-            ));
-        }
+        self.check_policy("session_policy", self.session_policy.as_deref())?;
+        self.check_policy("remember_me", self.remembered.as_deref())?;
         self.check_graces()?;
         let live = self.service.live(self.live_bound)?;
         let callers = Callers::new(self.callers).ok_or(ConfigError::new(
@@ -252,6 +303,8 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
             live,
             login_page: self.login_page,
             session_policy: self.session_policy,
+            remembered: self.remembered,
+            normalize_login: self.normalize_login,
             shown_data: self.shown_data,
             callers,
             metrics: Metrics::default(),
@@ -260,6 +313,17 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
 }
 
 impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
+    fn check_policy(&self, setting: &'static str, name: Option<&str>) -> Result<(), ConfigError> {
+        let authority = self.service.authority();
+        match name.filter(|name| !authority.session_policy().knows(name)) {
+            None => Ok(()),
+            Some(name) => Err(ConfigError::new(
+                setting,
+                format!("the authority has no policy {name:?} (`SessionPolicy::named`)"),
+            )),
+        }
+    }
+
     /// Checks that a client whose refresh was stored and answered with a 503 comes again within the grace.
     fn check_graces(&self) -> Result<(), ConfigError> {
         let timeout = self.service.store_timeout();

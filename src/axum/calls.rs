@@ -6,11 +6,13 @@ use http::request::Parts;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    checks::is_genuine,
     grant::{Grant, LoggedOut},
     misconfigured::Misconfigured,
     refusal::Refusal,
-    request::{cookies::CookieKind, device_label},
+    request::{
+        cookies::{CookieKind, Cookies},
+        device_label,
+    },
     web::Web,
 };
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     rejection::{Reason, Rejection, Stage},
     service::{Client, ServiceError},
     sessions::{SessionData, SessionId, SessionInfo},
-    token::{RefreshToken, Token, purpose::Access},
+    token::{Token, purpose::Access},
     user::User,
 };
 
@@ -143,35 +145,6 @@ where
     pub fn grant(&self, request: &Parts, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
         self.recorded(self.check_origin(request), None)?;
         self.granted_to_device(request, Ok(tokens))
-    }
-
-    /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
-    /// refused. Of [several cookies](super::Cookies), that of the only living session is exchanged.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`]. If it [is final](Refusal::is_final), respond with [`forget`](Self::forget) too. For
-    /// every other refusal, also a rejection, keep the cookies: the token may be good on another server
-    /// or in a moment.
-    pub async fn refresh(
-        &self,
-        request: &Parts,
-        given: Option<RefreshToken>,
-    ) -> Result<Grant<C>, Refusal> {
-        self.recorded(self.check_origin(request), None)?;
-        let token = match given {
-            None => self.refresh_token(request).await,
-            Some(token) => match self.refresh_cookies(request) {
-                Ok(cookies) if cookies.is_empty() => Ok(token.in_context(self.context(request))),
-                Ok(_) => Err(Refusal::Ambiguous),
-                Err(refusal) => Err(refusal),
-            },
-        };
-        let token = self.recorded(token, None)?;
-        let user = token.danger_unverified_subject();
-        let tokens = self.service().refresh(token).await;
-        let user = user.filter(|_| tokens.as_ref().err().is_some_and(is_genuine));
-        self.granted(tokens, user.as_deref())
     }
 
     /// Logs this device out by its access token. With cookies, where that token is missing or
@@ -383,20 +356,6 @@ where
         LoggedOut { cookies: self.0.cookies.clone() }
     }
 
-    /// The refresh token of the request's cookie; of several cookies, that of the living session.
-    async fn refresh_token(&self, request: &Parts) -> Result<RefreshToken, Refusal> {
-        let mut tokens = self.refresh_cookies(request)?;
-        let chosen = match tokens.len() {
-            0 => return Err(Refusal::NoToken),
-            1 => 0,
-            _ => {
-                let tokens = self.refresh_cookies(request)?;
-                self.service().only_current(tokens).await?.ok_or(Refusal::Ambiguous)?
-            }
-        };
-        Ok(tokens.swap_remove(chosen))
-    }
-
     /// Runs a call that takes the password of the request's user, within the limits.
     async fn with_password(
         &self,
@@ -409,7 +368,12 @@ where
             self.recorded(admitted.map_err(Refusal::from), Some(&verified))?;
         }
         let (token, _) = self.recorded(self.checked_token(request), Some(&verified))?;
-        self.granted(call(&token).await, Some(verified.user().id()))
+        let tokens = call(&token).await;
+        match verified.is_legacy() {
+            // It begins a session, as a login does.
+            true => self.granted_to_device(request, tokens),
+            false => self.granted(tokens, Some(verified.user().id())),
+        }
     }
 
     /// [`granted`](Self::granted) for a client that has just authenticated.
@@ -430,16 +394,17 @@ where
 
     pub(super) fn granted(
         &self,
-        tokens: Result<SessionTokens<C>, ServiceError>,
+        tokens: Result<SessionTokens<C>, impl Into<Refusal>>,
         user: Option<&str>,
     ) -> Result<Grant<C>, Refusal> {
-        let grant = tokens.map_err(Refusal::from).and_then(|tokens| self.as_grant(tokens));
+        let grant = tokens.map_err(Into::into).and_then(|tokens| self.as_grant(tokens));
         grant.inspect_err(|refusal| self.0.metrics.record(refusal, user))
     }
 
     fn as_grant(&self, tokens: SessionTokens<C>) -> Result<Grant<C>, Refusal> {
         let access = tokens.access().expose();
-        if self.cookies().is_some_and(|cookies| !cookies.fits(CookieKind::Access, access)) {
+        let is_long = |cookies: &Cookies| access.len() > cookies.max_bytes(CookieKind::Access);
+        if self.cookies().is_some_and(is_long) {
             return Err(Misconfigured::LongCookie.into());
         }
         let authority = self.service().authority();

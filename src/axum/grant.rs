@@ -48,13 +48,13 @@ impl<C> Grant<C> {
     }
 
     fn add_to(&self, cookies: &Cookies, headers: &mut HeaderMap) {
-        let access =
-            cookies.set(CookieKind::Access, self.tokens.access().expose(), self.lifetimes.0);
-        let refresh =
-            cookies.set(CookieKind::Refresh, self.tokens.refresh().expose(), self.lifetimes.1);
-        let device = self.device.as_ref();
-        let device = device.and_then(|token| {
-            cookies.set(CookieKind::Device, token.expose(), DeviceToken::LIFETIME)
+        let is_persistent = self.tokens.session().has_persistent_cookies();
+        let lasting = |lifetime| is_persistent.then_some(lifetime);
+        let (access, refresh) = (self.tokens.access().expose(), self.tokens.refresh().expose());
+        let access = cookies.set(CookieKind::Access, access, lasting(self.lifetimes.0));
+        let refresh = cookies.set(CookieKind::Refresh, refresh, lasting(self.lifetimes.1));
+        let device = self.device.as_ref().and_then(|token| {
+            cookies.set(CookieKind::Device, token.expose(), Some(DeviceToken::LIFETIME))
         });
         let pending = self.ends_pending.then(|| cookies.delete(CookieKind::SecondStep)).flatten();
         let set = [access, refresh, device, pending].into_iter().flatten();

@@ -41,11 +41,19 @@ fn log(refusal: &Refusal, user: Option<&str>) {
     }
 }
 
+/// There is no log: writes an error of the server, which somebody must mend, to standard error.
 #[cfg(not(feature = "tracing"))]
 fn log(refusal: &Refusal, _: Option<&str>) {
-    if let Refusal::Misconfigured(what) = refusal {
-        misconfigured(*what);
+    if refusal.status() == http::StatusCode::INTERNAL_SERVER_ERROR {
+        write(&with_causes(refusal));
     }
+}
+
+/// The text of an error and of all that caused it.
+#[cfg(not(feature = "tracing"))]
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Logs an error of the setup; without the feature `tracing`, to standard error.
@@ -53,13 +61,7 @@ pub(super) fn misconfigured(what: Misconfigured) {
     #[cfg(feature = "tracing")]
     tracing::error!(target: "relatch", "{what}");
     #[cfg(not(feature = "tracing"))]
-    #[expect(
-        clippy::print_stderr,
-        reason = "there is no log, and the application does not work without this"
-    )]
-    {
-        eprintln!("relatch: {what}");
-    }
+    write(&what.to_string());
 }
 
 /// Logs a warning at the start.
@@ -67,7 +69,14 @@ pub(super) fn warn(text: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "relatch", "{text}");
     #[cfg(not(feature = "tracing"))]
-    {
-        eprintln!("relatch: {text}");
-    }
+    write(text);
+}
+
+#[cfg(not(feature = "tracing"))]
+#[expect(
+    clippy::print_stderr,
+    reason = "there is no log, and the application does not work without this"
+)]
+fn write(text: &str) {
+    eprintln!("relatch: {text}");
 }

@@ -177,6 +177,7 @@ mod calls;
 mod checks;
 mod device_list;
 pub mod endpoints;
+mod exchange;
 mod extract;
 mod grant;
 mod layer;

@@ -212,7 +212,7 @@ impl PendingStep {
     }
 
     fn cookie(&self, cookies: &Cookies) -> Option<HeaderValue> {
-        cookies.set(CookieKind::SecondStep, self.token.expose(), self.lifetime)
+        cookies.set(CookieKind::SecondStep, self.token.expose(), Some(self.lifetime))
     }
 }
 

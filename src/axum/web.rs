@@ -74,6 +74,8 @@ pub(super) struct Inner<F, C> {
     pub(super) live: Live<StoredUser<F>, StoreError>,
     pub(super) login_page: String,
     pub(super) session_policy: Option<String>,
+    pub(super) remembered: Option<String>,
+    pub(super) normalize_login: NormalizeLogin,
     pub(super) shown_data: ShowData,
     pub(super) callers: Callers,
     pub(super) metrics: Metrics,
@@ -81,6 +83,9 @@ pub(super) struct Inner<F, C> {
 
 /// What the list of sessions shows of a session's data.
 pub(super) type ShowData = Box<dyn Fn(&SessionInfo) -> Option<serde_json::Value> + Send + Sync>;
+
+/// Makes the stored form of a login's name from the typed one.
+pub(super) type NormalizeLogin = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Reads the context of a request, to which tokens are bound.
 pub(super) type ReadContext = Box<dyn Fn(&Parts) -> Context + Send + Sync>;

@@ -19,6 +19,9 @@ pub enum PasswordError {
     UnsupportedHash,
     /// There is not enough memory.
     Memory,
+    /// The application's check of the policy, or its verifier of other hashes, has panicked. The panic hook
+    /// has printed the message, which may contain the password: it is in no error and no log of relatch.
+    Panicked,
     /// The source of randomness failed.
     Entropy(EntropyError),
 }
@@ -37,6 +40,10 @@ impl fmt::Display for PasswordError {
                  the bounds: register a verifier with `PasswordHasher::also_verifies`",
             ),
             Self::Memory => f.write_str("there is not enough memory to hash a password"),
+            Self::Panicked => f.write_str(
+                "the application's own check of a password, or verifier of a hash, has panicked: the panic \
+                 hook has printed where",
+            ),
             Self::Entropy(_) => f.write_str("no random salt could be generated"),
         }
     }

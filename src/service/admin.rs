@@ -2,7 +2,7 @@
 
 use super::{
     Service, ServiceError,
-    records::Write,
+    records::{Bump, Status},
     transact::{Attempts, Proposal, transact},
 };
 use crate::{
@@ -38,56 +38,58 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// ready stores do it in one statement, which succeeds however often the row changes, and also if
     /// it is damaged.
     ///
-    /// To learn the new version, for others who keep a copy of it, decide it by hand:
-    /// `service.decide(id, |authority, user| authority.log_out_everywhere(user))`
-    /// ([`decide`](Self::decide)).
+    /// Returns the user's new version. Each token of the user whose claim `ver` is lower is revoked. The
+    /// service's cache, its live connections and its other processes are notified without it. Send it to
+    /// others that verify tokens without the database, such as a resource server or a gateway with a copy
+    /// of the versions. They must keep the highest version that they have received, because two messages can arrive
+    /// in either order.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`].
-    pub async fn log_out_everywhere(&self, user_id: &str) -> Result<(), ServiceError> {
-        let (id, at_least) = (user_id.to_owned(), self.now_ms());
-        self.write(Write::Bump { id, at_least }).await
+    /// [`ServiceError::NoSuchUser`], [`ServiceError::Store`], and [`ServiceError::Record`] if the version
+    /// has reached the end of its range.
+    pub async fn log_out_everywhere(&self, user_id: &str) -> Result<Counter, ServiceError> {
+        self.bump(user_id, Status::AsBefore).await
     }
 
     /// Disables the user and logs it out everywhere: no login and no token is accepted. It requires a
-    /// column (`UsersTable::active`).
+    /// column (`UsersTable::active`). Returns the new version, as
+    /// [`log_out_everywhere`](Self::log_out_everywhere) does.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`], of the kind
+    /// Those of [`log_out_everywhere`](Self::log_out_everywhere). [`ServiceError::Store`] is of the kind
     /// [`Unsupported`](crate::store::StoreErrorKind::Unsupported) without such a column.
-    pub async fn disable(&self, user_id: &str) -> Result<(), ServiceError> {
-        let (id, at_least) = (user_id.to_owned(), self.now_ms());
-        self.write(Write::Disable { id, at_least }).await
+    pub async fn disable(&self, user_id: &str) -> Result<Counter, ServiceError> {
+        self.bump(user_id, Status::Disabled).await
     }
 
     /// Enables the user again. Tokens from before the disabling stay revoked. If the store answers too
-    /// late, the call fails and the user may still become enabled, unless the row has changed since.
+    /// late, the call fails and the user may still become enabled, unless the row has changed since. Returns
+    /// the new version: tokens with a lower one stay revoked.
     ///
     /// # Errors
     ///
     /// Those of [`disable`](Self::disable), and [`ServiceError::Busy`].
-    pub async fn enable(&self, user_id: &str) -> Result<(), ServiceError> {
+    pub async fn enable(&self, user_id: &str) -> Result<Counter, ServiceError> {
         let read = self.0.records.read_bare(UserKey::Id(user_id)).await?;
         let version = read.ok_or(ServiceError::NoSuchUser)?.version();
-        let (id, at_least) = (user_id.to_owned(), self.now_ms());
-        self.write(Write::Enable { id, version, at_least }).await
+        self.bump(user_id, Status::Enabled { version }).await
     }
 
     /// Logs out every user in this group by a bump of its counter. This takes effect in this process at
     /// once, and in others when they are notified, or within their staleness.
+    ///
+    /// Returns the group's new counter. Each token with a lower epoch of this group is revoked.
     ///
     /// # Errors
     ///
     /// [`ServiceError::NoSuchGroup`], and [`ServiceError::Store`], of the kind
     /// [`Unsupported`](crate::store::StoreErrorKind::Unsupported) if the store has no groups of this
     /// kind.
-    pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<(), ServiceError> {
-        match self.0.records.bump_epoch(kind, instance, self.now_ms()).await? {
-            true => Ok(()),
-            false => Err(ServiceError::NoSuchGroup),
-        }
+    pub async fn bump_epoch(&self, kind: &str, instance: &str) -> Result<Counter, ServiceError> {
+        let counter = self.0.records.bump_epoch(kind, instance, self.now_ms()).await?;
+        counter.map(Counter::from).ok_or(ServiceError::NoSuchGroup)
     }
 
     /// Deletes the user.
@@ -96,17 +98,25 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     ///
     /// [`ServiceError::NoSuchUser`] and [`ServiceError::Store`].
     pub async fn delete(&self, user_id: &str) -> Result<(), ServiceError> {
-        self.write(Write::Delete { id: user_id.to_owned() }).await
+        let mut attempts = Attempts::default();
+        loop {
+            attempts.begin().await?;
+            if self.0.records.delete(user_id).await? {
+                return Ok(());
+            }
+            let read = self.0.records.read_bare(UserKey::Id(user_id)).await?;
+            attempts.lost(&read.ok_or(ServiceError::NoSuchUser)?)?;
+        }
     }
 
     /// Sets a new password without checking the current one, and logs the user out everywhere, in one
-    /// statement.
+    /// statement. Returns the new version, as [`log_out_everywhere`](Self::log_out_everywhere) does.
     ///
     /// # Errors
     ///
     /// [`ServiceError::NoSuchUser`], [`ServiceError::PasswordRefused`] if the policy refuses it, and the
     /// errors common to all calls.
-    pub async fn set_password(&self, user_id: &str, new: &str) -> Result<(), ServiceError> {
+    pub async fn set_password(&self, user_id: &str, new: &str) -> Result<Counter, ServiceError> {
         let turn = self.0.passwords.turn_for(new).await?;
         if self.0.records.read_bare(UserKey::Id(user_id)).await?.is_none() {
             return Err(ServiceError::NoSuchUser);
@@ -115,8 +125,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let authority = self.authority();
         transact!(bare self, UserKey::Id(user_id), |read| {
             let edited = read.ok_or(ServiceError::NoSuchUser)?.with_password(&hash)?;
-            let decision = authority.log_out_everywhere(edited.user())?.map(drop);
-            Proposal { decision, edited }
+            Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
         })
     }
 
@@ -173,20 +182,20 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         .await
     }
 
-    async fn write(&self, write: Write) -> Result<(), ServiceError> {
+    async fn bump(&self, user_id: &str, status: Status) -> Result<Counter, ServiceError> {
+        let bump = Bump { id: user_id.to_owned(), at_least: self.now_ms(), status };
         let mut attempts = Attempts::default();
         loop {
             attempts.begin().await?;
-            if self.0.records.write(write.clone()).await? {
-                return Ok(());
+            if let Some(version) = self.0.records.bump(bump.clone()).await? {
+                return Ok(version.into());
             }
-            let read = self.0.records.read_bare(UserKey::Id(write.id())).await?;
+            let read = self.0.records.read_bare(UserKey::Id(user_id)).await?;
             let read = read.ok_or(ServiceError::NoSuchUser)?;
-            match write {
-                Write::Enable { version, .. } if version != read.version() => {
+            match status {
+                Status::Enabled { version } if version != read.version() => {
                     return Err(ServiceError::Busy);
                 }
-                Write::Delete { .. } => {}
                 _ if !read.user().has_version_left() => {
                     return Err(ServiceError::Record(RecordError::Exhausted));
                 }

@@ -10,7 +10,7 @@ use time::Duration;
 #[cfg(feature = "cache")]
 use super::CachePolicy;
 use super::{
-    Claims, Inner, Service,
+    AccessOptions, Claims, Inner, Service,
     events::{Events, OnEvent},
     new_device::{NewDevice, OnNewDevice},
     passwords::Passwords,
@@ -22,7 +22,7 @@ use crate::{
     sessions::{SessionEvent, SessionInfo},
     store::{ErasedStore, Listening, StoredUser, UserStore},
     throttle::{Counters, Throttle},
-    token::purpose::NoClaims,
+    token::{TokenOptions, purpose::NoClaims},
 };
 
 /// The settings of a [`Service`] for users with the fields `F` and access tokens with the claims
@@ -32,6 +32,7 @@ pub struct ServiceBuilder<F = (), C = NoClaims> {
     authority: Authority,
     store: Arc<dyn ErasedStore<F>>,
     claims: Claims<F, C>,
+    access_options: AccessOptions<F>,
     hasher: PasswordHasher,
     password_policy: PasswordPolicy,
     hashes_at_once: NonZeroUsize,
@@ -53,6 +54,7 @@ impl<F: Clone + Send + Sync + 'static> ServiceBuilder<F> {
             authority,
             store: Arc::new(store),
             claims: Box::new(|_, _| NoClaims {}),
+            access_options: Box::new(|_, _| TokenOptions::new()),
             hasher: PasswordHasher::new(),
             password_policy: PasswordPolicy::new(),
             hashes_at_once: available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -82,6 +84,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             authority: self.authority,
             store: self.store,
             claims: Box::new(claims),
+            access_options: self.access_options,
             hasher: self.hasher,
             password_policy: self.password_policy,
             hashes_at_once: self.hashes_at_once,
@@ -92,6 +95,43 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             #[cfg(feature = "cache")]
             cache: self.cache,
         }
+    }
+
+    /// Sets the function that makes the lifetime and the audience of access tokens, at login and again at
+    /// each refresh. It gets the same as the function of [`claims`](Self::claims). To choose them for one
+    /// session, store the choice in the session's [data](SessionInfo::data) at login
+    /// ([`Client::data`](super::Client::data)). Default: those of the authority.
+    ///
+    /// The service adds the authority's audience if it is missing, because it would refuse the token
+    /// otherwise. A lifetime out of its range fails the call as [`ServiceError::Issue`](super::ServiceError::Issue).
+    ///
+    /// # Security
+    ///
+    /// A token stays valid for its lifetime at a server that verifies it without the user's record, and no
+    /// longer than its session.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use relatch::{Authority, MasterKey, store::MemoryStore};
+    /// use relatch::{service::Service, token::TokenOptions};
+    /// use time::Duration;
+    ///
+    /// # fn build(authority: Authority, users: MemoryStore) -> Service {
+    /// Service::builder(authority, users)
+    ///     .access_options(|_user, session| match session.map(|session| session.label()) {
+    ///         Some("Support") => TokenOptions::new().lifetime(Duration::minutes(1)),
+    ///         _ => TokenOptions::new().audience("https://files.example.com"),
+    ///     })
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn access_options(
+        mut self,
+        options: impl Fn(&StoredUser<F>, Option<&SessionInfo>) -> TokenOptions + Send + Sync + 'static,
+    ) -> Self {
+        self.access_options = Box::new(options);
+        self
     }
 
     /// Sets the password hasher, which may also verify hashes of other kinds
@@ -213,6 +253,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
             records: Arc::new(records),
             passwords: Passwords::new(self.hasher, self.password_policy, self.hashes_at_once.get()),
             claims: self.claims,
+            access_options: self.access_options,
             events: Events::new(self.on_event),
             on_new_device: self.on_new_device,
             listening: Listening::default(),

@@ -5,8 +5,9 @@ use crate::store::{CheckReport, Finding};
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Checks the database ([`UserStore::check`](crate::store::UserStore::check)). It also compares the
-    /// names of the users' epochs, and warns if a cache has no connected listener. It runs many
-    /// statements: call it when the application starts or from a health check, not in a request.
+    /// names of the users' epochs, and warns if a cache has no connected listener, or if the deadline of the
+    /// [`Adoption`](crate::authority::Adoption) has passed. It runs many statements: call it when the
+    /// application starts or from a health check, not in a request.
     ///
     /// It knows the listeners that the store's `listen` made with this service's
     /// [`changes`](Self::changes). A listener needs a moment to connect: start it before this call.
@@ -37,6 +38,9 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         if let Some(problem) = self.unlike_epochs(&report) {
             report.add(problem);
         }
+        if let Some(warning) = self.ended_adoption() {
+            report.add(warning);
+        }
         #[cfg(feature = "cache")]
         if let Some(warning) = self.unheard(&report) {
             report.add(warning);
@@ -54,6 +58,16 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             );
             Finding::problem("user_epoch", text)
         })
+    }
+
+    /// An adoption that accepts nothing any more.
+    fn ended_adoption(&self) -> Option<Finding> {
+        let until = self.authority().ended_adoption()?;
+        let text = format!(
+            "its deadline passed at {until}, so the plain tokens of the setup before relatch are refused: \
+             remove the adoption from the authority, and delete its secret"
+        );
+        Some(Finding::warning("adoption", text))
     }
 
     /// A cache without a listener: the process does not learn of other processes' revocations.

@@ -211,7 +211,7 @@ where
     /// reconnect with the new token.
     ///
     /// If the token is an adopted plain one ([`Verified::is_legacy`]), its device continues in a new
-    /// session, whose label is empty.
+    /// session, whose label is empty (see [`change_password`](Self::change_password)).
     ///
     /// # Security
     ///
@@ -240,10 +240,10 @@ where
         transact!(self, UserKey::Id(self.authority().open(token)?.user_id()), |read| {
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(read.user(), session);
-            let issue = authority.issue_with::<Access<C>>(*verified.user(), &claims);
-            let issue = issue.legacy_session(new.clone());
-            Proposal::unedited(issue.log_out_others(&verified)?, read)
+            let decision = self.issue_access(&authority, read.user(), read.user(), |issue| {
+                issue.legacy_session(new.clone()).log_out_others(&verified)
+            });
+            Proposal::unedited(decision?, read)
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::{OneTime, Service, ServiceError, Uncommitted, transact::Proposal};
 use crate::{
     authority::{Used, decision::Committed},
+    counter::Counter,
     store::{InTransaction, Record, StoreError, StoredUser, UserKey},
     token::purpose::Purpose,
     user::{RecordError, User},
@@ -64,8 +65,8 @@ macro_rules! in_transaction {
             }
 
             /// Does what [`Service::log_out_everywhere`] does, in the application's own transaction. It
-            /// locks the user's row. For the rules of the transaction see
-            /// [`consume_in`](Self::consume_in).
+            /// locks the user's row, and returns the new version. For the rules of the transaction see
+            /// [`consume_in`](Self::consume_in). Send the version to others only after the commit.
             ///
             /// # Errors
             ///
@@ -75,13 +76,13 @@ macro_rules! in_transaction {
                 transaction: &mut sqlx::Transaction<'_, sqlx::$database>,
                 service: &Service<F, C>,
                 user_id: &str,
-            ) -> Result<Uncommitted<()>, ServiceError> {
+            ) -> Result<Uncommitted<Counter>, ServiceError> {
                 service.log_out_in(self.within(transaction), user_id).await
             }
 
             /// Does what [`Service::set_password`] does, in the application's own transaction: sets a
-            /// new password and logs the user out everywhere. It hashes the password, then locks the
-            /// user's row. For the rules of the transaction see [`consume_in`](Self::consume_in).
+            /// new password, logs the user out everywhere, and returns the new version. It hashes the
+            /// password, then locks the user's row. For the rules of the transaction see [`consume_in`](Self::consume_in).
             ///
             /// # Errors
             ///
@@ -93,7 +94,7 @@ macro_rules! in_transaction {
                 service: &Service<F, C>,
                 user_id: &str,
                 new: &str,
-            ) -> Result<Uncommitted<()>, ServiceError> {
+            ) -> Result<Uncommitted<Counter>, ServiceError> {
                 let turn = service.0.passwords.turn_for(new).await?;
                 let read = Record::bare(self.within(transaction).read(UserKey::Id(user_id)).await);
                 if read?.is_none() {
@@ -117,9 +118,9 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         &self,
         mut transaction: impl InTransaction<F>,
         user_id: &str,
-    ) -> Result<Uncommitted<()>, ServiceError> {
-        if transaction.bump_version(user_id, self.now_ms()).await? {
-            return Ok(Uncommitted::new((), self.changes(), user_id));
+    ) -> Result<Uncommitted<Counter>, ServiceError> {
+        if let Some(version) = transaction.bump_version(user_id, self.now_ms()).await? {
+            return Ok(Uncommitted::new(version.into(), self.changes(), user_id));
         }
         match Record::bare(transaction.lock(UserKey::Id(user_id)).await)? {
             Some(read) if read.user().has_version_left() => Err(unchanged()),
@@ -134,11 +135,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         mut transaction: impl InTransaction<F>,
         user_id: &str,
         hash: &str,
-    ) -> Result<Uncommitted<()>, ServiceError> {
+    ) -> Result<Uncommitted<Counter>, ServiceError> {
         let read = Record::bare(transaction.lock(UserKey::Id(user_id)).await)?;
         let read = read.ok_or(ServiceError::NoSuchUser)?;
         let edited = read.with_password(hash)?;
-        let decision = self.authority().log_out_everywhere(edited.user())?.map(drop);
+        let decision = self.authority().log_out_everywhere(edited.user())?;
         self.commit_in(transaction, &read, Proposal { decision, edited }).await
     }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Client, LoginRefusal, Service, ServiceError,
-    new_device::LoggedIn,
+    logged_in::LoggedIn,
     passwords::log_failed_rehash,
     throttling::LoginAttempt,
     transact::{Proposal, transact},
@@ -15,9 +15,7 @@ use super::{
 use crate::{
     authority::{SessionTokens, decision::Decision, error::IssueError, verified::Verified},
     password::{PasswordError, PasswordForms},
-    sessions::SessionInfo,
     store::{Record, RowLock, StoredUser, UserKey},
-    token::purpose::Access,
     user::User,
 };
 
@@ -44,6 +42,8 @@ where
     ///
     /// It counts attempts, by the name and the user's id, and by the address if the client has one
     /// ([`Client::address`]). A refused attempt costs no hash. See [`throttle`](crate::throttle).
+    ///
+    /// It asks for no second factor: for users who may have one, call [`verify_login`](Self::verify_login).
     ///
     /// # Errors
     ///
@@ -141,10 +141,9 @@ where
         stored: &StoredUser<F>,
         client: &Client,
     ) -> Result<Decision<SessionTokens<C>>, IssueError> {
-        let authority = self.authority();
-        let claims = |session: Option<&SessionInfo>| (self.0.claims)(stored, session);
-        let issue = authority.issue_with::<Access<C>>(user, &claims);
-        issue.context(client.context.clone()).start_session(client.session.clone())
+        self.issue_access(&self.authority(), user, stored, |issue| {
+            issue.context(client.context.clone()).start_session(client.session.clone())
+        })
     }
 }
 

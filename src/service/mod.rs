@@ -75,6 +75,7 @@
 //!
 //! The futures panic outside a Tokio runtime, and in a runtime without its timer.
 
+mod access;
 mod admin;
 mod adoption;
 mod authenticate;
@@ -89,8 +90,10 @@ mod events;
 mod found;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod in_transaction;
+mod logged_in;
 mod login;
 mod new_device;
+mod not_me;
 mod one_time;
 mod passwords;
 mod reauthenticate;
@@ -116,7 +119,8 @@ pub use self::{
     builder::ServiceBuilder,
     client::Client,
     error::{LoginRefusal, ServiceError},
-    new_device::{NewDevice, ReportedLogin},
+    new_device::NewDevice,
+    not_me::ReportedLogin,
     one_time::{Issuance, OneTime},
     second_step::{PendingLogin, VerifiedLogin},
 };
@@ -126,7 +130,7 @@ use crate::{
     sessions::SessionInfo,
     store::{Changes, Listening, StoredUser},
     throttle::Counters,
-    token::purpose::NoClaims,
+    token::{TokenOptions, purpose::NoClaims},
 };
 
 /// An authority joined with a store of users. A clone is cheap and refers to the same service. Make
@@ -143,12 +147,16 @@ struct Inner<F, C> {
     passwords: Passwords,
     counters: Counters,
     claims: Claims<F, C>,
+    access_options: AccessOptions<F>,
     events: Events,
     on_new_device: Option<OnNewDevice<F>>,
     listening: Listening,
 }
 
 type Claims<F, C> = Box<dyn Fn(&StoredUser<F>, Option<&SessionInfo>) -> C + Send + Sync>;
+
+/// The options of access tokens.
+type AccessOptions<F> = Claims<F, TokenOptions>;
 
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// The current authority.

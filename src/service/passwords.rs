@@ -10,7 +10,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use super::ServiceError;
-use crate::password::{PasswordForms, PasswordHasher, PasswordPolicy};
+use crate::password::{PasswordError, PasswordForms, PasswordHasher, PasswordPolicy};
 
 /// The longest time that a call waits for a permit before it fails as busy.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,10 +103,25 @@ impl Passwords {
         });
         match hashing.await {
             Ok(outcome) => outcome,
-            // The application's check or verifier has panicked, or the runtime is shutting down.
+            // It is the server's fault, and another attempt would end the same.
+            Err(error) if error.is_panic() => {
+                log_panic();
+                Err(PasswordError::Panicked.into())
+            }
+            // The runtime is shutting down.
             Err(_) => Err(ServiceError::Busy),
         }
     }
+}
+
+/// Without the panic's message: a password may be part of it.
+fn log_panic() {
+    #[cfg(feature = "tracing")]
+    tracing::error!(
+        target: "relatch",
+        "the application's check of a password, or its verifier of a hash, panicked: the panic hook has \
+         printed where"
+    );
 }
 
 /// Logs that a hash could not be replaced by a stronger one. The user is let in all the same.

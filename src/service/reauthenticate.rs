@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     authority::SessionTokens,
-    sessions::{NewSession, SessionInfo},
+    sessions::NewSession,
     store::UserKey,
     token::{Token, purpose::Access},
     user::User,
@@ -49,7 +49,8 @@ where
     /// Changes the user's password, for which the current one is required. The same statement logs all
     /// other devices out; this one continues with the returned tokens. If the token is an adopted plain
     /// one, it is revoked with all others, and its device continues in a new session, whose label is
-    /// empty.
+    /// empty. `relatch::axum::Web::change_password` gives it the client's label. So can your own
+    /// [`decide`](Self::decide), by [`Issuance::legacy_session`](crate::authority::Issuance::legacy_session).
     ///
     /// # Errors
     ///
@@ -93,10 +94,11 @@ where
                 }
             };
             let edited = read.with_password(hash)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
-            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
-            let issue = issue.legacy_session(session.clone());
-            Proposal { decision: issue.change_password(&verified)?, edited }
+            let user = edited.user();
+            let decision = self.issue_access(&authority, user, user, |issue| {
+                issue.legacy_session(session.clone()).change_password(&verified)
+            });
+            Proposal { decision: decision?, edited }
         })
     }
 
@@ -106,8 +108,8 @@ where
     /// ([`Authority::session_info`](crate::Authority::session_info)). A stored hash
     /// that is due is replaced as by [`login`](Self::login).
     ///
-    /// If the token is an adopted plain one, a new session starts, whose label is empty. The plain token
-    /// stays valid beside it.
+    /// If the token is an adopted plain one, a new session starts, whose label is empty (see
+    /// [`change_password`](Self::change_password)). The plain token stays valid beside it.
     ///
     /// # Security
     ///
@@ -186,10 +188,11 @@ where
                 checked.check_present(self, read, password, lock).await?;
             }
             let edited = checked.rehashed(read)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
-            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
-            let issue = issue.legacy_session(session.clone());
-            Proposal { decision: issue.restart_session(&verified)?, edited }
+            let user = edited.user();
+            let decision = self.issue_access(&authority, user, user, |issue| {
+                issue.legacy_session(session.clone()).restart_session(&verified)
+            });
+            Proposal { decision: decision?, edited }
         })
     }
 }

@@ -33,26 +33,22 @@ struct Source<F> {
     limit: Duration,
 }
 
-/// A change of one user's row.
+/// A logout everywhere: a bump of one user's version.
 #[derive(Clone)]
-pub(super) enum Write {
-    CompareAndSet(Box<Update>),
-    Bump {
-        id: String,
-        at_least: i64,
-    },
-    Disable {
-        id: String,
-        at_least: i64,
-    },
+pub(super) struct Bump {
+    pub(super) id: String,
+    pub(super) at_least: i64,
+    pub(super) status: Status,
+}
+
+/// The user's status after a bump.
+#[derive(Clone, Copy)]
+pub(super) enum Status {
+    AsBefore,
+    Disabled,
     /// Only if the version still is this one.
-    Enable {
-        id: String,
+    Enabled {
         version: Option<i64>,
-        at_least: i64,
-    },
-    Delete {
-        id: String,
     },
 }
 
@@ -163,20 +159,17 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         self.find_since(id, since).await
     }
 
-    /// Bumps a group's counter. Like [`write`](Self::write), it completes even if the caller is dropped.
+    /// Bumps a group's counter, and returns it; `None` if there is no such group.
     pub(super) async fn bump_epoch(
         self: &Arc<Self>,
         kind: &str,
         instance: &str,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
-        let (this, kind, instance) = (Arc::clone(self), kind.to_owned(), instance.to_owned());
-        let task = tokio::spawn(async move {
-            let _notify = NotifyOnDrop { records: &*this, id: None };
-            let bump = this.source.store.bump_epoch(&kind, &instance, at_least);
-            this.source.within_timeout(bump).await
-        });
-        task.await.unwrap_or_else(|error| Err(aborted(error)))
+    ) -> Result<Option<i64>, StoreError> {
+        let (source, kind) = (Arc::clone(&self.source), kind.to_owned());
+        let instance = instance.to_owned();
+        let bump = async move { source.store.bump_epoch(&kind, &instance, at_least).await };
+        self.change(None, bump).await
     }
 
     /// Drops from the cache what was read of this user until now.
@@ -194,29 +187,49 @@ impl<F: Clone + Send + Sync + 'static> Records<F> {
         Ok(Found { user, began })
     }
 
-    /// Changes a row, and returns whether it was changed. It completes even if the caller is dropped,
-    /// as when a client disconnects.
-    pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<bool, StoreError> {
-        let this = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            // Whatever the outcome: if the store fails, the row may have changed.
-            let _notify = NotifyOnDrop { records: &*this, id: Some(write.id()) };
-            this.source.within_timeout(write.run(&*this.source.store)).await
-        });
-        task.await.unwrap_or_else(|error| Err(aborted(error)))
+    /// Writes the row if it still is as before, and returns whether it was.
+    pub(super) async fn compare_and_set(
+        self: &Arc<Self>,
+        update: Update,
+    ) -> Result<bool, StoreError> {
+        let (source, id) = (Arc::clone(&self.source), update.id().to_owned());
+        self.change(Some(id), async move { source.store.compare_and_set(&update).await }).await
     }
 
-    /// [`write`](Self::write) by the holder of the row's lock.
+    /// [`compare_and_set`](Self::compare_and_set) by the holder of the row's lock.
     pub(super) async fn write_locked(
         self: &Arc<Self>,
         lock: RowLock,
         update: Update,
     ) -> Result<bool, StoreError> {
+        self.change(Some(update.id().to_owned()), lock.compare_and_set(update)).await
+    }
+
+    /// Logs a user out everywhere, and returns the new version; `None` if nothing was changed.
+    pub(super) async fn bump(self: &Arc<Self>, bump: Bump) -> Result<Option<i64>, StoreError> {
+        let (source, id) = (Arc::clone(&self.source), bump.id.clone());
+        self.change(Some(id), async move { bump.run(&*source.store).await }).await
+    }
+
+    /// Deletes a user, and returns whether there was one.
+    pub(super) async fn delete(self: &Arc<Self>, id: &str) -> Result<bool, StoreError> {
+        let (source, deleted) = (Arc::clone(&self.source), id.to_owned());
+        let delete = async move { source.store.delete(&deleted).await };
+        self.change(Some(id.to_owned()), delete).await
+    }
+
+    /// Runs a change of this user, or of a group for `None`, and notifies of it. It completes even if
+    /// the caller is dropped, as when a client disconnects.
+    async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        id: Option<String>,
+        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let this = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let id = update.id().to_owned();
-            let _notify = NotifyOnDrop { records: &*this, id: Some(&id) };
-            this.source.within_timeout(lock.compare_and_set(update)).await
+            // Whatever the outcome: if the store fails, the row may have changed.
+            let _notify = NotifyOnDrop { records: &*this, id: id.as_deref() };
+            this.source.within_timeout(change).await
         });
         task.await.unwrap_or_else(|error| Err(aborted(error)))
     }
@@ -246,24 +259,13 @@ impl<F> Source<F> {
     }
 }
 
-impl Write {
-    pub(super) fn id(&self) -> &str {
-        match self {
-            Self::CompareAndSet(update) => update.id(),
-            Self::Bump { id, .. }
-            | Self::Disable { id, .. }
-            | Self::Enable { id, .. }
-            | Self::Delete { id } => id,
-        }
-    }
-
-    async fn run<F: 'static>(&self, store: &dyn ErasedStore<F>) -> Result<bool, StoreError> {
-        match self {
-            Self::CompareAndSet(update) => store.compare_and_set(update).await,
-            Self::Bump { id, at_least } => store.bump_version(id, *at_least).await,
-            Self::Disable { id, at_least } => store.disable(id, *at_least).await,
-            Self::Enable { id, version, at_least } => store.enable(id, *version, *at_least).await,
-            Self::Delete { id } => store.delete(id).await,
+impl Bump {
+    async fn run<F: 'static>(self, store: &dyn ErasedStore<F>) -> Result<Option<i64>, StoreError> {
+        let Self { id, at_least, status } = &self;
+        match *status {
+            Status::AsBefore => store.bump_version(id, *at_least).await,
+            Status::Disabled => store.disable(id, *at_least).await,
+            Status::Enabled { version } => store.enable(id, version, *at_least).await,
         }
     }
 }

@@ -9,10 +9,9 @@ use super::{
 #[cfg(feature = "axum")]
 use crate::sessions::SessionId;
 use crate::{
-    authority::SessionTokens,
-    sessions::SessionInfo,
+    authority::{IssueError, Refreshed, SessionTokens},
     store::UserKey,
-    token::{RefreshToken, purpose::Access},
+    token::RefreshToken,
 };
 
 impl<F, C> Service<F, C>
@@ -31,9 +30,22 @@ where
     ///
     /// [`ServiceError::Rejected`]. After every other error the same token may be tried again.
     pub async fn refresh(&self, token: RefreshToken) -> Result<SessionTokens<C>, ServiceError> {
+        self.refresh_within(token, usize::MAX).await
+    }
+
+    /// [`refresh`](Self::refresh) that fails with [`IssueError::TooLong`], and stores nothing, if the
+    /// access token would be longer than this many bytes.
+    pub(crate) async fn refresh_within(
+        &self,
+        token: RefreshToken,
+        max_access_bytes: usize,
+    ) -> Result<SessionTokens<C>, ServiceError> {
         let this = self.clone();
         // A reuse that ends the session is reported even if its client disconnects.
-        to_the_end(|decided| async move { this.refresh_to_the_end(token, &decided).await }).await
+        to_the_end(|decided| async move {
+            this.refresh_to_the_end(token, max_access_bytes, &decided).await
+        })
+        .await
     }
 
     /// Chooses the one of several refresh tokens that [`refresh`](Self::refresh) takes, and changes
@@ -82,6 +94,7 @@ where
     async fn refresh_to_the_end(
         &self,
         token: RefreshToken,
+        max: usize,
         decided: &Decided,
     ) -> Result<SessionTokens<C>, ServiceError> {
         let authority = self.authority();
@@ -89,14 +102,22 @@ where
         let mut stored = None;
         let decided = self.decide_yielding(UserKey::Id(opened.user_id()), |read| {
             let user = read.ok_or_else(|| opened.unknown_user())?.user();
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(user, session);
-            let decision = authority.issue_with::<Access<C>>(user, &claims).refresh(&opened)?;
-            decided.note(&decision);
+            let decision =
+                self.issue_access(&authority, user, user, |issue| issue.refresh(&opened))?;
             let is_change = decision.change().is_some();
-            Ok(decision.map(|refreshed| {
+            let mut bytes = 0;
+            let decision = decision.map(|refreshed| {
+                if let Refreshed::Rotated(tokens) | Refreshed::Repeated(tokens, _) = &refreshed {
+                    bytes = tokens.access().expose().len();
+                }
                 stored = refreshed.event().filter(|_| is_change).cloned();
                 refreshed
-            }))
+            });
+            if bytes > max {
+                return Err(IssueError::TooLong { bytes, max }.into());
+            }
+            decided.note(&decision);
+            Ok(decision)
         });
         match decided.await {
             Ok(refreshed) => {

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     authority::SessionTokens,
     binding::credential::{Credential, CredentialError},
-    sessions::{NewSession, SessionInfo},
+    counter::Counter,
+    sessions::NewSession,
     store::{Record, UserKey},
     token::{Token, purpose::Access},
     user::RecordError,
@@ -18,7 +19,8 @@ use crate::{
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Sets the secret in the row of any user, or removes it with `None`, and logs the user out everywhere,
     /// in one statement: for an administrator who removes a lost second factor. For the user's own call see
-    /// [`change_secret`](Self::change_secret).
+    /// [`change_secret`](Self::change_secret). Returns the new version, as
+    /// [`log_out_everywhere`](Self::log_out_everywhere) does.
     ///
     /// # Security
     ///
@@ -33,13 +35,12 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         &self,
         user_id: &str,
         secret: Option<&str>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Counter, ServiceError> {
         check(secret)?;
         let authority = self.authority();
         transact!(bare self, UserKey::Id(user_id), |read| {
             let edited = edited(read.ok_or(ServiceError::NoSuchUser)?, secret)?;
-            let decision = authority.log_out_everywhere(edited.user())?.map(drop);
-            Proposal { decision, edited }
+            Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
         })
     }
 }
@@ -94,10 +95,11 @@ where
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             let edited = edited(read, secret)?;
-            let claims = |session: Option<&SessionInfo>| (self.0.claims)(edited.user(), session);
-            let issue = authority.issue_with::<Access<C>>(edited.user(), &claims);
-            let issue = issue.legacy_session(session.clone());
-            Proposal { decision: issue.change_password(&verified)?, edited }
+            let user = edited.user();
+            let decision = self.issue_access(&authority, user, user, |issue| {
+                issue.legacy_session(session.clone()).change_password(&verified)
+            });
+            Proposal { decision: decision?, edited }
         })
     }
 }

@@ -56,6 +56,10 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// ([`Client::device`]): for the device whose token it has sent, if that is a good one of this user, or
     /// else for a new one. The web layer does so at each login.
     ///
+    /// # Security
+    ///
+    /// Give it only to a client that has authenticated as this user.
+    ///
     /// # Errors
     ///
     /// [`ServiceError::Issue`] if the source of randomness fails; [`ServiceError::Record`] for tokens of a

@@ -8,10 +8,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{
-    Service, ServiceError,
-    records::{Records, Write},
-};
+use super::{Service, ServiceError, records::Records};
 use crate::{
     authority::{
         Authority,
@@ -244,7 +241,7 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
             None => Ok(true),
             Some(update) => match lock {
                 Some(lock) => self.0.records.write_locked(lock, update).await,
-                None => self.0.records.write(Write::CompareAndSet(Box::new(update))).await,
+                None => self.0.records.compare_and_set(update).await,
             },
         };
         Ok(match decision.commit_async(store).await? {

@@ -10,7 +10,8 @@ pub(super) const MAX_GRACE: Duration = Duration::seconds(60);
 /// The longest time for a late repeat.
 pub(super) const MAX_LATE_REPEAT: Duration = Duration::days(30);
 
-/// A named policy: the lifetimes, the grace and the time for late repeats of one kind of client. See
+/// A named policy: the lifetimes, the grace, the time for late repeats and the kind of cookies of one
+/// kind of client. See
 /// [`SessionPolicy::named`](super::SessionPolicy::named).
 ///
 /// A setting that is not set here has the value of the [`SessionPolicy`](super::SessionPolicy). The
@@ -22,12 +23,13 @@ pub struct ClientPolicy {
     absolute: Option<Duration>,
     grace: Option<Duration>,
     late_repeat: Option<Duration>,
+    persistent: Option<bool>,
 }
 
 impl ClientPolicy {
     /// A named policy that has all settings of the [`SessionPolicy`](super::SessionPolicy).
     pub const fn new() -> Self {
-        Self { idle: None, absolute: None, grace: None, late_repeat: None }
+        Self { idle: None, absolute: None, grace: None, late_repeat: None, persistent: None }
     }
 
     /// Sets the idle lifetime:
@@ -57,12 +59,28 @@ impl ClientPolicy {
         self
     }
 
+    /// Lets a browser discard the cookies when it is closed:
+    /// [`SessionPolicy::session_cookies`](super::SessionPolicy::session_cookies).
+    pub const fn session_cookies(mut self) -> Self {
+        self.persistent = Some(false);
+        self
+    }
+
+    /// Lets a browser keep the cookies until the session's end, if the
+    /// [`SessionPolicy`](super::SessionPolicy) has
+    /// [`session_cookies`](super::SessionPolicy::session_cookies).
+    pub const fn persistent_cookies(mut self) -> Self {
+        self.persistent = Some(true);
+        self
+    }
+
     pub(super) fn over(&self, default: Rules) -> Rules {
         Rules {
             idle: self.idle.unwrap_or(default.idle),
             absolute: self.absolute.unwrap_or(default.absolute),
             grace: self.grace.unwrap_or(default.grace),
             late_repeat: self.late_repeat.unwrap_or(default.late_repeat),
+            persistent: self.persistent.unwrap_or(default.persistent),
         }
     }
 }
@@ -75,6 +93,8 @@ pub(super) struct Rules {
     pub(super) grace: Duration,
     /// Zero: there is no late repeat.
     pub(super) late_repeat: Duration,
+    /// Whether a browser keeps the cookies when it is closed.
+    pub(super) persistent: bool,
 }
 
 /// How the predecessor of a current refresh token is answered.

@@ -16,6 +16,7 @@ pub struct SessionInfo {
     ends_at: Option<OffsetDateTime>,
     data: Option<SessionData>,
     policy: Option<String>,
+    persistent: bool,
 }
 
 impl SessionInfo {
@@ -29,6 +30,7 @@ impl SessionInfo {
             ends_at: slot.ends_at.map(instant),
             data: slot.data.clone(),
             policy: slot.policy.clone(),
+            persistent: policy.rules(slot.policy.as_deref()).persistent,
         }
     }
 
@@ -97,6 +99,13 @@ impl SessionInfo {
     #[must_use]
     pub fn policy(&self) -> Option<&str> {
         self.policy.as_deref()
+    }
+
+    /// Whether a browser keeps the session's cookies when it is closed, as the session's policy says
+    /// ([`SessionPolicy::session_cookies`]).
+    #[must_use]
+    pub const fn has_persistent_cookies(&self) -> bool {
+        self.persistent
     }
 }
 

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{
-    Label, SessionId, SessionInfo, SessionPolicy,
+    Label, SessionId, SessionPolicy,
     data::{DataTooLong, SessionData},
 };
 use crate::clock::MAX_NUMERIC_DATE;
@@ -121,8 +121,8 @@ impl From<String> for NewSession {
 /// Why a session did not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotStarted {
-    /// All slots are taken by these live sessions, the most recently used first.
-    Full(Vec<SessionInfo>),
+    /// All slots are taken by live sessions.
+    Full,
     /// The generation is at the end of its range.
     Exhausted,
     /// Its fixed end has passed.

@@ -86,6 +86,7 @@ impl SessionPolicy {
                 absolute: Self::DEFAULT_ABSOLUTE_LIFETIME,
                 grace: Self::DEFAULT_GRACE,
                 late_repeat: Duration::ZERO,
+                persistent: true,
             },
             named: Vec::new(),
         }
@@ -173,13 +174,30 @@ impl SessionPolicy {
         self
     }
 
+    /// Lets a browser discard the cookies of a session when it is closed: they have no `Max-Age` (RFC 6265
+    /// §5.3). By default the browser keeps them until the session's end. It has an effect only on cookies
+    /// (`relatch::axum::Cookies`), and applies to each session by its policy, also after a refresh: with
+    /// a [named policy](Self::named) that has
+    /// [`persistent_cookies`](ClientPolicy::persistent_cookies), users choose at login whether they are
+    /// remembered (`relatch::axum::WebBuilder::remember_me`).
+    ///
+    /// # Security
+    ///
+    /// The server does not see that a browser is closed, and a browser that restores its tabs keeps such
+    /// cookies too. So give these sessions a short [idle lifetime](Self::idle_lifetime).
+    pub const fn session_cookies(mut self) -> Self {
+        self.default.persistent = false;
+        self
+    }
+
     /// Adds a named policy for one kind of client, such as a phone or a public terminal. A login
     /// selects it by this name ([`NewSession::policy`](super::NewSession::policy)). A name is 1 to
     /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES) of `A–Z a–z 0–9 - _ .`, each name once. The session
     /// stores the name, so a later change of the named policy applies to existing sessions too.
     ///
     /// A session whose stored name is not configured has the strictest settings: each lifetime and
-    /// the grace is the shortest of this policy and all named ones, and there is no late repeat. So
+    /// the grace is the shortest of this policy and all named ones, there is no late repeat, and its cookies
+    /// are persistent only if those of all policies are. So
     /// add a name on all machines before the first login selects it.
     pub fn named(mut self, name: impl Into<String>, policy: ClientPolicy) -> Self {
         self.named.push((name.into(), policy));
@@ -287,6 +305,7 @@ impl SessionPolicy {
             idle: least.idle.min(rules.idle),
             absolute: least.absolute.min(rules.absolute),
             grace: least.grace.min(rules.grace),
+            persistent: least.persistent && rules.persistent,
             ..least
         });
         Rules { late_repeat: Duration::ZERO, ..least }

@@ -3,8 +3,8 @@
 use time::OffsetDateTime;
 
 use super::{
-    Label, NewSession, SessionData, SessionId, SessionInfo, SessionPolicy, SessionTag,
-    client_policy::Repeat, new_session::NotStarted,
+    Label, NewSession, SessionData, SessionId, SessionPolicy, SessionTag, client_policy::Repeat,
+    new_session::NotStarted,
 };
 use crate::{counter::Counter, rejection::Reason};
 
@@ -334,11 +334,10 @@ fn free_slot(
         return Ok((slots.remove(i).number, None));
     }
     if policy.refuses_when_full() {
-        return Err(NotStarted::Full(SessionInfo::list(slots.iter(), policy)));
+        return Err(NotStarted::Full);
     }
     let least = numbered().min_by_key(|(_, slot)| (slot.last_seen, slot.generation));
-    let (least, _) = least.ok_or_else(|| NotStarted::Full(Vec::new()))?;
-    let evicted = slots.remove(least);
+    let evicted = slots.remove(least.ok_or(NotStarted::Full)?.0);
     Ok((evicted.number, Some(evicted)))
 }
 

@@ -12,20 +12,20 @@ pub(crate) trait ErasedStore<F>: Send + Sync + 'static {
     fn compare_and_set<'a>(&'a self, update: &'a Update) -> BoxFuture<'a, bool>;
     fn lock<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Option<Locked<F>>>;
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, bool>;
-    fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
+    fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, Option<i64>>;
     fn bump_epoch<'a>(
         &'a self,
         kind: &'a str,
         instance: &'a str,
         at_least: i64,
-    ) -> BoxFuture<'a, bool>;
-    fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool>;
+    ) -> BoxFuture<'a, Option<i64>>;
+    fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, Option<i64>>;
     fn enable<'a>(
         &'a self,
         id: &'a str,
         version: Option<i64>,
         at_least: i64,
-    ) -> BoxFuture<'a, bool>;
+    ) -> BoxFuture<'a, Option<i64>>;
     fn check(&self) -> BoxFuture<'_, CheckReport>;
 }
 
@@ -46,7 +46,7 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
         Box::pin(UserStore::delete(self, id))
     }
 
-    fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool> {
+    fn bump_version<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, Option<i64>> {
         Box::pin(UserStore::bump_version(self, id, at_least))
     }
 
@@ -55,11 +55,11 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
         kind: &'a str,
         instance: &'a str,
         at_least: i64,
-    ) -> BoxFuture<'a, bool> {
+    ) -> BoxFuture<'a, Option<i64>> {
         Box::pin(UserStore::bump_epoch(self, kind, instance, at_least))
     }
 
-    fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, bool> {
+    fn disable<'a>(&'a self, id: &'a str, at_least: i64) -> BoxFuture<'a, Option<i64>> {
         Box::pin(UserStore::disable(self, id, at_least))
     }
 
@@ -68,7 +68,7 @@ impl<S: UserStore> ErasedStore<S::Fields> for S {
         id: &'a str,
         version: Option<i64>,
         at_least: i64,
-    ) -> BoxFuture<'a, bool> {
+    ) -> BoxFuture<'a, Option<i64>> {
         Box::pin(UserStore::enable(self, id, version, at_least))
     }
 

@@ -149,8 +149,8 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
         Ok(self.reach()?.rows.remove(id).is_some())
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        Ok(self.reach()?.rows.get_mut(id).is_some_and(|stored| stored.row.bump(at_least)))
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
+        Ok(self.reach()?.rows.get_mut(id).and_then(|stored| stored.row.bump(at_least)))
     }
 
     async fn bump_epoch(
@@ -158,26 +158,24 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
         kind: &str,
         instance: &str,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let mut users = self.reach()?;
         let of_kind = users
             .groups
             .get_mut(kind)
             .ok_or_else(|| StoreError::unsupported("no user is in a group of this kind"))?;
-        let Some(counter) = of_kind.get_mut(instance) else { return Ok(false) };
-        match counter.get().checked_add(1) {
-            Some(next) => *counter = next.max(at_least).into(),
-            None => return Ok(false),
-        }
-        Ok(true)
+        let Some(counter) = of_kind.get_mut(instance) else { return Ok(None) };
+        let next = counter.get().checked_add(1).map(|next| next.max(at_least));
+        *counter = next.map_or(*counter, Into::into);
+        Ok(next)
     }
 
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         let mut users = self.reach()?;
-        let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(false) };
-        let is_bumped = row.bump(at_least);
-        row.is_active &= !is_bumped;
-        Ok(is_bumped)
+        let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(None) };
+        let version = row.bump(at_least);
+        row.is_active &= version.is_none();
+        Ok(version)
     }
 
     async fn enable(
@@ -185,12 +183,15 @@ impl<F: Clone + Send + Sync + 'static> UserStore for MemoryStore<F> {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let mut users = self.reach()?;
-        let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(false) };
-        let is_bumped = row.columns.version == version && row.bump(at_least);
-        row.is_active |= is_bumped;
-        Ok(is_bumped)
+        let Some(Stored { row, .. }) = users.rows.get_mut(id) else { return Ok(None) };
+        if row.columns.version != version {
+            return Ok(None);
+        }
+        let version = row.bump(at_least);
+        row.is_active |= version.is_some();
+        Ok(version)
     }
 }
 

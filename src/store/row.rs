@@ -37,7 +37,8 @@ pub struct Columns {
     /// The password's hash: `None` for a user without a password. An empty text, and a placeholder that
     /// cannot be a hash (`!`, `oauth`), mean the same.
     pub password_hash: Option<String>,
-    /// A random secret ([`Credential::generate_secret`]), for a user without a password. A user must
+    /// A random secret ([`Credential::generate_secret`]), for a user without a password; or the secret of a
+    /// second factor ([`Service::change_secret`](crate::service::Service::change_secret)). A user must
     /// have a hash or a secret. If there are both, tokens are bound to both, and a change of either
     /// logs the user out.
     pub secret: Option<String>,
@@ -94,12 +95,12 @@ impl<F> Row<F> {
         Row { id, is_active, columns, epochs, login, fields }
     }
 
-    /// Logs out everywhere, and returns whether the version could still grow.
-    pub(super) fn bump(&mut self, at_least: i64) -> bool {
-        let Some(next) = self.columns.version.unwrap_or(0).checked_add(1) else { return false };
-        self.columns.version = Some(next.max(at_least));
+    /// Logs out everywhere, and returns the new version; `None` if the version could not grow.
+    pub(super) fn bump(&mut self, at_least: i64) -> Option<i64> {
+        let next = self.columns.version.unwrap_or(0).checked_add(1)?.max(at_least);
+        self.columns.version = Some(next);
         self.columns.sessions = None;
-        true
+        Some(next)
     }
 }
 

@@ -84,8 +84,8 @@ pub trait UserStore: Send + Sync + 'static {
     fn delete(&self, id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Logs the user out everywhere, whatever the row holds: the version becomes
-    /// `max(coalesce(version, 0) + 1, at_least)`, and the sessions become `NULL`. Returns whether there
-    /// was such a user, with a version below `i64::MAX`.
+    /// `max(coalesce(version, 0) + 1, at_least)`, and the sessions become `NULL`. Returns the new version
+    /// (`RETURNING`); `None` if there was no such user with a version below `i64::MAX`.
     ///
     /// The default is a [`read`](Self::read) and a [`compare_and_set`](Self::compare_and_set), tried a
     /// few times. A store that can do it in one statement should: it then never fails because the row
@@ -98,12 +98,13 @@ pub trait UserStore: Send + Sync + 'static {
         &self,
         id: &str,
         at_least: i64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send {
         bump_by_compare_and_set(self, id, at_least)
     }
 
     /// Logs out every user in this group: its counter becomes `max(coalesce(counter, 0) + 1,
-    /// at_least)`. Returns whether there is such a group.
+    /// at_least)`. Returns the new counter; `None` if there is no such group with a counter below
+    /// `i64::MAX`.
     ///
     /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported): not every store has groups.
     ///
@@ -115,14 +116,14 @@ pub trait UserStore: Send + Sync + 'static {
         kind: &str,
         instance: &str,
         at_least: i64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send {
         let _ = (kind, instance, at_least);
         async { Err(StoreError::unsupported("this store has no groups of users")) }
     }
 
     /// Disables the user, whatever the row holds, and logs it out everywhere as
     /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
-    /// Returns whether there was such a user, with a version below `i64::MAX`.
+    /// Returns the new version; `None` if there was no such user with a version below `i64::MAX`.
     ///
     /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported): not every table has such a column.
     ///
@@ -133,14 +134,14 @@ pub trait UserStore: Send + Sync + 'static {
         &self,
         id: &str,
         at_least: i64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send {
         let _ = (id, at_least);
         async { Err(NO_STATUS) }
     }
 
     /// Enables the user again if the row's version still is this one, and moves the version as
-    /// [`disable`](Self::disable) does, in one statement, and returns whether it did. A statement that
-    /// arrives late, after its timeout, undoes no disabling.
+    /// [`disable`](Self::disable) does, in one statement. Returns the new version; `None` if it did not. A
+    /// statement that arrives late, after its timeout, undoes no disabling.
     ///
     /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported).
     ///
@@ -152,7 +153,7 @@ pub trait UserStore: Send + Sync + 'static {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send {
         let _ = (id, version, at_least);
         async { Err(NO_STATUS) }
     }
@@ -183,16 +184,14 @@ async fn bump_by_compare_and_set<S: UserStore + ?Sized>(
     store: &S,
     id: &str,
     at_least: i64,
-) -> Result<bool, StoreError> {
+) -> Result<Option<i64>, StoreError> {
     for attempt in 0..ATTEMPTS {
-        let Some(mut row) = store.read(UserKey::Id(id)).await? else { return Ok(false) };
+        let Some(mut row) = store.read(UserKey::Id(id)).await? else { return Ok(None) };
         let old = row.columns.clone();
-        if !row.bump(at_least) {
-            return Ok(false);
-        }
+        let Some(version) = row.bump(at_least) else { return Ok(None) };
         let update = Update { id: row.id, old, new: row.columns, revokes: true };
         if store.compare_and_set(&update).await? {
-            return Ok(true);
+            return Ok(Some(version));
         }
         sleep(Duration::from_millis(u64::from(attempt))).await;
     }

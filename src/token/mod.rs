@@ -2,6 +2,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod compact;
+mod options;
 pub(crate) mod purpose;
 pub(crate) mod validity;
 
@@ -15,6 +16,7 @@ pub use self::{
         private::ClaimsError,
         registered::RegisteredClaims,
     },
+    options::TokenOptions,
     purpose::{Access, NoClaims, Purpose, Refresh, Usage},
 };
 pub use crate::clock::MAX_LIFETIME;

@@ -173,7 +173,7 @@ impl error::Error for IssueError {
 impl From<NotStarted> for IssueError {
     fn from(error: NotStarted) -> Self {
         match error {
-            NotStarted::Full(sessions) => Self::SessionsFull(sessions),
+            NotStarted::Full => Self::SessionsFull(Vec::new()),
             NotStarted::Exhausted => Self::Record(RecordError::Exhausted),
             NotStarted::Over => Self::SessionEnd,
             NotStarted::UnknownPolicy { name } => Self::UnknownPolicy { name },

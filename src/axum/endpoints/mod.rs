@@ -38,7 +38,11 @@ use crate::axum::{
 
 pub use self::check::USER_ID_HEADER;
 
-/// Logs in: `POST` of `username` and `password`. 200 with a [`Grant`](super::Grant).
+/// Logs in: `POST` of `username` and `password`, and optionally of `remember_me` and `in_place_of`. 200 with a
+/// [`Grant`](super::Grant).
+///
+/// If `remember_me` is `true`, or `on` as browsers send a ticked box, the session has the policy of
+/// [`WebBuilder::remember_me`](super::WebBuilder::remember_me).
 ///
 /// If all of the user's slots are taken and the [policy](crate::sessions::WhenFull) refuses a login, the
 /// response to a right password is 409 with `sessions`, in the form of [`sessions()`] without `data`. Let the
@@ -52,8 +56,9 @@ pub use self::check::USER_ID_HEADER;
 ///
 /// # Names
 ///
-/// The name is looked up as it was typed. For names in any case, store them in lower case and fold
-/// them in a handler of your own ([`Web`](super::Web) has one), or give the column a collation that
+/// The name is looked up as it was typed, or as
+/// [`WebBuilder::normalize_login`](super::WebBuilder::normalize_login) says. For names in any case, store
+/// them in lower case and fold them there, or give the column a collation that
 /// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await
@@ -239,6 +244,11 @@ pub async fn introspect(request: Request) -> Response {
 /// - its `Upgrade`, which proxies pass on only if configured to. Without it, a page of another site
 ///   can open a WebSocket in the user's name.
 ///
+/// A browser sends no credentials with the preflight of a request to another origin (an `OPTIONS`
+/// request, Fetch §4.9), so the check would refuse it with 401, and the request itself would never be
+/// sent. Let the proxy pass `OPTIONS` requests on without the check and without credentials, as below; the
+/// application answers them by its CORS layer, and must do nothing else at `OPTIONS`.
+///
 /// The proxy must also set [`USER_ID_HEADER`] in every request to the application, or clients can
 /// forge it; and `X-Forwarded-For`, if the application uses the client's address.
 ///
@@ -246,6 +256,10 @@ pub async fn introspect(request: Request) -> Response {
 ///
 /// ```nginx
 /// location / {
+///     if ($request_method = OPTIONS) {
+///         return 418; # runs before the check: to @preflight
+///     }
+///     error_page 418 = @preflight;
 ///     auth_request /auth/check;
 ///     auth_request_set $user_id $upstream_http_x_user_id;
 ///     proxy_set_header X-User-Id $user_id;
@@ -262,6 +276,13 @@ pub async fn introspect(request: Request) -> Response {
 ///     proxy_set_header Upgrade $http_upgrade;
 ///     proxy_set_header X-Forwarded-For $remote_addr;
 ///     proxy_set_header X-Original-Method $request_method;
+/// }
+/// location @preflight {
+///     proxy_set_header Authorization "";
+///     proxy_set_header Cookie "";
+///     proxy_set_header X-User-Id "";
+///     proxy_set_header X-Forwarded-For $remote_addr;
+///     proxy_pass http://application;
 /// }
 /// location @unavailable {
 ///     add_header Retry-After 2 always;

@@ -8,6 +8,9 @@ use crate::axum::refusal::Refusal;
 /// The maximum length of all `Cookie` headers together, in bytes.
 const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
+/// The longest name and value of a cookie together that browsers accept, in bytes.
+const MAX_PAIR_BYTES: usize = 4096;
+
 /// The greatest number of refresh cookies of different values in one request.
 const MAX_REFRESH_COOKIES: usize = 4;
 
@@ -26,6 +29,9 @@ const MAX_FORMER_PATHS: usize = 8;
 /// Scripts cannot read them, and browsers do not send them over plain HTTP (RFC 6265bis §4.1). A
 /// request with two access cookies is refused; two device cookies count as none. A browser
 /// keeps the device of the user who logged in last.
+///
+/// The first two have no `Max-Age` in a session whose policy has
+/// [session cookies](crate::SessionPolicy::session_cookies): browsers discard them when they are closed.
 ///
 /// A request can have several refresh cookies, such as one that an earlier release set for another
 /// [path](Self::former_refresh_path). Up to 4 are tried, and the one is used that is valid. If those of
@@ -163,12 +169,13 @@ impl Cookies {
         Ok(found)
     }
 
-    /// The `Set-Cookie` for a token with this remaining lifetime, in whole seconds.
+    /// The `Set-Cookie` for a token with this remaining lifetime, in whole seconds; without one, the browser
+    /// keeps the cookie until it is closed.
     pub(crate) fn set(
         &self,
         kind: CookieKind,
         value: &str,
-        max_age: Duration,
+        max_age: Option<Duration>,
     ) -> Option<HeaderValue> {
         let path = match kind {
             CookieKind::Refresh => &*self.path,
@@ -182,7 +189,7 @@ impl Cookies {
         path: &str,
         kind: CookieKind,
         value: &str,
-        max_age: Duration,
+        max_age: Option<Duration>,
     ) -> Option<HeaderValue> {
         let name = self.name_of(kind);
         let same_site = match kind {
@@ -190,30 +197,31 @@ impl Cookies {
             CookieKind::Refresh | CookieKind::Device | CookieKind::SecondStep => SameSite::Strict,
         };
         let secure = if self.development { "" } else { " Secure;" };
-        let max_age = max_age.whole_seconds().max(0);
+        let max_age = max_age.map(|time| format!(" Max-Age={};", time.whole_seconds().max(0)));
+        let max_age = max_age.unwrap_or_default();
         let mut header = HeaderValue::try_from(format!(
-            "{name}={value}; Max-Age={max_age}; Path={path};{secure} HttpOnly; SameSite={same_site:?}"
+            "{name}={value};{max_age} Path={path};{secure} HttpOnly; SameSite={same_site:?}"
         ))
         .ok()?;
         header.set_sensitive(true);
         Some(header)
     }
 
-    /// Whether browsers accept a cookie with this value (RFC 6265bis §5.7).
-    pub(crate) fn fits(&self, kind: CookieKind, value: &str) -> bool {
-        self.name_of(kind).len() + value.len() <= 4096
+    /// The longest value of this cookie that browsers accept, in bytes (RFC 6265bis §5.7).
+    pub(crate) fn max_bytes(&self, kind: CookieKind) -> usize {
+        MAX_PAIR_BYTES.saturating_sub(self.name_of(kind).len())
     }
 
     /// The `Set-Cookie` that deletes the cookie.
     pub(crate) fn delete(&self, kind: CookieKind) -> Option<HeaderValue> {
-        self.set(kind, "", Duration::ZERO)
+        self.set(kind, "", Some(Duration::ZERO))
     }
 
     /// Each `Set-Cookie` that deletes a refresh token of a former path.
     pub(crate) fn delete_former(&self) -> impl Iterator<Item = HeaderValue> {
         self.former_paths
             .iter()
-            .filter_map(|path| self.set_at(path, CookieKind::Refresh, "", Duration::ZERO))
+            .filter_map(|path| self.set_at(path, CookieKind::Refresh, "", Some(Duration::ZERO)))
     }
 
     fn name_of(&self, kind: CookieKind) -> String {

@@ -11,13 +11,11 @@ use relatch::{
 
 const SECRET_KEY: &str = "django-insecure-the-secret-key-of-the-old-application";
 const KEY: &str = "33cdvp0p7xbndzf3j9mvcyh9i12x7get";
-const HASH: &str =
-    "pbkdf2_sha256$1000$Q2kNZfT8gJi8ASd5WQUFok$cd+tvm0kpFuxXHeXGpzPKneWd/HT9r4eKZxsW7zDhNA=";
+const DJANGO: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/stories/django_user.sql"));
 /// Apart from the expiry.
-const DJANGO: &str = r#"
-CREATE TABLE "auth_user" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "password" varchar(128) NOT NULL, "last_login" datetime NULL, "is_superuser" bool NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "last_name" varchar(150) NOT NULL, "email" varchar(254) NOT NULL, "is_staff" bool NOT NULL, "is_active" bool NOT NULL, "date_joined" datetime NOT NULL, "first_name" varchar(150) NOT NULL);
+const SESSIONS: &str = r#"
 CREATE TABLE "django_session" ("session_key" varchar(40) NOT NULL PRIMARY KEY, "session_data" text NOT NULL, "expire_date" datetime NOT NULL);
-INSERT INTO auth_user VALUES (1, 'pbkdf2_sha256$1000$Q2kNZfT8gJi8ASd5WQUFok$cd+tvm0kpFuxXHeXGpzPKneWd/HT9r4eKZxsW7zDhNA=', NULL, 0, 'alice', '', 'alice@example.com', 0, 1, '2026-11-30 16:53:17', '');
 INSERT INTO django_session VALUES ('33cdvp0p7xbndzf3j9mvcyh9i12x7get', '.eJxVjMsOwiAUBf-FtSHQW7C4dO83kPsAqRqalHZl_HfbpAvdnpk5bxVxXUpcW5rjKOqirDr9boT8THUH8sB6nzRPdZlH0ruiD9r0bZL0uh7u30HBVrZ6sMZDSJazeOscdGSS6clRyCgJzgwdZgQvpnfAIIE4u2A2mtn7AdTnC-EXOC0:1xY4cw:32adL0CXy3i8dpcpfeZm8OpnxKqdV5EDd6vY1NDmRU0', '9999-12-31 00:00:00');
 INSERT INTO django_session SELECT 'expired', session_data, '2020-01-01 00:00:00' FROM django_session;
 ALTER TABLE auth_user ADD COLUMN django_password VARCHAR(128);
@@ -35,6 +33,9 @@ async fn story() -> Result<(), Box<dyn Error>> {
     let store = SqliteStore::open(&file, table).await?;
     let pool = store.pool().clone();
     sqlx::raw_sql(DJANGO).execute(&pool).await?;
+    sqlx::raw_sql(SESSIONS).execute(&pool).await?;
+    let select = "SELECT password FROM auth_user";
+    let of_django: String = sqlx::query_scalar(select).fetch_one(&pool).await?;
     store.migrate_columns().await?;
     let authority = Authority::new(
         MasterKey::from_bytes("test", &[7; 32])?,
@@ -65,7 +66,7 @@ async fn story() -> Result<(), Box<dyn Error>> {
     // A rehash at a login by relatch ends no old session.
     let argon2 = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$x8rdhNdTnMeMQHNjDBcUkdC2d9hEKpJtHxBVLfmvbVU";
     let (before, after) =
-        (Credential::from_password_hash(HASH)?, Credential::from_password_hash(argon2)?);
+        (Credential::from_password_hash(&of_django)?, Credential::from_password_hash(argon2)?);
     let carried = Carried::rehash(None, &before, &after).expose_text().to_string();
     let update = "UPDATE auth_user SET password = $1, carried = $2";
     sqlx::query(update).bind(argon2).bind(carried).execute(&pool).await?;
@@ -91,7 +92,7 @@ async fn story() -> Result<(), Box<dyn Error>> {
     let token = service.authority().issue_for_user(&login)?;
     assert!(service.authenticate(&token).await.is_ok());
     let back = "UPDATE auth_user SET password = $1, django_password = $1";
-    sqlx::query(back).bind(HASH).execute(&pool).await?;
+    sqlx::query(back).bind(of_django).execute(&pool).await?;
 
     // A new password does, and so does "log out everywhere".
     sqlx::query("UPDATE auth_user SET password = $1")

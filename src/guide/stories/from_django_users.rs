@@ -2,17 +2,17 @@
 
 use std::error::Error;
 
-const DJANGO: &str = r#"
-CREATE TABLE "auth_user" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "password" varchar(128) NOT NULL, "last_login" datetime NULL, "is_superuser" bool NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "last_name" varchar(150) NOT NULL, "email" varchar(254) NOT NULL, "is_staff" bool NOT NULL, "is_active" bool NOT NULL, "date_joined" datetime NOT NULL, "first_name" varchar(150) NOT NULL);
-INSERT INTO auth_user VALUES (1, 'pbkdf2_sha256$1000$Q2kNZfT8gJi8ASd5WQUFok$cd+tvm0kpFuxXHeXGpzPKneWd/HT9r4eKZxsW7zDhNA=', NULL, 0, 'alice', '', 'alice@example.com', 0, 1, '2026-11-30 16:53:17', '');
-INSERT INTO auth_user VALUES (2, '!unusable0123456789012345678901234567890', NULL, 0, 'bob', '', 'bob@example.com', 0, 1, '2026-11-30 16:53:17', '');
-"#;
+const DJANGO: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/stories/django_user.sql"));
+/// A user without a password.
+const BOB: &str = "INSERT INTO auth_user VALUES (2, '!unusable0123456789012345678901234567890', NULL, 0, 'bob', '', 'bob@example.com', 0, 1, '2026-11-30 16:53:17', '')";
 
 async fn story() -> Result<(), Box<dyn Error>> {
     let file =
         std::env::temp_dir().join(format!("relatch-guide-users-{}.sqlite", std::process::id()));
     let store = SqliteStore::open(&file, users()).await?;
     sqlx::raw_sql(DJANGO).execute(store.pool()).await?;
+    sqlx::query(BOB).execute(store.pool()).await?;
     store.migrate_columns().await?;
     let authority = Authority::new(
         MasterKey::from_bytes("test", &[7; 32])?,

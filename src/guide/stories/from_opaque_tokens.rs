@@ -2,49 +2,11 @@
 
 use std::error::Error;
 
-use axum::{
-    body::{Body, to_bytes},
-    http::StatusCode,
-};
-use relatch::{
-    MasterKey,
-    store::{MemoryStore, NewUser},
-};
-use tower_service::Service as _;
+use relatch::MasterKey;
+
+include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/stories/bridge.rs"));
 
 const ISSUER: &str = "https://login.example.com";
-
-async fn me(app: &Router, token: &str) -> StatusCode {
-    send(app, "GET", "/me", token, "").await.0
-}
-
-async fn send(
-    app: &Router,
-    method: &str,
-    path: &str,
-    token: &str,
-    body: &str,
-) -> (StatusCode, serde_json::Value) {
-    let request = axum::http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("authorization", format!("Bearer {token}"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(Body::from(body.to_owned()))
-        .unwrap();
-    let response = app.clone().call(request).await.unwrap();
-    let status = response.status();
-    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    (status, serde_json::from_slice(&body).unwrap_or_default())
-}
-
-/// On success, the access and the refresh token.
-async fn exchanged(app: &Router, token: &str) -> (StatusCode, String, String) {
-    let body = format!("refresh_token={token}");
-    let (status, body) = send(app, "POST", "/auth/refresh", "", &body).await;
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    (status, text("access_token"), text("refresh_token"))
-}
 
 /// The old login.
 async fn insert(old: &Old, token: &str, user_id: &str, expires_in: i64) {
@@ -59,22 +21,14 @@ async fn insert(old: &Old, token: &str, user_id: &str, expires_in: i64) {
 }
 
 async fn story() -> Result<(), Box<dyn Error>> {
-    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
-    let old = Old(pool.connect("sqlite::memory:").await?);
     let table = "CREATE TABLE auth_tokens (digest TEXT PRIMARY KEY, user_id TEXT NOT NULL, \
                  label TEXT NOT NULL, expires_at BIGINT NOT NULL, \
                  moved BOOLEAN NOT NULL DEFAULT FALSE)";
-    sqlx::query(table).execute(&old.0).await?;
-    let users = MemoryStore::new();
-    for (id, name) in [("1", "alice"), ("2", "bob")] {
-        users.insert(NewUser::without_password(id, name)?, ());
-        users.edit(id, |row| row.columns.version = None); // as after the step "columns"
-    }
+    let old = Old(database(table).await);
+    let users = users();
     let authority = Authority::new(MasterKey::from_bytes("test", &[7; 32])?, ISSUER, ISSUER)?;
     let service = Service::new(authority, users.clone());
-    let web = Web::builder(service.clone())
-        .client_address(relatch::axum::ClientAddress::forwarded_for(1))
-        .build()?;
+    let web = web(&service);
     let app = app(&web, old.clone());
     for (token, expires_in) in [("laptop", 60), ("phone", 60), ("tablet", 60), ("expired", -1)] {
         insert(&old, token, "1", expires_in).await;
@@ -87,23 +41,13 @@ async fn story() -> Result<(), Box<dyn Error>> {
     assert!(service.sessions_of("1").await?.is_empty());
 
     // Requests at the same time with one old token start one session.
-    let (first, second) = tokio::join!(exchanged(&app, "laptop"), exchanged(&app, "laptop"));
-    let mut statuses = [first.0, second.0];
-    statuses.sort();
-    assert_eq!(statuses, [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE]);
+    let (access, next) = exchanged_at_once(&app, "laptop").await;
     assert_eq!(service.sessions_of("1").await?.len(), 1);
     assert_eq!(service.sessions_of("1").await?[0].label(), "Firefox on Linux");
     assert_eq!(me(&app, "laptop").await, StatusCode::OK, "the response may have been lost");
-    let (_, access, next) = if first.0 == StatusCode::OK { first } else { second };
 
     // It was lost: after a while the client repeats the call, and the session is replaced.
-    users.edit("1", |row| {
-        let sessions = row.columns.sessions.take().unwrap_or_default();
-        let (before, after) = sessions.split_once("\"started_at\":").unwrap();
-        let (started, after) = after.split_once(',').unwrap();
-        let started = started.parse::<i64>().unwrap() - 60;
-        row.columns.sessions = Some(format!("{before}\"started_at\":{started},{after}"));
-    });
+    a_minute_later(&users);
     let (status, access_2, next_2) = exchanged(&app, "laptop").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(service.sessions_of("1").await?.len(), 1);

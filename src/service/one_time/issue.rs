@@ -4,7 +4,7 @@ use std::fmt;
 
 use time::Duration;
 
-use super::ContextOf;
+use super::{ContextOf, MadeOf};
 use crate::{
     authority::{self, Authority},
     binding::context::Context,
@@ -14,7 +14,7 @@ use crate::{
     },
     store::{StoredUser, UserKey},
     token::{
-        Token,
+        Token, TokenOptions,
         purpose::{NoClaims, Purpose},
     },
     user::User,
@@ -62,14 +62,66 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         key: UserKey<'a>,
         claims: &'a P::Claims,
     ) -> Issuance<'a, P, F, C> {
-        Issuance {
-            service: self,
-            key,
-            claims,
-            lifetime: None,
-            audience: Vec::new(),
-            context: ContextFor::Given(Context::new()),
-        }
+        self.issuance(key, ClaimsFor::Given(claims))
+    }
+
+    /// As [`issue`](Self::issue), with private claims that a function makes from the user's record. With
+    /// [`supersede`](Issuance::supersede) the function may run more than once.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use relatch::{
+    ///     Token,
+    ///     service::{Service, ServiceError},
+    ///     store::{StoredUser, UserKey},
+    ///     token::{Purpose, Usage},
+    /// };
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Deserialize)]
+    /// struct Account {
+    ///     plan: String,
+    /// }
+    ///
+    /// /// A link to renew the plan that the user has.
+    /// struct Renewal;
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Plan {
+    ///     plan: String,
+    /// }
+    ///
+    /// impl Purpose for Renewal {
+    ///     const TYP: &'static str = "renewal+jwt";
+    ///     const USAGE: Usage = Usage::OnceByLane;
+    ///     type Claims = Plan;
+    /// }
+    ///
+    /// async fn renewal(
+    ///     service: &Service<Account>,
+    ///     id: &str,
+    /// ) -> Result<Option<Token<Renewal>>, ServiceError> {
+    ///     let claims = |user: &StoredUser<Account>| Plan { plan: user.fields().plan.clone() };
+    ///     let issued = service.issue_with::<Renewal>(UserKey::Id(id), claims).sign().await?;
+    ///     Ok(issued.map(|(_user, token)| token))
+    /// }
+    /// ```
+    pub fn issue_with<'a, P: Purpose>(
+        &'a self,
+        key: UserKey<'a>,
+        claims: impl Fn(&StoredUser<F>) -> P::Claims + Send + Sync + 'a,
+    ) -> Issuance<'a, P, F, C> {
+        self.issuance(key, ClaimsFor::OfUser(Box::new(claims)))
+    }
+
+    const fn issuance<'a, P: Purpose>(
+        &'a self,
+        key: UserKey<'a>,
+        claims: ClaimsFor<'a, F, P::Claims>,
+    ) -> Issuance<'a, P, F, C> {
+        let context = ContextFor::Given(Context::new());
+        Issuance { service: self, key, claims, options: TokenOptions::new(), context }
     }
 }
 
@@ -79,10 +131,15 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 pub struct Issuance<'a, P: Purpose, F = (), C = NoClaims> {
     service: &'a Service<F, C>,
     key: UserKey<'a>,
-    claims: &'a P::Claims,
-    lifetime: Option<Duration>,
-    audience: Vec<String>,
+    claims: ClaimsFor<'a, F, P::Claims>,
+    options: TokenOptions,
     context: ContextFor<'a, F>,
+}
+
+/// The private claims of a token that is to be issued.
+enum ClaimsFor<'a, F, T> {
+    Given(&'a T),
+    OfUser(MadeOf<'a, F, T>),
 }
 
 /// The context of a token that is to be issued.
@@ -98,17 +155,22 @@ impl<'a, P: Purpose, F, C> Issuance<'a, P, F, C>
 where
     F: Clone + Send + Sync + 'static,
 {
-    /// Sets the token's lifetime: 1 second to [`MAX_LIFETIME`](crate::token::MAX_LIFETIME). A fraction
-    /// of a second is dropped. Default: that of the purpose, or else of the authority.
+    /// Sets the token's lifetime: [`TokenOptions::lifetime`].
     pub const fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.lifetime = Some(lifetime);
+        self.options.lifetime = Some(lifetime);
         self
     }
 
-    /// Sets the token's audience, in place of the authority's. Each further call adds one. The service
-    /// itself accepts the token only if the authority's audience is among them.
+    /// Sets the token's audience, in place of the authority's. Each further call adds one:
+    /// [`TokenOptions::audience`].
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience.push(audience.into());
+        self.options = self.options.audience(audience);
+        self
+    }
+
+    /// Sets the lifetime and the audience at once.
+    pub fn options(mut self, options: TokenOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -179,7 +241,7 @@ where
             return Ok(None);
         }
         let authority = self.service.authority();
-        let token = self.prepared(&authority, read.user()).sign()?;
+        let token = self.issue(&authority, read.user(), |issuance| issuance.sign())?;
         Ok(Some((read.user().clone(), token)))
     }
 
@@ -189,7 +251,7 @@ where
     ///
     /// # Security
     ///
-    /// Whoever can request a link for a user can then revoke the link that the user has just received.
+    /// Anybody who can request a link for a user can then revoke the link that the user has just received.
     ///
     /// # Errors
     ///
@@ -199,25 +261,31 @@ where
         transact!(self.service, self.key, |read| {
             let Some(read) = read.filter(|read| read.user().is_active()) else { return Ok(None) };
             let user = read.user().clone();
-            let decision = self.prepared(&authority, read.user()).supersede()?;
+            let decision = self.issue(&authority, &user, |issuance| issuance.supersede())?;
             Proposal::unedited(decision.map(|token| Some((user, token))), read)
         })
     }
 
-    fn prepared<'u>(
-        &'u self,
-        authority: &'u Authority,
-        user: &'u StoredUser<F>,
-    ) -> authority::Issuance<'u, P> {
+    fn issue<T>(
+        &self,
+        authority: &Authority,
+        user: &StoredUser<F>,
+        issue: impl FnOnce(authority::Issuance<'_, P>) -> T,
+    ) -> T {
         let context = match &self.context {
             ContextFor::Given(context) => context.clone(),
             ContextFor::OfUser(context) => context(user),
         };
-        let mut issuance = authority.issue::<P>(user, self.claims).context(context);
-        if let Some(lifetime) = self.lifetime {
-            issuance = issuance.lifetime(lifetime);
-        }
-        self.audience.iter().fold(issuance, authority::Issuance::audience)
+        let made;
+        let claims = match &self.claims {
+            ClaimsFor::Given(claims) => *claims,
+            ClaimsFor::OfUser(claims) => {
+                made = claims(user);
+                &made
+            }
+        };
+        let issuance = authority.issue::<P>(user, claims);
+        issue(issuance.context(context).options(self.options.clone()))
     }
 }
 
@@ -226,8 +294,7 @@ impl<P: Purpose, F, C> fmt::Debug for Issuance<'_, P, F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuance")
             .field("typ", &P::TYP)
-            .field("lifetime", &self.lifetime)
-            .field("audience", &self.audience)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

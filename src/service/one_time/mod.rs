@@ -6,5 +6,8 @@ mod use_up;
 pub use self::{issue::Issuance, use_up::OneTime};
 use crate::{binding::context::Context, store::StoredUser};
 
-/// A context that is computed from the user's record.
-type ContextOf<'a, F> = Box<dyn Fn(&StoredUser<F>) -> Context + Send + Sync + 'a>;
+/// A value that is made from the user's record.
+type MadeOf<'a, F, T> = Box<dyn Fn(&StoredUser<F>) -> T + Send + Sync + 'a>;
+
+/// A context that is made from the user's record.
+type ContextOf<'a, F> = MadeOf<'a, F, Context>;

@@ -175,7 +175,11 @@ where
     }
 
     /// Uses the token up and starts a session for this client, in one statement: a magic link, an
-    /// invitation.
+    /// invitation. For a purpose with claims, call [`login_with_user`](Self::login_with_user).
+    ///
+    /// # Security
+    ///
+    /// It asks for no second factor ([`verify_login`](Service::verify_login)).
     ///
     /// # Errors
     ///
@@ -184,20 +188,47 @@ where
     where
         C: Serialize + DeserializeOwned,
     {
-        let client = client.into();
+        self.log_in(client.into()).await.map(|(_, tokens)| tokens)
+    }
+
+    /// [`login`](Self::login) that also returns the user, as read before the token was used up, and the
+    /// token's claims: for example the page to continue on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`login`](Self::login).
+    pub async fn login_with_user(
+        self,
+        client: impl Into<Client>,
+    ) -> Result<(StoredUser<F>, Used<P::Claims>, SessionTokens<C>), ServiceError>
+    where
+        C: Serialize + DeserializeOwned,
+    {
+        let ((user, used), tokens) = self.log_in(client.into()).await?;
+        Ok((user, used, tokens))
+    }
+
+    async fn log_in(
+        self,
+        client: Client,
+    ) -> Result<(UsedBy<F, P::Claims>, SessionTokens<C>), ServiceError>
+    where
+        C: Serialize + DeserializeOwned,
+    {
         let Self { service, token, password, context } = self;
         let authority = service.authority();
         let mut using = Using::begin(&authority, token, password)?;
         let id = using.opened.user_id().to_owned();
-        let login: Result<_, ServiceError> = transact!(service, UserKey::Id(&id), |read| {
+        let done: Result<_, ServiceError> = transact!(service, UserKey::Id(&id), |read| {
             using.hash_in_turn(service, read, context.as_ref()).await?;
-            let Proposal { decision, edited } = using.propose(read, context.as_ref())?;
+            let Proposal { decision, edited } = using.propose_with_user(read, context.as_ref())?;
             let stored = edited.user();
-            let started =
+            let decision =
                 decision.and_then(stored, |user| service.log_in(user, stored, &client))?;
-            Proposal { decision: started.map(|(_, login)| login), edited }
+            Proposal { decision, edited }
         });
-        Ok(service.notified(login?, &client))
+        let (used, login) = done?;
+        Ok((used, service.notified(login, &client)))
     }
 
     /// [`consume`](Self::consume) in a transaction of the application's.

@@ -49,7 +49,7 @@ impl<S: UserStore> Run<'_, S> {
             let at_least = old.version.unwrap_or(0).saturating_add(1_000_000);
             let new = self.sample(7);
             let set = self.set(self.id, &old, &new, false);
-            let bump = self.store.bump_version(self.id, at_least);
+            let bump = changes(self.store.bump_version(self.id, at_least));
             let calls: [Answer<'_>; 2] = [Box::pin(bump), Box::pin(set)];
             let answers = together(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
             let &[is_bumped, is_set] = &answers[..] else { continue };
@@ -74,7 +74,7 @@ impl<S: UserStore> Run<'_, S> {
                 ));
             }
         }
-        let bumps = (0..RACERS).map(|_| self.store.bump_version(self.id, 0));
+        let bumps = (0..RACERS).map(|_| changes(self.store.bump_version(self.id, 0)));
         for answer in together(bumps).await {
             match answer {
                 Ok(true) => {}
@@ -93,8 +93,8 @@ impl<S: UserStore> Run<'_, S> {
         let new = self.sample(13);
         let calls: [Answer<'_>; 3] = [
             Box::pin(self.set(self.id, &old, &new, true)),
-            Box::pin(self.store.bump_version(self.id, 0)),
-            Box::pin(self.store.disable(self.id, 0)),
+            Box::pin(changes(self.store.bump_version(self.id, 0))),
+            Box::pin(changes(self.store.disable(self.id, 0))),
         ];
         let Ok(answers) = timeout(PATIENCE, together(calls)).await else {
             return Err(Nonconformance::new(
@@ -126,6 +126,13 @@ impl<S: UserStore> Run<'_, S> {
         }
         Ok(())
     }
+}
+
+/// Whether a bump has changed a row.
+pub(super) async fn changes(
+    bump: impl Future<Output = Result<Option<i64>, StoreError>>,
+) -> Result<bool, StoreError> {
+    bump.await.map(|version| version.is_some())
 }
 
 pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;

@@ -7,7 +7,7 @@ mod run;
 
 pub use self::found::Nonconformance;
 use self::{
-    at_once::Answer,
+    at_once::{Answer, changes},
     column::{Column, sample},
     run::Run,
 };
@@ -142,8 +142,8 @@ impl Conformance {
         let bumped = [Column::Version, Column::Sessions];
         let (id, version) = (run.id, run.row().await?.columns.version.unwrap_or(0));
         let calls: [Answer<'_>; 2] = [
-            Box::pin(store.bump_version(id, version + 100_000)),
-            Box::pin(store.disable(id, version + 200_000)),
+            Box::pin(changes(store.bump_version(id, version + 100_000))),
+            Box::pin(changes(store.disable(id, version + 200_000))),
         ];
         for call in calls {
             run.write(&run.sample(14), false).await?;
@@ -306,7 +306,7 @@ impl<S: UserStore> Run<'_, S> {
         let before = self.row().await?;
         self.write(&self.sample(11), false).await?;
         self.after_bump(50_000, async |at_least| self.store.disable(id, at_least).await).await?;
-        let is_late = !self.store.enable(id, before.columns.version, 0).await?;
+        let is_late = self.store.enable(id, before.columns.version, 0).await?.is_none();
         if before.is_active || !is_late || self.row().await?.is_active {
             return Err(Nonconformance::new(
                 "`disable` does not disable, or `enable` undoes a `disable` after the version that it \
@@ -326,16 +326,20 @@ impl<S: UserStore> Run<'_, S> {
     async fn after_bump(
         &self,
         distance: i64,
-        bump: impl AsyncFnOnce(i64) -> Result<bool, StoreError>,
+        bump: impl AsyncFnOnce(i64) -> Result<Option<i64>, StoreError>,
     ) -> Result<(), Nonconformance> {
         let mut expected = self.row().await?.columns;
         let version = expected.version.unwrap_or(0);
-        if !bump(version + distance).await? {
+        let Some(returned) = bump(version + distance).await? else {
             return Err(Nonconformance::new("a bump returned that there is no such user"));
-        }
+        };
         expected.version = Some(version + distance.max(1));
         expected.sessions = None;
         match self.differs(&expected).await? {
+            None if Some(returned) != expected.version => Err(Nonconformance::of(
+                Column::Version,
+                "a bump must return the version that it has set",
+            )),
             Some(column) => Err(Nonconformance::of(
                 column,
                 "a bump must set the version to `max(coalesce(version, 0) + 1, at_least)` and the \
@@ -377,10 +381,10 @@ impl<S: UserStore> Run<'_, S> {
             }
             let answers = [
                 self.set(&stranger, &row, &self.sample(12), true).await,
-                self.store.bump_version(&stranger, 0).await,
+                changes(self.store.bump_version(&stranger, 0)).await,
                 self.store.delete(&stranger).await,
-                if_supported(self.store.disable(&stranger, 0).await),
-                if_supported(self.store.enable(&stranger, row.version, 0).await),
+                if_supported(changes(self.store.disable(&stranger, 0)).await),
+                if_supported(changes(self.store.enable(&stranger, row.version, 0)).await),
             ];
             let answers = answers.into_iter().collect::<Result<Vec<_>, _>>().map_err(absent)?;
             if answers.contains(&true) || self.differs(&row).await?.is_some() {

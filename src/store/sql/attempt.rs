@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Failure, failure::Fault, outcome::Outcome};
+use super::{Cells, Failure, failure::Fault, outcome::Outcome, place::COUNTER};
 use crate::store::StoreError;
 
 /// The number of attempts for a statement that conflicts with another transaction.
@@ -69,8 +69,40 @@ pub(super) trait Attempt: Sync {
     fn recover(&self, fault: Fault);
 }
 
-/// A write, which returns the number of changed rows.
-pub(super) trait Write: Attempt<Answer = u64> {
+/// The answer to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Done {
+    pub(super) changes_rows: bool,
+    /// The counter that was moved, by a statement that returns it.
+    pub(super) counter: Option<i64>,
+}
+
+impl Done {
+    /// Of a statement that changes this number of rows and returns nothing.
+    pub(super) const fn new(rows: u64) -> Self {
+        Self { changes_rows: rows > 0, counter: None }
+    }
+
+    /// Of a statement that returns the rows that it changes.
+    pub(super) fn returning<C: Cells>(rows: &[C]) -> Self {
+        let counters = rows.iter().filter_map(|row| row.integer(COUNTER).ok().flatten());
+        Self { changes_rows: !rows.is_empty(), counter: counters.max() }
+    }
+
+    /// The counter, if there was one to move.
+    pub(super) fn moved(self) -> Result<Option<i64>, StoreError> {
+        match self {
+            Self { changes_rows: false, .. } => Ok(None),
+            Self { counter: Some(counter), .. } => Ok(Some(counter)),
+            Self { counter: None, .. } => Err(StoreError::misconfigured(
+                "a counter was moved, and is NULL: does a trigger set it?",
+            )),
+        }
+    }
+}
+
+/// A write.
+pub(super) trait Write: Attempt<Answer = Done> {
     /// Reads what an earlier run has done, if its answer was lost.
     fn outcome(&self, until: Instant) -> impl Future<Output = Result<Outcome, StoreError>> + Send;
 }
@@ -88,21 +120,22 @@ pub(super) async fn read<A: Attempt>(
     }
 }
 
-/// Writes once, and returns whether it changed a row. Before another run, it reads whether the one
-/// before was written although its answer was lost.
-pub(super) async fn write(write: &impl Write, mut attempts: Attempts) -> Result<bool, Failure> {
+/// Writes once. Before another run, it reads whether the one before was written although its answer was
+/// lost.
+pub(super) async fn write(write: &impl Write, mut attempts: Attempts) -> Result<Done, Failure> {
+    let written = |version| Done { changes_rows: true, counter: version };
     let mut may_be_written = false;
     loop {
         let failure = match write.run(attempts.deadline()).await {
             // An earlier run may have changed the row late, so that this one did not find it.
-            Ok(0) if may_be_written => {
+            Ok(Done { changes_rows: false, .. }) if may_be_written => {
                 return match write.outcome(attempts.until).await {
-                    Ok(Outcome::Written) => Ok(true),
-                    Ok(Outcome::NotWritten) => Ok(false),
+                    Ok(Outcome::Written(version)) => Ok(written(version)),
+                    Ok(Outcome::NotWritten) => Ok(Done::new(0)),
                     Ok(Outcome::Unknown) | Err(_) => Err(Failure::unknown()),
                 };
             }
-            Ok(changed) => return Ok(changed > 0),
+            Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
         let has_more = attempts.again(failure.fault);
@@ -110,7 +143,7 @@ pub(super) async fn write(write: &impl Write, mut attempts: Attempts) -> Result<
             may_be_written = true;
             write.recover(failure.fault);
             match write.outcome(attempts.until).await {
-                Ok(Outcome::Written) => return Ok(true),
+                Ok(Outcome::Written(version)) => return Ok(written(version)),
                 Ok(Outcome::NotWritten) if has_more => continue,
                 _ => return Err(Failure::unknown()),
             }
@@ -155,11 +188,11 @@ mod tests {
     }
 
     impl Attempt for Script {
-        type Answer = u64;
+        type Answer = Done;
 
-        async fn run(&self, until: Instant) -> Result<u64, Failure> {
+        async fn run(&self, until: Instant) -> Result<Done, Failure> {
             match self.next() {
-                Some(Changed(count)) => Ok(count),
+                Some(Changed(count)) => Ok(Done::new(count)),
                 Some(Fails(fault)) => Err(Failure::of(fault)),
                 Some(Hangs(seconds)) => {
                     assert_eq!((until - Instant::now()).as_secs(), seconds);
@@ -195,12 +228,17 @@ mod tests {
         answer
     }
 
-    async fn reads(connections: u32, steps: Vec<Step>) -> Option<u64> {
-        play(connections, steps, async |script, attempts| read(script, attempts).await.ok()).await
+    async fn reads(connections: u32, steps: Vec<Step>) -> Option<bool> {
+        play(connections, steps, async |script, attempts| {
+            read(script, attempts).await.ok().map(|done| done.changes_rows)
+        })
+        .await
     }
 
     async fn writes(connections: u32, steps: Vec<Step>) -> Result<bool, String> {
-        let write = async |script: &Script, attempts| write(script, attempts).await;
+        let write = async |script: &Script, attempts| {
+            write(script, attempts).await.map(|done| done.changes_rows)
+        };
         let answer = play(connections, steps, write).await;
         answer.map_err(|failure| {
             let error = StoreError::from(failure);
@@ -214,7 +252,7 @@ mod tests {
         for fault in [Fault::Unfit, Fault::Lost] {
             let broken = |count| (0..count).map(|_| Fails(fault)).collect::<Vec<_>>();
             let answered = [broken(3), vec![Changed(1)]].into_iter().flatten().collect();
-            assert_eq!(reads(3, answered).await, Some(1));
+            assert_eq!(reads(3, answered).await, Some(true));
             assert_eq!(reads(3, broken(4)).await, None);
         }
         for fault in [Fault::Value, Fault::Canceled, Fault::Unavailable, Fault::Misconfigured] {
@@ -224,9 +262,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_hangs_leaves_half_of_the_time() {
-        assert_eq!(reads(1, vec![Hangs(4), Changed(1)]).await, Some(1));
+        assert_eq!(reads(1, vec![Hangs(4), Changed(1)]).await, Some(true));
         assert_eq!(reads(1, vec![Fails(Fault::Lost), Hangs(4), Hangs(4)]).await, None);
-        assert_eq!(writes(1, vec![Hangs(4), Row(Outcome::Written)]).await, Ok(true));
+        assert_eq!(writes(1, vec![Hangs(4), Row(Outcome::Written(None))]).await, Ok(true));
         let again = vec![Hangs(4), Row(Outcome::NotWritten), Changed(1)];
         assert_eq!(writes(1, again).await, Ok(true));
         // The time is over: it is known only if the row shows it.
@@ -247,7 +285,7 @@ mod tests {
         let mut steps: Vec<_> = (0..100).map(|_| Fails(Fault::Conflict)).collect();
         steps.push(Changed(1));
         let done = play(1, steps, async |script, attempts| {
-            write(script, attempts.despite_conflicts()).await.ok()
+            write(script, attempts.despite_conflicts()).await.ok().map(|done| done.changes_rows)
         });
         assert_eq!(done.await, Some(true));
     }
@@ -257,7 +295,7 @@ mod tests {
         let lost = || Fails(Fault::Lost);
         assert_eq!(writes(2, vec![Changed(1)]).await, Ok(true));
         assert_eq!(writes(2, vec![Changed(0)]).await, Ok(false));
-        assert_eq!(writes(2, vec![lost(), Row(Outcome::Written)]).await, Ok(true));
+        assert_eq!(writes(2, vec![lost(), Row(Outcome::Written(None))]).await, Ok(true));
         let again = vec![lost(), Row(Outcome::NotWritten), Changed(1)];
         assert_eq!(writes(2, again).await, Ok(true));
         // Nothing was written on an unfit connection.
@@ -267,14 +305,15 @@ mod tests {
             assert!(error.contains("it is not known"), "{error}");
         }
         // The first run was written late, while the row was read and before the second run.
-        for (outcome, is_written) in [(Outcome::Written, true), (Outcome::NotWritten, false)] {
+        for (outcome, is_written) in [(Outcome::Written(None), true), (Outcome::NotWritten, false)]
+        {
             let late = vec![lost(), Row(Outcome::NotWritten), Changed(0), Row(outcome)];
             assert_eq!(writes(2, late).await, Ok(is_written));
         }
         let late = vec![lost(), Row(Outcome::NotWritten), Changed(0), Row(Outcome::Unknown)];
         assert!(writes(2, late).await.is_err());
         // No connection is left: the row decides all the same.
-        assert_eq!(writes(0, vec![lost(), Row(Outcome::Written)]).await, Ok(true));
+        assert_eq!(writes(0, vec![lost(), Row(Outcome::Written(None))]).await, Ok(true));
         assert!(writes(0, vec![lost(), Row(Outcome::NotWritten)]).await.is_err());
     }
 }

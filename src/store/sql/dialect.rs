@@ -227,21 +227,32 @@ impl Dialect {
     }
 
     /// The statement, and a notification in its transaction for each row that it changes; if none is
-    /// changed, nothing is sent. `returned` is an expression over the statement's rows. `None` where the
-    /// database does not notify.
-    pub(super) fn notifying(&self, statement: &str, returned: &str) -> Option<String> {
+    /// changed, nothing is sent. `returned` is an expression over the statement's rows, and so is
+    /// `counter`, which is the result's first column. `None` where the database does not notify.
+    pub(super) fn notifying(
+        &self,
+        statement: &str,
+        returned: &str,
+        counter: Option<&str>,
+    ) -> Option<String> {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite => {
-                let _ = (statement, returned);
+                let _ = (statement, returned, counter);
                 None
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres { channel, .. } => Some(format!(
-                "WITH changed AS ({statement} RETURNING {returned} AS id) \
-                 SELECT pg_catalog.pg_notify('{}', changed.id) FROM changed",
-                channel.as_str()
-            )),
+            Self::Postgres { channel, .. } => {
+                let (more, first) = match counter {
+                    Some(counter) => (format!(", {counter} AS counter"), "changed.counter, "),
+                    None => (String::new(), ""),
+                };
+                Some(format!(
+                    "WITH changed AS ({statement} RETURNING {returned} AS id{more}) \
+                     SELECT {first}pg_catalog.pg_notify('{}', changed.id) FROM changed",
+                    channel.as_str()
+                ))
+            }
         }
     }
 }

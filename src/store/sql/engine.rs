@@ -15,6 +15,7 @@ use tokio::{
 use super::Batches;
 use super::{
     Capacity, Cells, Dialect, Failure, Fault, Param, Slot,
+    attempt::Done,
     capacity::Kind,
     outcome::{Effect, Witness},
     param::text,
@@ -64,6 +65,16 @@ pub(super) trait Driver: Clone + Send + Sync + 'static {
         until: Instant,
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
+    /// [`execute`](Self::execute) for a statement that returns the rows that it changes.
+    fn execute_returning(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
+
+    /// Reads rows.
     fn fetch(
         &self,
         sql: &Arc<str>,
@@ -187,7 +198,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         }
         let kind = if update.revokes() { Kind::Revocation } else { Kind::Write };
         let witness = Witness { key: UserKey::Id(update.id()), effect: Effect::Set(update) };
-        Ok(self.execute(statement, &params, kind, Some(witness)).await?)
+        Ok(self.execute(statement, &params, kind, Some(witness)).await?.changes_rows)
     }
 
     /// The statement of a compare-and-set, and its parameters; `None` if the id can be no user's.
@@ -219,18 +230,23 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.change(Statement::Delete, id, &[], Some(Effect::Deleted)).await
+        let done = self.change(Statement::Delete, id, &[], Some(Effect::Deleted)).await?;
+        Ok(done.changes_rows)
     }
 
-    pub(super) async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    pub(super) async fn bump_version(
+        &self,
+        id: &str,
+        at_least: i64,
+    ) -> Result<Option<i64>, StoreError> {
         let params = [Param::Integer(Some(at_least))];
-        self.change(Statement::BumpVersion, id, &params, None).await
+        self.change(Statement::BumpVersion, id, &params, None).await?.moved()
     }
 
-    pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    pub(super) async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.has_status()?;
         let params = [Param::Integer(Some(at_least)), Param::Bool(false)];
-        self.change(Statement::Disable, id, &params, None).await
+        self.change(Statement::Disable, id, &params, None).await?.moved()
     }
 
     pub(super) async fn enable(
@@ -238,11 +254,12 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         self.has_status()?;
         let effect = Some(Effect::Enabled { version, at_least });
         let (version, at_least) = (Param::Integer(version), Param::Integer(Some(at_least)));
-        self.change(Statement::Enable, id, &[at_least, Param::Bool(true), version], effect).await
+        let params = [at_least, Param::Bool(true), version];
+        self.change(Statement::Enable, id, &params, effect).await?.moved()
     }
 
     fn has_status(&self) -> Result<(), StoreError> {
@@ -279,7 +296,7 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         }
         let effect = Effect::Inserted { id: &user.id, columns };
         let witness = Witness { key: UserKey::Login(&user.login), effect };
-        Ok(self.execute(Statement::Insert, &params, Kind::Write, Some(witness)).await?)
+        Ok(self.execute(Statement::Insert, &params, Kind::Write, Some(witness)).await?.changes_rows)
     }
 
     pub(super) async fn bump_epoch(
@@ -287,17 +304,17 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         kind: &str,
         instance: &str,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let at = self.names().groups.iter().position(|group| group.kind == kind);
         let at = at
             .ok_or_else(|| StoreError::unsupported("the users' table has no epoch of this kind"))?;
-        let Some(instance) = text(instance) else { return Ok(false) };
+        let Some(instance) = text(instance) else { return Ok(None) };
         let params = [instance, Param::Integer(Some(at_least))];
         let done = self.execute(Statement::BumpEpoch(at), &params, Kind::Revocation, None).await;
-        done.or_else(nobody)
+        done.or_else(nobody)?.moved()
     }
 
-    /// Changes the user of this id, and returns whether there was one. The id is the first parameter.
+    /// Changes the user of this id. The id is the first parameter.
     /// Without an effect to look for, twice is as good as once.
     async fn change(
         &self,
@@ -305,8 +322,8 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         id: &str,
         params: &[Param<'_>],
         effect: Option<Effect<'_>>,
-    ) -> Result<bool, StoreError> {
-        let Some(param) = self.id(id) else { return Ok(false) };
+    ) -> Result<Done, StoreError> {
+        let Some(param) = self.id(id) else { return Ok(Done::new(0)) };
         let params = [&[param], params].concat();
         let witness = effect.map(|effect| Witness { key: UserKey::Id(id), effect });
         let done = self.execute(statement, &params, Kind::Revocation, witness).await;
@@ -402,9 +419,9 @@ impl<D: Clone, F> Clone for Engine<D, F> {
 }
 
 /// A key that the database cannot hold is no row's.
-fn nobody(failure: Failure) -> Result<bool, StoreError> {
+fn nobody(failure: Failure) -> Result<Done, StoreError> {
     match failure.fault {
-        Fault::Value => Ok(false),
+        Fault::Value => Ok(Done::new(0)),
         _ => Err(failure.into()),
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Driver, Engine, Failure, Fault, Param, Slot,
-    attempt::{self, Attempt, Attempts},
+    attempt::{self, Attempt, Attempts, Done},
     capacity::Kind,
     outcome::{Effect, Outcome},
     statements::{Sql, Statement},
@@ -82,7 +82,7 @@ pub(crate) trait InTransaction<F>: Send {
         &mut self,
         id: &str,
         at_least: i64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send;
 }
 
 /// A change of one user.
@@ -144,16 +144,16 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         let Some(change) = self.change_of(update)? else { return Ok(false) };
         let until = self.deadline();
         let write = async {
-            let is_made = self.change_in(&mut own, &change, &Slot::default(), until).await?;
-            if is_made {
+            let done = self.change_in(&mut own, &change, &Slot::default(), until).await?;
+            if done.changes_rows {
                 D::commit(own).await?;
             }
-            Ok(is_made)
+            Ok(done.changes_rows)
         };
         match timeout_at(until, write).await.unwrap_or_else(|_| Err(Failure::timed_out())) {
             Err(failure) if failure.fault.is_outcome_unknown() => match self.settled(update).await?
             {
-                Outcome::Written => Ok(true),
+                Outcome::Written(_) => Ok(true),
                 // What was sent may still arrive.
                 Outcome::NotWritten | Outcome::Unknown => Err(Failure::unknown().into()),
             },
@@ -183,24 +183,27 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> Engine<D, F> {
         self.driver().fetch_in(connection, sql, &[param]).await
     }
 
-    /// Makes a change, and returns whether there was anything to change.
+    /// Makes a change, and notifies of it.
     async fn change_in(
         &self,
         connection: &mut D::Connection,
         change: &Change<'_>,
         slot: &Slot,
         until: Instant,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Done, Failure> {
         let Change { id, statement, params, revokes } = change;
         let (driver, sql) = (self.driver(), self.text_of(*statement, slot, until).await?);
-        let is_made = match statement.reads() {
-            true => !driver.fetch_in(connection, &sql.plain, params).await?.is_empty(),
-            false => driver.execute_in(connection, &sql.plain, params).await? > 0,
+        let done = match statement.reads() || statement.moves_a_counter() {
+            true => {
+                let rows = driver.fetch_in(connection, &sql.plain, params).await?;
+                Done::returning(&rows)
+            }
+            false => Done::new(driver.execute_in(connection, &sql.plain, params).await?),
         };
-        if is_made && *revokes {
+        if done.changes_rows && *revokes {
             driver.notify_in(connection, id).await?;
         }
-        Ok(is_made)
+        Ok(done)
     }
 
     async fn text_of(
@@ -244,7 +247,7 @@ struct Joined<'a, D: Transactions, F> {
 }
 
 impl<D: Transactions, F: Clone + Send + Sync + 'static> Joined<'_, D, F> {
-    async fn change(&mut self, change: &Change<'_>) -> Result<bool, StoreError> {
+    async fn change(&mut self, change: &Change<'_>) -> Result<Done, StoreError> {
         let until = self.engine.deadline();
         Ok(self.engine.change_in(self.connection, change, &Slot::default(), until).await?)
     }
@@ -267,15 +270,15 @@ impl<D: Transactions, F: Clone + Send + Sync + 'static> InTransaction<F> for Joi
 
     async fn compare_and_set(&mut self, update: &Update) -> Result<bool, StoreError> {
         match self.engine.change_of(update)? {
-            Some(change) => self.change(&change).await,
+            Some(change) => Ok(self.change(&change).await?.changes_rows),
             None => Ok(false),
         }
     }
 
-    async fn bump_version(&mut self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(param) = self.engine.id(id) else { return Ok(false) };
+    async fn bump_version(&mut self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
+        let Some(param) = self.engine.id(id) else { return Ok(None) };
         let params = vec![param, Param::Integer(Some(at_least))];
         let statement = Statement::BumpVersion;
-        self.change(&Change { id, statement, params, revokes: true }).await
+        self.change(&Change { id, statement, params, revokes: true }).await?.moved()
     }
 }

@@ -5,7 +5,8 @@ use crate::store::{Columns, Row, Update, UserKey};
 /// What the row shows of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Written,
+    /// With the version that the row has now.
+    Written(Option<i64>),
     /// Not written so far: the write may be run again.
     NotWritten,
     /// The row was changed by others, or cannot be read.
@@ -62,7 +63,10 @@ impl Effect<'_> {
             }
             (Self::Set(_) | Self::Enabled { .. }, _) => return Outcome::Unknown,
         };
-        if is_written { Outcome::Written } else { Outcome::NotWritten }
+        match is_written {
+            true => Outcome::Written(row.and_then(|row| row.columns.version)),
+            false => Outcome::NotWritten,
+        }
     }
 }
 
@@ -109,20 +113,20 @@ mod tests {
         used.columns.lanes = Some("1".to_owned());
         let link = Update { new: used.columns.clone(), ..update.clone() };
         for (effect, row, outcome) in [
-            (Effect::Set(&update), Some(new.clone()), Written),
+            (Effect::Set(&update), Some(new.clone()), Written(Some(2))),
             (Effect::Set(&update), Some(old.clone()), NotWritten),
             (Effect::Set(&update), Some(row(2, None)), Unknown),
             (Effect::Set(&update), none.clone(), Unknown),
             (Effect::Set(&link), Some(used), Unknown),
             (Effect::Set(&link), Some(old.clone()), NotWritten),
-            (Effect::Deleted, none.clone(), Written),
+            (Effect::Deleted, none.clone(), Written(None)),
             (Effect::Deleted, Some(old.clone()), NotWritten),
-            (enabled, Some(row(5, None)), Written),
+            (enabled, Some(row(6, None)), Written(Some(6))),
             (enabled, Some(inactive(3)), NotWritten),
             // Disabled again since, or never enabled: by others.
             (enabled, Some(inactive(6)), Unknown),
             (enabled, none.clone(), Unknown),
-            (inserted, Some(old.clone()), Written),
+            (inserted, Some(old.clone()), Written(Some(1))),
             (inserted, Some(Row { id: "2".into(), ..old.clone() }), NotWritten),
             (inserted, Some(row(0, None)), NotWritten),
             (inserted, none, NotWritten),

@@ -1,10 +1,12 @@
 //! The run of a statement: its place among other calls, further attempts, and its notification.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
     Driver, Engine, Failure, Fault, Param, Slot,
-    attempt::{self, Attempt, Attempts, Write},
+    attempt::{self, Attempt, Attempts, Done, Write},
     capacity::Kind,
     outcome::{Outcome, Witness},
     statements::{Sql, Statement},
@@ -45,9 +47,9 @@ impl<D: Driver, F: Send + Sync + 'static> Attempt for Reading<'_, D, F> {
 }
 
 impl<D: Driver, F: Send + Sync + 'static> Attempt for Writing<'_, D, F> {
-    type Answer = u64;
+    type Answer = Done;
 
-    async fn run(&self, until: Instant) -> Result<u64, Failure> {
+    async fn run(&self, until: Instant) -> Result<Done, Failure> {
         self.engine.execute_once(self.call, until).await
     }
 
@@ -80,14 +82,14 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         Box::pin(attempt::read(&Reading { engine: self, call }, attempts)).await
     }
 
-    /// Runs a change and returns whether it changed a row. Without a witness it may be made twice.
+    /// Runs a change. Without a witness it may be made twice.
     pub(super) async fn execute(
         &self,
         statement: Statement,
         params: &[Param<'_>],
         kind: Kind,
         witness: Option<Witness<'_>>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Done, Failure> {
         let until = self.deadline();
         let slot = &self.driver().capacity().enter(kind, until).await?;
         let attempts = Attempts::new(until, self.driver().connections());
@@ -114,9 +116,8 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
         }
     }
 
-    /// Returns the number of changed rows. If the statement does not fit the tables, it learns them
-    /// again.
-    async fn execute_once(&self, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
+    /// If the statement does not fit the tables, it learns them again.
+    async fn execute_once(&self, call: Call<'_>, until: Instant) -> Result<Done, Failure> {
         let Call { statement, slot, .. } = call;
         let statements = self.statements(slot, until).await?;
         let sql = self.sql(&statements, statement);
@@ -126,26 +127,39 @@ impl<D: Driver, F: Send + Sync + 'static> Engine<D, F> {
                 let sql = self.sql(&statements, statement);
                 self.notifying(&sql, call, until).await
             }
-            changed => changed,
+            done => done,
         }
     }
 
     /// Runs the statement with its notification. If the database refuses that, nothing was written, and
     /// the statement runs again without the notification: a change must not depend on it.
-    async fn notifying(&self, sql: &Sql, call: Call<'_>, until: Instant) -> Result<u64, Failure> {
-        let Call { params, slot, .. } = call;
+    async fn notifying(&self, sql: &Sql, call: Call<'_>, until: Instant) -> Result<Done, Failure> {
         let Some(notifying) = &sql.notifying else {
-            return self.driver().execute(&sql.plain, params, slot, until).await;
+            return self.change_rows(&sql.plain, call, until).await;
         };
-        match self.driver().execute(notifying, params, slot, until).await {
+        match self.change_rows(notifying, call, until).await {
             Err(failure) if failure.is_refusal() => {
-                let changed = self.driver().execute(&sql.plain, params, slot, until).await?;
-                if changed > 0 {
+                let done = self.change_rows(&sql.plain, call, until).await?;
+                if done.changes_rows {
                     self.driver().not_notified(failure);
                 }
-                Ok(changed)
+                Ok(done)
             }
-            changed => changed,
+            done => done,
         }
+    }
+
+    async fn change_rows(
+        &self,
+        sql: &Arc<str>,
+        call: Call<'_>,
+        until: Instant,
+    ) -> Result<Done, Failure> {
+        let Call { statement, params, slot } = call;
+        if !statement.moves_a_counter() {
+            return self.driver().execute(sql, params, slot, until).await.map(Done::new);
+        }
+        let rows = self.driver().execute_returning(sql, params, slot, until).await?;
+        Ok(Done::returning(&rows))
     }
 }

@@ -27,6 +27,30 @@ macro_rules! store_over_engine {
                 self.0.insert(&user).await
             }
 
+            /// The counts of password attempts in this database, for the processes that share it. Call
+            /// [`migrate_limits`](Self::migrate_limits) first.
+            #[must_use]
+            pub fn limits(&self) -> crate::store::SqlLimits {
+                self.0.limits()
+            }
+
+            /// Creates the table of [`limits`](Self::limits), unless it exists.
+            ///
+            /// # Errors
+            ///
+            /// [`StoreError`](crate::store::StoreError).
+            pub async fn migrate_limits(&self) -> Result<(), crate::store::StoreError> {
+                self.0.migrate_limits().await
+            }
+
+            /// The SQL of [`migrate_limits`](Self::migrate_limits), for the application's own migration
+            /// tool. In PostgreSQL, the application's role needs `SELECT`, `INSERT`, `UPDATE` and
+            /// `DELETE` on the table.
+            #[must_use]
+            pub fn limits_sql(&self) -> String {
+                self.0.limits_sql()
+            }
+
             pub(in crate::store::sql) const fn engine(
                 &self,
             ) -> &crate::store::sql::Engine<$driver, F> {
@@ -66,7 +90,7 @@ macro_rules! store_over_engine {
                 &self,
                 id: &str,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.bump_version(id, at_least).await
             }
 
@@ -75,7 +99,7 @@ macro_rules! store_over_engine {
                 kind: &str,
                 instance: &str,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.bump_epoch(kind, instance, at_least).await
             }
 
@@ -83,7 +107,7 @@ macro_rules! store_over_engine {
                 &self,
                 id: &str,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.disable(id, at_least).await
             }
 
@@ -92,7 +116,7 @@ macro_rules! store_over_engine {
                 id: &str,
                 version: Option<i64>,
                 at_least: i64,
-            ) -> Result<bool, crate::store::StoreError> {
+            ) -> Result<Option<i64>, crate::store::StoreError> {
                 self.0.enable(id, version, at_least).await
             }
 

@@ -152,8 +152,8 @@ impl Call {
             }
             Self::LogOut => service.log_out(verified).await.map(|_| None),
             Self::LogOutOthers => service.log_out_others(own.access()).await.map(Some),
-            Self::LogOutEverywhere => service.log_out_everywhere(id).await.map(|()| None),
-            Self::SetPassword => service.set_password(id, NEW_PASSWORD).await.map(|()| None),
+            Self::LogOutEverywhere => service.log_out_everywhere(id).await.map(|_| None),
+            Self::SetPassword => service.set_password(id, NEW_PASSWORD).await.map(|_| None),
         }
     }
 

@@ -280,9 +280,9 @@ impl Client {
                 expect(!is_deleted, "a deletion of nobody", &is_deleted)
             }
             80..95 => {
-                let is_bumped = self.store.bump_version(&id, 0).await?;
-                self.versions[own] += i64::from(is_bumped);
-                expect(is_bumped, "a bump", &is_bumped)
+                let version = self.store.bump_version(&id, 0).await?;
+                self.versions[own] += i64::from(version.is_some());
+                expect(version == Some(self.versions[own]), "a bump", &version)
             }
             _ => {
                 let new = NewUser::without_password(absent.clone(), absent.clone())?;

@@ -98,13 +98,13 @@ async fn revoke_one(
     let answer: Result<(), ServiceError> = match revocation {
         "log_out" => here.log_out(&session).await.map(drop),
         "log_out_others" => here.log_out_others(tokens.access()).await.map(drop),
-        "log_out_everywhere" => here.log_out_everywhere(id).await,
+        "log_out_everywhere" => here.log_out_everywhere(id).await.map(drop),
         "change_password" => here
             .change_password(tokens.access(), FIRST_PASSWORD, "another password")
             .await
             .map(drop),
-        "set_password" => here.set_password(id, "another password").await,
-        "disable" => here.disable(id).await,
+        "set_password" => here.set_password(id, "another password").await.map(drop),
+        "disable" => here.disable(id).await.map(drop),
         "delete" => here.delete(id).await,
         _ => {
             let sql = "UPDATE relatch_users SET token_version = token_version + 1 WHERE id = $1";

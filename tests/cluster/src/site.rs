@@ -100,7 +100,7 @@ impl Store {
         }
     }
 
-    pub async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    pub async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         match self {
             Self::Postgres(store) => store.bump_version(id, at_least).await,
             Self::Sqlite(store) => store.bump_version(id, at_least).await,

@@ -26,9 +26,9 @@ const TIMEOUT: Duration = Duration::from_millis(5500);
 const SESSIONS: u32 = 64;
 
 /// A write while the database refuses writes must end as unavailable, in time.
-async fn expect_unavailable(
+async fn expect_unavailable<T: std::fmt::Debug>(
     what: &str,
-    call: impl Future<Output = Result<(), ServiceError>>,
+    call: impl Future<Output = Result<T, ServiceError>>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
     let outcome = call.await;

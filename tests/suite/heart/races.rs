@@ -94,10 +94,10 @@ impl UserStore for Odd {
     async fn delete(&self, id: &str) -> Result<bool, StoreError> {
         self.inner.delete(id).await
     }
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.bump_version(id, at_least).await
     }
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.disable(id, at_least).await
     }
     async fn enable(
@@ -105,7 +105,7 @@ impl UserStore for Odd {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         self.inner.enable(id, version, at_least).await
     }
 }

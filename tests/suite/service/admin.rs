@@ -1,5 +1,6 @@
 //! An administrator's operations, and which tokens they revoke.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use relatch::{
     Authority, IssueError, MasterKey, Reason, User,
     authority::{Committed, Decision},
@@ -17,6 +18,7 @@ over_each_store! {
     enabling_a_user_again_revives_nothing,
     an_id_that_is_made_again_revives_nothing,
     changes_of_unknown_users_are_told,
+    each_change_that_revokes_returns_the_new_version,
     a_set_password_is_the_one_that_logs_in,
     keys_are_rotated_while_it_serves,
     a_user_is_found_by_id_and_by_login,
@@ -255,14 +257,38 @@ async fn changes_of_unknown_users_are_told<B: Backend>(db: B) {
     let world = World::new(db).await;
     let service = &world.service;
     for outcome in [
-        service.log_out_everywhere("nobody").await,
-        service.disable("nobody").await,
-        service.enable("").await,
+        service.log_out_everywhere("nobody").await.map(drop),
+        service.disable("nobody").await.map(drop),
+        service.enable("").await.map(drop),
         service.delete("nobody").await,
-        service.set_password("nobody", "another battery staple").await,
+        service.set_password("nobody", "another battery staple").await.map(drop),
     ] {
         assert!(matches!(outcome, Err(ServiceError::NoSuchUser)), "{outcome:?}");
     }
+}
+
+/// For others who keep a copy of the version.
+async fn each_change_that_revokes_returns_the_new_version<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let mut before = None;
+    for change in 0..4 {
+        let version = match change {
+            0 => service.log_out_everywhere(ALICE).await,
+            1 => service.set_password(ALICE, "another battery staple").await,
+            2 => service.disable(ALICE).await,
+            _ => service.enable(ALICE).await,
+        };
+        let version = Some(version.unwrap().get());
+        assert_eq!(version, world.columns(ALICE).await.version);
+        assert!(version > before, "{change}");
+        before = version;
+    }
+    let phone = world.start("phone").await;
+    let payload = phone.access().expose().split('.').nth(1).unwrap();
+    let claims: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    assert_eq!(claims["ver"].as_i64(), before, "the claim that others compare");
 }
 
 async fn a_set_password_is_the_one_that_logs_in<B: Backend>(db: B) {
@@ -356,7 +382,9 @@ async fn the_store_in_memory_has_groups() {
     );
     let eve = service.start_session("eve", "x").await.unwrap();
 
-    service.bump_epoch("tenant", "acme").await.unwrap();
+    let counter = service.bump_epoch("tenant", "acme").await.unwrap();
+    let stored = users.read(UserKey::Id("ada")).await.unwrap().unwrap().epochs;
+    assert_eq!(stored.iter().map(|epoch| epoch.counter).collect::<Vec<_>>(), [counter]);
     for dead in [&ada, &bob] {
         assert!(service.authenticate(dead.access()).await.unwrap_err().reason().is_some());
     }

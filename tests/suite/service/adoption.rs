@@ -1,4 +1,4 @@
-//! Plain tokens of before, accepted by an [`Adoption`]: what their users can do with them.
+//! Plain tokens of the setup before relatch, accepted by an [`Adoption`]: what their users can do with them.
 
 use jsonwebtoken11::{EncodingKey, Header, encode};
 use relatch::{
@@ -33,7 +33,7 @@ over_each_store! {
 }
 
 const NEW: &str = "another battery staple";
-const SECRET: &[u8] = b"the secret of before";
+const SECRET: &[u8] = b"the secret of the old setup";
 
 impl<B: Backend> World<B> {
     /// A service that accepts the plain tokens of this user, who is as the migration found it.
@@ -203,7 +203,9 @@ async fn an_exchange_that_a_bump_overtakes_gives_nothing<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let slow = settings(authority, store.clone()).build();
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let lost = slow.change_password(&plain, PASSWORD, NEW).await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert!(world.labels().await.is_empty());
@@ -246,7 +248,9 @@ async fn a_bump_during_an_exchange_wins<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let slow = world.over(store.clone(), |settings| settings);
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let lost = slow.adopt_session(ALICE, version, "phone").await.unwrap_err();
     assert_eq!(lost.reason(), Some(Reason::RevokedByVersion));
     assert!(world.labels().await.is_empty());

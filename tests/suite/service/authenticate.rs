@@ -202,10 +202,16 @@ async fn a_refresh_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) 
         let service = world.service.clone();
         store.before_next_write(async move {
             match act {
-                0 => service.log_out_everywhere(ALICE).await.unwrap(),
+                0 => {
+                    service.log_out_everywhere(ALICE).await.unwrap();
+                }
                 1 => assert!(service.log_out(&verified).await.unwrap()),
-                2 => service.set_password(ALICE, "another battery staple").await.unwrap(),
-                _ => service.disable(ALICE).await.unwrap(),
+                2 => {
+                    service.set_password(ALICE, "another battery staple").await.unwrap();
+                }
+                _ => {
+                    service.disable(ALICE).await.unwrap();
+                }
             }
         });
         let error = refreshing.refresh(again(&phone)).await.unwrap_err();

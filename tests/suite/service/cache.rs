@@ -51,9 +51,13 @@ async fn a_change_by_the_same_service_is_seen_at_once<B: Backend>(db: B) {
         assert_eq!(refused(&service, phone.access()).await, None);
         match act {
             0 => assert!(service.log_out(&verified).await.unwrap()),
-            1 => service.log_out_everywhere(ALICE).await.unwrap(),
+            1 => {
+                service.log_out_everywhere(ALICE).await.unwrap();
+            }
             2 => drop(service.log_out_others(phone.access()).await.unwrap()),
-            3 => service.set_password(ALICE, PASSWORD).await.unwrap(),
+            3 => {
+                service.set_password(ALICE, PASSWORD).await.unwrap();
+            }
             4 => {
                 let changed = service.change_password(phone.access(), PASSWORD, PASSWORD).await;
                 assert_eq!(refused(&service, changed.unwrap().access()).await, None);

@@ -62,9 +62,9 @@ async fn each_call(
     for text in [access.expose(), tokens.refresh().expose()] {
         note("revoke", service.revoke(text, Context::new()).await.map(drop));
     }
-    note("log_out_everywhere", service.log_out_everywhere(ALICE).await);
-    note("set_password", service.set_password(ALICE, "another battery staple").await);
-    note("disable", service.disable(ALICE).await);
+    note("log_out_everywhere", service.log_out_everywhere(ALICE).await.map(drop));
+    note("set_password", service.set_password(ALICE, "another battery staple").await.map(drop));
+    note("disable", service.disable(ALICE).await.map(drop));
     note("delete", service.delete(ALICE).await);
     note("find", service.find(UserKey::Id(ALICE)).await.map(drop));
     let issued = service.issue::<MagicLink>(UserKey::Id(ALICE), &NoClaims {}).sign().await;
@@ -329,7 +329,7 @@ impl<S: UserStore<Fields = Profile>> UserStore for AlwaysOutdated<S> {
         self.inner.delete(id).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.bump_version(id, at_least).await
     }
 }

@@ -86,7 +86,7 @@ impl<S: UserStore<Fields = Profile> + Clone> UserStore for Contended<S> {
         self.inner.delete(id).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.bump_version(id, at_least).await
     }
 }
@@ -254,12 +254,12 @@ async fn a_dropped_lock_is_released<B: Backend>(db: B) {
     });
     tokio::task::yield_now().await;
     drop(locked);
-    assert!(bump.await.unwrap().unwrap());
+    assert!(bump.await.unwrap().unwrap().is_some());
     // Nobody is locked, and nothing is left of a lock.
     let nobody = store.lock(UserKey::Id("nobody")).await.unwrap().expect("this store has locks");
     assert!(nobody.row().is_none());
     drop(nobody);
-    assert!(store.bump_version(ALICE, 1).await.unwrap());
+    assert!(store.bump_version(ALICE, 1).await.unwrap().is_some());
     // A lock waits for another one.
     let first = store.lock(key).await.unwrap().unwrap();
     let second = tokio::spawn({

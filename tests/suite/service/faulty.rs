@@ -12,6 +12,8 @@ use std::{
 use relatch::store::{Row, StoreError, Update, UserKey, UserStore};
 use tokio::sync::{Semaphore, watch};
 
+use crate::common::in_time;
+
 type Hook = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The effect on calls.
@@ -98,37 +100,38 @@ impl<S> Faulty<S> {
     /// Waits until this many writes have ended.
     pub(crate) async fn written(&self, writes: usize) {
         let mut ended = self.shared.writes.subscribe();
-        ended.wait_for(|ended| *ended >= writes).await.unwrap();
+        in_time(ended.wait_for(|ended| *ended >= writes)).await.unwrap();
     }
 
     /// Waits for a call that is held.
     pub(crate) async fn held(&self) {
-        self.shared.held.acquire().await.unwrap().forget();
+        in_time(self.shared.held.acquire()).await.unwrap().forget();
     }
 
     /// Releases one call, and waits until it has finished.
     pub(crate) async fn let_through(&self) {
         self.shared.let_through.add_permits(1);
-        self.shared.done.acquire().await.unwrap().forget();
+        in_time(self.shared.done.acquire()).await.unwrap().forget();
     }
 
     fn mode(&self) -> Mode {
         *self.shared.mode.lock().unwrap()
     }
 
-    async fn write(
+    /// A skipped write answers that it changed nothing.
+    async fn write<T: Default>(
         &self,
-        write: impl Future<Output = Result<bool, StoreError>> + Send,
-    ) -> Result<bool, StoreError> {
+        write: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
         let written = self.write_as_set(write).await;
         self.shared.writes.send_modify(|ended| *ended += 1);
         written
     }
 
-    async fn write_as_set(
+    async fn write_as_set<T: Default>(
         &self,
-        write: impl Future<Output = Result<bool, StoreError>> + Send,
-    ) -> Result<bool, StoreError> {
+        write: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
         let hook = self.shared.before_write.lock().unwrap().take();
         if let Some(hook) = hook {
             hook.await;
@@ -136,11 +139,11 @@ impl<S> Faulty<S> {
         let skipped = &self.shared.skipped;
         let less = |left: usize| left.checked_sub(1);
         if skipped.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
-            return Ok(false);
+            return Ok(T::default());
         }
         match self.mode() {
             Mode::Answer | Mode::HoldReads | Mode::Panic => write.await,
-            Mode::SkipWrites => Ok(false),
+            Mode::SkipWrites => Ok(T::default()),
             Mode::Fail | Mode::FailWrites => Err(down()),
             Mode::FailAfterwards => write.await.and_then(|_| Err(down())),
             Mode::Hang => pending().await,
@@ -187,11 +190,11 @@ impl<S: UserStore> UserStore for Faulty<S> {
         self.write(self.inner.delete(id)).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.write(self.inner.bump_version(id, at_least)).await
     }
 
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.write(self.inner.disable(id, at_least)).await
     }
 
@@ -200,7 +203,7 @@ impl<S: UserStore> UserStore for Faulty<S> {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         self.write(self.inner.enable(id, version, at_least)).await
     }
 }

@@ -51,11 +51,11 @@ impl<S: UserStore<Fields = Profile>> UserStore for Unreadable<S> {
         self.inner.delete(id).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.bump_version(id, at_least).await
     }
 
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.disable(id, at_least).await
     }
 
@@ -64,7 +64,7 @@ impl<S: UserStore<Fields = Profile>> UserStore for Unreadable<S> {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         self.inner.enable(id, version, at_least).await
     }
 }
@@ -130,7 +130,7 @@ async fn every_revocation_works<B: Backend>(db: B) {
     };
 
     let (phone, _) = begin().await;
-    dead("log_out_everywhere", phone, service.log_out_everywhere(ALICE).await).await;
+    dead("log_out_everywhere", phone, service.log_out_everywhere(ALICE).await.map(drop)).await;
     let (phone, verified) = begin().await;
     dead("log_out", phone, service.log_out(&verified).await.map(drop)).await;
     let (phone, verified) = begin().await;
@@ -148,7 +148,12 @@ async fn every_revocation_works<B: Backend>(db: B) {
         dead("revoke", phone, service.revoke(&text, Context::new()).await.map(drop)).await;
     }
     let (phone, _) = begin().await;
-    dead("set_password", phone, service.set_password(ALICE, "another battery staple").await).await;
+    dead(
+        "set_password",
+        phone,
+        service.set_password(ALICE, "another battery staple").await.map(drop),
+    )
+    .await;
     let (phone, _) = begin().await;
     let (_, reset) = damaged.links().await;
     let reset = service.one_time(reset).set_password("correct battery").consume().await;
@@ -157,7 +162,7 @@ async fn every_revocation_works<B: Backend>(db: B) {
     let (magic, _) = damaged.links().await;
     let _used = service.one_time(magic).consume().await.unwrap();
     world.assert_alive(&phone).await;
-    dead("disable", phone, service.disable(ALICE).await).await;
+    dead("disable", phone, service.disable(ALICE).await.map(drop)).await;
     service.enable(ALICE).await.unwrap();
     let (phone, _) = begin().await;
     dead("delete", phone, service.delete(ALICE).await).await;

@@ -98,7 +98,7 @@ impl<S: UserStore<Fields = Profile>> UserStore for Gated<S> {
         self.inner.delete(id).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.inner.bump_version(id, at_least).await
     }
 }

@@ -138,7 +138,9 @@ async fn a_login_that_a_bump_overtakes_is_good_after_it<B: Backend>(db: B) {
     let store = Faulty::new(world.db.store().clone());
     let login = world.over(store.clone(), |settings| settings);
     let service = world.service.clone();
-    store.before_next_write(async move { service.log_out_everywhere(ALICE).await.unwrap() });
+    store.before_next_write(async move {
+        service.log_out_everywhere(ALICE).await.unwrap();
+    });
     let phone = login.login("alice", PASSWORD, "phone").await.unwrap();
     world.assert_alive(&phone).await;
     assert_eq!(world.labels().await, ["phone"]);

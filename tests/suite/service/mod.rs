@@ -37,6 +37,7 @@ macro_rules! over_each_database {
     };
 }
 
+mod access_options;
 mod admin;
 mod adoption;
 mod authenticate;

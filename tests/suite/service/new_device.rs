@@ -88,6 +88,11 @@ fn device<B: Backend>(world: &World<B>, tokens: &Tokens) -> DeviceToken {
     world.service.device_token(tokens, None).unwrap()
 }
 
+/// Characters that encode most of the device's id, which follows the code of 16 bytes.
+fn id_of(token: &DeviceToken) -> &str {
+    &token.expose()[22..42]
+}
+
 async fn a_login_on_a_new_device_is_told<B: Backend>(db: B) {
     let (world, mails) = told(db).await;
     let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -106,6 +111,7 @@ async fn a_login_on_a_new_device_is_told<B: Backend>(db: B) {
     let known = device(&world, &tokens);
     let again = log_in(&world, Client::new("phone").device(known.clone())).await;
     let renewed = world.service.device_token(&again, Some(&known)).unwrap();
+    assert_eq!(id_of(&renewed), id_of(&known));
     let _tokens = log_in(&world, Client::new("phone").device(renewed)).await;
     assert_eq!(mails.take(), []);
     // Neither a new password nor a logout makes it a new one.
@@ -242,6 +248,7 @@ async fn a_report_ends_all_devices_of_the_user<B: Backend>(db: B) {
     assert_eq!(mails.take().len(), 1);
     // The token of that login is good again, and is that of a new device.
     let renewed = world.service.device_token(&again, Some(&laptop)).unwrap();
+    assert_ne!(id_of(&renewed), id_of(&laptop));
     let _tokens = log_in(&world, Client::new("laptop").device(renewed)).await;
     let _tokens = world.service.start_session(BOB, Client::new("bob").device(bobs)).await.unwrap();
     assert_eq!(mails.take(), []);

@@ -5,7 +5,8 @@ use relatch::{
     one_time::{EmailConfirmation, Invitation, MagicLink, PasswordReset},
     password::PasswordRefusal,
     service::{Service, ServiceError},
-    store::UserKey,
+    store::{StoredUser, UserKey},
+    token::Usage,
 };
 
 use time::Duration;
@@ -29,6 +30,7 @@ over_each_store! {
     a_context_is_made_from_the_record_at_each_step,
     a_link_goes_to_the_address_of_the_record,
     a_used_link_gives_the_user_back,
+    a_link_that_logs_in_gives_back_the_claims_that_were_made_from_the_record,
 }
 
 async fn link<P: Purpose<Claims = NoClaims>>(
@@ -366,4 +368,36 @@ async fn a_used_link_gives_the_user_back<B: Backend>(db: B) {
     let (user, _used) = used.await.unwrap();
     assert_eq!((user.id(), user.login()), (ALICE, Some("alice")));
     drop(service.login("alice", "another battery staple", "phone").await.unwrap());
+}
+
+struct Continue;
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Page {
+    page: String,
+}
+
+impl Purpose for Continue {
+    const TYP: &'static str = "continue+jwt";
+    const USAGE: Usage = Usage::OnceByLane;
+    type Claims = Page;
+}
+
+async fn a_link_that_logs_in_gives_back_the_claims_that_were_made_from_the_record<B: Backend>(
+    db: B,
+) {
+    let world = World::new(db).await;
+    let service = &world.service;
+    let of_user = |user: &StoredUser<Profile>| Page { page: format!("/users/{}", user.id()) };
+    let issue = |key| service.issue_with::<Continue>(key, of_user);
+    let (_, first) = issue(UserKey::Login("alice")).sign().await.unwrap().unwrap();
+    let (_, second) = issue(UserKey::Id(ALICE)).supersede().await.unwrap().unwrap();
+    let error = service.one_time(first).login_with_user("phone").await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::RevokedByLane));
+    let again = copy(&second);
+    let (user, used, tokens) = service.one_time(second).login_with_user("phone").await.unwrap();
+    assert_eq!((user.id(), user.login()), (ALICE, Some("alice")));
+    assert_eq!(*used.claims(), Page { page: format!("/users/{ALICE}") });
+    world.assert_alive(&tokens).await;
+    assert!(service.one_time(again).login_with_user("phone").await.is_err());
 }

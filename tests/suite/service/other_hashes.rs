@@ -23,6 +23,7 @@ over_each_store! {
     a_hash_of_a_password_as_typed_is_replaced,
     only_new_passwords_are_checked_by_the_policy,
     a_password_that_cannot_be_hashed_is_refused_before_the_read,
+    a_panic_in_the_applications_own_check_is_the_servers_fault,
     a_wrong_password_is_verified_in_one_turn,
 }
 
@@ -156,7 +157,7 @@ async fn only_new_passwords_are_checked_by_the_policy<B: Backend>(db: B) {
     for refused in [
         service.hash_password(short).await.map(drop),
         service.change_password(phone.access(), "12345", short).await.map(drop),
-        service.set_password(ALICE, short).await,
+        service.set_password(ALICE, short).await.map(drop),
         service.one_time(link).set_password(short).consume().await.map(drop),
     ] {
         let error = refused.unwrap_err();
@@ -175,6 +176,40 @@ async fn only_new_passwords_are_checked_by_the_policy<B: Backend>(db: B) {
     let known = other.set_password(ALICE, "password1").await.unwrap_err();
     assert_eq!(known.to_string(), "choose a password that is not known to everybody");
     other.set_password(ALICE, short).await.unwrap();
+}
+
+#[derive(Debug)]
+struct Broken;
+
+impl HashVerifier for Broken {
+    fn recognises(&self, stored: &str) -> bool {
+        stored.starts_with(LEGACY)
+    }
+
+    fn verify(&self, _: &str, _: &str) -> Result<bool, PasswordError> {
+        panic!("the verifier is broken")
+    }
+
+    fn work(&self, _: &str) {}
+}
+
+/// A client that is told to come again would come again for ever.
+async fn a_panic_in_the_applications_own_check_is_the_servers_fault<B: Backend>(db: B) {
+    let world = World::new(db).await;
+    let policy = PasswordPolicy::new().also(|_| panic!("the policy is broken"));
+    let hasher = PasswordHasher::new().also_verifies(Broken);
+    let service = world.another(|settings| settings.password_policy(policy).hasher(hasher));
+    let new = "another battery staple";
+    world.db.write(ALICE, Column::PasswordHash, Some("legacy$18$Xyother")).await;
+    for broken in [
+        service.hash_password(new).await.map(drop),
+        service.set_password(ALICE, new).await.map(drop),
+        service.login("alice", PASSWORD, "x").await.map(drop),
+    ] {
+        let error = broken.unwrap_err();
+        assert!(matches!(error, ServiceError::Password(PasswordError::Panicked)), "{error:?}");
+        assert_eq!((error.status(), error.is_unavailable()), (500, false));
+    }
 }
 
 async fn a_password_that_cannot_be_hashed_is_refused_before_the_read<B: Backend>(db: B) {

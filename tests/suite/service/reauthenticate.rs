@@ -157,11 +157,17 @@ async fn a_restart_that_a_revocation_overtakes_gives_nothing<B: Backend>(db: B) 
         let (service, text) = (world.service.clone(), again(&phone));
         store.before_next_write(async move {
             match act {
-                0 => service.log_out_everywhere(ALICE).await.unwrap(),
+                0 => {
+                    service.log_out_everywhere(ALICE).await.unwrap();
+                }
                 1 => assert!(service.log_out(&verified).await.unwrap()),
                 2 => assert!(service.revoke(text.expose(), <_>::default()).await.unwrap()),
-                3 => service.set_password(ALICE, "another battery staple").await.unwrap(),
-                _ => service.disable(ALICE).await.unwrap(),
+                3 => {
+                    service.set_password(ALICE, "another battery staple").await.unwrap();
+                }
+                _ => {
+                    service.disable(ALICE).await.unwrap();
+                }
             }
         });
         let lost = match act {

@@ -150,7 +150,7 @@ async fn a_plain_token_of_before_has_no_session_either<B: Backend>(db: B) {
     use jsonwebtoken11::{EncodingKey, Header, encode};
     let world = World::new(db).await;
     let version = world.columns(ALICE).await.version.unwrap_or(0);
-    let secret = b"the secret of before";
+    let secret = b"the secret of the old setup";
     let adoption = Adoption::hs256(secret, version, world.clock.at(3600));
     let authority = settings_of(&world.clock).adopt(adoption).build().unwrap();
     let adopting = settings(authority, world.db.store().clone()).build();

@@ -114,8 +114,10 @@ async fn a_secret_that_binds_nothing_is_refused<B: Backend>(db: B) {
 async fn an_administrator_s_change_logs_out_everywhere<B: Backend>(db: B) {
     let world = World::new(db).await;
     let phone = world.start("phone").await;
-    world.service.set_secret(ALICE, Some(SECRET)).await.unwrap();
-    assert_eq!(world.columns(ALICE).await.secret.as_deref(), Some(SECRET));
+    let version = world.service.set_secret(ALICE, Some(SECRET)).await.unwrap();
+    let columns = world.columns(ALICE).await;
+    assert_eq!(columns.secret.as_deref(), Some(SECRET));
+    assert_eq!(columns.version, Some(version.get()));
     world.assert_dead(&phone).await;
     let phone = world.start("phone").await;
     world.service.set_secret(ALICE, None).await.unwrap();

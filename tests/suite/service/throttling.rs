@@ -5,7 +5,7 @@ use std::{
     io,
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -16,7 +16,7 @@ use relatch::{
     authority::Adoption,
     service::{Client, Service, ServiceError},
     store::{MemoryStore, NewUser, Row, StoreError, Update, UserKey, UserStore},
-    throttle::{Count, Limit, LimitStore, Taken, Throttle},
+    throttle::{Count, DeviceToken, Limit, LimitStore, Taken, Throttle},
 };
 use time::Duration;
 use tokio::time::{Instant, advance};
@@ -36,6 +36,7 @@ fn service(store: impl UserStore<Fields = ()>, throttle: Throttle) -> Service {
 fn users() -> MemoryStore {
     let users = MemoryStore::new();
     assert!(users.insert(NewUser::with_password_hash("1", "alice", hash()), ()));
+    assert!(users.insert(NewUser::with_password_hash("2", "bob", hash()), ()));
     users
 }
 
@@ -131,7 +132,7 @@ async fn the_thief_of_one_session_uses_up_nothing_of_another() {
 /// A plain token from before relatch has no session, and perhaps no `jti`.
 #[tokio::test(start_paused = true)]
 async fn the_thief_of_one_adopted_token_uses_up_nothing_of_a_session() {
-    let (clock, secret, users) = (TestClock::new(), b"the secret of before", users());
+    let (clock, secret, users) = (TestClock::new(), b"the secret of the old setup", users());
     assert!(users.edit("1", |row| row.columns.version = None));
     let authority = builder(&clock).adopt(Adoption::hs256(secret, 0, clock.at(3600)));
     let service = Service::builder(authority.build().unwrap(), users).build();
@@ -205,6 +206,47 @@ async fn a_shared_place_is_asked_once_for_an_attempt_that_the_memory_allows() {
     let refused = log_in(&service, "alice", PASSWORD).await.unwrap_err();
     let ServiceError::TooManyAttempts { retry_after } = refused else { panic!("{refused:?}") };
     assert_eq!(retry_after, Duration::MINUTE);
+}
+
+/// A shared place that notes how many buckets each attempt counts.
+struct Noting(Arc<Mutex<Vec<usize>>>);
+
+impl LimitStore for Noting {
+    type Error = io::Error;
+
+    async fn take(&self, counts: &[Count]) -> io::Result<Taken> {
+        self.0.lock().unwrap().push(counts.len());
+        Ok(Taken::Allowed)
+    }
+}
+
+/// Otherwise the time of a statement would tell which names exist.
+#[tokio::test(start_paused = true)]
+async fn an_unknown_name_takes_as_many_counts_as_a_known_one() {
+    let noted = Arc::<Mutex<Vec<usize>>>::default();
+    let service = service(users(), Throttle::new().shared(Noting(Arc::clone(&noted))));
+    let device = service.device_token("1").unwrap();
+    for device in [None, Some(device)] {
+        let client = || {
+            let client = Client::new("phone").address([192, 0, 2, 1].into());
+            match &device {
+                // A device of Alice's is none of Bob's.
+                Some(device) => client.device(DeviceToken::new(device.expose())),
+                None => client,
+            }
+        };
+        let of = async |name: &str| {
+            let refused = service.login(name, "a wrong passphrase", client()).await.unwrap_err();
+            assert_eq!(refused.status(), 401, "{name}: {refused:?}");
+            std::mem::take(&mut *noted.lock().unwrap())
+        };
+        let (bob, nobody) = (of("bob").await, of("nobody").await);
+        assert_eq!(bob, nobody);
+        assert!(!bob.is_empty());
+        if device.is_none() {
+            assert_eq!(of("alice").await, nobody);
+        }
+    }
 }
 
 /// Never open, and never closed because a database failed.

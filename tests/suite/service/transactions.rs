@@ -8,12 +8,13 @@ use relatch::{
     one_time::{EmailConfirmation, MagicLink, PasswordReset},
     service::{OneTime, Service, ServiceError, Uncommitted},
     store::{StoredUser, UserKey},
+    user::Counter,
 };
 
 #[cfg(feature = "postgres")]
 use super::backends::Postgres;
 use super::{ALICE, BOB, Backend, PASSWORD, Profile, Tokens, World, backends::Sqlite};
-use crate::common::{Role, copy};
+use crate::common::{Role, copy, in_time};
 
 over_each_database! {
     a_link_is_used_up_with_the_applications_own_change,
@@ -50,7 +51,7 @@ trait Transactional: Backend {
         transaction: &mut Self::Transaction,
         service: &Service<Profile, Role>,
         id: &str,
-    ) -> Result<Uncommitted<()>, ServiceError>;
+    ) -> Result<Uncommitted<Counter>, ServiceError>;
 
     async fn set_password(
         &self,
@@ -58,7 +59,7 @@ trait Transactional: Backend {
         service: &Service<Profile, Role>,
         id: &str,
         new: &str,
-    ) -> Result<Uncommitted<()>, ServiceError>;
+    ) -> Result<Uncommitted<Counter>, ServiceError>;
 }
 
 macro_rules! transactional {
@@ -95,7 +96,7 @@ macro_rules! transactional {
                 transaction: &mut Self::Transaction,
                 service: &Service<Profile, Role>,
                 id: &str,
-            ) -> Result<Uncommitted<()>, ServiceError> {
+            ) -> Result<Uncommitted<Counter>, ServiceError> {
                 self.store().revoke_in(transaction, service, id).await
             }
 
@@ -105,7 +106,7 @@ macro_rules! transactional {
                 service: &Service<Profile, Role>,
                 id: &str,
                 new: &str,
-            ) -> Result<Uncommitted<()>, ServiceError> {
+            ) -> Result<Uncommitted<Counter>, ServiceError> {
                 self.store().set_password_in(transaction, service, id, new).await
             }
         }
@@ -210,7 +211,8 @@ async fn a_transaction_that_holds_the_row_can_revoke<B: Transactional>(db: B) {
     db.set_email(&mut transaction, ALICE, "moved@example.com").await;
     let revoked = db.revoke(&mut transaction, service, ALICE).await.unwrap();
     B::commit(transaction).await;
-    revoked.committed();
+    let version = revoked.committed().get();
+    assert_eq!(world.columns(ALICE).await.version, Some(version));
     world.assert_dead(&phone).await;
 }
 
@@ -269,7 +271,7 @@ async fn the_cache_and_live_connections_are_notified_after_the_commit() {
     let policy = CachePolicy::new(time::Duration::hours(1), 100).unwrap();
     let world = World::with(Sqlite::new().await, |settings| settings.cache(policy)).await;
     let (service, db) = (&world.service, &world.db);
-    for end in [|revoked: Uncommitted<()>| revoked.committed(), |revoked| drop(revoked)] {
+    for end in [|revoked: Uncommitted<Counter>| _ = revoked.committed(), |revoked| drop(revoked)] {
         let phone = world.start("phone").await;
         world.assert_alive(&phone).await;
         let mut transaction = db.begin().await;
@@ -306,7 +308,7 @@ async fn other_processes_are_notified_by_the_commit() {
     }
     // Other tests notify on the same channel.
     let notified = loop {
-        let notification = listener.recv().await.unwrap();
+        let notification = in_time(listener.recv()).await.unwrap();
         if let Some(id) = ids.iter().find(|id| *id == notification.payload()) {
             break id;
         }

@@ -8,11 +8,13 @@ use relatch::{
     store::{SqlLimits, SqliteStore, UserStore, UsersTable},
     throttle::{Limit, Throttle},
 };
+use sqlx::SqlitePool;
 use time::Duration;
 
 use super::databases::Directory;
 #[cfg(feature = "postgres")]
-use super::databases::{postgres, run_postgres, unique};
+use super::databases::{PostgresStore, postgres, run_postgres, unique};
+use crate::common::in_time;
 
 /// A service as another process has it: with counts in memory of its own.
 fn service(store: impl UserStore<Fields = ()>, limits: SqlLimits) -> Service {
@@ -41,15 +43,34 @@ async fn attempts(services: &[Service], name: &str) -> (u32, Duration) {
     (allowed, longest)
 }
 
-#[tokio::test]
-async fn processes_share_the_counts_in_sqlite() {
+/// A database with the table of counts.
+async fn sqlite() -> (Directory, SqlitePool, SqliteStore) {
     let directory = Directory::new();
     let pool = directory.pool().await;
-    let store = SqliteStore::<()>::new(pool.clone(), UsersTable::ready()).unwrap();
-    store.migrate().await.unwrap();
+    let store = SqliteStore::new(pool.clone(), UsersTable::ready()).unwrap();
     for _ in 0..2 {
         store.migrate_limits().await.unwrap();
     }
+    (directory, pool, store)
+}
+
+/// A schema with the table of counts, which is in the schema of the users' table.
+#[cfg(feature = "postgres")]
+async fn in_postgres() -> Option<(sqlx::PgPool, String, relatch::store::PostgresStore)> {
+    let pool = postgres().await?;
+    let schema = unique("limits");
+    run_postgres(&pool, format!("CREATE SCHEMA {schema}")).await;
+    let table = UsersTable::named(&format!("{schema}.users"));
+    let store = PostgresStore::new(pool.clone(), table).unwrap();
+    for _ in 0..2 {
+        store.migrate_limits().await.unwrap();
+    }
+    Some((pool, schema, store))
+}
+
+#[tokio::test]
+async fn processes_share_the_counts_in_sqlite() {
+    let (_directory, pool, store) = sqlite().await;
     let services = [(); 3].map(|()| service(store.clone(), store.limits()));
     let (allowed, longest) = attempts(&services, "alice").await;
     assert_eq!(allowed, 3);
@@ -66,10 +87,7 @@ async fn processes_share_the_counts_in_sqlite() {
 /// The clock was a day ahead, and was set back; or the limit was greater.
 #[tokio::test]
 async fn a_clock_that_was_set_back_locks_nobody_out_in_sqlite() {
-    let directory = Directory::new();
-    let pool = directory.pool().await;
-    let store = SqliteStore::<()>::new(pool.clone(), UsersTable::ready()).unwrap();
-    store.migrate_limits().await.unwrap();
+    let (_directory, pool, store) = sqlite().await;
     let services = || [(); 3].map(|()| service(store.clone(), store.limits()));
     assert_eq!(attempts(&services(), "alice").await.0, 3);
     let ahead = "UPDATE relatch_limits SET arrival = arrival + 86400000000";
@@ -93,17 +111,7 @@ async fn without_the_table_the_counts_in_memory_decide() {
 #[cfg(feature = "postgres")]
 #[tokio::test]
 async fn processes_share_the_counts_in_postgres() {
-    use relatch::store::PostgresStore;
-
-    let Some(pool) = postgres().await else { return };
-    // The table of counts is in the schema of the users' table.
-    let schema = unique("limits");
-    run_postgres(&pool, format!("CREATE SCHEMA {schema}")).await;
-    let table = UsersTable::named(&format!("{schema}.users"));
-    let store = PostgresStore::<()>::new(pool.clone(), table).unwrap();
-    for _ in 0..2 {
-        store.migrate_limits().await.unwrap();
-    }
+    let Some((pool, schema, store)) = in_postgres().await else { return };
     let services = [(); 3].map(|()| service(store.clone(), store.limits()));
     let (allowed, longest) = attempts(&services, "alice").await;
     assert_eq!(allowed, 3);
@@ -130,5 +138,72 @@ async fn processes_share_the_counts_in_postgres() {
     let calls = services.iter().map(|service| service.admit("carol", &client));
     let outcomes = futures_util::future::join_all(calls).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    run_postgres(&pool, format!("DROP SCHEMA {schema} CASCADE")).await;
+}
+
+/// Lets the next attempt delete unused rows, which it does once a minute.
+async fn a_minute_later() {
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::resume();
+}
+
+/// Waits until `rows` are this many.
+async fn until(count: i64, rows: impl AsyncFn() -> i64) {
+    in_time(async {
+        while rows().await != count {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Attempts at Alice's account, whose rows are then out of use, and a later one at Bob's, which has one.
+async fn unused_rows_are_deleted(
+    service: Service,
+    pass: impl AsyncFnOnce(),
+    rows: impl AsyncFn() -> i64,
+) {
+    attempts(&[service.clone()], "alice").await;
+    let unused = rows().await;
+    assert!(unused > 3, "{unused}");
+    pass().await;
+    let client = Client::new("phone");
+    service.admit("bob", &client).await.unwrap();
+    assert_eq!(rows().await, unused + 1, "not with each attempt");
+    a_minute_later().await;
+    service.admit("bob", &client).await.unwrap();
+    until(1, rows).await;
+}
+
+#[tokio::test]
+async fn unused_rows_are_deleted_in_sqlite() {
+    let (_directory, pool, store) = sqlite().await;
+    let service = service(store.clone(), store.limits());
+    let pass = async || {
+        let earlier = "UPDATE relatch_limits SET arrival = arrival - 86400000000";
+        sqlx::query(earlier).execute(&pool).await.unwrap();
+    };
+    let rows = async || {
+        let count = sqlx::query_scalar("SELECT count(*) FROM relatch_limits");
+        count.fetch_one(&pool).await.unwrap()
+    };
+    unused_rows_are_deleted(service, pass, rows).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn unused_rows_are_deleted_in_postgres() {
+    let Some((pool, schema, store)) = in_postgres().await else { return };
+    let service = service(store.clone(), store.limits());
+    let table = format!("{schema}.relatch_limits");
+    let earlier = format!("UPDATE {table} SET arrival = arrival - 86400000000");
+    let count = format!("SELECT count(*) FROM {table}");
+    let pass = async || run_postgres(&pool, earlier).await;
+    let rows = async || {
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(count.clone()));
+        count.fetch_one(&pool).await.unwrap()
+    };
+    unused_rows_are_deleted(service, pass, rows).await;
     run_postgres(&pool, format!("DROP SCHEMA {schema} CASCADE")).await;
 }

@@ -3,12 +3,13 @@
 use relatch::store::{
     GroupsTable, IdType, NewUser, PostgresOptions, PostgresStore, UserKey, UserStore, UsersTable,
 };
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{
     HASH,
     databases::{postgres, postgres_url, run_postgres, unique},
 };
+use crate::common::in_time;
 
 /// How often the tables were read from end to end.
 async fn scans(pool: &PgPool, name: &str) -> i64 {
@@ -75,8 +76,8 @@ async fn each_look_up_uses_the_column_s_index() {
             let row = store.read(UserKey::Id(id)).await.unwrap().unwrap();
             assert_eq!(row.id, id);
             assert!(store.read(UserKey::Login("ada")).await.unwrap().is_some());
-            assert!(store.bump_version(id, 0).await.unwrap());
-            assert!(store.bump_epoch("tenant", "acme", 0).await.unwrap());
+            assert!(store.bump_version(id, 0).await.unwrap().is_some());
+            assert!(store.bump_epoch("tenant", "acme", 0).await.unwrap().is_some());
             let what = format!("{id_sql} {login_sql}");
             assert_eq!(scans(store.pool(), &name).await, before, "{what}");
             // The column's own type compares a login.
@@ -117,7 +118,7 @@ async fn the_store_reads_the_types_of_a_changed_table_again() {
         run_postgres(&pool, sql.clone()).await;
         assert!(store.read(UserKey::Id(id)).await.unwrap().is_some(), "{sql}");
         assert!(store.read(UserKey::Login("ada")).await.unwrap().is_some(), "{sql}");
-        assert!(store.bump_version(id, 0).await.unwrap(), "{sql}");
+        assert!(store.bump_version(id, 0).await.unwrap().is_some(), "{sql}");
     }
     // An id that was no value of the column's type before.
     assert!(store.read(UserKey::Id("ada-1")).await.unwrap().is_none());
@@ -126,6 +127,33 @@ async fn the_store_reads_the_types_of_a_changed_table_again() {
          INSERT INTO {name}_new.{name} (id, login) VALUES ('ada-1', 'ada-1')"
     );
     run_postgres(&pool, sql).await;
-    assert!(store.bump_version("ada-1", 0).await.unwrap());
+    assert!(store.bump_version("ada-1", 0).await.unwrap().is_some());
     assert!(store.read(UserKey::Id("ada-1")).await.unwrap().is_some());
+}
+
+/// For the id and for the login.
+#[tokio::test]
+async fn a_locked_row_is_locked_against_other_connections() {
+    let Some(pool) = postgres().await else { return };
+    let name = unique("locked");
+    let store = PostgresStore::new(pool.clone(), UsersTable::named(&name)).unwrap();
+    let sql =
+        format!("CREATE TABLE {name} (id TEXT PRIMARY KEY, login TEXT UNIQUE, password_hash TEXT)");
+    run_postgres(&pool, sql).await;
+    store.migrate().await.unwrap();
+    assert!(store.insert(NewUser::with_password_hash("1", "ada", HASH)).await.unwrap());
+    let other = format!("SELECT FROM {name} WHERE id = '1' FOR UPDATE NOWAIT");
+    for key in [UserKey::Id("1"), UserKey::Login("ada")] {
+        let locked = store.lock(key).await.unwrap().unwrap();
+        assert_eq!(locked.row().unwrap().id, "1");
+        let error = sqlx::raw_sql(AssertSqlSafe(other.clone())).execute(&pool).await.unwrap_err();
+        assert_eq!(error.as_database_error().unwrap().code().unwrap(), "55P03", "{error}");
+        drop(locked);
+        in_time(async {
+            while sqlx::raw_sql(AssertSqlSafe(other.clone())).execute(&pool).await.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
 }

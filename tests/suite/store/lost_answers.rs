@@ -43,16 +43,17 @@ async fn a_lost_answer_to_a_commit_is_read_from_the_row() {
         let version = scratch.version(2).await;
         proxy.lose_answer(notified);
         match round {
-            0 => assert!(store.bump_version("2", version + 5).await.unwrap()),
-            _ => assert!(store.disable("2", version + 5).await.unwrap()),
+            0 => assert!(store.bump_version("2", version + 5).await.unwrap().is_some()),
+            _ => assert!(store.disable("2", version + 5).await.unwrap().is_some()),
         }
         assert!(proxy.has_lost_answer());
         assert!(scratch.version(2).await >= version + 5);
     }
     let version = scratch.version(2).await;
     proxy.lose_answer(notified);
-    assert!(store.enable("2", Some(version), version + 5).await.unwrap());
+    let enabled = store.enable("2", Some(version), version + 5).await.unwrap();
     assert!(proxy.has_lost_answer());
+    assert_eq!(enabled, Some(scratch.version(2).await));
     proxy.lose_answer(notified);
     assert!(store.delete("2").await.unwrap());
     assert!(proxy.has_lost_answer());
@@ -63,7 +64,7 @@ async fn a_lost_answer_to_a_commit_is_read_from_the_row() {
     let table = scratch.table.clone().user_epoch("tenant", "tenant", groups);
     let store = PostgresStore::connect(&proxy.url(), table).await.unwrap();
     proxy.lose_answer(notified);
-    assert!(store.bump_epoch("tenant", "x", 5).await.unwrap());
+    assert!(store.bump_epoch("tenant", "x", 5).await.unwrap().is_some());
     assert!(proxy.has_lost_answer());
 }
 
@@ -98,7 +99,7 @@ impl<F: Clone + Send + Sync + 'static> UserStore for Contended<F> {
         self.store.delete(id).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.store.bump_version(id, at_least).await
     }
 }
@@ -180,7 +181,7 @@ async fn a_lost_answer_is_read_from_a_row_whose_fields_cannot_be_read() {
     for (is_locked, options) in cases.into_iter().flatten() {
         let table = scratch.table.clone().fields::<Profile>(["tenant"]);
         let store = options.connect(&proxy.url(), table).await.unwrap();
-        assert!(store.bump_version("1", 0).await.unwrap());
+        assert!(store.bump_version("1", 0).await.unwrap().is_some());
         let (service, _) = match is_locked {
             true => {
                 let trouble = lose_the_answer_to_the_commit;

@@ -50,7 +50,7 @@ async fn a_connection_that_became_read_only_is_replaced() {
         let reset = format!("ALTER ROLE {role} RESET default_transaction_read_only");
         run_postgres(&scratch.admin, reset).await;
         bump_at_once(&store, USERS).await;
-        assert!(store.disable("1", 0).await.unwrap());
+        assert!(store.disable("1", 0).await.unwrap().is_some());
         assert!(store.delete("1").await.unwrap());
         assert!(store.insert(user(1)).await.unwrap());
     }
@@ -70,7 +70,7 @@ async fn no_call_fails_because_the_server_ended_its_connection() {
                 let mut bumps = 0_i64;
                 while Instant::now() < until {
                     assert!(store.read(UserKey::Id(&id)).await?.is_some());
-                    assert!(store.bump_version(&id, 0).await?);
+                    assert!(store.bump_version(&id, 0).await?.is_some());
                     bumps += 1;
                 }
                 Ok(bumps)
@@ -110,7 +110,7 @@ async fn half_open_connections_are_replaced_within_the_timeout() {
             proxy.strand();
             let began = Instant::now();
             match write {
-                true => assert!(store.bump_version("1", 0).await.unwrap()),
+                true => assert!(store.bump_version("1", 0).await.unwrap().is_some()),
                 false => assert!(store.read(UserKey::Id("1")).await.unwrap().is_some()),
             }
             assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -146,5 +146,5 @@ async fn a_caller_that_hung_up_occupies_no_connection() {
         let _ = read.as_mut().poll(&mut context);
     }
     assert!(store.read(UserKey::Id("1")).await.unwrap().is_some());
-    assert!(store.bump_version("1", 0).await.unwrap());
+    assert!(store.bump_version("1", 0).await.unwrap().is_some());
 }

@@ -348,7 +348,7 @@ async fn a_version_that_may_not_be_null_in_postgres() {
     );
     run_postgres(&pool, sql).await;
     store.migrate().await.unwrap();
-    assert!(store.bump_version("1", 5).await.unwrap());
+    assert!(store.bump_version("1", 5).await.unwrap().is_some());
     let new = NewUser::with_password_hash("4", "user 4", HASH);
     assert!(store.insert(new).await.unwrap());
     let report = store.check().await.unwrap();

@@ -35,6 +35,7 @@ enum Fault {
     BumpByOne,
     BumpToTheLeast,
     BumpForgetsLanes,
+    BumpReturnsAnother,
     BumpOfNobody,
     StaysActive,
     EnablesLate,
@@ -97,8 +98,8 @@ impl Wrong {
 }
 
 impl Wrong {
-    async fn bump_all(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
-        let Some(row) = self.read(UserKey::Id(id)).await? else { return Ok(false) };
+    async fn bump_all(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
+        let Some(row) = self.read(UserKey::Id(id)).await? else { return Ok(None) };
         // Time for a concurrent call to write.
         tokio::time::sleep(Duration::from_millis(500)).await;
         let mut columns = row.columns;
@@ -108,7 +109,8 @@ impl Wrong {
         let set = set.collect::<Vec<_>>().join(", ");
         let mut params = vec![Some(id.to_owned())];
         params.extend(values(&columns));
-        self.run(format!("UPDATE u SET {set} WHERE id = ?1"), params).await
+        let done = self.run(format!("UPDATE u SET {set} WHERE id = ?1"), params).await?;
+        Ok(columns.version.filter(|_| done))
     }
 }
 
@@ -209,7 +211,7 @@ impl UserStore for Wrong {
         self.run("DELETE FROM u WHERE id = ?".into(), vec![Some(id.to_owned())]).await
     }
 
-    async fn bump_version(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn bump_version(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         self.notify()?;
         match self.1 {
             Fault::NotifyOfBumpFails => {
@@ -218,7 +220,7 @@ impl UserStore for Wrong {
             Fault::BumpWritesAll => return self.bump_all(id, at_least).await,
             Fault::BusyIsAbsent => {
                 if self.2.swap(true, Ordering::SeqCst) {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -240,10 +242,16 @@ impl UserStore for Wrong {
         let params = vec![Some(id.to_owned()), Some(at_least.to_string())];
         let done = self.run(format!("UPDATE u SET {set} WHERE id = ?1"), params).await?;
         self.2.store(false, Ordering::SeqCst);
-        Ok(done || self.1 == Fault::BumpOfNobody)
+        let row = self.read(UserKey::Id(id)).await?;
+        let version = row.and_then(|row| row.columns.version);
+        Ok(match self.1 {
+            Fault::BumpOfNobody => Some(version.unwrap_or(at_least)),
+            Fault::BumpReturnsAnother => version.map(|version| version + 1),
+            _ => version.filter(|_| done),
+        })
     }
 
-    async fn disable(&self, id: &str, at_least: i64) -> Result<bool, StoreError> {
+    async fn disable(&self, id: &str, at_least: i64) -> Result<Option<i64>, StoreError> {
         if self.1 != Fault::StaysActive {
             self.run("UPDATE u SET active = 0 WHERE id = ?1".into(), vec![Some(id.to_owned())])
                 .await?;
@@ -256,10 +264,10 @@ impl UserStore for Wrong {
         id: &str,
         version: Option<i64>,
         at_least: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let present = self.read(UserKey::Id(id)).await?.and_then(|row| row.columns.version);
         if present != version && self.1 != Fault::EnablesLate {
-            return Ok(false);
+            return Ok(None);
         }
         self.run("UPDATE u SET active = 1 WHERE id = ?1".into(), vec![Some(id.to_owned())]).await?;
         self.bump_version(id, at_least).await
@@ -385,6 +393,7 @@ async fn each_other_fault_is_found() {
         Fault::BumpToTheLeast,
         Fault::BumpForgetsLanes,
         Fault::BumpOfNobody,
+        Fault::BumpReturnsAnother,
         Fault::StaysActive,
         Fault::EnablesLate,
         Fault::LoginOfAnybody,

@@ -68,6 +68,12 @@ async fn a_wrong_option_of_postgres_is_reported() {
     let error = over(options);
     assert_eq!(error.setting(), "listen_url");
     assert!(!format!("{printed} {error} {error:?}").contains("SECRET"));
+    for url in ["mysql://app:SECRET@localhost/app", "no url: SECRET", "postgres://[SECRET/app"] {
+        let error = PostgresOptions::new().connect(url, UsersTable::ready()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url}");
+        let text = format!("{error:?}");
+        assert!(text.contains("not a URL of PostgreSQL") && !text.contains("SECRET"), "{text}");
+    }
     let none = PostgresOptions::new().max_connections(0);
     let error = none.connect("postgres://localhost/none", UsersTable::ready()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);

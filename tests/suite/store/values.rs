@@ -27,7 +27,7 @@ macro_rules! uuids_as_bytes {
         $insert(own).await;
         let row = store.read(UserKey::Login("own")).await.unwrap().unwrap();
         assert_eq!(row.id, "00112233-4455-6677-8899-aabbccddeeff");
-        assert!(store.bump_version(&row.id, 7).await.unwrap());
+        assert!(store.bump_version(&row.id, 7).await.unwrap().is_some());
         let row = store.read(UserKey::Id(&row.id)).await.unwrap().unwrap();
         assert!(row.columns.version >= Some(7));
 
@@ -85,7 +85,7 @@ macro_rules! soft_deletion {
         let live = store.read(UserKey::Login("ada")).await.unwrap().unwrap();
         assert_eq!(live.id, "3");
         assert!(store.read(UserKey::Id("1")).await.unwrap().is_none());
-        assert!(!store.bump_version("1", 9).await.unwrap());
+        assert!(store.bump_version("1", 9).await.unwrap().is_none());
         assert!(!store.delete("1").await.unwrap());
         Conformance::new("3").login("ada").without_secret().check(&store).await.unwrap();
         assert!(store.read(UserKey::Login("bob")).await.unwrap().is_some());
@@ -145,10 +145,10 @@ macro_rules! flags {
             let row = store.read(UserKey::Id("1")).await.unwrap().unwrap();
             assert_eq!(row.is_active, is_active, "{value}");
         }
-        assert!(store.disable("1", 0).await.unwrap());
+        assert!(store.disable("1", 0).await.unwrap().is_some());
         let row = store.read(UserKey::Id("1")).await.unwrap().unwrap();
         assert!(!row.is_active);
-        assert!(store.enable("1", row.columns.version, 0).await.unwrap());
+        assert!(store.enable("1", row.columns.version, 0).await.unwrap().is_some());
         assert!(store.read(UserKey::Id("1")).await.unwrap().unwrap().is_active);
         for value in $damaged {
             for (column, name) in [("a", "active"), ("d", "is_deleted")] {
@@ -216,7 +216,7 @@ async fn a_field_that_json_cannot_represent_is_text() {
     run_sqlite(&pool, "UPDATE u SET note = CAST(x'ff' AS TEXT)").await;
     let error = store.read(UserKey::Id("1")).await.unwrap_err();
     assert!(error.to_string().contains("`fields`"), "{error}");
-    assert!(store.bump_version("1", 0).await.unwrap());
+    assert!(store.bump_version("1", 0).await.unwrap().is_some());
 
     #[cfg(feature = "postgres")]
     if let Some(pool) = postgres().await {
@@ -250,8 +250,8 @@ async fn a_name_that_the_database_cannot_store_finds_no_user() {
     for nobody in ["Ω", "😀", "a\0"] {
         assert!(store.read(UserKey::Login(nobody)).await.unwrap().is_none());
         assert!(store.read(UserKey::Id(nobody)).await.unwrap().is_none());
-        assert!(!store.bump_version(nobody, 0).await.unwrap());
-        assert!(!store.disable(nobody, 0).await.unwrap());
+        assert!(store.bump_version(nobody, 0).await.unwrap().is_none());
+        assert!(store.disable(nobody, 0).await.unwrap().is_none());
         assert!(!store.delete(nobody).await.unwrap());
         let user = NewUser::with_password_hash("2", nobody, HASH);
         let error = store.insert(user).await.unwrap_err();

@@ -25,6 +25,12 @@ pub(crate) const AUDIENCE: &str = "https://api.example.com";
 pub(crate) const START: i64 = 4_000_000_000;
 pub(crate) const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$Zm9ydHktdGhyZWUgY2hhcmFjdGVycyBvZiBiYXNlNjQ";
 
+/// Waits for no longer than half a minute, so that a test fails and does not hang.
+pub(crate) async fn in_time<T>(wait: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), wait).await;
+    waited.expect("nothing happened for half a minute")
+}
+
 /// A row of a users' table.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {

@@ -1,4 +1,4 @@
-//! Requests with plain tokens of before, accepted by an adoption.
+//! Requests with plain tokens of the setup before relatch, accepted by an adoption.
 
 use jsonwebtoken11::{EncodingKey, Header, encode};
 use relatch::{
@@ -14,7 +14,7 @@ use crate::{
     service::PASSWORD,
 };
 
-const SECRET: &[u8] = b"the secret of before";
+const SECRET: &[u8] = b"the secret of the old setup";
 const NEW: &str = "another battery staple";
 
 /// A web that accepts plain tokens of users whose version is still NULL.
@@ -52,6 +52,7 @@ async fn a_proven_password_turns_a_plain_token_into_a_session() {
         let world = adopting(None).await;
         world.send(get_("/me").bearer(&plain())).await.is(200);
         let body = world.send(asked(path, &body)).await.is(200).json();
+        assert!(body["device_token"].is_string(), "{path}: a known device from now on");
         let access = body["access_token"].as_str().unwrap();
         let listed = world.send(get_("/auth/sessions").bearer(access)).await.is(200).json();
         assert_eq!(listed["sessions"][0]["label"], "Firefox on Linux", "{path}: {listed}");

@@ -1,5 +1,10 @@
 //! The exact text of the cookies that are set.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
 use axum::{Router, response::Redirect, routing::post};
 use http::request::Parts;
 use relatch::{
@@ -252,6 +257,34 @@ async fn a_token_too_long_for_a_cookie_is_an_error() {
         assert_eq!(answer.all("set-cookie").is_empty(), status == 500);
         assert_eq!(log.take().contains("4096 bytes"), status == 500);
     }
+}
+
+/// The claims of a user have become too many: nothing is stored, so that the session goes on later.
+#[tokio::test]
+async fn a_refresh_whose_token_is_too_long_for_a_cookie_uses_nothing_up() {
+    let world = World::bearer();
+    let len = Arc::new(AtomicUsize::new(9));
+    let now = Arc::clone(&len);
+    let claims = move |_: &_, _: Option<&_>| Long { text: "x".repeat(now.load(SeqCst)) };
+    let authority = builder(&world.clock).max_token_bytes(8192).build().unwrap();
+    let service = Service::builder(authority, world.store.clone()).claims(claims).build();
+    let tokens = service.start_session(ALICE, "phone").await.unwrap();
+    let web = Web::builder(service).client_address(here()).cookies(Cookies::new()).build().unwrap();
+    let refresh = post(relatch::axum::endpoints::refresh);
+    let app = Router::new().route("/auth/refresh", refresh).layer(web.layer());
+    let asked = || {
+        let asked = post_("/auth/refresh").same_origin();
+        asked.refresh_cookie(tokens.refresh().expose())
+    };
+    len.store(3500, SeqCst);
+    let log = Log::new();
+    let failed = send(&app, asked()).await.fails(500, "server_error");
+    assert_eq!(failed.all("set-cookie"), [""; 0]);
+    assert!(log.take().contains("4096 bytes"));
+    // Long after the grace.
+    world.clock.set(3600);
+    len.store(9, SeqCst);
+    drop(send(&app, asked()).await.is(200));
 }
 
 async fn to_the_front(web: Web, request: Parts) -> Result<(Grant, Redirect), Refusal> {

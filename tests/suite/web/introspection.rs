@@ -14,6 +14,10 @@ use super::{ACCESS_SECONDS, ALICE, Answer, Ask, World, get_, here, post_, send, 
 use crate::common::{AUDIENCE, ISSUER, START, TestClock, builder};
 
 const ID: &str = "gateway";
+/// Another text if it is decoded as in a form.
+const PLAIN: &str = "+plain+%41secret/0123456789abcdef=";
+/// No text if it is decoded as in a form.
+const UNDECODABLE: &str = "%C3secret/0123456789abcdef012345678";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn basic(id: &str, secret: &str) -> String {
@@ -101,7 +105,8 @@ impl Introspected {
         let web = Web::builder(service.clone())
             .client_address(here())
             .introspection_caller(ID, SECRET)
-            .introspection_caller("plain+id", "+plain+%41%C3secret/0123456789abcdef=")
+            .introspection_caller("plain+id", PLAIN)
+            .introspection_caller("undecodable", UNDECODABLE)
             .introspection_caller("a:b c", "p\u{e4}ss:w+rd%41/0123456789 abcdef=&");
         let web = web.build().unwrap();
         let app = Router::new().route("/introspect", post(endpoints::introspect));
@@ -182,8 +187,9 @@ async fn only_its_callers_may_ask() {
         basic(&format!("{ID}0"), &SECRET[1..]),
         format!("Basic {}", STANDARD.encode(format!("{ID}{SECRET}"))),
         // One reading of each part is no reading.
-        basic("plain id", "+plain+%41%C3secret/0123456789abcdef="),
-        basic("plain+id", " plain+%41%C3secret/0123456789abcdef="),
+        basic("plain id", PLAIN),
+        basic("plain+id", &PLAIN.replace('+', " ")),
+        basic("plain+id", &PLAIN.replace("%41", "A")),
         "Basic".to_owned(),
         "Basic !".to_owned(),
         format!("Basic {}", STANDARD.encode(b"\xff\xfe:\xff")),
@@ -202,8 +208,9 @@ async fn only_its_callers_may_ask() {
     taken.push(basic("a%3Ab+c", "p%C3%A4ss%3Aw%2Brd%2541%2F0123456789+abcdef%3D%26"));
     taken.push(basic("a%3Ab%20c", "p%C3%A4ss:w%2Brd%2541/0123456789%20abcdef=&"));
     // Without that encoding, as `curl -u` sends them.
-    taken.push(basic("plain+id", "+plain+%41%C3secret/0123456789abcdef="));
-    taken.push(basic("plain%2Bid", "%2Bplain%2B%2541%25C3secret%2F0123456789abcdef%3D"));
+    taken.push(basic("plain+id", PLAIN));
+    taken.push(basic("undecodable", UNDECODABLE));
+    taken.push(basic("plain%2Bid", "%2Bplain%2B%2541secret%2F0123456789abcdef%3D"));
     for value in taken {
         let answer = send(&world.app, asked().header("authorization", &value)).await.is(200);
         assert_eq!(answer.json()["active"], true, "{value}");

@@ -366,7 +366,7 @@ fn service(limits: Throttle) -> Service {
     Service::builder(builder(&TestClock::new()).build().unwrap(), users()).throttle(limits).build()
 }
 
-/// Whoever floods a name does not keep its owner from logging in where the owner has before.
+/// A flood of one name does not keep its owner from logging in where the owner has before.
 #[tokio::test(start_paused = true)]
 async fn a_device_with_a_cookie_has_a_limit_of_its_own() {
     let world = World::cookies();

@@ -9,6 +9,7 @@ mod people;
 mod plain;
 mod recipe;
 mod requests;
+mod setup_error;
 mod switch;
 
 use std::{
@@ -53,6 +54,7 @@ async fn main() -> ExitCode {
         let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
         let is_taken = match &*arg {
             "instance" => return done(instance::serve(&args.next().unwrap_or_default()).await),
+            setup_error::ARGUMENT => return done(setup_error::provoke().await),
             "--seed" => number().map(|n| extent.seed = n),
             "--steps" => number().and_then(|n| usize::try_from(n).ok()).map(|n| extent.steps = n),
             _ => None,
@@ -81,6 +83,8 @@ async fn run(extent: &Extent) -> Result<(), Failure> {
         "{} blocks of the guide's code are code of the new application",
         recipe::check_code()?
     );
+    setup_error::is_printed()?;
+    println!("an error of the setup is printed without a log");
     let directory = Directory::new()?;
     let begun = Instant::now();
     let file = format!("sqlite://{}/accounts.sqlite?mode=rwc", directory.0);

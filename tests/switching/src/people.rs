@@ -186,7 +186,7 @@ impl People {
         let answer = http::post(at.port, "/signup", None, &body).await?;
         expect(&answer, 200, at, "a sign-up")?;
         let mut user = User { email, password, is_relatchs: false, devices: Vec::new() };
-        take(&mut user, None, &answer)?;
+        take(&mut user, None, &answer, &mut self.counts)?;
         self.users.push(user);
         self.counts.requests += 1;
         self.counts.sign_ups += 1;
@@ -203,7 +203,7 @@ impl People {
         let body = json!({ "email": user.email, "password": user.password });
         let answer = http::post(at.port, "/login", None, &body).await?;
         expect(&answer, 200, at, "a login")?;
-        take(user, None, &answer)?;
+        take(user, None, &answer, &mut self.counts)?;
         self.counts.requests += 1;
         self.counts.logins += 1;
         Ok(())
@@ -236,11 +236,10 @@ impl People {
         let (taken, refused) = if one.status == 200 { (one, two) } else { (two, one) };
         expect(&taken, 200, at, "one of two refreshes at once")?;
         expect(&refused, 401, at, "the other of two refreshes at once")?;
-        take(user, Some(device), &taken)?;
+        take(user, Some(device), &taken, &mut self.counts)?;
         self.counts.requests += 2;
         self.counts.refreshes += 1;
         self.counts.refused += 1;
-        self.counts.exchanges += u64::from(!user.devices[device].is_plain());
         Ok(())
     }
 
@@ -317,14 +316,12 @@ async fn refresh(
     at: Address,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
-    let was_plain = user.devices[device].is_plain();
     let body = json!({ "refresh_token": user.devices[device].refresh });
     let answer = http::post(at.port, "/refresh", None, &body).await?;
     expect(&answer, 200, at, "a refresh")?;
-    take(user, Some(device), &answer)?;
+    take(user, Some(device), &answer, counts)?;
     counts.requests += 1;
     counts.refreshes += 1;
-    counts.exchanges += u64::from(was_plain && !user.devices[device].is_plain());
     Ok(())
 }
 
@@ -335,7 +332,6 @@ async fn change_password(
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let by_relatch = user.is_relatchs_at(at);
-    let was_plain = user.devices[device].is_plain();
     let new = format!("password {} of {}", counts.requests, user.email);
     let wrong = json!({ "password": "a password that is wrong", "new_password": new });
     let access = user.devices[device].access.clone();
@@ -345,12 +341,11 @@ async fn change_password(
     let answer = http::post(at.port, "/password", Some(&access), &right).await?;
     expect(&answer, 200, at, "a change of the password")?;
     user.password = new;
-    take(user, Some(device), &answer)?;
+    take(user, Some(device), &answer, counts)?;
     user.keep_only(Some(device), by_relatch);
     counts.requests += 2;
     counts.refused += 1;
     counts.password_changes += 1;
-    counts.exchanges += u64::from(was_plain && !user.devices[device].is_plain());
     Ok(())
 }
 
@@ -379,10 +374,17 @@ async fn log_out(
     Ok(())
 }
 
-/// Takes the tokens of an answer, for this device or a new one.
-fn take(user: &mut User, device: Option<usize>, answer: &Answer) -> Result<(), Failure> {
+/// Takes the tokens of an answer, for this device or a new one, and counts an exchange of plain ones.
+fn take(
+    user: &mut User,
+    device: Option<usize>,
+    answer: &Answer,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
     let (access, refresh) = (answer.text("access_token")?, answer.text("refresh_token")?);
     let new = Device { access, refresh, state: State::In };
+    let was_plain = device.is_some_and(|device| user.devices[device].is_plain());
+    counts.exchanges += u64::from(was_plain && !new.is_plain());
     user.is_relatchs |= !new.is_plain();
     match device {
         Some(device) => user.devices[device] = new,

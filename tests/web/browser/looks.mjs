@@ -25,6 +25,7 @@ export function looks(story) {
     await stranger.goto("/forgotten");
     await stranger.submit("/forgotten", { name: "ada" });
     const link = (await world.link("ada")).slice(world.url.length);
+    const notice = (await world.notice("ada")).slice(world.url.length);
 
     const titles = new Map();
     const look = async (device, name) => {
@@ -38,6 +39,7 @@ export function looks(story) {
       [stranger, "login", "/login"],
       [stranger, "forgotten", "/forgotten"],
       [stranger, "reset", link],
+      [stranger, "not-me", notice],
       [stranger, "reset-dead", "/reset?token=x"],
       [stranger, "nowhere", "/nowhere"],
       [member, "devices", "/devices"],
@@ -57,7 +59,7 @@ export function looks(story) {
     await phone.goto("/devices");
     await look(phone, "logged-out");
 
-    const pages = ["welcome", "signup", "login", "forgotten", "reset", "devices", "password", "logged-out"];
+    const pages = ["welcome", "signup", "login", "forgotten", "reset", "not-me", "devices", "password", "logged-out"];
     const different = new Set(pages.map((name) => titles.get(name)));
     assert.equal(different.size, pages.length, "titles that differ");
   });

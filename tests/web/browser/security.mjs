@@ -119,7 +119,7 @@ export function security(story, mode) {
 
   once("sends a strict policy with every answer", async (world) => {
     const device = await world.device();
-    const paths = ["/", "/signup", "/login", "/forgotten", "/reset?token=x", "/nowhere", "/style.css"];
+    const paths = ["/", "/signup", "/login", "/forgotten", "/reset?token=x", "/not-me?token=x", "/nowhere", "/style.css"];
     const inside = ["/devices", "/password", "/live.js", "/api/me", "/auth/sessions"];
     const check = async (paths) => {
       for (const path of paths) {

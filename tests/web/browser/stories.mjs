@@ -166,6 +166,42 @@ export function stories(story) {
     await third.logIn("ada", OTHER_PASSWORD);
   });
 
+  story("tells of a login on a new device, and ends it by a link", async (world) => {
+    const laptop = await world.device(FIREFOX);
+    await laptop.signUp("ada", PASSWORD);
+    assert.doesNotMatch(world.site.output, /notice for/, "a sign-up needs none");
+    const stranger = await world.device(SAFARI);
+    await stranger.logIn("ada", PASSWORD);
+    const link = await world.notice("ada");
+    assert.ok(link.startsWith(`${world.url}/not-me?token=`), link);
+    assert.match(world.site.output, /notice for ada: a login on "Safari on iPhone"/);
+    // A stranger who logs in again is known, and gains nothing by it.
+    await stranger.submit("/logout");
+    await stranger.logIn("ada", PASSWORD);
+    assert.equal(world.site.output.match(/notice for/g).length, 1);
+
+    // A mail scanner's requests do not use the link up.
+    const scanner = await world.device("Scanner/1.0");
+    for (const _ of [1, 2]) assert.equal((await scanner.page.goto(link)).status(), 200);
+    await laptop.page.goto(link);
+    await laptop.submit("/not-me");
+    assert.match(await laptop.text("main"), /Set a new password/);
+    await stranger.live("over");
+    await stranger.assertLoggedOut("session_ended");
+    await laptop.assertLoggedIn();
+    assert.equal((await laptop.page.goto(link)).status(), 410);
+
+    // The browser of the stranger is a new device again.
+    await stranger.logIn("ada", PASSWORD);
+    await until("a notice", () => world.site.output.match(/notice for/g).length === 2);
+    assert.notEqual(await world.notice("ada"), link);
+    const reset = await world.link("ada");
+    await laptop.page.goto(reset);
+    await laptop.submit("/reset", { new: OTHER_PASSWORD });
+    await laptop.arrivedAt("/login?reset");
+    assert.equal((await stranger.tryLogIn("ada", PASSWORD)).status(), 401);
+  });
+
   story("answers a forgotten password the same for known and unknown names", async (world) => {
     const device = await world.device();
     const said = async (name) => {

@@ -75,6 +75,7 @@ export class World {
     if (this.secure) await this.#startProxy(port, outer);
     else if (isLossy) {
       this.lossy = await Lossy.open(outer, port);
+      if (process.env.MUTANT) this.lossy.script("/relatch.js", fs.readFileSync(process.env.MUTANT, "utf8"));
       this.#closing.push(() => this.lossy.close());
     }
   }
@@ -107,6 +108,12 @@ export class World {
   /** The last password-reset link that the site printed. */
   async link(name) {
     const [, link] = await this.site.line(new RegExp(`^link for ${name}: (\\S+)`, "m"));
+    return link;
+  }
+
+  /** The link of the last notice of a login on a new device that the site printed. */
+  async notice(name) {
+    const [, link] = await this.site.line(new RegExp(`^notice for ${name}: .* (\\S+/not-me\\S+)$`, "m"));
     return link;
   }
 

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def main() -> int:
         checks.by_header()
         checks.by_cookie()
         checks.headers_of_the_proxy()
+        checks.preflight()
         checks.after_logout()
         checks.introspection()
         checks.revocation()
@@ -133,6 +135,24 @@ class Checks:
         for name in ("X-Original-Method", "X-Forwarded-Method"):
             self.refused(f"a client's own {name}", self.post(CROSS_SITE | {name: "GET"}), 403)
 
+    def preflight(self) -> None:
+        asked = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+        forged = {"X-User-Id": self.bob_id, "Cookie": "a=b", "Authorization": "Bearer x"}
+        answer = self.client.request("OPTIONS", "/orders?page=2", asked | forged)
+        seen = self.application.take()
+        last = self.application.last
+        self.holds("a preflight", answer.status == 200 and len(seen) == 1)
+        self.holds("… as it was sent", (last.method, last.path) == ("OPTIONS", "/orders?page=2"))
+        self.holds("… with its origin", last.headers.get_all("Origin") == [asked["Origin"]])
+        names = ("Cookie", "Authorization", "X-User-Id")
+        found = [name for name in names if last.headers.get(name) is not None]
+        self.holds("… without credentials", found == [] and last.user_ids() == [], str(found))
+        self.refused("a POST that asks like one", self.post(CROSS_SITE | asked), 403)
+        self.refused("a GET that asks like one", self.get("/", asked), 401)
+        for method in ("X-OPTIONS", "options"):
+            answer = self.client.request(method, "/orders", asked)
+            self.holds(f"{method} is none", self.application.take() == [], str(answer.status))
+
     def after_logout(self) -> None:
         leaving, staying = self.logged_in("alice"), self.logged_in("alice")
         self.let_through("before the logout", self.get("/", self.by(leaving)), self.alice_id)
@@ -151,6 +171,9 @@ class Checks:
         inactive = {"active": False}
         self.holds("a refresh token is not", self.introspected(self.bob.refresh) == inactive)
         self.holds("a malformed token is not", self.introspected("x.y.z") == inactive)
+        plain = b64encode(f"gateway:{SECRET}".encode()).decode()
+        answer = self.introspect(self.bob.access, {"Authorization": f"Basic {plain}"})
+        self.holds("a caller that encodes nothing, as `curl -u`", answer.status == 200)
         for name, headers in {
             "an introspection without credentials": {},
             "… with a wrong secret": basic("gateway", SECRET[::-1]),

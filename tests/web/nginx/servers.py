@@ -25,6 +25,7 @@ def free_port() -> int:
 class Seen(NamedTuple):
     """A request that reached the application."""
 
+    method: str
     path: str
     headers: Message
     body: bytes
@@ -62,12 +63,13 @@ class Application(InThread):
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                seen.append(Seen(self.path, self.headers, self.rfile.read(length)))
+                body = self.rfile.read(length)
+                seen.append(Seen(self.command, self.path, self.headers, body))
                 self.send_response(500 if self.path == "/broken" else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_GET = do_POST = do_DELETE = answer
+            do_GET = do_POST = do_DELETE = do_OPTIONS = answer
 
             def log_message(self, *_) -> None:
                 pass

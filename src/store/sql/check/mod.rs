@@ -4,13 +4,14 @@
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod unbound;
 
 #[cfg(feature = "postgres")]
 pub(super) use self::postgres::refuse as refuse_postgres;
 #[cfg(feature = "sqlite")]
 pub(super) use self::sqlite::refuse as refuse_sqlite;
 use super::{
-    Name, TableName,
+    Dialect, Name, TableName,
     statements::{Changed, Statement, texts},
     users_table::{IdType, Names, UserGroup},
 };
@@ -343,6 +344,15 @@ fn changes_nothing(table: &TableName, why: &str) -> Finding {
          allow every change of a user's row by this role"
     );
     Finding::problem(plain(table), text)
+}
+
+/// The condition that a row is not deleted.
+fn live(names: &Names, dialect: &Dialect) -> String {
+    let mut live = vec!["TRUE".to_owned()];
+    live.extend(names.deleted_at.iter().map(|column| format!("{column} IS NULL")));
+    let is_not_set = |column: &Name| dialect.is_not_set(&column.to_string());
+    live.extend(names.is_deleted.iter().map(is_not_set));
+    live.join(" AND ")
 }
 
 /// A table's name without quotes.

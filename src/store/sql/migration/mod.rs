@@ -3,6 +3,7 @@
 mod first_version;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod secrets;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "postgres")]
@@ -17,7 +18,7 @@ pub(super) use self::first_version::default_sql;
 pub(super) use self::first_version::{trigger_name, trigger_sql};
 #[cfg(feature = "postgres")]
 pub(super) use self::trigger::wanted as wanted_triggers;
-pub(super) use self::types::Types;
+pub(super) use self::{secrets::Secrets, types::Types};
 
 use super::{
     Name, TableName,

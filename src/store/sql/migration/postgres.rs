@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    Additions, Types, additions,
+    Additions, Secrets, Types, additions,
     first_version::{CLOCK, default_sql, postgres_now},
     ready_table, script,
 };
@@ -107,6 +107,18 @@ impl<F: Clone + Send + Sync + 'static> PostgresStore<F> {
         let mut statements = Vec::from(IN_TURN.map(str::to_owned));
         statements.push(default_sql(self.engine().names()));
         script(&statements)
+    }
+
+    /// The SQL that gives a random secret to each user who has neither a password hash nor a secret: the
+    /// hash is `NULL`, or a placeholder such as `!` or `oauth`. Without one, no session and no link can be
+    /// issued for the user. `None` if the table's description names no column for secrets.
+    ///
+    /// Run it after [`columns_sql`](Self::columns_sql), and again when no code that does not know relatch
+    /// runs any more. It changes only rows without a secret, and logs nobody out. The
+    /// [check](crate::store::UserStore::check) reports such users, with this SQL.
+    #[must_use]
+    pub fn secrets_sql(&self) -> Option<String> {
+        Secrets::POSTGRES.sql(self.engine().names()).map(|sql| script(&[sql]))
     }
 
     fn of_columns(&self) -> Vec<String> {

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::{
-    Additions, Types, additions,
+    Additions, Secrets, Types, additions,
     first_version::{SQLITE_NOW, trigger_sql},
     ready_table, script,
 };
@@ -105,6 +105,18 @@ impl<F: Clone + Send + Sync + 'static> SqliteStore<F> {
     #[must_use]
     pub fn first_version_sql(&self) -> String {
         script(&[trigger_sql(self.engine().names())])
+    }
+
+    /// The SQL that gives a random secret to each user who has neither a password hash nor a secret: the
+    /// hash is `NULL`, or a placeholder such as `!` or `oauth`. Without one, no session and no link can be
+    /// issued for the user. `None` if the table's description names no column for secrets.
+    ///
+    /// Run it after [`columns_sql`](Self::columns_sql), and again when no code that does not know relatch
+    /// runs any more. It changes only rows without a secret, and logs nobody out. The
+    /// [check](crate::store::UserStore::check) reports such users, with this SQL.
+    #[must_use]
+    pub fn secrets_sql(&self) -> Option<String> {
+        Secrets::SQLITE.sql(self.engine().names()).map(|sql| script(&[sql]))
     }
 }
 

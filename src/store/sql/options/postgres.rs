@@ -137,7 +137,7 @@ impl PostgresOptions {
             let text = "a pool needs at least one connection";
             return Err(ConfigError::new("max_connections", text).into());
         }
-        let options = PgConnectOptions::from_str(url).map_err(failure)?;
+        let options = options_of(url, "url")?;
         let options = match self.behind_pooler {
             true => options.extra_float_digits(None).statement_cache_capacity(0),
             false => options.options(self.timeouts().settings()),
@@ -185,10 +185,7 @@ impl PostgresOptions {
     ) -> Result<PostgresStore<F>, ConfigError> {
         let channel = Name::parse("the channel", &self.channel)?;
         let listen =
-            self.listen_url.as_ref().map(|url| PgConnectOptions::from_str(url)).transpose();
-        // The error's own text may quote the URL, with a password.
-        let listen =
-            listen.map_err(|_| ConfigError::new("listen_url", "it is not a URL of PostgreSQL"))?;
+            self.listen_url.as_ref().map(|url| options_of(url, "listen_url")).transpose()?;
         let pooled = self.behind_pooler.then(|| self.timeouts());
         let driver = PostgresDriver::new(pool, channel, listen, pooled);
         Ok(PostgresStore(Engine::new(driver, &table, self.timeout)?))
@@ -197,6 +194,14 @@ impl PostgresOptions {
     fn timeouts(&self) -> Timeouts {
         Timeouts { statement: statement_timeout(self.timeout), lock: lock_timeout(self.timeout) }
     }
+}
+
+/// Reads a URL. The driver ignores the scheme, and the text of its error may quote a password.
+fn options_of(url: &str, setting: &'static str) -> Result<PgConnectOptions, ConfigError> {
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let options = is_postgres.then(|| PgConnectOptions::from_str(url).ok()).flatten();
+    let text = "it is not a URL of PostgreSQL, as in `postgres://user@host/database`";
+    options.ok_or_else(|| ConfigError::new(setting, text))
 }
 
 impl Default for PostgresOptions {

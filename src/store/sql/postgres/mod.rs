@@ -1,6 +1,7 @@
 //! A store of users in a table of PostgreSQL.
 
 mod codes;
+mod limits;
 mod locked;
 mod pooled;
 
@@ -208,6 +209,16 @@ impl Driver for PostgresDriver {
         let mut connection = self.checkout(slot, until).await?;
         let done = timeout_at(until, self.execute_on(&mut connection, sql, params)).await;
         answer(connection, done)
+    }
+
+    async fn execute_returning(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<PgRow>, Failure> {
+        self.fetch(sql, params, slot, until).await
     }
 
     async fn fetch(

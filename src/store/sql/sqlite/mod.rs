@@ -1,6 +1,7 @@
 //! A store of users in a table of an SQLite file.
 
 mod codes;
+mod limits;
 mod locked;
 mod reader;
 
@@ -116,6 +117,19 @@ impl Driver for SqliteDriver {
         done.map(|done| done.rows_affected()).map_err(failure)
     }
 
+    async fn execute_returning(
+        &self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        slot: &Slot,
+        until: Instant,
+    ) -> Result<Vec<SqliteCells>, Failure> {
+        let mut connection = self.checkout(slot, until).await?;
+        let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
+        let rows = rows.map_err(|_| Failure::timed_out())?.map_err(failure)?;
+        Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
+    }
+
     async fn fetch(
         &self,
         sql: &Arc<str>,
@@ -131,11 +145,7 @@ impl Driver for SqliteDriver {
             let rows = reader.fetch(sql, params, slot, until).await?;
             return Ok(rows.into_iter().map(SqliteCells::Read).collect());
         }
-        let mut connection = self.checkout(slot, until).await?;
-        let rows = timeout_at(until, bind(sql, params).fetch_all(&mut *connection)).await;
-        let rows = rows.map_err(|_| Failure::timed_out())?;
-        let rows = rows.map_err(failure)?;
-        Ok(rows.into_iter().map(SqliteCells::Fetched).collect())
+        self.execute_returning(sql, params, slot, until).await
     }
 
     /// A connection to a file does not break.

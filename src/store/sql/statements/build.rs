@@ -34,6 +34,8 @@ pub(in crate::store::sql) mod place {
     pub(crate) const LOGIN: usize = 10;
     /// From here on, two columns for each epoch: the group and its counter.
     pub(crate) const GROUPS: usize = 11;
+    /// In the result of a change that moves a counter.
+    pub(crate) const COUNTER: usize = 0;
 }
 
 pub(super) struct Build<'a> {
@@ -45,6 +47,9 @@ impl Build<'_> {
     pub(super) fn statement(&self, statement: Statement) -> Sql {
         let Self { names, dialect } = self;
         let user = |statement: String| self.notifying(statement, &self.id());
+        let bump = |set: &str, condition: &str| {
+            self.bumping(self.bump_version(set, condition), &self.id(), &names.version)
+        };
         match statement {
             // Two rows, so that a second one is noticed.
             Statement::ReadById => self.read(&self.is_id(), "2"),
@@ -59,24 +64,36 @@ impl Build<'_> {
             Statement::Delete => {
                 user(format!("DELETE FROM {} AS u WHERE {}", self.users(), self.is_id()))
             }
-            Statement::BumpVersion => user(self.bump_version("", "")),
-            Statement::Disable => user(self.bump_version(&self.set_active(), "")),
+            Statement::BumpVersion => bump("", ""),
+            Statement::Disable => bump(&self.set_active(), ""),
             Statement::Enable => {
                 let version = format!("u.{}", names.version);
                 let is_version = dialect.is_integer_or_null(&version, "$4");
-                user(self.bump_version(&self.set_active(), &format!(" AND {is_version}")))
+                bump(&self.set_active(), &format!(" AND {is_version}"))
             }
             Statement::Insert => plain(self.insert()),
             Statement::BumpEpoch(at) => {
-                let update = names.groups.get(at).map(|group| self.bump_epoch(at, group));
-                self.notifying(update.unwrap_or_default(), "''")
+                let bump = names
+                    .groups
+                    .get(at)
+                    .map(|group| self.bumping(self.bump_epoch(at, group), "''", &group.counter));
+                bump.unwrap_or_else(|| plain(String::new()))
             }
         }
     }
 
     fn notifying(&self, statement: String, returned: &str) -> Sql {
-        let notifying = self.dialect.notifying(&statement, returned).map(Arc::from);
+        let notifying = self.dialect.notifying(&statement, returned, None).map(Arc::from);
         Sql { notifying, ..plain(statement) }
+    }
+
+    /// The same, for a statement that moves this counter: its result is the counter. SQLite does not know
+    /// the table's alias in `RETURNING`.
+    fn bumping(&self, statement: String, returned: &str, counter: &Name) -> Sql {
+        let counter = self.dialect.integer(&counter.to_string());
+        let notifying = self.dialect.notifying(&statement, returned, Some(&counter));
+        let plain = plain(format!("{statement} RETURNING {counter}"));
+        Sql { notifying: notifying.map(Arc::from), ..plain }
     }
 
     fn read(&self, condition: &str, limit: &str) -> Sql {

@@ -147,8 +147,9 @@ mod tests {
                  AND u.\"gone\" IS NULL AND \
                  CAST(coalesce(u.\"token_version\", 0) AS pg_catalog.int8) \
                  OPERATOR(pg_catalog.<) 9223372036854775807 \
-                 RETURNING CAST(u.\"id\" AS pg_catalog.text) AS id) \
-                 SELECT pg_catalog.pg_notify('relatch', changed.id) FROM changed"
+                 RETURNING CAST(u.\"id\" AS pg_catalog.text) AS id, \
+                 CAST(\"token_version\" AS pg_catalog.int8) AS counter) \
+                 SELECT changed.counter, pg_catalog.pg_notify('relatch', changed.id) FROM changed"
             )
         );
         let changed = Changed::between(&columns(1), &columns(2));

@@ -43,7 +43,12 @@ impl Statement {
         matches!(self, Self::Delete | Self::BumpVersion | Self::Disable | Self::BumpEpoch(_))
     }
 
-    /// Whether it returns rows.
+    /// Whether it moves a counter, and returns it.
+    pub(in crate::store::sql) const fn moves_a_counter(self) -> bool {
+        matches!(self, Self::BumpVersion | Self::Disable | Self::Enable | Self::BumpEpoch(_))
+    }
+
+    /// Whether it only reads.
     pub(in crate::store::sql) const fn reads(self) -> bool {
         match self {
             Self::ReadById | Self::ReadByLogin => true,

@@ -58,6 +58,35 @@ fn one<'a>(report: &'a CheckReport, severity: Severity, subject: &str, words: &s
     finding
 }
 
+/// Users with placeholders in place of a hash, and without a hash; then users who have a hash or a secret.
+const UNBOUND: &str = "INSERT INTO accounts (id, login, password_hash) VALUES
+    ('1', '1', '!'), ('2', '2', 'oauth'), ('3', '3', ''), ('4', '4', NULL),
+    ('5', '5', '!Vw2nXnUnusablePasswordOfDjango0123456789'), ('6', '6', '*LK*but-long-enough-for-a-hash'),
+    ('7', '7', '$2b$04$.BBUjjfa6vbDixCbY1YiVO0NA5bSh4NccwniLmGelaAuki7uopbZm'),
+    ('8', '8', '*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19');
+    INSERT INTO accounts (id, login, secret) VALUES ('9', '9', 'the-secret-of-nine-with-43-characters-or-so');";
+
+/// Runs the SQL that fills the secrets: each user has a credential then, and its own.
+async fn are_bound(store: &impl UserStore<Fields = ()>, sql: &str, run: impl AsyncFn(String)) {
+    for _ in 0..2 {
+        run(sql.to_owned()).await;
+    }
+    is_clean(store).await;
+    let mut secrets = std::collections::BTreeSet::new();
+    for id in 1..=9 {
+        let id = id.to_string();
+        let row = store.read(relatch::store::UserKey::Id(&id)).await.unwrap().unwrap();
+        match row.columns.secret.clone() {
+            None => assert!(["7", "8"].contains(&&*id), "{id}"),
+            Some(secret) => {
+                assert!(secret.len() >= 43 && !secret.contains(['=', '+', '/', '\n']), "{secret}");
+                assert!(secrets.insert(secret));
+            }
+        }
+    }
+    assert_eq!(secrets.len(), 7);
+}
+
 /// The columns of soft deletion, and conditions of an index over the logins of live rows.
 const SOFT: [(&str, bool, &str); 4] = [
     ("gone TIMESTAMP", true, "gone IS NULL"),

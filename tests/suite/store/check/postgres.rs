@@ -237,6 +237,47 @@ async fn a_unique_index_of_another_collation() {
     checked.is_mended(PROBLEM, "accounts.login", "no unique index").await;
 }
 
+/// The catalogue shows nothing of it: only the prepared statement does.
+#[tokio::test]
+async fn a_statement_that_the_server_refuses_to_prepare() {
+    let columns =
+        "id, login, password_hash, token_version, carried, sessions, lanes, secret, is_active";
+    let computed = columns.replace(" carried", " COALESCE(carried) AS carried");
+    let of_people = table("people", "", "").replace("people", "accounts_people");
+    let view =
+        format!("{of_people}; CREATE VIEW accounts AS SELECT {computed} FROM accounts_people");
+    let Some(pool) = postgres().await else { return };
+    let name = unique("checked");
+    run_postgres(&pool, view.replace("accounts", &name)).await;
+    let store = PostgresStore::new(pool.clone(), described(&name)).unwrap();
+    let report = check(&store).await;
+    let words = "the database refuses the statement that changes a user";
+    let refused = report.findings().iter().filter(|finding| finding.text().starts_with(words));
+    let refused: Vec<_> = refused.collect();
+    assert!(!refused.is_empty() && refused.iter().all(|f| f.severity() == PROBLEM), "{report}");
+
+    // The application inserts its users itself, so this is no problem.
+    let id = "TEXT GENERATED ALWAYS AS (login) STORED PRIMARY KEY";
+    let Some(checked) = Checked::new(&table("accounts", "id", id)).await else { return };
+    checked.is_mended(WARNING, "accounts", "the store's `insert` fails").await;
+}
+
+#[tokio::test]
+async fn users_whom_no_token_can_be_bound_to() {
+    let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
+    checked.run(super::UNBOUND).await;
+    let report = check(&checked.store).await;
+    let sql = one(&report, WARNING, ".password_hash", "6 have no").sql().unwrap();
+    assert_eq!(checked.store.secrets_sql().unwrap(), format!("{sql};\n"));
+    super::are_bound(&checked.store, sql, async |sql| run_postgres(&checked.pool, sql).await).await;
+
+    // A table without a column for secrets.
+    let plain = relatch::store::UsersTable::named(&checked.name).active("is_active");
+    let plain = PostgresStore::new(checked.pool.clone(), plain).unwrap();
+    assert!(plain.secrets_sql().is_none());
+    one(&check(&plain).await, WARNING, "password_hash", "UsersTable::secret");
+}
+
 #[tokio::test]
 async fn rights_that_the_role_lacks() {
     let Some(checked) = Checked::new(&table("accounts", "", "")).await else { return };
@@ -281,7 +322,9 @@ async fn row_level_security_that_lets_nothing_be_changed() {
         ))
         .await;
     one(&check(&store).await, WARNING, &checked.name, "row-level security");
-    checked.run("INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 7)").await;
+    checked
+        .run("INSERT INTO accounts (id, login, secret, token_version) VALUES ('1', 'ada', 's', 7)")
+        .await;
     let report = check(&store).await;
     let finding = one(&report, PROBLEM, &checked.name, "row-level security");
     run_postgres(&checked.pool, finding.sql().unwrap()).await;
@@ -301,7 +344,7 @@ async fn a_trigger_that_stops_each_change() {
     );
     let Some(checked) = Checked::new(&sql).await else { return };
     one(&check(&checked.store).await, WARNING, &checked.name, "\"stops\"");
-    checked.run("INSERT INTO accounts (id, login) VALUES ('1', 'ada')").await;
+    checked.run("INSERT INTO accounts (id, login, secret) VALUES ('1', 'ada', 's')").await;
     let report = check(&checked.store).await;
     one(&report, PROBLEM, &checked.name, "changes nothing");
     checked.run("ALTER TABLE accounts DISABLE TRIGGER stops").await;
@@ -496,7 +539,7 @@ async fn values_in_another_form() {
         ),
     ] {
         let sql = format!(
-            "{}; INSERT INTO accounts (id, login) VALUES {row}",
+            "{}; INSERT INTO accounts (id, login) VALUES {row}; UPDATE accounts SET secret = 's'",
             table("accounts", column, definition)
         );
         let described = |name: &str| described(name).id_type(id_type);
@@ -512,7 +555,7 @@ async fn a_check_does_not_wait_for_locks() {
                    FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()";
     let sql = format!("{}; {trigger}", table("accounts", "", ""));
     let Some(checked) = Checked::new(&sql).await else { return };
-    checked.run("INSERT INTO accounts (id, login) VALUES ('1', 'ada')").await;
+    checked.run("INSERT INTO accounts (id, login, secret) VALUES ('1', 'ada', 's')").await;
     let mut other = checked.pool.begin().await.unwrap();
     let lock = format!("SELECT 1 FROM {} FOR UPDATE", checked.name);
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *other).await.unwrap();
@@ -531,7 +574,9 @@ async fn a_trigger_that_puts_the_old_version_back() {
         table("accounts", "", "")
     );
     let Some(checked) = Checked::new(&sql).await else { return };
-    checked.run("INSERT INTO accounts (id, login, token_version) VALUES ('1', 'ada', 7)").await;
+    checked
+        .run("INSERT INTO accounts (id, login, secret, token_version) VALUES ('1', 'ada', 's', 7)")
+        .await;
     let report = check(&checked.store).await;
     one(&report, PROBLEM, &checked.name, "changes nothing");
     checked.run("ALTER TABLE accounts DISABLE TRIGGER keeps").await;
@@ -562,7 +607,7 @@ async fn a_check_that_is_given_up() {
         "{}; CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN RETURN NEW; END $$;
          CREATE TRIGGER changes BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION {function}();
-         INSERT INTO accounts (id, login) VALUES ('1', 'ada')",
+         INSERT INTO accounts (id, login, secret) VALUES ('1', 'ada', 's')",
         table("accounts", "", "")
     );
     let Some(checked) = Checked::new(&sql).await else { return };

@@ -2,13 +2,15 @@
 
 use relatch::{
     Authority, MasterKey,
+    authority::Adoption,
     service::Service,
-    store::{GroupsTable, SqliteStore},
+    store::{GroupsTable, MemoryStore, SqliteStore},
 };
+use time::{Duration, OffsetDateTime};
 
 use super::{
     super::databases::{Directory, run_sqlite},
-    PROBLEM, described, one, table,
+    PROBLEM, WARNING, described, one, table,
 };
 
 fn authority(kinds: &[&str]) -> Authority {
@@ -33,6 +35,22 @@ async fn epochs_that_differ_from_the_authoritys() {
     assert!(report(&["tenant"]).await.findings().is_empty());
     for kinds in [&[][..], &["realm"], &["tenant", "realm"]] {
         one(&report(kinds).await, PROBLEM, "user_epoch", "no user's record is usable");
+    }
+}
+
+#[tokio::test]
+async fn an_adoption_whose_deadline_has_passed() {
+    let now = OffsetDateTime::now_utc();
+    for (until, warns) in [(now - Duration::MINUTE, true), (now + Duration::MINUTE, false)] {
+        let key = MasterKey::generate("k").unwrap();
+        let adoption = Adoption::hs256(b"the secret of the old setup", 0, until);
+        let authority = Authority::builder(key, "https://i", "https://a").adopt(adoption).build();
+        let report =
+            Service::new(authority.unwrap(), MemoryStore::<()>::new()).check().await.unwrap();
+        match warns {
+            true => _ = one(&report, WARNING, "adoption", "remove the adoption"),
+            false => assert!(report.findings().is_empty(), "{report}"),
+        }
     }
 }
 

@@ -30,7 +30,8 @@ async fn a_table_that_fits_has_no_findings() {
         let sql = table("accounts", "is_active", "INTEGER NOT NULL DEFAULT 1") + end;
         let (_directory, pool, store) = store(&sql.replace("BIGINT", "INTEGER")).await;
         is_clean(&store).await;
-        run_sqlite(&pool, "INSERT INTO accounts (id, login) VALUES ('1', 'ada')").await;
+        run_sqlite(&pool, "INSERT INTO accounts (id, login, secret) VALUES ('1', 'ada', 's')")
+            .await;
         is_clean(&store).await;
     }
     let directory = Directory::new();
@@ -40,6 +41,22 @@ async fn a_table_that_fits_has_no_findings() {
     assert_eq!(report.into_result().unwrap_err().kind(), StoreErrorKind::Misconfigured);
     ready.migrate().await.unwrap();
     is_clean(&ready).await;
+}
+
+#[tokio::test]
+async fn users_whom_no_token_can_be_bound_to() {
+    let (_directory, pool, store) = store(&table("accounts", "", "")).await;
+    run_sqlite(&pool, super::UNBOUND).await;
+    let report = check(&store).await;
+    let sql = one(&report, WARNING, "accounts.password_hash", "6 have no").sql().unwrap();
+    assert_eq!(store.secrets_sql().unwrap(), format!("{sql};\n"));
+    super::are_bound(&store, sql, async |sql| run_sqlite(&pool, sql).await).await;
+
+    // A table without a column for secrets.
+    let plain = UsersTable::named("accounts").active("is_active");
+    let plain = SqliteStore::new(pool, plain).unwrap();
+    assert!(plain.secrets_sql().is_none());
+    one(&check(&plain).await, WARNING, "password_hash", "UsersTable::secret");
 }
 
 #[tokio::test]
@@ -149,7 +166,11 @@ async fn ids_in_another_form() {
     ] {
         let (_directory, pool, store) =
             store_of(&table("accounts", "", ""), described("accounts").id_type(id_type)).await;
-        run_sqlite(&pool, format!("INSERT INTO accounts (id, login) VALUES ({id}, 'ada')")).await;
+        run_sqlite(
+            &pool,
+            format!("INSERT INTO accounts (id, login, secret) VALUES ({id}, 'ada', 's')"),
+        )
+        .await;
         let report = check(&store).await;
         let finding = one(&report, PROBLEM, "accounts.id", words);
         if let Some(sql) = finding.sql() {
@@ -167,7 +188,7 @@ async fn values_of_another_type() {
         ("is_active", "7", "other than NULL"),
     ] {
         let (_directory, pool, store) = store(&table("accounts", "", "")).await;
-        let insert = "INSERT INTO accounts (id, login) VALUES ('1', 'ada')";
+        let insert = "INSERT INTO accounts (id, login, secret) VALUES ('1', 'ada', 's')";
         run_sqlite(&pool, format!("{insert}; UPDATE accounts SET {column} = {value}")).await;
         one(&check(&store).await, PROBLEM, column, words);
     }
@@ -216,7 +237,11 @@ async fn a_trigger_that_stops_each_change() {
     let sql = format!("{}; {trigger}", table("accounts", "", ""));
     let (_directory, pool, store) = store(&sql).await;
     one(&check(&store).await, WARNING, "accounts", "\"no\"");
-    run_sqlite(&pool, "INSERT INTO accounts (id, login, token_version) VALUES ('1', 'a', 7)").await;
+    run_sqlite(
+        &pool,
+        "INSERT INTO accounts (id, login, secret, token_version) VALUES ('1', 'a', 's', 7)",
+    )
+    .await;
     one(&check(&store).await, PROBLEM, "accounts", "changes nothing");
     run_sqlite(&pool, "DROP TRIGGER no").await;
     is_clean(&store).await;
@@ -289,7 +314,11 @@ async fn a_trigger_that_puts_the_old_version_back() {
                        UPDATE accounts SET token_version = OLD.token_version WHERE id = NEW.id; END";
     let sql = format!("{}; {trigger}", table("accounts", "", ""));
     let (_directory, pool, store) = store(&sql).await;
-    run_sqlite(&pool, "INSERT INTO accounts (id, login, token_version) VALUES ('1', 'a', 7)").await;
+    run_sqlite(
+        &pool,
+        "INSERT INTO accounts (id, login, secret, token_version) VALUES ('1', 'a', 's', 7)",
+    )
+    .await;
     one(&check(&store).await, PROBLEM, "accounts", "changes nothing");
     run_sqlite(&pool, "DROP TRIGGER keeps").await;
     is_clean(&store).await;

@@ -8,6 +8,7 @@ use relatch::{
 };
 
 use super::*;
+use crate::web::logs::Log;
 
 /// The hash of [`PASSWORD`], by the package `bcrypt` 5.0.0 of Python.
 const BCRYPT: &str = "$2b$04$.BBUjjfa6vbDixCbY1YiVO0NA5bSh4NccwniLmGelaAuki7uopbZm";
@@ -20,8 +21,11 @@ async fn lets_in(store: impl UserStore<Fields = ()> + Clone) {
         let row = store.read(UserKey::Id("a-1")).await.unwrap().unwrap();
         row.columns.password_hash.clone().unwrap()
     };
+    let log = Log::new();
     let phone = service.login("ada", PASSWORD, "phone").await.unwrap();
     assert_eq!(hash().await, BCRYPT);
+    let text = log.take();
+    assert!(text.contains("WARN error=") && text.contains("was not replaced"), "{text}");
     let _ = service.authenticate(phone.access()).await.unwrap();
     let phone = service.reauthenticate(phone.access(), PASSWORD).await.unwrap();
     assert_eq!(hash().await, BCRYPT);

@@ -122,9 +122,13 @@ fn narrow(wanted: &Wanted<'_>, width: &Width, limit: i32) -> Option<Finding> {
     let sql = alter(wanted, "pg_catalog.text", "");
     let text = format!("it holds {limit} characters, and {what} has");
     if limit < *least {
-        let text = format!(
-            "{text} at least {least}, so every call that writes it fails: change the type to TEXT"
-        );
+        let effect = match wanted.role {
+            Role::PasswordHash => {
+                "no new password can be stored, and only logins with the stored hashes work"
+            }
+            _ => "every call that writes it fails",
+        };
+        let text = format!("{text} at least {least}, so {effect}: change the type to TEXT");
         Some(wanted.problem(text).with_sql(sql))
     } else if limit < *usual {
         let text = format!(

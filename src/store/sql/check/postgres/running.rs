@@ -10,8 +10,10 @@ use crate::store::{
     Finding,
     sql::{
         check::{
-            Kind, Role, changes_nothing, of_users, plain, refused_at, refused_statement, statements,
+            Kind, Role, changes_nothing, live, of_users, plain, refused_at, refused_statement,
+            statements, unbound,
         },
+        migration::Secrets,
         statements::{Statement, Statements, place::VERSION},
         users_table::Names,
     },
@@ -39,6 +41,7 @@ pub(super) async fn findings(
     if may_be_stopped {
         findings.extend(unheeded(connection, built, names, users, server).await?);
     }
+    findings.extend(unbound(connection, built, names).await?);
     Ok(findings)
 }
 
@@ -149,6 +152,17 @@ async fn unheeded(
     }))
 }
 
+/// Users whom no token can be bound to.
+async fn unbound(
+    connection: &mut PgConnection,
+    built: &Statements,
+    names: &Names,
+) -> sqlx::Result<Option<Finding>> {
+    let count = unbound::count_sql(names, built.dialect(), &Secrets::POSTGRES);
+    let count = sqlx::query_scalar(AssertSqlSafe(count)).persistent(false);
+    Ok(unbound::finding(names, &Secrets::POSTGRES, count.fetch_one(connection).await?))
+}
+
 /// The version of the user with this id, a literal.
 async fn version(
     connection: &mut PgConnection,
@@ -171,11 +185,7 @@ async fn anybody(
     users: &Table,
 ) -> sqlx::Result<Option<String>> {
     let (id, table) = (&names.id, &users.name);
-    let mut live = vec!["TRUE".to_owned()];
-    live.extend(names.deleted_at.iter().map(|column| format!("{column} IS NULL")));
-    let is_not_set = |column: &_| built.dialect().is_not_set(&format!("{column}"));
-    live.extend(names.is_deleted.iter().map(is_not_set));
-    let live = live.join(" AND ");
+    let live = live(names, built.dialect());
     let sql = format!(
         "SELECT pg_catalog.quote_literal(CAST({id} AS pg_catalog.text)) FROM {table} WHERE {live} LIMIT 1"
     );

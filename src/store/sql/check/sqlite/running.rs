@@ -7,7 +7,11 @@ use crate::store::{
     Finding,
     sql::{
         Dialect,
-        check::{Role, changes_nothing, of_users, refused_at, refused_statement, statements},
+        check::{
+            Role, changes_nothing, live, of_users, refused_at, refused_statement, statements,
+            unbound,
+        },
+        migration::Secrets,
         statements::{Statement, Statements},
         users_table::Names,
     },
@@ -31,6 +35,7 @@ pub(super) async fn findings(
     }
     if !findings.iter().any(Finding::is_problem) {
         findings.extend(unheeded(connection, names, users).await?);
+        findings.extend(unbound(connection, names).await?);
     }
     Ok(findings)
 }
@@ -74,7 +79,7 @@ async fn unheeded(
             return Ok(Some(refused_statement(&names.table, what, &message(error)?)));
         }
     };
-    let Names { table, id, version, sessions, deleted_at, is_deleted, .. } = names;
+    let Names { table, id, version, sessions, .. } = names;
     // In a read-only file `BEGIN IMMEDIATE` succeeds, and this statement fails.
     let nothing = format!("UPDATE {table} SET {version} = {version} WHERE FALSE");
     let nothing = sqlx::query(AssertSqlSafe(nothing)).persistent(false);
@@ -84,11 +89,7 @@ async fn unheeded(
         let what = "logs a user out everywhere";
         finding = Some(refused_statement(&names.table, what, &message(error)?));
     } else if users.is_view || users.triggers.iter().any(|trigger| trigger.is_of_update) {
-        let mut live = vec!["TRUE".to_owned()];
-        live.extend(deleted_at.iter().map(|column| format!("{column} IS NULL")));
-        let is_not_set = |column: &_| Dialect::Sqlite.is_not_set(&format!("{column}"));
-        live.extend(is_deleted.iter().map(is_not_set));
-        let live = live.join(" AND ");
+        let live = live(names, &Dialect::Sqlite);
         let any = format!("SELECT {id} FROM {table} WHERE {live} LIMIT 1");
         let bump = format!(
             "UPDATE {table} SET {version} = coalesce({version}, 0) + 1, {sessions} = NULL \
@@ -111,6 +112,16 @@ async fn unheeded(
     }
     transaction.rollback().await?;
     Ok(finding)
+}
+
+/// Users whom no token can be bound to.
+async fn unbound(
+    connection: &mut SqliteConnection,
+    names: &Names,
+) -> sqlx::Result<Option<Finding>> {
+    let count = unbound::count_sql(names, &Dialect::Sqlite, &Secrets::SQLITE);
+    let count = sqlx::query_scalar(AssertSqlSafe(count)).persistent(false);
+    Ok(unbound::finding(names, &Secrets::SQLITE, count.fetch_one(connection).await?))
 }
 
 /// The version that this statement selects, where a row's `NULL` is the lowest.

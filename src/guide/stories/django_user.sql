@@ -1,0 +1,3 @@
+-- The table and a user that Django 5.2.19 has made.
+CREATE TABLE "auth_user" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "password" varchar(128) NOT NULL, "last_login" datetime NULL, "is_superuser" bool NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "last_name" varchar(150) NOT NULL, "email" varchar(254) NOT NULL, "is_staff" bool NOT NULL, "is_active" bool NOT NULL, "date_joined" datetime NOT NULL, "first_name" varchar(150) NOT NULL);
+INSERT INTO auth_user VALUES (1, 'pbkdf2_sha256$1000$Q2kNZfT8gJi8ASd5WQUFok$cd+tvm0kpFuxXHeXGpzPKneWd/HT9r4eKZxsW7zDhNA=', NULL, 0, 'alice', '', 'alice@example.com', 0, 1, '2026-11-30 16:53:17', '');
