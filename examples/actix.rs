@@ -67,12 +67,12 @@ async fn login(service: Data<Service>, request: HttpRequest, Json(login): Json<L
     if let Some(peer) = request.peer_addr() {
         client = client.address(peer.ip());
     }
-    if let Some(token) = login.device_token {
-        client = client.device(DeviceToken::new(token));
+    let sent = login.device_token.map(DeviceToken::new);
+    if let Some(token) = &sent {
+        client = client.device(token.clone());
     }
     let tokens = service.login(&login.name, &login.password, client).await?;
-    let verified = service.authenticate(tokens.access()).await?;
-    let device = service.device_token(verified.user().id())?;
+    let device = service.device_token(&tokens, sent.as_ref())?;
     granted(&tokens, Some(&device))
 }
 
