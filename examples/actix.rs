@@ -68,8 +68,8 @@ async fn login(service: Data<Service>, request: HttpRequest, Json(login): Json<L
         client = client.address(peer.ip());
     }
     let sent = login.device_token.map(DeviceToken::new);
-    if let Some(token) = sent.clone() {
-        client = client.device(token);
+    if let Some(token) = &sent {
+        client = client.device(token.clone());
     }
     let tokens = service.login(&login.name, &login.password, client).await?;
     let device = service.device_token(&tokens, sent.as_ref())?;
@@ -143,7 +143,7 @@ impl Refusal {
                 (header::RETRY_AFTER, (retry_after.whole_seconds() + 1).to_string())
             }
             // It says nothing about the token, so the client keeps it.
-            Self::Service(error) if error.is_unavailable() => (header::RETRY_AFTER, "2".to_owned()),
+            Self::Service(error) if error.is_unavailable() => (header::RETRY_AFTER, "5".to_owned()),
             Self::Setup(_) | Self::Service(_) => (header::CACHE_CONTROL, "no-store".to_owned()),
         }
     }

@@ -341,10 +341,10 @@ let NewSession { label, data, policy, .. } = new;
                 file="src/authority/session_tokens.rs",
                 old="""
         let tag = record.session_tag();
-        let Started {""",
+        let started =""",
                 new="""
         let tag = crate::sessions::SessionTag([0; 8]);
-        let Started {""",
+        let started =""",
             ),
         ],
     ),

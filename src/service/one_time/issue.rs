@@ -182,7 +182,7 @@ where
     }
 
     /// Binds the token to a context that is computed from the user's record, such as the address to be
-    /// confirmed. [`OneTime::in_context`] presents it.
+    /// confirmed. [`OneTime::in_context`](super::OneTime::in_context) presents it.
     ///
     /// # Example
     ///

@@ -157,12 +157,13 @@ async fn a_revocation_ends_a_pending_login<B: Backend>(db: B) {
         let token = pending(service, "phone").await;
         // The code was checked already, on the record as it was before the revocation.
         let checked = service.second_step(copy(&token), "phone").await.unwrap();
-        match nth {
-            0 => drop(service.set_password(ALICE, PASSWORD).await.unwrap()),
-            1 => drop(service.log_out_everywhere(ALICE).await.unwrap()),
-            2 => drop(service.set_secret(ALICE, Some(secret)).await.unwrap()),
-            _ => drop(service.disable(ALICE).await.unwrap()),
-        }
+        let revoked = match nth {
+            0 => service.set_password(ALICE, PASSWORD).await,
+            1 => service.log_out_everywhere(ALICE).await,
+            2 => service.set_secret(ALICE, Some(secret)).await,
+            _ => service.disable(ALICE).await,
+        };
+        revoked.unwrap();
         assert_eq!(rejected(checked.start_session().await), reason, "{nth}");
         assert_eq!(rejected(service.second_step(token, "phone").await), reason, "{nth}");
     }

@@ -225,7 +225,8 @@ impl LimitStore for Noting {
 async fn an_unknown_name_takes_as_many_counts_as_a_known_one() {
     let noted = Arc::<Mutex<Vec<usize>>>::default();
     let service = service(users(), Throttle::new().shared(Noting(Arc::clone(&noted))));
-    let device = service.device_token("1").unwrap();
+    let tokens = service.start_session("1", "phone").await.unwrap();
+    let device = service.device_token(&tokens, None).unwrap();
     for device in [None, Some(device)] {
         let client = || {
             let client = Client::new("phone").address([192, 0, 2, 1].into());

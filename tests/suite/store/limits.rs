@@ -164,7 +164,7 @@ async fn unused_rows_are_deleted(
     pass: impl AsyncFnOnce(),
     rows: impl AsyncFn() -> i64,
 ) {
-    attempts(&[service.clone()], "alice").await;
+    attempts(std::slice::from_ref(&service), "alice").await;
     let unused = rows().await;
     assert!(unused > 3, "{unused}");
     pass().await;

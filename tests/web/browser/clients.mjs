@@ -7,6 +7,7 @@ import { until } from "./programs.mjs";
 const PASSWORD = "a horse that staples";
 
 const REFRESH = "POST /auth/refresh";
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 export function clients(story, mode) {
   /** A test that needs the lossy proxy, which is in front of a site without TLS only. */
@@ -122,28 +123,34 @@ export function clients(story, mode) {
     assert.deepEqual(await eventsOf(page), ["unavailable", "renewed"]);
   });
 
-  for (const [which, days] of [["ahead", 1], ["behind", -1]]) {
-    lossy(`does not mind a clock that is a day ${which}`, async (world) => {
+  for (const [where, days] of [["forward", 1], ["back", -1]]) {
+    lossy(`does not mind a clock that is set ${where} by a day`, async (world) => {
       const device = await world.device();
-      await device.page.evaluateOnNewDocument((milliseconds) => {
-        const { now } = Date;
+      await device.page.evaluateOnNewDocument(() => {
         const RealDate = Date;
+        globalThis.clockIsOffBy = 0;
         globalThis.Date = class extends RealDate {
           constructor(...given) {
-            super(...(given.length ? given : [now() + milliseconds]));
+            super(...(given.length ? given : [Date.now()]));
+          }
+          static now() {
+            return RealDate.now() + clockIsOffBy;
           }
         };
-        Date.now = () => now() + milliseconds;
-      }, days * 24 * 60 * 60 * 1000);
+      });
       await device.signUp("ada", PASSWORD);
       await device.goto("/password");
       await start(device.page);
-      const off = await device.page.evaluate(() => Date.now());
-      assert.ok(Math.abs(off - Date.now()) > 80_000_000, "the page's clock is wrong");
-      await device.forget("access");
-      for (const _ of [1, 2, 3]) assert.equal(await nameOf(device.page), "ada");
-      assert.equal(world.lossy.count(REFRESH), 1);
-      assert.deepEqual(await eventsOf(device.page), ["renewed"]);
+      const set = (milliseconds) => ((clockIsOffBy = milliseconds), Date.now());
+      for (let round = 1; round <= 2; round += 1) {
+        await device.forget("access");
+        assert.equal(await nameOf(device.page), "ada");
+        const off = await device.page.evaluate(set, round * days * DAY_MS);
+        assert.ok(Math.abs(off - Date.now()) > 0.9 * DAY_MS, "the page's clock is wrong");
+        for (const _ of [1, 2, 3]) assert.equal(await nameOf(device.page), "ada");
+        assert.equal(world.lossy.count(REFRESH), round);
+      }
+      assert.deepEqual(await eventsOf(device.page), ["renewed", "renewed"]);
     });
   }
 

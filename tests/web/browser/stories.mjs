@@ -185,7 +185,7 @@ export function stories(story) {
     for (const _ of [1, 2]) assert.equal((await scanner.page.goto(link)).status(), 200);
     await laptop.page.goto(link);
     await laptop.submit("/not-me");
-    assert.match(await laptop.text("main"), /Set a new password/);
+    assert.match(await laptop.text("main"), /Set a new one/);
     await stranger.live("over");
     await stranger.assertLoggedOut("session_ended");
     await laptop.assertLoggedIn();

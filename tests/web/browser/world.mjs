@@ -75,7 +75,6 @@ export class World {
     if (this.secure) await this.#startProxy(port, outer);
     else if (isLossy) {
       this.lossy = await Lossy.open(outer, port);
-      if (process.env.MUTANT) this.lossy.script("/relatch.js", fs.readFileSync(process.env.MUTANT, "utf8"));
       this.#closing.push(() => this.lossy.close());
     }
   }
