@@ -103,7 +103,8 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// ([`Client::data`](super::Client::data)). Default: those of the authority.
     ///
     /// The service adds the authority's audience if it is missing, because it would refuse the token
-    /// otherwise. A lifetime out of its range fails the call as [`ServiceError::Issue`](super::ServiceError::Issue).
+    /// otherwise. A lifetime out of its range fails the call as
+    /// [`ServiceError::Issue`](super::ServiceError::Issue).
     ///
     /// # Security
     ///

@@ -140,8 +140,8 @@ pub trait UserStore: Send + Sync + 'static {
     }
 
     /// Enables the user again if the row's version still is this one, and moves the version as
-    /// [`disable`](Self::disable) does, in one statement. Returns the new version; `None` if it did not. A
-    /// statement that arrives late, after its timeout, undoes no disabling.
+    /// [`disable`](Self::disable) does, in one statement. Returns the new version; `None` if it did
+    /// not enable the user. A statement that arrives late, after its timeout, undoes no disabling.
     ///
     /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported).
     ///
