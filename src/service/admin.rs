@@ -131,8 +131,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 
     /// Stores a decision that the application makes by hand with an
     /// [`Authority`], and returns its outcome: for example a call that the service does not have, or
-    /// several decisions [joined](Decision::and_then) into one. `decide` gets the service's current authority and
-    /// the user's row on the primary database. The service stores the change by one compare-and-set,
+    /// several decisions [joined](Decision::and_then) into one. `decide` gets the service's current
+    /// authority and the user's row on the primary database. The service stores the change by one compare-and-set,
     /// and notifies its cache and its live connections.
     ///
     /// If the row was changed meanwhile, `decide` runs again, on the new row: it should only decide.
