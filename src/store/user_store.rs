@@ -40,9 +40,10 @@ pub trait UserStore: Send + Sync + 'static {
     /// # Security
     ///
     /// The condition must contain **each** column of [`Columns`](crate::store::Columns), whichever of
-    /// them changes, and `NULL` must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A missing column loses its
-    /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
-    /// logout, without the hash a new password, and without the lanes a link works twice.
+    /// them changes, and `NULL` must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A
+    /// missing column loses its protection: without the version a refresh undoes a bump, without the
+    /// sessions it undoes a logout, without the hash a new password, and without the lanes a link works
+    /// twice.
     ///
     /// A change must not fail because its notification ([`Update::revokes`]) cannot be sent: write it
     /// without the notification. The same holds for the calls below.
