@@ -125,6 +125,7 @@ export function createSession({ refreshUrl, storage }) {
       if (isGood || run) {
         const headers = new Headers(request.headers);
         if (tokens?.access_token) headers.set("authorization", `Bearer ${tokens.access_token}`);
+        if (run && tokens?.device_token) headers.set("x-device-token", tokens.device_token);
         const credentials = storage ? "omit" : "include";
         const since = performance.now();
         const response = await fetch(new Request(request.clone(), { headers, credentials }));

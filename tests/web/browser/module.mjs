@@ -25,6 +25,7 @@ class Server {
     const request = new Request(input, init);
     const path = new URL(request.url).pathname;
     this.log.push(path);
+    if (path !== "/auth/logout") this.device = request.headers.get("x-device-token");
     if (this.outage) throw new TypeError("the network is down");
     const body = await request.text();
     if (path === "/auth/login") {
@@ -275,6 +276,12 @@ describe("the module without a browser", () => {
     assert.equal((await session.fetch(ME)).status, 401);
     assert.equal(server.refreshes(), 0);
     assert.deepEqual(events, ["loggedout"]);
+    assert.equal(server.device, null, "no other request shows the device");
+
+    const login = { method: "POST", body: "right" };
+    await session.exclusive((fetch) => fetch(`${HERE}/auth/login`, login));
+    assert.equal(server.device, "d", "the device is known at the next login");
+    assert.equal(storage.tokens.device_token, "d");
   });
 
   it("refreshes before the access token expires, by its own clock", async () => {
