@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 /// # Security
 ///
 /// It gives no access. It expires after [a year](Self::LIFETIME); each login renews it. It survives a new
-/// password and log-out everywhere. It ends with its master key, and all of a user's end when the user
-/// reports a device by a [`NotMe`](crate::one_time::NotMe) link. A thief of it can try passwords of this one
+/// password and log-out everywhere. It ends with its master key. All of a user's end when the user reports a
+/// device by a [`NotMe`](crate::one_time::NotMe) link, and when a second factor is set up, replaced or removed
+/// ([`change_secret`](crate::service::Service::change_secret)). A thief of it can try passwords of this one
 /// user while the limit of the name is used up, within the limit of the device. Anybody who has known the
 /// password can have several, each with a limit of its own, and a thief of the master key can make any
 /// number: then only the limits of addresses remain.

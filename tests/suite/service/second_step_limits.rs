@@ -103,6 +103,27 @@ async fn who_uses_up_the_limit_keeps_no_known_device_out() {
     assert_eq!(tried(&service, &token, &carols).await, 0);
 }
 
+/// Somebody who had the password before there was a second factor can have logged in many times, and so can
+/// have many devices. Together they could try any number of codes.
+#[tokio::test(start_paused = true)]
+async fn a_device_from_before_the_second_factor_is_none() {
+    let (service, attacker) = (service(three()), Client::new("attacker"));
+    let early = known(&service, "1", "attacker").await;
+    let phone = service.start_session("1", "phone").await.unwrap();
+    let secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+    let phone = service.change_secret(phone.access(), Some(secret)).await.unwrap();
+    let phone = Client::new("phone").device(service.device_token(&phone, None).unwrap());
+    let token = pending(&service, "alice").await;
+    assert_eq!(tried(&service, &token, &attacker).await, 3);
+    assert_eq!(tried(&service, &token, &early).await, 0);
+    assert_eq!(tried(&service, &token, &phone).await, 3);
+    advance(Duration::from_secs(3 * 3600)).await;
+    service.set_secret("1", Some("a secret of an administrator")).await.unwrap();
+    let token = pending(&service, "alice").await;
+    assert_eq!(tried(&service, &token, &attacker).await, 3);
+    assert_eq!(tried(&service, &token, &phone).await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_accepted_uses_nothing_up() {
     let (service, phone) = (service(three()), Client::new("phone"));
