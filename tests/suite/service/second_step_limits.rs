@@ -166,3 +166,21 @@ async fn a_session_has_a_limit_of_its_own_for_codes() {
     let token = pending(&service, "alice").await;
     assert_eq!(tried(&service, &token, &Client::new("phone")).await, 3);
 }
+
+/// The thief of a session who has the password can replace the session's id, by a logout of the others.
+#[tokio::test(start_paused = true)]
+async fn a_new_id_of_a_session_gives_a_bounded_number_of_codes() {
+    let service = service(three());
+    let mut stolen = service.start_session("1", "stolen").await.unwrap();
+    let mut tried = 0;
+    for _ in 0..20 {
+        let verified = service.authenticate(stolen.access()).await.unwrap();
+        while service.admit_code(&verified).await.is_ok() {
+            tried += 1;
+        }
+        stolen = service.log_out_others(stolen.access()).await.unwrap();
+    }
+    assert_eq!(tried, 12);
+    let token = pending(&service, "alice").await;
+    assert!(service.second_step(token, "phone").await.is_ok(), "a login has a limit of its own");
+}
