@@ -27,6 +27,9 @@ const LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// The oldest is dropped beyond this number, so that the memory is bounded.
 const MAXIMUM: usize = 10_000;
 
+/// The oldest of a user is dropped beyond this number, so that nobody drops those of others.
+const OF_ONE_USER: usize = 32;
+
 impl<T> Ceremonies<T> {
     /// Returns the id that the client sends back.
     pub(crate) fn begin(&self, user_id: &str, state: T) -> String {
@@ -34,6 +37,12 @@ impl<T> Ceremonies<T> {
         let deadline = Instant::now() + LIFETIME;
         let begun = Begun { id: id.clone(), user_id: user_id.to_owned(), deadline, state };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_own = |begun: &Begun<T>| begun.user_id == user_id;
+        if all.iter().filter(|begun| is_own(begun)).count() >= OF_ONE_USER
+            && let Some(oldest) = all.iter().position(is_own)
+        {
+            all.remove(oldest);
+        }
         // All live equally long: the oldest is in front.
         while all.len() >= MAXIMUM || all.front().is_some_and(Begun::is_over) {
             all.pop_front();
@@ -59,5 +68,22 @@ impl<T> Begun<T> {
 impl<T> Default for Ceremonies<T> {
     fn default() -> Self {
         Self(Mutex::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_drops_the_ceremonies_of_others() {
+        let all = Ceremonies::default();
+        let id = all.begin("alice", 0);
+        for n in 1..=2 * MAXIMUM {
+            all.begin("mallory", n);
+        }
+        assert_eq!(all.finish(&id, "bob"), None);
+        assert_eq!(all.finish(&id, "alice"), Some(0));
+        assert_eq!(all.finish(&id, "alice"), None);
     }
 }

@@ -3,7 +3,12 @@
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{Authority, SessionTokens, error::IssueError};
+use super::{
+    Authority, SessionTokens,
+    decision::{Change, Decision},
+    error::IssueError,
+    kernel::record::next_lane,
+};
 use crate::{
     binding::derivation::ServerDerivation,
     bytes::{base64url, constant_time},
@@ -62,6 +67,12 @@ impl Authority {
         let said = [&id[..], &end.to_be_bytes(), &lane.to_be_bytes(), user_id.as_bytes()].concat();
         let code = self.server_derivation(self.keys().current()).device(&said);
         Ok(DeviceToken::new(base64url::encode(&[&code[..], &said].concat())))
+    }
+
+    /// Ends all device tokens of the user, and all [`NotMe`] links.
+    pub(crate) fn end_devices(&self, user: &dyn User) -> Result<Decision<()>, RecordError> {
+        let lane = next_lane::<NotMe>(user, self.core.now())?;
+        Ok(Decision::new(Some(Change::none(user).with_lane(NotMe::TYP, lane)), ()))
     }
 
     /// The content of a device token, if it is genuine under a key of the ring and has not expired.

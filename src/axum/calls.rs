@@ -378,7 +378,7 @@ where
     }
 
     /// [`granted`](Self::granted) for a client that has just authenticated.
-    fn granted_to_device(
+    pub(super) fn granted_to_device(
         &self,
         request: &Parts,
         tokens: Result<SessionTokens<C>, ServiceError>,

@@ -151,7 +151,8 @@ where
 
     /// [`Service::change_secret`](crate::service::Service::change_secret) for this request: the secret of a
     /// second factor that the user sets up, replaces or removes. This device continues with the tokens in
-    /// the grant; with an adopted plain token, in a new session of [this client](Self::client).
+    /// the grant, which has a new [device token](crate::throttle::DeviceToken); with an adopted plain token,
+    /// in a new session of [this client](Self::client).
     ///
     /// # Security
     ///
@@ -169,7 +170,7 @@ where
         let (token, _) = self.recorded(self.checked_token(request), Some(&verified))?;
         let client = self.client(request);
         let tokens = self.service().change_secret_of(&token, secret, client.session()).await;
-        self.granted(tokens, Some(verified.user().id()))
+        self.granted_to_device(request, tokens)
     }
 
     /// Whether the client has a cookie of a pending login.

@@ -52,7 +52,8 @@ where
     /// nothing. It returns the index of the only one that a refresh accepts now; of two in one session it
     /// is the newer. If a refresh accepts none, it is one that shows reuse, or else one whose
     /// rejection is not [final](crate::Reason::is_final), or else the first. `None` if a refresh accepts
-    /// tokens of several sessions.
+    /// tokens of several sessions, or if one that it rejects for a reason that is not final says that it
+    /// is another user's: that session may be alive, and the accepted token may be planted.
     #[cfg(feature = "axum")]
     pub(crate) async fn only_current(
         &self,
@@ -61,7 +62,9 @@ where
         let authority = self.authority();
         let mut current: Option<(usize, SessionId, String, u64)> = None;
         let (mut is_reuse, mut is_kept) = (None, None);
+        let mut kept_users = Vec::new();
         for (index, token) in tokens.into_iter().enumerate() {
+            let said = token.danger_unverified_subject();
             let outcome = match authority.open_refresh(token) {
                 Ok(opened) => {
                     let read = self.0.records.read(UserKey::Id(opened.user_id())).await?;
@@ -81,11 +84,18 @@ where
                 },
                 Ok((None, _)) => is_reuse = is_reuse.or(Some(index)),
                 Err(ServiceError::Rejected(rejection)) => {
-                    let is_final = rejection.reason().is_final();
-                    is_kept = is_kept.or((!is_final).then_some(index));
+                    if !rejection.reason().is_final() {
+                        is_kept = is_kept.or(Some(index));
+                        kept_users.extend(said);
+                    }
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if let Some((_, _, user_id, _)) = &current
+            && kept_users.iter().any(|said| said != user_id)
+        {
+            return Ok(None);
         }
         let current = current.map(|(index, ..)| index);
         Ok(Some(current.or(is_reuse).or(is_kept).unwrap_or(0)))

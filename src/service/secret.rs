@@ -19,8 +19,8 @@ use crate::{
 impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// Sets the secret in the row of any user, or removes it with `None`, and logs the user out everywhere,
     /// in one statement: for an administrator who removes a lost second factor. For the user's own call see
-    /// [`change_secret`](Self::change_secret). Returns the new version, as
-    /// [`log_out_everywhere`](Self::log_out_everywhere) does.
+    /// [`change_secret`](Self::change_secret). The user's [device tokens](crate::throttle::DeviceToken) end
+    /// too. Returns the new version, as [`log_out_everywhere`](Self::log_out_everywhere) does.
     ///
     /// # Security
     ///
@@ -40,7 +40,9 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         let authority = self.authority();
         transact!(bare self, UserKey::Id(user_id), |read| {
             let edited = edited(read.ok_or(ServiceError::NoSuchUser)?, secret)?;
-            Proposal { decision: authority.log_out_everywhere(edited.user())?, edited }
+            let devices = authority.end_devices(edited.user())?;
+            let both = devices.and_then(edited.user(), |user| authority.log_out_everywhere(user))?;
+            Proposal { decision: both.map(|((), version)| version), edited }
         })
     }
 }
@@ -53,7 +55,8 @@ where
     /// Changes the secret in the user's row ([`Columns::secret`](crate::store::Columns::secret)), or removes
     /// it with `None`: when the user sets a second factor up, replaces it or removes it. The same statement
     /// logs all other devices out; this one continues with the returned tokens, as after
-    /// [`change_password`](Self::change_password).
+    /// [`change_password`](Self::change_password). All [device tokens](crate::throttle::DeviceToken) of the
+    /// user end too: give this device [a new one](Self::device_token), as the web layer does.
     ///
     /// The secret is text of at least 16 bytes: the base32 text of a TOTP secret (RFC 4226 §4 requires 128
     /// bits), or for passkeys a random one
@@ -65,6 +68,8 @@ where
     /// - It gives a refresh token to the holder of an access token, and it takes no password. Require that
     ///   the user has just authenticated ([`reauthenticate`](Self::reauthenticate), on the web `Recent`), and
     ///   that the new factor works: a code of the new secret was right.
+    /// - The device tokens end because each has a limit of its own for codes, and somebody who knew the
+    ///   password before can have collected many.
     /// - The secret is in the database as it is, for a check of codes. A leaked database then holds the second
     ///   factor, but forges no token without the master key. To encrypt the secret, store its ciphertext
     ///   here: tokens are bound to that text as well.
@@ -95,11 +100,13 @@ where
             let authority = self.authority();
             let (verified, read) = verify_on(&authority, token, read)?;
             let edited = edited(read, secret)?;
-            let user = edited.user();
-            let decision = self.issue_access(&authority, user, user, |issue| {
-                issue.legacy_session(session.clone()).change_password(&verified)
+            let devices = authority.end_devices(edited.user())?;
+            let both = devices.and_then(edited.user(), |user| {
+                self.issue_access(&authority, user, edited.user(), |issue| {
+                    issue.legacy_session(session.clone()).change_password(&verified)
+                })
             });
-            Proposal { decision: decision?, edited }
+            Proposal { decision: both?.map(|((), tokens)| tokens), edited }
         })
     }
 }

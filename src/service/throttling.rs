@@ -36,10 +36,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.take(&self.0.counters.address(address).collect::<Vec<_>>()).await
     }
 
-    /// Counts a code that a logged-in user gives, by the session: call it before you check a code that
-    /// confirms a sensitive operation, for example before
+    /// Counts a code that a logged-in user gives, by the session and by the user: call it before you check
+    /// a code that confirms a sensitive operation, for example before
     /// [`restart_session`](Self::restart_session). It has the limit
-    /// [`per_second_step`](crate::throttle::Throttle::per_second_step).
+    /// [`per_second_step`](crate::throttle::Throttle::per_second_step). All sessions of a user together have
+    /// four times that.
     ///
     /// # Errors
     ///
@@ -48,8 +49,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         &self,
         verified: &Verified<U, D>,
     ) -> Result<(), ServiceError> {
-        let code = self.0.counters.code(verified.user().id(), &session_of(verified));
-        self.take(&code.into_iter().collect::<Vec<_>>()).await
+        let codes = self.0.counters.codes(verified.user().id(), &session_of(verified));
+        self.take(&codes.into_iter().flatten().collect::<Vec<_>>()).await
     }
 
     /// Makes a device token for a client that receives these tokens. The client sends it with its next login

@@ -104,6 +104,11 @@ impl Buckets {
         self.of(Kind::SecondStep, &[b"session", user_id.as_bytes(), session.as_bytes()])
     }
 
+    /// The bucket of the codes that are given in all sessions of a user.
+    pub(super) fn codes(&self, user_id: &str) -> Bucket {
+        self.of(Kind::SecondStep, &[b"sessions", user_id.as_bytes()])
+    }
+
     fn of(&self, kind: Kind, pieces: &[&[u8]]) -> Bucket {
         let mut mac = self.0.clone();
         mac.update(&[kind as u8]);

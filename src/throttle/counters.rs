@@ -20,6 +20,10 @@ const PATIENCE: StdDuration = StdDuration::from_millis(500);
 /// the length of the log.
 const PAUSE: StdDuration = StdDuration::from_secs(5);
 
+/// All sessions of a user together have this multiple of the limit of one for codes. One session alone does
+/// not use it up.
+const SESSIONS: u16 = 4;
+
 /// The time until the next attempt is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManyAttempts(pub(crate) Duration);
@@ -96,9 +100,15 @@ impl Counters {
         count(self.limits.second_step, || self.buckets.second_step(user_id, device))
     }
 
-    /// The count of a code that is given in a session.
-    pub(crate) fn code(&self, user_id: &str, session: &str) -> Option<Count> {
-        count(self.limits.second_step, || self.buckets.code(user_id, session))
+    /// The counts of a code that is given in a session: of the session, and of all the user's. A session
+    /// can get another id without a code, by a logout of the others.
+    pub(crate) fn codes(&self, user_id: &str, session: &str) -> [Option<Count>; 2] {
+        let limit = self.limits.second_step;
+        let of_all = limit.map(|limit| limit.times(SESSIONS));
+        [
+            count(limit, || self.buckets.code(user_id, session)),
+            count(of_all, || self.buckets.codes(user_id)),
+        ]
     }
 
     /// Takes an attempt in memory.

@@ -17,7 +17,8 @@ use zeroize::Zeroizing;
 ///
 /// It gives no access. It expires after [a year](Self::LIFETIME); each login renews it. It survives a new
 /// password and a logout everywhere. It ends with its master key. All tokens of a user end when the user
-/// reports a device by a [`NotMe`](crate::one_time::NotMe) link. While the limit of
+/// reports a device by a [`NotMe`](crate::one_time::NotMe) link, and when a second factor is set up, replaced
+/// or removed ([`change_secret`](crate::service::Service::change_secret)). While the limit of
 /// the name is used up, a thief of the token can still try passwords of this one user, within the limit of
 /// the device. Anybody who has known the password can have several tokens, each with a limit of its own. A
 /// thief of the master key can make any number: then only the limits of addresses remain.

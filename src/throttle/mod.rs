@@ -12,7 +12,7 @@
 //! | the password of a logged-in user | the session; more loosely the user |
 //! | the code of a login's second step | the client's address; the user |
 //! | the same with a valid device token of that user | the client's address; the device |
-//! | a code of a logged-in user | the session |
+//! | a code of a logged-in user | the session; the user |
 //!
 //! The service knows the address and the device token if the caller sets them
 //! ([`Client::address`](crate::service::Client::address),

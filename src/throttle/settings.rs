@@ -103,7 +103,7 @@ impl Throttle {
     /// Sets the limit of the codes that are tried for one user in a login's second step
     /// ([`Service::second_step`](crate::service::Service::second_step)). A device on which the user has
     /// logged in, and a session ([`admit_code`](crate::service::Service::admit_code)), have the same limit
-    /// for themselves.
+    /// for themselves. All sessions of the user together have four times the limit.
     ///
     /// # Security
     ///

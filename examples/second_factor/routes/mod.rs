@@ -44,7 +44,7 @@ pub(crate) fn routes(site: Site, web: &Web) -> Router {
         .route("/recovery-codes", post(enrol::new_recovery_codes))
         // The browser sends the refresh token only to paths under `/auth`.
         .route("/auth/logout", post(account::log_out))
-        .route("/auth/resume", get(endpoints::resume))
+        .route("/auth/resume", get(endpoints::resume).post(endpoints::resume))
         .route("/style.css", file("text/css; charset=utf-8", include_str!("../../site/style.css")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../../site/icon.svg")))
         .route(

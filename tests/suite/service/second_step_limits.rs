@@ -103,6 +103,27 @@ async fn who_uses_up_the_limit_keeps_no_known_device_out() {
     assert_eq!(tried(&service, &token, &carols).await, 0);
 }
 
+/// Somebody who had the password before there was a second factor can have logged in many times, and so can
+/// have many devices. Together they could try any number of codes.
+#[tokio::test(start_paused = true)]
+async fn a_device_from_before_the_second_factor_is_none() {
+    let (service, attacker) = (service(three()), Client::new("attacker"));
+    let early = known(&service, "1", "attacker").await;
+    let phone = service.start_session("1", "phone").await.unwrap();
+    let secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+    let phone = service.change_secret(phone.access(), Some(secret)).await.unwrap();
+    let phone = Client::new("phone").device(service.device_token(&phone, None).unwrap());
+    let token = pending(&service, "alice").await;
+    assert_eq!(tried(&service, &token, &attacker).await, 3);
+    assert_eq!(tried(&service, &token, &early).await, 0);
+    assert_eq!(tried(&service, &token, &phone).await, 3);
+    advance(Duration::from_secs(3 * 3600)).await;
+    service.set_secret("1", Some("a secret of an administrator")).await.unwrap();
+    let token = pending(&service, "alice").await;
+    assert_eq!(tried(&service, &token, &attacker).await, 3);
+    assert_eq!(tried(&service, &token, &phone).await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_accepted_uses_nothing_up() {
     let (service, phone) = (service(three()), Client::new("phone"));
@@ -144,4 +165,22 @@ async fn a_session_has_a_limit_of_its_own_for_codes() {
     assert!(service.admit_code(&own).await.is_ok());
     let token = pending(&service, "alice").await;
     assert_eq!(tried(&service, &token, &Client::new("phone")).await, 3);
+}
+
+/// The thief of a session who has the password can replace the session's id, by a logout of the others.
+#[tokio::test(start_paused = true)]
+async fn a_new_id_of_a_session_gives_a_bounded_number_of_codes() {
+    let service = service(three());
+    let mut stolen = service.start_session("1", "stolen").await.unwrap();
+    let mut tried = 0;
+    for _ in 0..20 {
+        let verified = service.authenticate(stolen.access()).await.unwrap();
+        while service.admit_code(&verified).await.is_ok() {
+            tried += 1;
+        }
+        stolen = service.log_out_others(stolen.access()).await.unwrap();
+    }
+    assert_eq!(tried, 12);
+    let token = pending(&service, "alice").await;
+    assert!(service.second_step(token, "phone").await.is_ok(), "a login has a limit of its own");
 }

@@ -195,6 +195,7 @@ async fn a_changed_secret_gives_this_device_new_tokens() {
     assert!(!world.lives(&own).await && !world.lives(&other).await);
     let me = || get_("/me").bearer(changed["access_token"].as_str().unwrap());
     assert_eq!(send(&app, me()).await.is(200).body, ALICE);
+    assert!(changed["device_token"].is_string(), "the former ones are no longer good: {changed}");
     // A secret that is there already is an error of the application.
     let same = post_("/secret").bearer(changed["access_token"].as_str().unwrap());
     send(&app, same).await.fails(500, "server_error");

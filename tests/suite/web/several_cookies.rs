@@ -76,6 +76,26 @@ async fn a_planted_cookie_takes_no_place_of_a_living_one() {
     drop(world.send(asked("/auth/refresh", &[own.refresh().expose()])).await.is(200));
 }
 
+/// A server whose clock is behind, or that does not have the newest key yet, rejects the cookie of a living
+/// session.
+#[tokio::test]
+async fn a_planted_cookie_takes_no_place_of_one_that_may_be_alive() {
+    let world = World::cookies();
+    let planted = world.start(BOB).await;
+    world.clock.set(3600);
+    let own = world.start(ALICE).await;
+    world.clock.set(0);
+    for tokens in [[&own, &planted], [&planted, &own]] {
+        let texts = tokens.map(|tokens| tokens.refresh().expose());
+        let refused = world.send(asked("/auth/refresh", &texts)).await;
+        assert_eq!(refused.fails(400, "invalid_request").all("set-cookie"), [""; 0]);
+    }
+    // A leftover of the same user is nobody else's.
+    let later = world.start(ALICE).await;
+    let texts = [own.refresh().expose(), later.refresh().expose()];
+    drop(world.send(asked("/auth/refresh", &texts)).await.is(200));
+}
+
 #[tokio::test]
 async fn reuse_beside_rubbish_is_still_reuse() {
     let world = World::cookies();

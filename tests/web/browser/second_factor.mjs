@@ -198,6 +198,17 @@ export function secondFactor(story) {
     await assertIn(laptop, 1);
   });
 
+  story("refreshes a session by the button of the page that asks first", async (world) => {
+    const laptop = await member(world);
+    await laptop.forget("access");
+    await laptop.page.setExtraHTTPHeaders({ purpose: "prefetch" });
+    await laptop.goto("/auth/resume?to=/account");
+    await laptop.page.setExtraHTTPHeaders({});
+    await laptop.click("button");
+    await laptop.arrivedAt("/account");
+    await assertIn(laptop, 1);
+  });
+
   story("has pages that are readable and usable", async (world) => {
     const laptop = await member(world);
     await authenticator(laptop);
