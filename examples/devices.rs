@@ -107,7 +107,7 @@ async fn tour(file: &Path) -> Result {
     ensure("the refresh token is a new one", phone.refresh().expose() != used.expose())?;
     ensure("no security event", events.try_recv().is_err())?;
 
-    title("A response is lost: the phone retries with its old token, within the grace period");
+    title("A response is lost: the phone retries with its old token, within the grace");
     clock.pass(5);
     let again = app.refresh(used).await?;
     same("the new refresh token is the same, byte for byte", again.refresh(), phone.refresh())?;

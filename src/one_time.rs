@@ -150,14 +150,15 @@ impl<C: Serialize + DeserializeOwned> Purpose for Invitation<C> {
 }
 
 /// A login whose password was right and that waits for its second step, such as a code. It is valid for 5
-/// minutes and works once, by a lane: a login that is finished ends the user's other pending ones. A new
-/// password and an increase of the version end it too, like every link.
+/// minutes and works once, by a lane: a finished login ends the user's other pending logins. A new
+/// password and an increase of the version end it too, as they end every link.
 ///
-/// It is no link. The client gets it as the answer to the password and sends it back with the code. It gives
+/// It is not a link. The client gets it as the answer to the password and sends it back with the code. It gives
 /// no access: its `typ` and its key are not those of an access token, in either binding mode.
 ///
-/// With `Service` it comes from `VerifiedLogin::pending`, and `Service::second_step` takes it, which counts
-/// each attempt. So `Service::one_time` of it does not compile.
+/// With a service, `VerifiedLogin::pending` issues it, and `Service::second_step` takes it and counts each
+/// attempt. Therefore `Service::one_time` does not compile for it. The guide's page on
+/// [second factors](crate::guide::second_factor) has the handlers.
 ///
 /// # Security
 ///
@@ -182,10 +183,10 @@ impl Purpose for SecondStep {
 ///
 /// # Security
 ///
-/// A new password revokes it, as it revokes every link. So a thief who knows the password can change it and
-/// so disable the link; such a change needs no access to the user's mailbox, and the link gives none to the
-/// thief. Its page therefore offers a password reset, whatever became of the link: the reset goes to the
-/// user's mailbox, logs out every device, and takes the password from the thief.
+/// A new password revokes it, as it revokes every link. So a thief who knows the password can change it,
+/// which disables the link. Therefore the page behind the link must offer a password reset in every case, also
+/// for a rejected link. The reset goes to the user's mailbox, to which the thief has no access. It logs out
+/// every device, and replaces the password that the thief knows.
 #[derive(Clone, Copy, Debug)]
 pub struct NotMe(());
 

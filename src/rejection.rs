@@ -135,8 +135,8 @@ impl Reason {
     /// A client that keeps it loses nothing. The web layer deletes a client's cookies only for a final
     /// reason.
     ///
-    /// A client that is told nothing but 401 cannot know the difference. It asks its user to log in, and
-    /// keeps its token until the login has replaced it.
+    /// A client receives only a 401 and cannot know the reason. It asks its user to log in, and keeps its
+    /// token until the login has replaced it.
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {

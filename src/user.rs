@@ -85,8 +85,8 @@ pub trait User {
 
     /// The user's counter for the purpose with this JOSE `typ`, one with
     /// [`Usage::OnceByLane`](crate::token::Usage::OnceByLane). `None` means that the record has no such
-    /// counter: then tokens of that purpose can be neither issued nor used. A `NULL` column is a counter too: return `Some(column.into())`,
-    /// where the column is an `Option<i64>`.
+    /// counter: then tokens of that purpose can be neither issued nor used. A `NULL` column is a counter too:
+    /// return `Some(column.into())`, where the column is an `Option<i64>`.
     fn lane(&self, typ: &str) -> Option<Counter> {
         let _ = typ;
         None

@@ -20,7 +20,7 @@ use crate::{
     user::{MAX_ID_BYTES, RecordError, User, count},
 };
 
-/// What a genuine [`DeviceToken`] says that has not expired.
+/// The content of a genuine [`DeviceToken`] that has not expired.
 pub(crate) struct Device {
     pub(crate) user_id: String,
     /// The random id of the device.
@@ -44,8 +44,8 @@ const FIXED: usize = 16 + 16 + 8 + 8;
 const MAX_CHARACTERS: usize = base64url::encoded_len(FIXED + MAX_ID_BYTES);
 
 impl Authority {
-    /// Makes a token for the device of a client that gets these tokens: for the device whose token it has
-    /// sent, if that is a good one of this user, or else for a new one.
+    /// Makes a device token for a client that receives these tokens. If `sent` is a valid device token of this
+    /// user, the new one is for the same device, and otherwise for a new device.
     pub(crate) fn issue_device_token<C>(
         &self,
         tokens: &SessionTokens<C>,
@@ -75,7 +75,7 @@ impl Authority {
         Ok(Decision::new(Some(Change::none(user).with_lane(NotMe::TYP, lane)), ()))
     }
 
-    /// What a device token says, if it is genuine under a key of the ring and has not expired.
+    /// The content of a device token, if it is genuine under a key of the ring and has not expired.
     pub(crate) fn open_device_token(&self, token: &DeviceToken) -> Option<Device> {
         if token.expose().len() > MAX_CHARACTERS {
             return None;

@@ -120,9 +120,9 @@ impl<'a, C: Serialize + DeserializeOwned> Issuance<'a, Access<C>> {
     /// data, policy and fixed end. Its tokens are bound to the context in which the verified token
     /// was presented. Other devices stay logged in.
     ///
-    /// [`started_at`](crate::sessions::SessionInfo::started_at) is then the time of the last authentication, the
-    /// absolute lifetime starts again, and no copy of an older token profits from the new
-    /// authentication.
+    /// [`started_at`](crate::sessions::SessionInfo::started_at) is then the time of the last
+    /// authentication, the absolute lifetime starts again, and no copy of an older token profits from the
+    /// new authentication.
     ///
     /// Issue for [`Verified::user`]. If the hash is replaced at the same time, issue for that
     /// record with the new hash and the carry.

@@ -64,7 +64,7 @@ impl<C> SessionTokens<C> {
     }
 
     /// The session that this login ended: the one that the user has chosen
-    /// ([`NewSession::in_place_of`]), or the least recently used one, because all slots were occupied.
+    /// ([`NewSession::in_place_of`]), or the least recently used one, because all slots were taken.
     #[must_use]
     pub const fn evicted(&self) -> Option<&SessionInfo> {
         self.evicted.as_ref()

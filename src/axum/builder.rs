@@ -81,19 +81,19 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     /// Trusts the pages of another origin like the site's own. Write the origin as browsers do:
     /// `https://app.example.com`.
     ///
-    /// The pages of an app in a WebView, or of a browser's extension, have an origin with another scheme:
+    /// The pages of an app in a WebView, or of a browser extension, have an origin with another scheme:
     /// `capacitor://localhost`, `ionic://localhost`, `tauri://localhost`, `chrome-extension://…`. They are
-    /// of another site, so a browser does not send them the `SameSite` cookies: such an app uses a
-    /// [`Web`] without cookies. Trust its origin if it keeps the cookies by native code.
+    /// of another site, so a browser sends no `SameSite` cookies with their requests: such an app uses a
+    /// [`Web`] without cookies. Trust its origin if native code of the app keeps the cookies.
     ///
     /// A native client that keeps cookies and sends no `Origin` is refused like any request without proof
     /// of origin. Let it send the site's own origin: `Origin: https://login.example.com`.
     ///
     /// # Security
     ///
-    /// The scripts of that origin can do everything that a logged in user can. `http://localhost` and
-    /// `https://localhost` are the origins of whatever listens on the user's own machine. `null`,
-    /// `file://` and `data:` are the origins of anybody's pages, and cannot be trusted.
+    /// The scripts of that origin can do everything that a logged-in user can. `http://localhost` and
+    /// `https://localhost` are the origins of any program that listens on the user's own machine. `null`,
+    /// `file://` and `data:` are the origins of anybody's pages, and the builder refuses them.
     pub fn trust_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted.push(origin.into());
         self
@@ -241,11 +241,11 @@ impl<F: Clone + Send + Sync + 'static, C> WebBuilder<F, C> {
     ///
     /// [`ConfigError`] for a setting out of its range, if the
     /// [`client_address`](Self::client_address) is missing, or if the grace of the authority's default or
-    /// named policy is too short for a client that does as it is told. A refresh can be stored although
+    /// named policy is too short for a client that obeys `Retry-After`. A refresh can be stored although
     /// the store's answer is lost. Its response is then a 503 after the service's
-    /// [`store_timeout`](crate::service::ServiceBuilder::store_timeout), with a `Retry-After` of 2 seconds;
-    /// so the grace must be longer than that timeout and 3 seconds. A grace of 0 needs nothing, and neither
-    /// does a policy with a [late repeat](crate::SessionPolicy::late_repeat).
+    /// [`store_timeout`](crate::service::ServiceBuilder::store_timeout), with a `Retry-After` of 2 seconds.
+    /// So the grace must be longer than the sum of that timeout and 3 seconds. A grace of 0 is accepted, and
+    /// so is any grace of a policy with a [late repeat](crate::SessionPolicy::late_repeat).
     pub fn build(self) -> Result<Web<F, C>, ConfigError>
     where
         C: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,

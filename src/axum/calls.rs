@@ -147,11 +147,12 @@ where
         self.granted_to_device(request, Ok(tokens))
     }
 
-    /// Logs this device out by its access token. With cookies, where that token is missing or
-    /// rejected (expired, say), it uses the refresh token instead, or several of them. A cookie of a session that has
-    /// already ended is no error. Neither is a cookie that cannot be verified, for example in a
-    /// context other than that of its session, or by a server that does not have its key yet: the
-    /// session then stays alive, and the client loses its cookie, as its user wishes.
+    /// Logs this device out by its access token. With cookies, if that token is missing or rejected
+    /// (because it has expired, for example), it uses the refresh token instead, or several of them. A
+    /// cookie of a session that has already ended is no error. Neither is a cookie that cannot be
+    /// verified, for example in a context other than that of its session, or by a server that does not
+    /// have its key yet: the session then stays alive, and the client loses its cookie, as its user
+    /// wishes.
     ///
     /// An adopted plain token has no session: the user is logged out everywhere
     /// ([`Service::log_out`](crate::service::Service::log_out)).

@@ -15,12 +15,12 @@ where
     C: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     /// Exchanges a refresh token: that of the request's cookie, or `given`. Both at once are
-    /// refused. Of [several cookies](super::Cookies), that of the only living session is exchanged.
+    /// refused. Of [several cookies](super::Cookies), that of the only live session is exchanged.
     ///
     /// # Errors
     ///
     /// [`Refusal`]. If it [is final](Refusal::is_final), respond with [`forget`](Self::forget) too. For
-    /// every other refusal, also a rejection, keep the cookies: the token may be good on another server
+    /// every other refusal, also a rejection, keep the cookies: the token may be accepted on another server
     /// or in a moment.
     pub async fn refresh(
         &self,
@@ -51,7 +51,7 @@ where
         self.granted(tokens, user.as_deref())
     }
 
-    /// The refresh token of the request's cookie; of several cookies, that of the living session.
+    /// The refresh token of the request's cookie; of several cookies, that of the live session.
     async fn refresh_token(&self, request: &Parts) -> Result<RefreshToken, Refusal> {
         let mut tokens = self.refresh_cookies(request)?;
         let chosen = match tokens.len() {

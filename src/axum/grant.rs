@@ -27,8 +27,8 @@ use crate::{authority::SessionTokens, throttle::DeviceToken, token::purpose::NoC
 ///
 /// As a response it is JSON with `expires_in` (the access token's lifetime in seconds), and without
 /// cookies also `access_token`, `token_type` and `refresh_token`, and after a login `device_token`, which
-/// the client sends with its next login in the header [`DEVICE_HEADER`](super::DEVICE_HEADER). As a *part* of a response
-/// (`(grant, Redirect::to("/"))`) it sets the cookies; without cookies that is an error.
+/// the client sends with its next login in the header [`DEVICE_HEADER`](super::DEVICE_HEADER). As a *part*
+/// of a response (`(grant, Redirect::to("/"))`) it sets the cookies; without cookies that is an error.
 #[must_use = "the client gets no tokens unless this is part of the response"]
 pub struct Grant<C = NoClaims> {
     pub(super) tokens: SessionTokens<C>,

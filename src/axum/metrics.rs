@@ -41,7 +41,7 @@ fn log(refusal: &Refusal, user: Option<&str>) {
     }
 }
 
-/// There is no log: writes an error of the server, which somebody must mend, to standard error.
+/// Without a log: writes an error of the server, which an operator must correct, to standard error.
 #[cfg(not(feature = "tracing"))]
 fn log(refusal: &Refusal, _: Option<&str>) {
     if refusal.status() == http::StatusCode::INTERNAL_SERVER_ERROR {

@@ -38,11 +38,11 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
     /// ready stores do it in one statement, which succeeds however often the row changes, and also if
     /// it is damaged.
     ///
-    /// Returns the user's new version. Each token of the user whose claim `ver` is lower is revoked. The
-    /// service's cache, its live connections and its other processes are notified without it. Send it to
-    /// others that verify tokens without the database, such as a resource server or a gateway with a copy
-    /// of the versions. They must keep the highest version that they have received, because two messages can arrive
-    /// in either order.
+    /// Returns the user's new version. Each token of the user whose claim `ver` is lower is revoked. You
+    /// need not notify the service's cache, its live connections and its other processes. Send the version
+    /// to others that verify tokens without the database, such as a resource server or a gateway with a
+    /// copy of the versions. They must keep the highest version that they have received, because two
+    /// messages can arrive in either order.
     ///
     /// # Errors
     ///
@@ -131,8 +131,8 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
 
     /// Stores a decision that the application makes by hand with an
     /// [`Authority`], and returns its outcome: for example a call that the service does not have, or
-    /// several decisions [joined](Decision::and_then) into one. `decide` gets the service's current authority and
-    /// the user's row on the primary database. The service stores the change by one compare-and-set,
+    /// several decisions [joined](Decision::and_then) into one. `decide` gets the service's current
+    /// authority and the user's row on the primary database. The service stores the change by one compare-and-set,
     /// and notifies its cache and its live connections.
     ///
     /// If the row was changed meanwhile, `decide` runs again, on the new row: it should only decide.

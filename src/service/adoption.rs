@@ -28,8 +28,9 @@ where
     ///
     /// - The application's own check must be as strict as before: the old token is genuine, has not
     ///   expired, and was not revoked.
-    /// - This call does not know the old token. Delete that token afterwards, so that it is exchanged once. If another
-    ///   request has already deleted it, end this session ([`Service::revoke`] with its refresh token).
+    /// - This call does not know the old token. Delete that token afterwards, so that it is exchanged
+    ///   once. If another request has already deleted it, end this session ([`Service::revoke`] with its
+    ///   refresh token).
     ///
     /// # Errors
     ///

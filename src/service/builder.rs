@@ -98,12 +98,13 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     }
 
     /// Sets the function that makes the lifetime and the audience of access tokens, at login and again at
-    /// each refresh. It gets the same as the function of [`claims`](Self::claims). To choose them for one
+    /// each refresh. Its arguments are those of the function of [`claims`](Self::claims). To choose them for one
     /// session, store the choice in the session's [data](SessionInfo::data) at login
     /// ([`Client::data`](super::Client::data)). Default: those of the authority.
     ///
     /// The service adds the authority's audience if it is missing, because it would refuse the token
-    /// otherwise. A lifetime out of its range fails the call as [`ServiceError::Issue`](super::ServiceError::Issue).
+    /// otherwise. A lifetime out of its range fails the call as
+    /// [`ServiceError::Issue`](super::ServiceError::Issue).
     ///
     /// # Security
     ///
@@ -183,7 +184,7 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
         self
     }
 
-    /// Sets a callback for logins on a new device: one whose client has sent no good
+    /// Sets a callback for logins on a new device: one whose client has sent no valid
     /// [device token](crate::throttle::DeviceToken) of the user. Send the user a mail with
     /// [`NewDevice::link`], by which the user can say "this was not me". It is called after the new session
     /// is stored, by [`Service::login`], [`Service::start_session`], the [second step](Service::second_step) of
@@ -191,9 +192,9 @@ impl<F: Clone + Send + Sync + 'static, C> ServiceBuilder<F, C> {
     /// [`without_notice`](super::Client::without_notice). It runs within the request, so it should do no
     /// more than send the notice to a queue. If it panics, the panic is logged, and the login succeeds.
     ///
-    /// With it, the web layer gives out device tokens even if the [limits](Self::throttle) have no use for
-    /// them. The first login of a user after a change to relatch is on a new device, as is one whose
-    /// browser deletes its cookies.
+    /// With it, the web layer issues device tokens even if the [limits](Self::throttle) do not use them. After
+    /// a change to relatch, each user's first login is on a new device. So is a login after the browser has
+    /// deleted its cookies.
     ///
     /// # Example
     ///

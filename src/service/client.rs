@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// Sets the device token that the client has sent, if it has one from an earlier login
-    /// ([`Service::device_token`](super::Service::device_token)). If it is a good one of the user
+    /// ([`Service::device_token`](super::Service::device_token)). If it is a valid one of the user
     /// who logs in, the login has the limit of the [device](crate::throttle) and not that of the name, and
     /// is not one on a [new device](super::ServiceBuilder::on_new_device). Any other token has no effect.
     #[must_use]

@@ -19,8 +19,8 @@ use crate::{
 /// | --- | --- | --- |
 /// | [`Rejected`](Self::Rejected) | 401 | [`reason`](Self::reason) |
 /// | [`LoginRefused`](Self::LoginRefused) | 401 | [`LoginRefusal`] |
-/// | [`WrongPassword`](Self::WrongPassword) | 403: the caller's token is good | [`LoginRefusal`] |
-/// | [`WrongCode`](Self::WrongCode) | 403: the pending login is good | |
+/// | [`WrongPassword`](Self::WrongPassword) | 403: the caller's token is valid | [`LoginRefusal`] |
+/// | [`WrongCode`](Self::WrongCode) | 403: the pending login is valid | |
 /// | [`TooManyAttempts`](Self::TooManyAttempts) | 429, with a `Retry-After` | |
 /// | [`is_unavailable`](Self::is_unavailable) | 503: nothing is known of the client, which keeps its token and may try again | the error and its sources |
 /// | [`NoSuchUser`](Self::NoSuchUser), [`NoSuchGroup`](Self::NoSuchGroup), [`NoSession`](Self::NoSession) | 404 | |
@@ -44,9 +44,9 @@ pub enum ServiceError {
     /// The current password is not accepted; the caller's token is.
     WrongPassword(LoginRefusal),
     /// The code of a second factor is not accepted: for applications, which check codes themselves
-    /// ([`PendingLogin`](super::PendingLogin)). Its status is 403 and not 401. The pending login is
-    /// good (RFC 9110 §15.5.4), and the client asks for the code again; after a 401 it would begin a new
-    /// login.
+    /// ([`PendingLogin`](super::PendingLogin)). Its status is 403 and not 401, because the pending login
+    /// is valid (RFC 9110 §15.5.4). After a 403 the client asks for the code again; after a 401 it would begin
+    /// a new login.
     WrongCode,
     /// Too many passwords or codes were tried, for this account, from this address or within this session:
     /// the limits are those of [`ServiceBuilder::throttle`](super::ServiceBuilder::throttle). The password
@@ -63,7 +63,7 @@ pub enum ServiceError {
     NoSession,
     /// All slots of the user are taken by these sessions, the most recently used first, and the policy then
     /// refuses a login ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)). The password was right, or
-    /// the link was good and is not used up. Let the user choose the session to end, and log in again
+    /// the link was valid and is not used up. Let the user choose the session to end, and log in again
     /// [in its place](super::Client::in_place_of).
     SessionsFull(Vec<SessionInfo>),
     /// The store failed.
@@ -87,7 +87,7 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// Whether the same call may succeed later. Until then nothing is known of the client.
+    /// Whether the same call may succeed later. Until then nothing is known about the client.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         match self {
@@ -101,7 +101,7 @@ impl ServiceError {
     /// 429, 500 or 503 (RFC 9110 §15, RFC 6585 §4).
     ///
     /// A 401 takes a `WWW-Authenticate` header (RFC 6750 §3). A 429 and a 503 should have a
-    /// `Retry-After`; that of a 503 is shorter than the [grace](crate::SessionPolicy::grace) less the
+    /// `Retry-After`. That of a 503 should be shorter than the [grace](crate::SessionPolicy::grace) minus the
     /// [timeout of the store](super::ServiceBuilder::store_timeout).
     #[must_use]
     pub const fn status(&self) -> u16 {

@@ -82,7 +82,8 @@ macro_rules! in_transaction {
 
             /// Does what [`Service::set_password`] does, in the application's own transaction: sets a
             /// new password, logs the user out everywhere, and returns the new version. It hashes the
-            /// password, then locks the user's row. For the rules of the transaction see [`consume_in`](Self::consume_in).
+            /// password, then locks the user's row. For the rules of the transaction see
+            /// [`consume_in`](Self::consume_in).
             ///
             /// # Errors
             ///

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{one_time::NotMe, sessions::SessionInfo, store::StoredUser, token::Token, user::User};
 
-/// A login on a device without a good [device token](crate::throttle::DeviceToken) of its user: see
+/// A login on a device without a valid [device token](crate::throttle::DeviceToken) of its user: see
 /// [`ServiceBuilder::on_new_device`](super::ServiceBuilder::on_new_device).
 pub struct NewDevice<'a, F = ()> {
     pub(super) user: &'a StoredUser<F>,
@@ -28,8 +28,8 @@ impl<F> NewDevice<'_, F> {
     ///
     /// # Security
     ///
-    /// The client can choose its [label](SessionInfo::label). Escape it in a mail of HTML, and do not let it
-    /// stand where it could be taken for your own text.
+    /// The client can choose its [label](SessionInfo::label). Escape it in an HTML mail, and show
+    /// it as the client's own text, for example in quotation marks.
     #[must_use]
     pub const fn session(&self) -> &SessionInfo {
         self.session
@@ -52,7 +52,7 @@ impl<F> NewDevice<'_, F> {
         self.link
     }
 
-    /// Calls back. The session has started: the client gets its tokens, whatever becomes of the notice.
+    /// Calls back. The session has started: the client gets its tokens, also if the callback panics.
     pub(super) fn tell(&self, on_new_device: &OnNewDevice<F>) {
         if catch_unwind(AssertUnwindSafe(|| on_new_device(self))).is_err() {
             log_panic();

@@ -53,9 +53,9 @@ impl<F: Clone + Send + Sync + 'static, C> Service<F, C> {
         self.take(&codes.into_iter().flatten().collect::<Vec<_>>()).await
     }
 
-    /// Makes a token for the device of a client that gets these tokens, for its next login
-    /// ([`Client::device`]): for the device whose token it has sent, if that is a good one of this user, or
-    /// else for a new one. The web layer does so at each login.
+    /// Makes a device token for a client that receives these tokens. The client sends it with its next login
+    /// ([`Client::device`]). If `sent` is a valid device token of this user, the new one is for the same
+    /// device, and otherwise for a new device. The web layer calls this at each login.
     ///
     /// # Security
     ///

@@ -4,7 +4,7 @@ use time::Duration;
 
 use crate::{clock::MAX_LIFETIME, error::ConfigError};
 
-/// The longest grace period.
+/// The longest grace.
 pub(super) const MAX_GRACE: Duration = Duration::seconds(60);
 
 /// The longest time for a late repeat.
@@ -46,7 +46,7 @@ impl ClientPolicy {
         self
     }
 
-    /// Sets the grace period: [`SessionPolicy::grace`](super::SessionPolicy::grace).
+    /// Sets the grace: [`SessionPolicy::grace`](super::SessionPolicy::grace).
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self

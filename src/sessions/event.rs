@@ -107,7 +107,7 @@ impl fmt::Display for SessionEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A refresh token was presented again within the grace period. The usual cause is a lost
+    /// A refresh token was presented again within the grace. The usual cause is a lost
     /// response or two tabs at the same time; if it repeats, two parties share a session.
     GraceHit,
     /// A used refresh token was presented after the grace, while its successor had not been used,

@@ -59,10 +59,10 @@ impl SessionPolicy {
     /// The default absolute lifetime of a session, however often it is refreshed: 90 days.
     pub const DEFAULT_ABSOLUTE_LIFETIME: Duration = Duration::days(90);
 
-    /// The default grace period, in which a used refresh token gets the same response: 10 seconds.
+    /// The default grace, in which a used refresh token gets the same response: 10 seconds.
     pub const DEFAULT_GRACE: Duration = Duration::seconds(10);
 
-    /// The longest grace period: 60 seconds.
+    /// The longest grace: 60 seconds.
     pub const MAX_GRACE: Duration = client_policy::MAX_GRACE;
 
     /// The longest time for a [late repeat](Self::late_repeat): 30 days.
@@ -128,7 +128,7 @@ impl SessionPolicy {
         self
     }
 
-    /// Sets the grace period after a refresh, in which the used token gets the same successor
+    /// Sets the grace after a refresh, in which the used token gets the same successor
     /// again, so that a lost response or two tabs at the same time do not end the session: 0 to
     /// [`MAX_GRACE`](Self::MAX_GRACE), in whole seconds; [`DEFAULT_GRACE`](Self::DEFAULT_GRACE) by
     /// default. It starts at the refresh itself, so it includes the time of storing. It applies in
@@ -139,10 +139,10 @@ impl SessionPolicy {
     ///
     /// # Security
     ///
-    /// A thief who always refreshes within the owner's grace period shares the session until its
+    /// A thief who always refreshes within the owner's grace shares the session until its
     /// absolute end. Each such refresh is an event
     /// ([`EventKind::GraceHit`](crate::sessions::EventKind)), which a service reports once for each
-    /// successor: raise an alarm when there are many. A grace period of 0 closes this window, but
+    /// successor: raise an alarm when there are many. A grace of 0 closes this window, but
     /// then a lost response ends the session. Binding the tokens to a [`Context`](crate::Context)
     /// closes it too.
     pub const fn grace(mut self, grace: Duration) -> Self {

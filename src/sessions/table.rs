@@ -66,7 +66,7 @@ pub(crate) struct Started {
 pub(crate) enum Rotation {
     /// The token was current; its successor is current now.
     Advanced(SessionTable, Slot),
-    /// The token is the predecessor, presented again within the grace period. The first time in a
+    /// The token is the predecessor, presented again within the grace. The first time in a
     /// strict session, the table has a mark; otherwise nothing changes.
     Repeated(Option<SessionTable>, Slot),
     /// The token is the predecessor, presented late, while its successor was not used. The first

@@ -39,10 +39,11 @@ pub trait UserStore: Send + Sync + 'static {
     ///
     /// # Security
     ///
-    /// The condition must contain **each** column of [`Columns`](crate::store::Columns), whichever of them changes, and `NULL`
-    /// must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A missing column loses its
-    /// protection: without the version a refresh undoes a bump, without the sessions it undoes a
-    /// logout, without the hash a new password, and without the lanes a link works twice.
+    /// The condition must contain **each** column of [`Columns`](crate::store::Columns), whichever of
+    /// them changes, and `NULL` must equal `NULL` there (`IS`, in PostgreSQL `IS NOT DISTINCT FROM`). A
+    /// missing column loses its protection: without the version a refresh undoes a bump, without the
+    /// sessions it undoes a logout, without the hash a new password, and without the lanes a link works
+    /// twice.
     ///
     /// A change must not fail because its notification ([`Update::revokes`]) cannot be sent: write it
     /// without the notification. The same holds for the calls below.
@@ -106,7 +107,8 @@ pub trait UserStore: Send + Sync + 'static {
     /// at_least)`. Returns the new counter; `None` if there is no such group with a counter below
     /// `i64::MAX`.
     ///
-    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported): not every store has groups.
+    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported):
+    /// not every store has groups.
     ///
     /// # Errors
     ///
@@ -125,7 +127,8 @@ pub trait UserStore: Send + Sync + 'static {
     /// [`bump_version`](Self::bump_version) does, in one statement: enabling again revives nothing.
     /// Returns the new version; `None` if there was no such user with a version below `i64::MAX`.
     ///
-    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported): not every table has such a column.
+    /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported):
+    /// not every table has such a column.
     ///
     /// # Errors
     ///
@@ -140,8 +143,8 @@ pub trait UserStore: Send + Sync + 'static {
     }
 
     /// Enables the user again if the row's version still is this one, and moves the version as
-    /// [`disable`](Self::disable) does, in one statement. Returns the new version; `None` if it did not. A
-    /// statement that arrives late, after its timeout, undoes no disabling.
+    /// [`disable`](Self::disable) does, in one statement. Returns the new version; `None` if it did
+    /// not enable the user. A statement that arrives late, after its timeout, undoes no disabling.
     ///
     /// The default is [`StoreErrorKind::Unsupported`](crate::store::StoreErrorKind::Unsupported).
     ///

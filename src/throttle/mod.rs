@@ -1,4 +1,5 @@
-//! Limits for attempts at passwords and codes: the counters, their settings, and a place that processes share.
+//! Limits for attempts at passwords and codes: the counters, their settings, and a place that processes
+//! share.
 //!
 //! A [`Throttle`] is a setting of the service
 //! ([`ServiceBuilder::throttle`](crate::service::ServiceBuilder::throttle)). The service counts each
@@ -7,10 +8,10 @@
 //! | attempt | counted by |
 //! | --- | --- |
 //! | login | the client's address; the name; the id of the user that the store finds for this name |
-//! | login with a genuine [device token](DeviceToken) of that user | the client's address; the device |
+//! | login with a valid [device token](DeviceToken) of that user | the client's address; the device |
 //! | the password of a logged-in user | the session; more loosely the user |
 //! | the code of a login's second step | the client's address; the user |
-//! | the same with a genuine device token of that user | the client's address; the device |
+//! | the same with a valid device token of that user | the client's address; the device |
 //! | a code of a logged-in user | the session; the user |
 //!
 //! The service knows the address and the device token if the caller sets them

@@ -2,7 +2,7 @@
 
 use time::Duration;
 
-/// The lifetime and the audience of a token that is to be issued. One that is not set has its default.
+/// The lifetime and the audience of a token that is to be issued. What is not set has its default.
 ///
 /// For [`Issuance::options`](crate::authority::Issuance::options) by hand. In a service, for
 /// `ServiceBuilder::access_options`, which makes them for each access token, and for the tokens of links.

@@ -40,7 +40,7 @@ pub enum IssueError {
         /// The cap, in bytes.
         max: usize,
     },
-    /// All of the user's slots are occupied by these sessions, the most recently used first, and the policy
+    /// All of the user's slots are taken by these sessions, the most recently used first, and the policy
     /// then refuses a login ([`WhenFull::Refuse`](crate::sessions::WhenFull::Refuse)). Let the user choose
     /// the one to end ([`NewSession::in_place_of`](crate::sessions::NewSession::in_place_of)).
     SessionsFull(Vec<SessionInfo>),
@@ -116,7 +116,7 @@ impl fmt::Display for IssueError {
                  `AuthorityBuilder::max_token_bytes`"
             ),
             Self::SessionsFull(_) => f.write_str(
-                "all of the user's slots are occupied: let the user choose a session to end \
+                "all of the user's slots are taken: let the user choose a session to end \
                  (`NewSession::in_place_of`), or evict (`SessionPolicy::when_full`)",
             ),
             Self::SessionEnd => f.write_str("the end of the new session is not in the future"),

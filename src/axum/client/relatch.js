@@ -130,8 +130,8 @@ export function createSession({ refreshUrl, storage }) {
         const response = await fetch(new Request(request.clone(), { headers, credentials }));
         const isRefused = response.status === 401;
         const body = isRefused || run ? await response.clone().json().catch(() => null) : null;
-        // Not that of a login that waits for its second step.
-        if (response.ok && body?.expires_in && !body.second_step) await grant(body, since);
+        const isGrant = response.ok && body?.expires_in && !body.second_step;
+        if (isGrant) await grant(body, since);
         const isWrongPassword = body?.error === "invalid_credentials";
         if (!isRefused || isWrongPassword || renewed?.isOwn) return response;
       }

@@ -57,8 +57,8 @@ pub use self::check::USER_ID_HEADER;
 /// # Names
 ///
 /// The name is looked up as it was typed, or as
-/// [`WebBuilder::normalize_login`](super::WebBuilder::normalize_login) says. For names in any case, store
-/// them in lower case and fold them there, or give the column a collation that
+/// [`WebBuilder::normalize_login`](super::WebBuilder::normalize_login) says. To ignore case in
+/// names, store them in lower case and let that function do the same, or give the column a collation that
 /// ignores case, such as SQLite's `COLLATE NOCASE`, or PostgreSQL's type `citext`.
 pub async fn login(request: Request) -> Response {
     call(Endpoint::Login, request).await
@@ -68,10 +68,11 @@ pub async fn login(request: Request) -> Response {
 /// without, it is `refresh_token` in the body. 200 with a [`Grant`](super::Grant).
 ///
 /// If the token is rejected, the response is 401. It deletes the cookies if the reason is
-/// [final](crate::Reason::is_final). Every other response keeps them: the token may be good in a moment,
-/// for example if a server's clock is behind or a new key has not reached it. The client asks its user
-/// to log in after a 401, and tries again later after any other error. A client must not send this request at the same time as one
-/// that sets new cookies ([`reauthenticate`], [`change_password`], [`log_out_others`]): a late
+/// [final](crate::Reason::is_final). Every other response keeps them: the token may be accepted in a
+/// moment, for example if a server's clock is behind or a new key has not reached it. The client asks its
+/// user to log in after a 401, and tries again later after any other error
+/// ([clients](crate::guide::clients)). A client must not send this request at the same time as one that
+/// sets new cookies ([`reauthenticate`], [`change_password`], [`log_out_others`]): a late
 /// response that rejects the old token would delete them.
 pub async fn refresh(request: Request) -> Response {
     call(Endpoint::Refresh, request).await
@@ -194,9 +195,9 @@ pub async fn sessions(request: Request) -> Response {
 
 /// Token revocation (RFC 7009): `POST` of a form with `token`, an access token or a refresh token.
 /// It ends the token's session. 200, also for an invalid token; 400 with `unsupported_token_type`
-/// for a token of no session, such as an adopted plain token, which stays valid; 503 if the token could not be revoked. Clients are
-/// not authenticated: the token is the permission to revoke it. The token is verified in the
-/// context of this request.
+/// for a token of no session, such as an adopted plain token, which stays valid; 503 if the token
+/// could not be revoked. Clients are not authenticated: the token is the permission to revoke it. The
+/// token is verified in the context of this request.
 pub async fn revoke(request: Request) -> Response {
     call(Endpoint::Revoke, request).await
 }

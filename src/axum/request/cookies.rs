@@ -34,7 +34,7 @@ const MAX_FORMER_PATHS: usize = 8;
 /// [session cookies](crate::SessionPolicy::session_cookies): browsers discard them when they are closed.
 ///
 /// A request can have several refresh cookies, such as one that an earlier release set for another
-/// [path](Self::former_refresh_path). Up to 4 are tried, and the one is used that is valid. If those of
+/// [path](Self::former_refresh_path). Up to 4 are tried, and the valid one is used. If those of
 /// several sessions are valid, the request is refused. It is also refused if one is valid and another one,
 /// of another user, is rejected for a reason that is not [final](crate::Reason::is_final).
 ///
@@ -42,8 +42,8 @@ const MAX_FORMER_PATHS: usize = 8;
 ///
 /// Another host of the same domain can set a `__Secure-` cookie for the whole domain. So it can
 /// plant a refresh token of its own account, but it can neither read nor replace an existing one.
-/// Next to a cookie of a session that may be alive, a planted one prevents the refresh of that session, and never
-/// takes its place. Do not give subdomains of a login's domain to third parties.
+/// Next to a cookie of a session that may be alive, a planted one prevents the refresh of that session, and
+/// never replaces it. Do not give subdomains of a login's domain to third parties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookies {
     name: String,

@@ -26,13 +26,13 @@ class Session:
         self.lock = threading.Lock()  # one refresh at a time
         self.tokens = store.load()
 
-    def log_in(self, username, password):
-        form = {"username": username, "password": password}
-        status, _, grant = self.send("POST", "/auth/login", form, None)
-        if status == 200:
+    def log_in(self, path, form):
+        """Sends a password, or the code of a second step: the status and the body."""
+        status, _, body = self.send("POST", path, form, None)
+        if status == 200 and "refresh_token" in body:  # else the second step follows
             with self.lock:
-                self.keep(grant)
-        return status
+                self.keep(body)
+        return status, body
 
     def call(self, method, path, form=None):
         """A request as the user: the status and the body."""

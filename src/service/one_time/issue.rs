@@ -246,8 +246,8 @@ where
     }
 
     /// [`sign`](Self::sign) that revokes all older tokens of this user and purpose, for a link that
-    /// replaces the one that was sent before. Only for a purpose with [`Usage::OnceByLane`](crate::token::Usage::OnceByLane); it does not
-    /// compile for others.
+    /// replaces the one that was sent before. Only for a purpose with
+    /// [`Usage::OnceByLane`](crate::token::Usage::OnceByLane); it does not compile for others.
     ///
     /// # Security
     ///

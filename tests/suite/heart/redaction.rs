@@ -133,6 +133,7 @@ fn nothing_secret_is_printed_by_any_public_type() {
     print("IssueError", &authority.issue_for_user(&crate::common::account("")).unwrap_err());
     print("ClaimsError", &relatch::token::ClaimsError::NotAnObject);
     print("Token", &token);
+    print("TokenOptions", &relatch::token::TokenOptions::new());
     print("Access", &None::<Access>);
     print("NoClaims", &relatch::NoClaims {});
     print("Verified", &session);

@@ -14,7 +14,9 @@ use relatch::{
 #[cfg(feature = "postgres")]
 use super::backends::Postgres;
 use super::{ALICE, BOB, Backend, PASSWORD, Profile, Tokens, World, backends::Sqlite};
-use crate::common::{Role, copy, in_time};
+#[cfg(feature = "postgres")]
+use crate::common::in_time;
+use crate::common::{Role, copy};
 
 over_each_database! {
     a_link_is_used_up_with_the_applications_own_change,

@@ -27,12 +27,10 @@ class Server {
     this.log.push(path);
     if (this.outage) throw new TypeError("the network is down");
     const body = await request.text();
-    if (path === "/login") {
-      return Response.json({ second_step: true, expires_in: 300, second_step_token: "pending" });
-    }
     if (path === "/auth/login") {
       if (!body.includes("right")) return error(401, "invalid_credentials");
-      return this.grant();
+      if (!body.includes("two steps")) return this.grant();
+      return Response.json({ second_step: true, expires_in: 300, second_step_token: "p" });
     }
     if (path === "/auth/refresh") {
       const fault = this.faults.shift();
@@ -224,14 +222,6 @@ describe("the module without a browser", () => {
     assert.equal((await session.fetch(ME)).status, 200);
   });
 
-  it("takes a pending login for no login", async () => {
-    const before = structuredClone(storage.tokens);
-    const answer = await session.exclusive((fetch) => fetch(`${HERE}/login`, { method: "POST" }));
-    assert.equal((await answer.json()).second_step_token, "pending");
-    assert.deepEqual(storage.tokens, before);
-    assert.deepEqual(events, []);
-  });
-
   it("does not wait for an hour", async () => {
     storage.tokens.access_token = "old";
     server.faults = [error(503, "temporarily_unavailable", { "retry-after": "3600" })];
@@ -262,6 +252,16 @@ describe("the module without a browser", () => {
     assert.equal((await session.fetch(ME)).status, 200);
     assert.equal(server.refreshes(), before);
     assert.deepEqual(events, ["loggedout", "renewed"]);
+  });
+
+  it("takes the answer to the first of two steps for no tokens", async () => {
+    const logIn = (body) =>
+      session.exclusive((fetch) => fetch(`${HERE}/auth/login`, { method: "POST", body }));
+    const answer = await (await logIn("right, two steps")).json();
+    assert.equal(answer.second_step_token, "p");
+    assert.deepEqual(storage.tokens, { access_token: "a1", refresh_token: "r1" });
+    assert.deepEqual(events, []);
+    assert.equal((await session.fetch(ME)).status, 200);
   });
 
   it("forgets all but the device at a logout, and then has nothing to refresh", async () => {

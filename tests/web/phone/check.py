@@ -47,7 +47,8 @@ def play_one(server, seed, steps, client):
 
 def live(world, chance, steps, client):
     app = client(world.send, world.store, world.wait)
-    if app.log_in("ada", PASSWORD) != 200:
+    form = {"username": "ada", "password": PASSWORD}
+    if app.log_in("/auth/login", form)[0] != 200:
         sys.exit("the server does not know the user")
     done = {"calls": 0, "outages": 0, "kills": 0}
     for step in range(steps):
