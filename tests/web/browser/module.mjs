@@ -28,9 +28,6 @@ class Server {
     if (path !== "/auth/logout") this.device = request.headers.get("x-device-token");
     if (this.outage) throw new TypeError("the network is down");
     const body = await request.text();
-    if (path === "/login") {
-      return Response.json({ second_step: true, expires_in: 300, second_step_token: "pending" });
-    }
     if (path === "/auth/login") {
       if (!body.includes("right")) return error(401, "invalid_credentials");
       if (!body.includes("two steps")) return this.grant();
@@ -224,14 +221,6 @@ describe("the module without a browser", () => {
     assert.equal(server.faults.length, 5, "four tries");
     server.faults = [];
     assert.equal((await session.fetch(ME)).status, 200);
-  });
-
-  it("takes a pending login for no login", async () => {
-    const before = structuredClone(storage.tokens);
-    const answer = await session.exclusive((fetch) => fetch(`${HERE}/login`, { method: "POST" }));
-    assert.equal((await answer.json()).second_step_token, "pending");
-    assert.deepEqual(storage.tokens, before);
-    assert.deepEqual(events, []);
   });
 
   it("does not wait for an hour", async () => {
