@@ -64,13 +64,13 @@ async fn the_figures_of_the_guide_are_those_of_the_limiter() {
     assert!(GUIDE.contains(&table), "the table is:\n{table}");
 }
 
-/// The codes that somebody who has the password can try for one user in this time, from any number of
+/// The codes that somebody who has the password can try for one user until this time, from any number of
 /// addresses, without a known device.
 fn codes(time: i64) -> i64 {
     let counters = Counters::new(Throttle::new(), &[7; 32]);
     let counts: Vec<_> = counters.second_step("alice", None).into_iter().collect();
     let (mut now, mut tried) = (0, 0);
-    while now < time {
+    while now <= time {
         match counters.take_at(&counts, now) {
             Ok(()) => tried += 1,
             Err(wait) => now += wait,
