@@ -193,7 +193,7 @@ impl HashVerifier for Broken {
     fn work(&self, _: &str) {}
 }
 
-/// A client that is told to come again would come again for ever.
+/// The error is a 500: after a 503 the client would repeat the request, and the check would panic again.
 async fn a_panic_in_the_applications_own_check_is_the_servers_fault<B: Backend>(db: B) {
     let world = World::new(db).await;
     let policy = PasswordPolicy::new().also(|_| panic!("the policy is broken"));

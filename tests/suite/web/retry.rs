@@ -1,4 +1,4 @@
-//! A client that tries again as it is told stays within the grace.
+//! After a 503, a client that waits for the time in `Retry-After` sends its token again within the grace.
 
 use std::{
     future::pending,
